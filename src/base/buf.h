@@ -1,7 +1,8 @@
 /* buf.h - a growable run of bytes, also used to build text
  *
  * Owns 'data'; 'len' bytes are in use and data[len] is always NUL once anything was added, so a
- * text can be read as a C string. Zero-initialised is empty; tug_buf_clear() frees.
+ * text can be read as a C string (whoever fills tug_buf_room() only in part reads it through
+ * tug_buf_str(), which puts the NUL back). Zero-initialised is empty; tug_buf_clear() frees.
  */
 #ifndef TUG_BASE_BUF_H
 #define TUG_BASE_BUF_H
