@@ -16,7 +16,7 @@
 
 #define TUG_FRAME_HEAD 12
 
-enum tug_channel { TUG_CH_CLIENT, TUG_CH_NODE, TUG_CH_STEPD, TUG_CH_STAR, TUG_CH_RUN };
+enum tug_channel { TUG_CH_CLIENT, TUG_CH_NODE, TUG_CH_STEPD, TUG_CH_STAR, TUG_CH_RUN, TUG_CH_LAUNCH };
 
 enum tug_msg {
 #define TUG_MSG(number, NAME, prefix, channel, max) TUG_MSG_##NAME = number,
@@ -48,11 +48,15 @@ struct tug_frame {
  *   -EPROTO  unknown number, wrong channel, flags set, or larger than its cap: close the connection */
 long tug_frame_cut(const void *data, size_t len, enum tug_channel channel, struct tug_frame *out, struct tug_err *err);
 
+/* The header of a frame whose body the caller has already. */
+void tug_frame_head(uint8_t out[TUG_FRAME_HEAD], uint16_t number, uint32_t rid, size_t len);
+
 /* Memory of one decoded message. A fresh arena is all zero; free or reset gives everything back at once. */
 struct tug_arena {
     struct tug_arena_block *head;
     size_t used_bytes;
-    size_t budget_bytes;                       /* 0 = default: 4 x body + 64 KiB, set by tug_msg_decode */
+    size_t budget_bytes;                       /* 0 = default, set by tug_msg_decode: 48 x body + 64 KiB up to 64 MiB, or
+                                                * 4 x body + 64 KiB where that is more */
 };
 void tug_arena_clear(struct tug_arena *a);
 void *tug_arena_alloc(struct tug_arena *a, size_t len_bytes);     /* NULL: over budget; 16-byte aligned, not zeroed */
@@ -60,14 +64,18 @@ void *tug_arena_alloc(struct tug_arena *a, size_t len_bytes);     /* NULL: over 
 /* -EPROTO: not that message, or a cap is broken (names the field and the cap); -ENOMEM: over the arena's budget. */
 int tug_msg_decode(struct tug_arena *a, uint16_t number, const void *body, size_t len, ProtobufCMessage **out,
                    struct tug_err *err);
+/* The same for a message that has no number: a record of the store, a payload. */
+int tug_proto_decode(struct tug_arena *a, const ProtobufCMessageDescriptor *desc, const void *body, size_t len,
+                     ProtobufCMessage **out, struct tug_err *err);
 /* Check the caps of a message that we made or decoded: -EPROTO names field, value and cap. */
 int tug_msg_check(const ProtobufCMessage *m, struct tug_err *err);
 /* Append the whole frame to 'out'. The message must be of that number's type (asserted). */
 void tug_msg_encode(struct tug_buf *out, enum tug_msg number, uint32_t rid, const ProtobufCMessage *m);
 
 /* Any message as JSON, by walking its descriptor: field names as in the .proto, enums by name, bytes as base64
- * (fields that hold text, such as JobSpec.script, as a string), 64-bit integers as numbers. Appends to 'out';
- * indent 0 = one line. */
+ * (fields that hold text, such as JobSpec.script, as a string; JobSpec.env as an array of strings; keys and tokens as
+ * null: see caps.def), 64-bit integers as numbers. Every field is written; a message that is not there is null.
+ * Appends to 'out'; indent 0 = one line. */
 void tug_msg_json(struct tug_buf *out, const ProtobufCMessage *m, int indent);
 
 #endif

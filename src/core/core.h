@@ -1,0 +1,184 @@
+/* core.h - the scheduler as a value: events in, actions out, time as a parameter
+ *
+ * No clock, no I/O, no thread, no global. The daemon, the simulator and the fault simulation are hosts of this one library.
+ * Times: ms of one clock that the host gives with every event and that never goes back (the daemon's starts at the
+ * wall clock and then runs with CLOCK_BOOTTIME, so a step of the wall clock moves no deadline).
+ * After every event or pass the host drains the actions, makes the changed records durable, and only then carries the
+ * actions out. Nothing in here asks a policy except tug_core_pass(). Layer: core.
+ */
+#ifndef TUG_CORE_CORE_H
+#define TUG_CORE_CORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "core/job.h"
+#include "tugline/policy.h"
+
+struct tug_core;
+
+struct tug_core_queue {            /* strings are copied */
+    const char *name;
+    int32_t priority;
+    uint32_t max_time_s;           /* 0 = none */
+    uint32_t default_time_s;       /* 0 = max_time_s */
+    const char *nodes;             /* hostlist, "" = all */
+    uint8_t is_default, is_down;
+};
+
+struct tug_core_node_row {         /* a node that may join, and what is expected of it (0 / "" = whatever it says) */
+    const char *name;
+    uint32_t cpus, gpus;
+    uint64_t mem_bytes;
+    const char *gpu_model;
+};
+
+struct tug_core_conf {
+    uint32_t launch_timeout_s;     /* barrier deadline */
+    uint32_t kill_grace_s;
+    uint32_t launch_retries;       /* BOOT_FAIL after so many failed launches in a row */
+    uint32_t pass_budget;          /* jobs looked at in one pass; 0 = no bound */
+    uint32_t node_bad_launches;    /* a node is drained after so many launch failures in a row; 0 = never */
+    int64_t kept_ms;               /* ended jobs stay listed so long */
+    const struct tug_core_queue *queues;  size_t n_queues;
+    const struct tug_core_node_row *nodes; size_t n_nodes;    /* node index = position; unknown nodes are refused */
+    uint64_t seed;                 /* of the policy's random numbers */
+};
+
+struct tug_core *tug_core_new(const struct tug_core_conf *conf, struct tug_err *err);
+void tug_core_free(struct tug_core *c);
+/* Live edit: new rows are added, changed rows take effect, a missing queue with jobs is refused (-EBUSY). */
+int tug_core_configure(struct tug_core *c, int64_t now_ms, const struct tug_core_conf *conf, struct tug_err *err);
+
+/* ---- admission: no change, only the sentence. Fills in what the request left unsaid (0 / "" / NULL). */
+struct tug_core_ask {              /* as the user wrote it: 0 or "" = not said */
+    uint32_t nodes, ntasks, tasks_per_node, cpus_per_task, gpus, gpus_per_node, gpus_per_task;
+    uint64_t mem_per_node_bytes, mem_per_cpu_bytes;
+};
+/*  -EINVAL  contradictory or impossible (says the largest that exists, the queue's limit, ...)
+ *  -ENOENT  no such queue or node (with a did-you-mean)       -EPERM  the queue does not take this user */
+int tug_core_admit(const struct tug_core *c, const struct tug_core_ask *ask, struct tug_job_req *req, struct tug_err *err);
+
+/* ---- events. Each returns 0 or a negative errno with a sentence and then has changed nothing.
+ * An event about an (attempt, step, node) that the core does not expect is answered with the action that puts the
+ * node right (KILL of what should not be there, ACK of what was reported before), never with an error. */
+enum tug_event_type {
+    TUG_EV_JOB_SUBMIT,     /* job, req (strings copied): PENDING. The id must be new */
+    TUG_EV_JOB_CANCEL,     /* job, text = why: -ENOENT, -EALREADY when over */
+    TUG_EV_JOB_SIGNAL,     /* job, step, signal: to all ranks of a running step */
+    TUG_EV_JOB_REQUEUE,    /* job, text: end the attempt and wait again; -EPERM when it may not */
+    TUG_EV_STEP_SUBMIT,    /* job, ntasks (0 = the job's): a further step over the whole allocation; *step_out set */
+    TUG_EV_STEP_CANCEL,    /* job, step, text */
+    TUG_EV_NODE_UP,        /* node, inventory, boot changed or not, steps that it holds: reconcile */
+    TUG_EV_NODE_DOWN,      /* node, text: not heard of for node_timeout; its gangs end elsewhere, its own parts count as held */
+    TUG_EV_NODE_LEASE_OVER,/* node: nothing requeueable can still run there */
+    TUG_EV_NODE_DRAIN,     /* node, text, uid */
+    TUG_EV_NODE_RESUME,    /* node */
+    TUG_EV_STEP_READY,     /* job, attempt, step, node */
+    TUG_EV_STEP_WIRED,     /* job, attempt, step, node */
+    TUG_EV_STEP_FAILED,    /* job, attempt, step, node, cause: refused, failed before ready, or early word of a failure */
+    TUG_EV_STEP_DONE,      /* job, attempt, step, node, exits, cause: nothing is left there */
+    TUG_EV_TICK            /* time limits, barrier deadlines, begin times, purging: everything due by now */
+};
+
+struct tug_core_inventory { uint32_t cpus, gpus; uint64_t mem_bytes; const char *gpu_model; };
+enum tug_held_phase { TUG_HELD_STARTING, TUG_HELD_READY, TUG_HELD_RUNNING, TUG_HELD_ENDING, TUG_HELD_DONE };
+struct tug_held_step {             /* what a node says it holds when it comes (back) */
+    tug_job_id job; uint32_t attempt, step; enum tug_held_phase phase;
+    const struct tug_exit *exits; size_t n_exits; struct tug_cause cause;   /* DONE */
+};
+
+struct tug_event {
+    enum tug_event_type type;
+    tug_job_id job; uint32_t attempt, step;
+    uint32_t node;
+    const struct tug_job_req *req;
+    uint32_t ntasks;
+    int signal;
+    uint32_t uid;
+    const char *text;
+    uint8_t boot_changed;
+    struct tug_core_inventory inventory;
+    const struct tug_held_step *held; size_t n_held;
+    const struct tug_exit *exits; size_t n_exits;
+    struct tug_cause cause;        /* text borrowed */
+    uint32_t *step_out;
+};
+int tug_core_apply(struct tug_core *c, int64_t now_ms, const struct tug_event *ev, struct tug_err *err);
+
+/* ---- the scheduler pass */
+int tug_core_wants_pass(const struct tug_core *c);    /* something changed since the last one */
+/* One pass with the policy in force; 'ops' NULL = the built-in order (fifo, strict). Returns the number of gangs started, or
+ * -errno when the policy failed and the built-in order took over (err names the policy and what it did). Refused
+ * proposals are counted; the caller switches a policy off after too many. */
+struct tug_pass_stats { uint32_t started, looked_at, refused; };
+int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_ops *ops, void *self,
+                  struct tug_pass_stats *stats, struct tug_err *err);
+
+/* ---- actions, in order. Strings and pointers are valid until the next event. */
+enum tug_action_type {
+    TUG_ACT_LAUNCH,        /* job attempt step node: set up that node's part and wait at the barrier */
+    TUG_ACT_START,         /* job attempt step node: the barrier is open */
+    TUG_ACT_KILL,          /* job attempt step node grace_s text (may name a job that is not known any more) */
+    TUG_ACT_SIGNAL,        /* job attempt step node signal */
+    TUG_ACT_ACK,           /* job attempt step node: its result is taken; the node may forget it */
+    TUG_ACT_JOB_CHANGED,   /* job: record to be written; waiters to be told */
+    TUG_ACT_JOB_HISTORY,   /* job, text = "submit" "start" "end" "requeue" */
+    TUG_ACT_JOB_FORGOTTEN, /* job: purged from memory; delete its record */
+    TUG_ACT_STEP_ENDED,    /* job step: record of the step as it ended (valid for the call) */
+    TUG_ACT_NODE_CHANGED,  /* node: record to be written */
+    TUG_ACT_NODE_LOG       /* node, text: a sentence for the admin's log */
+};
+struct tug_action {
+    enum tug_action_type type;
+    tug_job_id job; uint32_t attempt, step, node;
+    uint32_t grace_s; int signal;
+    char text[256];
+    const struct tug_step *ended_step;
+};
+int tug_core_next_action(struct tug_core *c, struct tug_action *out);   /* 1 = got one, 0 = none left */
+/* When tug_core_apply(TICK) is next needed; INT64_MAX = never. */
+int64_t tug_core_next_wake(const struct tug_core *c);
+
+/* ---- restoring from records, before the first event; never asks a policy, emits no action. */
+int tug_core_restore_node(struct tug_core *c, const char *name, const struct tug_core_inventory *inv, int drained,
+                          const char *reason, struct tug_err *err);
+/* The job as it was, allocation included: claims its GPUs. -EBUSY (names both) when the records contradict each other. */
+int tug_core_restore_job(struct tug_core *c, const struct tug_job *job, struct tug_err *err);
+/* All records are in: rebuild the order of the waiting, arm deadlines. Nodes are down until they come. */
+void tug_core_restored(struct tug_core *c, int64_t now_ms);
+
+/* ---- reading. Pointers are valid until the next event. */
+const struct tug_job *tug_core_job(const struct tug_core *c, tug_job_id id);
+const struct tug_step *tug_core_step(const struct tug_core *c, tug_job_id id, uint32_t step);
+/* Jobs in id order; start with after = 0; NULL = no more. */
+const struct tug_job *tug_core_job_after(const struct tug_core *c, tug_job_id after);
+/* reason and sentence of a waiting job, also for jobs that no pass got to. */
+const char *tug_core_explain(const struct tug_core *c, const struct tug_job *job, int *reason_out, char *buf, size_t size_bytes);
+const char *tug_core_reason_name(int reason);
+
+struct tug_core_node {
+    const char *name;
+    uint8_t up, drained, known;    /* known: has said its inventory */
+    const char *reason;            /* of being down or drained; "" */
+    uint32_t drain_uid; int64_t since_ms, drain_ms;
+    uint32_t cpus, cpus_used, gpus;
+    tug_gpuset gpus_used;
+    uint64_t mem_bytes, mem_used_bytes;
+    const char *gpu_model;
+    uint32_t n_jobs;
+};
+size_t tug_core_nodes(const struct tug_core *c);
+void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_node *out);
+const char *tug_core_node_state(const struct tug_core_node *n);        /* "IDLE" "MIXED" "ALLOCATED" "DRAINING" "DRAINED" "DOWN" "UNKNOWN" */
+uint32_t tug_core_node_find(const struct tug_core *c, const char *name);  /* TUG_NO_NODE */
+const char *tug_core_default_queue(const struct tug_core *c);
+struct tug_core_counts { uint64_t pending, running, ended; uint32_t nodes_up; uint32_t gpus, gpus_used; };
+void tug_core_count(const struct tug_core *c, struct tug_core_counts *out);
+size_t tug_core_memory_bytes(const struct tug_core *c);
+
+/* Every invariant there is, over everything (slow): 0, or -EINVAL with the first one that is broken. */
+int tug_core_check(const struct tug_core *c, struct tug_err *err);
+
+#endif

@@ -1,0 +1,122 @@
+/* job.h - a job and its steps as the core keeps them
+ *
+ * Read-only outside the core. The life cycle is states.def and transitions.def; a step's is below. All times are ms of
+ * the core's clock (see core.h), -1 = not yet. Layer: core.
+ */
+#ifndef TUG_CORE_JOB_H
+#define TUG_CORE_JOB_H
+
+#include <stdint.h>
+
+#include "base/gpuset.h"
+
+typedef uint64_t tug_job_id;
+
+enum tug_job_state {
+#define TUG_STATE(NAME, code, flags, text) TUG_JOB_##NAME,
+#include "core/states.def"
+#undef TUG_STATE
+    TUG_JOB_STATES
+};
+const char *tug_job_state_name(enum tug_job_state s);          /* "PENDING" */
+const char *tug_job_state_code(enum tug_job_state s);          /* "PD" */
+int tug_job_state_parse(const char *name_or_code);             /* -1: neither */
+int tug_job_state_is_over(enum tug_job_state s);
+int tug_job_state_holds(enum tug_job_state s);                 /* holds resources */
+
+/* What was asked for, after admission: nothing is left unsaid. */
+struct tug_job_req {
+    uint32_t uid, gid;
+    const char *user;              /* interned by the core */
+    const char *queue;             /* a configured queue */
+    const char *account;           /* "" = none */
+    const char *name;
+    uint8_t batch;                 /* 1: main step is one process on the first node; 0: all ranks */
+    uint8_t requeue;               /* may be run again after a node failure */
+    uint8_t exclusive;             /* whole nodes */
+    uint8_t interactive;           /* a client holds on to it: never requeued */
+    uint32_t nodes;                /* >= 1 */
+    uint32_t ntasks;               /* >= nodes for a gang; node i gets ntasks / nodes, the first ntasks % nodes one more */
+    uint32_t cpus_per_node, gpus_per_node;
+    uint64_t mem_per_node_bytes;   /* 0 = not limited */
+    const char *gpu_model;         /* "" = any */
+    const char *nodelist;          /* hostlist, "" = any: only these */
+    const char *exclude;           /* hostlist, "" = none */
+    uint32_t time_limit_s;         /* 0 = none */
+    int64_t begin_ms;              /* 0 = now */
+    int32_t nice;
+};
+
+/* One node's part of a gang. Slices stand in rank order. */
+struct tug_slice {
+    uint32_t node;                 /* index, see core.h */
+    uint32_t cpus;
+    tug_gpuset gpus;
+    uint64_t mem_bytes;
+    uint32_t first_rank, ntasks;
+};
+
+struct tug_exit { int32_t code, signal; uint8_t core_dumped, oom; };
+
+enum tug_cause_kind { TUG_CAUSE_NONE, TUG_CAUSE_RANK, TUG_CAUSE_NODE, TUG_CAUSE_STEPD, TUG_CAUSE_LAUNCH, TUG_CAUSE_WIREUP,
+                      TUG_CAUSE_TIMELIMIT, TUG_CAUSE_CANCEL, TUG_CAUSE_OUTPUT, TUG_CAUSE_IO };
+const char *tug_cause_kind_name(enum tug_cause_kind k);        /* "rank"; "" for NONE */
+enum tug_cause_kind tug_cause_kind_parse(const char *name);
+
+struct tug_cause {
+    enum tug_cause_kind kind;
+    uint32_t rank;
+    uint32_t node;                 /* index; TUG_NO_NODE = none */
+    struct tug_exit exit;
+    int64_t at_ms;
+    char *text;                    /* owned; NULL = none */
+};
+#define TUG_NO_NODE UINT32_MAX
+
+/* Where one node's part of a step stands, as the controller knows. */
+enum tug_part_phase {
+    TUG_PART_WAITING,              /* launch action sent, nothing heard */
+    TUG_PART_READY,                /* at the barrier */
+    TUG_PART_STARTED,              /* start action sent */
+    TUG_PART_KILLING,              /* kill action sent, not yet heard to be gone */
+    TUG_PART_GONE                  /* the node said that nothing is left, or it certainly cannot be */
+};
+struct tug_part { uint32_t slice; enum tug_part_phase phase; uint32_t first_rank, ntasks; uint8_t lost; };
+
+enum tug_step_state { TUG_STEP_STARTING, TUG_STEP_RUNNING, TUG_STEP_ENDING, TUG_STEP_COMPLETED, TUG_STEP_FAILED, TUG_STEP_CANCELLED };
+const char *tug_step_state_name(enum tug_step_state s);
+int tug_step_state_parse(const char *name);                    /* -1: no such */
+
+struct tug_step {
+    uint32_t id;                   /* 0 = main */
+    enum tug_step_state state;
+    uint32_t ntasks;
+    struct tug_part *parts;  size_t n_parts;
+    struct tug_cause cause;        /* first failure */
+    struct tug_exit exit;          /* highest exit code, or the cause's */
+    int64_t start_ms, wired_ms, end_ms;
+    int64_t deadline_ms;           /* of the barrier */
+    uint32_t wired_parts;
+};
+
+struct tug_job {
+    tug_job_id id;
+    enum tug_job_state state;
+    enum tug_job_state end_state;  /* while COMPLETING: what it becomes */
+    struct tug_job_req req;
+    uint32_t attempt;              /* 1 = first; bumped by requeue */
+    uint32_t requeues;
+    uint32_t launch_failures;      /* in a row */
+    uint32_t next_step;
+    int64_t priority;
+    int64_t submit_ms, eligible_ms, alloc_ms, launched_ms, wired_ms, end_ms;
+    int64_t limit_ms;              /* when the time limit strikes */
+    struct tug_slice *slices;  size_t n_slices;
+    struct tug_step *steps;    size_t n_steps;    /* live ones and the main one */
+    struct tug_cause cause;        /* why it ended, or why the attempt before did */
+    struct tug_exit exit;
+    int reason;                    /* enum tug_policy_reason while PENDING */
+    char *explain;                 /* sentence, NULL = the reason's own */
+};
+
+#endif
