@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "proto/client.pb-c.h"
+#include "proto/launch.pb-c.h"
 #include "proto/msg.h"
 #include "proto/node.pb-c.h"
 #include "proto/record.pb-c.h"

@@ -13,6 +13,7 @@
 
 #include "proto/caps.h"
 #include "proto/client.pb-c.h"
+#include "proto/launch.pb-c.h"
 #include "proto/node.pb-c.h"
 #include "proto/step.pb-c.h"
 
@@ -35,7 +36,7 @@ const struct tug_msg_info *tug_msg_info(uint16_t number) {
 
 static const char *const channel_names[] = {
     [TUG_CH_CLIENT] = "client", [TUG_CH_NODE] = "node", [TUG_CH_STEPD] = "step daemon",
-    [TUG_CH_STAR] = "gang",     [TUG_CH_RUN] = "run",
+    [TUG_CH_STAR] = "gang",     [TUG_CH_RUN] = "run",     [TUG_CH_LAUNCH] = "launcher",
 };
 
 static uint16_t get16(const uint8_t *p) { return (uint16_t) (p[0] | p[1] << 8); }
