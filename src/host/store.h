@@ -10,33 +10,14 @@
 #ifndef TUG_HOST_STORE_H
 #define TUG_HOST_STORE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
-#include "base/buf.h"
+#include "base/batch.h"
 #include "base/err.h"
 
 struct event_base;
 struct tug_store;
-struct tug_batch;
-
-/* A row of the history: one per event, the trace format. Strings may be NULL. Times: wall clock, ms. */
-struct tug_history_row {
-    uint64_t job;
-    uint32_t attempt;
-    const char *what;      /* "submit" "start" "end" "requeue" "node" "config" */
-    int64_t at_ms;
-    uint32_t uid;
-    const char *user, *queue, *account, *name, *state;
-    const void *view;      /* packed tugpb.JobView as it was then ("end" and "requeue"), else NULL */
-    size_t view_len;
-};
-
-struct tug_batch *tug_batch_new(void);
-void tug_batch_free(struct tug_batch *b);
-void tug_batch_put(struct tug_batch *b, const char *kind, const char *id, const void *data, size_t len);
-void tug_batch_del(struct tug_batch *b, const char *kind, const char *id);
-void tug_batch_history(struct tug_batch *b, const struct tug_history_row *row);
-size_t tug_batch_len(const struct tug_batch *b);  /* puts + dels + rows */
 
 struct tug_store_opts {
     const char *path;      /* the file; its directory must exist and be ours, 0700 */
@@ -49,10 +30,12 @@ struct tug_store_opts {
  *   -EILSEQ   not a database, truncated or damaged        -ENOSPC  the disk is full
  *   -EACCES   not ours, or readable by others             -ENOTSUP on a network file system */
 int tug_store_open(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o, struct tug_err *err);
-/* Waits for the commit under way; what was not yet handed over is the caller's loss to avoid. */
+/* Commits what was handed over and runs the callbacks that are still due (queries: -ECANCELED) before it returns.
+ * Not from inside a callback of the store. */
 void tug_store_close(struct tug_store *s);
 
-/* Read every record of 'kind' (NULL: all) before the loop runs. A non-zero return of 'cb' stops and is returned. */
+/* Read every record of 'kind' (NULL: all) before the first commit. A non-zero return of 'cb' stops and is returned.
+ *   -EILSEQ  a record is damaged (names kind and id) or one is missing; 'cb' may have seen others before */
 typedef int tug_store_record_cb(void *arg, const char *kind, const char *id, const void *data, size_t len);
 int tug_store_load(struct tug_store *s, const char *kind, tug_store_record_cb *cb, void *arg, struct tug_err *err);
 
@@ -61,11 +44,11 @@ int tug_store_load(struct tug_store *s, const char *kind, tug_store_record_cb *c
 typedef void tug_store_done_cb(void *arg, int rc, const char *why);
 void tug_store_commit(struct tug_store *s, struct tug_batch *b, tug_store_done_cb *cb, void *arg);
 
-/* Rows of the history, newest first, read on the store's thread; cb on the loop once per row (row != NULL), then once
- * with NULL. The filter is copied. */
+/* Rows of the history, newest first, read on a thread of their own so that no commit waits for them. Sees every batch
+ * whose callback has come. cb on the loop once per row (row != NULL), then once with NULL and rc. The filter is copied. */
 struct tug_history_filter {
     const char *what;              /* NULL = all */
-    int64_t since_ms, until_ms;    /* until 0 = now */
+    int64_t since_ms, until_ms;    /* both inclusive; until 0 = no bound */
     const uint32_t *uids;  size_t n_uids;
     const uint64_t *ids;   size_t n_ids;
     const char *const *states; size_t n_states;
@@ -73,5 +56,14 @@ struct tug_history_filter {
 };
 typedef void tug_store_history_cb(void *arg, const struct tug_history_row *row, int rc, const char *why);
 void tug_store_history(struct tug_store *s, const struct tug_history_filter *f, tug_store_history_cb *cb, void *arg);
+
+/* For metrics and tests. */
+struct tug_store_stats {
+    uint64_t batches;       /* made durable */
+    uint64_t transactions;  /* that took */
+    uint64_t checkpoints;
+    uint64_t wal_pages;     /* in the log now */
+};
+void tug_store_stats(struct tug_store *s, struct tug_store_stats *out);
 
 #endif
