@@ -25,7 +25,9 @@ struct tug_listener;
 struct tug_net_ops {
     void (*on_open)(void *arg, struct tug_conn *c);                              /* session is up */
     void (*on_frame)(void *arg, struct tug_conn *c, const struct tug_frame *f);  /* body borrowed for the call */
-    void (*on_close)(void *arg, struct tug_conn *c, const char *why);            /* c is gone after this; not called by tug_conn_close */
+    void (*on_close)(void *arg, struct tug_conn *c, const char *why);            /* c is gone after this; not called by tug_conn_close.
+                                                                                   * Also for one whose handshake failed: then
+                                                                                   * no on_open came before */
 };
 
 enum tug_auth { TUG_AUTH_UNIX, TUG_AUTH_NODE, TUG_AUTH_PSK };
@@ -55,6 +57,7 @@ struct tug_net_opts {
     size_t out_max_bytes;             /* 0 = 64 MiB */
     unsigned max_conns;               /* listening; 0 = 16384 */
     unsigned max_unauth;              /* listening; 0 = 512, oldest dropped first */
+    unsigned handshake_ms;            /* connect and handshake together; 0 = 5000 */
 };
 
 /* endpoint: "unix:/path" or "host:port" (port 0 = any). mode: of the unix socket. Opts are copied.
@@ -65,13 +68,17 @@ void tug_listener_free(struct tug_listener *l);
 /* Where it really listens: "unix:/path" or "host:port". */
 const char *tug_listener_endpoint(const struct tug_listener *l);
 
-/* Never blocks; on_open or on_close follows. */
+/* Never blocks (but for a host name that is neither numeric nor "localhost": the resolver is asked); on_open or on_close
+ * follows, never from inside this call. What is sent before on_open waits for it. */
 int tug_net_dial(struct tug_conn **out, struct event_base *loop, const char *endpoint, const struct tug_net_opts *o,
                  struct tug_err *err);
-void tug_conn_close(struct tug_conn *c);        /* after what was sent is flushed (at most 2 s); no callback follows */
+void tug_conn_close(struct tug_conn *c);        /* after what was sent is flushed (at most 2 s; the loop must run); no callback
+                                                 * follows. Before on_open: as tug_conn_drop */
 void tug_conn_drop(struct tug_conn *c);         /* at once; no callback follows */
 int tug_conn_send(struct tug_conn *c, enum tug_msg number, uint32_t rid, const ProtobufCMessage *m);
 int tug_conn_send_raw(struct tug_conn *c, uint16_t number, uint32_t rid, const void *body, size_t len);
+/* Both return 0, or: -EMSGSIZE the body is over that message's cap (nothing was queued); -EPIPE the connection has
+ * failed, on_close follows; -ENOBUFS the peer does not read: on_close follows. */
 size_t tug_conn_out_bytes(const struct tug_conn *c);             /* waiting to be written */
 void tug_conn_pause(struct tug_conn *c, int paused);             /* stop / go on reading: back-pressure */
 const struct tug_peer *tug_conn_peer(const struct tug_conn *c);
@@ -91,7 +98,7 @@ void tug_call_close(struct tug_call *c);
 int tug_keypair_make(struct tug_keypair *k);
 int tug_keypair_load(const char *path, struct tug_keypair *out, int create, struct tug_err *err);
 int tug_pubkey_load(const char *path, uint8_t out[32], struct tug_err *err);
-/* Signature over a domain-separated message: "tug-order-v1" etc. */
+/* Ed25519 over BLAKE2b-512(domain, one zero byte, data): domains are "tug-order-v1" etc. Verify: 0 or -EACCES. */
 void tug_sign(const struct tug_keypair *k, const char *domain, const void *data, size_t len, uint8_t sig[64]);
 int tug_verify(const uint8_t pub[32], const char *domain, const void *data, size_t len, const uint8_t sig[64]);
 

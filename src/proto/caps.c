@@ -1,7 +1,7 @@
 /* caps.c - checks that a message holds no more than it may
  *
- * One table (caps.def), one walk over the descriptor. Messages don't nest in themselves, so the walk is
- * as deep as the schema. Layer: proto.
+ * One table (caps.def), one walk over the descriptor. Messages don't nest in themselves, so the
+ * walk is as deep as the schema. Layer: proto.
  */
 #include "proto/caps.h"
 
@@ -15,7 +15,7 @@
 #include "proto/record.pb-c.h"
 #include "proto/step.pb-c.h"
 
-#define TUG_CAP(type, prefix, field, form, items, bytes, total) \
+#define TUG_CAP(type, prefix, field, form, items, bytes, total)                                    \
     {&tugpb__##prefix##__descriptor, offsetof(type, field), TUG_FORM_##form, items, bytes, total},
 static const struct tug_cap caps[] = {
 #include "proto/caps.def"
@@ -23,7 +23,8 @@ static const struct tug_cap caps[] = {
 #undef TUG_CAP
 #define N_CAPS (sizeof caps / sizeof caps[0])
 
-const struct tug_cap *tug_caps_of(const ProtobufCMessageDescriptor *desc, size_t *n) {
+const struct tug_cap *tug_caps_of(const ProtobufCMessageDescriptor *desc, size_t *n)
+{
     size_t i = 0, end;
     while (i < N_CAPS && caps[i].desc != desc)
         i++;
@@ -33,11 +34,14 @@ const struct tug_cap *tug_caps_of(const ProtobufCMessageDescriptor *desc, size_t
     return &caps[i < N_CAPS ? i : 0];
 }
 
-struct tug_cap tug_cap_of_field(const struct tug_cap *rows, size_t n, const ProtobufCFieldDescriptor *f) {
+struct tug_cap tug_cap_of_field(const struct tug_cap *rows, size_t n,
+                                const ProtobufCFieldDescriptor *f)
+{
     for (size_t i = 0; i < n; i++)
         if (rows[i].offset == f->offset)
             return rows[i];
-    struct tug_cap general = {.offset = f->offset, .items = TUG_CAP_ITEMS, .form = TUG_FORM_NUMBERS};
+    struct tug_cap general = {
+        .offset = f->offset, .items = TUG_CAP_ITEMS, .form = TUG_FORM_NUMBERS};
     if (f->type == PROTOBUF_C_TYPE_STRING) {
         general.form = TUG_FORM_TEXT;
         general.item_bytes = TUG_CAP_STRING_BYTES;
@@ -57,13 +61,17 @@ struct place {
     struct tug_err *err;
 };
 
-static int too_large(const struct place *at, const char *what, size_t has, const char *unit, size_t cap) {
+static int too_large(const struct place *at, const char *what, size_t has, const char *unit,
+                     size_t cap)
+{
     return tug_fail(at->err, -EPROTO, "%s.%s%s %zu %s; at most %zu are taken", at->desc->short_name,
                     at->f->name, what, has, unit, cap);
 }
 
 /* "a\0b\0": each within the item cap; a last one without its NUL counts like the others. */
-static int check_list(const struct place *at, const struct tug_cap *cap, const ProtobufCBinaryData *v) {
+static int check_list(const struct place *at, const struct tug_cap *cap,
+                      const ProtobufCBinaryData *v)
+{
     if (v->len > cap->total_bytes)
         return too_large(at, " has", v->len, "bytes", cap->total_bytes);
     size_t items = 0;
@@ -79,7 +87,9 @@ static int check_list(const struct place *at, const struct tug_cap *cap, const P
 }
 
 /* One value of a string or bytes field; its size is added to *total. */
-static int check_item(const struct place *at, const struct tug_cap *cap, const void *value, size_t *total) {
+static int check_item(const struct place *at, const struct tug_cap *cap, const void *value,
+                      size_t *total)
+{
     size_t len;
     if (at->f->type == PROTOBUF_C_TYPE_STRING) {
         const char *s = *(char *const *) value;
@@ -95,7 +105,9 @@ static int check_item(const struct place *at, const struct tug_cap *cap, const v
     return len > cap->item_bytes ? too_large(at, " has", len, "bytes", cap->item_bytes) : 0;
 }
 
-static int check_repeated(const struct place *at, const struct tug_cap *cap, const ProtobufCMessage *m) {
+static int check_repeated(const struct place *at, const struct tug_cap *cap,
+                          const ProtobufCMessage *m)
+{
     size_t n = *(const size_t *) ((const char *) m + at->f->quantifier_offset);
     if (n > cap->items)
         return too_large(at, " has", n, "entries", cap->items);
@@ -125,7 +137,8 @@ static int check_repeated(const struct place *at, const struct tug_cap *cap, con
     return rc;
 }
 
-int tug_msg_check(const ProtobufCMessage *m, struct tug_err *err) {
+int tug_msg_check(const ProtobufCMessage *m, struct tug_err *err)
+{
     size_t n_rows;
     const struct tug_cap *rows = tug_caps_of(m->descriptor, &n_rows);
     for (unsigned i = 0; i < m->descriptor->n_fields; i++) {

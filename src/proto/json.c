@@ -1,8 +1,8 @@
 /* json.c - any message as JSON, by walking its descriptor
  *
  * What comes out is always valid JSON in UTF-8: bytes that are not UTF-8 become U+FFFD, control
- * characters (also those above ASCII, and DEL) are escaped. Every field is written, also those that are
- * zero, so that a reader can rely on a key being there. Layer: proto.
+ * characters (also those above ASCII, and DEL) are escaped. Every field is written, also those that
+ * are zero, so that a reader can rely on a key being there. Layer: proto.
  */
 #include <math.h>
 #include <string.h>
@@ -17,7 +17,8 @@ struct writer {
     int depth;
 };
 
-static void room_slow(struct writer *w, size_t n) {
+static void room_slow(struct writer *w, size_t n)
+{
     w->out->len = w->p ? (size_t) (w->p - w->out->data) : w->out->len;
     size_t more = w->out->len / 2 > 4096 ? w->out->len / 2 : 4096;
     n = n > more ? n : more;
@@ -25,23 +26,27 @@ static void room_slow(struct writer *w, size_t n) {
     w->end = w->p + n;
 }
 
-static inline void room(struct writer *w, size_t n) {
+static inline void room(struct writer *w, size_t n)
+{
     if ((size_t) (w->end - w->p) < n)
         room_slow(w, n);
 }
 
-static inline void put(struct writer *w, const char *s, size_t n) {
+static inline void put(struct writer *w, const char *s, size_t n)
+{
     room(w, n);
     memcpy(w->p, s, n);
     w->p += n;
 }
 
-static inline void putc1(struct writer *w, char c) {
+static inline void putc1(struct writer *w, char c)
+{
     room(w, 1);
     *w->p++ = c;
 }
 
-static void put_u64(struct writer *w, uint64_t v) {
+static void put_u64(struct writer *w, uint64_t v)
+{
     char tmp[20];
     int n = 0;
     do {
@@ -53,13 +58,15 @@ static void put_u64(struct writer *w, uint64_t v) {
         *w->p++ = tmp[--n];
 }
 
-static void put_i64(struct writer *w, int64_t v) {
+static void put_i64(struct writer *w, int64_t v)
+{
     if (v < 0)
         putc1(w, '-');
     put_u64(w, v < 0 ? 0 - (uint64_t) v : (uint64_t) v);
 }
 
-static void put_double(struct writer *w, double v) {
+static void put_double(struct writer *w, double v)
+{
     char tmp[32];
     if (!isfinite(v)) {
         put(w, "null", 4);
@@ -73,7 +80,8 @@ static void put_double(struct writer *w, double v) {
     put(w, tmp, n);
 }
 
-static void newline(struct writer *w) {
+static void newline(struct writer *w)
+{
     if (!w->indent)
         return;
     size_t n = (size_t) (w->indent * w->depth);
@@ -85,7 +93,8 @@ static void newline(struct writer *w) {
 
 /* ---- strings ---- */
 
-static void put_escape(struct writer *w, unsigned c) {
+static void put_escape(struct writer *w, unsigned c)
+{
     static const char hex[] = "0123456789abcdef";
     const char *two = c == '"'    ? "\\\""
                       : c == '\\' ? "\\\\"
@@ -101,8 +110,10 @@ static void put_escape(struct writer *w, unsigned c) {
         put(w, (const char[]){'\\', 'u', '0', '0', hex[c >> 4 & 15], hex[c & 15]}, 6);
 }
 
-/* Length of the UTF-8 sequence at s (RFC 3629 table 3-7: no overlong forms, no surrogates), 0 = none. */
-static size_t utf8_len(const uint8_t *s, const uint8_t *end) {
+/* Length of the UTF-8 sequence at s (RFC 3629 table 3-7: no overlong forms, no surrogates), 0 =
+ * none. */
+static size_t utf8_len(const uint8_t *s, const uint8_t *end)
+{
     size_t left = (size_t) (end - s);
 #define CONT(i) ((s[i] & 0xc0) == 0x80)
     if (s[0] >= 0xc2 && s[0] <= 0xdf)
@@ -125,7 +136,8 @@ static size_t utf8_len(const uint8_t *s, const uint8_t *end) {
     return 0;
 }
 
-static void put_string(struct writer *w, const void *text, size_t len) {
+static void put_string(struct writer *w, const void *text, size_t len)
+{
     const uint8_t *s = text, *end = s + len;
     room(w, len + 2);
     *w->p++ = '"';
@@ -153,7 +165,8 @@ static void put_string(struct writer *w, const void *text, size_t len) {
     putc1(w, '"');
 }
 
-static void put_base64(struct writer *w, const uint8_t *s, size_t len) {
+static void put_base64(struct writer *w, const uint8_t *s, size_t len)
+{
     static const char abc[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     room(w, (len + 2) / 3 * 4 + 2);
     *w->p++ = '"';
@@ -170,7 +183,8 @@ static void put_base64(struct writer *w, const uint8_t *s, size_t len) {
 }
 
 /* "a\0b\0" as an array of strings. */
-static void put_list(struct writer *w, const ProtobufCBinaryData *v) {
+static void put_list(struct writer *w, const ProtobufCBinaryData *v)
+{
     putc1(w, '[');
     w->depth++;
     for (size_t i = 0; i < v->len;) {
@@ -192,7 +206,8 @@ static void put_list(struct writer *w, const ProtobufCBinaryData *v) {
 
 static void put_message(struct writer *w, const ProtobufCMessage *m);
 
-static void put_enum(struct writer *w, const ProtobufCFieldDescriptor *f, int value) {
+static void put_enum(struct writer *w, const ProtobufCFieldDescriptor *f, int value)
+{
     const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value(f->descriptor, value);
     if (v)
         put_string(w, v->name, strlen(v->name));
@@ -200,7 +215,8 @@ static void put_enum(struct writer *w, const ProtobufCFieldDescriptor *f, int va
         put_i64(w, value); /* a newer peer's */
 }
 
-static void put_bytes(struct writer *w, const ProtobufCBinaryData *v, enum tug_form form) {
+static void put_bytes(struct writer *w, const ProtobufCBinaryData *v, enum tug_form form)
+{
     if (form == TUG_FORM_LIST)
         put_list(w, v);
     else if (form == TUG_FORM_TEXT)
@@ -209,7 +225,9 @@ static void put_bytes(struct writer *w, const ProtobufCBinaryData *v, enum tug_f
         put_base64(w, v->data, v->len);
 }
 
-static void put_value(struct writer *w, const ProtobufCFieldDescriptor *f, const void *v, enum tug_form form) {
+static void put_value(struct writer *w, const ProtobufCFieldDescriptor *f, const void *v,
+                      enum tug_form form)
+{
     const char *s;
     const ProtobufCMessage *sub;
     switch (f->type) {
@@ -263,7 +281,8 @@ static void put_value(struct writer *w, const ProtobufCFieldDescriptor *f, const
     }
 }
 
-static size_t size_of(ProtobufCType type) {
+static size_t size_of(ProtobufCType type)
+{
     switch (type) {
     case PROTOBUF_C_TYPE_INT64:
     case PROTOBUF_C_TYPE_SINT64:
@@ -286,8 +305,9 @@ static size_t size_of(ProtobufCType type) {
     }
 }
 
-static void put_array(struct writer *w, const ProtobufCFieldDescriptor *f, const ProtobufCMessage *m,
-                      enum tug_form form) {
+static void put_array(struct writer *w, const ProtobufCFieldDescriptor *f,
+                      const ProtobufCMessage *m, enum tug_form form)
+{
     size_t n = *(const size_t *) ((const char *) m + f->quantifier_offset), each = size_of(f->type);
     const char *at = *(char *const *) ((const char *) m + f->offset);
     putc1(w, '[');
@@ -304,7 +324,8 @@ static void put_array(struct writer *w, const ProtobufCFieldDescriptor *f, const
     putc1(w, ']');
 }
 
-static void put_message(struct writer *w, const ProtobufCMessage *m) {
+static void put_message(struct writer *w, const ProtobufCMessage *m)
+{
     size_t n_rows;
     const struct tug_cap *rows = tug_caps_of(m->descriptor, &n_rows);
     putc1(w, '{');
@@ -337,7 +358,8 @@ static void put_message(struct writer *w, const ProtobufCMessage *m) {
     putc1(w, '}');
 }
 
-void tug_msg_json(struct tug_buf *out, const ProtobufCMessage *m, int indent) {
+void tug_msg_json(struct tug_buf *out, const ProtobufCMessage *m, int indent)
+{
     struct writer w = {.out = out, .indent = indent > 0 ? indent : 0};
     put_message(&w, m);
     putc1(&w, '\0');

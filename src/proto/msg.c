@@ -1,9 +1,8 @@
 /* msg.c - frames and typed messages
  *
- * Owns the table made from msg.def, the arena, and the way from bytes to a checked message. What always
- * holds: a message leaves tug_msg_decode() only after its caps were checked, and no peer can make us
- * hold more memory for it than the arena's budget, whatever it sends.
- * Layer: proto.
+ * Owns the table made from msg.def, the arena, and the way from bytes to a checked message. What
+ * always holds: a message leaves tug_msg_decode() only after its caps were checked, and no peer can
+ * make us hold more memory for it than the arena's budget, whatever it sends. Layer: proto.
  */
 #include "proto/msg.h"
 
@@ -19,14 +18,15 @@
 
 /* ---- the table ---- */
 
-#define TUG_MSG(number, NAME, prefix, channel, max) \
+#define TUG_MSG(number, NAME, prefix, channel, max)                                                \
     [number] = {number, #NAME, &tugpb__##prefix##__descriptor, TUG_CH_##channel, max},
 static const struct tug_msg_info infos[] = {
 #include "proto/msg.def"
 };
 #undef TUG_MSG
 
-const struct tug_msg_info *tug_msg_info(uint16_t number) {
+const struct tug_msg_info *tug_msg_info(uint16_t number)
+{
     if (number >= sizeof infos / sizeof infos[0] || !infos[number].name)
         return NULL;
     return &infos[number];
@@ -36,16 +36,21 @@ const struct tug_msg_info *tug_msg_info(uint16_t number) {
 
 static const char *const channel_names[] = {
     [TUG_CH_CLIENT] = "client", [TUG_CH_NODE] = "node", [TUG_CH_STEPD] = "step daemon",
-    [TUG_CH_STAR] = "gang",     [TUG_CH_RUN] = "run",     [TUG_CH_LAUNCH] = "launcher",
+    [TUG_CH_STAR] = "gang",     [TUG_CH_RUN] = "run",   [TUG_CH_LAUNCH] = "launcher",
 };
 
-static uint16_t get16(const uint8_t *p) { return (uint16_t) (p[0] | p[1] << 8); }
+static uint16_t get16(const uint8_t *p)
+{
+    return (uint16_t) (p[0] | p[1] << 8);
+}
 
-static uint32_t get32(const uint8_t *p) {
+static uint32_t get32(const uint8_t *p)
+{
     return (uint32_t) p[0] | (uint32_t) p[1] << 8 | (uint32_t) p[2] << 16 | (uint32_t) p[3] << 24;
 }
 
-static void put32(uint8_t *p, uint32_t v) {
+static void put32(uint8_t *p, uint32_t v)
+{
     p[0] = (uint8_t) v;
     p[1] = (uint8_t) (v >> 8);
     p[2] = (uint8_t) (v >> 16);
@@ -53,7 +58,8 @@ static void put32(uint8_t *p, uint32_t v) {
 }
 
 long tug_frame_cut(const void *data, size_t len, enum tug_channel channel, struct tug_frame *out,
-                   struct tug_err *err) {
+                   struct tug_err *err)
+{
     const uint8_t *p = data;
     if (len < TUG_FRAME_HEAD)
         return 0;
@@ -61,13 +67,14 @@ long tug_frame_cut(const void *data, size_t len, enum tug_channel channel, struc
     uint16_t number = get16(p + 4), flags = get16(p + 6);
     const struct tug_msg_info *info = tug_msg_info(number);
     if (!info)
-        return tug_fail(err, -EPROTO, "frame of message number %u, which this version does not know",
-                        number);
+        return tug_fail(err, -EPROTO,
+                        "frame of message number %u, which this version does not know", number);
     if (info->channel != channel)
         return tug_fail(err, -EPROTO, "frame %s does not belong on a %s connection", info->name,
                         channel_names[channel]);
     if (flags)
-        return tug_fail(err, -EPROTO, "frame %s has flags 0x%x; none are defined", info->name, flags);
+        return tug_fail(err, -EPROTO, "frame %s has flags 0x%x; none are defined", info->name,
+                        flags);
     if (body > info->max_bytes)
         return tug_fail(err, -EPROTO, "frame %s says %u bytes; at most %zu are taken", info->name,
                         body, info->max_bytes);
@@ -77,7 +84,8 @@ long tug_frame_cut(const void *data, size_t len, enum tug_channel channel, struc
     return (long) TUG_FRAME_HEAD + (long) body;
 }
 
-void tug_frame_head(uint8_t out[TUG_FRAME_HEAD], uint16_t number, uint32_t rid, size_t len) {
+void tug_frame_head(uint8_t out[TUG_FRAME_HEAD], uint16_t number, uint32_t rid, size_t len)
+{
     put32(out, (uint32_t) len);
     out[4] = (uint8_t) number;
     out[5] = (uint8_t) (number >> 8);
@@ -85,7 +93,9 @@ void tug_frame_head(uint8_t out[TUG_FRAME_HEAD], uint16_t number, uint32_t rid, 
     put32(out + 8, rid);
 }
 
-void tug_msg_encode(struct tug_buf *out, enum tug_msg number, uint32_t rid, const ProtobufCMessage *m) {
+void tug_msg_encode(struct tug_buf *out, enum tug_msg number, uint32_t rid,
+                    const ProtobufCMessage *m)
+{
     const struct tug_msg_info *info = tug_msg_info((uint16_t) number);
     tug_assert(info && m->descriptor == info->desc);
     size_t len = protobuf_c_message_get_packed_size(m);
@@ -98,11 +108,11 @@ void tug_msg_encode(struct tug_buf *out, enum tug_msg number, uint32_t rid, cons
 
 /* ---- arena ---- */
 
-#define ALIGN 16
-#define FIRST_BLOCK 2048
+#define ALIGN         16
+#define FIRST_BLOCK   2048
 #define LARGEST_BLOCK ((size_t) 256 << 10)
-#define OWN_BLOCK ((size_t) 32 << 10) /* from here on an allocation gets its own block */
-#define LEAST_BUDGET ((size_t) 64 << 10)
+#define OWN_BLOCK     ((size_t) 32 << 10) /* from here on an allocation gets its own block */
+#define LEAST_BUDGET  ((size_t) 64 << 10)
 
 struct tug_arena_block {
     struct tug_arena_block *next, *prev;
@@ -110,11 +120,15 @@ struct tug_arena_block {
     size_t used;
 };
 
-static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+static size_t round_up(size_t n, size_t to)
+{
+    return (n + to - 1) / to * to;
+}
 
 #define BLOCK_HEAD ((sizeof(struct tug_arena_block) + ALIGN - 1) / ALIGN * ALIGN)
 
-void tug_arena_clear(struct tug_arena *a) {
+void tug_arena_clear(struct tug_arena *a)
+{
     for (struct tug_arena_block *b = a->head, *next; b; b = next) {
         next = b->next;
         free(b);
@@ -122,13 +136,16 @@ void tug_arena_clear(struct tug_arena *a) {
     *a = (struct tug_arena){0};
 }
 
-static size_t left_bytes(const struct tug_arena *a) {
+static size_t left_bytes(const struct tug_arena *a)
+{
     size_t budget = a->budget_bytes ? a->budget_bytes : LEAST_BUDGET;
     return a->used_bytes < budget ? budget - a->used_bytes : 0;
 }
 
-/* A block of 'size' bytes; put behind the head when it is full from the start. NULL: over budget. */
-static struct tug_arena_block *block_new(struct tug_arena *a, size_t size, int behind) {
+/* A block of 'size' bytes; put behind the head when it is full from the start. NULL: over budget.
+ */
+static struct tug_arena_block *block_new(struct tug_arena *a, size_t size, int behind)
+{
     if (size > left_bytes(a))
         return NULL;
     struct tug_arena_block *b = malloc(size);
@@ -149,7 +166,8 @@ static struct tug_arena_block *block_new(struct tug_arena *a, size_t size, int b
     return b;
 }
 
-static void block_free(struct tug_arena *a, struct tug_arena_block *b) {
+static void block_free(struct tug_arena *a, struct tug_arena_block *b)
+{
     if (b->prev)
         b->prev->next = b->next;
     else
@@ -161,7 +179,8 @@ static void block_free(struct tug_arena *a, struct tug_arena_block *b) {
 }
 
 /* 'len' is a multiple of 8; what comes back is aligned to 8, or to 16 when 'align' says so. */
-static void *carve(struct tug_arena *a, size_t len, size_t align) {
+static void *carve(struct tug_arena *a, size_t len, size_t align)
+{
     struct tug_arena_block *b = a->head;
     if (b) {
         size_t at = round_up(b->used, align);
@@ -183,7 +202,8 @@ static void *carve(struct tug_arena *a, size_t len, size_t align) {
     return (char *) b + BLOCK_HEAD;
 }
 
-void *tug_arena_alloc(struct tug_arena *a, size_t len_bytes) {
+void *tug_arena_alloc(struct tug_arena *a, size_t len_bytes)
+{
     if (len_bytes > SIZE_MAX / 2)
         return NULL;
     len_bytes = round_up(len_bytes ? len_bytes : 1, ALIGN);
@@ -198,12 +218,12 @@ void *tug_arena_alloc(struct tug_arena *a, size_t len_bytes) {
 
 /* ---- decode ---- */
 
-/* protobuf-c frees while it decodes: its scratch tables (one for every sub-message with more than 16
- * fields) and strings that a later field replaces. Given back they are used again, so that they don't
- * eat the budget. Each chunk has its size in the 8 bytes before it; freed ones wait in lists by power
- * of two. Lives for one decode only. */
+/* protobuf-c frees while it decodes: its scratch tables (one for every sub-message with more than
+ * 16 fields) and strings that a later field replaces. Given back they are used again, so that they
+ * don't eat the budget. Each chunk has its size in the 8 bytes before it; freed ones wait in lists
+ * by power of two. Lives for one decode only. */
 #define CHUNK_HEAD 8
-#define CLASSES 16
+#define CLASSES    16
 
 struct decoder {
     struct tug_arena *a;
@@ -211,14 +231,19 @@ struct decoder {
     int over; /* the budget was hit */
 };
 
-static unsigned class_of(size_t len) {
+static unsigned class_of(size_t len)
+{
     unsigned c = 63 - (unsigned) __builtin_clzll(len);
     return c < CLASSES ? c : CLASSES - 1;
 }
 
-static uint64_t *chunk_size(void *p) { return (uint64_t *) ((char *) p - CHUNK_HEAD); }
+static uint64_t *chunk_size(void *p)
+{
+    return (uint64_t *) ((char *) p - CHUNK_HEAD);
+}
 
-static void *dec_alloc(void *arg, size_t len) {
+static void *dec_alloc(void *arg, size_t len)
+{
     struct decoder *d = arg;
     if (len > UINT32_MAX) {
         d->over = 1;
@@ -247,7 +272,8 @@ static void *dec_alloc(void *arg, size_t len) {
     return p;
 }
 
-static void dec_free(void *arg, void *p) {
+static void dec_free(void *arg, void *p)
+{
     struct decoder *d = arg;
     if (!p)
         return;
@@ -261,10 +287,11 @@ static void dec_free(void *arg, void *p) {
     *list = p;
 }
 
-/* A decoded message is larger than its bytes: a rank that exited with 0 is 2 bytes and becomes 56, a
- * job with few fields 60 and becomes 600. Small bodies may grow 48 times, up to 64 MiB; beyond that
- * lists are paged and 4 times is plenty. */
-static size_t default_budget(size_t body) {
+/* A decoded message is larger than its bytes: a rank that exited with 0 is 2 bytes and becomes 56,
+ * a job with few fields 60 and becomes 600. Small bodies may grow 48 times, up to 64 MiB; beyond
+ * that lists are paged and 4 times is plenty. */
+static size_t default_budget(size_t body)
+{
     size_t small = body * 48 + LEAST_BUDGET, large = body * 4 + LEAST_BUDGET;
     size_t cap = (size_t) 64 << 20;
     small = small < cap ? small : cap;
@@ -272,7 +299,8 @@ static size_t default_budget(size_t body) {
 }
 
 int tug_msg_decode(struct tug_arena *a, uint16_t number, const void *body, size_t len,
-                   ProtobufCMessage **out, struct tug_err *err) {
+                   ProtobufCMessage **out, struct tug_err *err)
+{
     const struct tug_msg_info *info = tug_msg_info(number);
     if (!info)
         return tug_fail(err, -EPROTO, "message number %u is not known", number);
@@ -283,12 +311,14 @@ int tug_msg_decode(struct tug_arena *a, uint16_t number, const void *body, size_
 }
 
 int tug_proto_decode(struct tug_arena *a, const ProtobufCMessageDescriptor *desc, const void *body,
-                     size_t len, ProtobufCMessage **out, struct tug_err *err) {
+                     size_t len, ProtobufCMessage **out, struct tug_err *err)
+{
     if (!a->budget_bytes)
         a->budget_bytes = default_budget(len);
     struct decoder d = {.a = a};
     ProtobufCAllocator alloc = {dec_alloc, dec_free, &d};
-    ProtobufCMessage *m = protobuf_c_message_unpack(desc, &alloc, len, len ? body : (const void *) "");
+    ProtobufCMessage *m =
+        protobuf_c_message_unpack(desc, &alloc, len, len ? body : (const void *) "");
     if (!m && d.over)
         return tug_fail(err, -ENOMEM, "%s of %zu bytes needs more than %zu bytes of memory",
                         desc->short_name, len, a->budget_bytes);

@@ -1,7 +1,7 @@
 /* order.c - the launch order as 1,024 bytes, and back
  *
- * One table lays the record out; both directions walk it. Small enough to read in one go: this is what
- * stands between the network and root. Layer: proto (libc only).
+ * One table lays the record out; both directions walk it. Small enough to read in one go: this is
+ * what stands between the network and root. Layer: proto (libc only).
  */
 #include "proto/order.h"
 
@@ -13,9 +13,9 @@ enum kind { NAME, RAW, U32, U64, GIDS };
 struct field {
     const char *name;
     enum kind kind;
-    unsigned wire;     /* offset on the wire */
-    size_t offset;     /* in struct tug_order */
-    size_t len_bytes;  /* on the wire */
+    unsigned wire;    /* offset on the wire */
+    size_t offset;    /* in struct tug_order */
+    size_t len_bytes; /* on the wire */
 };
 
 #define AT(member) offsetof(struct tug_order, member)
@@ -44,32 +44,36 @@ static const struct field fields[] = {
     /* 640..1023: zero */
 };
 #define N_FIELDS (sizeof fields / sizeof fields[0])
-#define GAP_AT 596
-#define TAIL_AT 640
+#define GAP_AT   596
+#define TAIL_AT  640
 
-static void put(uint8_t *p, uint64_t v, size_t len_bytes) {
+static void put(uint8_t *p, uint64_t v, size_t len_bytes)
+{
     for (size_t i = 0; i < len_bytes; i++)
         p[i] = (uint8_t) (v >> (8 * i));
 }
 
-static uint64_t get(const uint8_t *p, size_t len_bytes) {
+static uint64_t get(const uint8_t *p, size_t len_bytes)
+{
     uint64_t v = 0;
     for (size_t i = 0; i < len_bytes; i++)
         v |= (uint64_t) p[i] << (8 * i);
     return v;
 }
 
-static int all_zero(const uint8_t *p, size_t len_bytes) {
+static int all_zero(const uint8_t *p, size_t len_bytes)
+{
     uint8_t any = 0;
     for (size_t i = 0; i < len_bytes; i++)
         any |= p[i];
     return any == 0;
 }
 
-int tug_order_pack(const struct tug_order *o, uint8_t out[TUG_ORDER_LEN], struct tug_err *err) {
+int tug_order_pack(const struct tug_order *o, uint8_t out[TUG_ORDER_LEN], struct tug_err *err)
+{
     if (o->n_gids > TUG_ORDER_GIDS_MAX)
-        return tug_fail(err, -EINVAL, "launch order: %u supplementary groups; at most %d fit", o->n_gids,
-                        TUG_ORDER_GIDS_MAX);
+        return tug_fail(err, -EINVAL, "launch order: %u supplementary groups; at most %d fit",
+                        o->n_gids, TUG_ORDER_GIDS_MAX);
     if (o->flags & ~TUG_ORDER_REQUEUEABLE)
         return tug_fail(err, -EINVAL, "launch order: flags 0x%x are not defined", o->flags);
     uint8_t wire[TUG_ORDER_LEN] = {0};
@@ -83,8 +87,8 @@ int tug_order_pack(const struct tug_order *o, uint8_t out[TUG_ORDER_LEN], struct
         switch (f->kind) {
         case NAME:
             if (!memchr(from, 0, f->len_bytes))
-                return tug_fail(err, -EINVAL, "launch order: %s name is longer than %d bytes", f->name,
-                                TUG_ORDER_NAME_MAX - 1);
+                return tug_fail(err, -EINVAL, "launch order: %s name is longer than %d bytes",
+                                f->name, TUG_ORDER_NAME_MAX - 1);
             memcpy(to, from, strlen(from));
             break;
         case RAW:
@@ -108,7 +112,9 @@ int tug_order_pack(const struct tug_order *o, uint8_t out[TUG_ORDER_LEN], struct
     return 0;
 }
 
-static int unpack_field(const struct field *f, const uint8_t *from, struct tug_order *o, struct tug_err *err) {
+static int unpack_field(const struct field *f, const uint8_t *from, struct tug_order *o,
+                        struct tug_err *err)
+{
     void *to = (char *) o + f->offset;
     uint32_t u32;
     uint64_t u64;
@@ -119,7 +125,8 @@ static int unpack_field(const struct field *f, const uint8_t *from, struct tug_o
         if (!end)
             return tug_fail(err, -EPROTO, "launch order: %s name is not terminated", f->name);
         if (!all_zero(end, f->len_bytes - (size_t) (end - from)))
-            return tug_fail(err, -EPROTO, "launch order: bytes after the %s name are not zero", f->name);
+            return tug_fail(err, -EPROTO, "launch order: bytes after the %s name are not zero",
+                            f->name);
         memcpy(to, from, f->len_bytes);
         return 0;
     case RAW:
@@ -137,19 +144,21 @@ static int unpack_field(const struct field *f, const uint8_t *from, struct tug_o
         for (uint32_t g = 0; g < TUG_ORDER_GIDS_MAX; g++) {
             o->gids[g] = (uint32_t) get(from + 4 * g, 4);
             if (g >= o->n_gids && o->gids[g])
-                return tug_fail(err, -EPROTO, "launch order: group entry %u is not zero, but only %u are counted", g,
-                                o->n_gids);
+                return tug_fail(err, -EPROTO,
+                                "launch order: group entry %u is not zero, but only %u are counted",
+                                g, o->n_gids);
         }
         return 0;
     }
     return 0;
 }
 
-int tug_order_unpack(const uint8_t in[TUG_ORDER_LEN], struct tug_order *out, struct tug_err *err) {
+int tug_order_unpack(const uint8_t in[TUG_ORDER_LEN], struct tug_order *out, struct tug_err *err)
+{
     uint32_t version = (uint32_t) get(in, 4);
     if (version != TUG_ORDER_VERSION)
-        return tug_fail(err, -EPROTO, "launch order: version %u; this program knows version %d", version,
-                        TUG_ORDER_VERSION);
+        return tug_fail(err, -EPROTO, "launch order: version %u; this program knows version %d",
+                        version, TUG_ORDER_VERSION);
     if (!all_zero(in + GAP_AT, 4) || !all_zero(in + TAIL_AT, TUG_ORDER_LEN - TAIL_AT))
         return tug_fail(err, -EPROTO, "launch order: unused bytes are not zero");
     struct tug_order o = {0};
@@ -158,8 +167,8 @@ int tug_order_unpack(const uint8_t in[TUG_ORDER_LEN], struct tug_order *out, str
         if (rc)
             return rc;
         if (fields[i].offset == AT(n_gids) && o.n_gids > TUG_ORDER_GIDS_MAX)
-            return tug_fail(err, -EPROTO, "launch order: %u supplementary groups; at most %d fit", o.n_gids,
-                            TUG_ORDER_GIDS_MAX);
+            return tug_fail(err, -EPROTO, "launch order: %u supplementary groups; at most %d fit",
+                            o.n_gids, TUG_ORDER_GIDS_MAX);
     }
     if (o.flags & ~TUG_ORDER_REQUEUEABLE)
         return tug_fail(err, -EPROTO, "launch order: flags 0x%x are not defined", o.flags);
