@@ -7,8 +7,8 @@
  *
  *     UNIT_MAIN("base/heap", a_removed_node_never_comes_out)
  *
- * Every test runs in its own process, so a crash is a failure of that test only. Run one test of a
- * file: CK_RUN_CASE=... is not split finer than the file; use CK_FORK=no and a debugger instead.
+ * Every test runs in its own process, so a crash is a failure of that test only; CK_FORK=no keeps
+ * them in one for a debugger.
  * Layer: tests.
  */
 #ifndef TUG_UNIT_H
