@@ -174,6 +174,9 @@ void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_nod
 const char *tug_core_node_state(const struct tug_core_node *n);        /* "IDLE" "MIXED" "ALLOCATED" "DRAINING" "DRAINED" "DOWN" "UNKNOWN" */
 uint32_t tug_core_node_find(const struct tug_core *c, const char *name);  /* TUG_NO_NODE */
 const char *tug_core_default_queue(const struct tug_core *c);
+/* The queues as configured; strings are valid until the next tug_core_configure(). */
+size_t tug_core_queues(const struct tug_core *c);
+void tug_core_queue_row(const struct tug_core *c, size_t i, struct tug_core_queue *out);
 struct tug_core_counts { uint64_t pending, running, ended; uint32_t nodes_up; uint32_t gpus, gpus_used; };
 void tug_core_count(const struct tug_core *c, struct tug_core_counts *out);
 size_t tug_core_memory_bytes(const struct tug_core *c);

@@ -28,6 +28,9 @@ struct tug_env {
     /* Make the batch durable (takes it), then call ..._persisted(ticket). A failure never comes back: the host stops. */
     void (*persist)(void *ctx, struct tug_batch *b, uint64_t ticket);
     void (*random)(void *ctx, void *out, size_t len_bytes);
+    /* As send, with the body already packed: what had to wait for its commit. */
+    void (*send_packed)(void *ctx, tug_peer_id peer, enum tug_msg number, uint32_t rid, const void *body,
+                        size_t len_bytes);
 };
 
 #endif

@@ -1,0 +1,570 @@
+/* clients.c - what commands ask of the controller
+ *
+ * One short function a request: find, check who may, change the core, reply. Layer: logic.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hostlist.h"
+#include "base/str.h"
+#include "logic/control_int.h"
+
+#define TOKEN_MAX 64
+#define COMMAND_SHOWN 60
+
+static void reply(struct tug_control *c, struct ctl_peer *p, enum tug_msg number, uint32_t rid, const ProtobufCMessage *m)
+{
+    tug_outbox_send(c->out, p->id, number, rid, m);
+}
+
+/* ---- ping, shutdown */
+
+void h_ping(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    Tugpb__PingReply m = TUGPB__PING_REPLY__INIT;
+    struct tug_core_counts n;
+
+    (void) msg;
+    tug_core_count(c->core, &n);
+    m.version = c->version;
+    m.cluster = c->cluster;
+    m.epoch = c->epoch;
+    m.started_ms = c->started_ms;
+    m.nodes_up = n.nodes_up;
+    m.nodes_known = (uint32_t) c->n_nodes;
+    m.jobs_pending = n.pending;
+    m.jobs_running = n.running;
+    m.now_ms = tug_ctl_now(c);
+    m.policy = c->policy_name;
+    m.policy_note = c->policy_note;
+    reply(c, p, TUG_MSG_PING_REPLY, rid, &m.base);
+}
+
+void h_shutdown(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    Tugpb__ShutdownReply m = TUGPB__SHUTDOWN_REPLY__INIT;
+
+    (void) msg;
+    c->shutdown = 1;
+    tug_ctl_log(c, TUG_LOG_INFO, "%s asked for the shutdown; running gangs go on", p->user->name);
+    reply(c, p, TUG_MSG_SHUTDOWN_REPLY, rid, &m.base);
+}
+
+/* ---- submit */
+
+char *tug_ctl_command(const Tugpb__JobSpec *spec)
+{
+    struct tug_buf text = {0};
+
+    if (spec->kind == TUGPB__JOB_KIND__JOB_BATCH)
+        tug_buf_adds(&text, spec->name);
+    for (size_t i = 0; i < spec->n_argv && text.len < COMMAND_SHOWN; i++)
+        tug_buf_addf(&text, "%s%s", text.len ? " " : "", spec->argv[i]);
+    if (text.len > COMMAND_SHOWN) {
+        char cut[COMMAND_SHOWN];
+
+        tug_str_copy(cut, sizeof cut, tug_buf_str(&text));
+        tug_buf_clear(&text);
+        return tug_xasprintf("%s...", cut);
+    }
+    return text.len ? tug_buf_take(&text) : tug_xstrdup("");
+}
+
+static int check_spec(const Tugpb__SubmitRequest *m, struct tug_err *err)
+{
+    const Tugpb__JobSpec *s = m->spec;
+
+    if (!s)
+        return tug_fail(err, -EINVAL, "the request holds no job");
+    if (strlen(m->token) > TOKEN_MAX)
+        return tug_fail(err, -EINVAL, "the client token has %zu bytes, at most %d are allowed", strlen(m->token), TOKEN_MAX);
+    if (s->cwd[0] != '/')
+        return tug_fail(err, -EINVAL, "working directory '%s' is not absolute; give one that starts with '/'", s->cwd);
+    if (s->kind == TUGPB__JOB_KIND__JOB_GANG && (s->n_argv == 0 || !s->argv[0][0]))
+        return tug_fail(err, -EINVAL, "no command was given; put it after '--'");
+    if (s->kind == TUGPB__JOB_KIND__JOB_BATCH && s->script.len == 0)
+        return tug_fail(err, -EINVAL, "the script is empty");
+    if (s->kind == TUGPB__JOB_KIND__JOB_BATCH && s->interactive)
+        return tug_fail(err, -EINVAL, "a script cannot run interactively; use 'tug submit'");
+    if (s->interactive && (s->io_key.len != 32 || !s->io_addr[0]))
+        return tug_fail(err, -EINVAL, "an interactive job needs the address and the key of its client");
+    return 0;
+}
+
+static int check_user(const struct tug_control *c, const struct ctl_user *u, struct tug_err *err)
+{
+    struct tug_core_counts n;
+
+    if (u->uid < c->conf.min_uid && u->uid != c->conf.operator_uid)
+        return tug_fail(err, -EPERM, "uid %u may not run jobs: it is below min_uid %u", u->uid, c->conf.min_uid);
+    tug_core_count(c->core, &n);
+    if (n.pending + n.running >= c->conf.max_jobs)
+        return tug_fail(err, -EAGAIN, "the cluster holds %llu jobs that are not over, its limit max_jobs is %u; try again later",
+                        (unsigned long long) (n.pending + n.running), c->conf.max_jobs);
+    return 0;
+}
+
+static void ask_of(const Tugpb__JobSpec *s, struct tug_core_ask *ask, struct tug_job_req *req, const struct ctl_user *u)
+{
+    const Tugpb__ResourceRequest *r = s->res;
+
+    memset(ask, 0, sizeof *ask);
+    memset(req, 0, sizeof *req);
+    req->uid = u->uid;
+    req->gid = u->gid;
+    req->user = u->name;
+    req->queue = s->queue;
+    req->account = s->account;
+    req->name = s->name;
+    req->batch = s->kind == TUGPB__JOB_KIND__JOB_BATCH;
+    req->requeue = !s->no_requeue && !s->interactive;
+    req->interactive = (uint8_t) s->interactive;
+    req->time_limit_s = s->time_limit_s;
+    req->begin_ms = s->begin_ms;
+    req->nice = s->nice;
+    req->gpu_model = req->nodelist = req->exclude = "";
+    if (!r)
+        return;
+    *ask = (struct tug_core_ask){r->nodes, r->ntasks, r->tasks_per_node, r->cpus_per_task, r->gpus, r->gpus_per_node,
+                                 r->gpus_per_task, r->mem_per_node_bytes, r->mem_per_cpu_bytes};
+    req->exclusive = (uint8_t) r->exclusive;
+    req->gpu_model = r->gpu_model;
+    req->nodelist = r->nodelist;
+    req->exclude = r->exclude;
+}
+
+static uint64_t new_id(struct tug_control *c)
+{
+    if (c->next_id >= c->id_limit) {
+        c->id_limit = c->next_id + ID_BLOCK;
+        tug_ctl_put_meta(c, tug_ctl_batch(c));
+    }
+    return c->next_id++;
+}
+
+static void hex32(struct tug_control *c, char out[33])
+{
+    uint8_t r[16];
+
+    c->env.random(c->env.ctx, r, sizeof r);
+    for (size_t i = 0; i < sizeof r; i++)
+        snprintf(out + 2 * i, 3, "%02x", r[i]);
+}
+
+/* The request without its bulk, packed. */
+static uint8_t *pack_spec(const Tugpb__JobSpec *s, size_t *len)
+{
+    Tugpb__JobSpec lean = *s;
+    uint8_t *data;
+
+    lean.script.len = 0;
+    lean.env.len = 0;
+    *len = tugpb__job_spec__get_packed_size(&lean);
+    data = tug_xmalloc(*len ? *len : 1);
+    tugpb__job_spec__pack(&lean, data);
+    return data;
+}
+
+static struct ctl_job *new_side(struct tug_control *c, struct ctl_user *u, const Tugpb__SubmitRequest *m)
+{
+    const Tugpb__JobSpec *s = m->spec;
+    struct ctl_job *j = tug_new(struct ctl_job);
+
+    j->id = new_id(c);
+    j->user = u;
+    j->token = tug_xstrdup(m->token);
+    hex32(c, j->job_token);
+    j->script = tug_blobs_hold(c->blobs, s->script.data, s->script.len, tug_ctl_batch(c));
+    j->env = tug_blobs_hold(c->blobs, s->env.data, s->env.len, tug_ctl_batch(c));
+    j->spec = pack_spec(s, &j->spec_len);
+    j->command = tug_ctl_command(s);
+    HASH_ADD(hh, c->jobs, id, sizeof j->id, j);
+    return j;
+}
+
+static int submit_job(struct tug_control *c, struct ctl_user *u, const Tugpb__SubmitRequest *m, uint64_t *id,
+                      struct tug_err *err)
+{
+    struct tug_job_req req;
+    struct tug_core_ask ask;
+    struct tug_event ev = {.type = TUG_EV_JOB_SUBMIT, .req = &req};
+    struct ctl_job *j;
+    int rc;
+
+    ask_of(m->spec, &ask, &req, u);
+    rc = tug_core_admit(c->core, &ask, &req, err);
+    if (rc)
+        return rc;
+    j = new_side(c, u, m);
+    ev.job = *id = j->id;
+    rc = tug_ctl_apply(c, &ev, err);
+    if (rc) {
+        tug_ctl_job_free(c, j, tug_ctl_batch(c));
+        return rc;
+    }
+    if (m->token[0])
+        tug_ctl_token_put(c, u->uid, m->token, *id, INT64_MAX);
+    return 0;
+}
+
+/* A further step inside a running job. */
+static int submit_step(struct tug_control *c, struct ctl_user *u, const Tugpb__SubmitRequest *m, uint32_t *step,
+                       struct tug_err *err)
+{
+    struct ctl_job *j = tug_ctl_job(c, m->in_job);
+    struct ctl_step side = {0};
+    struct tug_event ev = {.type = TUG_EV_STEP_SUBMIT, .job = m->in_job, .step_out = step};
+    const struct tug_job *job = tug_core_job(c->core, m->in_job);
+
+    if (!j || !job)
+        return tug_fail(err, -ENOENT, "there is no job %llu", (unsigned long long) m->in_job);
+    if (job->req.uid != u->uid)
+        return tug_fail(err, -EPERM, "job %llu belongs to %s, not to %s", (unsigned long long) j->id, job->req.user, u->name);
+    if (m->spec->kind != TUGPB__JOB_KIND__JOB_GANG)
+        return tug_fail(err, -EINVAL, "a step inside a job runs a command, not a script");
+    /* The core says LAUNCH from inside the event: what the step needs must be there before. */
+    side.id = job->next_step ? job->next_step : 1;
+    side.attempt = 0;
+    side.spec = pack_spec(m->spec, &side.spec_len);
+    side.env = tug_blobs_hold(c->blobs, m->spec->env.data, m->spec->env.len, tug_ctl_batch(c));
+    tug_vec_push(&j->steps, side);
+    ev.ntasks = m->spec->res ? m->spec->res->ntasks : 0;
+    if (tug_ctl_apply(c, &ev, err) != 0) {
+        tug_ctl_step_clear(c, &j->steps.at[j->steps.len - 1], tug_ctl_batch(c));
+        j->steps.len--;
+        return err->code;
+    }
+    tug_assert(*step == side.id);
+    return 0;
+}
+
+void h_submit(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    const Tugpb__SubmitRequest *m = (const Tugpb__SubmitRequest *) msg;
+    Tugpb__SubmitReply r = TUGPB__SUBMIT_REPLY__INIT;
+    struct tug_err err = {0};
+    struct ctl_token *t;
+    int rc = check_spec(m, &err);
+
+    if (rc == 0 && m->token[0] && (t = tug_ctl_token(c, p->user->uid, m->token)) != NULL) {
+        r.job = t->job;
+        r.existed = 1;
+        reply(c, p, TUG_MSG_SUBMIT_REPLY, rid, &r.base);
+        return;
+    }
+    if (rc == 0)
+        rc = check_user(c, p->user, &err);
+    if (rc == 0 && m->in_job) {
+        r.job = m->in_job;
+        rc = submit_step(c, p->user, m, &r.step, &err);
+    } else if (rc == 0) {
+        rc = submit_job(c, p->user, m, &r.job, &err);
+    }
+    if (rc)
+        tug_ctl_reply_error(c, p, rid, rc, err.msg);
+    else
+        reply(c, p, TUG_MSG_SUBMIT_REPLY, rid, &r.base);
+}
+
+/* ---- listing */
+
+static int in_list(char *const *list, size_t n, const char *a, const char *b)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i], a) == 0 || (b && strcmp(list[i], b) == 0))
+            return 1;
+    return n == 0;
+}
+
+static int wanted(const Tugpb__JobsRequest *f, const struct tug_job *job)
+{
+    char uid[16];
+
+    if (tug_job_state_is_over(job->state) && !f->ended && f->n_states == 0 && f->n_ids == 0)
+        return 0;
+    snprintf(uid, sizeof uid, "%u", job->req.uid);
+    if (!in_list(f->users, f->n_users, job->req.user ? job->req.user : "", uid))
+        return 0;
+    if (!in_list(f->queues, f->n_queues, job->req.queue, NULL))
+        return 0;
+    if (!in_list(f->states, f->n_states, tug_job_state_name(job->state), tug_job_state_code(job->state)))
+        return 0;
+    if (f->name[0] && strcmp(f->name, job->req.name ? job->req.name : "") != 0)
+        return 0;
+    for (size_t i = 0; i < f->n_ids; i++)
+        if (f->ids[i] == job->id)
+            return 1;
+    return f->n_ids == 0;
+}
+
+static int check_filter(const Tugpb__JobsRequest *f, struct tug_err *err)
+{
+    static const char *const names[] = {
+#define TUG_STATE(NAME, code, flags, text) #NAME,
+#include "core/states.def"
+#undef TUG_STATE
+    };
+
+    for (size_t i = 0; i < f->n_states; i++)
+        if (tug_job_state_parse(f->states[i]) < 0) {
+            const char *near = tug_str_nearest(f->states[i], names, sizeof names / sizeof *names);
+
+            return tug_fail(err, -EINVAL, "there is no job state '%s'%s%s%s", f->states[i], near ? "; did you mean '" : "",
+                            near ? near : "", near ? "'?" : "");
+        }
+    return 0;
+}
+
+void h_jobs(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    const Tugpb__JobsRequest *m = (const Tugpb__JobsRequest *) msg;
+    Tugpb__JobsReply r = TUGPB__JOBS_REPLY__INIT;
+    struct tug_arena a = {.budget_bytes = 1 << 30};
+    struct tug_vec(Tugpb__JobView *) views = {0};
+    struct tug_err err = {0};
+
+    if (check_filter(m, &err) != 0) {
+        tug_ctl_reply_error(c, p, rid, err.code, err.msg);
+        return;
+    }
+    for (const struct tug_job *job = tug_core_job_after(c->core, m->after_id); job;
+         job = tug_core_job_after(c->core, job->id)) {
+        Tugpb__JobView *v;
+
+        if (!wanted(m, job))
+            continue;
+        if (m->limit && views.len == m->limit) {
+            r.more = 1;
+            break;
+        }
+        v = tug_ctl_alloc(&a, sizeof *v);
+        tug_ctl_view_job(c, &a, job, m->brief, v);
+        tug_vec_push(&views, v);
+    }
+    r.jobs = views.at;
+    r.n_jobs = views.len;
+    r.now_ms = tug_ctl_now(c);
+    reply(c, p, TUG_MSG_JOBS_REPLY, rid, &r.base);
+    tug_vec_clear(&views);
+    tug_arena_clear(&a);
+}
+
+static int no_job(struct tug_err *err, uint64_t id)
+{
+    return tug_fail(err, -ENOENT, "there is no job %llu in the queue; ended jobs are in 'tug history'", (unsigned long long) id);
+}
+
+void h_show(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    const Tugpb__ShowRequest *m = (const Tugpb__ShowRequest *) msg;
+    const struct tug_job *job = tug_core_job(c->core, m->job);
+    struct ctl_job *j = tug_ctl_job(c, m->job);
+    Tugpb__ShowReply r = TUGPB__SHOW_REPLY__INIT;
+    struct tug_arena a = {.budget_bytes = 64 << 20};
+    ProtobufCMessage *spec = NULL;
+    Tugpb__JobView view;
+    struct tug_err err = {0};
+
+    if (!job || !j) {
+        no_job(&err, m->job);
+        tug_ctl_reply_error(c, p, rid, err.code, err.msg);
+        return;
+    }
+    tug_ctl_view_job(c, &a, job, 0, &view);
+    r.job = &view;
+    r.now_ms = tug_ctl_now(c);
+    /* Scripts and environments are their owner's. */
+    if (m->spec && (job->req.uid == p->user->uid || tug_control_is_operator(c, p->user->uid)) &&
+        tug_proto_decode(&a, &tugpb__job_spec__descriptor, j->spec, j->spec_len, &spec, NULL) == 0) {
+        r.spec = (Tugpb__JobSpec *) spec;
+        r.spec->script.data = (uint8_t *) tug_blob_data(j->script, &r.spec->script.len);
+        r.spec->env.data = (uint8_t *) tug_blob_data(j->env, &r.spec->env.len);
+        r.spec->io_key.len = 0;
+    }
+    reply(c, p, TUG_MSG_SHOW_REPLY, rid, &r.base);
+    tug_arena_clear(&a);
+}
+
+void h_queues(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    Tugpb__QueuesReply r = TUGPB__QUEUES_REPLY__INIT;
+    struct tug_arena a = {.budget_bytes = 16 << 20};
+    struct tug_core_queue q;
+
+    (void) msg;
+    r.queues = tug_ctl_alloc(&a, tug_core_queues(c->core) * sizeof *r.queues);
+    for (size_t i = 0; i < tug_core_queues(c->core); i++) {
+        Tugpb__QueueView *v = tug_ctl_alloc(&a, sizeof *v);
+
+        tug_core_queue_row(c->core, i, &q);
+        tugpb__queue_view__init(v);
+        v->name = (char *) q.name;
+        v->state = (char *) (q.is_down ? "DOWN" : "UP");
+        v->is_default = q.is_default;
+        v->priority = q.priority;
+        v->max_time_s = q.max_time_s;
+        v->default_time_s = q.default_time_s;
+        v->nodes = (char *) q.nodes;
+        r.queues[r.n_queues++] = v;
+    }
+    for (const struct tug_job *job = tug_core_job_after(c->core, 0); job; job = tug_core_job_after(c->core, job->id))
+        for (size_t i = 0; i < r.n_queues; i++)
+            if (strcmp(r.queues[i]->name, job->req.queue) == 0) {
+                r.queues[i]->jobs_pending += job->state == TUG_JOB_PENDING;
+                r.queues[i]->jobs_running += job->state == TUG_JOB_RUNNING;
+                if (tug_job_state_holds(job->state))
+                    r.queues[i]->gpus_alloc += job->req.nodes * job->req.gpus_per_node;
+            }
+    reply(c, p, TUG_MSG_QUEUES_REPLY, rid, &r.base);
+    tug_arena_clear(&a);
+}
+
+/* ---- cancel, wait */
+
+static int cancel_one(struct tug_control *c, const struct ctl_user *u, const Tugpb__CancelRequest *m, uint64_t id,
+                      struct tug_err *err)
+{
+    const struct tug_job *job = tug_core_job(c->core, id);
+    struct tug_event ev = {.type = TUG_EV_JOB_CANCEL, .job = id, .step = m->step, .signal = m->signal, .uid = u->uid};
+    char text[200];
+
+    if (!job)
+        return no_job(err, id);
+    if (job->req.uid != u->uid && !tug_control_is_operator(c, u->uid))
+        return tug_fail(err, -EPERM, "job %llu belongs to %s, not to %s", (unsigned long long) id, job->req.user, u->name);
+    if (m->signal < 0 || m->signal > 64)
+        return tug_fail(err, -EINVAL, "there is no signal %d", m->signal);
+    snprintf(text, sizeof text, "cancelled by %s%s%.100s", u->name, m->why[0] ? ": " : "", m->why);
+    ev.text = text;
+    if (m->signal)
+        ev.type = TUG_EV_JOB_SIGNAL;
+    else if (m->step)
+        ev.type = TUG_EV_STEP_CANCEL;
+    return tug_ctl_apply(c, &ev, err);
+}
+
+void h_cancel(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    const Tugpb__CancelRequest *m = (const Tugpb__CancelRequest *) msg;
+    Tugpb__CancelReply r = TUGPB__CANCEL_REPLY__INIT;
+    struct tug_arena a = {.budget_bytes = 64 << 20};
+    struct tug_vec(uint64_t) ids = {0}, done = {0};
+    struct tug_vec(Tugpb__Error *) failed = {0};
+
+    for (size_t i = 0; i < m->n_jobs; i++)
+        tug_vec_push(&ids, m->jobs[i]);
+    if (m->n_jobs == 0 && m->filter)
+        for (const struct tug_job *job = tug_core_job_after(c->core, 0); job; job = tug_core_job_after(c->core, job->id))
+            if (wanted(m->filter, job) && !tug_job_state_is_over(job->state) &&
+                (job->req.uid == p->user->uid || tug_control_is_operator(c, p->user->uid)))
+                tug_vec_push(&ids, job->id);
+    for (size_t i = 0; i < ids.len; i++) {
+        struct tug_err err = {0};
+        Tugpb__Error *e;
+
+        if (cancel_one(c, p->user, m, ids.at[i], &err) == 0) {
+            tug_vec_push(&done, ids.at[i]);
+            continue;
+        }
+        e = tug_ctl_alloc(&a, sizeof *e);
+        tugpb__error__init(e);
+        e->code = -err.code;
+        e->text = tug_ctl_fmt(&a, "%s", err.msg);
+        tug_vec_push(&failed, e);
+    }
+    r.done = done.at;
+    r.n_done = done.len;
+    r.failed = failed.at;
+    r.n_failed = failed.len;
+    reply(c, p, TUG_MSG_CANCEL_REPLY, rid, &r.base);
+    tug_vec_clear(&ids);
+    tug_vec_clear(&done);
+    tug_vec_clear(&failed);
+    tug_arena_clear(&a);
+}
+
+void h_wait(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    const Tugpb__WaitRequest *m = (const Tugpb__WaitRequest *) msg;
+    struct ctl_waiter w = {.peer = p->id, .rid = rid, .job = m->job, .step = m->step, .until = m->until,
+                           .seen_state = -1, .timeout_ms = INT64_MAX};
+    struct tug_err err = {0};
+
+    if (!tug_core_job(c->core, m->job)) {
+        no_job(&err, m->job);
+        tug_ctl_reply_error(c, p, rid, err.code, err.msg);
+        return;
+    }
+    if (m->step && !tug_core_step(c->core, m->job, m->step)) {
+        tug_fail(&err, -ENOENT, "job %llu has no step %u, or it is over", (unsigned long long) m->job, m->step);
+        tug_ctl_reply_error(c, p, rid, err.code, err.msg);
+        return;
+    }
+    if (m->seen_state[0])
+        w.seen_state = tug_job_state_parse(m->seen_state);
+    if (m->timeout_s)
+        w.timeout_ms = tug_ctl_now(c) + m->timeout_s * 1000LL;
+    tug_ctl_wait_add(c, &w);
+}
+
+/* ---- nodes */
+
+/* Which jobs hold something on which node: one walk over the jobs. */
+static void add_jobs(struct tug_control *c, struct tug_arena *a, Tugpb__NodeView **of_node)
+{
+    for (const struct tug_job *job = tug_core_job_after(c->core, 0); job; job = tug_core_job_after(c->core, job->id)) {
+        if (!tug_job_state_holds(job->state))
+            continue;
+        for (size_t i = 0; i < job->n_slices; i++) {
+            Tugpb__NodeView *v = of_node[job->slices[i].node];
+            struct tug_core_node k;
+
+            if (!v)
+                continue;
+            tug_core_node(c->core, job->slices[i].node, &k);
+            if (!v->jobs)
+                v->jobs = tug_ctl_alloc(a, (k.n_jobs + 1) * sizeof *v->jobs);
+            if (v->n_jobs <= k.n_jobs)
+                v->jobs[v->n_jobs++] = job->id;
+        }
+    }
+}
+
+void h_nodes(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    const Tugpb__NodesRequest *m = (const Tugpb__NodesRequest *) msg;
+    Tugpb__NodesReply r = TUGPB__NODES_REPLY__INIT;
+    struct tug_arena a = {.budget_bytes = 256 << 20};
+    struct tug_hostlist *only = NULL;
+    Tugpb__NodeView **of_node = tug_ctl_alloc(&a, c->n_nodes * sizeof *of_node);
+    struct tug_err err = {0};
+
+    if (m->nodes[0] && tug_hostlist_parse(m->nodes, &only, &err) != 0)
+        goto refuse;
+    for (size_t i = 0; only && i < tug_hostlist_count(only); i++)
+        if (tug_core_node_find(c->core, tug_hostlist_nth(only, i)) == TUG_NO_NODE) {
+            tug_fail(&err, -ENOENT, "there is no node '%s'; 'tug nodes' lists all", tug_hostlist_nth(only, i));
+            goto refuse;
+        }
+    r.nodes = tug_ctl_alloc(&a, c->n_nodes * sizeof *r.nodes);
+    for (uint32_t i = 0; i < c->n_nodes; i++) {
+        struct tug_core_node k;
+
+        tug_core_node(c->core, i, &k);
+        if (only && !tug_hostlist_contains(only, k.name))
+            continue;
+        of_node[i] = tug_ctl_alloc(&a, sizeof **of_node);
+        tug_ctl_view_node(c, &a, i, of_node[i]);
+        r.nodes[r.n_nodes++] = of_node[i];
+    }
+    add_jobs(c, &a, of_node);
+    reply(c, p, TUG_MSG_NODES_REPLY, rid, &r.base);
+    goto out;
+refuse:
+    tug_ctl_reply_error(c, p, rid, err.code, err.msg);
+out:
+    tug_hostlist_free(only);
+    tug_arena_clear(&a);
+}

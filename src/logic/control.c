@@ -1,0 +1,511 @@
+/* control.c - the controller's logic: life cycle, peers, dispatch, time, flush
+ *
+ * Owns struct tug_control. What always holds: every message that goes out went through the outbox; every change of the
+ * core is followed by tug_ctl_actions() before anything else happens; a job is in 'jobs' exactly as long as the
+ * core knows it. Layer: logic.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "logic/control_int.h"
+
+#define POLICY_REFUSED_MAX 100 /* refused proposals before a policy is switched off */
+
+enum who { WHO_ANY, WHO_OPERATOR, WHO_NODE };
+
+struct rpc {
+    uint16_t number;
+    enum who who;
+    tug_ctl_handler *handler;
+};
+
+static const struct rpc rpcs[] = {
+#define TUG_RPC(REQUEST, h, who) {TUG_MSG_##REQUEST, WHO_##who, h},
+#include "logic/rpc.def"
+#undef TUG_RPC
+};
+
+int64_t tug_ctl_now(struct tug_control *c)
+{
+    return c->env.now(c->env.ctx);
+}
+
+struct tug_batch *tug_ctl_batch(struct tug_control *c)
+{
+    tug_outbox_expect_writes(c->out);
+    return tug_outbox_batch(c->out);
+}
+
+void tug_ctl_log(struct tug_control *c, enum tug_log_level level, const char *fmt, ...)
+{
+    char text[TUG_ERR_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    tug_vec_reserve(&c->logs, c->logs.len + 1);
+    c->logs.at[c->logs.len].level = level;
+    c->logs.at[c->logs.len].text = tug_xstrdup(text);
+    c->logs.len++;
+}
+
+int tug_control_next_log(struct tug_control *c, enum tug_log_level *level, const char **text)
+{
+    free(c->last_log);
+    c->last_log = NULL;
+    if (c->logs_read == c->logs.len) {
+        c->logs.len = c->logs_read = 0;
+        return 0;
+    }
+    *level = c->logs.at[c->logs_read].level;
+    *text = c->last_log = c->logs.at[c->logs_read].text;
+    c->logs_read++;
+    return 1;
+}
+
+/* ---- life cycle */
+
+struct tug_control *tug_control_new(const struct tug_env *env, const struct tug_control_conf *conf, struct tug_err *err)
+{
+    struct tug_core *core = tug_core_new(&conf->core, err);
+    struct tug_control *c;
+
+    if (!core)
+        return NULL;
+    c = tug_new(struct tug_control);
+    c->env = *env;
+    c->conf = *conf;
+    c->core = core;
+    c->cluster = tug_xstrdup(conf->cluster);
+    c->version = tug_xstrdup(conf->version);
+    c->out = tug_outbox_new(env);
+    c->blobs = tug_blobs_new();
+    c->n_nodes = tug_core_nodes(core);
+    c->nodes = tug_xcalloc(c->n_nodes ? c->n_nodes : 1, sizeof *c->nodes);
+    c->policy_name = tug_xstrdup("built-in fifo");
+    c->policy_note = tug_xstrdup("");
+    c->next_id = 1;
+    c->id_limit = 1;
+    c->wait_next_ms = INT64_MAX;
+    return c;
+}
+
+static void users_free(struct tug_control *c)
+{
+    struct ctl_user *u, *next;
+
+    HASH_ITER(hh, c->users, u, next)
+    {
+        HASH_DEL(c->users, u);
+        free(u->name);
+        free(u->home);
+        free(u->shell);
+        free(u);
+    }
+}
+
+static void tokens_free(struct tug_control *c)
+{
+    struct ctl_token *t, *next;
+
+    HASH_ITER(hh, c->tokens, t, next)
+    {
+        HASH_DEL(c->tokens, t);
+        free(t->key);
+        free(t);
+    }
+}
+
+static void nodes_free(struct tug_control *c)
+{
+    for (size_t i = 0; i < c->n_nodes; i++) {
+        free(c->nodes[i].address);
+        free(c->nodes[i].version);
+        free(c->nodes[i].inventory);
+    }
+    free(c->nodes);
+}
+
+void tug_control_free(struct tug_control *c)
+{
+    struct ctl_job *j, *next_job;
+    struct ctl_peer *p, *next_peer;
+    struct tug_batch *drain;
+
+    if (!c)
+        return;
+    drain = tug_batch_new();
+    HASH_ITER(hh, c->peers, p, next_peer)
+        tug_control_peer_down(c, p->id);
+    HASH_ITER(hh, c->jobs, j, next_job)
+    {
+        tug_ctl_wait_gone(c, j->id);
+        tug_ctl_job_free(c, j, drain);
+    }
+    tug_batch_free(drain);
+    users_free(c);
+    tokens_free(c);
+    nodes_free(c);
+    for (size_t i = c->logs_read; i < c->logs.len; i++)
+        free(c->logs.at[i].text);
+    tug_vec_clear(&c->logs);
+    tug_vec_clear(&c->dirty_jobs);
+    tug_vec_clear(&c->dirty_nodes);
+    free(c->last_log);
+    tug_blobs_free(c->blobs);
+    tug_outbox_free(c->out);
+    tug_core_free(c->core);
+    free(c->policy_name);
+    free(c->policy_note);
+    free(c->cluster);
+    free(c->version);
+    free(c);
+}
+
+int tug_control_restore(struct tug_control *c, const char *kind, const char *id, const void *data, size_t len,
+                        struct tug_err *err)
+{
+    return tug_ctl_restore_record(c, kind, id, data, len, err);
+}
+
+static void make_uuid(struct tug_control *c)
+{
+    uint8_t r[16];
+
+    c->env.random(c->env.ctx, r, sizeof r);
+    r[6] = (uint8_t) ((r[6] & 0x0f) | 0x40); /* RFC 4122, version 4 */
+    r[8] = (uint8_t) ((r[8] & 0x3f) | 0x80);
+    snprintf(c->uuid, sizeof c->uuid, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", r[0], r[1],
+             r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14], r[15]);
+}
+
+int tug_control_start(struct tug_control *c, struct tug_err *err)
+{
+    int rc = tug_ctl_restore_finish(c, err);
+    int64_t now = tug_ctl_now(c);
+
+    if (rc)
+        return rc;
+    c->started_ms = now;
+    c->epoch++;
+    if (c->next_id < c->id_limit)
+        c->next_id = c->id_limit; /* some of that block may have been given out before the crash */
+    if (c->uuid[0] == '\0')
+        make_uuid(c);
+    tug_ctl_put_meta(c, tug_ctl_batch(c));
+    tug_blobs_sweep(c->blobs, tug_ctl_batch(c));
+    for (size_t i = 0; i < c->n_nodes; i++) {
+        c->nodes[i].heard_ms = now;
+        /* What the controller before granted is not known: every node is taken as leased (6.3, step 2). */
+        c->nodes[i].lease_end_ms = now + c->conf.lease_s * 1020LL + 1000;
+    }
+    tug_core_restored(c->core, now);
+    tug_ctl_actions(c);
+    return 0;
+}
+
+void tug_control_set_policy(struct tug_control *c, const char *name, const struct tug_policy_ops *ops, void *self,
+                            const char *note)
+{
+    free(c->policy_name);
+    free(c->policy_note);
+    c->policy_name = tug_xstrdup(name);
+    c->policy_note = tug_xstrdup(note ? note : "");
+    c->policy = ops;
+    c->policy_self = self;
+    c->policy_refused = 0;
+}
+
+const struct tug_core *tug_control_core(const struct tug_control *c)
+{
+    return c->core;
+}
+
+uint64_t tug_control_epoch(const struct tug_control *c)
+{
+    return c->epoch;
+}
+
+int tug_control_is_operator(const struct tug_control *c, uint32_t uid)
+{
+    return uid == 0 || uid == c->conf.operator_uid;
+}
+
+int tug_control_wants_shutdown(const struct tug_control *c)
+{
+    return c->shutdown;
+}
+
+/* ---- peers */
+
+/* The user of that uid, as last seen: names and groups follow the newest connection. */
+struct ctl_user *tug_ctl_user(struct tug_control *c, const struct tug_control_peer *who)
+{
+    struct ctl_user *u;
+
+    HASH_FIND(hh, c->users, &who->uid, sizeof who->uid, u);
+    if (!u) {
+        u = tug_new(struct ctl_user);
+        u->uid = who->uid;
+        HASH_ADD(hh, c->users, uid, sizeof u->uid, u);
+    }
+    u->gid = who->gid;
+    u->n_gids = who->n_gids;
+    memcpy(u->gids, who->gids, sizeof u->gids);
+    free(u->name);
+    free(u->home);
+    free(u->shell);
+    u->name = tug_xstrdup(who->user ? who->user : "");
+    u->home = tug_xstrdup(who->home ? who->home : "/");
+    u->shell = tug_xstrdup(who->shell ? who->shell : "/bin/sh");
+    return u;
+}
+
+void tug_control_peer_up(struct tug_control *c, tug_peer_id peer, const struct tug_control_peer *who)
+{
+    struct ctl_peer *p = tug_new(struct ctl_peer);
+
+    p->id = peer;
+    p->role = who->role;
+    p->node = TUG_NO_NODE;
+    if (who->role == TUG_ROLE_USER)
+        p->user = tug_ctl_user(c, who);
+    p->node_name = tug_xstrdup(who->node);
+    p->address = tug_xstrdup(who->address);
+    HASH_ADD(hh, c->peers, id, sizeof p->id, p);
+}
+
+void tug_control_peer_down(struct tug_control *c, tug_peer_id peer)
+{
+    struct ctl_peer *p;
+
+    HASH_FIND(hh, c->peers, &peer, sizeof peer, p);
+    if (!p)
+        return;
+    if (p->role == TUG_ROLE_NODE)
+        tug_ctl_node_gone(c, p);
+    else
+        tug_ctl_wait_peer_down(c, peer);
+    HASH_DEL(c->peers, p);
+    free(p->node_name);
+    free(p->address);
+    free(p);
+}
+
+/* ---- messages */
+
+void tug_ctl_reply_error(struct tug_control *c, struct ctl_peer *p, uint32_t rid, int code, const char *text)
+{
+    Tugpb__Error m = TUGPB__ERROR__INIT;
+
+    m.code = code < 0 ? -code : code;
+    m.text = (char *) text;
+    tug_outbox_send(c->out, p->id, TUG_MSG_ERROR, rid, &m.base);
+}
+
+static int may_call(const struct tug_control *c, const struct ctl_peer *p, enum who who)
+{
+    if (who == WHO_NODE)
+        return p->role == TUG_ROLE_NODE;
+    if (p->role != TUG_ROLE_USER)
+        return 0;
+    return who == WHO_ANY || tug_control_is_operator(c, p->user->uid);
+}
+
+void tug_control_message(struct tug_control *c, tug_peer_id peer, uint16_t number, uint32_t rid,
+                         const ProtobufCMessage *m)
+{
+    struct ctl_peer *p;
+    struct tug_err err;
+
+    HASH_FIND(hh, c->peers, &peer, sizeof peer, p);
+    if (!p)
+        return;
+    for (size_t i = 0; i < sizeof rpcs / sizeof *rpcs; i++) {
+        if (rpcs[i].number != number)
+            continue;
+        if (may_call(c, p, rpcs[i].who)) {
+            rpcs[i].handler(c, p, rid, m);
+            return;
+        }
+        tug_fail(&err, -EPERM, "%s is not for %s; it is for %s", tug_msg_info(number)->name,
+                 p->role == TUG_ROLE_NODE ? "node daemons" : p->user->name,
+                 rpcs[i].who == WHO_NODE ? "node daemons" : "root and the owner of the daemon");
+        tug_ctl_reply_error(c, p, rid, -EPERM, err.msg);
+        return;
+    }
+    tug_fail(&err, -ENOSYS, "this controller (version %s) does not answer message %u", c->version, number);
+    tug_ctl_reply_error(c, p, rid, -ENOSYS, err.msg);
+}
+
+/* ---- jobs */
+
+struct ctl_job *tug_ctl_job(struct tug_control *c, uint64_t id)
+{
+    struct ctl_job *j;
+
+    HASH_FIND(hh, c->jobs, &id, sizeof id, j);
+    return j;
+}
+
+struct ctl_step *tug_ctl_step(struct ctl_job *j, uint32_t step)
+{
+    for (size_t i = 0; i < j->steps.len; i++)
+        if (j->steps.at[i].id == step)
+            return &j->steps.at[i];
+    return NULL;
+}
+
+void tug_ctl_step_clear(struct tug_control *c, struct ctl_step *s, struct tug_batch *b)
+{
+    free(s->star_addr);
+    free(s->spec);
+    tug_blobs_drop(c->blobs, s->env, b);
+}
+
+void tug_ctl_job_free(struct tug_control *c, struct ctl_job *j, struct tug_batch *b)
+{
+    HASH_DEL(c->jobs, j);
+    for (size_t i = 0; i < j->steps.len; i++)
+        tug_ctl_step_clear(c, &j->steps.at[i], b);
+    tug_vec_clear(&j->steps);
+    tug_blobs_drop(c->blobs, j->script, b);
+    tug_blobs_drop(c->blobs, j->env, b);
+    free(j->masks);
+    free(j->spec);
+    free(j->token);
+    free(j->command);
+    free(j);
+}
+
+void tug_ctl_job_dirty(struct tug_control *c, uint64_t id)
+{
+    struct ctl_job *j = tug_ctl_job(c, id);
+
+    if (!j || j->dirty)
+        return;
+    j->dirty = 1;
+    tug_vec_push(&c->dirty_jobs, id);
+    tug_outbox_expect_writes(c->out);
+}
+
+static char *token_key(uint32_t uid, const char *token)
+{
+    return tug_xasprintf("%u/%s", uid, token);
+}
+
+struct ctl_token *tug_ctl_token(struct tug_control *c, uint32_t uid, const char *token)
+{
+    char *key = token_key(uid, token);
+    struct ctl_token *t;
+
+    HASH_FIND_STR(c->tokens, key, t);
+    free(key);
+    return t && t->expires_ms > tug_ctl_now(c) ? t : NULL;
+}
+
+void tug_ctl_token_put(struct tug_control *c, uint32_t uid, const char *token, uint64_t job, int64_t expires_ms)
+{
+    char *key = token_key(uid, token);
+    struct ctl_token *t;
+
+    HASH_FIND_STR(c->tokens, key, t);
+    if (t) {
+        free(key);
+    } else {
+        t = tug_new(struct ctl_token);
+        t->key = key;
+        HASH_ADD_KEYPTR(hh, c->tokens, t->key, strlen(t->key), t);
+    }
+    t->job = job;
+    t->expires_ms = expires_ms;
+}
+
+/* ---- core, time, flush */
+
+int tug_ctl_apply(struct tug_control *c, struct tug_event *ev, struct tug_err *err)
+{
+    int rc = tug_core_apply(c->core, tug_ctl_now(c), ev, err);
+
+    tug_ctl_actions(c);
+    return rc;
+}
+
+void tug_control_timer(struct tug_control *c)
+{
+    int64_t now = tug_ctl_now(c);
+    struct tug_event tick = {.type = TUG_EV_TICK};
+
+    tug_ctl_nodes_check(c, now);
+    if (tug_core_next_wake(c->core) <= now)
+        tug_ctl_apply(c, &tick, NULL);
+    tug_ctl_wait_check(c, now);
+}
+
+static void run_pass(struct tug_control *c)
+{
+    struct tug_pass_stats stats = {0};
+    struct tug_err err = {0};
+    int rc = tug_core_pass(c->core, tug_ctl_now(c), c->policy, c->policy_self, &stats, &err);
+
+    c->policy_refused += stats.refused;
+    if (c->policy && (rc < 0 || stats.refused))
+        tug_ctl_log(c, TUG_LOG_WARN, "policy '%s': %s", c->policy_name, err.msg);
+    if (c->policy && (rc < 0 || c->policy_refused > POLICY_REFUSED_MAX)) {
+        char note[TUG_ERR_MAX + 128];
+
+        snprintf(note, sizeof note, "policy '%s' was switched off: %s; the built-in order is in force until tugd is restarted",
+                 c->policy_name, rc < 0 ? err.msg : "too many of its proposals were refused");
+        tug_ctl_log(c, TUG_LOG_ERROR, "%s", note);
+        tug_control_set_policy(c, "built-in fifo", NULL, NULL, note);
+    }
+    tug_ctl_actions(c);
+}
+
+static void write_dirty(struct tug_control *c)
+{
+    struct tug_batch *b = tug_outbox_batch(c->out);
+
+    for (size_t i = 0; i < c->dirty_jobs.len; i++) {
+        struct ctl_job *j = tug_ctl_job(c, c->dirty_jobs.at[i]);
+        const struct tug_job *job = j ? tug_core_job(c->core, j->id) : NULL;
+
+        if (!job)
+            continue;
+        j->dirty = 0;
+        tug_ctl_put_job(c, j, job, b);
+    }
+    c->dirty_jobs.len = 0;
+    for (size_t i = 0; i < c->dirty_nodes.len; i++) {
+        c->nodes[c->dirty_nodes.at[i]].dirty = 0;
+        tug_ctl_put_node(c, c->dirty_nodes.at[i], b);
+    }
+    c->dirty_nodes.len = 0;
+}
+
+void tug_control_flush(struct tug_control *c)
+{
+    int64_t next, t;
+
+    if (tug_core_wants_pass(c->core))
+        run_pass(c);
+    if (!tug_outbox_is_busy(c->out)) {
+        write_dirty(c);
+        tug_outbox_flush(c->out);
+    }
+    next = tug_core_next_wake(c->core);
+    t = tug_ctl_nodes_next(c);
+    next = t < next ? t : next;
+    t = tug_ctl_wait_next(c);
+    next = t < next ? t : next;
+    c->env.timer(c->env.ctx, next);
+}
+
+void tug_control_persisted(struct tug_control *c, uint64_t ticket)
+{
+    tug_outbox_persisted(c->out, ticket);
+}

@@ -1,0 +1,82 @@
+/* control.h - the controller's logic: messages in, messages and commits out
+ *
+ * Feeds the scheduler core with what clients and nodes say, and carries out its actions: orders to nodes, replies,
+ * records. Nothing is acknowledged and no order leaves before the commit that it relies on is durable: everything
+ * that goes out rides on the batch that was open when it was said (outbox.h).
+ *
+ * The host (tugd, or a test) restores records, starts it, feeds it peers, messages and time, and calls
+ * tug_control_flush() once it has handed over everything that is at hand. Layer: logic.
+ */
+#ifndef TUG_LOGIC_CONTROL_H
+#define TUG_LOGIC_CONTROL_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "core/core.h"
+#include "logic/env.h"
+#include "tugline/policy.h"
+
+struct tug_control;
+
+struct tug_control_conf {
+    const char *cluster;
+    const char *version;
+    uint32_t node_timeout_s;       /* a node not heard of for so long is down */
+    uint32_t lease_s;              /* node lease (shared reliability 6.3) */
+    uint32_t wireup_timeout_s;
+    uint32_t kill_grace_s;
+    uint32_t max_jobs;             /* that are not over */
+    uint32_t operator_uid;         /* besides 0: may do everything (the daemon's own uid) */
+    uint32_t min_uid;              /* jobs of lower uids are refused, unless it is the operator's */
+    struct tug_core_conf core;
+};
+
+/* Who is at the other end; strings are copied. */
+enum tug_role { TUG_ROLE_USER, TUG_ROLE_NODE };
+#define TUG_CONTROL_GIDS 64
+struct tug_control_peer {
+    enum tug_role role;
+    uint32_t uid, gid;             /* USER */
+    const char *user, *home, *shell;
+    uint32_t gids[TUG_CONTROL_GIDS];
+    uint32_t n_gids;
+    const char *node;              /* NODE: proven name */
+    const char *address;           /* NODE: where the connection comes from */
+};
+
+struct tug_control *tug_control_new(const struct tug_env *env, const struct tug_control_conf *conf, struct tug_err *err);
+void tug_control_free(struct tug_control *c);
+
+/* One record of the store; any order. -EPROTO names the record that does not make sense. */
+int tug_control_restore(struct tug_control *c, const char *kind, const char *id, const void *data, size_t len,
+                        struct tug_err *err);
+/* All records are in: a new epoch begins (its commit is the first thing that flush hands out). */
+int tug_control_start(struct tug_control *c, struct tug_err *err);
+
+/* NULL ops: the built-in order. 'note' says why when it is not the configured policy. */
+void tug_control_set_policy(struct tug_control *c, const char *name, const struct tug_policy_ops *ops, void *self,
+                            const char *note);
+
+void tug_control_peer_up(struct tug_control *c, tug_peer_id peer, const struct tug_control_peer *who);
+void tug_control_peer_down(struct tug_control *c, tug_peer_id peer);
+/* A decoded message (borrowed). */
+void tug_control_message(struct tug_control *c, tug_peer_id peer, uint16_t number, uint32_t rid,
+                         const ProtobufCMessage *m);
+void tug_control_timer(struct tug_control *c);
+/* Scheduler pass if one is due, then everything that changed goes to env->persist. */
+void tug_control_flush(struct tug_control *c);
+void tug_control_persisted(struct tug_control *c, uint64_t ticket);
+
+/* Sentences for the log, in order: 1 = got one ('text' valid until the next call into 'c'). */
+int tug_control_next_log(struct tug_control *c, enum tug_log_level *level, const char **text);
+/* Set once an operator asked for it. */
+int tug_control_wants_shutdown(const struct tug_control *c);
+
+const struct tug_core *tug_control_core(const struct tug_control *c);
+uint64_t tug_control_epoch(const struct tug_control *c);
+/* May the user behind 'peer' see everything of everybody? (history rides outside of here) */
+int tug_control_is_operator(const struct tug_control *c, uint32_t uid);
+
+#endif

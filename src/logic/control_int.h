@@ -1,0 +1,213 @@
+/* control_int.h - what the files of the controller's logic share
+ *
+ * control.c    life cycle, peers, dispatch, time, flush          clients.c  what commands ask
+ * nodes.c      what nodes say; leases                            orders.c   what nodes are told
+ * actions.c    the core's actions, one function each             records.c  jobs and nodes to and from records
+ * views.c      jobs and nodes as users see them                  waiters.c  who waits for a job
+ * Not for anybody outside of these. Layer: logic.
+ */
+#ifndef TUG_LOGIC_CONTROL_INT_H
+#define TUG_LOGIC_CONTROL_INT_H
+
+#include <uthash.h>
+
+#include "base/mem.h"
+#include "base/vec.h"
+#include "logic/blobs.h"
+#include "logic/control.h"
+#include "logic/outbox.h"
+#include "proto/client.pb-c.h"
+#include "proto/job.pb-c.h"
+#include "proto/node.pb-c.h"
+#include "proto/record.pb-c.h"
+
+#define GANG_KEY_LEN 32
+#define CPU_MASK_LEN 128          /* bytes: 1,024 logical CPUs */
+#define TOKEN_KEPT_MS (24 * 3600 * 1000LL)
+#define ID_BLOCK 1000             /* ids reserved at a time: never used twice, also after a crash */
+
+/* A submitter, kept once per uid. */
+struct ctl_user {
+    uint32_t uid, gid;
+    char *name, *home, *shell;
+    uint32_t gids[TUG_CONTROL_GIDS];
+    uint32_t n_gids;
+    UT_hash_handle hh;
+};
+
+struct ctl_peer {
+    tug_peer_id id;
+    enum tug_role role;
+    struct ctl_user *user;        /* USER */
+    char *node_name, *address;    /* NODE */
+    uint32_t node;                /* NODE: index once it said hello, else TUG_NO_NODE */
+    UT_hash_handle hh;
+};
+
+/* What a step needs besides what the core keeps. */
+struct ctl_step {
+    uint32_t id, attempt;
+    uint8_t gang_key[GANG_KEY_LEN];
+    char nspace[96];
+    char *star_addr;              /* from the head's READY; NULL = not yet */
+    uint32_t master_port;
+    uint8_t *spec;  size_t spec_len;   /* packed JobSpec without env; NULL for the main step */
+    struct tug_blob *env;
+};
+
+/* A job's payload; the core keeps what scheduling needs. */
+struct ctl_job {
+    uint64_t id;
+    struct ctl_user *user;
+    uint8_t *spec;  size_t spec_len;   /* packed JobSpec without script and env */
+    struct tug_blob *script, *env;
+    char *token;                  /* "" = none */
+    char *command;                /* shortened, for lists */
+    char job_token[33];
+    struct tug_vec(struct ctl_step) steps;
+    uint8_t (*masks)[CPU_MASK_LEN];    /* one per slice while CPUs are held */
+    size_t n_masks;
+    uint8_t dirty;
+    UT_hash_handle hh;
+};
+
+struct ctl_token {
+    char *key;                    /* "uid/token" */
+    uint64_t job;
+    int64_t expires_ms;           /* INT64_MAX: as long as the job is known */
+    UT_hash_handle hh;
+};
+
+struct ctl_node {
+    tug_peer_id peer;             /* 0 = not connected */
+    int64_t heard_ms;             /* last word from it; start of the epoch before the first */
+    int64_t lease_end_ms;         /* nothing requeueable runs there after this without a new grant */
+    uint8_t told_down, told_over; /* the core knows */
+    uint8_t dirty;
+    char boot_id[40];
+    char *address, *version;
+    uint8_t *inventory;  size_t inventory_len;   /* packed */
+    uint8_t cpus_used[CPU_MASK_LEN];
+};
+
+struct ctl_waiter {
+    tug_peer_id peer;
+    uint32_t rid;
+    uint64_t job;
+    uint32_t step;
+    Tugpb__WaitFor until;
+    int seen_state;               /* WAIT_CHANGE */
+    int64_t timeout_ms;           /* INT64_MAX = none */
+    struct ctl_waiter *next;      /* of the same job */
+};
+struct ctl_waitlist { uint64_t job; struct ctl_waiter *first; UT_hash_handle hh; };
+
+/* A record that waits for the others, while the state is read. */
+struct ctl_raw { uint8_t *data; size_t len; int is_job; };
+
+struct tug_control {
+    struct tug_env env;
+    struct tug_control_conf conf; /* strings and core.* arrays: not kept */
+    char *cluster, *version;
+    struct tug_core *core;
+    struct tug_outbox *out;
+    struct tug_blobs *blobs;
+    struct ctl_user *users;
+    struct ctl_peer *peers;
+    struct ctl_job *jobs;
+    struct ctl_token *tokens;
+    struct ctl_waitlist *waits;
+    int64_t wait_next_ms;         /* no waiter's time is up before */
+    struct ctl_node *nodes;  size_t n_nodes;
+    int64_t nodes_next_ms;        /* nobody goes down and no lease ends before */
+    struct tug_vec(uint64_t) dirty_jobs;
+    struct tug_vec(uint32_t) dirty_nodes;
+    struct tug_vec(struct { enum tug_log_level level; char *text; }) logs;
+    size_t logs_read;
+    struct tug_vec(struct ctl_raw) raw;
+    char *last_log;
+    int64_t started_ms;
+    uint64_t epoch, next_id, id_limit;
+    char uuid[37];
+    const struct tug_policy_ops *policy;
+    void *policy_self;
+    char *policy_name, *policy_note;
+    uint32_t policy_refused;
+    int shutdown;
+};
+
+/* control.c */
+void tug_ctl_log(struct tug_control *c, enum tug_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+int64_t tug_ctl_now(struct tug_control *c);
+struct tug_batch *tug_ctl_batch(struct tug_control *c);
+/* tug_core_apply, then carry out what came of it. */
+int tug_ctl_apply(struct tug_control *c, struct tug_event *ev, struct tug_err *err);
+struct ctl_user *tug_ctl_user(struct tug_control *c, const struct tug_control_peer *who);
+struct ctl_job *tug_ctl_job(struct tug_control *c, uint64_t id);
+void tug_ctl_job_free(struct tug_control *c, struct ctl_job *j, struct tug_batch *b);
+struct ctl_step *tug_ctl_step(struct ctl_job *j, uint32_t step);
+void tug_ctl_step_clear(struct tug_control *c, struct ctl_step *s, struct tug_batch *b);
+void tug_ctl_job_dirty(struct tug_control *c, uint64_t id);
+/* The first words of what runs, for lists; the caller frees. */
+char *tug_ctl_command(const Tugpb__JobSpec *spec);
+void tug_ctl_token_put(struct tug_control *c, uint32_t uid, const char *token, uint64_t job, int64_t expires_ms);
+struct ctl_token *tug_ctl_token(struct tug_control *c, uint32_t uid, const char *token);
+
+/* clients.c, nodes.c: handlers, one a message */
+typedef void tug_ctl_handler(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *m);
+#define TUG_RPC(REQUEST, handler, who) tug_ctl_handler handler;
+#include "logic/rpc.def"
+#undef TUG_RPC
+void tug_ctl_reply_error(struct tug_control *c, struct ctl_peer *p, uint32_t rid, int code, const char *text);
+void tug_ctl_nodes_check(struct tug_control *c, int64_t now_ms);
+int64_t tug_ctl_nodes_next(const struct tug_control *c);
+void tug_ctl_node_gone(struct tug_control *c, struct ctl_peer *p);
+
+/* actions.c */
+void tug_ctl_actions(struct tug_control *c);
+
+/* orders.c */
+void tug_ctl_order_launch(struct tug_control *c, const struct tug_action *a);
+void tug_ctl_order_start(struct tug_control *c, const struct tug_action *a);
+void tug_ctl_order_kill(struct tug_control *c, const struct tug_action *a);
+void tug_ctl_order_signal(struct tug_control *c, const struct tug_action *a);
+void tug_ctl_order_ack(struct tug_control *c, const struct tug_action *a);
+
+/* cpus.c: which CPUs of its nodes a gang is bound to */
+void tug_ctl_cpus_take(struct tug_control *c, struct ctl_job *j, const struct tug_job *job);
+void tug_ctl_cpus_give(struct tug_control *c, struct ctl_job *j, const struct tug_job *job);
+void tug_ctl_cpus_retake(struct tug_control *c, const struct ctl_job *j, const struct tug_job *job);
+
+/* records.c */
+void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_job *job, struct tug_batch *b);
+void tug_ctl_put_node(struct tug_control *c, uint32_t node, struct tug_batch *b);
+void tug_ctl_put_meta(struct tug_control *c, struct tug_batch *b);
+void tug_ctl_put_token(struct tug_control *c, const struct ctl_token *t, struct tug_batch *b);
+int tug_ctl_restore_record(struct tug_control *c, const char *kind, const char *id, const void *data, size_t len,
+                           struct tug_err *err);
+int tug_ctl_restore_finish(struct tug_control *c, struct tug_err *err);
+
+/* views.c: memory from the arena, strings borrowed from job and c */
+void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct tug_job *job, int brief,
+                      Tugpb__JobView *out);
+void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node, Tugpb__NodeView *out);
+Tugpb__ExitInfo *tug_ctl_exit_pb(struct tug_arena *a, const struct tug_exit *e);
+Tugpb__Cause *tug_ctl_cause_pb(struct tug_control *c, struct tug_arena *a, const struct tug_cause *cause);
+struct tug_exit tug_ctl_exit(const Tugpb__ExitInfo *e);
+struct tug_cause tug_ctl_cause(struct tug_control *c, const Tugpb__Cause *m);
+void *tug_ctl_alloc(struct tug_arena *a, size_t len_bytes);     /* zeroed; never NULL */
+char *tug_ctl_fmt(struct tug_arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+Tugpb__Slice **tug_ctl_slices_pb(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
+                                 const struct ctl_job *j);
+
+/* waiters.c */
+void tug_ctl_wait_add(struct tug_control *c, const struct ctl_waiter *w);
+void tug_ctl_wait_job(struct tug_control *c, const struct tug_job *job);             /* it changed */
+void tug_ctl_wait_step(struct tug_control *c, const struct tug_job *job, const struct tug_step *ended);
+void tug_ctl_wait_gone(struct tug_control *c, uint64_t job);                         /* it is forgotten */
+void tug_ctl_wait_peer_down(struct tug_control *c, tug_peer_id peer);
+void tug_ctl_wait_check(struct tug_control *c, int64_t now_ms);
+int64_t tug_ctl_wait_next(const struct tug_control *c);
+
+#endif

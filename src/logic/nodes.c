@@ -1,0 +1,342 @@
+/* nodes.c - what nodes say; who is down; leases
+ *
+ * A lost connection is not a lost node: the node is down once it was silent for node_timeout, and what it held is
+ * certainly over once its lease has run out as well (the node counts from when it sent the request, we from when we
+ * answered, so ours ends later). Layer: logic.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "logic/control_int.h"
+
+#define PROTOCOL 1
+#define HEARTBEAT_MAX_MS 5000
+
+static int64_t lease_end(const struct tug_control *c, int64_t now_ms)
+{
+    return now_ms + c->conf.lease_s * 1020LL + 1000; /* 2 % of drift and a second */
+}
+
+static void check_by(struct tug_control *c, int64_t at_ms)
+{
+    if (at_ms < c->nodes_next_ms)
+        c->nodes_next_ms = at_ms;
+}
+
+/* The node behind a peer that said hello, or NULL. */
+static struct ctl_node *heard(struct tug_control *c, struct ctl_peer *p)
+{
+    struct ctl_node *n;
+
+    if (p->node == TUG_NO_NODE || c->nodes[p->node].peer != p->id)
+        return NULL;
+    n = &c->nodes[p->node];
+    n->heard_ms = tug_ctl_now(c);
+    return n;
+}
+
+static void refuse(struct tug_control *c, struct ctl_peer *p, int final, const char *text)
+{
+    Tugpb__NodeRefused m = TUGPB__NODE_REFUSED__INIT;
+
+    m.text = (char *) text;
+    m.final = final;
+    tug_ctl_log(c, TUG_LOG_WARN, "node %s is refused: %s", p->node_name ? p->node_name : "?", text);
+    tug_outbox_send(c->out, p->id, TUG_MSG_NODE_REFUSED, 0, &m.base);
+    tug_outbox_close(c->out, p->id);
+}
+
+static int check_hello(struct tug_control *c, struct ctl_peer *p, const Tugpb__NodeHello *m, uint32_t *node)
+{
+    struct tug_err err;
+
+    if (!p->node_name || strcmp(p->node_name, m->node) != 0) {
+        tug_fail(&err, -EPERM, "it proved the key of node '%s' but says it is '%s': start it with the name its key belongs to",
+                 p->node_name ? p->node_name : "", m->node);
+        refuse(c, p, 1, err.msg);
+        return -EPERM;
+    }
+    *node = tug_core_node_find(c->core, m->node);
+    if (*node == TUG_NO_NODE) {
+        tug_fail(&err, -ENOENT, "node '%s' is not in the configuration: add it under 'nodes'", m->node);
+        refuse(c, p, 1, err.msg);
+        return -ENOENT;
+    }
+    if (m->protocol != PROTOCOL || !m->inventory) {
+        tug_fail(&err, -EPROTO, "node '%s' (version %s) speaks protocol %u, this controller (version %s) speaks %d", m->node,
+                 m->version, m->protocol, c->version, PROTOCOL);
+        refuse(c, p, 1, err.msg);
+        return -EPROTO;
+    }
+    if (m->max_epoch > c->epoch) {
+        tug_fail(&err, -ESTALE,
+                 "node '%s' has obeyed epoch %llu, this controller is only at %llu: its state is older than the "
+                 "cluster's (an old backup?); it gives that node no orders",
+                 m->node, (unsigned long long) m->max_epoch, (unsigned long long) c->epoch);
+        tug_ctl_log(c, TUG_LOG_ERROR, "%s", err.msg);
+        refuse(c, p, 0, err.msg);
+        return -ESTALE;
+    }
+    return 0;
+}
+
+static void keep_inventory(struct ctl_node *n, const Tugpb__Inventory *inv)
+{
+    n->inventory_len = tugpb__inventory__get_packed_size(inv);
+    free(n->inventory);
+    n->inventory = tug_xmalloc(n->inventory_len ? n->inventory_len : 1);
+    tugpb__inventory__pack(inv, n->inventory);
+}
+
+static void keep_rendezvous(struct tug_control *c, const Tugpb__StepReady *m)
+{
+    struct ctl_job *j = m && m->key ? tug_ctl_job(c, m->key->job) : NULL;
+    struct ctl_step *s = j ? tug_ctl_step(j, m->key->step) : NULL;
+
+    if (!s || s->attempt != m->key->attempt)
+        return;
+    if (m->star_addr[0]) {
+        free(s->star_addr);
+        s->star_addr = tug_xstrdup(m->star_addr);
+    }
+    if (m->master_port)
+        s->master_port = m->master_port;
+}
+
+static struct tug_exit *exits_of(struct tug_arena *a, const Tugpb__StepResult *r)
+{
+    struct tug_exit *e = tug_ctl_alloc(a, r->n_exits * sizeof *e);
+
+    for (size_t i = 0; i < r->n_exits; i++)
+        e[i] = tug_ctl_exit(r->exits[i]);
+    return e;
+}
+
+static struct tug_held_step *held_steps(struct tug_control *c, struct tug_arena *a, const Tugpb__NodeHello *m, size_t *n)
+{
+    struct tug_held_step *held = tug_ctl_alloc(a, m->n_steps * sizeof *held);
+
+    *n = 0;
+    for (size_t i = 0; i < m->n_steps; i++) {
+        const Tugpb__StepState *s = m->steps[i];
+        struct tug_held_step *h = &held[*n];
+
+        if (!s->key)
+            continue;
+        keep_rendezvous(c, s->ready);
+        h->job = s->key->job;
+        h->attempt = s->key->attempt;
+        h->step = s->key->step;
+        h->phase = (enum tug_held_phase) s->phase;
+        h->cause.node = TUG_NO_NODE;
+        if (s->result) {
+            h->exits = exits_of(a, s->result);
+            h->n_exits = s->result->n_exits;
+            h->cause = tug_ctl_cause(c, s->result->cause);
+        }
+        (*n)++;
+    }
+    return held;
+}
+
+static void welcome(struct tug_control *c, struct ctl_peer *p)
+{
+    Tugpb__NodeWelcome w = TUGPB__NODE_WELCOME__INIT;
+    uint32_t quarter = c->conf.node_timeout_s * 250;
+
+    w.epoch = c->epoch;
+    w.lease_s = c->conf.lease_s;
+    w.heartbeat_ms = quarter < HEARTBEAT_MAX_MS ? quarter : HEARTBEAT_MAX_MS;
+    w.kill_grace_s = c->conf.kill_grace_s;
+    tug_outbox_send(c->out, p->id, TUG_MSG_NODE_WELCOME, 0, &w.base);
+}
+
+void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    const Tugpb__NodeHello *m = (const Tugpb__NodeHello *) msg;
+    struct tug_arena a = {.budget_bytes = 64 << 20};
+    struct tug_event ev = {.type = TUG_EV_NODE_UP};
+    struct tug_err err = {0};
+    struct ctl_node *n;
+
+    (void) rid;
+    if (check_hello(c, p, m, &ev.node) != 0)
+        return;
+    n = &c->nodes[ev.node];
+    if (n->peer && n->peer != p->id)
+        tug_outbox_close(c->out, n->peer); /* an older connection of the same node */
+    p->node = ev.node;
+    n->peer = p->id;
+    n->heard_ms = tug_ctl_now(c);
+    check_by(c, n->heard_ms + c->conf.node_timeout_s * 1000LL);
+    n->told_down = n->told_over = 0;
+    ev.boot_changed = strcmp(n->boot_id, m->boot_id) != 0;
+    tug_str_copy(n->boot_id, sizeof n->boot_id, m->boot_id);
+    free(n->address);
+    n->address = tug_xstrdup(m->address[0] ? m->address : p->address);
+    free(n->version);
+    n->version = tug_xstrdup(m->version);
+    keep_inventory(n, m->inventory);
+    ev.inventory.cpus = m->inventory->cpus;
+    ev.inventory.gpus = m->inventory->gpus;
+    ev.inventory.mem_bytes = m->inventory->mem_bytes;
+    ev.inventory.gpu_model = m->inventory->gpu_model;
+    ev.held = held_steps(c, &a, m, &ev.n_held);
+    welcome(c, p);
+    if (tug_ctl_apply(c, &ev, &err) != 0)
+        refuse(c, p, 1, err.msg);
+    else
+        tug_ctl_log(c, TUG_LOG_INFO, "node %s is up: %u CPUs, %u GPUs, %zu steps, at %s", m->node, m->inventory->cpus,
+                    m->inventory->gpus, ev.n_held, n->address);
+    tug_arena_clear(&a);
+}
+
+void h_lease(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    const Tugpb__LeaseRequest *m = (const Tugpb__LeaseRequest *) msg;
+    Tugpb__LeaseGrant g = TUGPB__LEASE_GRANT__INIT;
+    struct ctl_node *n = heard(c, p);
+
+    if (!n)
+        return;
+    n->lease_end_ms = lease_end(c, n->heard_ms);
+    g.nonce = m->nonce;
+    g.sent_ms = m->sent_ms;
+    g.lease_s = c->conf.lease_s;
+    g.epoch = c->epoch;
+    tug_outbox_send(c->out, p->id, TUG_MSG_LEASE_GRANT, rid, &g.base);
+}
+
+/* An event about the step that 'key' names, from this peer's node; 0 when there is nothing to say. */
+static int step_event(struct tug_control *c, struct ctl_peer *p, const Tugpb__StepKey *key, struct tug_event *ev)
+{
+    if (!heard(c, p) || !key)
+        return 0;
+    ev->job = key->job;
+    ev->attempt = key->attempt;
+    ev->step = key->step;
+    ev->node = p->node;
+    return 1;
+}
+
+void h_step_ready(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    const Tugpb__StepReady *m = (const Tugpb__StepReady *) msg;
+    struct tug_event ev = {.type = TUG_EV_STEP_READY};
+
+    (void) rid;
+    if (!step_event(c, p, m->key, &ev))
+        return;
+    keep_rendezvous(c, m);
+    tug_ctl_apply(c, &ev, NULL);
+}
+
+void h_step_failed(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    const Tugpb__StepFailed *m = (const Tugpb__StepFailed *) msg;
+    struct tug_event ev = {.type = TUG_EV_STEP_FAILED};
+
+    (void) rid;
+    if (!step_event(c, p, m->key, &ev))
+        return;
+    ev.cause = tug_ctl_cause(c, m->cause);
+    if (ev.cause.node == TUG_NO_NODE)
+        ev.cause.node = p->node;
+    tug_ctl_apply(c, &ev, NULL);
+}
+
+void h_step_wired(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    const Tugpb__StepWired *m = (const Tugpb__StepWired *) msg;
+    struct tug_event ev = {.type = TUG_EV_STEP_WIRED};
+
+    (void) rid;
+    if (step_event(c, p, m->key, &ev))
+        tug_ctl_apply(c, &ev, NULL);
+}
+
+void h_step_done(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    const Tugpb__StepResult *r = ((const Tugpb__StepDone *) msg)->result;
+    struct tug_arena a = {.budget_bytes = 16 << 20};
+    struct tug_event ev = {.type = TUG_EV_STEP_DONE};
+
+    (void) rid;
+    if (!r || !step_event(c, p, r->key, &ev))
+        return;
+    ev.exits = exits_of(&a, r);
+    ev.n_exits = r->n_exits;
+    ev.cause = tug_ctl_cause(c, r->cause);
+    tug_ctl_apply(c, &ev, NULL);
+    tug_arena_clear(&a);
+}
+
+void h_node_bye(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    (void) rid;
+    if (heard(c, p))
+        tug_ctl_log(c, TUG_LOG_INFO, "node %s says good-bye: %s", p->node_name, ((const Tugpb__NodeBye *) msg)->reason);
+}
+
+void tug_ctl_node_gone(struct tug_control *c, struct ctl_peer *p)
+{
+    struct ctl_node *n = p->node == TUG_NO_NODE ? NULL : &c->nodes[p->node];
+
+    if (!n || n->peer != p->id)
+        return;
+    n->peer = 0;
+    check_by(c, n->heard_ms + c->conf.node_timeout_s * 1000LL);
+    tug_ctl_log(c, TUG_LOG_INFO, "node %s: connection lost; it is down if it stays silent for %u s", p->node_name,
+                c->conf.node_timeout_s);
+}
+
+static void tell_down(struct tug_control *c, uint32_t node)
+{
+    struct ctl_node *n = &c->nodes[node];
+    struct tug_event ev = {.type = TUG_EV_NODE_DOWN, .node = node};
+    struct tug_core_node k;
+    char text[160];
+
+    n->told_down = 1;
+    tug_core_node(c->core, node, &k);
+    snprintf(text, sizeof text, "not heard of for %u s", c->conf.node_timeout_s);
+    if (k.up)
+        tug_ctl_log(c, TUG_LOG_WARN, "node %s is down: %s", k.name, text);
+    if (n->peer) {
+        tug_outbox_close(c->out, n->peer);
+        n->peer = 0;
+    }
+    ev.text = text;
+    tug_ctl_apply(c, &ev, NULL);
+}
+
+void tug_ctl_nodes_check(struct tug_control *c, int64_t now_ms)
+{
+    if (now_ms < c->nodes_next_ms)
+        return;
+    c->nodes_next_ms = INT64_MAX;
+    for (uint32_t i = 0; i < c->n_nodes; i++) {
+        struct ctl_node *n = &c->nodes[i];
+        int64_t down_ms = n->heard_ms + c->conf.node_timeout_s * 1000LL;
+        struct tug_event over = {.type = TUG_EV_NODE_LEASE_OVER, .node = i};
+
+        if (!n->told_down && now_ms >= down_ms)
+            tell_down(c, i);
+        if (!n->told_down) {
+            check_by(c, down_ms);
+        } else if (!n->told_over && now_ms >= n->lease_end_ms) {
+            n->told_over = 1;
+            tug_ctl_apply(c, &over, NULL);
+        } else if (!n->told_over) {
+            check_by(c, n->lease_end_ms);
+        }
+    }
+}
+
+int64_t tug_ctl_nodes_next(const struct tug_control *c)
+{
+    return c->nodes_next_ms;
+}

@@ -1,0 +1,460 @@
+/* records.c - jobs, nodes and the cluster's own record, to and from the store
+ *
+ * Kinds: meta, job, node, blob, tok (proto/record.proto). Restoring takes any order: jobs and nodes are kept until all
+ * records are in, since a job needs its blobs and its nodes. Layer: logic.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "logic/control_int.h"
+
+static void put(struct tug_batch *b, const char *kind, const char *id, const ProtobufCMessage *m)
+{
+    size_t len = protobuf_c_message_get_packed_size(m);
+    uint8_t small[2048];
+    uint8_t *bytes = len <= sizeof small ? small : tug_xmalloc(len);
+
+    protobuf_c_message_pack(m, bytes);
+    tug_batch_put(b, kind, id, bytes, len);
+    if (bytes != small)
+        free(bytes);
+}
+
+void tug_ctl_put_meta(struct tug_control *c, struct tug_batch *b)
+{
+    Tugpb__MetaRecord m = TUGPB__META_RECORD__INIT;
+
+    m.cluster_uuid = c->uuid;
+    m.schema = 1;
+    m.epoch = c->epoch;
+    m.next_id_block = c->id_limit;
+    put(b, "meta", "cluster", &m.base);
+}
+
+void tug_ctl_put_token(struct tug_control *c, const struct ctl_token *t, struct tug_batch *b)
+{
+    char text[64];
+    int len = snprintf(text, sizeof text, "%llu%c%lld", (unsigned long long) t->job, '\0', (long long) t->expires_ms);
+
+    (void) c;
+    tug_batch_put(b, "tok", t->key, text, (size_t) len);
+}
+
+void tug_ctl_put_node(struct tug_control *c, uint32_t node, struct tug_batch *b)
+{
+    const struct ctl_node *n = &c->nodes[node];
+    Tugpb__NodeRecord m = TUGPB__NODE_RECORD__INIT;
+    struct tug_arena a = {.budget_bytes = 16 << 20};
+    struct tug_core_node k;
+    ProtobufCMessage *inv = NULL;
+
+    tug_core_node(c->core, node, &k);
+    m.name = (char *) k.name;
+    m.boot_id = (char *) n->boot_id;
+    m.drain = k.drained;
+    m.drain_reason = (char *) (k.drained ? k.reason : "");
+    m.drain_uid = k.drain_uid;
+    m.drain_at_ms = k.drained ? k.drain_ms : 0;
+    m.address = n->address ? n->address : (char *) "";
+    if (n->inventory_len &&
+        tug_proto_decode(&a, &tugpb__inventory__descriptor, n->inventory, n->inventory_len, &inv, NULL) == 0)
+        m.inventory = (Tugpb__Inventory *) inv;
+    put(b, "node", k.name, &m.base);
+    tug_arena_clear(&a);
+}
+
+/* ---- a job out */
+
+static Tugpb__JobSpec *unpack_spec(struct tug_arena *a, const uint8_t *data, size_t len)
+{
+    ProtobufCMessage *m = NULL;
+
+    if (!data || tug_proto_decode(a, &tugpb__job_spec__descriptor, data, len, &m, NULL) != 0)
+        return NULL;
+    return (Tugpb__JobSpec *) m;
+}
+
+static void set_blob(ProtobufCBinaryData *out, const struct tug_blob *blob)
+{
+    if (!blob)
+        return;
+    out->data = (uint8_t *) tug_blob_id(blob);
+    out->len = TUG_BLOB_ID_LEN;
+}
+
+static Tugpb__StepRecord *step_record(struct tug_control *c, struct tug_arena *a, const struct tug_step *s,
+                                      struct ctl_step *side)
+{
+    Tugpb__StepRecord *m = tug_ctl_alloc(a, sizeof *m);
+
+    tugpb__step_record__init(m);
+    m->step = s->id;
+    m->state = (char *) tug_step_state_name(s->state);
+    m->ntasks = s->ntasks;
+    m->cause = tug_ctl_cause_pb(c, a, &s->cause);
+    m->exit = tug_ctl_exit_pb(a, &s->exit);
+    m->start_ms = s->start_ms;
+    m->end_ms = s->end_ms;
+    m->nodes = tug_ctl_alloc(a, s->n_parts * sizeof *m->nodes);
+    for (size_t i = 0; i < s->n_parts; i++) {
+        Tugpb__StepNodeRecord *p = tug_ctl_alloc(a, sizeof *p);
+
+        tugpb__step_node_record__init(p);
+        p->slice = s->parts[i].slice;
+        p->part = (Tugpb__PartPhase) s->parts[i].phase;
+        p->lost = s->parts[i].lost;
+        p->first_rank = s->parts[i].first_rank;
+        p->ntasks = s->parts[i].ntasks;
+        m->nodes[m->n_nodes++] = p;
+    }
+    if (side) {
+        m->gang_key.data = side->gang_key;
+        m->gang_key.len = GANG_KEY_LEN;
+        m->nspace = side->nspace;
+        m->attempt = side->attempt;
+        m->spec = unpack_spec(a, side->spec, side->spec_len);
+        set_blob(&m->env_blob, side->env);
+    }
+    return m;
+}
+
+static void set_request(Tugpb__JobRecord *m, const struct tug_job_req *r)
+{
+    m->uid = r->uid;
+    m->gid = r->gid;
+    m->user = (char *) (r->user ? r->user : "");
+    m->queue = (char *) (r->queue ? r->queue : "");
+    m->time_limit_s = r->time_limit_s;
+    m->nodes = r->nodes;
+    m->ntasks = r->ntasks;
+    m->cpus_per_node = r->cpus_per_node;
+    m->gpus_per_node = r->gpus_per_node;
+    m->mem_per_node_bytes = r->mem_per_node_bytes;
+}
+
+void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_job *job, struct tug_batch *b)
+{
+    Tugpb__JobRecord m = TUGPB__JOB_RECORD__INIT;
+    struct tug_arena a = {.budget_bytes = 64 << 20};
+    char id[24];
+
+    set_request(&m, &job->req);
+    m.id = job->id;
+    m.state = (char *) tug_job_state_name(job->state);
+    m.end_state = (char *) tug_job_state_name(job->end_state);
+    m.attempt = job->attempt;
+    m.requeues = job->requeues;
+    m.launch_failures = job->launch_failures;
+    m.next_step = job->next_step;
+    m.priority = (int32_t) job->priority;
+    m.token = j->token;
+    m.submit_ms = job->submit_ms;
+    m.eligible_ms = job->eligible_ms;
+    m.alloc_ms = job->alloc_ms;
+    m.launched_ms = job->launched_ms;
+    m.wired_ms = job->wired_ms;
+    m.end_ms = job->end_ms;
+    m.limit_ms = job->limit_ms;
+    m.slices = tug_ctl_slices_pb(c, &a, job, j);
+    m.n_slices = job->n_slices;
+    m.steps = tug_ctl_alloc(&a, job->n_steps * sizeof *m.steps);
+    for (size_t i = 0; i < job->n_steps; i++)
+        m.steps[m.n_steps++] = step_record(c, &a, &job->steps[i], tug_ctl_step(j, job->steps[i].id));
+    m.exit = tug_ctl_exit_pb(&a, &job->exit);
+    m.cause = tug_ctl_cause_pb(c, &a, &job->cause);
+    m.spec = unpack_spec(&a, j->spec, j->spec_len);
+    set_blob(&m.script_blob, j->script);
+    set_blob(&m.env_blob, j->env);
+    m.job_token = j->job_token;
+    m.home = j->user->home;
+    m.shell = j->user->shell;
+    m.gids = j->user->gids;
+    m.n_gids = j->user->n_gids;
+    m.explain = job->explain ? job->explain : (char *) "";
+    snprintf(id, sizeof id, "%llu", (unsigned long long) job->id);
+    put(b, "job", id, &m.base);
+    tug_arena_clear(&a);
+}
+
+/* ---- restoring */
+
+static int restore_meta(struct tug_control *c, struct tug_arena *a, const void *data, size_t len, struct tug_err *err)
+{
+    ProtobufCMessage *msg = NULL;
+    const Tugpb__MetaRecord *m;
+    int rc = tug_proto_decode(a, &tugpb__meta_record__descriptor, data, len, &msg, err);
+
+    if (rc)
+        return rc;
+    m = (const Tugpb__MetaRecord *) msg;
+    tug_str_copy(c->uuid, sizeof c->uuid, m->cluster_uuid);
+    c->epoch = m->epoch;
+    c->id_limit = m->next_id_block;
+    return 0;
+}
+
+static int restore_token(struct tug_control *c, const char *key, const void *data, size_t len, struct tug_err *err)
+{
+    const char *nul = memchr(data, 0, len);
+    char expires[24] = "";
+    uint64_t job, until;
+    uint32_t uid = (uint32_t) strtoul(key, NULL, 10);
+    const char *slash = strchr(key, '/');
+    size_t rest;
+
+    if (!nul || !slash || tug_str_u64(data, UINT64_MAX, &job) != 0)
+        return tug_fail(err, -EPROTO, "record tok/%s does not hold a job id", key);
+    rest = len - (size_t) (nul + 1 - (const char *) data);
+    if (rest >= sizeof expires)
+        return tug_fail(err, -EPROTO, "record tok/%s does not hold a time", key);
+    memcpy(expires, nul + 1, rest);
+    if (tug_str_u64(expires, INT64_MAX, &until) != 0)
+        return tug_fail(err, -EPROTO, "record tok/%s does not hold a time", key);
+    tug_ctl_token_put(c, uid, slash + 1, job, (int64_t) until);
+    return 0;
+}
+
+int tug_ctl_restore_record(struct tug_control *c, const char *kind, const char *id, const void *data, size_t len,
+                           struct tug_err *err)
+{
+    struct tug_arena a = {.budget_bytes = 64 << 20};
+    struct ctl_raw raw;
+    int rc = 0;
+
+    if (strcmp(kind, "meta") == 0) {
+        rc = restore_meta(c, &a, data, len, err);
+    } else if (strcmp(kind, "blob") == 0) {
+        rc = tug_blobs_restore(c->blobs, id, data, len, err);
+    } else if (strcmp(kind, "tok") == 0) {
+        rc = restore_token(c, id, data, len, err);
+    } else if (strcmp(kind, "job") == 0 || strcmp(kind, "node") == 0) {
+        raw.is_job = kind[0] == 'j';
+        raw.data = tug_xmemdup(data, len);
+        raw.len = len;
+        tug_vec_push(&c->raw, raw);
+    } else {
+        rc = tug_fail(err, -EPROTO, "record %s/%s is of a kind that this version does not know", kind, id);
+    }
+    tug_arena_clear(&a);
+    return rc;
+}
+
+static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struct tug_err *err)
+{
+    uint32_t node = tug_core_node_find(c->core, m->name);
+    struct tug_core_inventory inv = {0};
+    struct ctl_node *n;
+
+    if (node == TUG_NO_NODE) {
+        tug_ctl_log(c, TUG_LOG_WARN, "node %s has a record but is no longer configured: its record is left alone", m->name);
+        return 0;
+    }
+    n = &c->nodes[node];
+    tug_str_copy(n->boot_id, sizeof n->boot_id, m->boot_id);
+    free(n->address);
+    n->address = tug_xstrdup(m->address);
+    if (m->inventory) {
+        inv.cpus = m->inventory->cpus;
+        inv.gpus = m->inventory->gpus;
+        inv.mem_bytes = m->inventory->mem_bytes;
+        inv.gpu_model = m->inventory->gpu_model;
+        n->inventory_len = tugpb__inventory__get_packed_size(m->inventory);
+        free(n->inventory);
+        n->inventory = tug_xmalloc(n->inventory_len ? n->inventory_len : 1);
+        tugpb__inventory__pack(m->inventory, n->inventory);
+    }
+    return tug_core_restore_node(c->core, m->name, m->inventory ? &inv : NULL, m->drain, m->drain_reason, err);
+}
+
+static int restore_slices(struct tug_control *c, struct tug_arena *a, const Tugpb__JobRecord *m, struct tug_job *job,
+                          struct ctl_job *j, struct tug_err *err)
+{
+    int masked = 0;
+
+    job->slices = tug_ctl_alloc(a, m->n_slices * sizeof *job->slices);
+    job->n_slices = m->n_slices;
+    for (size_t i = 0; i < m->n_slices; i++) {
+        const Tugpb__Slice *s = m->slices[i];
+        struct tug_slice *out = &job->slices[i];
+
+        out->node = tug_core_node_find(c->core, s->node);
+        if (out->node == TUG_NO_NODE)
+            return tug_fail(err, -ENOENT, "job %llu holds node %s, which is no longer configured: put it back under 'nodes'",
+                            (unsigned long long) m->id, s->node);
+        out->gpus = s->gpus;
+        out->cpus = s->cpus;
+        out->mem_bytes = s->mem_bytes;
+        out->first_rank = s->first_rank;
+        out->ntasks = s->ntasks;
+        masked |= s->cpu_mask.len > 0;
+    }
+    if (masked) {
+        j->masks = tug_xcalloc(m->n_slices, CPU_MASK_LEN);
+        j->n_masks = m->n_slices;
+        for (size_t i = 0; i < m->n_slices; i++)
+            memcpy(j->masks[i], m->slices[i]->cpu_mask.data,
+                   m->slices[i]->cpu_mask.len < CPU_MASK_LEN ? m->slices[i]->cpu_mask.len : CPU_MASK_LEN);
+    }
+    return 0;
+}
+
+static int restore_step(struct tug_control *c, struct tug_arena *a, const Tugpb__StepRecord *m, struct tug_step *s,
+                        struct ctl_job *j, struct tug_err *err)
+{
+    struct ctl_step side = {.id = m->step, .attempt = m->attempt};
+    int state = tug_step_state_parse(m->state);
+
+    if (state < 0)
+        return tug_fail(err, -EPROTO, "record job/%llu: step %u has the unknown state '%s'", (unsigned long long) j->id,
+                        m->step, m->state);
+    s->id = m->step;
+    s->state = (enum tug_step_state) state;
+    s->ntasks = m->ntasks;
+    s->cause = tug_ctl_cause(c, m->cause);
+    s->exit = tug_ctl_exit(m->exit);
+    s->start_ms = m->start_ms;
+    s->wired_ms = -1;
+    s->end_ms = m->end_ms;
+    s->n_parts = m->n_nodes;
+    s->parts = tug_ctl_alloc(a, m->n_nodes * sizeof *s->parts);
+    for (size_t i = 0; i < m->n_nodes; i++)
+        s->parts[i] = (struct tug_part){.slice = m->nodes[i]->slice,
+                                        .phase = (enum tug_part_phase) m->nodes[i]->part,
+                                        .first_rank = m->nodes[i]->first_rank,
+                                        .ntasks = m->nodes[i]->ntasks,
+                                        .lost = (uint8_t) m->nodes[i]->lost};
+    if (m->gang_key.len == GANG_KEY_LEN) {
+        memcpy(side.gang_key, m->gang_key.data, GANG_KEY_LEN);
+        tug_str_copy(side.nspace, sizeof side.nspace, m->nspace);
+        if (m->spec) {
+            side.spec_len = tugpb__job_spec__get_packed_size(m->spec);
+            side.spec = tug_xmalloc(side.spec_len ? side.spec_len : 1);
+            tugpb__job_spec__pack(m->spec, side.spec);
+        }
+        side.env = tug_blobs_hold_id(c->blobs, m->env_blob.data, m->env_blob.len);
+        tug_vec_push(&j->steps, side);
+    }
+    return 0;
+}
+
+static void restore_request(const Tugpb__JobRecord *m, struct tug_job_req *r)
+{
+    r->uid = m->uid;
+    r->gid = m->gid;
+    r->user = m->user;
+    r->queue = m->queue;
+    r->account = m->spec->account;
+    r->name = m->spec->name;
+    r->batch = m->spec->kind == TUGPB__JOB_KIND__JOB_BATCH;
+    r->requeue = !m->spec->no_requeue && !m->spec->interactive;
+    r->interactive = (uint8_t) m->spec->interactive;
+    r->exclusive = (uint8_t) (m->spec->res && m->spec->res->exclusive);
+    r->nodes = m->nodes;
+    r->ntasks = m->ntasks;
+    r->cpus_per_node = m->cpus_per_node;
+    r->gpus_per_node = m->gpus_per_node;
+    r->mem_per_node_bytes = m->mem_per_node_bytes;
+    r->gpu_model = m->spec->res ? m->spec->res->gpu_model : "";
+    r->nodelist = m->spec->res ? m->spec->res->nodelist : "";
+    r->exclude = m->spec->res ? m->spec->res->exclude : "";
+    r->time_limit_s = m->time_limit_s;
+    r->begin_ms = m->spec->begin_ms;
+    r->nice = m->spec->nice;
+}
+
+/* The side of a job that the core does not keep. */
+static struct ctl_job *restore_side(struct tug_control *c, const Tugpb__JobRecord *m)
+{
+    struct ctl_job *j = tug_new(struct ctl_job);
+    struct tug_control_peer who = {.uid = m->uid, .gid = m->gid, .user = m->user, .home = m->home, .shell = m->shell};
+
+    for (size_t i = 0; i < m->n_gids && i < TUG_CONTROL_GIDS; i++)
+        who.gids[who.n_gids++] = m->gids[i];
+    j->id = m->id;
+    j->user = tug_ctl_user(c, &who);
+    j->token = tug_xstrdup(m->token);
+    tug_str_copy(j->job_token, sizeof j->job_token, m->job_token);
+    j->spec_len = tugpb__job_spec__get_packed_size(m->spec);
+    j->spec = tug_xmalloc(j->spec_len ? j->spec_len : 1);
+    tugpb__job_spec__pack(m->spec, j->spec);
+    j->command = tug_ctl_command(m->spec);
+    j->script = tug_blobs_hold_id(c->blobs, m->script_blob.data, m->script_blob.len);
+    j->env = tug_blobs_hold_id(c->blobs, m->env_blob.data, m->env_blob.len);
+    HASH_ADD(hh, c->jobs, id, sizeof j->id, j);
+    if (j->token[0])
+        tug_ctl_token_put(c, m->uid, j->token, m->id, INT64_MAX);
+    return j;
+}
+
+static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__JobRecord *m, struct tug_err *err)
+{
+    struct tug_job job = {.id = m->id};
+    int state = tug_job_state_parse(m->state), end_state = tug_job_state_parse(m->end_state);
+    struct ctl_job *j;
+    int rc;
+
+    if (state < 0 || !m->spec)
+        return tug_fail(err, -EPROTO, "record job/%llu has no state or no request", (unsigned long long) m->id);
+    j = restore_side(c, m);
+    if ((m->script_blob.len && !j->script) || (m->env_blob.len && !j->env))
+        return tug_fail(err, -EILSEQ, "job %llu needs a blob that is not in the store", (unsigned long long) m->id);
+    restore_request(m, &job.req);
+    job.state = (enum tug_job_state) state;
+    job.end_state = end_state < 0 ? job.state : (enum tug_job_state) end_state;
+    job.attempt = m->attempt;
+    job.requeues = m->requeues;
+    job.launch_failures = m->launch_failures;
+    job.next_step = m->next_step;
+    job.priority = m->priority;
+    job.submit_ms = m->submit_ms;
+    job.eligible_ms = m->eligible_ms;
+    job.alloc_ms = m->alloc_ms;
+    job.launched_ms = m->launched_ms;
+    job.wired_ms = m->wired_ms;
+    job.end_ms = m->end_ms;
+    job.limit_ms = m->limit_ms;
+    job.exit = tug_ctl_exit(m->exit);
+    job.cause = tug_ctl_cause(c, m->cause);
+    job.explain = m->explain[0] ? m->explain : NULL;
+    rc = restore_slices(c, a, m, &job, j, err);
+    if (rc)
+        return rc;
+    job.n_steps = m->n_steps;
+    job.steps = tug_ctl_alloc(a, m->n_steps * sizeof *job.steps);
+    for (size_t i = 0; i < m->n_steps; i++) {
+        rc = restore_step(c, a, m->steps[i], &job.steps[i], j, err);
+        if (rc)
+            return rc;
+    }
+    tug_ctl_cpus_retake(c, j, &job);
+    return tug_core_restore_job(c->core, &job, err);
+}
+
+int tug_ctl_restore_finish(struct tug_control *c, struct tug_err *err)
+{
+    int rc = 0;
+
+    /* Nodes first: a job names them. */
+    for (int jobs = 0; jobs <= 1; jobs++)
+        for (size_t i = 0; i < c->raw.len && rc == 0; i++) {
+            struct tug_arena a = {.budget_bytes = 64 << 20};
+            const struct ctl_raw *r = &c->raw.at[i];
+            ProtobufCMessage *m = NULL;
+
+            if (r->is_job != jobs)
+                continue;
+            rc = tug_proto_decode(&a, jobs ? &tugpb__job_record__descriptor : &tugpb__node_record__descriptor, r->data,
+                                  r->len, &m, err);
+            if (rc == 0)
+                rc = jobs ? restore_job(c, &a, (const Tugpb__JobRecord *) m, err)
+                          : restore_node(c, (const Tugpb__NodeRecord *) m, err);
+            tug_arena_clear(&a);
+        }
+    for (size_t i = 0; i < c->raw.len; i++)
+        free(c->raw.at[i].data);
+    tug_vec_clear(&c->raw);
+    return rc;
+}

@@ -1,0 +1,307 @@
+/* views.c - jobs and nodes as users see them
+ *
+ * Nothing is owned here: memory comes from the caller's arena, strings are borrowed from the core's objects.
+ * Layer: logic.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hostlist.h"
+#include "base/pattern.h"
+#include "logic/control_int.h"
+
+void *tug_ctl_alloc(struct tug_arena *a, size_t len_bytes)
+{
+    void *p = tug_arena_alloc(a, len_bytes ? len_bytes : 1);
+
+    tug_assert(p);
+    return memset(p, 0, len_bytes ? len_bytes : 1);
+}
+
+char *tug_ctl_fmt(struct tug_arena *a, const char *fmt, ...)
+{
+    char text[TUG_ERR_MAX];
+    va_list ap;
+    size_t len;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    len = strlen(text) + 1;
+    return memcpy(tug_ctl_alloc(a, len), text, len);
+}
+
+static char *copy(struct tug_arena *a, const char *s)
+{
+    size_t len = s ? strlen(s) + 1 : 1;
+
+    return memcpy(tug_ctl_alloc(a, len), s ? s : "", len);
+}
+
+static int64_t shown(int64_t ms)
+{
+    return ms > 0 ? ms : 0;
+}
+
+static char *say(const char *s)
+{
+    return (char *) (s ? s : "");
+}
+
+/* ---- exits and causes, both ways */
+
+Tugpb__ExitInfo *tug_ctl_exit_pb(struct tug_arena *a, const struct tug_exit *e)
+{
+    Tugpb__ExitInfo *m = tug_ctl_alloc(a, sizeof *m);
+
+    tugpb__exit_info__init(m);
+    m->exit_code = e->code;
+    m->signal = e->signal;
+    m->core_dumped = e->core_dumped;
+    m->oom = e->oom;
+    return m;
+}
+
+struct tug_exit tug_ctl_exit(const Tugpb__ExitInfo *e)
+{
+    struct tug_exit out = {0};
+
+    if (e) {
+        out.code = e->exit_code;
+        out.signal = e->signal;
+        out.core_dumped = (uint8_t) e->core_dumped;
+        out.oom = (uint8_t) e->oom;
+    }
+    return out;
+}
+
+Tugpb__Cause *tug_ctl_cause_pb(struct tug_control *c, struct tug_arena *a, const struct tug_cause *cause)
+{
+    Tugpb__Cause *m;
+    struct tug_core_node node;
+
+    if (cause->kind == TUG_CAUSE_NONE)
+        return NULL;
+    m = tug_ctl_alloc(a, sizeof *m);
+    tugpb__cause__init(m);
+    m->kind = (char *) tug_cause_kind_name(cause->kind);
+    m->rank = cause->rank;
+    if (cause->node != TUG_NO_NODE) {
+        tug_core_node(c->core, cause->node, &node);
+        m->node = (char *) node.name;
+    }
+    m->exit = tug_ctl_exit_pb(a, &cause->exit);
+    m->text = say(cause->text);
+    m->at_ms = shown(cause->at_ms);
+    return m;
+}
+
+struct tug_cause tug_ctl_cause(struct tug_control *c, const Tugpb__Cause *m)
+{
+    struct tug_cause out = {.node = TUG_NO_NODE};
+
+    if (!m)
+        return out;
+    out.kind = tug_cause_kind_parse(m->kind);
+    out.rank = m->rank;
+    out.node = m->node[0] ? tug_core_node_find(c->core, m->node) : TUG_NO_NODE;
+    out.exit = tug_ctl_exit(m->exit);
+    out.text = m->text;
+    out.at_ms = m->at_ms;
+    return out;
+}
+
+/* ---- jobs */
+
+Tugpb__Slice **tug_ctl_slices_pb(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
+                                 const struct ctl_job *j)
+{
+    Tugpb__Slice **all = tug_ctl_alloc(a, job->n_slices * sizeof *all);
+    struct tug_core_node node;
+
+    for (size_t i = 0; i < job->n_slices; i++) {
+        const struct tug_slice *s = &job->slices[i];
+        Tugpb__Slice *m = tug_ctl_alloc(a, sizeof *m);
+
+        tugpb__slice__init(m);
+        tug_core_node(c->core, s->node, &node);
+        m->node = (char *) node.name;
+        m->gpus = s->gpus;
+        m->cpus = s->cpus;
+        m->mem_bytes = s->mem_bytes;
+        m->first_rank = s->first_rank;
+        m->ntasks = s->ntasks;
+        if (j && i < j->n_masks) {
+            m->cpu_mask.data = j->masks[i];
+            m->cpu_mask.len = CPU_MASK_LEN;
+            while (m->cpu_mask.len && m->cpu_mask.data[m->cpu_mask.len - 1] == 0)
+                m->cpu_mask.len--;
+        }
+        all[i] = m;
+    }
+    return all;
+}
+
+static char *nodelist(struct tug_control *c, struct tug_arena *a, const struct tug_job *job)
+{
+    struct tug_core_node node;
+    struct tug_hostlist *hl;
+    struct tug_buf text = {0};
+    char *out;
+
+    if (job->n_slices == 0)
+        return say("");
+    if (job->n_slices == 1) {
+        tug_core_node(c->core, job->slices[0].node, &node);
+        return (char *) node.name;
+    }
+    hl = tug_hostlist_new();
+    for (size_t i = 0; i < job->n_slices; i++) {
+        tug_core_node(c->core, job->slices[i].node, &node);
+        tug_hostlist_add(hl, node.name, NULL);
+    }
+    tug_hostlist_format(hl, &text);
+    out = copy(a, tug_buf_str(&text));
+    tug_buf_clear(&text);
+    tug_hostlist_free(hl);
+    return out;
+}
+
+static void view_steps(struct tug_control *c, struct tug_arena *a, const struct tug_job *job, Tugpb__JobView *out)
+{
+    out->steps = tug_ctl_alloc(a, job->n_steps * sizeof *out->steps);
+    for (size_t i = 0; i < job->n_steps; i++) {
+        const struct tug_step *s = &job->steps[i];
+        Tugpb__StepView *m = tug_ctl_alloc(a, sizeof *m);
+
+        tugpb__step_view__init(m);
+        m->step = s->id;
+        m->state = (char *) tug_step_state_name(s->state);
+        m->ntasks = s->ntasks;
+        m->exit = tug_ctl_exit_pb(a, &s->exit);
+        m->cause = tug_ctl_cause_pb(c, a, &s->cause);
+        m->start_ms = shown(s->start_ms);
+        m->end_ms = shown(s->end_ms);
+        out->steps[out->n_steps++] = m;
+    }
+}
+
+/* Where the output goes, with what is known by now filled in. */
+static char *expand(struct tug_arena *a, const struct tug_job *job, const Tugpb__JobSpec *spec, const char *pattern)
+{
+    struct tug_pattern_values v = {.job = job->id, .attempt = job->attempt, .name = job->req.name, .user = job->req.user,
+                                   .rank = -1, .node_index = -1};
+    struct tug_buf text = {0};
+    char *out;
+
+    tug_pattern_path(&text, spec->cwd, pattern, &v);
+    out = copy(a, tug_buf_str(&text));
+    tug_buf_clear(&text);
+    return out;
+}
+
+static void view_paths(struct tug_control *c, struct tug_arena *a, const struct tug_job *job, const struct ctl_job *j,
+                       Tugpb__JobView *out)
+{
+    ProtobufCMessage *m = NULL;
+    Tugpb__JobSpec *spec;
+
+    (void) c;
+    if (tug_proto_decode(a, &tugpb__job_spec__descriptor, j->spec, j->spec_len, &m, NULL) != 0)
+        return;
+    spec = (Tugpb__JobSpec *) m;
+    out->cwd = copy(a, spec->cwd);
+    out->comment = copy(a, spec->comment);
+    if (job->req.interactive)
+        return;
+    out->stdout_path = expand(a, job, spec, spec->stdout_path[0] ? spec->stdout_path : TUG_PATTERN_DEFAULT);
+    out->stderr_path = spec->stderr_path[0] ? expand(a, job, spec, spec->stderr_path) : out->stdout_path;
+}
+
+static void view_times(const struct tug_job *job, Tugpb__JobView *out)
+{
+    out->submit_ms = shown(job->submit_ms);
+    out->eligible_ms = shown(job->eligible_ms);
+    out->alloc_ms = shown(job->alloc_ms);
+    out->launched_ms = shown(job->launched_ms);
+    out->wired_ms = shown(job->wired_ms);
+    out->end_ms = shown(job->end_ms);
+}
+
+void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct tug_job *job, int brief,
+                      Tugpb__JobView *out)
+{
+    struct ctl_job *j = tug_ctl_job(c, job->id);
+    char why[512];
+    int reason = 0;
+
+    tugpb__job_view__init(out);
+    out->id = job->id;
+    out->name = say(job->req.name);
+    out->user = say(job->req.user);
+    out->uid = job->req.uid;
+    out->account = say(job->req.account);
+    out->queue = say(job->req.queue);
+    out->state = (char *) tug_job_state_name(job->state);
+    out->state_code = (char *) tug_job_state_code(job->state);
+    if (job->state == TUG_JOB_PENDING) {
+        const char *text = tug_core_explain(c->core, job, &reason, why, sizeof why);
+
+        out->reason = (char *) tug_core_reason_name(reason);
+        out->explain = copy(a, text);
+    }
+    out->attempt = job->attempt;
+    out->nodes = job->req.nodes;
+    out->ntasks = job->req.ntasks;
+    out->gpus = job->req.nodes * job->req.gpus_per_node;
+    out->cpus = job->req.nodes * job->req.cpus_per_node;
+    out->mem_bytes = job->req.nodes * job->req.mem_per_node_bytes;
+    out->time_limit_s = job->req.time_limit_s;
+    out->priority = (int32_t) job->priority;
+    out->kind = say(job->req.batch ? "batch" : "gang");
+    out->requeues = job->requeues;
+    out->interactive = job->req.interactive;
+    view_times(job, out);
+    out->nodelist = nodelist(c, a, job);
+    out->command = j ? j->command : say("");
+    out->cause = tug_ctl_cause_pb(c, a, &job->cause);
+    if (tug_job_state_is_over(job->state))
+        out->exit = tug_ctl_exit_pb(a, &job->exit);
+    if (brief)
+        return;
+    out->slices = tug_ctl_slices_pb(c, a, job, j);
+    out->n_slices = job->n_slices;
+    view_steps(c, a, job, out);
+    if (j)
+        view_paths(c, a, job, j, out);
+}
+
+/* ---- nodes */
+
+void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node, Tugpb__NodeView *out)
+{
+    const struct ctl_node *n = &c->nodes[node];
+    struct tug_core_node k;
+    ProtobufCMessage *m = NULL;
+
+    tug_core_node(c->core, node, &k);
+    tugpb__node_view__init(out);
+    out->name = (char *) k.name;
+    out->state = (char *) tug_core_node_state(&k);
+    out->reason = copy(a, k.reason);
+    out->cpus = k.cpus;
+    out->cpus_alloc = k.cpus_used;
+    out->mem_bytes = k.mem_bytes;
+    out->mem_alloc_bytes = k.mem_used_bytes;
+    out->gpus = k.gpus;
+    out->gpus_alloc = k.gpus_used;
+    out->gpu_model = copy(a, k.gpu_model);
+    out->up_since_ms = k.up ? shown(k.since_ms) : 0;
+    out->address = say(n->address);
+    out->version = say(n->version);
+    if (n->inventory_len &&
+        tug_proto_decode(a, &tugpb__inventory__descriptor, n->inventory, n->inventory_len, &m, NULL) == 0)
+        out->machine = ((Tugpb__Inventory *) m)->machine;
+}
