@@ -287,12 +287,13 @@ static void dec_free(void *arg, void *p)
     *list = p;
 }
 
-/* A decoded message is larger than its bytes: a rank that exited with 0 is 2 bytes and becomes 56,
- * a job with few fields 60 and becomes 600. Small bodies may grow 48 times, up to 64 MiB; beyond
- * that lists are paged and 4 times is plenty. */
+/* A decoded message is larger than its bytes: a rank that exited with 0 is 2 bytes and becomes 64,
+ * and while its list is read protobuf-c wants up to 80 more; a job with few fields is 60 and
+ * becomes 700. So small bodies may grow 96 times, up to 64 MiB; beyond that lists are paged and 4
+ * times is plenty. */
 static size_t default_budget(size_t body)
 {
-    size_t small = body * 48 + LEAST_BUDGET, large = body * 4 + LEAST_BUDGET;
+    size_t small = body * 96 + LEAST_BUDGET, large = body * 4 + LEAST_BUDGET;
     size_t cap = (size_t) 64 << 20;
     small = small < cap ? small : cap;
     return small > large ? small : large;

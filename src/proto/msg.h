@@ -55,7 +55,7 @@ void tug_frame_head(uint8_t out[TUG_FRAME_HEAD], uint16_t number, uint32_t rid, 
 struct tug_arena {
     struct tug_arena_block *head;
     size_t used_bytes;
-    size_t budget_bytes;                       /* 0 = default, set by tug_msg_decode: 48 x body + 64 KiB up to 64 MiB, or
+    size_t budget_bytes;                       /* 0 = default, set by tug_msg_decode: 96 x body + 64 KiB up to 64 MiB, or
                                                 * 4 x body + 64 KiB where that is more */
 };
 void tug_arena_clear(struct tug_arena *a);
