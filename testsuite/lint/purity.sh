@@ -14,7 +14,7 @@ str(len|nlen|cmp|ncmp|chr|rchr|chrnul|str|cpy|ncpy|cat|ncat|spn|cspn|pbrk|dup|nd
 stpcpy|stpncpy|
 (__isoc(99|23)_)?str(to(l|ll|ul|ull|d|umax|imax))|
 v?snprintf|__(mem(cpy|move|set)|str(cpy|ncpy|cat)|v?snprintf)_chk|
-malloc|calloc|realloc|reallocarray|free|
+malloc|calloc|realloc|reallocarray|free|abort|
 qsort|qsort_r|bsearch|abs|labs|llabs|
 (exp2?|log(2|10|1p)?|pow|sqrt|floor|ceil|round|trunc|fabs|fmin|fmax|fmod|ldexp|frexp|scalbn)f?|ll?roundf?|ll?rintf?|
 __errno_location|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|
@@ -22,20 +22,23 @@ tug_[a-z0-9_]+
 )$'
 # Our own, but with an effect: libraries return errors, they do not log.
 ours_not_pure='^tug_log'
-# Generated messages, for logic only.
-messages='^(protobuf_c_|tugpb__)'
+# For logic only: generated messages, and libsodium's hash (a pure function of bytes).
+messages='^(protobuf_c_|tugpb__|crypto_generichash)'
 
-# Undefined symbols of archive $1 that no other object of it defines and that are not allowed;
-# $2: a further pattern that is.
+# Undefined symbols of archive $1 that no object of it defines and that are not allowed; $2: a
+# further pattern that is.
 undefined()
 {
     pattern=$(echo "$allowed" | tr -d '\n')
     nm -A "$1" 2>/dev/null | awk -v pattern="$pattern" -v more="$2" -v not="$ours_not_pure" '
         { type = $(NF - 1); name = $NF }
+        type != "U" && type != "w" { defined[name] = 1 }
         type == "U" && (name ~ not || (name !~ pattern && (more == "" || name !~ more))) {
             split($1, path, ":")
-            print path[2] ": calls " name
-        }' | sort -u
+            calls[++n] = name
+            line[n] = path[2] ": calls " name
+        }
+        END { for (i = 1; i <= n; i++) if (!(calls[i] in defined)) print line[i] }' | sort -u
 }
 
 # Writable data. Tables of pointers land in .data.rel.ro, which is not writable once loaded.
