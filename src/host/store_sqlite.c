@@ -1,0 +1,1214 @@
+/* store_sqlite.c - the durable copy of what the daemon holds in memory, in one sqlite3 file
+ *
+ * Threads of our own: the writer takes every batch that is waiting, makes them one transaction and hands them back
+ * to the loop; the reader (started by the first query) has its own connection, so that no commit waits for a query; a
+ * patrol checks the pages of a big file once. The log is checkpointed by the writer when nothing waits, and never as part of a commit.
+ *
+ * Always true: a batch is on exactly one of 'todo', the writer's hands and 'done'; 'rc' != 0 means that a transaction
+ * failed, and then no later one is begun. Damage is never passed on: every record and row carries a SipHash of its
+ * key and content, and 'tally' has the number and the sum of hashes of each kind, so that a record cannot vanish either.
+ * Layer: host.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sodium.h>
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/vec.h"
+#include "host/loop.h"
+#include "host/store.h"
+#include "host/store_file.h"
+
+enum {
+    APPLICATION_ID = 0x5475676c,        /* "Tugl" */
+    PAGE_BYTES = 4096,
+    TXN_MAX_BYTES = 16 << 20,           /* batches merged into one transaction stop here, so that acks don't wait long */
+    IDLE_MS = 200,                      /* nothing came for this long: a checkpoint disturbs nobody ... */
+    IDLE_PAGES = 256,                   /* ... and is worth it from here */
+    FORCE_PAGES = 8192,                 /* the log may not grow further, busy or not (32 MiB) */
+    CHECK_MAX_BYTES = 32 << 20,         /* every page is checked at open up to this size (~1 ms a MiB), later above it */
+    PATROL_OPS = 100000,                /* between looks at whether the check should stop */
+    HISTORY_LIMIT = 1000,
+};
+
+enum { ST_BEGIN, ST_COMMIT, ST_ROLLBACK, ST_SUM, ST_PUT, ST_DEL, ST_ROW, ST_TALLY, ST_OPENED, N_STATEMENTS };
+
+static const char *const statement_sql[N_STATEMENTS] = {
+    [ST_BEGIN] = "BEGIN IMMEDIATE",
+    [ST_COMMIT] = "COMMIT",
+    [ST_ROLLBACK] = "ROLLBACK",
+    [ST_SUM] = "SELECT sum FROM record WHERE kind = ?1 AND id = ?2",
+    [ST_PUT] = "INSERT INTO record (kind, id, sum, data) VALUES (?1, ?2, ?3, ?4)"
+               " ON CONFLICT (kind, id) DO UPDATE SET sum = excluded.sum, data = excluded.data",
+    [ST_DEL] = "DELETE FROM record WHERE kind = ?1 AND id = ?2",
+    [ST_ROW] = "INSERT INTO history (id, sum, at_ms, job, attempt, what, uid, user, queue, account, name, state, view)"
+               " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    [ST_TALLY] = "INSERT INTO tally (kind, n, sum) VALUES (?1, ?2, ?3)"
+                 " ON CONFLICT (kind) DO UPDATE SET n = excluded.n, sum = excluded.sum",
+    [ST_OPENED] = "UPDATE meta SET value = value + 1 WHERE key = 'opened'",
+};
+
+/* What the records of one kind add up to. */
+struct tally {
+    char *kind;
+    int64_t n;
+    uint64_t sum;
+    bool dirty;
+};
+
+struct tallies tug_vec(struct tally);
+
+enum what { COMMIT, QUERY };
+
+/* Something handed over, until its callback has run. */
+struct request {
+    struct request *next;
+    enum what what;
+    struct tug_batch *batch;    /* COMMIT: what to write; QUERY: the rows found */
+    tug_store_done_cb *done;
+    tug_store_history_cb *row;
+    void *arg;
+    int rc;
+    char *why;
+    /* QUERY: the filter; lists as JSON arrays, NULL for all */
+    char *what_is, *uids, *ids, *states;
+    int64_t since_ms, until_ms, uid;
+    int64_t limit;
+};
+
+struct queue {
+    struct request *head, **tail;
+};
+
+struct tug_store {
+    char *path;
+    int lock_fd;
+    struct tug_wake *wake;
+
+    pthread_mutex_t db_lock;    /* held while the writer's connection is in use */
+    sqlite3 *db;
+    sqlite3_stmt *st[N_STATEMENTS];
+    struct tallies tallies;
+    int64_t next_row;
+    int wal_pages;              /* the writer's own; others read stats.wal_pages */
+
+    bool needs_patrol;
+    pthread_t writer, reader, patrol;
+    bool has_reader, has_patrol;
+    pthread_mutex_t lock;       /* of everything below */
+    pthread_cond_t to_write, to_read;
+    struct queue todo, queries, done;
+    bool stop;
+    int rc;                     /* of the transaction that failed, and its sentence */
+    char *why;
+    struct tug_store_stats stats;
+};
+
+/* ---- queues ---------------------------------------------------------------------------------------------------- */
+
+static void queue_init(struct queue *q)
+{
+    q->head = NULL;
+    q->tail = &q->head;
+}
+
+static void queue_add(struct queue *q, struct request *r)
+{
+    r->next = NULL;
+    *q->tail = r;
+    q->tail = &r->next;
+}
+
+static struct request *queue_pop(struct queue *q)
+{
+    struct request *r = q->head;
+
+    if (r == NULL)
+        return NULL;
+    q->head = r->next;
+    if (q->head == NULL)
+        q->tail = &q->head;
+    r->next = NULL;
+    return r;
+}
+
+static void request_free(struct request *r)
+{
+    tug_batch_free(r->batch);
+    free(r->why);
+    free(r->what_is);
+    free(r->uids);
+    free(r->ids);
+    free(r->states);
+    free(r);
+}
+
+/* ---- errors ---------------------------------------------------------------------------------------------------- */
+
+/* The sentence for what sqlite just refused on 'db' (may be NULL). errno is as sqlite left it: sqlite3_system_errno()
+ * stays 0 when a COMMIT fails. */
+static int fail_sql(const char *path, sqlite3 *db, int rc, const char *doing, struct tug_err *err)
+{
+    int saved = errno;
+    const char *said = db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
+    int sys = db != NULL ? sqlite3_system_errno(db) : 0, ext = db != NULL ? sqlite3_extended_errcode(db) : rc;
+    bool full, io = (rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN;
+    long long free_bytes = tug_store_file_free_bytes(path);
+
+    if (io && sys == 0)
+        sys = saved;
+    full = (rc & 0xff) == SQLITE_FULL || (io && (sys == ENOSPC || sys == EDQUOT || sys == EFBIG)) ||
+                (io && free_bytes >= 0 && free_bytes < 64 * 1024);
+
+    if (full)
+        return tug_fail(err, -ENOSPC, "%s %s: the disk is full%s%s%s (%lld bytes free there); make room and start the "
+                        "daemon again, nothing that was acknowledged is lost", doing, path, sys != 0 ? " (" : "",
+                        sys != 0 ? strerror(sys) : "", sys != 0 ? ")" : "", free_bytes);
+    switch (rc & 0xff) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return tug_fail(err, -EILSEQ, "%s %s: it is damaged or not a database (%s); restore it from a backup, or move "
+                        "it and %s-wal away to start with an empty state", doing, path, said, path);
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return tug_fail(err, -EBUSY, "%s %s: another program has it open for writing (%s); end that program", doing,
+                        path, said);
+    case SQLITE_PERM:
+    case SQLITE_READONLY:
+    case SQLITE_AUTH:
+        return tug_fail(err, -EACCES, "%s %s: %s; give the daemon's user the right to write there", doing, path, said);
+    default:
+        return tug_fail(err, -EIO, "%s %s: %s%s%s (sqlite %d, %lld bytes free there); look at the disk, then start the "
+                        "daemon again, nothing that was acknowledged is lost", doing, path, said, sys != 0 ? ": " : "",
+                        sys != 0 ? strerror(sys) : "", ext, free_bytes);
+    }
+}
+
+/* ---- hashes ---------------------------------------------------------------------------------------------------- */
+
+/* SipHash-2-4 under a fixed key: against damage, not against people who can write the file. The hash of the key is
+ * half of the key under which the content is hashed, so nothing has to be copied together. */
+static uint64_t hash(uint64_t under, const void *p, size_t len)
+{
+    unsigned char key[crypto_shorthash_KEYBYTES] = "tugstore", out[crypto_shorthash_BYTES];
+    uint64_t v;
+
+    _Static_assert(sizeof key == 16 && sizeof out == 8, "SipHash has a 16-byte key and an 8-byte result");
+    memcpy(key + 8, &under, 8);
+    crypto_shorthash(out, p != NULL ? p : key, p != NULL ? len : 0, key);
+    memcpy(&v, out, 8);
+    return v;
+}
+
+static uint64_t record_sum(const char *kind, const char *id, const void *data, size_t len)
+{
+    return hash(hash(hash(0, kind, strlen(kind)), id, strlen(id)), data, len);
+}
+
+static uint64_t row_sum(int64_t id, const struct tug_history_row *r)
+{
+    const char *str[] = { r->what, r->user, r->queue, r->account, r->name, r->state };
+    uint64_t num[] = { (uint64_t) id, r->job, r->attempt, (uint64_t) r->at_ms, r->uid };
+    uint64_t h = hash(0, num, sizeof num);
+
+    for (size_t i = 0; i < sizeof str / sizeof str[0]; i++) /* with the NUL, so that "" is not NULL */
+        h = hash(h, str[i], str[i] != NULL ? strlen(str[i]) + 1 : 0);
+    return hash(h + (r->view != NULL), r->view, r->view_len);
+}
+
+/* ---- the schema ------------------------------------------------------------------------------------------------ */
+
+/* Numbers and hashes are in the byte order of the machine: the file is not carried between architectures. */
+static int to_version_1(sqlite3 *db)
+{
+    return sqlite3_exec(
+        db,
+        "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+        "INSERT INTO meta (key, value) VALUES ('schema', 1), ('opened', 0);"
+        "CREATE TABLE record (kind TEXT NOT NULL, id TEXT NOT NULL, sum INTEGER NOT NULL, data BLOB NOT NULL,"
+        "    PRIMARY KEY (kind, id)) WITHOUT ROWID;"
+        "CREATE TABLE tally (kind TEXT PRIMARY KEY, n INTEGER NOT NULL, sum INTEGER NOT NULL) WITHOUT ROWID;"
+        "CREATE TABLE history (id INTEGER PRIMARY KEY, sum INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
+        "    job INTEGER NOT NULL, attempt INTEGER NOT NULL, what TEXT, uid INTEGER NOT NULL, user TEXT, queue TEXT,"
+        "    account TEXT, name TEXT, state TEXT, view BLOB);"
+        "CREATE INDEX history_at ON history (at_ms);"
+        "CREATE INDEX history_job ON history (job);"
+        "CREATE INDEX history_uid ON history (uid, at_ms);"
+        "PRAGMA application_id = 1416980332;" /* APPLICATION_ID */
+        "PRAGMA user_version = 1;",
+        NULL, NULL, NULL);
+}
+
+/* migrations[v] makes a file of version v one of version v + 1; each ends with PRAGMA user_version. */
+static int (*const migrations[])(sqlite3 *db) = { to_version_1 };
+enum { VERSION = sizeof migrations / sizeof migrations[0] };
+
+/* Runs on literals only; what varies is bound. */
+static int pragma_int(sqlite3 *db, const char *sql, int64_t *out)
+{
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_step(st);
+        if (rc == SQLITE_ROW)
+            *out = sqlite3_column_int64(st, 0);
+        rc = rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+    }
+    sqlite3_finalize(st);
+    return rc;
+}
+
+/* All steps in one transaction: the file is of the old version or of the new one. */
+static int migrate(const char *path, sqlite3 *db, int64_t from, struct tug_err *err)
+{
+    int rc = sqlite3_exec(db, "BEGIN EXCLUSIVE", NULL, NULL, NULL);
+
+    for (int64_t v = from; rc == SQLITE_OK && v < VERSION; v++)
+        rc = migrations[v](db);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        return 0;
+    fail_sql(path, db, rc, "cannot bring the state file to this version:", err);
+    sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    return err != NULL ? err->code : -EIO;
+}
+
+static int open_db(const char *path, int flags, sqlite3 **db, struct tug_err *err)
+{
+    int rc = sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+
+    if (rc == SQLITE_OK)
+        return 0;
+    rc = fail_sql(path, *db, rc, "cannot open the state file", err);
+    sqlite3_close(*db);
+    *db = NULL;
+    return rc;
+}
+
+static int sync_dir(const char *path)
+{
+    char *copy = tug_xstrdup(path);
+    int rc = 0, fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || fsync(fd) < 0)
+        rc = -errno;
+    if (fd >= 0)
+        close(fd);
+    free(copy);
+    return rc;
+}
+
+/* Make an empty store under another name, then give it the real one: whoever finds 'path' finds a whole file, and an
+ * empty or half-made one there is always damage. */
+static int create(const char *path, struct tug_err *err)
+{
+    char *name = tug_xasprintf("%s.new", path), *wal = tug_xasprintf("%s.new-wal", path);
+    struct tug_err local;
+    sqlite3 *db = NULL;
+    int rc, fd;
+
+    unlink(name);
+    unlink(wal);
+    fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        rc = tug_fail(err, -errno, "cannot create the state file %s: %s", name, strerror(errno));
+        goto out;
+    }
+    close(fd);
+    err = err != NULL ? err : &local;
+    rc = open_db(name, SQLITE_OPEN_READWRITE, &db, err);
+    if (rc < 0)
+        goto out;
+    rc = sqlite3_exec(db, "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", NULL, NULL,
+                      NULL);
+    rc = rc == SQLITE_OK ? migrate(name, db, 0, err) : fail_sql(name, db, rc, "cannot create the state file", err);
+    if (rc < 0)
+        goto out;
+    rc = sqlite3_close(db); /* checkpoints and removes the log */
+    db = NULL;
+    if (rc != SQLITE_OK || access(wal, F_OK) == 0) {
+        rc = tug_fail(err, -EIO, "cannot write the new state file %s completely (%lld bytes free there)", name,
+                      tug_store_file_free_bytes(path));
+        goto out;
+    }
+    if (rename(name, path) < 0 || sync_dir(path) < 0)
+        rc = tug_fail(err, -errno, "cannot give the new state file its name %s: %s", path, strerror(errno));
+out:
+    sqlite3_close(db);
+    free(name);
+    free(wal);
+    return rc;
+}
+
+/* ---- opening --------------------------------------------------------------------------------------------------- */
+
+/* Every page, and that indexes and tables say the same: a history row cannot vanish. 1 when interrupted. */
+static int check_pages(const char *path, sqlite3 *db, struct tug_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    const char *said = NULL;
+    int rc, sql = sqlite3_prepare_v2(db, "PRAGMA integrity_check(1)", -1, &st, NULL);
+
+    if (sql == SQLITE_OK && (sql = sqlite3_step(st)) == SQLITE_ROW)
+        said = (const char *) sqlite3_column_text(st, 0);
+    if (sql == SQLITE_INTERRUPT)
+        rc = 1;
+    else if (said == NULL)
+        rc = fail_sql(path, db, sql, "cannot check the state file", err);
+    else if (strcmp(said, "ok") == 0)
+        rc = 0;
+    else
+        rc = tug_fail(err, -EILSEQ, "state file %s is damaged (%s); restore it from a backup, or move it away to start "
+                      "with an empty state", path, said);
+    sqlite3_finalize(st);
+    return rc;
+}
+
+/* Is it ours, of which version, and are its pages whole? */
+static int check_content(struct tug_store *s, struct tug_err *err)
+{
+    int64_t app = 0, version = 0, objects = 0;
+    struct stat st;
+    int rc = pragma_int(s->db, "SELECT count(*) FROM sqlite_schema", &objects); /* reads: a bad header shows here */
+
+    if (rc == SQLITE_OK)
+        rc = pragma_int(s->db, "PRAGMA application_id", &app);
+    if (rc == SQLITE_OK)
+        rc = pragma_int(s->db, "PRAGMA user_version", &version);
+    if (rc != SQLITE_OK)
+        return fail_sql(s->path, s->db, rc, "cannot read the state file", err);
+    if (app != APPLICATION_ID)
+        return tug_fail(err, -EILSEQ, "%s is a database, but not a state file of Tugline (application id %#llx); give "
+                        "another path or move it away", s->path, (unsigned long long) app);
+    if (version > VERSION)
+        return tug_fail(err, -EPROTO, "state file %s was written by a newer Tugline (schema %lld, this one knows up to "
+                        "%d); start that version, or restore the backup made before the upgrade", s->path,
+                        (long long) version, VERSION);
+    if (version < 1)
+        return tug_fail(err, -EILSEQ, "state file %s is damaged: it says schema %lld; restore it from a backup", s->path,
+                        (long long) version);
+    if (stat(s->path, &st) == 0 && st.st_size > CHECK_MAX_BYTES) {
+        s->needs_patrol = true;
+    } else {
+        rc = check_pages(s->path, s->db, err);
+        if (rc < 0)
+            return rc;
+    }
+    return version < VERSION ? migrate(s->path, s->db, version, err) : 0;
+}
+
+static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
+{
+    struct tug_store *s = arg;
+
+    (void) db;
+    (void) name;
+    s->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+static int load_tallies(struct tug_store *s, struct tug_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(s->db, "SELECT kind, n, sum FROM tally", -1, &st, NULL);
+
+    while (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+        const char *kind = (const char *) sqlite3_column_text(st, 0);
+        struct tally t = { tug_xstrdup(kind != NULL ? kind : ""), sqlite3_column_int64(st, 1),
+                           (uint64_t) sqlite3_column_int64(st, 2), false };
+
+        tug_vec_push(&s->tallies, t);
+        rc = SQLITE_OK;
+    }
+    sqlite3_finalize(st);
+    if (rc == SQLITE_DONE)
+        rc = pragma_int(s->db, "SELECT coalesce(max(id), 0) + 1 FROM history", &s->next_row);
+    return rc == SQLITE_OK ? 0 : fail_sql(s->path, s->db, rc, "cannot read the state file", err);
+}
+
+/* Run a statement that gives no rows (or whose first one is enough). Keeps errno for fail_sql(). */
+static int step(sqlite3_stmt *st)
+{
+    int rc, reset, saved;
+
+    errno = 0;
+    rc = sqlite3_step(st);
+    saved = errno;
+    reset = sqlite3_reset(st);
+    errno = saved;
+    return rc == SQLITE_DONE || rc == SQLITE_ROW ? reset : rc;
+}
+
+static int prepare(struct tug_store *s, bool relaxed, struct tug_err *err)
+{
+    int64_t ignored;
+    int rc = SQLITE_OK;
+
+    sqlite3_extended_result_codes(s->db, 1);
+    if (relaxed)
+        rc = sqlite3_exec(s->db, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
+    else
+        rc = sqlite3_exec(s->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(s->db, "PRAGMA cache_size = -8192; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF;"
+                          " PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 33554432", NULL, NULL, NULL);
+    sqlite3_wal_hook(s->db, on_wal, s); /* also turns automatic checkpoints off */
+    for (int i = 0; rc == SQLITE_OK && i < N_STATEMENTS; i++)
+        rc = sqlite3_prepare_v3(s->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->st[i], NULL);
+    /* Begin with an empty log: a torn transaction that a crash left behind must not be found again behind new ones. And
+     * write something: a disk that takes nothing should be known before anybody is promised anything. */
+    if (rc == SQLITE_OK)
+        rc = pragma_int(s->db, "PRAGMA wal_checkpoint(TRUNCATE)", &ignored);
+    if (rc == SQLITE_OK)
+        rc = step(s->st[ST_OPENED]);
+    return rc == SQLITE_OK ? 0 : fail_sql(s->path, s->db, rc, "cannot prepare the state file", err);
+}
+
+static void *writer_main(void *arg);
+static void *reader_main(void *arg);
+static void *patrol_main(void *arg);
+static void on_done(void *arg);
+static void store_free(struct tug_store *s);
+
+/* Signals are the loop's: a thread of ours must not be the one that is interrupted. */
+static int start_thread(pthread_t *t, void *(*main_fn)(void *), struct tug_store *s)
+{
+    sigset_t all, old;
+    int rc;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    rc = pthread_create(t, NULL, main_fn, s);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return -rc;
+}
+
+static struct tug_store *store_new(const char *path)
+{
+    struct tug_store *s = tug_new(struct tug_store);
+    pthread_condattr_t attr;
+
+    s->path = tug_xstrdup(path);
+    s->lock_fd = -1;
+    queue_init(&s->todo);
+    queue_init(&s->queries);
+    queue_init(&s->done);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->db_lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->to_write, &attr);
+    pthread_cond_init(&s->to_read, &attr);
+    pthread_condattr_destroy(&attr);
+    return s;
+}
+
+int tug_store_open(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o, struct tug_err *err)
+{
+    struct tug_err local = { 0, "" };
+    struct tug_store *s;
+    int rc;
+
+    err = err != NULL ? err : &local;
+    s = store_new(o->path);
+    rc = tug_store_file_check_dir(o->path, err);
+    if (rc == 0)
+        rc = tug_store_file_lock(o->path, &s->lock_fd, err);
+    if (rc == 0) {
+        rc = tug_store_file_check(o->path, err);
+        if (rc == -ENOENT && o->create)
+            rc = create(o->path, err);
+    }
+    if (rc == 0 && !o->relaxed) /* relaxed: the log may have holes after a power failure, and nobody was promised more */
+        rc = tug_store_file_check_wal(o->path, err);
+    if (rc == 0)
+        rc = open_db(o->path, SQLITE_OPEN_READWRITE, &s->db, err);
+    if (rc == 0)
+        rc = check_content(s, err);
+    if (rc == 0)
+        rc = prepare(s, o->relaxed, err);
+    if (rc == 0)
+        rc = load_tallies(s, err);
+    if (rc == 0)
+        rc = tug_wake_new(&s->wake, loop, on_done, s, err);
+    if (rc == 0) {
+        rc = start_thread(&s->writer, writer_main, s);
+        if (rc < 0)
+            tug_fail(err, rc, "cannot start the thread that writes %s: %s", o->path, strerror(-rc));
+    }
+    if (rc == 0 && s->needs_patrol) /* without the thread it is checked at the next start */
+        s->has_patrol = start_thread(&s->patrol, patrol_main, s) == 0;
+    if (rc < 0) {
+        store_free(s);
+        return rc;
+    }
+    *out = s;
+    return 0;
+}
+
+static void store_free(struct tug_store *s)
+{
+    for (int i = 0; i < N_STATEMENTS; i++)
+        sqlite3_finalize(s->st[i]);
+    if (s->rc != 0) /* the disk is in doubt: leave the log as it is, the next start reads it */
+        sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sqlite3_close(s->db);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    tug_wake_free(s->wake);
+    for (size_t i = 0; i < s->tallies.len; i++)
+        free(s->tallies.at[i].kind);
+    tug_vec_clear(&s->tallies);
+    pthread_cond_destroy(&s->to_write);
+    pthread_cond_destroy(&s->to_read);
+    pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->db_lock);
+    free(s->why);
+    free(s->path);
+    free(s);
+}
+
+/* ---- loading --------------------------------------------------------------------------------------------------- */
+
+static struct tally *tally_of(struct tug_store *s, const char *kind)
+{
+    struct tally t = { NULL, 0, 0, false };
+
+    for (size_t i = 0; i < s->tallies.len; i++)
+        if (strcmp(s->tallies.at[i].kind, kind) == 0)
+            return &s->tallies.at[i];
+    t.kind = tug_xstrdup(kind);
+    tug_vec_push(&s->tallies, t);
+    return &s->tallies.at[s->tallies.len - 1];
+}
+
+static int load_row(struct tug_store *s, sqlite3_stmt *st, struct tallies *found, tug_store_record_cb *cb,
+                    void *arg, struct tug_err *err)
+{
+    const char *kind = (const char *) sqlite3_column_text(st, 0), *id = (const char *) sqlite3_column_text(st, 1);
+    uint64_t sum = (uint64_t) sqlite3_column_int64(st, 2);
+    const void *data = sqlite3_column_blob(st, 3);
+    size_t len = (size_t) sqlite3_column_bytes(st, 3), i = 0;
+
+    if (kind == NULL || id == NULL || record_sum(kind, id, data, len) != sum)
+        return tug_fail(err, -EILSEQ, "state file %s: record %s/%s is damaged (%zu bytes, wrong checksum); restore the "
+                        "file from a backup", s->path, kind != NULL ? kind : "?", id != NULL ? id : "?", len);
+    while (i < found->len && strcmp(found->at[i].kind, kind) != 0)
+        i++;
+    if (i == found->len) {
+        struct tally t = { tug_xstrdup(kind), 0, 0, false };
+
+        tug_vec_push(found, t);
+    }
+    found->at[i].n++;
+    found->at[i].sum += sum;
+    return cb(arg, kind, id, data != NULL ? data : "", len);
+}
+
+/* Every kind that was read must add up to what the last transaction said. */
+static int compare_tallies(struct tug_store *s, const char *kind, struct tallies *found, struct tug_err *err)
+{
+    for (size_t i = 0; i < found->len; i++)
+        tally_of(s, found->at[i].kind); /* a kind that nobody counted must not pass */
+    for (size_t i = 0; i < s->tallies.len; i++) {
+        const struct tally *want = &s->tallies.at[i];
+        struct tally have = { NULL, 0, 0, false };
+
+        if (kind != NULL && strcmp(kind, want->kind) != 0)
+            continue;
+        for (size_t k = 0; k < found->len; k++)
+            if (strcmp(found->at[k].kind, want->kind) == 0)
+                have = found->at[k];
+        if (have.n != want->n || have.sum != want->sum)
+            return tug_fail(err, -EILSEQ, "state file %s is damaged: it has %lld records of kind %s, but %lld were "
+                            "written (or they are not the ones); restore it from a backup", s->path, (long long) have.n,
+                            want->kind, (long long) want->n);
+    }
+    return 0;
+}
+
+int tug_store_load(struct tug_store *s, const char *kind, tug_store_record_cb *cb, void *arg, struct tug_err *err)
+{
+    struct tallies found = { NULL, 0, 0 };
+    sqlite3_stmt *st = NULL;
+    int sql, rc = 0;
+
+    pthread_mutex_lock(&s->db_lock);
+    if (kind == NULL)
+        sql = sqlite3_prepare_v2(s->db, "SELECT kind, id, sum, data FROM record ORDER BY kind, id", -1, &st, NULL);
+    else
+        sql = sqlite3_prepare_v2(s->db, "SELECT kind, id, sum, data FROM record WHERE kind = ?1 ORDER BY kind, id", -1,
+                                 &st, NULL);
+    if (sql == SQLITE_OK && kind != NULL)
+        sql = sqlite3_bind_text(st, 1, kind, -1, SQLITE_STATIC);
+    while (sql == SQLITE_OK && rc == 0) {
+        sql = sqlite3_step(st);
+        if (sql != SQLITE_ROW)
+            break;
+        rc = load_row(s, st, &found, cb, arg, err);
+        sql = SQLITE_OK;
+    }
+    if (sql != SQLITE_OK && sql != SQLITE_DONE)
+        rc = fail_sql(s->path, s->db, sql, "cannot read the state file", err);
+    if (rc == 0)
+        rc = compare_tallies(s, kind, &found, err);
+    sqlite3_finalize(st);
+    pthread_mutex_unlock(&s->db_lock);
+    for (size_t i = 0; i < found.len; i++)
+        free(found.at[i].kind);
+    tug_vec_clear(&found);
+    return rc;
+}
+
+/* ---- writing (the writer's thread) ----------------------------------------------------------------------------- */
+
+/* The hash of a record that is there, so that the tally can let it go. */
+static int find_sum(struct tug_store *s, const struct tug_batch_item *item, bool *there, uint64_t *sum)
+{
+    sqlite3_stmt *st = s->st[ST_SUM];
+    int rc, reset;
+
+    sqlite3_bind_text(st, 1, item->kind, -1, SQLITE_STATIC);
+    sqlite3_bind_text(st, 2, item->id, -1, SQLITE_STATIC);
+    rc = sqlite3_step(st);
+    *there = rc == SQLITE_ROW;
+    *sum = *there ? (uint64_t) sqlite3_column_int64(st, 0) : 0;
+    reset = sqlite3_reset(st);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? reset : rc;
+}
+
+static int write_record(struct tug_store *s, const struct tug_batch_item *item)
+{
+    struct tally *t = tally_of(s, item->kind);
+    sqlite3_stmt *st = s->st[item->op == TUG_BATCH_PUT ? ST_PUT : ST_DEL];
+    uint64_t old, sum = 0;
+    bool there;
+    int rc = find_sum(s, item, &there, &old);
+
+    if (rc != SQLITE_OK)
+        return rc;
+    sqlite3_bind_text(st, 1, item->kind, -1, SQLITE_STATIC);
+    sqlite3_bind_text(st, 2, item->id, -1, SQLITE_STATIC);
+    if (item->op == TUG_BATCH_PUT) {
+        sum = record_sum(item->kind, item->id, item->data, item->len);
+        sqlite3_bind_int64(st, 3, (int64_t) sum);
+        sqlite3_bind_blob64(st, 4, item->data, item->len, SQLITE_STATIC);
+    }
+    rc = step(st);
+    t->n += (item->op == TUG_BATCH_PUT) - (int) there;
+    t->sum += sum - old;
+    t->dirty = true;
+    return rc;
+}
+
+static int write_row(struct tug_store *s, const struct tug_history_row *r)
+{
+    sqlite3_stmt *st = s->st[ST_ROW];
+    const char *str[] = { r->user, r->queue, r->account, r->name, r->state };
+    int64_t id = s->next_row++;
+
+    sqlite3_bind_int64(st, 1, id);
+    sqlite3_bind_int64(st, 2, (int64_t) row_sum(id, r));
+    sqlite3_bind_int64(st, 3, r->at_ms);
+    sqlite3_bind_int64(st, 4, (int64_t) r->job);
+    sqlite3_bind_int64(st, 5, r->attempt);
+    sqlite3_bind_text(st, 6, r->what, -1, SQLITE_STATIC); /* NULL binds NULL */
+    sqlite3_bind_int64(st, 7, r->uid);
+    for (int i = 0; i < 5; i++)
+        sqlite3_bind_text(st, 8 + i, str[i], -1, SQLITE_STATIC);
+    if (r->view != NULL)
+        sqlite3_bind_blob64(st, 13, r->view, r->view_len, SQLITE_STATIC);
+    else
+        sqlite3_bind_null(st, 13);
+    return step(st);
+}
+
+static int write_batch(struct tug_store *s, const struct tug_batch *b)
+{
+    struct tug_batch_item item;
+    int rc = SQLITE_OK;
+
+    for (size_t pos = 0; rc == SQLITE_OK && tug_batch_next(b, &pos, &item);)
+        rc = item.op == TUG_BATCH_HISTORY ? write_row(s, &item.row) : write_record(s, &item);
+    return rc;
+}
+
+static int write_tallies(struct tug_store *s)
+{
+    sqlite3_stmt *st = s->st[ST_TALLY];
+    int rc = SQLITE_OK;
+
+    for (size_t i = 0; rc == SQLITE_OK && i < s->tallies.len; i++) {
+        struct tally *t = &s->tallies.at[i];
+
+        if (!t->dirty)
+            continue;
+        sqlite3_bind_text(st, 1, t->kind, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(st, 2, t->n);
+        sqlite3_bind_int64(st, 3, (int64_t) t->sum);
+        rc = step(st);
+        t->dirty = false;
+    }
+    return rc;
+}
+
+/* One transaction of everything in 'list'. After a failure what is on the disk is unknown until the next start, and so
+ * are our tallies and row numbers: nothing more may be written through this connection. */
+static int write_all(struct tug_store *s, const struct request *list, struct tug_err *err)
+{
+    int rc;
+
+    pthread_mutex_lock(&s->db_lock);
+    rc = step(s->st[ST_BEGIN]);
+    for (const struct request *r = list; rc == SQLITE_OK && r != NULL; r = r->next)
+        rc = write_batch(s, r->batch);
+    if (rc == SQLITE_OK)
+        rc = write_tallies(s);
+    if (rc == SQLITE_OK)
+        rc = step(s->st[ST_COMMIT]);
+    if (rc != SQLITE_OK) {
+        rc = fail_sql(s->path, s->db, rc, "cannot write", err);
+        if (!sqlite3_get_autocommit(s->db))
+            step(s->st[ST_ROLLBACK]);
+    }
+    pthread_mutex_unlock(&s->db_lock);
+    return rc;
+}
+
+static int checkpoint(struct tug_store *s, struct tug_err *err)
+{
+    int log = 0, moved = 0, rc;
+
+    pthread_mutex_lock(&s->db_lock);
+    rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &moved);
+    if (rc == SQLITE_OK || rc == SQLITE_BUSY) {
+        /* All moved: the next commit starts the log again. Otherwise a query still reads from it; try later. */
+        s->wal_pages = log - moved;
+        rc = 0;
+    } else {
+        rc = fail_sql(s->path, s->db, rc, "cannot move the log into", err);
+    }
+    pthread_mutex_unlock(&s->db_lock);
+    return rc;
+}
+
+/* Called with the lock held. The first failure counts: what comes after it is only its consequence. */
+static void set_failed(struct tug_store *s, int rc, const struct tug_err *err)
+{
+    if (s->rc != 0)
+        return;
+    s->rc = rc;
+    s->why = tug_xstrdup(err->msg);
+}
+
+/* Take what is waiting, in order, as far as one transaction should go. Called with the lock held. */
+static struct request *take_todo(struct tug_store *s, size_t *n)
+{
+    struct request *list = s->todo.head, *last = list;
+    size_t bytes = tug_batch_bytes(list->batch);
+
+    for (*n = 1; last->next != NULL; last = last->next, ++*n) {
+        bytes += tug_batch_bytes(last->next->batch);
+        if (bytes > TXN_MAX_BYTES)
+            break;
+    }
+    s->todo.head = last->next;
+    if (s->todo.head == NULL)
+        s->todo.tail = &s->todo.head;
+    last->next = NULL;
+    return list;
+}
+
+static void write_todo(struct tug_store *s)
+{
+    struct tug_err err = { 0, "" };
+    struct request *list, *next;
+    bool was_failed = s->rc != 0; /* by another commit, a checkpoint or the patrol */
+    size_t n;
+    int rc;
+
+    list = take_todo(s, &n);
+    if (was_failed) {
+        rc = -EIO;
+    } else {
+        pthread_mutex_unlock(&s->lock);
+        rc = write_all(s, list, &err);
+        pthread_mutex_lock(&s->lock);
+        if (rc < 0)
+            set_failed(s, rc, &err);
+    }
+    if (rc == 0) {
+        s->stats.batches += n;
+        s->stats.transactions++;
+        s->stats.wal_pages = (uint64_t) s->wal_pages;
+    }
+    for (; list != NULL; list = next) {
+        next = list->next;
+        list->rc = rc;
+        if (rc < 0)
+            list->why = was_failed ? tug_xasprintf("the store takes nothing more since: %s", s->why)
+                                   : tug_xstrdup(s->why);
+        queue_add(&s->done, list);
+    }
+    tug_wake_up(s->wake);
+}
+
+/* True when something came (or the end), false when IDLE_MS passed without. Called with the lock held. */
+static bool wait_todo(struct tug_store *s)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += IDLE_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    while (s->todo.head == NULL && !s->stop) {
+        if (s->wal_pages < IDLE_PAGES || s->rc != 0)
+            pthread_cond_wait(&s->to_write, &s->lock);
+        else if (pthread_cond_timedwait(&s->to_write, &s->lock, &until) == ETIMEDOUT)
+            return false;
+    }
+    return true;
+}
+
+static void *writer_main(void *arg)
+{
+    struct tug_store *s = arg;
+    struct tug_err err = { 0, "" };
+    int rc;
+
+    pthread_mutex_lock(&s->lock);
+    for (;;) {
+        bool came = wait_todo(s);
+
+        if (s->todo.head != NULL)
+            write_todo(s);
+        else if (s->stop)
+            break;
+        if (s->rc != 0 || (came && s->wal_pages < FORCE_PAGES))
+            continue;
+        pthread_mutex_unlock(&s->lock);
+        rc = checkpoint(s, &err);
+        pthread_mutex_lock(&s->lock);
+        s->stats.checkpoints++;
+        s->stats.wal_pages = (uint64_t) s->wal_pages;
+        if (rc < 0) /* the next commit tells the daemon */
+            set_failed(s, rc, &err);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+static int should_stop(void *arg)
+{
+    struct tug_store *s = arg;
+    int stop;
+
+    pthread_mutex_lock(&s->lock);
+    stop = s->stop;
+    pthread_mutex_unlock(&s->lock);
+    return stop;
+}
+
+/* A big file is checked while the daemon already works. When it is damaged, the next commit says so. */
+static void *patrol_main(void *arg)
+{
+    struct tug_store *s = arg;
+    struct tug_err err = { 0, "" };
+    sqlite3 *db = NULL;
+    int rc = open_db(s->path, SQLITE_OPEN_READONLY, &db, &err);
+
+    if (rc == 0) {
+        sqlite3_progress_handler(db, PATROL_OPS, should_stop, s);
+        rc = check_pages(s->path, db, &err);
+    }
+    sqlite3_close(db);
+    if (rc < 0) {
+        pthread_mutex_lock(&s->lock);
+        set_failed(s, rc, &err);
+        pthread_mutex_unlock(&s->lock);
+    }
+    return NULL;
+}
+
+void tug_store_commit(struct tug_store *s, struct tug_batch *b, tug_store_done_cb *cb, void *arg)
+{
+    struct request *r = tug_new(struct request);
+
+    r->what = COMMIT;
+    r->batch = b;
+    r->done = cb;
+    r->arg = arg;
+    pthread_mutex_lock(&s->lock);
+    queue_add(&s->todo, r);
+    pthread_cond_signal(&s->to_write);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- callbacks (the loop's thread) ----------------------------------------------------------------------------- */
+
+static void finish(struct request *r)
+{
+    struct tug_batch_item item;
+
+    if (r->what == COMMIT) {
+        if (r->done != NULL)
+            r->done(r->arg, r->rc, r->why);
+    } else {
+        for (size_t pos = 0; r->rc == 0 && tug_batch_next(r->batch, &pos, &item);)
+            r->row(r->arg, &item.row, 0, NULL);
+        r->row(r->arg, NULL, r->rc, r->why);
+    }
+    request_free(r);
+}
+
+static void on_done(void *arg)
+{
+    struct tug_store *s = arg;
+    struct request *r, *next;
+
+    pthread_mutex_lock(&s->lock);
+    r = s->done.head;
+    queue_init(&s->done);
+    pthread_mutex_unlock(&s->lock);
+    for (; r != NULL; r = next) {
+        next = r->next;
+        finish(r);
+    }
+}
+
+void tug_store_close(struct tug_store *s)
+{
+    struct request *r;
+
+    if (s == NULL)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->stop = true;
+    pthread_cond_signal(&s->to_write);
+    pthread_cond_signal(&s->to_read);
+    pthread_mutex_unlock(&s->lock);
+    if (s->has_reader)
+        pthread_join(s->reader, NULL);
+    if (s->has_patrol)
+        pthread_join(s->patrol, NULL);
+    pthread_join(s->writer, NULL);
+    while ((r = queue_pop(&s->queries)) != NULL) {
+        r->rc = -ECANCELED;
+        r->why = tug_xstrdup("the store is being closed");
+        queue_add(&s->done, r);
+    }
+    on_done(s);
+    store_free(s);
+}
+
+void tug_store_stats(struct tug_store *s, struct tug_store_stats *out)
+{
+    pthread_mutex_lock(&s->lock);
+    *out = s->stats;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- history (the reader's thread) ----------------------------------------------------------------------------- */
+
+#define HISTORY_COLUMNS "SELECT id, sum, at_ms, job, attempt, what, uid, user, queue, account, name, state, view FROM history "
+#define HISTORY_REST                                                                                                  \
+    " AND at_ms >= ?1 AND at_ms <= ?2 AND (?3 IS NULL OR what = ?3)"                                                  \
+    " AND (?4 IS NULL OR uid IN (SELECT value FROM json_each(?4)))"                                                   \
+    " AND (?5 IS NULL OR job IN (SELECT value FROM json_each(?5)))"                                                   \
+    " AND (?6 IS NULL OR state IN (SELECT value FROM json_each(?6)))"                                                 \
+    " ORDER BY at_ms DESC, id DESC LIMIT ?7"
+
+/* One text for each index that can lead. ?8 is the uid when there is only one: then the index gives the order too. */
+enum { BY_TIME, BY_JOB, BY_UID, N_WAYS };
+static const char *const history_sql[N_WAYS] = {
+    [BY_TIME] = HISTORY_COLUMNS "INDEXED BY history_at WHERE 1" HISTORY_REST,
+    [BY_JOB] = HISTORY_COLUMNS "INDEXED BY history_job WHERE job IN (SELECT value FROM json_each(?5))"
+                               HISTORY_REST,
+    [BY_UID] = HISTORY_COLUMNS "INDEXED BY history_uid WHERE uid = ?8" HISTORY_REST,
+};
+
+static int bind_query(sqlite3_stmt *st, const struct request *r)
+{
+    int rc = sqlite3_bind_int64(st, 1, r->since_ms);
+    const char *lists[] = { r->what_is, r->uids, r->ids, r->states };
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_int64(st, 2, r->until_ms);
+    for (int i = 0; rc == SQLITE_OK && i < 4; i++)
+        rc = sqlite3_bind_text(st, 3 + i, lists[i], -1, SQLITE_STATIC);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_int64(st, 7, r->limit);
+    if (rc == SQLITE_OK && sqlite3_bind_parameter_count(st) == 8)
+        rc = sqlite3_bind_int64(st, 8, r->uid);
+    return rc;
+}
+
+static int read_row(const char *path, sqlite3_stmt *st, struct tug_batch *rows, struct tug_err *err)
+{
+    int64_t id = sqlite3_column_int64(st, 0);
+    struct tug_history_row row = {
+        .at_ms = sqlite3_column_int64(st, 2),
+        .job = (uint64_t) sqlite3_column_int64(st, 3),
+        .attempt = (uint32_t) sqlite3_column_int64(st, 4),
+        .what = (const char *) sqlite3_column_text(st, 5),
+        .uid = (uint32_t) sqlite3_column_int64(st, 6),
+        .user = (const char *) sqlite3_column_text(st, 7),
+        .queue = (const char *) sqlite3_column_text(st, 8),
+        .account = (const char *) sqlite3_column_text(st, 9),
+        .name = (const char *) sqlite3_column_text(st, 10),
+        .state = (const char *) sqlite3_column_text(st, 11),
+    };
+
+    if (sqlite3_column_type(st, 12) != SQLITE_NULL) {
+        const void *view = sqlite3_column_blob(st, 12); /* NULL for an empty one */
+
+        row.view = view != NULL ? view : "";
+        row.view_len = (size_t) sqlite3_column_bytes(st, 12);
+    }
+    if (row_sum(id, &row) != (uint64_t) sqlite3_column_int64(st, 1))
+        return tug_fail(err, -EILSEQ, "state file %s: history row %lld is damaged (wrong checksum); restore the file "
+                        "from a backup", path, (long long) id);
+    tug_batch_history(rows, &row);
+    return 0;
+}
+
+static int read_history(struct tug_store *s, sqlite3 *db, struct request *r, struct tug_err *err)
+{
+    int way = r->ids != NULL ? BY_JOB : r->uid >= 0 ? BY_UID : BY_TIME, rc = 0;
+    sqlite3_stmt *st = NULL;
+    int sql = sqlite3_prepare_v2(db, history_sql[way], -1, &st, NULL);
+
+    if (sql == SQLITE_OK)
+        sql = bind_query(st, r);
+    while (sql == SQLITE_OK && rc == 0) {
+        sql = sqlite3_step(st);
+        if (sql != SQLITE_ROW)
+            break;
+        sql = SQLITE_OK;
+        rc = read_row(s->path, st, r->batch, err);
+    }
+    if (sql != SQLITE_OK && sql != SQLITE_DONE)
+        rc = fail_sql(s->path, db, sql, "cannot read the history in", err);
+    sqlite3_finalize(st);
+    return rc;
+}
+
+static void *reader_main(void *arg)
+{
+    struct tug_store *s = arg;
+    struct tug_err err = { 0, "" }, open_err = { 0, "" };
+    struct request *r;
+    sqlite3 *db = NULL;
+    int open_rc = open_db(s->path, SQLITE_OPEN_READONLY, &db, &open_err), rc;
+
+    if (open_rc == 0)
+        sqlite3_exec(db, "PRAGMA cache_size = -2048; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF", NULL,
+                     NULL, NULL);
+    pthread_mutex_lock(&s->lock);
+    while (!s->stop) {
+        r = queue_pop(&s->queries);
+        if (r == NULL) {
+            pthread_cond_wait(&s->to_read, &s->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&s->lock);
+        rc = open_rc == 0 ? read_history(s, db, r, &err) : open_rc;
+        pthread_mutex_lock(&s->lock);
+        r->rc = rc;
+        r->why = rc < 0 ? tug_xstrdup(open_rc == 0 ? err.msg : open_err.msg) : NULL;
+        queue_add(&s->done, r);
+        tug_wake_up(s->wake);
+    }
+    pthread_mutex_unlock(&s->lock);
+    sqlite3_close(db);
+    return NULL;
+}
+
+static char *json_numbers(const uint64_t *at, size_t n)
+{
+    struct tug_buf b = { NULL, 0, 0 };
+
+    for (size_t i = 0; i < n; i++)
+        tug_buf_addf(&b, "%c%llu", i == 0 ? '[' : ',', (unsigned long long) at[i]);
+    tug_buf_addc(&b, ']');
+    return n > 0 ? tug_buf_take(&b) : (tug_buf_clear(&b), NULL);
+}
+
+static char *json_strings(const char *const *at, size_t n)
+{
+    struct tug_buf b = { NULL, 0, 0 };
+
+    for (size_t i = 0; i < n; i++) {
+        tug_buf_adds(&b, i == 0 ? "[\"" : ",\"");
+        for (const unsigned char *c = (const unsigned char *) at[i]; *c != '\0'; c++) {
+            if (*c < 0x20 || *c == '"' || *c == '\\')
+                tug_buf_addf(&b, "\\u%04x", *c);
+            else
+                tug_buf_addc(&b, (char) *c);
+        }
+        tug_buf_addc(&b, '"');
+    }
+    tug_buf_addc(&b, ']');
+    return n > 0 ? tug_buf_take(&b) : (tug_buf_clear(&b), NULL);
+}
+
+static struct request *query_new(const struct tug_history_filter *f)
+{
+    struct request *r = tug_new(struct request);
+    struct tug_vec(uint64_t) uids = { 0 };
+
+    for (size_t i = 0; i < f->n_uids; i++)
+        tug_vec_push(&uids, f->uids[i]);
+    r->what = QUERY;
+    r->batch = tug_batch_new();
+    r->what_is = tug_xstrdup(f->what);
+    r->uids = json_numbers(uids.at, uids.len);
+    r->ids = json_numbers(f->ids, f->n_ids);
+    r->states = json_strings(f->states, f->n_states);
+    r->since_ms = f->since_ms;
+    r->until_ms = f->until_ms != 0 ? f->until_ms : INT64_MAX;
+    r->uid = f->n_uids == 1 ? (int64_t) f->uids[0] : -1;
+    r->limit = f->limit != 0 ? f->limit : HISTORY_LIMIT;
+    tug_vec_clear(&uids);
+    return r;
+}
+
+void tug_store_history(struct tug_store *s, const struct tug_history_filter *f, tug_store_history_cb *cb, void *arg)
+{
+    struct request *r = query_new(f);
+    int rc = 0;
+
+    r->row = cb;
+    r->arg = arg;
+    pthread_mutex_lock(&s->lock);
+    if (!s->has_reader) {
+        rc = start_thread(&s->reader, reader_main, s);
+        s->has_reader = rc == 0;
+    }
+    if (rc == 0) {
+        queue_add(&s->queries, r);
+        pthread_cond_signal(&s->to_read);
+    } else {
+        r->rc = rc;
+        r->why = tug_xasprintf("cannot start the thread that reads the history in %s: %s", s->path, strerror(-rc));
+        queue_add(&s->done, r);
+        tug_wake_up(s->wake);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
