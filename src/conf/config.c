@@ -336,6 +336,8 @@ int tug_config_load(const struct tug_source_reader *reader, const char *path,
         tug_conf_errors_sort(errs);
         return -EINVAL;
     }
+    if (!before)
+        tug_conf_errors_clear(errs); /* of the order of files: nothing is left for the caller to free */
     *out = c;
     return 0;
 }
@@ -358,6 +360,8 @@ int tug_node_config_load(const struct tug_source_reader *reader, const char *pat
         tug_conf_errors_sort(errs);
         return -EINVAL;
     }
+    if (!before)
+        tug_conf_errors_clear(errs); /* of the order of files: nothing is left for the caller to free */
     *out = c;
     return 0;
 }

@@ -56,7 +56,7 @@ struct tug_config_hosts; /* opaque: from host name to row */
 enum { TUG_QUEUE_UP, TUG_QUEUE_DOWN }; /* tug_conf_queue.state */
 
 /* Read a configuration. 0, or -EINVAL with everything that is wrong in 'errs', sorted; 'out' is
- * then as it was. 'errs' is to be zeroed before and cleared after. */
+ * then as it was. 'errs' is to be zeroed before, and cleared after a failure. */
 int tug_config_load(const struct tug_source_reader *reader, const char *path,
                     struct tug_config *out, struct tug_conf_errors *errs);
 int tug_node_config_load(const struct tug_source_reader *reader, const char *path,

@@ -223,6 +223,8 @@ struct build {
     size_t depth;
     struct tug_yaml *root;
     unsigned n_documents;
+    struct tug_yaml *last; /* scalar, and the line it ends in */
+    size_t last_line;
 };
 
 static struct tug_conf_pos place(const struct build *b, yaml_mark_t m)
@@ -309,6 +311,8 @@ static void add_scalar(struct build *b, const yaml_event_t *ev)
     node->quoted = ev->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
     node->len = ev->data.scalar.length;
     node->text = pool_text(b->pool, value, node->len);
+    b->last = node;
+    b->last_line = ev->end_mark.line;
     if (strlen(node->text) != node->len) {
         tug_conf_errors_add(b->errs, node->pos, value, node->len, "delete the \\0", "a NUL byte in a text");
         node->len = strlen(node->text);
@@ -450,6 +454,9 @@ static void list_syntax_error(struct build *b, const yaml_parser_t *p, const cha
     size_t end = from;
     while (end < len && !break_len(text + end, len - end))
         end++;
+    /* A text that runs into the line of the error took in what was meant to be something else. */
+    if (b->last && b->last_line >= p->problem_mark.line)
+        b->last->bad = true;
     if (p->context && p->context_mark.line != p->problem_mark.line)
         tug_buf_addf(&begun, " (what is read there began in line %zu)", p->context_mark.line + 1);
     tug_conf_errors_add(b->errs, pos, text + from, end - from, syntax[i].hint, "%s%s",
