@@ -80,7 +80,7 @@ static int parse_units(struct scan *sc, int64_t count, int64_t *out_s)
         if (u == N_UNITS)
             return bad(sc, sc->at, *sc->at == '.' ? "a fraction is not taken; write 1h30m for 1.5h"
                                    : *sc->at      ? "expected a unit: w, d, h, m or s"
-                                                  : "the last number has no unit (w, d, h, m or s)");
+                                                  : "the last number has no unit (w d h m s)");
         if (u < next)
             return bad(sc, sc->at, "units go from large to small (w d h m s), each at most once");
         next = u + 1;
@@ -147,7 +147,8 @@ int tug_duration_parse(const char *text, unsigned flags, int64_t *out_s, struct 
     if (*sc.at)
         return parse_units(&sc, first, out_s);
     if (!(flags & TUG_DURATION_BARE_MINUTES))
-        return tug_fail(err, -EINVAL, "duration '%s' has no unit; write %ss or %sm", text, text, text);
+        return tug_fail(err, -EINVAL, "duration '%s' has no unit; write %ss or %sm", text, text,
+                        text);
     int64_t sum = 0;
     rc = add(&sc, &sum, first, 60);
     if (rc == 0)

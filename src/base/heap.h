@@ -32,11 +32,11 @@ struct tug_heap {
 #define tug_heap_entry(n, type, member) \
     ((type *) (void *) ((char *) (void *) (size_t) (n) - offsetof(type, member)))
 
-void tug_heap_clear(struct tug_heap *h); /* takes every node out and frees the table; keeps 'less' */
+void tug_heap_clear(struct tug_heap *h); /* every node is out; keeps 'less' */
 void tug_heap_push(struct tug_heap *h, struct tug_heap_node *n);   /* n must be in no heap */
 struct tug_heap_node *tug_heap_first(const struct tug_heap *h);    /* NULL when empty */
 struct tug_heap_node *tug_heap_pop(struct tug_heap *h);            /* NULL when empty */
-void tug_heap_remove(struct tug_heap *h, struct tug_heap_node *n); /* nothing when n is in no heap */
+void tug_heap_remove(struct tug_heap *h, struct tug_heap_node *n); /* n may be in no heap */
 void tug_heap_moved(struct tug_heap *h, struct tug_heap_node *n);  /* after n's key has changed */
 
 static inline bool tug_heap_holds(const struct tug_heap_node *n) { return n->place != 0; }

@@ -169,8 +169,8 @@ static int bad(const struct reader *rd, const char *at, const char *why)
 
 static int too_many(const struct reader *rd, const char *at)
 {
-    return tug_fail(rd->err, -E2BIG, "hostlist: column %zu: with this it is over %d hosts, the most "
-                    "in one list", (size_t) (at - rd->text) + 1, TUG_HOSTLIST_MAX);
+    return tug_fail(rd->err, -E2BIG, "hostlist: column %zu: with this it is over %d hosts, "
+                    "the most in one list", (size_t) (at - rd->text) + 1, TUG_HOSTLIST_MAX);
 }
 
 static int read_number(struct reader *rd, uint64_t *out, int *width)
@@ -261,7 +261,8 @@ static int expand(struct reader *rd, const char *start)
         }
         if (!tug_hostname_ok(tug_buf_str(&name))) {
             tug_buf_clear(&name);
-            return bad(rd, start, "a host name starts with a letter or digit and has at most 255 bytes");
+            return bad(rd, start,
+                       "a host name starts with a letter or digit and has at most 255 bytes");
         }
         tug_vec_push(rd->hl, tug_xstrdup(tug_buf_str(&name)));
         for (size_t i = rd->n_parts; i-- > 0;) {
@@ -395,8 +396,8 @@ int tug_hostlist_add(struct tug_hostlist *hl, const char *host, struct tug_err *
 {
     size_t i;
     if (!tug_hostname_ok(host))
-        return tug_fail(err, -EINVAL, "'%.64s' is not a host name: letters, digits, '-', '_' and '.', "
-                        "a letter or digit first, at most %d bytes", host, TUG_HOSTNAME_MAX);
+        return tug_fail(err, -EINVAL, "'%.64s' is not a host name: letters, digits, '-', '_' and "
+                        "'.', a letter or digit first, at most %d bytes", host, TUG_HOSTNAME_MAX);
     if (search(hl, host, &i))
         return 0;
     tug_vec_push(hl, NULL);
@@ -474,12 +475,14 @@ struct tug_hostlist *tug_hostlist_union(const struct tug_hostlist *a, const stru
     return merge(a, b, ONLY_A | ONLY_B | BOTH);
 }
 
-struct tug_hostlist *tug_hostlist_intersect(const struct tug_hostlist *a, const struct tug_hostlist *b)
+struct tug_hostlist *tug_hostlist_intersect(const struct tug_hostlist *a,
+                                            const struct tug_hostlist *b)
 {
     return merge(a, b, BOTH);
 }
 
-struct tug_hostlist *tug_hostlist_subtract(const struct tug_hostlist *a, const struct tug_hostlist *b)
+struct tug_hostlist *tug_hostlist_subtract(const struct tug_hostlist *a,
+                                           const struct tug_hostlist *b)
 {
     return merge(a, b, ONLY_A);
 }

@@ -1,8 +1,8 @@
 /* hostlist.h - a set of host names, written as gpu[001-128,200]
  *
  * A set: sorted in natural order (gpu2 before gpu10), each name once. Text is
- *     list  = item *("," item)            blanks around the commas are skipped; "" is the empty list
- *     item  = 1*(text / "[" range *("," range) "]")          several brackets multiply: r[1-2]n[01-10]
+ *     list  = item *("," item)        blanks around the commas are skipped; "" is the empty list
+ *     item  = 1*(text / "[" range *("," range) "]")    brackets multiply: r[1-2]n[01-10]
  *     range = number ["-" number]                     padding is kept: [08-11] is 08 09 10 11
  * Names are letters, digits, '-', '_' and '.', start with a letter or digit and have at most
  * TUG_HOSTNAME_MAX bytes. Letter case counts. Brackets don't nest.
@@ -47,8 +47,10 @@ bool tug_hostlist_equal(const struct tug_hostlist *a, const struct tug_hostlist 
 
 /* New lists; the caller frees. */
 struct tug_hostlist *tug_hostlist_union(const struct tug_hostlist *a, const struct tug_hostlist *b);
-struct tug_hostlist *tug_hostlist_intersect(const struct tug_hostlist *a, const struct tug_hostlist *b);
-struct tug_hostlist *tug_hostlist_subtract(const struct tug_hostlist *a, const struct tug_hostlist *b);
+struct tug_hostlist *tug_hostlist_intersect(const struct tug_hostlist *a,
+                                            const struct tug_hostlist *b);
+struct tug_hostlist *tug_hostlist_subtract(const struct tug_hostlist *a,
+                                           const struct tug_hostlist *b);
 
 /* Natural order of two names: runs of digits by value, the rest by byte; a total order, so names
  * that differ only in padding are next to each other. */
