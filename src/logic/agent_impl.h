@@ -1,0 +1,166 @@
+/* agent_impl.h - what agent.c, agent_step.c, agent_stepd.c and agent_keep.c share
+ *
+ * Nobody else includes this. Layer: logic.
+ */
+#ifndef TUG_LOGIC_AGENT_IMPL_H
+#define TUG_LOGIC_AGENT_IMPL_H
+
+#include "base/err.h"
+#define uthash_fatal(msg) tug_assert_fail(msg, __FILE__, __LINE__)
+#include <uthash.h>
+
+#include "base/mem.h"
+#include "base/vec.h"
+#include "logic/agent.h"
+#include "proto/launch.pb-c.h"
+#include "proto/record.pb-c.h"
+#include "proto/step.pb-c.h"
+
+#define AGENT_KILL_SLACK_MS 5000  /* over the grace, until the launcher is told to kill; and between repeats */
+#define AGENT_HELLO_BY_MS 10000   /* a step daemon's connection must belong to a step by then */
+#define AGENT_GONE_WAIT_MS 1000   /* for what a dead step daemon had written */
+#define AGENT_SILENCE_MS 20000    /* a controller that says nothing for so long is taken to be gone */
+#define AGENT_PEERS_MAX 4096
+#define AGENT_QUEUE_MAX 16        /* messages of a step daemon that is not yet known to be one */
+
+struct agent_key {
+    uint64_t job;
+    uint32_t attempt, step;
+};
+
+struct agent_step {
+    struct agent_key key;
+    Tugpb__StepPhase phase;
+    bool requeueable;
+    bool waits_lease;              /* not given to the launcher yet */
+    bool forget;                   /* the controller does not know it: no result is wanted */
+    bool unsaid;                   /* something changed that the controller was not told */
+    bool seen;                     /* its step daemon was connected once */
+    uint32_t pid, uid;             /* of the step daemon; 0 = not started yet */
+    tug_peer_id peer;              /* its connection, 0 = none */
+    int64_t started_ms, wired_ms;
+    Tugpb__LnStart *order;         /* while waits_lease */
+    Tugpb__StepReady *ready;
+    Tugpb__SdStart *start;         /* the barrier is open, the step daemon was not told yet */
+    Tugpb__Cause *cause;           /* first failure */
+    Tugpb__StepResult *result;     /* as the step daemon gave it; complete once DONE */
+    bool ending;
+    uint32_t grace_s;
+    char *why;
+    int64_t hard_ms;               /* when the launcher is told to kill (again); INT64_MAX = never */
+    bool hard;                     /* it was */
+    Tugpb__LnGone *gone;           /* nothing is left, but what its daemon wrote may still come */
+    int64_t finish_ms;             /* do not wait longer for that; INT64_MAX = not waiting */
+};
+
+struct agent_queued {
+    enum tug_msg number;
+    ProtobufCMessage *m;
+};
+
+struct agent_peer {                /* a connection on the node's socket */
+    tug_peer_id id;
+    uint32_t pid, uid;
+    bool hello;
+    struct agent_key key;
+    Tugpb__StepPhase phase;
+    int64_t hello_by_ms;           /* INT64_MAX once it belongs to a step */
+    struct agent_queued queue[AGENT_QUEUE_MAX];
+    size_t n_queue;
+};
+
+struct agent_tomb {
+    uint64_t job;
+    uint32_t attempt;
+    bool whole;
+    uint32_t floor;
+    struct tug_vec(uint32_t) steps;
+    int64_t expires_ms;
+    UT_hash_handle hh;             /* in order of age: what changes moves to the end */
+};
+
+struct agent_out {
+    uint64_t ticket;               /* leaves when this is durable */
+    tug_peer_id peer;
+    enum tug_msg number;
+    uint32_t rid;
+    ProtobufCMessage *m;           /* NULL closes */
+};
+
+struct tug_agent {
+    struct tug_env env;
+    char *node, *boot_id, *version, *address;
+    Tugpb__Inventory *inventory;
+    void (*log)(void *arg, enum tug_log_level level, const char *sentence);
+    void *log_arg;
+    int64_t now_ms;                /* of the event that is being handled */
+    int64_t timer_ms;              /* what the timer is set to */
+
+    tug_peer_id controller;        /* 0 = none */
+    bool hello_sent, welcomed;
+    int64_t heard_ms, beat_ms;
+    uint32_t heartbeat_ms;
+    struct { uint64_t nonce; int64_t sent_ms; } asked[8];   /* lease requests under way; nonce 0 = free */
+    unsigned next_asked;
+    int64_t lease_until_ms;
+    uint64_t max_epoch;
+    char *refused;
+
+    bool listed;                   /* the launcher has said what it holds */
+    char *old_boot_id;             /* of the restored steps; NULL = nothing was restored */
+    struct tug_vec(struct agent_step *) steps;
+    struct tug_vec(struct agent_peer *) peers;
+    struct agent_tomb *tombs;
+
+    struct tug_vec(struct agent_out) out;
+    struct tug_batch *batch;       /* of this event; NULL = empty */
+    bool must;                     /* what this event sends rests on the batch */
+    uint64_t ticket, must_ticket, durable_ticket;
+    struct tug_agent_counts counts;
+};
+
+/* agent.c */
+void tug_agent_log(struct tug_agent *a, enum tug_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void tug_agent_close_peer(struct tug_agent *a, struct agent_peer *p);
+
+/* agent_keep.c: what leaves, and what is kept */
+ProtobufCMessage *tug_agent_copy(const ProtobufCMessage *m);                 /* NULL gives NULL */
+void tug_agent_drop(void *m);                                                /* frees a copy; NULL is fine */
+void tug_agent_send(struct tug_agent *a, tug_peer_id peer, enum tug_msg number, const void *m);
+void tug_agent_commit(struct tug_agent *a);                                  /* at the end of every event */
+void tug_agent_keep_self(struct tug_agent *a);
+void tug_agent_keep_step(struct tug_agent *a, const struct agent_step *s, bool must);
+void tug_agent_unkeep_step(struct tug_agent *a, const struct agent_step *s);
+void tug_agent_bury(struct tug_agent *a, struct agent_key key);              /* it ended here: add to its job's tombstone */
+bool tug_agent_is_buried(const struct tug_agent *a, struct agent_key key);
+void tug_agent_purge_tombs(struct tug_agent *a);
+void tug_agent_clear_tombs(struct tug_agent *a);
+
+/* agent_step.c: the life of one step */
+bool tug_agent_key_of(const Tugpb__StepKey *from, struct agent_key *out);
+struct agent_step *tug_agent_find(struct tug_agent *a, struct agent_key key);
+struct agent_step *tug_agent_add(struct tug_agent *a, struct agent_key key);
+void tug_agent_remove(struct tug_agent *a, struct agent_step *s);
+void tug_agent_step_free(struct agent_step *s);
+void tug_agent_launch(struct tug_agent *a, const Tugpb__StepLaunch *m);
+void tug_agent_give(struct tug_agent *a, struct agent_step *s, const Tugpb__LnStart *order);
+void tug_agent_open(struct tug_agent *a, struct agent_key key, const Tugpb__StepStart *m);
+void tug_agent_deliver(struct tug_agent *a, struct agent_step *s);           /* tell its daemon what it was not told */
+void tug_agent_kill(struct tug_agent *a, struct agent_key key, uint32_t grace_s, const char *why);
+void tug_agent_kill_hard(struct tug_agent *a, struct agent_step *s);
+void tug_agent_lease_over(struct tug_agent *a, struct agent_step *s);
+void tug_agent_forget(struct tug_agent *a, struct agent_step *s);
+void tug_agent_report(struct tug_agent *a, struct agent_step *s);            /* everything the controller should know */
+void tug_agent_fail(struct tug_agent *a, struct agent_step *s, const Tugpb__Cause *cause);
+void tug_agent_fail_text(struct tug_agent *a, struct agent_step *s, const char *kind, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void tug_agent_say(struct tug_agent *a, struct agent_step *s, enum tug_msg number, const void *m);
+void tug_agent_finish(struct tug_agent *a, struct agent_step *s);            /* nothing is left: make the result */
+void tug_agent_from_launcher(struct tug_agent *a, enum tug_msg number, const ProtobufCMessage *m);
+
+/* agent_stepd.c: what step daemons say */
+void tug_agent_from_stepd(struct tug_agent *a, struct agent_peer *p, enum tug_msg number, const ProtobufCMessage *m);
+void tug_agent_bind(struct tug_agent *a, struct agent_peer *p);              /* to its step, if that can be told yet */
+
+#endif
