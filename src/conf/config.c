@@ -19,6 +19,7 @@
 
 enum { TUG_CONF_REQUIRED = 1, TUG_CONF_SPECIAL = 2 };
 
+/* clang-format off */
 #define TUG_COUNT_SECTION(S, field) 0
 #define TUG_COUNT_LIST(S, field) offsetof(struct S, n_##field)
 #define TUG_COUNT_MAP(S, field) offsetof(struct S, n_##field)
@@ -45,6 +46,7 @@ enum { TUG_CONF_REQUIRED = 1, TUG_CONF_SPECIAL = 2 };
     const struct tug_schema S##_schema = {S##_title, S##_keys, sizeof S##_keys / sizeof *S##_keys, \
                                           sizeof(struct S), S##_text};
 #include "conf/config.def"
+/* clang-format on */
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
@@ -81,7 +83,7 @@ struct tug_config_hosts {
     struct host {
         const char *name; /* borrowed from the row's list */
         const struct tug_conf_node *row;
-    } *at;
+    } * at;
     size_t n;
 };
 
@@ -129,7 +131,8 @@ static int find_by_name(const void *name, const void *host)
 const struct tug_conf_node *tug_config_find_node(const struct tug_config *config, const char *host)
 {
     const struct tug_config_hosts *h = config->hosts;
-    const struct host *found = h && h->n ? bsearch(host, h->at, h->n, sizeof *h->at, find_by_name) : NULL;
+    const struct host *found =
+        h && h->n ? bsearch(host, h->at, h->n, sizeof *h->at, find_by_name) : NULL;
 
     return found ? found->row : NULL;
 }
@@ -203,8 +206,8 @@ static void check_default_queue(const struct tug_config *c, struct tug_conf_erro
         char *at = place_text(tug_config_queue_pos(first, &first->is_default));
         tug_conf_errors_add(errs, tug_config_queue_pos(q, &q->is_default), "true", 4,
                             "write 'default: true' for one queue only",
-                            "queue '%s' cannot be the default: queue '%s' is it already (%s)", q->name,
-                            first->name, at);
+                            "queue '%s' cannot be the default: queue '%s' is it already (%s)",
+                            q->name, first->name, at);
         free(at);
     }
     if (!first && !unusable)
@@ -238,8 +241,8 @@ static void check_queue_nodes(const struct tug_config *c, const struct tug_conf_
     tug_hostlist_free(unknown);
 }
 
-static void check_queue(const struct tug_config *c, const struct tug_conf_queue *q, bool nodes_known,
-                        struct tug_conf_errors *errs)
+static void check_queue(const struct tug_config *c, const struct tug_conf_queue *q,
+                        bool nodes_known, struct tug_conf_errors *errs)
 {
     if (q->default_time_s > q->max_time_s) {
         struct tug_conf_pos max = tug_config_queue_pos(q, &q->max_time_s);
@@ -275,8 +278,9 @@ static void check_rows(const struct tug_config *c, struct tug_conf_errors *errs)
         const struct tug_conf_node *row = &c->nodes[i];
         if (row->address && row->name.list && tug_hostlist_count(row->name.list) > 1)
             tug_conf_errors_add(errs, tug_schema_pos(&tug_conf_node_schema, row, &row->address),
-                                row->address, strlen(row->address), "give each host a row of its own",
-                                "one address for %zu hosts", tug_hostlist_count(row->name.list));
+                                row->address, strlen(row->address),
+                                "give each host a row of its own", "one address for %zu hosts",
+                                tug_hostlist_count(row->name.list));
     }
     free(listed);
 }
@@ -286,15 +290,18 @@ static void check_cluster(const struct tug_config *c, struct tug_conf_errors *er
     const struct tug_conf_cluster *k = &c->cluster;
 
     if (strlen(k->socket) > 107)
-        tug_conf_errors_add(errs, tug_schema_pos(&tug_conf_cluster_schema, k, &k->run_dir), k->run_dir,
-                            strlen(k->run_dir), "use a shorter run_dir, or set cluster.socket",
-                            "the socket tugd.sock in this directory has a path of %zu bytes, over the "
-                            "system's largest, 107", strlen(k->socket));
+        tug_conf_errors_add(
+            errs, tug_schema_pos(&tug_conf_cluster_schema, k, &k->run_dir), k->run_dir,
+            strlen(k->run_dir), "use a shorter run_dir, or set cluster.socket",
+            "the socket tugd.sock in this directory has a path of %zu bytes, over the "
+            "system's largest, 107",
+            strlen(k->socket));
     for (size_t i = 0; i < c->scheduler.policy_dirs.n; i++) {
         const char *dir = c->scheduler.policy_dirs.at[i];
         if (*dir != '/')
-            tug_conf_errors_add(errs, tug_schema_pos(&tug_conf_scheduler_schema, &c->scheduler,
-                                                     &c->scheduler.policy_dirs),
+            tug_conf_errors_add(errs,
+                                tug_schema_pos(&tug_conf_scheduler_schema, &c->scheduler,
+                                               &c->scheduler.policy_dirs),
                                 dir, strlen(dir), "begin with '/'",
                                 "scheduler.policy_dirs: '%.200s' is not an absolute path", dir);
     }
@@ -337,7 +344,8 @@ int tug_config_load(const struct tug_source_reader *reader, const char *path,
         return -EINVAL;
     }
     if (!before)
-        tug_conf_errors_clear(errs); /* of the order of files: nothing is left for the caller to free */
+        tug_conf_errors_clear(
+            errs); /* of the order of files: nothing is left for the caller to free */
     *out = c;
     return 0;
 }
@@ -361,7 +369,8 @@ int tug_node_config_load(const struct tug_source_reader *reader, const char *pat
         return -EINVAL;
     }
     if (!before)
-        tug_conf_errors_clear(errs); /* of the order of files: nothing is left for the caller to free */
+        tug_conf_errors_clear(
+            errs); /* of the order of files: nothing is left for the caller to free */
     *out = c;
     return 0;
 }
@@ -384,7 +393,8 @@ void tug_node_config_clear(struct tug_node_config *config)
 
 /* ---- questions ------------------------------------------------------------------------------- */
 
-const struct tug_conf_queue *tug_config_find_queue(const struct tug_config *config, const char *name)
+const struct tug_conf_queue *tug_config_find_queue(const struct tug_config *config,
+                                                   const char *name)
 {
     for (size_t i = 0; i < config->n_queues; i++)
         if (!strcmp(config->queues[i].name, name))
@@ -402,7 +412,8 @@ const struct tug_conf_queue *tug_config_default_queue(const struct tug_config *c
 
 bool tug_config_queue_has(const struct tug_conf_queue *queue, const char *host)
 {
-    return queue->nodes.all || (queue->nodes.list && tug_hostlist_contains(queue->nodes.list, host));
+    return queue->nodes.all ||
+           (queue->nodes.list && tug_hostlist_contains(queue->nodes.list, host));
 }
 
 bool tug_config_queue_allows(const struct tug_conf_queue *queue, const char *user)

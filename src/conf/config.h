@@ -67,7 +67,8 @@ void tug_config_clear(struct tug_config *config);
 void tug_node_config_clear(struct tug_node_config *config);
 
 /* NULL when there is none. Valid until the configuration is cleared. */
-const struct tug_conf_queue *tug_config_find_queue(const struct tug_config *config, const char *name);
+const struct tug_conf_queue *tug_config_find_queue(const struct tug_config *config,
+                                                   const char *name);
 const struct tug_conf_queue *tug_config_default_queue(const struct tug_config *config);
 const struct tug_conf_node *tug_config_find_node(const struct tug_config *config, const char *host);
 size_t tug_config_count_hosts(const struct tug_config *config);

@@ -12,8 +12,8 @@
 
 struct dump {
     struct tug_buf *out;
-    int indent;    /* spaces */
-    bool dash;     /* the next line is the first of a list's item */
+    int indent; /* spaces */
+    bool dash;  /* the next line is the first of a list's item */
 };
 
 /* May 's' stand without quotes, and mean the same? Only in a block, where we always are. */
@@ -21,8 +21,9 @@ static bool plain(const char *s)
 {
     size_t len = strlen(s);
 
-    if (!len || len > 200 || strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                       "_./+-:[],@=") != len)
+    if (!len || len > 200 ||
+        strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                  "_./+-:[],@=") != len)
         return false;
     return !strchr("+-:[],@=.", *s) && s[len - 1] != ':' && strcmp(s, "null");
 }
@@ -47,7 +48,8 @@ static void emit(struct tug_buf *out, const char *s)
             tug_buf_addf(out, "\\x%02x", *p);
         else if (*p == '"' || *p == '\\')
             tug_buf_addf(out, "\\%c", *p);
-        else if ((code >= 0x80 && code < 0xa0) || (code >= 0x2000 && code < 0x2070) || code == 0xfeff)
+        else if ((code >= 0x80 && code < 0xa0) || (code >= 0x2000 && code < 0x2070) ||
+                 code == 0xfeff)
             tug_buf_addf(out, "\\u%04x", code);
         else
             tug_buf_add(out, p, n ? n : 1);
@@ -239,7 +241,9 @@ static void scd_section(const struct tug_schema *schema, const char *title, stru
         if (!key->sub)
             continue;
         tug_buf_addf(&name, "%s%s%s%s", title, *title ? "." : "", key->name,
-                     key->type == TUG_SCHEMA_MAP ? ".NAME" : key->type == TUG_SCHEMA_LIST ? "[]" : "");
+                     key->type == TUG_SCHEMA_MAP    ? ".NAME"
+                     : key->type == TUG_SCHEMA_LIST ? "[]"
+                                                    : "");
         scd_section(key->sub, tug_buf_str(&name), out);
         tug_buf_clear(&name);
     }

@@ -26,7 +26,7 @@ struct tug_conf_error {
     char *file;
     unsigned line;
     unsigned column;
-    char *text;     /* what was written there, escaped and cut for one line; "" when there is nothing to show */
+    char *text;     /* what was written there, escaped and cut to one line; may be "" */
     char *sentence; /* one line, escaped */
     char *hint;     /* what to do; NULL when the sentence says it all */
     size_t rank;    /* of the file, in reading order */

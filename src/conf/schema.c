@@ -15,7 +15,7 @@
 #include "base/str.h"
 #include "conf/value.h"
 
-/* Hosts of all keys of one configuration: each text is bounded by hostlist.h, their number is not. */
+/* HOSTS_MAX: of all keys together; hostlist.h bounds each text, but not how many there are. */
 enum { HOSTS_MAX = 4 * TUG_HOSTLIST_MAX, KEYS_MAX = 64 };
 
 struct fill {
@@ -54,12 +54,13 @@ static const char *kind_word(const struct tug_yaml *node)
 static void list_bad_value(struct fill *f, const char *path, const struct tug_yaml *node,
                            const struct tug_buf *hint, const char *why)
 {
-    tug_conf_errors_add(f->errs, node->pos, node->text, node->len, hint->len ? tug_buf_str(hint) : NULL,
-                        "%s: %s", path, why);
+    tug_conf_errors_add(f->errs, node->pos, node->text, node->len,
+                        hint->len ? tug_buf_str(hint) : NULL, "%s: %s", path, why);
 }
 
 /* Is 'node' a scalar with a value? Lists it when not. */
-static bool has_value(struct fill *f, const char *path, const struct tug_yaml *node, const char *want)
+static bool has_value(struct fill *f, const char *path, const struct tug_yaml *node,
+                      const char *want)
 {
     if (node->bad)
         return false;
@@ -135,8 +136,8 @@ static bool count_ok(struct fill *f, const struct tug_schema_key *key, const cha
     if (!key->max || node->n_items <= (uint64_t) key->max)
         return true;
     tug_conf_errors_add(f->errs, node->pos, NULL, 0, NULL,
-                        "%s: has %zu entries, over the largest number, %" PRId64, path, node->n_items,
-                        key->max);
+                        "%s: has %zu entries, over the largest number, %" PRId64, path,
+                        node->n_items, key->max);
     return false;
 }
 
@@ -243,7 +244,8 @@ static bool set_container(struct fill *f, const struct tug_schema_key *key, cons
         tug_conf_errors_add(f->errs, node->pos, node->text, node->len,
                             is_list ? "write one '- ...' line for each below the key"
                                     : "write 'name: value' lines below the key, indented",
-                            "%s: takes a %s, not %s", path, is_list ? "list" : "map", kind_word(node));
+                            "%s: takes a %s, not %s", path, is_list ? "list" : "map",
+                            kind_word(node));
         usable = false;
         node = NULL;
     }
@@ -279,7 +281,8 @@ static void list_unknown(struct fill *f, const struct tug_schema *schema, const 
         tug_conf_show(&shown, key->text, key->len, 60);
     }
     tug_conf_errors_add(f->errs, key->pos, key->text, key->len, tug_buf_str(&hint),
-                        "unknown key '%s' in %s", tug_buf_str(&shown), *path ? path : "the top level");
+                        "unknown key '%s' %s%s", tug_buf_str(&shown),
+                        *path ? "in " : "at the top level", path);
     tug_buf_clear(&hint);
     tug_buf_clear(&shown);
 }
@@ -330,8 +333,8 @@ static void fill_section(struct fill *f, const struct tug_schema *schema,
     if (map && map->kind != TUG_YAML_MAP) {
         if (!map->bad)
             tug_conf_errors_add(f->errs, map->pos, map->text, map->len,
-                                "write 'key: value' lines, indented", "%s: takes a map, not %s", path,
-                                kind_word(map));
+                                "write 'key: value' lines, indented", "%s: takes a map, not %s",
+                                path, kind_word(map));
         whole = false;
         map = NULL;
     }
@@ -535,7 +538,8 @@ bool tug_schema_is_set(const struct tug_schema_key *key, const void *field)
     }
 }
 
-void tug_schema_print_value(const struct tug_schema_key *key, const void *field, struct tug_buf *out)
+void tug_schema_print_value(const struct tug_schema_key *key, const void *field,
+                            struct tug_buf *out)
 {
     if (tug_schema_is_set(key, field))
         tug_value_type(key->type)->print(key, field, out);

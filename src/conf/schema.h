@@ -89,10 +89,10 @@ struct tug_schema_key {
     size_t offset;              /* of the field */
     size_t count_offset;        /* list, map: of the size_t beside it */
     const char *def;            /* as it would be written; NULL: not set, 0, empty */
-    int64_t min, max;           /* of the value; for texts of the length in bytes, for lists of the count */
+    int64_t min, max;           /* of the value; of a text its bytes, of a list the number */
     const char *unit;           /* of an int, for sentences: "GPUs"; or NULL */
     bool required;
-    bool special;               /* taken too: duration "unlimited", hosts "all", address a socket's path */
+    bool special;               /* taken too: "unlimited", "all", a socket's path */
     enum tug_schema_reload reload;
     const char *const *values;  /* enum: the words, NULL at the end */
     const struct tug_schema *sub;
@@ -139,24 +139,27 @@ enum tug_schema_step {
 
 struct tug_schema_visit {
     enum tug_schema_step step;
-    const struct tug_schema_key *key; /* of the value or container; of the list or map for an item */
+    const struct tug_schema_key *key; /* of the value or container; for an item, of its list or map */
     const char *name;                 /* item of a map: its name; else key->name */
     const void *field;
     size_t count;                     /* OPEN of a list or map */
     struct tug_conf_pos pos;          /* file NULL: a default */
 };
 
-/* Visit everything in the order of the table. The name of a map's item is not visited again as a value. */
+/* Visit everything in the order of the table. The name of a map's item is not visited again as a
+ * value. */
 void tug_schema_walk(const struct tug_schema *schema, const void *section,
                      void (*visit)(void *ctx, const struct tug_schema_visit *v), void *ctx);
 
 /* Is there anything to print? Texts, addresses and hosts may be not set. */
 bool tug_schema_is_set(const struct tug_schema_key *key, const void *field);
 /* The value as it would be written, without YAML's quotes; "unset" values print as nothing.
- * For plain values only, not strings lists, params and containers. */
-void tug_schema_print_value(const struct tug_schema_key *key, const void *field, struct tug_buf *out);
+ * For plain values only: not for lists of texts, params and containers. */
+void tug_schema_print_value(const struct tug_schema_key *key, const void *field,
+                            struct tug_buf *out);
 
-/* All of it as YAML that loads to the same values; each line tells where it was written, or "default". */
+/* All of it as YAML that loads to the same values; each line tells where it was written, or
+ * "default". */
 void tug_schema_dump(const struct tug_schema *schema, const void *section, struct tug_buf *out);
 
 /* The keys as a part of a manual page, in the language of scdoc. */

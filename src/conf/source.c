@@ -208,14 +208,15 @@ static void read_file(struct load *l, const char *path, struct tug_conf_pos from
     } else {
         bool broken;
         s->bytes += text.len;
-        struct tug_yaml *root = tug_yaml_parse(s->pool, file, tug_buf_str(&text), text.len, &broken,
-                                               l->errs);
+        struct tug_yaml *root =
+            tug_yaml_parse(s->pool, file, tug_buf_str(&text), text.len, &broken, l->errs);
         s->broken = s->broken || broken;
         if (root && root->kind == TUG_YAML_MAP)
             take_items(l, root, &here);
         else if (root && !tug_yaml_is_null(root) && !root->bad)
             tug_conf_errors_add(l->errs, root->pos, root->text, root->len,
-                                "write 'key: value' lines", "a configuration file is a map of sections");
+                                "write 'key: value' lines",
+                                "a configuration file is a map of sections");
     }
     tug_buf_clear(&text);
 }

@@ -43,7 +43,7 @@ struct tug_source_reader {
 
 struct tug_source {
     struct tug_yaml_pool *pool;
-    struct tug_yaml *root;             /* a map, never NULL after a load; include: is gone from it */
+    struct tug_yaml *root;             /* a map, never NULL after a load; without include: */
     struct tug_vec(char *) files;      /* read, in that order; positions point to these */
     bool broken;                       /* a part is missing: say nothing about what is not there */
     size_t bytes;

@@ -39,7 +39,8 @@ static int bool_parse(const struct tug_schema_key *key, const char *text, void *
     static const struct {
         const char *text;
         bool value;
-    } words[] = {{"true", true}, {"yes", true}, {"on", true}, {"false", false}, {"no", false}, {"off", false}};
+    } words[] = {{"true", true},   {"yes", true}, {"on", true},
+                 {"false", false}, {"no", false}, {"off", false}};
     char q[QUOTED_MAX];
 
     (void) key;
@@ -75,7 +76,8 @@ static void print_seconds(int64_t s, struct tug_buf *out)
     }
     /* Up to two minutes people think in seconds, and in weeks only when nothing is left over. */
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        if (s < units[i].s || (s < 120 && units[i].s > 1) || (units[i].unit == 'w' && s % units[i].s))
+        if (s < units[i].s || (s < 120 && units[i].s > 1) ||
+            (units[i].unit == 'w' && s % units[i].s))
             continue;
         tug_buf_addf(out, "%" PRId64 "%c", s / units[i].s, units[i].unit);
         s %= units[i].s;
@@ -233,7 +235,8 @@ int tug_value_check_text(const struct tug_schema_key *key, const char *text, str
         if ((unsigned char) text[i] >= 0x20 && text[i] != 0x7f)
             continue;
         tug_buf_adds(hint, "write it on one line without control characters");
-        return tug_fail(err, -EINVAL, "%s has a control character in it", quoted(q, sizeof q, text));
+        return tug_fail(err, -EINVAL, "%s has a control character in it",
+                        quoted(q, sizeof q, text));
     }
     if (!len) {
         tug_buf_adds(hint, "write a value or take the line out");
@@ -282,8 +285,9 @@ static int path_parse(const struct tug_schema_key *key, const char *text, void *
     if (rc < 0)
         return rc;
     if (*text != '/') {
-        tug_buf_adds(hint, *text == '~' || *text == '$' ? "'~' and '$' are not replaced; begin with '/'"
-                                                        : "begin with '/'");
+        tug_buf_adds(hint, *text == '~' || *text == '$'
+                               ? "'~' and '$' are not replaced; begin with '/'"
+                               : "begin with '/'");
         return tug_fail(err, -EINVAL, "%s is not an absolute path", quoted(q, sizeof q, text));
     }
     *(char **) field = tug_xstrdup(text);
@@ -332,8 +336,10 @@ static int address_parse(const struct tug_schema_key *key, const char *text, voi
     bool host_ok = host_len && host_len <= 255 && !strpbrk(text, " /") &&
                    (brackets || !memchr(text, ':', host_len));
     if (!host_ok || tug_str_u64(colon + 1, 65535, &port) < 0) {
-        tug_buf_addf(hint, "write host:port with a port from 0 to 65535, such as 10.0.0.1:7110 or "
-                           "[::1]:7110%s", key->special ? ", or the absolute path of a socket" : "");
+        tug_buf_addf(hint,
+                     "write host:port with a port from 0 to 65535, such as 10.0.0.1:7110 or "
+                     "[::1]:7110%s",
+                     key->special ? ", or the absolute path of a socket" : "");
         return tug_fail(err, -EINVAL, "%s is not an address", quoted(q, sizeof q, text));
     }
     a->text = tug_xstrdup(text);
@@ -379,7 +385,11 @@ static int enum_parse(const struct tug_schema_key *key, const char *text, void *
         tug_buf_addf(hint, "did you mean '%s'?", near);
     else
         for (size_t i = 0; i < n; i++)
-            tug_buf_addf(hint, "%s%s", i == 0 ? "it takes " : i + 1 < n ? ", " : " or ", key->values[i]);
+            tug_buf_addf(hint, "%s%s",
+                         i == 0      ? "it takes "
+                         : i + 1 < n ? ", "
+                                     : " or ",
+                         key->values[i]);
     return tug_fail(err, -EINVAL, "%s is not known here", quoted(q, sizeof q, text));
 }
 

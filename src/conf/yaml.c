@@ -107,7 +107,8 @@ static bool tab_indents(const char *s, size_t len)
 }
 
 /* List what no file may contain. Returns false when libyaml must not see the text. */
-static bool check_bytes(const char *file, const char *text, size_t len, struct tug_conf_errors *errs)
+static bool check_bytes(const char *file, const char *text, size_t len,
+                        struct tug_conf_errors *errs)
 {
     struct tug_conf_pos pos = {file, 1, 1};
     bool clean = true, indent = true;
@@ -134,8 +135,9 @@ static bool check_bytes(const char *file, const char *text, size_t len, struct t
             return false;
         }
         if ((c < 0x20 && c != '\t') || c == 0x7f || (c == 0xc2 && (s[1] & 0xe0) == 0x80)) {
-            tug_conf_errors_add(errs, pos, s, n, "delete it; in double quotes it can be written \\xNN",
-                                "a control character (byte 0x%02x)", n == 1 ? c : (unsigned char) s[1]);
+            tug_conf_errors_add(
+                errs, pos, s, n, "delete it; in double quotes it can be written \\xNN",
+                "a control character (byte 0x%02x)", n == 1 ? c : (unsigned char) s[1]);
             clean = false;
         } else if (c == '\t' && indent && tab_indents(s, len - i)) {
             tug_conf_errors_add(errs, pos, s, 1, "indent with spaces", "a tab as indentation");
@@ -181,7 +183,8 @@ void tug_yaml_drop_duplicates(struct tug_yaml *map, struct tug_conf_errors *errs
         tug_conf_show(&what, key->text, key->len, 80);
         tug_conf_pos_print(first->pos, &where);
         tug_conf_errors_add(errs, key->pos, key->text, key->len, "keep one of the two",
-                            "'%s' is already written at %s", tug_buf_str(&what), tug_buf_str(&where));
+                            "'%s' is already written at %s", tug_buf_str(&what),
+                            tug_buf_str(&where));
         tug_buf_clear(&what);
         tug_buf_clear(&where);
         sorted[i]->key = NULL;
@@ -265,7 +268,8 @@ static bool put(struct build *b, struct tug_yaml *node)
 
 static bool awaits_key(const struct build *b)
 {
-    return b->depth && b->stack[b->depth - 1].node->kind == TUG_YAML_MAP && !b->stack[b->depth - 1].key;
+    return b->depth && b->stack[b->depth - 1].node->kind == TUG_YAML_MAP &&
+           !b->stack[b->depth - 1].key;
 }
 
 static void close_top(struct build *b)
@@ -293,8 +297,8 @@ static bool open_node(struct build *b, enum tug_yaml_kind kind, const yaml_event
         return false;
     }
     if (b->depth == TUG_YAML_DEPTH_MAX) {
-        tug_conf_errors_add(b->errs, pos, NULL, 0, NULL, "more than %d maps and lists inside each other",
-                            TUG_YAML_DEPTH_MAX);
+        tug_conf_errors_add(b->errs, pos, NULL, 0, NULL,
+                            "more than %d maps and lists inside each other", TUG_YAML_DEPTH_MAX);
         return false;
     }
     struct tug_yaml *node = new_node(b, kind, ev);
@@ -314,7 +318,8 @@ static void add_scalar(struct build *b, const yaml_event_t *ev)
     b->last = node;
     b->last_line = ev->end_mark.line;
     if (strlen(node->text) != node->len) {
-        tug_conf_errors_add(b->errs, node->pos, value, node->len, "delete the \\0", "a NUL byte in a text");
+        tug_conf_errors_add(b->errs, node->pos, value, node->len, "delete the \\0",
+                            "a NUL byte in a text");
         node->len = strlen(node->text);
         node->bad = true;
     }
@@ -345,8 +350,8 @@ static void refuse_extras(struct build *b, const yaml_event_t *ev)
     }
     if (anchor)
         tug_conf_errors_add(b->errs, pos, (const char *) anchor, strlen((const char *) anchor),
-                            "write the value out where it is needed", "the anchor '&%.80s' is not taken here",
-                            (const char *) anchor);
+                            "write the value out where it is needed",
+                            "the anchor '&%.80s' is not taken here", (const char *) anchor);
     if (tag)
         tug_conf_errors_add(b->errs, pos, (const char *) tag, strlen((const char *) tag),
                             "write the value without it", "the tag '%.80s' is not taken here",
@@ -378,9 +383,10 @@ static bool take_event(struct build *b, const yaml_event_t *ev)
     switch (ev->type) {
     case YAML_DOCUMENT_START_EVENT:
         if (b->n_documents++) {
-            tug_conf_errors_add(b->errs, place(b, ev->start_mark), "---", 3,
-                                "remove the '---', or put this part into a file of its own and 'include:' it",
-                                "a second document begins here");
+            tug_conf_errors_add(
+                b->errs, place(b, ev->start_mark), "---", 3,
+                "remove the '---', or put this part into a file of its own and 'include:' it",
+                "a second document begins here");
             return false;
         }
         return true;
@@ -474,8 +480,8 @@ struct tug_yaml *tug_yaml_parse(struct tug_yaml_pool *pool, const char *file, co
     *broken = true;
     if (len > TUG_YAML_FILE_MAX) {
         tug_conf_errors_add(errs, (struct tug_conf_pos){file, 0, 0}, NULL, 0,
-                            "split it up and 'include:' the parts",
-                            "the file is over %d MiB", TUG_YAML_FILE_MAX / 1024 / 1024);
+                            "split it up and 'include:' the parts", "the file is over %d MiB",
+                            TUG_YAML_FILE_MAX / 1024 / 1024);
         return NULL;
     }
     if (!check_bytes(file, text, len, errs))

@@ -30,7 +30,7 @@ struct tug_yaml {
     struct tug_conf_pos pos;
     const char *text; /* scalar: NUL-terminated, no NUL inside */
     size_t len;
-    /* list: len n_items, 'key' NULL; map: in the order of the file, keys are scalars and differ */
+    /* list: 'key' is NULL; map: in the order of the file, keys are scalars and differ */
     struct tug_yaml_item {
         struct tug_yaml *key;
         struct tug_yaml *value;
@@ -52,8 +52,8 @@ char *tug_yaml_strdup(struct tug_yaml_pool *pool, const char *s);
 struct tug_yaml *tug_yaml_parse(struct tug_yaml_pool *pool, const char *file, const char *text,
                                 size_t len, bool *broken, struct tug_conf_errors *errs);
 
-/* Drop every item of a map whose key is there already and list it; 'what' names the map in the
- * sentence ("" for the top level). For maps that were put together from several. */
+/* Drop every item of a map whose key is there already and list it. For maps that were put together
+ * from several. */
 void tug_yaml_drop_duplicates(struct tug_yaml *map, struct tug_conf_errors *errs);
 
 /* The value under 'key', or NULL; looks at every item. */

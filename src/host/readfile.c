@@ -14,7 +14,8 @@
 
 #include "base/mem.h"
 
-static int read_all(int fd, const char *path, size_t max_bytes, struct tug_buf *out, struct tug_err *err)
+static int read_all(int fd, const char *path, size_t max_bytes, struct tug_buf *out,
+                    struct tug_err *err)
 {
     size_t total = 0;
 
@@ -84,7 +85,8 @@ static int reader_match(void *ctx, const char *pattern, struct tug_source_paths 
     if (rc == GLOB_NOMATCH)
         return 0;
     if (rc)
-        return tug_fail(err, rc == GLOB_NOSPACE ? -ENOMEM : -EIO, "cannot look for '%s': %s", pattern,
+        return tug_fail(err, rc == GLOB_NOSPACE ? -ENOMEM : -EIO, "cannot look for '%s': %s",
+                        pattern,
                         rc == GLOB_NOSPACE ? "out of memory" : "a directory cannot be read");
     /* By bytes: glob(3) sorts by locale, and the order of files must not depend on that. */
     if (found.gl_pathc > 1)

@@ -210,15 +210,16 @@ static const struct {
 } refused[] = {
     {"cluster:\n  nmae: x\n", "t.yaml:2:3: unknown key 'nmae' in cluster; did you mean 'name'?\n"},
     {"shceduler: {}\n",
-     "t.yaml:1:1: unknown key 'shceduler' in the top level; did you mean 'scheduler'?\n"},
+     "t.yaml:1:1: unknown key 'shceduler' at the top level; did you mean 'scheduler'?\n"},
     {"logging: {zzzzzzzzz: 1}\n",
      "t.yaml:1:11: unknown key 'zzzzzzzzz' in logging; it takes level\n"},
     {"queues: {a: {name: b}}\n", "t.yaml:1:14: unknown key 'name' in queues.a; it takes "
                                  "default, priority, max_time, default_time, nodes, state, "
                                  "allow_users\n"},
     {"- 1\n", "t.yaml:1:1: a configuration file is a map of sections; write 'key: value' lines\n"},
-    {"timeouts: {lease: 5}\n", "t.yaml:1:19: timeouts.lease: '5' is not a length of time; write the "
-                               "unit, such as 5s or 5m\n"},
+    {"timeouts: {lease: 5}\n",
+     "t.yaml:1:19: timeouts.lease: '5' is not a length of time; write the "
+     "unit, such as 5s or 5m\n"},
     {"timeouts: {lease: soon}\n", "t.yaml:1:19: timeouts.lease: 'soon' is not a length of time; "
                                   "write it like 30s, 5m, 1h30m, 7d or 1:30:00\n"},
     {"timeouts: {lease: unlimited}\n",
@@ -226,16 +227,17 @@ static const struct {
      "1h30m, 7d or 1:30:00\n"},
     {"timeouts: {lease: 25h}\n",
      "t.yaml:1:19: timeouts.lease: '25h' is over the largest, 1d; it takes from 0s to 1d\n"},
-    {"timeouts: {node_timeout: 0s}\n",
-     "t.yaml:1:26: timeouts.node_timeout: '0s' is under the smallest, 1s; it takes from 1s to 1d\n"},
-    {"queues: {q: {max_time: 0s}}\n",
-     "t.yaml:1:24: queues.q.max_time: '0s' is under the smallest, 1s; it takes from 1s to 3650d, or "
-     "unlimited\n"},
+    {"timeouts: {node_timeout: 0s}\n", "t.yaml:1:26: timeouts.node_timeout: '0s' is under the "
+                                       "smallest, 1s; it takes from 1s to 1d\n"},
+    {"queues: {q: {max_time: 0s}}\n", "t.yaml:1:24: queues.q.max_time: '0s' is under the smallest, "
+                                      "1s; it takes from 1s to 3650d, or "
+                                      "unlimited\n"},
     {"scheduler: {pass_max_jobs: 1000001}\n",
      "t.yaml:1:28: scheduler.pass_max_jobs: '1000001' is over the largest, 1000000 jobs; it takes "
      "from 1 to 1000000 jobs\n"},
     {"scheduler: {pass_max_jobs: 99999999999999999999}\n",
-     "t.yaml:1:28: scheduler.pass_max_jobs: '99999999999999999999' is out of range; it takes from 1 "
+     "t.yaml:1:28: scheduler.pass_max_jobs: '99999999999999999999' is out of range; it takes from "
+     "1 "
      "to 1000000 jobs\n"},
     {"scheduler: {pass_max_jobs: 0x10}\n",
      "t.yaml:1:28: scheduler.pass_max_jobs: '0x10' is not a whole number; write it in decimal "
@@ -254,63 +256,73 @@ static const struct {
      "t.yaml:1:26: scheduler.policy_dirs: 'b' is not an absolute path; begin with '/'\n"},
     {"scheduler: {policy_params: {a: {b: 1}, c: }}\n",
      "t.yaml:1:32: scheduler.policy_params.a: takes a text, not a map\n"
-     "t.yaml:1:43: scheduler.policy_params.c: has no value; write a value, or take the line out for "
+     "t.yaml:1:43: scheduler.policy_params.c: has no value; write a value, or take the line out "
+     "for "
      "the default\n"},
     {"scheduler: {policy_params: 5}\n",
      "t.yaml:1:28: scheduler.policy_params: takes a map, not a text; write 'name: value' lines "
      "below the key, indented\n"},
-    {"limits: {max_env: 5}\n",
-     "t.yaml:1:19: limits.max_env: '5' is not an amount of memory; write it like 512K, 4M, 80G or 2T "
-     "(powers of 1024, no fractions)\n"},
+    {"limits: {max_env: 5}\n", "t.yaml:1:19: limits.max_env: '5' is not an amount of memory; write "
+                               "it like 512K, 4M, 80G or 2T "
+                               "(powers of 1024, no fractions)\n"},
     {"limits: {max_env: 1T}\n",
      "t.yaml:1:19: limits.max_env: '1T' is over the largest, 16M; it takes from 1K to 16M\n"},
     {"limits: {min_uid: 0}\n",
      "t.yaml:1:19: limits.min_uid: '0' is under the smallest, 1; it takes from 1 to 4294967294\n"},
     {"logging: {level: debgu}\n",
      "t.yaml:1:18: logging.level: 'debgu' is not known here; did you mean 'debug'?\n"},
-    {"logging: {level: chatty}\n", "t.yaml:1:18: logging.level: 'chatty' is not known here; it takes "
-                                   "error, warn, info or debug\n"},
+    {"logging: {level: chatty}\n",
+     "t.yaml:1:18: logging.level: 'chatty' is not known here; it takes "
+     "error, warn, info or debug\n"},
     {"cluster: {state_dir: ~/x}\n",
      "t.yaml:1:22: cluster.state_dir: '~/x' is not an absolute path; '~' and '$' are not replaced; "
      "begin with '/'\n"},
-    {"cluster: {state_dir: ''}\n", "t.yaml:1:22: cluster.state_dir: the text is empty; write a value "
-                                   "or take the line out\n"},
+    {"cluster: {state_dir: ''}\n",
+     "t.yaml:1:22: cluster.state_dir: the text is empty; write a value "
+     "or take the line out\n"},
     {"cluster: {name: \"a\\eb\"}\n",
      "t.yaml:1:17: cluster.name: 'a\\x1bb' has a control character in it; write it on one line "
      "without control characters\n"},
     {"cluster: {listen: /run/x.sock}\n",
      "t.yaml:1:19: cluster.listen: '/run/x.sock' is not an address; write host:port with a port "
      "from 0 to 65535, such as 10.0.0.1:7110 or [::1]:7110\n"},
-    {"cluster: {listen: '::1:80'}\n",
-     "t.yaml:1:19: cluster.listen: '::1:80' is not an address; write host:port with a port from 0 to "
-     "65535, such as 10.0.0.1:7110 or [::1]:7110\n"},
+    {"cluster: {listen: '::1:80'}\n", "t.yaml:1:19: cluster.listen: '::1:80' is not an address; "
+                                      "write host:port with a port from 0 to "
+                                      "65535, such as 10.0.0.1:7110 or [::1]:7110\n"},
     {"cluster: {listen: 'a:65536'}\n",
      "t.yaml:1:19: cluster.listen: 'a:65536' is not an address; write host:port with a port from 0 "
      "to 65535, such as 10.0.0.1:7110 or [::1]:7110\n"},
-    {"cluster: {run_dir: /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+    {"cluster: {run_dir: "
+     "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
      "aaaaaaaaaaaaaaaaaaaaa}\n",
-     "t.yaml:1:20: the socket tugd.sock in this directory has a path of 110 bytes, over the system's "
+     "t.yaml:1:20: the socket tugd.sock in this directory has a path of 110 bytes, over the "
+     "system's "
      "largest, 107; use a shorter run_dir, or set cluster.socket\n"},
     {"queues:\n  a: {default: true}\n  b: {default: true}\n",
      "t.yaml:3:16: queue 'b' cannot be the default: queue 'a' is it already (t.yaml:2:16); write "
      "'default: true' for one queue only\n"},
-    {"queues:\n  a: {}\n  b: {}\n", "t.yaml:2:3: none of the queues is the default; write 'default: "
-                                    "true' for the one that jobs without a queue go to\n"},
+    {"queues:\n  a: {}\n  b: {}\n",
+     "t.yaml:2:3: none of the queues is the default; write 'default: "
+     "true' for the one that jobs without a queue go to\n"},
     {"queues: {a: {default: false}}\n",
      "t.yaml:1:10: none of the queues is the default; write 'default: true' for the one that jobs "
      "without a queue go to\n"},
     {"queues: {a: {default: maybe}, b: {}}\n",
      "t.yaml:1:23: queues.a.default: 'maybe' is neither true nor false; write true or false\n"},
     {"queues: {a: {default_time: 2h, max_time: 1h}}\n",
-     "t.yaml:1:28: queue 'a': default_time is longer than max_time (t.yaml:1:42); make default_time "
+     "t.yaml:1:28: queue 'a': default_time is longer than max_time (t.yaml:1:42); make "
+     "default_time "
      "shorter or max_time longer\n"},
     {"queues: {a: {nodes: \"n[1-5],x\"}}\nnodes: [{name: \"n[1-3]\"}]\n",
-     "t.yaml:1:21: queue 'a' has nodes that 'nodes:' does not have: n[4-5],x; add them to 'nodes:', "
+     "t.yaml:1:21: queue 'a' has nodes that 'nodes:' does not have: n[4-5],x; add them to "
+     "'nodes:', "
      "or take them out here\n"},
-    {"queues: [a]\n", "t.yaml:1:9: queues: takes a map, not a list; write 'name: value' lines below "
-                      "the key, indented\n"},
-    {"queues: {a: 1}\n", "t.yaml:1:13: queues.a: takes a map, not a text; write 'key: value' lines, "
-                         "indented\n"},
+    {"queues: [a]\n",
+     "t.yaml:1:9: queues: takes a map, not a list; write 'name: value' lines below "
+     "the key, indented\n"},
+    {"queues: {a: 1}\n",
+     "t.yaml:1:13: queues.a: takes a map, not a text; write 'key: value' lines, "
+     "indented\n"},
     {"queues: {'a b': {}}\n",
      "t.yaml:1:10: queues: 'a b' is not a name; use letters, digits and . _ -, and begin with a "
      "letter or digit\n"},
@@ -324,7 +336,8 @@ static const struct {
      "t.yaml:1:35: one address for 2 hosts; give each host a row of its own\n"},
     {"nodes: [{name: n1, gpus: 65, memory: -1}]\n",
      "t.yaml:1:26: nodes[0].gpus: '65' is over the largest, 64 GPUs; it takes from 0 to 64 GPUs\n"
-     "t.yaml:1:38: nodes[0].memory: '-1' is not an amount of memory; write it like 512K, 4M, 80G or "
+     "t.yaml:1:38: nodes[0].memory: '-1' is not an amount of memory; write it like 512K, 4M, 80G "
+     "or "
      "2T (powers of 1024, no fractions)\n"},
 };
 
@@ -353,8 +366,10 @@ START_TEST(everything_wrong_in_all_files_is_listed_at_once_in_reading_order)
     ck_assert_int_eq(load_files(files, &c, &b), -EINVAL);
     ck_assert_str_eq(
         tug_buf_str(&b),
-        "main.yaml:1:10: the anchor '&c' is not taken here; write the value out where it is needed\n"
-        "main.yaml:2:9: cluster.name: 'my cluster' is not a name; use letters, digits and . _ -, and "
+        "main.yaml:1:10: the anchor '&c' is not taken here; write the value out where it is "
+        "needed\n"
+        "main.yaml:2:9: cluster.name: 'my cluster' is not a name; use letters, digits and . _ -, "
+        "and "
         "begin with a letter or digit\n"
         "main.yaml:3:19: cannot open 'gone.yaml': No such file or directory\n"
         "main.yaml:4:19: timeouts.lease: '2d' is over the largest, 1d; it takes from 0s to 1d\n"
@@ -363,7 +378,8 @@ START_TEST(everything_wrong_in_all_files_is_listed_at_once_in_reading_order)
         "q.yaml:2:28: queues.train.state: 'dwn' is not known here; did you mean 'down'?\n"
         "broken.yaml:2:12: limits.min_uid: '0' is under the smallest, 1; it takes from 1 to "
         "4294967294\n"
-        "broken.yaml:4:11: a ':' where no key can be; indent the line like its neighbours, or quote "
+        "broken.yaml:4:11: a ':' where no key can be; indent the line like its neighbours, or "
+        "quote "
         "a text that contains ': '\n");
     tug_buf_clear(&b);
 }
@@ -408,8 +424,9 @@ START_TEST(a_dump_loads_to_an_equal_configuration)
 {
     dumps_to_itself("");
     dumps_to_itself(whole);
-    dumps_to_itself("scheduler: {policy_params: {a: 'no', b: '-', c: '# x', d: ' y ', e: '', f: '- z',"
-                    " g: 'a: b', h: '[', i: '&x', j: \"\\t\\r\\x7f\\u0085\\ufeff\", k: 'ü', l: '~'}}\n");
+    dumps_to_itself(
+        "scheduler: {policy_params: {a: 'no', b: '-', c: '# x', d: ' y ', e: '', f: '- z',"
+        " g: 'a: b', h: '[', i: '&x', j: \"\\t\\r\\x7f\\u0085\\ufeff\", k: 'ü', l: '~'}}\n");
 }
 END_TEST
 
@@ -418,10 +435,13 @@ START_TEST(a_dump_marks_defaults_and_places)
     struct tug_config c = good("timeouts: {lease: 120s}\nnodes: [{name: n1}]\n");
     struct tug_buf b = {0};
     tug_config_dump(&c, &b);
-    ck_assert_ptr_nonnull(strstr(tug_buf_str(&b), "\n  kill_grace: 30s # default\n  lease: 2m # t.yaml:1:19\n"));
-    ck_assert_ptr_nonnull(strstr(tug_buf_str(&b), "\n  main: # default\n    default: true # default\n"));
-    ck_assert_ptr_nonnull(strstr(tug_buf_str(&b), "\nnodes:\n  - name: n1 # t.yaml:2:16\n    cpus: 0 # default\n"
-                                                  "    memory: 0 # default\n"));
+    ck_assert_ptr_nonnull(
+        strstr(tug_buf_str(&b), "\n  kill_grace: 30s # default\n  lease: 2m # t.yaml:1:19\n"));
+    ck_assert_ptr_nonnull(
+        strstr(tug_buf_str(&b), "\n  main: # default\n    default: true # default\n"));
+    ck_assert_ptr_nonnull(strstr(tug_buf_str(&b),
+                                 "\nnodes:\n  - name: n1 # t.yaml:2:16\n    cpus: 0 # default\n"
+                                 "    memory: 0 # default\n"));
     ck_assert_ptr_nonnull(strstr(tug_buf_str(&b), "\n    # gpu_model: not set\n"));
     tug_buf_clear(&b);
     tug_config_clear(&c);
@@ -457,14 +477,15 @@ START_TEST(a_diff_lists_what_changes_and_whether_a_restart_is_needed)
             "timeouts.kill_grace 60s>2m live @2;");
     diff_is("", "cluster: {name: x}\nlogging: {level: warn}\n", true,
             "cluster.name tug>x restart @1;logging.level info>warn live @2;");
-    diff_is("queues: {a: {default: true}, b: {}}\n", "queues:\n  c:\n  a: {default: true, state: down}\n",
-            false,
+    diff_is("queues: {a: {default: true}, b: {}}\n",
+            "queues:\n  c:\n  a: {default: true, state: down}\n", false,
             "queues.a.state up>down live @3;queues.b present> live @0;queues.c >present live @2;");
     /* The order of rows says nothing. */
     diff_is("nodes: [{name: a}, {name: b}]\n", "nodes: [{name: b, gpus: 2}, {name: a}]\n", false,
             "nodes.b.gpus 0>2 live @1;");
-    diff_is("scheduler: {policy_params: {a: '1, b=2'}}\n", "scheduler: {policy_params: {a: 1, b: 2}}\n",
-            false, "scheduler.policy_params a=1, b=2>a=1, b=2 live @1;");
+    diff_is("scheduler: {policy_params: {a: '1, b=2'}}\n",
+            "scheduler: {policy_params: {a: 1, b: 2}}\n", false,
+            "scheduler.policy_params a=1, b=2>a=1, b=2 live @1;");
 }
 END_TEST
 
@@ -512,8 +533,9 @@ START_TEST(the_manual_has_every_key)
     tug_schema_print_scd(&tug_config_schema, &b);
     check_manual(&tug_config_schema, tug_buf_str(&b));
     ck_assert_ptr_nonnull(strstr(tug_buf_str(&b), "\n## queues.NAME\n\n"));
-    ck_assert_ptr_nonnull(strstr(tug_buf_str(&b), "Takes from 0s to 1d. Default: 5m. A change takes "
-                                                  "effect when the daemon is restarted.\n"));
+    ck_assert_ptr_nonnull(strstr(tug_buf_str(&b),
+                                 "Takes from 0s to 1d. Default: 5m. A change takes "
+                                 "effect when the daemon is restarted.\n"));
     tug_buf_reset(&b);
     tug_buf_addc(&b, '\n');
     tug_schema_print_scd(&tug_node_config_schema, &b);
@@ -563,10 +585,11 @@ START_TEST(a_node_can_pretend_and_its_dump_loads_to_the_same)
     struct tug_node_config c = {0}, again = {0};
     struct tug_schema_diff diff = {0};
     struct tug_buf b = {0}, errors = {0};
-    ck_assert_int_eq(load_node("controller: /run/t.sock\nname: n1\nemulate: {gpus: 8, cpus: 64, memory: 1T, "
-                               "gpu_model: 'H100 80G', machine: dgx}\nallow_root: true\n",
-                               &c, &errors),
-                     0);
+    ck_assert_int_eq(
+        load_node("controller: /run/t.sock\nname: n1\nemulate: {gpus: 8, cpus: 64, memory: 1T, "
+                  "gpu_model: 'H100 80G', machine: dgx}\nallow_root: true\n",
+                  &c, &errors),
+        0);
     ck_assert_str_eq(c.controller.path, "/run/t.sock");
     ck_assert_ptr_null(c.controller.host);
     ck_assert_int_eq(c.emulate.gpus, 8);

@@ -49,12 +49,12 @@ START_TEST(paths_are_relative_to_the_file_they_stand_in)
     static const struct {
         const char *from, *name, *want;
     } rows[] = {
-        {"a.yaml", "b.yaml", "b.yaml"},       {"etc/a.yaml", "b.yaml", "etc/b.yaml"},
-        {"/etc/a.yaml", "b", "/etc/b"},       {"/etc/a.yaml", "/x/b", "/x/b"},
-        {"etc/a", "../b", "b"},               {"etc/a", "../../b", "../b"},
-        {"/a", "../../b", "/b"},              {"/etc//x/./a", ".//b", "/etc/x/b"},
-        {"../a", "../b", "../../b"},          {"etc/a", "..", "."},
-        {"", "./x//y.yaml", "x/y.yaml"},      {"/a", "/", "/"},
+        {"a.yaml", "b.yaml", "b.yaml"},  {"etc/a.yaml", "b.yaml", "etc/b.yaml"},
+        {"/etc/a.yaml", "b", "/etc/b"},  {"/etc/a.yaml", "/x/b", "/x/b"},
+        {"etc/a", "../b", "b"},          {"etc/a", "../../b", "../b"},
+        {"/a", "../../b", "/b"},         {"/etc//x/./a", ".//b", "/etc/x/b"},
+        {"../a", "../b", "../../b"},     {"etc/a", "..", "."},
+        {"", "./x//y.yaml", "x/y.yaml"}, {"/a", "/", "/"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char *got = tug_source_path(rows[i].from, rows[i].name);
@@ -162,9 +162,11 @@ END_TEST
 START_TEST(includes_go_eight_files_deep_and_no_deeper)
 {
     const struct memfile files[] = {
-        {"1", "include: '2'\n", 0}, {"2", "include: '3'\n", 0}, {"3", "include: '4'\n", 0},
-        {"4", "include: '5'\n", 0}, {"5", "include: '6'\n", 0}, {"6", "include: '7'\n", 0},
-        {"7", "include: '8'\n", 0}, {"8", "include: '9'\n", 0}, {"9", "deep: 1\n", 0}, {0},
+        {"1", "include: '2'\n", 0}, {"2", "include: '3'\n", 0},
+        {"3", "include: '4'\n", 0}, {"4", "include: '5'\n", 0},
+        {"5", "include: '6'\n", 0}, {"6", "include: '7'\n", 0},
+        {"7", "include: '8'\n", 0}, {"8", "include: '9'\n", 0},
+        {"9", "deep: 1\n", 0},      {0},
     };
     struct tug_source s;
     load(files, &s, "8:1:10: includes go more than 8 files deep; include the file further up\n");
@@ -207,7 +209,8 @@ START_TEST(a_first_file_that_is_not_there_is_one_sentence)
     struct tug_buf b = {0};
     ck_assert_int_eq(tug_source_load(&reader, "no.yaml", &s, &errs), -EINVAL);
     tug_conf_errors_print(&errs, &b);
-    ck_assert_str_eq(tug_buf_str(&b), "no.yaml: cannot open 'no.yaml': No such file or directory\n");
+    ck_assert_str_eq(tug_buf_str(&b),
+                     "no.yaml: cannot open 'no.yaml': No such file or directory\n");
     ck_assert_ptr_nonnull(s.root);
     tug_buf_clear(&b);
     tug_conf_errors_clear(&errs);

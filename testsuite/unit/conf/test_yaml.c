@@ -59,7 +59,8 @@ END_TEST
 
 START_TEST(an_empty_text_has_no_root_and_no_error)
 {
-    static const char *const texts[] = {"", "\n\n", "# nothing\n", "\xef\xbb\xbf# byte order mark\n"};
+    static const char *const texts[] = {"", "\n\n", "# nothing\n",
+                                        "\xef\xbb\xbf# byte order mark\n"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct parsed p = parse(texts[i]);
         ck_assert_ptr_null(p.root);
@@ -118,14 +119,16 @@ static const struct {
      "\\xNN\n"},
     {"{a: 1}: 2\n", "f.yaml:1:1: a map where a key has to be; quote the text if it is meant to "
                     "contain { } or [ ]\n"},
-    {"a: {{ template }}\n", "f.yaml:1:5: a map where a key has to be; quote the text if it is meant "
-                            "to contain { } or [ ]\n"},
+    {"a: {{ template }}\n",
+     "f.yaml:1:5: a map where a key has to be; quote the text if it is meant "
+     "to contain { } or [ ]\n"},
     {"a: 1\n b: 2\n", "f.yaml:2:3: a ':' where no key can be; indent the line like its neighbours, "
                       "or quote a text that contains ': '\n"},
     {"a: 1\nb\nc: 2\n", "f.yaml:3:1: a key without ':' (what is read there began in line 2); write "
                         "'key: value', or quote or indent a text that goes on over lines\n"},
-    {"a: 'open\nb: 1\n", "f.yaml:3:1: the file ends inside quotes (what is read there began in line "
-                         "1); close the quotes\n"},
+    {"a: 'open\nb: 1\n",
+     "f.yaml:3:1: the file ends inside quotes (what is read there began in line "
+     "1); close the quotes\n"},
     {"a: [1, 2\nb: 3\n", "f.yaml:2:2: no ',' or closing bracket where one has to be (what is read "
                          "there began in line 1); close the bracket, or quote a text that contains "
                          "one\n"},
@@ -198,7 +201,8 @@ START_TEST(half_a_million_equal_keys_are_listed_up_to_100_and_counted)
     ck_assert_uint_eq(p.errs.list.len, 100);
     ck_assert_uint_eq(p.errs.left_out, 199999 - 100);
     ck_assert_uint_eq(p.root->n_items, 1);
-    ck_assert_ptr_nonnull(strstr(tug_buf_str(&p.text), "\n199899 more errors are not shown; fix these first\n"));
+    ck_assert_ptr_nonnull(
+        strstr(tug_buf_str(&p.text), "\n199899 more errors are not shown; fix these first\n"));
     done(&p);
     tug_buf_clear(&b);
 }
@@ -221,7 +225,8 @@ START_TEST(errors_keep_the_offending_text_short_and_without_control_bytes)
     char text[300];
     memset(text, 'x', sizeof text);
     text[0] = '\x1b';
-    tug_conf_errors_add(&errs, (struct tug_conf_pos){"f\n", 1, 2}, text, sizeof text, "a\tb", "bad\n%s", "\x1b");
+    tug_conf_errors_add(&errs, (struct tug_conf_pos){"f\n", 1, 2}, text, sizeof text, "a\tb",
+                        "bad\n%s", "\x1b");
     const struct tug_conf_error *e = &errs.list.at[0];
     ck_assert_uint_eq(strlen(e->text), 4 + 79 + 3);
     ck_assert_int_eq(strncmp(e->text, "\\x1bxxx", 7), 0);
@@ -236,8 +241,7 @@ START_TEST(errors_keep_the_offending_text_short_and_without_control_bytes)
 END_TEST
 
 UNIT_MAIN("conf/yaml", a_tree_knows_where_each_node_was_written,
-          an_empty_text_has_no_root_and_no_error,
-          nothing_null_and_tilde_are_no_value_unless_quoted,
+          an_empty_text_has_no_root_and_no_error, nothing_null_and_tilde_are_no_value_unless_quoted,
           each_refusal_has_its_place_and_a_way_out, a_nul_byte_is_found_where_it_is,
           a_file_over_4_MiB_is_refused_and_one_of_4_MiB_is_read,
           a_file_of_millions_of_values_is_refused_in_bounded_memory,

@@ -46,7 +46,8 @@ START_TEST(a_file_is_appended_whole_up_to_the_limit)
     ck_assert_int_eq(tug_readfile(make("a.yaml", "a\0bc", 4), 4, &b, &err), 0);
     ck_assert_uint_eq(b.len, 5);
     ck_assert_int_eq(memcmp(b.data, "xa\0bc", 6), 0);
-    unit_fails(tug_readfile(make("a.yaml", "abcde", 5), 4, &b, &err), -EFBIG, err, "is over 4 bytes");
+    unit_fails(tug_readfile(make("a.yaml", "abcde", 5), 4, &b, &err), -EFBIG, err,
+               "is over 4 bytes");
     ck_assert_uint_eq(b.len, 5);
     ck_assert_int_eq(b.data[5], '\0');
     char *big = tug_xcalloc(1, 300000);
@@ -72,7 +73,8 @@ START_TEST(what_is_no_regular_file_is_refused_at_once)
     snprintf(path, sizeof path, "%s/pipe", dir);
     ck_assert_int_eq(mkfifo(path, 0600), 0);
     unit_fails(tug_readfile(path, 10, &b, &err), -EINVAL, err, "/pipe' is not a regular file");
-    unit_fails(tug_readfile("/dev/zero", 10, &b, &err), -EINVAL, err, "'/dev/zero' is not a regular file");
+    unit_fails(tug_readfile("/dev/zero", 10, &b, &err), -EINVAL, err,
+               "'/dev/zero' is not a regular file");
     unit_fails(tug_readfile(dir, 10, &b, &err), -EISDIR, err, "is a directory, not a file");
     unit_fails(tug_readfile("/no/such", 10, &b, &err), -ENOENT, err,
                "cannot open '/no/such': No such file or directory");
