@@ -168,10 +168,6 @@ static void flushed(struct tug_conn *c)
 {
     if (c->state != TUG_CONN_DRAINING)
         return;
-    if (!c->is_tcp) {
-        die(c);
-        return;
-    }
     c->state = TUG_CONN_LINGERING;
     shutdown(c->fd, SHUT_WR);
     event_add(&c->ev_read, NULL);
@@ -537,7 +533,6 @@ int tug_net_dial(struct tug_conn **out, struct event_base *loop, const char *end
     c->addr = addr;
     addr.dir_fd = -1;
     c->endpoint = tug_xstrdup(endpoint);
-    c->is_tcp = !e->is_unix;
     c->deadline_ms = tug_net_now_ms() + conf->o.handshake_ms;
     conn_watch(c, fd);
     set_timer(c, conf->o.handshake_ms);
@@ -557,7 +552,6 @@ void tug_conn_accepted(struct tug_listener *l, struct event_base *loop, int fd,
     c->listener = l;
     conn_watch(c, fd);
     tug_socket_peer(fd, conf->o.auth, &c->peer);
-    c->is_tcp = c->peer.address[0] != '\0';
     enter(c);
     tug_listener_conn_added(l, c, conf->o.auth != TUG_AUTH_UNIX);
     if (conf->o.auth == TUG_AUTH_UNIX) {

@@ -99,7 +99,7 @@ enum tug_conn_state {
     TUG_CONN_SHAKING,
     TUG_CONN_UP,
     TUG_CONN_DRAINING,  /* closed by us; what was sent is still being written */
-    TUG_CONN_LINGERING, /* TCP: our end is shut; waiting for the peer's, so that no reset eats what
+    TUG_CONN_LINGERING, /* our end is shut; waiting for the peer's, so that no reset eats what
                            we sent */
 };
 
@@ -118,8 +118,7 @@ struct tug_conn {
     struct tug_stream out;  /* frames to send */
     struct tug_stream wire; /* handshake and sealed records to send */
     unsigned busy;          /* callbacks on the stack: freed when the last one returns */
-    unsigned dead : 1, silent : 1, paused : 1, flush_asked : 1, blocked : 1, is_tcp : 1,
-        try_again : 1;
+    unsigned dead : 1, silent : 1, paused : 1, flush_asked : 1, blocked : 1, try_again : 1;
     char *why;
     int64_t deadline_ms; /* of connect and handshake; CLOCK_MONOTONIC */
     struct tug_peer peer;
