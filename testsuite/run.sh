@@ -20,34 +20,6 @@ say()
     printf '\n==== %s\n' "$*"
 }
 
-# Packages of groups build and test that dpkg does not have; nothing where there is no dpkg.
-missing_packages()
-{
-    command -v dpkg-query >/dev/null 2>&1 || return 0
-    awk '$1 == "build" || $1 == "test" { print $2 }' contrib/packages.txt | sort -u |
-    while read -r package; do
-        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || echo "$package"
-    done
-}
-
-install_packages()
-{
-    missing=$(missing_packages | tr '\n' ' ')
-    missing=${missing% }
-    [ -n "$missing" ] || return 0
-    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-        echo "testsuite/run.sh: these Debian packages are missing; as root: apt-get install $missing" >&2
-        exit 1
-    fi
-    say "installing $missing"
-    # Word splitting is the point here.
-    # shellcheck disable=SC2086
-    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } || {
-        echo "testsuite/run.sh: apt-get could not install: $missing" >&2
-        exit 1
-    }
-}
-
 # build NAME CONFIGURE-ARGUMENTS...: configure build/NAME unless that was done with the same arguments
 configure_in()
 {
@@ -108,7 +80,7 @@ report()
     [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
 }
 
-install_packages
+contrib/packages.sh build test || exit 1
 # Later changes to configure.ac and the fragments are make's business.
 if [ ! -x configure ] || [ ! -f Makefile.in ]; then
     say autogen.sh
