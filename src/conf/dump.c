@@ -223,7 +223,9 @@ static void scd_key(const struct tug_schema_key *key, struct tug_buf *out)
     tug_buf_clear(&range);
 }
 
-static void scd_section(const struct tug_schema *schema, const char *title, struct tug_buf *out)
+/* 'named': row 0 is the name in front of the ':', which the title shows. */
+static void scd_section(const struct tug_schema *schema, const char *title, bool named,
+                        struct tug_buf *out)
 {
     if (*title) {
         tug_buf_adds(out, "## ");
@@ -232,7 +234,7 @@ static void scd_section(const struct tug_schema *schema, const char *title, stru
         scd_text(out, schema->text);
         tug_buf_adds(out, "\n\n");
     }
-    for (size_t i = 0; i < schema->n_keys; i++)
+    for (size_t i = named; i < schema->n_keys; i++)
         if (!schema->keys[i].sub)
             scd_key(&schema->keys[i], out);
     for (size_t i = 0; i < schema->n_keys; i++) {
@@ -244,12 +246,12 @@ static void scd_section(const struct tug_schema *schema, const char *title, stru
                      key->type == TUG_SCHEMA_MAP    ? ".NAME"
                      : key->type == TUG_SCHEMA_LIST ? "[]"
                                                     : "");
-        scd_section(key->sub, tug_buf_str(&name), out);
+        scd_section(key->sub, tug_buf_str(&name), key->type == TUG_SCHEMA_MAP, out);
         tug_buf_clear(&name);
     }
 }
 
 void tug_schema_print_scd(const struct tug_schema *schema, struct tug_buf *out)
 {
-    scd_section(schema, "", out);
+    scd_section(schema, "", false, out);
 }
