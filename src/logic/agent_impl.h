@@ -6,7 +6,6 @@
 #define TUG_LOGIC_AGENT_IMPL_H
 
 #include "base/err.h"
-#define uthash_fatal(msg) tug_assert_fail(msg, __FILE__, __LINE__)
 #include <uthash.h>
 
 #include "base/mem.h"
