@@ -72,7 +72,16 @@ char *tug_ctl_command(const Tugpb__JobSpec *spec)
     return text.len ? tug_buf_take(&text) : tug_xstrdup("");
 }
 
-static int check_spec(const Tugpb__SubmitRequest *m, struct tug_err *err)
+/* 0 = no limit of the site's own. */
+static int check_size(const char *what, size_t len, uint64_t max, const char *key, struct tug_err *err)
+{
+    if (max == 0 || len <= max)
+        return 0;
+    return tug_fail(err, -E2BIG, "the %s has %zu bytes, at most %llu are allowed (limits.%s); make it smaller", what, len,
+                    (unsigned long long) max, key);
+}
+
+static int check_spec(const struct tug_control *c, const Tugpb__SubmitRequest *m, struct tug_err *err)
 {
     const Tugpb__JobSpec *s = m->spec;
 
@@ -90,7 +99,9 @@ static int check_spec(const Tugpb__SubmitRequest *m, struct tug_err *err)
         return tug_fail(err, -EINVAL, "a script cannot run interactively; use 'tug submit'");
     if (s->interactive && (s->io_key.len != 32 || !s->io_addr[0]))
         return tug_fail(err, -EINVAL, "an interactive job needs the address and the key of its client");
-    return 0;
+    if (check_size("script", s->script.len, c->conf.max_script_bytes, "max_script", err) != 0)
+        return -E2BIG;
+    return check_size("environment", s->env.len, c->conf.max_env_bytes, "max_env", err);
 }
 
 static int check_user(const struct tug_control *c, const struct ctl_user *u, struct tug_err *err)
@@ -246,7 +257,7 @@ void h_submit(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
     Tugpb__SubmitReply r = TUGPB__SUBMIT_REPLY__INIT;
     struct tug_err err = {0};
     struct ctl_token *t;
-    int rc = check_spec(m, &err);
+    int rc = check_spec(c, m, &err);
 
     if (rc == 0 && m->token[0] && (t = tug_ctl_token(c, p->user->uid, m->token)) != NULL) {
         r.job = t->job;

@@ -28,6 +28,7 @@ struct tug_control_conf {
     uint32_t wireup_timeout_s;
     uint32_t kill_grace_s;
     uint32_t max_jobs;             /* that are not over */
+    uint64_t max_script_bytes, max_env_bytes;   /* 0 = only the protocol's caps */
     uint32_t operator_uid;         /* besides 0: may do everything (the daemon's own uid) */
     uint32_t min_uid;              /* jobs of lower uids are refused, unless it is the operator's */
     struct tug_core_conf core;
