@@ -25,6 +25,7 @@ struct tug_core_queue {            /* strings are copied */
     uint32_t default_time_s;       /* 0 = max_time_s */
     const char *nodes;             /* hostlist, "" = all */
     uint8_t is_default, is_down;
+    const char *allow_users;       /* names with commas in between, "" or NULL = everyone */
 };
 
 struct tug_core_node_row {         /* a node that may join, and what is expected of it (0 / "" = whatever it says) */

@@ -81,7 +81,12 @@ enum tug_part_phase {
     TUG_PART_KILLING,              /* kill action sent, not yet heard to be gone */
     TUG_PART_GONE                  /* the node said that nothing is left, or it certainly cannot be */
 };
-struct tug_part { uint32_t slice; enum tug_part_phase phase; uint32_t first_rank, ntasks; uint8_t lost; };
+#define TUG_PART_PHASES 5
+struct tug_part {
+    uint32_t slice; enum tug_part_phase phase; uint32_t first_rank, ntasks;
+    uint8_t lost;                  /* its node is down: it may still run there */
+    uint8_t wired;                 /* its ranks have wired up */
+};
 
 enum tug_step_state { TUG_STEP_STARTING, TUG_STEP_RUNNING, TUG_STEP_ENDING, TUG_STEP_COMPLETED, TUG_STEP_FAILED, TUG_STEP_CANCELLED };
 const char *tug_step_state_name(enum tug_step_state s);
@@ -97,6 +102,7 @@ struct tug_step {
     int64_t start_ms, wired_ms, end_ms;
     int64_t deadline_ms;           /* of the barrier */
     uint32_t wired_parts;
+    uint32_t in_phase[TUG_PART_PHASES];   /* how many parts are in each phase; made anew by restoring */
 };
 
 struct tug_job {

@@ -1,0 +1,168 @@
+/* explain.c - why a job waits, in a sentence that says what is missing
+ *
+ * A policy's own words come first. Where it gave none, or did not get to the job, the sentence is made when somebody
+ * asks, from what is true then. Layer: core.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "core/state.h"
+
+static const struct {
+    const char *name, *text;
+} reasons[] = {
+#define TUG_REASON(NUMBER_NAME, name, text) [TUG_REASON_##NUMBER_NAME] = { name, text },
+#include "core/reasons.def"
+#undef TUG_REASON
+};
+
+const char *tug_core_reason_name(int reason)
+{
+    return reason >= 0 && (size_t) reason < sizeof reasons / sizeof *reasons ? reasons[reason].name : "";
+}
+
+static const char *own_text(int reason)
+{
+    return reason >= 0 && (size_t) reason < sizeof reasons / sizeof *reasons ? reasons[reason].text : "";
+}
+
+struct out { char *at; size_t size, len; };
+
+static void say(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct out *o, const char *fmt, ...)
+{
+    if (o->len + 1 >= o->size)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(o->at + o->len, o->size - o->len, fmt, ap);
+    va_end(ap);
+    if (n > 0)
+        o->len = o->len + (size_t) n < o->size ? o->len + (size_t) n : o->size - 1;
+}
+
+static uint32_t fitting_now(const struct tug_core *c, const struct tug_shape *s)
+{
+    const uint64_t *candidates = s->key.exclusive ? c->index.idle : c->index.free_ge[s->key.gpus];
+    uint32_t n = 0;
+    for (size_t w = 0; w < c->index.words; w++)
+        for (uint64_t m = s->key.where->nodes[w] & candidates[w]; m; m &= m - 1)
+            n += (uint32_t) tug_place_fits(c, s, (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m));
+    return n;
+}
+
+static uint32_t usable_now(const struct tug_core *c, const struct tug_shape *s)
+{
+    uint32_t n = 0;
+    for (size_t w = 0; w < c->index.words; w++)
+        n += (uint32_t) __builtin_popcountll(s->key.where->nodes[w] & c->index.usable[w]);
+    return n;
+}
+
+/* "2 nodes with 8 GPUs, 16 CPUs and 64G of memory" */
+static void say_needs(struct out *o, const struct tug_job_req *r)
+{
+    char mem[TUG_SIZE_TEXT_MAX];
+    say(o, "needs %u node%s with ", r->nodes, r->nodes == 1 ? "" : "s");
+    if (r->exclusive)
+        say(o, "nobody else on %s, ", r->nodes == 1 ? "it" : "them");
+    if (r->gpus_per_node)
+        say(o, "%u GPU%s%s", r->gpus_per_node, r->gpus_per_node == 1 ? "" : "s", r->mem_per_node_bytes ? ", " : " and ");
+    say(o, "%u CPU%s", r->cpus_per_node, r->cpus_per_node == 1 ? "" : "s");
+    if (r->mem_per_node_bytes)
+        say(o, " and %s of memory", tug_size_format(r->mem_per_node_bytes, mem, sizeof mem));
+}
+
+static void say_resources(const struct tug_core *c, const struct tug_entry *e, struct out *o)
+{
+    uint32_t now = fitting_now(c, e->shape);
+    say_needs(o, &e->j.req);
+    say(o, " free%s; %u %s that now", e->j.req.nodes == 1 ? "" : " on each", now, now == 1 ? "has" : "have");
+}
+
+static void say_nodes_down(const struct tug_core *c, const struct tug_entry *e, struct out *o)
+{
+    say_needs(o, &e->j.req);
+    say(o, "; of the %zu node%s that it may use, %u %s up and not drained", e->shape->key.where->n_nodes,
+        e->shape->key.where->n_nodes == 1 ? "" : "s", usable_now(c, e->shape),
+        usable_now(c, e->shape) == 1 ? "is" : "are");
+}
+
+/* Does a job that the last pass could not start stand before this one? */
+static const struct tug_entry *goes_first(const struct tug_core *c, const struct tug_entry *e)
+{
+    const struct tug_entry *b = c->blocker ? tug_jobtab_find(&c->jobs, c->blocker) : NULL;
+    if (!b || b == e || b->bench != TUG_BENCH_ORDER)
+        return NULL;
+    struct tug_policy_job mine, its;
+    tug_job_row(c, e, &mine);
+    tug_job_row(c, b, &its);
+    return tug_order_before(&its, &mine) ? b : NULL;
+}
+
+static int explain_in_order(const struct tug_core *c, const struct tug_entry *e, struct out *o)
+{
+    const struct tug_entry *first = goes_first(c, e);
+    int reason = e->explained ? e->j.reason : first ? TUG_REASON_PRIORITY : c->pass && c->blocker == e->j.id
+                     ? TUG_REASON_RESOURCES : TUG_REASON_NONE;
+    if (e->explained && e->j.explain)
+        say(o, "%s", e->j.explain);
+    else if (reason == TUG_REASON_RESOURCES)
+        say_resources(c, e, o);
+    else if (reason == TUG_REASON_PRIORITY && first)
+        say(o, "job %llu goes first and waits itself", (unsigned long long) first->j.id);
+    else
+        say(o, "%s", own_text(reason));
+    return reason;
+}
+
+static int explain_pending(const struct tug_core *c, const struct tug_entry *e, struct out *o)
+{
+    switch (e->bench) {
+    case TUG_BENCH_BEGIN:
+        say(o, "%s", own_text(TUG_REASON_BEGIN_TIME));
+        return TUG_REASON_BEGIN_TIME;
+    case TUG_BENCH_QUEUE:
+        say(o, tug_queue_find(c, e->j.req.queue)->is_ghost ? "queue '%s' is no longer configured" : "queue '%s' is down",
+            e->j.req.queue);
+        return TUG_REASON_QUEUE_DOWN;
+    case TUG_BENCH_PARKED:
+        say_nodes_down(c, e, o);
+        return TUG_REASON_NODES_DOWN;
+    default:
+        return explain_in_order(c, e, o);
+    }
+}
+
+/* What became of the attempt before; the node is named even where its own words don't. */
+static void say_cause(const struct tug_core *c, const struct tug_job *j, uint32_t attempt, struct out *o)
+{
+    const char *text = j->cause.text ? j->cause.text : tug_cause_kind_name(j->cause.kind);
+    const char *node = j->cause.node < c->nodes.len ? c->nodes.at[j->cause.node].name : "";
+    int named = !*node || strstr(text, node) != NULL;
+    say(o, "attempt %u ended early%s%s: %s", attempt, named ? "" : " on node ", named ? "" : node, text);
+}
+
+const char *tug_core_explain(const struct tug_core *c, const struct tug_job *job, int *reason_out, char *buf,
+                             size_t size_bytes)
+{
+    struct out o = { buf, size_bytes, 0 };
+    int reason = TUG_REASON_NONE;
+    if (size_bytes)
+        buf[0] = '\0';
+    if (job->state == TUG_JOB_PENDING) {
+        reason = explain_pending(c, tug_entry_of(job), &o);
+        if (job->attempt > 1 && job->cause.kind != TUG_CAUSE_NONE) {
+            say(&o, "; ");
+            say_cause(c, job, job->attempt - 1, &o);
+        }
+    } else if (job->state == TUG_JOB_REQUEUED) {
+        reason = TUG_REASON_CLEANING;
+        say(&o, "%s; ", own_text(reason));
+        say_cause(c, job, job->attempt, &o);
+    }
+    if (reason_out)
+        *reason_out = reason;
+    return buf;
+}

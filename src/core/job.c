@@ -1,0 +1,588 @@
+/* job.c - the life of a job
+ *
+ * states.def says which states there are, transitions.def which may follow which; every other move is asserted. A job
+ * that waits stands in exactly one place (enum tug_bench); a job that holds resources has its slices in the ledger and
+ * gives them back in one go, when nothing of any of its steps is left anywhere.
+ * Layer: core.
+ */
+#include "core/job.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/state.h"
+
+/* ---- names */
+
+static const struct {
+    const char *name, *code, *flags;
+} states[] = {
+#define TUG_STATE(NAME, code, flags, text) [TUG_JOB_##NAME] = { #NAME, #code, #flags },
+#include "core/states.def"
+#undef TUG_STATE
+};
+
+static const char may_move[TUG_JOB_STATES][TUG_JOB_STATES] = {
+#define TUG_MOVE(FROM, TO, text) [TUG_JOB_##FROM][TUG_JOB_##TO] = 1,
+#include "core/transitions.def"
+#undef TUG_MOVE
+};
+
+const char *tug_job_state_name(enum tug_job_state s)
+{
+    return (unsigned) s < TUG_JOB_STATES ? states[s].name : "?";
+}
+
+const char *tug_job_state_code(enum tug_job_state s)
+{
+    return (unsigned) s < TUG_JOB_STATES ? states[s].code : "?";
+}
+
+int tug_job_state_parse(const char *name)
+{
+    for (int s = 0; s < TUG_JOB_STATES; s++)
+        if (!strcmp(name, states[s].name) || !strcmp(name, states[s].code))
+            return s;
+    return -1;
+}
+
+int tug_job_state_is_over(enum tug_job_state s)
+{
+    return states[s].flags[0] == 'E';
+}
+
+int tug_job_state_holds(enum tug_job_state s)
+{
+    return states[s].flags[0] == 'H';
+}
+
+int tug_job_may_move(enum tug_job_state from, enum tug_job_state to)
+{
+    return may_move[from][to];
+}
+
+static const char *const causes[] = { [TUG_CAUSE_NONE] = "", [TUG_CAUSE_RANK] = "rank", [TUG_CAUSE_NODE] = "node",
+    [TUG_CAUSE_STEPD] = "stepd", [TUG_CAUSE_LAUNCH] = "launch", [TUG_CAUSE_WIREUP] = "wireup",
+    [TUG_CAUSE_TIMELIMIT] = "timelimit", [TUG_CAUSE_CANCEL] = "cancel", [TUG_CAUSE_OUTPUT] = "output",
+    [TUG_CAUSE_IO] = "io" };
+
+const char *tug_cause_kind_name(enum tug_cause_kind k)
+{
+    return (size_t) k < sizeof causes / sizeof *causes ? causes[k] : "";
+}
+
+enum tug_cause_kind tug_cause_kind_parse(const char *name)
+{
+    for (size_t k = 0; k < sizeof causes / sizeof *causes; k++)
+        if (!strcmp(name, causes[k]))
+            return (enum tug_cause_kind) k;
+    return TUG_CAUSE_NONE;
+}
+
+void tug_cause_set(struct tug_cause *to, const struct tug_cause *from)
+{
+    char *text = tug_xstrdup(from->text);
+    free(to->text);
+    *to = *from;
+    to->text = text;
+}
+
+void tug_cause_clear(struct tug_cause *c)
+{
+    free(c->text);
+    *c = (struct tug_cause){ .node = TUG_NO_NODE };
+}
+
+/* ---- making and freeing */
+
+static void intern_req(struct tug_core *c, struct tug_job_req *r)
+{
+    r->user = tug_intern(c->texts, r->user);
+    r->queue = tug_intern(c->texts, r->queue);
+    r->account = tug_intern(c->texts, r->account);
+    r->name = tug_intern(c->texts, r->name);
+    r->gpu_model = tug_intern(c->texts, r->gpu_model);
+    r->nodelist = tug_intern(c->texts, r->nodelist);
+    r->exclude = tug_intern(c->texts, r->exclude);
+}
+
+static void drop_req(struct tug_core *c, struct tug_job_req *r)
+{
+    tug_intern_drop(c->texts, r->user);
+    tug_intern_drop(c->texts, r->queue);
+    tug_intern_drop(c->texts, r->account);
+    tug_intern_drop(c->texts, r->name);
+    tug_intern_drop(c->texts, r->gpu_model);
+    tug_intern_drop(c->texts, r->nodelist);
+    tug_intern_drop(c->texts, r->exclude);
+}
+
+static uint64_t *counter_of(struct tug_core *c, enum tug_job_state s)
+{
+    if (tug_job_state_is_over(s))
+        return &c->n_ended;
+    return tug_job_state_holds(s) ? &c->n_running : &c->n_pending;
+}
+
+struct tug_entry *tug_entry_new(struct tug_core *c, tug_job_id id, const struct tug_job_req *req,
+                                enum tug_job_state state)
+{
+    struct tug_entry *e = tug_new(struct tug_entry);
+    struct tug_job *j = &e->j;
+    j->id = id;
+    j->req = *req;
+    intern_req(c, &j->req);
+    j->attempt = 1;
+    j->next_step = 1;
+    j->submit_ms = j->eligible_ms = c->now_ms;
+    j->alloc_ms = j->launched_ms = j->wired_ms = j->end_ms = j->limit_ms = -1;
+    j->cause.node = TUG_NO_NODE;
+    e->wake_ms = INT64_MAX;
+    j->state = state;
+    ++*counter_of(c, state);
+    tug_jobtab_add(&c->jobs, id, e);
+    if (tug_job_state_is_over(state))
+        return e;
+    struct tug_queue *q = tug_queue_find(c, j->req.queue);
+    tug_assert(q);
+    j->priority = (int64_t) q->priority - j->req.nice;
+    q->n_jobs++;
+    tug_shape_hold(c, e);
+    return e;
+}
+
+static void free_steps(struct tug_job *j)
+{
+    for (size_t i = 0; i < j->n_steps; i++)
+        tug_step_clear(&j->steps[i]);
+    free(j->steps);
+    j->steps = NULL;
+    j->n_steps = 0;
+}
+
+void tug_entry_free(struct tug_core *c, struct tug_entry *e)
+{
+    tug_heap_remove(&c->wakes, &e->wake);
+    tug_jobtab_remove(&c->jobs, e->j.id);
+    tug_shape_drop(c, e);
+    free_steps(&e->j);
+    tug_cause_clear(&e->j.cause);
+    free(e->j.slices);
+    free(e->j.explain);
+    drop_req(c, &e->j.req);
+    free(e);
+}
+
+/* ---- the life cycle */
+
+void tug_job_move(struct tug_core *c, struct tug_entry *e, enum tug_job_state to)
+{
+    tug_assert(tug_job_may_move(e->j.state, to));
+    --*counter_of(c, e->j.state);
+    ++*counter_of(c, to);
+    if (tug_job_state_is_over(to)) {
+        struct tug_queue *q = tug_queue_find(c, e->j.req.queue);
+        tug_assert(q && q->n_jobs > 0);
+        q->n_jobs--;
+        tug_shape_drop(c, e);      /* it is never placed again */
+        e->j.end_ms = c->now_ms;
+    }
+    e->j.state = to;
+    tug_act_changed(c, e);
+}
+
+struct tug_step *tug_job_step(const struct tug_entry *e, uint32_t step)
+{
+    for (size_t i = 0; i < e->j.n_steps; i++)
+        if (e->j.steps[i].id == step)
+            return &e->j.steps[i];
+    return NULL;
+}
+
+void tug_job_set_explain(struct tug_entry *e, int reason, const char *text)
+{
+    e->j.reason = reason;
+    if (text && e->j.explain && !strcmp(text, e->j.explain))
+        return;
+    free(e->j.explain);
+    e->j.explain = text ? tug_xstrdup(text) : NULL;
+}
+
+void tug_job_start(struct tug_core *c, struct tug_entry *e, struct tug_slice *slices)
+{
+    struct tug_job *j = &e->j;
+    tug_job_unbench(c, e);
+    j->slices = slices;
+    j->n_slices = j->req.nodes;
+    int rc = tug_gang_claim(c, e, TUG_LEDGER_FREE, NULL);
+    tug_assert(rc == 0);
+    tug_job_set_explain(e, TUG_REASON_NONE, NULL);
+    e->explained = 0;
+    tug_job_move(c, e, TUG_JOB_CONFIGURING);
+    j->alloc_ms = c->now_ms;
+    j->next_step = 0;
+    struct tug_step *s = j->req.batch ? tug_step_new(c, e, 1, 1) : tug_step_new(c, e, j->req.ntasks, j->n_slices);
+    tug_step_launch(c, e, s);
+    tug_job_arm(c, e);
+}
+
+static void kill_steps(struct tug_core *c, struct tug_entry *e, const struct tug_cause *cause)
+{
+    struct tug_cause over = { .kind = TUG_CAUSE_CANCEL, .node = TUG_NO_NODE, .at_ms = c->now_ms,
+                              .text = (char *) (uintptr_t) "its job is being ended" };
+    for (size_t i = 0; i < e->j.n_steps; i++) {
+        struct tug_step *s = &e->j.steps[i];
+        tug_step_kill(c, e, s, s->id == 0 && cause ? cause : &over);
+    }
+}
+
+void tug_job_end(struct tug_core *c, struct tug_entry *e, enum tug_job_state end, const struct tug_cause *cause)
+{
+    tug_job_move(c, e, TUG_JOB_COMPLETING);
+    e->j.end_state = end;
+    if (cause)
+        tug_cause_set(&e->j.cause, cause);
+    kill_steps(c, e, cause);
+    tug_job_arm(c, e);
+    tug_job_settle(c, e);
+}
+
+void tug_job_requeue(struct tug_core *c, struct tug_entry *e, const struct tug_cause *cause)
+{
+    tug_job_move(c, e, TUG_JOB_REQUEUED);
+    tug_cause_set(&e->j.cause, cause);
+    tug_act_job(c, TUG_ACT_JOB_HISTORY, e, "requeue");
+    kill_steps(c, e, cause);
+    tug_job_arm(c, e);
+    tug_job_settle(c, e);
+}
+
+static void wait_again(struct tug_core *c, struct tug_entry *e)
+{
+    struct tug_job *j = &e->j;
+    free_steps(j);
+    free(j->slices);
+    j->slices = NULL;
+    j->n_slices = 0;
+    j->attempt++;
+    j->requeues++;
+    j->alloc_ms = j->launched_ms = j->wired_ms = j->limit_ms = -1;
+    j->exit = (struct tug_exit){ 0 };
+    j->next_step = 1;
+    tug_job_move(c, e, TUG_JOB_PENDING);
+    tug_job_bench(c, e);
+}
+
+void tug_job_settle(struct tug_core *c, struct tug_entry *e)
+{
+    struct tug_job *j = &e->j;
+    if (j->state != TUG_JOB_COMPLETING && j->state != TUG_JOB_REQUEUED)
+        return;
+    for (size_t i = 0; i < j->n_steps; i++)
+        if (j->steps[i].in_phase[TUG_PART_GONE] < j->steps[i].n_parts)
+            return;
+    tug_gang_release(c, e);
+    if (j->state == TUG_JOB_REQUEUED) {
+        wait_again(c, e);
+    } else {
+        tug_job_move(c, e, j->end_state);
+        tug_act_job(c, TUG_ACT_JOB_HISTORY, e, "end");
+    }
+    tug_job_arm(c, e);
+}
+
+/* ---- why an attempt ends early */
+
+static int is_users_fault(enum tug_cause_kind k)
+{
+    return k == TUG_CAUSE_OUTPUT || k == TUG_CAUSE_RANK;
+}
+
+void tug_job_launch_failed(struct tug_core *c, struct tug_entry *e, const struct tug_cause *cause)
+{
+    struct tug_job *j = &e->j;
+    if (is_users_fault(cause->kind) || j->req.interactive) {
+        tug_job_end(c, e, cause->kind == TUG_CAUSE_NODE ? TUG_JOB_NODE_FAIL : TUG_JOB_FAILED, cause);
+        return;
+    }
+    j->launch_failures++;
+    if (j->launch_failures >= c->launch_retries)
+        tug_job_end(c, e, TUG_JOB_BOOT_FAIL, cause);
+    else
+        tug_job_requeue(c, e, cause);
+}
+
+void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, const char *why)
+{
+    struct tug_job *j = &e->j;
+    char text[TUG_ACTION_TEXT];
+    snprintf(text, sizeof text, "node %s was lost: %s", c->nodes.at[node].name, why);
+    struct tug_cause cause = { .kind = TUG_CAUSE_NODE, .node = node, .at_ms = c->now_ms, .text = text };
+    if (j->state == TUG_JOB_CONFIGURING)
+        tug_job_launch_failed(c, e, &cause);
+    else if (j->state == TUG_JOB_RUNNING && j->req.requeue && !j->req.interactive)
+        tug_job_requeue(c, e, &cause);
+    else if (j->state == TUG_JOB_RUNNING)
+        tug_job_end(c, e, TUG_JOB_NODE_FAIL, &cause);
+}
+
+/* ---- where it waits */
+
+void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug_policy_job *out)
+{
+    (void) c;
+    const struct tug_job *j = &e->j;
+    *out = (struct tug_policy_job){ .id = j->id, .uid = j->req.uid, .nodes = j->req.nodes, .ntasks = j->req.ntasks,
+        .gpus_per_node = j->req.gpus_per_node, .cpus_per_node = j->req.cpus_per_node, .attempt = j->attempt,
+        .mem_per_node_bytes = j->req.mem_per_node_bytes, .submit_ms = j->submit_ms, .eligible_ms = j->eligible_ms,
+        .time_limit_ms = j->req.time_limit_s ? (int64_t) j->req.time_limit_s * 1000 : -1, .start_ms = j->alloc_ms,
+        .priority = j->priority, .queue = j->req.queue, .account = j->req.account };
+}
+
+void tug_job_bench(struct tug_core *c, struct tug_entry *e)
+{
+    tug_assert(e->bench == TUG_BENCH_NONE && e->j.state == TUG_JOB_PENDING);
+    struct tug_queue *q = tug_queue_find(c, e->j.req.queue);
+    q->n_waiting++;
+    if (e->j.eligible_ms > c->now_ms) {
+        e->bench = TUG_BENCH_BEGIN;
+        tug_job_set_explain(e, TUG_REASON_BEGIN_TIME, NULL);
+    } else if (q->is_down) {
+        e->bench = TUG_BENCH_QUEUE;
+        tug_job_set_explain(e, TUG_REASON_QUEUE_DOWN, NULL);
+    } else {
+        struct tug_policy_job row;
+        tug_job_row(c, e, &row);
+        e->bench = TUG_BENCH_ORDER;
+        tug_job_set_explain(e, TUG_REASON_NONE, NULL);
+        tug_order_add(&c->order, &row, e);
+        c->wants_pass = 1;
+    }
+    e->explained = 0;
+    tug_job_arm(c, e);
+}
+
+void tug_job_unbench(struct tug_core *c, struct tug_entry *e)
+{
+    if (e->bench == TUG_BENCH_NONE)
+        return;
+    if (e->bench == TUG_BENCH_ORDER) {
+        struct tug_policy_job row;
+        tug_job_row(c, e, &row);
+        tug_order_remove(&c->order, &row, e);
+    } else if (e->bench == TUG_BENCH_PARKED) {
+        LIST_REMOVE(e, in_parked);
+        if (LIST_EMPTY(&e->shape->parked))
+            LIST_REMOVE(e->shape, in_parked);
+    }
+    tug_queue_find(c, e->j.req.queue)->n_waiting--;
+    e->bench = TUG_BENCH_NONE;
+}
+
+void tug_job_park(struct tug_core *c, struct tug_entry *e)
+{
+    tug_assert(e->bench == TUG_BENCH_ORDER);
+    struct tug_policy_job row;
+    tug_job_row(c, e, &row);
+    tug_order_remove(&c->order, &row, e);
+    if (LIST_EMPTY(&e->shape->parked))
+        LIST_INSERT_HEAD(&c->parked, e->shape, in_parked);
+    LIST_INSERT_HEAD(&e->shape->parked, e, in_parked);
+    e->bench = TUG_BENCH_PARKED;
+    e->explained = 0;
+    tug_job_set_explain(e, TUG_REASON_NODES_DOWN, NULL);
+}
+
+/* ---- deadlines */
+
+int64_t tug_job_wake(const struct tug_core *c, const struct tug_entry *e)
+{
+    const struct tug_job *j = &e->j;
+    int64_t at = INT64_MAX;
+    if (tug_job_state_is_over(j->state))
+        return j->end_ms + c->kept_ms;
+    if (j->state == TUG_JOB_PENDING)
+        return e->bench == TUG_BENCH_BEGIN ? j->eligible_ms : INT64_MAX;
+    if (j->state != TUG_JOB_RUNNING && j->state != TUG_JOB_CONFIGURING)
+        return INT64_MAX;
+    if (j->limit_ms >= 0)
+        at = j->limit_ms;
+    for (size_t i = 0; i < j->n_steps; i++)
+        if (j->steps[i].state == TUG_STEP_STARTING && j->steps[i].deadline_ms < at)
+            at = j->steps[i].deadline_ms;
+    return at;
+}
+
+void tug_job_arm(struct tug_core *c, struct tug_entry *e)
+{
+    int64_t at = tug_job_wake(c, e);
+    if (at == e->wake_ms && (at == INT64_MAX) == !tug_heap_holds(&e->wake))
+        return;
+    e->wake_ms = at;
+    if (at == INT64_MAX)
+        tug_heap_remove(&c->wakes, &e->wake);
+    else if (tug_heap_holds(&e->wake))
+        tug_heap_moved(&c->wakes, &e->wake);
+    else
+        tug_heap_push(&c->wakes, &e->wake);
+}
+
+static void limit_struck(struct tug_core *c, struct tug_entry *e)
+{
+    struct tug_cause cause = { .kind = TUG_CAUSE_TIMELIMIT, .node = TUG_NO_NODE, .at_ms = c->now_ms };
+    char text[TUG_ACTION_TEXT];
+    snprintf(text, sizeof text, "ran into its time limit of %u s", e->j.req.time_limit_s);
+    cause.text = text;
+    tug_job_end(c, e, TUG_JOB_TIMEOUT, &cause);
+}
+
+static void begin_has_come(struct tug_core *c, struct tug_entry *e)
+{
+    tug_job_unbench(c, e);
+    tug_job_bench(c, e);
+}
+
+static void step_deadlines(struct tug_core *c, struct tug_entry *e)
+{
+    for (size_t i = e->j.n_steps; i > 0; i--) {
+        if (i > e->j.n_steps)      /* one of them took the rest with it */
+            continue;
+        struct tug_step *s = &e->j.steps[i - 1];
+        if (s->state == TUG_STEP_STARTING && s->deadline_ms <= c->now_ms)
+            tug_step_late(c, e, s);
+    }
+}
+
+void tug_job_due(struct tug_core *c, struct tug_entry *e)
+{
+    struct tug_job *j = &e->j;
+    if (tug_job_state_is_over(j->state)) {
+        tug_act_forgotten(c, j->id);
+        tug_entry_free(c, e);
+        return;
+    }
+    if (j->state == TUG_JOB_PENDING)
+        begin_has_come(c, e);
+    else if (j->state == TUG_JOB_RUNNING && j->limit_ms >= 0 && j->limit_ms <= c->now_ms)
+        limit_struck(c, e);
+    else
+        step_deadlines(c, e);
+    tug_job_arm(c, e);
+}
+
+int tug_ev_tick(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
+{
+    (void) ev;
+    (void) err;
+    struct tug_heap_node *first;
+    while ((first = tug_heap_first(&c->wakes))) {
+        struct tug_entry *e = tug_heap_entry(first, struct tug_entry, wake);
+        if (e->wake_ms > c->now_ms)
+            break;
+        tug_job_due(c, e);
+    }
+    return 0;
+}
+
+/* ---- events */
+
+static int find_job(const struct tug_core *c, tug_job_id id, struct tug_entry **out, struct tug_err *err)
+{
+    *out = tug_jobtab_find(&c->jobs, id);
+    if (!*out)
+        return tug_fail(err, -ENOENT, "there is no job %llu", (unsigned long long) id);
+    return 0;
+}
+
+static int over_already(const struct tug_entry *e, struct tug_err *err)
+{
+    return tug_fail(err, -EALREADY, e->j.state == TUG_JOB_COMPLETING ? "job %llu is being ended already (%s)"
+                                                                     : "job %llu is over already (%s)",
+                    (unsigned long long) e->j.id,
+                    tug_job_state_name(e->j.state == TUG_JOB_COMPLETING ? e->j.end_state : e->j.state));
+}
+
+int tug_ev_job_submit(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
+{
+    const struct tug_job_req *r = ev->req;
+    if (!r || ev->job == 0 || r->nodes == 0 || r->ntasks == 0 || r->gpus_per_node > TUG_GPUS_MAX || !r->queue)
+        return tug_fail(err, -EINVAL, "the request of job %llu did not go through admission",
+                        (unsigned long long) ev->job);
+    if (tug_jobtab_find(&c->jobs, ev->job))
+        return tug_fail(err, -EEXIST, "there is a job %llu already", (unsigned long long) ev->job);
+    if (!tug_queue_find(c, r->queue))
+        return tug_fail(err, -ENOENT, "queue '%s' is not configured", r->queue);
+    struct tug_entry *e = tug_entry_new(c, ev->job, r, TUG_JOB_PENDING);
+    if (r->begin_ms > c->now_ms)
+        e->j.eligible_ms = r->begin_ms;
+    tug_act_changed(c, e);
+    tug_act_job(c, TUG_ACT_JOB_HISTORY, e, "submit");
+    tug_job_bench(c, e);
+    return 0;
+}
+
+int tug_ev_job_cancel(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
+{
+    struct tug_entry *e;
+    int rc = find_job(c, ev->job, &e, err);
+    if (rc)
+        return rc;
+    if (tug_job_state_is_over(e->j.state) || e->j.state == TUG_JOB_COMPLETING)
+        return over_already(e, err);
+    struct tug_cause cause = { .kind = TUG_CAUSE_CANCEL, .node = TUG_NO_NODE, .at_ms = c->now_ms,
+                               .text = (char *) (uintptr_t) (ev->text ? ev->text : "cancelled") };
+    if (e->j.state != TUG_JOB_PENDING) {
+        tug_job_end(c, e, TUG_JOB_CANCELLED, &cause);
+        return 0;
+    }
+    tug_job_unbench(c, e);
+    tug_job_set_explain(e, TUG_REASON_NONE, NULL);
+    tug_cause_set(&e->j.cause, &cause);
+    tug_job_move(c, e, TUG_JOB_CANCELLED);
+    tug_act_job(c, TUG_ACT_JOB_HISTORY, e, "end");
+    tug_job_arm(c, e);
+    if (c->blocker == e->j.id)
+        c->blocker = 0;
+    c->wants_pass = 1;     /* it may have held up those behind it */
+    return 0;
+}
+
+int tug_ev_job_signal(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
+{
+    struct tug_entry *e;
+    int rc = find_job(c, ev->job, &e, err);
+    if (rc)
+        return rc;
+    const struct tug_step *s = tug_job_step(e, ev->step);
+    if (!s || s->state != TUG_STEP_RUNNING)
+        return tug_fail(err, s ? -EINVAL : -ENOENT, s ? "step %u of job %llu does not run" : "there is no step %u in job %llu",
+                        ev->step, (unsigned long long) ev->job);
+    for (size_t i = 0; i < s->n_parts; i++)
+        if (s->parts[i].phase == TUG_PART_STARTED)
+            tug_act_part(c, TUG_ACT_SIGNAL, e->j.id, e->j.attempt, s->id, e->j.slices[s->parts[i].slice].node, 0,
+                         ev->signal, ev->text);
+    return 0;
+}
+
+int tug_ev_job_requeue(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
+{
+    struct tug_entry *e;
+    int rc = find_job(c, ev->job, &e, err);
+    if (rc)
+        return rc;
+    unsigned long long id = ev->job;
+    if (tug_job_state_is_over(e->j.state) || e->j.state == TUG_JOB_COMPLETING)
+        return over_already(e, err);
+    if (e->j.state == TUG_JOB_PENDING || e->j.state == TUG_JOB_REQUEUED)
+        return tug_fail(err, -EALREADY, "job %llu waits already", id);
+    if (e->j.req.interactive)
+        return tug_fail(err, -EPERM, "job %llu is interactive: a client holds on to it, so it cannot wait again", id);
+    if (!e->j.req.requeue)
+        return tug_fail(err, -EPERM, "job %llu was submitted not to be requeued; cancel it and submit it again", id);
+    struct tug_cause cause = { .kind = TUG_CAUSE_CANCEL, .node = TUG_NO_NODE, .at_ms = c->now_ms,
+                               .text = (char *) (uintptr_t) (ev->text ? ev->text : "requeued") };
+    tug_job_requeue(c, e, &cause);
+    return 0;
+}

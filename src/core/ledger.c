@@ -1,0 +1,138 @@
+/* ledger.c - which gang holds which GPUs, CPUs and memory, and nothing else
+ *
+ * Always: bit i of gpus_used is set exactly when owner[i] is a job; cpus_used and mem_used_bytes are the sums of the
+ * slices that are claimed. Layer: core.
+ */
+#include "core/ledger.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+struct tug_ledger {
+    struct tug_ledger_node *at;
+    size_t n, cap;
+};
+
+struct tug_ledger *tug_ledger_new(void)
+{
+    return tug_new(struct tug_ledger);
+}
+
+void tug_ledger_free(struct tug_ledger *l)
+{
+    if (!l)
+        return;
+    free(l->at);
+    free(l);
+}
+
+void tug_ledger_grow(struct tug_ledger *l, size_t n)
+{
+    if (n <= l->n)
+        return;
+    if (n > l->cap) {
+        l->cap = n > 2 * l->cap ? n : 2 * l->cap;
+        l->at = tug_xrealloc(l->at, l->cap * sizeof *l->at);
+    }
+    memset(&l->at[l->n], 0, (n - l->n) * sizeof *l->at);
+    l->n = n;
+}
+
+size_t tug_ledger_nodes(const struct tug_ledger *l)
+{
+    return l->n;
+}
+
+const struct tug_ledger_node *tug_ledger_node(const struct tug_ledger *l, uint32_t node)
+{
+    tug_assert(node < l->n);
+    return &l->at[node];
+}
+
+void tug_ledger_resize(struct tug_ledger *l, uint32_t node, uint32_t cpus, tug_gpuset gpus, uint64_t mem_bytes)
+{
+    tug_assert(node < l->n);
+    l->at[node].cpus = cpus;
+    l->at[node].gpus = gpus;
+    l->at[node].mem_bytes = mem_bytes;
+}
+
+static int gpu_is_held(const struct tug_ledger_node *n, const struct tug_slice *s, struct tug_err *err)
+{
+    unsigned gpu = (unsigned) __builtin_ctzll(s->gpus & n->gpus_used);
+    return tug_fail(err, -EBUSY, "node %u: GPU %u is held by job %llu", s->node, gpu,
+                    (unsigned long long) n->owner[gpu]);
+}
+
+static int check_slice(const struct tug_ledger *l, const struct tug_slice *s, enum tug_ledger_rule rule,
+                       struct tug_err *err)
+{
+    if (s->node >= l->n)
+        return tug_fail(err, -EINVAL, "there is no node %u", s->node);
+    const struct tug_ledger_node *n = &l->at[s->node];
+    if (s->gpus & n->gpus_used)
+        return gpu_is_held(n, s, err);
+    if (rule == TUG_LEDGER_RESTORE)
+        return 0;
+    if (s->gpus & ~n->gpus)
+        return tug_fail(err, -EINVAL, "node %u: there is no GPU %d", s->node, __builtin_ctzll(s->gpus & ~n->gpus));
+    if (s->cpus > tug_ledger_cpus_free(n))
+        return tug_fail(err, -EBUSY, "node %u: %u CPUs are free, %u are wanted", s->node, tug_ledger_cpus_free(n),
+                        s->cpus);
+    if (s->mem_bytes > tug_ledger_mem_free(n))
+        return tug_fail(err, -EBUSY, "node %u: %llu bytes of memory are free, %llu are wanted", s->node,
+                        (unsigned long long) tug_ledger_mem_free(n), (unsigned long long) s->mem_bytes);
+    return 0;
+}
+
+static void take(struct tug_ledger *l, tug_job_id job, const struct tug_slice *s)
+{
+    struct tug_ledger_node *n = &l->at[s->node];
+    n->gpus_used |= s->gpus;
+    n->cpus_used += s->cpus;
+    n->mem_used_bytes += s->mem_bytes;
+    n->gangs++;
+    for (tug_gpuset g = s->gpus; g; g &= g - 1)
+        n->owner[__builtin_ctzll(g)] = job;
+}
+
+static void give(struct tug_ledger *l, tug_job_id job, const struct tug_slice *s)
+{
+    tug_assert(s->node < l->n);
+    struct tug_ledger_node *n = &l->at[s->node];
+    tug_assert((n->gpus_used & s->gpus) == s->gpus && n->cpus_used >= s->cpus && n->gangs > 0);
+    tug_assert(n->mem_used_bytes >= s->mem_bytes);
+    for (tug_gpuset g = s->gpus; g; g &= g - 1) {
+        tug_assert(n->owner[__builtin_ctzll(g)] == job);
+        n->owner[__builtin_ctzll(g)] = 0;
+    }
+    n->gpus_used &= ~s->gpus;
+    n->cpus_used -= s->cpus;
+    n->mem_used_bytes -= s->mem_bytes;
+    n->gangs--;
+}
+
+int tug_ledger_claim(struct tug_ledger *l, tug_job_id job, const struct tug_slice *at, size_t n,
+                     enum tug_ledger_rule rule, struct tug_err *err)
+{
+    tug_assert(job != 0);
+    for (size_t i = 0; i < n; i++) {
+        int rc = check_slice(l, &at[i], rule, err);
+        if (rc) {
+            while (i > 0)
+                give(l, job, &at[--i]);
+            return rc;
+        }
+        take(l, job, &at[i]);
+    }
+    return 0;
+}
+
+void tug_ledger_release(struct tug_ledger *l, tug_job_id job, const struct tug_slice *at, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        give(l, job, &at[i]);
+}

@@ -1,0 +1,514 @@
+/* node.c - nodes: what they have, whether they may be used, and what they say they hold when they come back
+ *
+ * A node is usable when it is configured, up, not drained, has said what it has, and nothing that the core gave up on
+ * (a stray) is still being ended there. Its ledger row, policy row and index bits always agree with that
+ * (tug_node_refresh). Layer: core.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/state.h"
+
+/* ---- size */
+
+static const char *replace_text(struct tug_core *c, const char *old, const char *text)
+{
+    const char *s = tug_intern(c->texts, text);
+    tug_intern_drop(c->texts, old);
+    return s;
+}
+
+static uint32_t smaller(uint32_t configured, uint32_t reported)
+{
+    return configured && configured < reported ? configured : reported;
+}
+
+int tug_node_size(const struct tug_core *c, uint32_t node, struct tug_core_inventory *out)
+{
+    const struct tug_node *n = &c->nodes.at[node];
+    *out = n->row;
+    if (n->known) {
+        out->cpus = smaller(n->row.cpus, n->inv.cpus);
+        out->gpus = smaller(n->row.gpus, n->inv.gpus);
+        /* Firmware keeps some for itself: within the slack, what is configured counts. */
+        out->mem_bytes = n->row.mem_bytes && n->inv.mem_bytes >= n->row.mem_bytes / 10 * 9 ? n->row.mem_bytes
+                                                                                           : n->inv.mem_bytes;
+        if (*n->inv.gpu_model)
+            out->gpu_model = n->inv.gpu_model;
+        return 1;
+    }
+    return n->row.cpus || n->row.gpus;
+}
+
+int tug_node_is_usable(const struct tug_core *c, uint32_t node)
+{
+    const struct tug_node *n = &c->nodes.at[node];
+    return n->in_conf && n->up && n->known && !n->drained && n->strays.len == 0;
+}
+
+/* The row as a policy sees it, and totals over usable nodes. */
+static void refresh_row(struct tug_core *c, uint32_t node, int usable)
+{
+    const struct tug_ledger_node *l = tug_ledger_node(c->ledger, node);
+    struct tug_policy_node *r = &c->node_rows.at[node];
+    if (r->usable) {
+        c->gpus -= r->gpus;
+        c->gpus_free -= tug_gpuset_count(r->gpus_free);
+    }
+    *r = (struct tug_policy_node){ .name = c->nodes.at[node].name, .index = node, .cpus = l->cpus,
+                                   .cpus_free = tug_ledger_cpus_free(l), .gpus = tug_gpuset_count(l->gpus),
+                                   .usable = (uint32_t) usable, .gpus_free = tug_ledger_gpus_free(l),
+                                   .mem_bytes = l->mem_bytes, .mem_free_bytes = tug_ledger_mem_free(l) };
+    if (usable) {
+        c->gpus += r->gpus;
+        c->gpus_free += tug_gpuset_count(r->gpus_free);
+    }
+}
+
+void tug_node_refresh(struct tug_core *c, uint32_t node)
+{
+    const struct tug_ledger_node *l = tug_ledger_node(c->ledger, node);
+    int usable = tug_node_is_usable(c, node), was = (int) c->node_rows.at[node].usable;
+    refresh_row(c, node, usable);
+    tug_index_set(&c->index, node, usable, tug_gpuset_count(tug_ledger_gpus_free(l)), tug_ledger_cpus_free(l) > 0,
+                  l->gangs == 0);
+    if (usable == was)
+        return;
+    c->reshaped++;
+    if (usable) {
+        c->freed++;
+        c->wants_pass = 1;
+    }
+}
+
+/* Size changes count as free resources: what did not fit may fit now. */
+static void resize(struct tug_core *c, uint32_t node)
+{
+    struct tug_core_inventory has;
+    tug_node_size(c, node, &has);
+    int known = c->nodes.at[node].known;
+    uint32_t gpus = known && has.gpus < TUG_GPUS_MAX ? has.gpus : known ? TUG_GPUS_MAX : 0;
+    const struct tug_ledger_node *l = tug_ledger_node(c->ledger, node);
+    uint32_t cpus = known ? has.cpus : 0;
+    uint64_t mem_bytes = known ? has.mem_bytes : 0;
+    if (l->cpus != cpus || l->gpus != tug_gpuset_first_n(gpus) || l->mem_bytes != mem_bytes) {
+        tug_ledger_resize(c->ledger, node, cpus, tug_gpuset_first_n(gpus), mem_bytes);
+        c->reshaped++;
+        c->freed++;
+        c->wants_pass = 1;
+    }
+    tug_node_refresh(c, node);
+}
+
+/* ---- configuration */
+
+uint32_t tug_node_add(struct tug_core *c, const char *name)
+{
+    uint32_t node = (uint32_t) c->nodes.len;
+    struct tug_node n = { .name = tug_intern(c->texts, name), .in_conf = 1 };
+    n.down_reason = tug_intern(c->texts, "");
+    n.drain_reason = tug_intern(c->texts, "");
+    n.row.gpu_model = tug_intern(c->texts, "");
+    n.inv.gpu_model = tug_intern(c->texts, "");
+    n.since_ms = c->now_ms;
+    n.drain_ms = -1;
+    tug_vec_push(&c->nodes, n);
+    struct tug_policy_node row = { .name = n.name, .index = node };
+    tug_vec_push(&c->node_rows, row);
+    tug_ledger_grow(c->ledger, node + 1);
+    tug_index_grow(&c->index, node + 1);
+    struct tug_name *entry = tug_new(struct tug_name);
+    entry->name = n.name;
+    entry->node = node;
+    HASH_ADD_KEYPTR(hh, c->names, entry->name, strlen(entry->name), entry);
+    return node;
+}
+
+void tug_node_clear(struct tug_core *c, struct tug_node *n)
+{
+    tug_intern_drop(c->texts, n->name);
+    tug_intern_drop(c->texts, n->down_reason);
+    tug_intern_drop(c->texts, n->drain_reason);
+    tug_intern_drop(c->texts, n->row.gpu_model);
+    tug_intern_drop(c->texts, n->inv.gpu_model);
+    tug_vec_clear(&n->strays);
+    tug_vec_clear(&n->gangs);
+}
+
+void tug_node_configure(struct tug_core *c, uint32_t node, const struct tug_core_node_row *row)
+{
+    struct tug_node *n = &c->nodes.at[node];
+    n->in_conf = row != NULL;
+    n->row.cpus = row ? row->cpus : 0;
+    n->row.gpus = row ? row->gpus : 0;
+    n->row.mem_bytes = row ? row->mem_bytes : 0;
+    n->row.gpu_model = replace_text(c, n->row.gpu_model, row ? row->gpu_model : NULL);
+    resize(c, node);
+}
+
+/* ---- draining */
+
+static void drain(struct tug_core *c, uint32_t node, const char *why, uint32_t uid)
+{
+    struct tug_node *n = &c->nodes.at[node];
+    n->drain_reason = replace_text(c, n->drain_reason, why);
+    n->drain_uid = uid;
+    if (!n->drained)
+        n->drain_ms = c->now_ms;
+    n->drained = 1;
+    tug_node_refresh(c, node);
+    tug_act_node_changed(c, node);
+}
+
+void tug_node_bad_launch(struct tug_core *c, uint32_t node, const char *why)
+{
+    struct tug_node *n = &c->nodes.at[node];
+    n->bad_launches++;
+    if (!c->node_bad_launches || n->bad_launches < c->node_bad_launches || n->drained)
+        return;
+    char text[TUG_ACTION_TEXT];
+    snprintf(text, sizeof text, "%u launches in a row failed here; the last one: %s", n->bad_launches, why ? why : "");
+    drain(c, node, text, 0);
+    tug_act_node_log(c, node, "node %s is drained: %s", n->name, text);
+}
+
+static void expect_at_least(struct tug_core *c, uint32_t node)
+{
+    const struct tug_node *n = &c->nodes.at[node];
+    char text[TUG_ACTION_TEXT] = "";
+    if (n->inv.gpus < n->row.gpus)
+        snprintf(text, sizeof text, "reports %u GPUs, %u are configured", n->inv.gpus, n->row.gpus);
+    else if (n->inv.cpus < n->row.cpus)
+        snprintf(text, sizeof text, "reports %u CPUs, %u are configured", n->inv.cpus, n->row.cpus);
+    else if (n->inv.mem_bytes < n->row.mem_bytes / 10 * 9)
+        snprintf(text, sizeof text, "reports %" PRIu64 " MiB of memory, %" PRIu64 " are configured",
+                 n->inv.mem_bytes >> 20, n->row.mem_bytes >> 20);
+    else if (*n->row.gpu_model && !tug_gpu_model_matches(n->inv.gpu_model, n->row.gpu_model))
+        snprintf(text, sizeof text, "reports GPU model '%s', '%s' is configured", n->inv.gpu_model, n->row.gpu_model);
+    if (!*text || (n->drained && !strcmp(n->drain_reason, text)))
+        return;
+    drain(c, node, text, 0);
+    tug_act_node_log(c, node, "node %s is drained: %s", n->name, text);
+}
+
+/* ---- strays */
+
+void tug_node_stray(struct tug_core *c, uint32_t node, tug_job_id job, uint32_t attempt, uint32_t step, const char *why)
+{
+    struct tug_node *n = &c->nodes.at[node];
+    struct tug_stray s = { job, attempt, step };
+    tug_act_part(c, TUG_ACT_KILL, job, attempt, step, node, 0, 0, why);
+    for (size_t i = 0; i < n->strays.len; i++)
+        if (n->strays.at[i].job == job && n->strays.at[i].attempt == attempt && n->strays.at[i].step == step)
+            return;
+    tug_vec_push(&n->strays, s);
+    tug_node_refresh(c, node);
+}
+
+void tug_node_stray_gone(struct tug_core *c, uint32_t node, tug_job_id job, uint32_t attempt, uint32_t step)
+{
+    struct tug_node *n = &c->nodes.at[node];
+    for (size_t i = 0; i < n->strays.len; i++)
+        if (n->strays.at[i].job == job && n->strays.at[i].attempt == attempt && n->strays.at[i].step == step) {
+            tug_vec_remove(&n->strays, i);
+            tug_node_refresh(c, node);
+            return;
+        }
+}
+
+/* ---- gangs on nodes */
+
+int tug_gang_claim(struct tug_core *c, struct tug_entry *e, enum tug_ledger_rule rule, struct tug_err *err)
+{
+    int rc = tug_ledger_claim(c->ledger, e->j.id, e->j.slices, e->j.n_slices, rule, err);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < e->j.n_slices; i++) {
+        uint32_t node = e->j.slices[i].node;
+        tug_vec_push(&c->nodes.at[node].gangs, e);
+        tug_node_refresh(c, node);
+    }
+    return 0;
+}
+
+void tug_gang_release(struct tug_core *c, struct tug_entry *e)
+{
+    tug_ledger_release(c->ledger, e->j.id, e->j.slices, e->j.n_slices);
+    for (size_t i = 0; i < e->j.n_slices; i++) {
+        struct tug_node *n = &c->nodes.at[e->j.slices[i].node];
+        size_t at = 0;
+        while (at < n->gangs.len && n->gangs.at[at] != e)
+            at++;
+        tug_assert(at < n->gangs.len);
+        tug_vec_remove(&n->gangs, at);
+        tug_node_refresh(c, e->j.slices[i].node);
+    }
+    c->freed++;
+    c->wants_pass = 1;
+    if (e->running_at) {
+        struct tug_running_row *last = &c->running.at[c->running.len - 1];
+        last->entry->running_at = e->running_at;
+        c->running.at[e->running_at - 1] = *last;
+        e->running_at = 0;
+        c->running.len--;
+    }
+}
+
+/* ---- coming back: what it holds against what the core thinks */
+
+static const struct tug_held_step *find_held(const struct tug_event *ev, const struct tug_entry *e,
+                                             const struct tug_step *s)
+{
+    for (size_t i = 0; i < ev->n_held; i++)
+        if (ev->held[i].job == e->j.id && ev->held[i].attempt == e->j.attempt && ev->held[i].step == s->id)
+            return &ev->held[i];
+    return NULL;
+}
+
+static void say_again(struct tug_core *c, const struct tug_entry *e, const struct tug_step *s, uint32_t node,
+                      enum tug_action_type type)
+{
+    tug_act_part(c, type, e->j.id, e->j.attempt, s->id, node, 0, 0, type == TUG_ACT_KILL ? s->cause.text : NULL);
+}
+
+/* One part that the core expects there. */
+static void reconcile_part(struct tug_core *c, const struct tug_event *ev, struct tug_entry *e, struct tug_step *s,
+                           struct tug_part *p)
+{
+    const struct tug_held_step *held = find_held(ev, e, s);
+    if (!held) {
+        if (p->phase == TUG_PART_WAITING)
+            say_again(c, e, s, ev->node, TUG_ACT_LAUNCH);
+        else
+            tug_step_part_vanished(c, e, s, p);
+        return;
+    }
+    struct tug_event as = { .job = e->j.id, .attempt = e->j.attempt, .step = s->id, .node = ev->node,
+                            .exits = held->exits, .n_exits = held->n_exits, .cause = held->cause };
+    p->lost = 0;
+    if (held->phase == TUG_HELD_DONE)
+        tug_ev_step_done(c, &as, NULL);
+    else if (p->phase == TUG_PART_KILLING)
+        say_again(c, e, s, ev->node, TUG_ACT_KILL);
+    else if (held->phase == TUG_HELD_READY || (held->phase == TUG_HELD_RUNNING && p->phase == TUG_PART_WAITING))
+        tug_ev_step_ready(c, &as, NULL);
+}
+
+/* Every part of the job on that node. A failure may end the attempt and free the steps: start over by step id. */
+static void reconcile_job(struct tug_core *c, const struct tug_event *ev, struct tug_entry *e)
+{
+    uint32_t attempt = e->j.attempt;
+    for (uint32_t id = 0; id < e->j.next_step; id++) {
+        struct tug_step *s = tug_job_step(e, id);
+        struct tug_part *p = s ? tug_step_part_at(e, s, ev->node) : NULL;
+        if (p && p->phase != TUG_PART_GONE)
+            reconcile_part(c, ev, e, s, p);
+        if (e->j.attempt != attempt || !tug_job_state_holds(e->j.state))
+            return;
+    }
+}
+
+static int is_expected(const struct tug_core *c, uint32_t node, const struct tug_held_step *h)
+{
+    const struct tug_entry *e = tug_jobtab_find(&c->jobs, h->job);
+    if (!e || e->j.attempt != h->attempt || !tug_job_state_holds(e->j.state))
+        return 0;
+    const struct tug_step *s = tug_job_step(e, h->step);
+    const struct tug_part *p = s ? tug_step_part_at(e, s, node) : NULL;
+    return p && p->phase != TUG_PART_GONE;
+}
+
+static void end_strays(struct tug_core *c, const struct tug_event *ev)
+{
+    for (size_t i = 0; i < ev->n_held; i++) {
+        const struct tug_held_step *h = &ev->held[i];
+        if (is_expected(c, ev->node, h))
+            continue;
+        if (h->phase == TUG_HELD_DONE)
+            tug_act_part(c, TUG_ACT_ACK, h->job, h->attempt, h->step, ev->node, 0, 0, NULL);
+        else
+            tug_node_stray(c, ev->node, h->job, h->attempt, h->step, "is not expected here");
+    }
+}
+
+/* A copy, as the list changes while gangs end. */
+static struct tug_entry **gangs_of(const struct tug_node *n, size_t *len)
+{
+    *len = n->gangs.len;
+    return tug_xmemdup(n->gangs.at, n->gangs.len * sizeof *n->gangs.at);
+}
+
+static void take_inventory(struct tug_core *c, uint32_t node, const struct tug_core_inventory *inv)
+{
+    struct tug_node *n = &c->nodes.at[node];
+    const char *model = n->inv.gpu_model;
+    int renew = strcmp(model, inv->gpu_model ? inv->gpu_model : "") != 0 || !n->known;
+    n->inv = *inv;
+    n->inv.gpu_model = replace_text(c, model, inv->gpu_model);
+    n->known = 1;
+    resize(c, node);
+    if (renew && (*n->inv.gpu_model || *n->row.gpu_model))
+        tug_wheres_renew(c);
+}
+
+int tug_ev_node_up(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
+{
+    if (ev->node >= c->nodes.len || !c->nodes.at[ev->node].in_conf)
+        return tug_fail(err, -ENOENT, "node %u is not configured", ev->node);
+    struct tug_node *n = &c->nodes.at[ev->node];
+    if (!n->up)
+        n->since_ms = c->now_ms;
+    c->nodes_up += !n->up;
+    n->up = 1;
+    n->down_reason = replace_text(c, n->down_reason, NULL);
+    n->strays.len = 0;
+    take_inventory(c, ev->node, &ev->inventory);
+    expect_at_least(c, ev->node);
+    tug_act_node_changed(c, ev->node);
+    end_strays(c, ev);             /* before reconciling makes other parts unexpected */
+    size_t len;
+    struct tug_entry **gangs = gangs_of(n, &len);
+    for (size_t i = 0; i < len; i++)
+        reconcile_job(c, ev, gangs[i]);
+    free(gangs);
+    tug_node_refresh(c, ev->node);
+    return 0;
+}
+
+/* ---- going away */
+
+static void lose_parts(struct tug_entry *e, uint32_t node)
+{
+    for (size_t i = 0; i < e->j.n_steps; i++) {
+        struct tug_step *s = &e->j.steps[i];
+        struct tug_part *p = tug_step_part_at(e, s, node);
+        if (!p || p->phase == TUG_PART_GONE)
+            continue;
+        tug_step_part_set(s, p, TUG_PART_KILLING);
+        p->lost = 1;
+    }
+}
+
+int tug_ev_node_down(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
+{
+    if (ev->node >= c->nodes.len)
+        return tug_fail(err, -EINVAL, "there is no node %u", ev->node);
+    struct tug_node *n = &c->nodes.at[ev->node];
+    const char *why = ev->text && *ev->text ? ev->text : "it was not heard of any more";
+    c->nodes_up -= n->up;
+    if (n->up || !*n->down_reason)
+        n->since_ms = c->now_ms;
+    n->up = 0;
+    n->down_reason = replace_text(c, n->down_reason, why);
+    tug_node_refresh(c, ev->node);
+    tug_act_node_changed(c, ev->node);
+    size_t len;
+    struct tug_entry **gangs = gangs_of(n, &len);
+    for (size_t i = 0; i < len; i++) {
+        tug_act_changed(c, gangs[i]);
+        lose_parts(gangs[i], ev->node);
+        tug_job_node_lost(c, gangs[i], ev->node, why);
+    }
+    free(gangs);
+    return 0;
+}
+
+static void forget_lost(struct tug_core *c, struct tug_entry *e, uint32_t node)
+{
+    uint32_t attempt = e->j.attempt;
+    for (uint32_t id = 0; id < e->j.next_step; id++) {
+        struct tug_step *s = tug_job_step(e, id);
+        struct tug_part *p = s ? tug_step_part_at(e, s, node) : NULL;
+        if (!p || !p->lost)
+            continue;
+        tug_step_part_vanished(c, e, s, p);
+        if (e->j.attempt != attempt || !tug_job_state_holds(e->j.state))
+            return;
+    }
+}
+
+int tug_ev_node_lease_over(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
+{
+    if (ev->node >= c->nodes.len)
+        return tug_fail(err, -EINVAL, "there is no node %u", ev->node);
+    size_t len;
+    struct tug_entry **gangs = gangs_of(&c->nodes.at[ev->node], &len);
+    for (size_t i = 0; i < len; i++)
+        forget_lost(c, gangs[i], ev->node);
+    free(gangs);
+    return 0;
+}
+
+/* ---- events of admins */
+
+int tug_ev_node_drain(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
+{
+    if (ev->node >= c->nodes.len)
+        return tug_fail(err, -EINVAL, "there is no node %u", ev->node);
+    drain(c, ev->node, ev->text && *ev->text ? ev->text : "drained", ev->uid);
+    return 0;
+}
+
+int tug_ev_node_resume(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
+{
+    if (ev->node >= c->nodes.len)
+        return tug_fail(err, -EINVAL, "there is no node %u", ev->node);
+    struct tug_node *n = &c->nodes.at[ev->node];
+    n->drained = 0;
+    n->drain_uid = 0;
+    n->drain_ms = -1;
+    n->bad_launches = 0;
+    n->drain_reason = replace_text(c, n->drain_reason, NULL);
+    tug_node_refresh(c, ev->node);
+    tug_act_node_changed(c, ev->node);
+    return 0;
+}
+
+/* ---- reading */
+
+size_t tug_core_nodes(const struct tug_core *c)
+{
+    return c->nodes.len;
+}
+
+void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_node *out)
+{
+    tug_assert(index < c->nodes.len);
+    const struct tug_node *n = &c->nodes.at[index];
+    const struct tug_ledger_node *l = tug_ledger_node(c->ledger, index);
+    struct tug_core_inventory has;
+    tug_node_size(c, index, &has);
+    const char *reason = n->drain_reason;
+    if (!n->in_conf)
+        reason = "is no longer in the configuration";
+    else if (!n->up && *n->down_reason)
+        reason = n->down_reason;
+    else if (!n->drained && n->strays.len)
+        reason = "something that should not run there is being ended";
+    *out = (struct tug_core_node){ .name = n->name, .up = n->up, .drained = n->drained, .known = n->known,
+        .reason = reason, .drain_uid = n->drain_uid, .since_ms = n->since_ms, .drain_ms = n->drain_ms,
+        .cpus = has.cpus, .cpus_used = l->cpus_used, .gpus = has.gpus, .gpus_used = l->gpus_used,
+        .mem_bytes = has.mem_bytes, .mem_used_bytes = l->mem_used_bytes, .gpu_model = has.gpu_model,
+        .n_jobs = l->gangs };
+}
+
+const char *tug_core_node_state(const struct tug_core_node *n)
+{
+    if (!n->up)
+        return n->known || *n->reason ? "DOWN" : "UNKNOWN";
+    if (n->drained)
+        return n->n_jobs ? "DRAINING" : "DRAINED";
+    if (!n->n_jobs)
+        return "IDLE";
+    return n->cpus_used >= n->cpus || (n->gpus && tug_gpuset_count(n->gpus_used) >= n->gpus) ? "ALLOCATED" : "MIXED";
+}
+
+uint32_t tug_core_node_find(const struct tug_core *c, const char *name)
+{
+    struct tug_name *found = NULL;
+    HASH_FIND_STR(c->names, name, found);
+    return found ? found->node : TUG_NO_NODE;
+}

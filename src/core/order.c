@@ -1,0 +1,184 @@
+/* order.c - the waiting jobs that may start, in the order in which they do
+ *
+ * Always: rows are sorted, with those that have left still in place; after settle() none has left and nothing is
+ * waiting to be merged. Free room stands at both ends of 'rows', so either the rows before a change move or those
+ * after it, whichever are fewer. Layer: core.
+ */
+#include "core/order.h"
+
+#include "base/err.h"
+
+int tug_order_before(const struct tug_policy_job *a, const struct tug_policy_job *b)
+{
+    if (a->priority != b->priority)
+        return a->priority > b->priority;
+    if (a->submit_ms != b->submit_ms)
+        return a->submit_ms < b->submit_ms;
+    return a->id < b->id;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const struct tug_order_row *x = a, *y = b;
+    return tug_order_before(&x->job, &y->job) ? -1 : tug_order_before(&y->job, &x->job);
+}
+
+void tug_order_clear(struct tug_order *o)
+{
+    free(o->rows);
+    tug_vec_clear(&o->added);
+    *o = (struct tug_order){ 0 };
+}
+
+/* How many rows go before 'key'. */
+static size_t rank_of(const struct tug_order *o, const struct tug_policy_job *key)
+{
+    size_t low = 0, high = o->len;
+    if (high && tug_order_before(&tug_order_row(o, high - 1)->job, key))
+        return high;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (tug_order_before(&tug_order_row(o, mid)->job, key))
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+void tug_order_add(struct tug_order *o, const struct tug_policy_job *job, struct tug_entry *e)
+{
+    struct tug_order_row row = { .job = *job, .entry = e };
+    tug_vec_push(&o->added, row);
+    o->n_jobs++;
+}
+
+static int forget_added(struct tug_order *o, const struct tug_entry *e)
+{
+    for (size_t i = o->added.len; i > 0; i--)
+        if (o->added.at[i - 1].entry == e) {
+            o->added.at[i - 1] = o->added.at[--o->added.len];
+            return 1;
+        }
+    return 0;
+}
+
+void tug_order_remove(struct tug_order *o, const struct tug_policy_job *key, struct tug_entry *e)
+{
+    o->n_jobs--;
+    size_t i = rank_of(o, key);
+    /* A job that left and came back has an old row with the same key beside the one in 'added'. */
+    for (; i < o->len && tug_order_row(o, i)->job.id == key->id; i++)
+        if (tug_order_row(o, i)->entry == e) {
+            tug_order_row(o, i)->entry = NULL;
+            o->left++;
+            return;
+        }
+    int found = forget_added(o, e);
+    tug_assert(found);
+}
+
+/* Take out the rows that have left. */
+static void compact(struct tug_order *o)
+{
+    while (o->left && !tug_order_row(o, 0)->entry) {
+        o->head++;
+        o->len--;
+        o->left--;
+    }
+    while (o->left && !tug_order_row(o, o->len - 1)->entry) {
+        o->len--;
+        o->left--;
+    }
+    if (!o->left)
+        return;
+    struct tug_order_row *r = &o->rows[o->head];
+    size_t first = 0, last = o->len - 1;
+    while (r[first].entry)
+        first++;
+    while (r[last].entry)
+        last--;
+    if (last < o->len - first) {           /* fewer rows to move at the front */
+        size_t to = last + 1;
+        for (size_t i = last + 1; i > 0; i--)
+            if (r[i - 1].entry)
+                r[--to] = r[i - 1];
+        o->head += to;
+    } else {
+        size_t to = first;
+        for (size_t i = first; i < o->len; i++)
+            if (r[i].entry)
+                r[to++] = r[i];
+    }
+    o->len -= o->left;
+    o->left = 0;
+}
+
+/* Make room for n more rows at both ends; half of the new memory stands in front when rows come in there. */
+static void make_room(struct tug_order *o, size_t n, int front)
+{
+    if (front ? o->head >= n : o->cap - o->head - o->len >= n)
+        return;
+    size_t cap = 2 * (o->len + n) + 64;
+    struct tug_order_row *rows = tug_xmalloc(cap * sizeof *rows);
+    size_t head = front ? cap - o->len - n / 2 - 32 : 0;
+    if (head < n && front)
+        head = n;
+    if (o->len)
+        memcpy(&rows[head], &o->rows[o->head], o->len * sizeof *rows);
+    free(o->rows);
+    o->rows = rows;
+    o->head = head;
+    o->cap = cap;
+}
+
+static void merge_at_end(struct tug_order *o)
+{
+    size_t n = o->added.len;
+    make_room(o, n, 0);
+    struct tug_order_row *r = &o->rows[o->head];
+    size_t from = o->len, to = o->len + n;
+    while (n > 0) {
+        if (from > 0 && tug_order_before(&o->added.at[n - 1].job, &r[from - 1].job))
+            r[--to] = r[--from];
+        else
+            r[--to] = o->added.at[--n];
+    }
+}
+
+static void merge_at_front(struct tug_order *o)
+{
+    size_t n = o->added.len, taken = 0;
+    make_room(o, n, 1);
+    struct tug_order_row *r = &o->rows[o->head];
+    struct tug_order_row *to = r - n;
+    size_t from = 0;
+    while (taken < n) {
+        if (from < o->len && tug_order_before(&r[from].job, &o->added.at[taken].job))
+            *to++ = r[from++];
+        else
+            *to++ = o->added.at[taken++];
+    }
+    o->head -= n;
+}
+
+void tug_order_settle(struct tug_order *o)
+{
+    if (o->left)
+        compact(o);
+    if (o->added.len) {
+        qsort(o->added.at, o->added.len, sizeof *o->added.at, compare);
+        size_t first = rank_of(o, &o->added.at[0].job);
+        size_t last = rank_of(o, &o->added.at[o->added.len - 1].job);
+        if (o->len - first <= last)
+            merge_at_end(o);
+        else
+            merge_at_front(o);
+        o->len += o->added.len;
+        o->added.len = 0;
+        if (o->added.cap > 4096)
+            tug_vec_clear(&o->added);
+    }
+    if (o->len == 0)
+        o->head = 0;
+}

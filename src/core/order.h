@@ -1,0 +1,42 @@
+/* order.h - the waiting jobs that may start, in the order in which they do
+ *
+ * Priority (larger first), then submit time, then id. Rows are what policies see, dense and ready: changes are
+ * collected and merged by settle(), which costs nothing when jobs come at the end and go at the front.
+ */
+#ifndef TUG_CORE_ORDER_H
+#define TUG_CORE_ORDER_H
+
+#include <stddef.h>
+
+#include "base/vec.h"
+#include "tugline/policy.h"
+
+struct tug_entry;
+
+struct tug_order_row {
+    struct tug_policy_job job;     /* first: the view's stride is sizeof(struct tug_order_row) */
+    struct tug_entry *entry;       /* NULL: has left the order, the row goes at the next settle */
+};
+
+struct tug_order {                 /* zero-initialised is empty */
+    struct tug_order_row *rows;    /* the memory; row i of the order is rows[head + i] */
+    size_t head, len, cap;
+    size_t left;                   /* rows without entry */
+    struct tug_vec(struct tug_order_row) added;    /* not merged yet, any order */
+    size_t n_jobs;
+};
+
+void tug_order_clear(struct tug_order *o);
+void tug_order_add(struct tug_order *o, const struct tug_policy_job *job, struct tug_entry *e);
+/* The key is that of add(). Rows stay where they are until settle(). */
+void tug_order_remove(struct tug_order *o, const struct tug_policy_job *key, struct tug_entry *e);
+void tug_order_settle(struct tug_order *o);
+/* After settle(): the row, i < len. */
+static inline struct tug_order_row *tug_order_row(const struct tug_order *o, size_t i)
+{
+    return &o->rows[o->head + i];
+}
+/* Does a go before b? */
+int tug_order_before(const struct tug_policy_job *a, const struct tug_policy_job *b);
+
+#endif

@@ -1,0 +1,272 @@
+/* pass.c - a scheduler pass: the policy proposes, the core checks
+ *
+ * The view is kept up to date by events and only settled here. Rows stay where they are until the pass is over: a job
+ * that starts leaves a row behind, and what it runs on shows at once in the node rows. Nothing becomes free during a
+ * pass, so a shape that did not fit once is not tried again. Layer: core.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/state.h"
+
+struct tug_policy_pass {
+    struct tug_core *c;
+    const char *policy;            /* its name; NULL = the built-in order */
+    struct tug_pass_stats stats;
+    struct tug_err *err;           /* the first thing that was refused */
+    struct tug_vec(struct tug_entry *) started;
+    tug_job_id blocker;
+    int logged;
+};
+
+void tug_pass_started(struct tug_core *c, struct tug_entry *e)
+{
+    struct tug_running_row row = { .entry = e };
+    tug_job_row(c, e, &row.job);
+    tug_vec_push(&c->running, row);
+    e->running_at = c->running.len;
+}
+
+static int refuse(struct tug_policy_pass *p, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static int refuse(struct tug_policy_pass *p, int code, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (p->stats.refused++ == 0)
+        tug_fail(p->err, code, "policy '%s' %s", p->policy ? p->policy : "built-in", text);
+    return code;
+}
+
+/* ---- may it start at all? */
+
+static int find_waiting(struct tug_policy_pass *p, uint64_t id, const char *verb, struct tug_entry **out)
+{
+    *out = tug_jobtab_find(&p->c->jobs, id);
+    if (!*out)
+        return refuse(p, -ENOENT, "%s job %llu, which does not exist", verb, (unsigned long long) id);
+    if ((*out)->j.state != TUG_JOB_PENDING)
+        return refuse(p, -ENOENT, "%s job %llu, which does not wait (%s)", verb, (unsigned long long) id,
+                      tug_job_state_name((*out)->j.state));
+    return 0;
+}
+
+static int look_at(struct tug_policy_pass *p, struct tug_entry *e)
+{
+    if (e->looked_at == p->c->pass)
+        return 0;
+    if (p->c->pass_budget && p->stats.looked_at >= p->c->pass_budget)
+        return -E2BIG;
+    e->looked_at = p->c->pass;
+    p->stats.looked_at++;
+    return 0;
+}
+
+static int may_start(struct tug_policy_pass *p, struct tug_entry *e)
+{
+    int rc = look_at(p, e);
+    if (rc)
+        return rc;
+    if (e->bench != TUG_BENCH_ORDER)
+        return -EPERM;
+    if (!tug_shape_is_possible(p->c, e->shape)) {
+        tug_job_park(p->c, e);
+        return -EPERM;
+    }
+    return 0;
+}
+
+static void start_there(struct tug_policy_pass *p, struct tug_entry *e, struct tug_slice *slices)
+{
+    tug_job_start(p->c, e, slices);
+    tug_vec_push(&p->started, e);
+    p->stats.started++;
+}
+
+/* ---- what a policy may call */
+
+static int h_start(struct tug_policy_pass *p, uint64_t job)
+{
+    struct tug_entry *e;
+    int rc = find_waiting(p, job, "starts", &e);
+    if (!rc)
+        rc = may_start(p, e);
+    if (!rc)
+        rc = tug_place_find(p->c, e->shape);
+    if (rc == -EAGAIN && !p->blocker)
+        p->blocker = e->j.id;
+    if (rc)
+        return rc;
+    start_there(p, e, tug_place_slices(p->c, e, p->c->picked.at, NULL));
+    return 0;
+}
+
+static int check_slice(struct tug_policy_pass *p, const struct tug_entry *e, const struct tug_policy_slice *s)
+{
+    struct tug_core *c = p->c;
+    unsigned long long id = e->j.id;
+    if (s->node >= c->nodes.len)
+        return refuse(p, -EINVAL, "puts job %llu on node %u, which does not exist", id, s->node);
+    struct tug_node *n = &c->nodes.at[s->node];
+    if (n->mark == c->marks)
+        return refuse(p, -EINVAL, "puts job %llu on node %s twice", id, n->name);
+    n->mark = c->marks;
+    if (!tug_bit(e->shape->key.where->nodes, s->node))
+        return refuse(p, -EINVAL, "puts job %llu on node %s, which the job may not use", id, n->name);
+    const struct tug_ledger_node *l = tug_ledger_node(c->ledger, s->node);
+    if (s->gpus & ~l->gpus)
+        return refuse(p, -EINVAL, "gives job %llu GPUs that node %s does not have", id, n->name);
+    if (tug_gpuset_count(s->gpus) != e->j.req.gpus_per_node)
+        return refuse(p, -EINVAL, "gives job %llu %u GPUs on node %s; it asked for %u", id, tug_gpuset_count(s->gpus),
+                      n->name, e->j.req.gpus_per_node);
+    if (!tug_place_fits(c, e->shape, s->node) || (s->gpus & l->gpus_used))
+        return refuse(p, -EBUSY, "puts job %llu on node %s, where something of what it needs is not free", id, n->name);
+    return 0;
+}
+
+static int h_start_on(struct tug_policy_pass *p, uint64_t job, const struct tug_policy_slice *at, size_t n)
+{
+    struct tug_entry *e;
+    int rc = find_waiting(p, job, "starts", &e);
+    if (!rc)
+        rc = may_start(p, e);
+    if (rc)
+        return rc;
+    if (!at || n != e->j.req.nodes)
+        return refuse(p, -EINVAL, "puts job %llu on %zu nodes; it asked for %u", (unsigned long long) job, n,
+                      e->j.req.nodes);
+    p->c->marks++;
+    for (size_t i = 0; i < n; i++) {
+        rc = check_slice(p, e, &at[i]);
+        if (rc)
+            return rc;
+    }
+    start_there(p, e, tug_place_slices(p->c, e, NULL, at));
+    return 0;
+}
+
+#define EXPLAIN_MAX 240
+
+static int h_explain(struct tug_policy_pass *p, uint64_t job, enum tug_policy_reason reason, const char *text)
+{
+    struct tug_entry *e;
+    int rc = find_waiting(p, job, "explains", &e);
+    if (rc)
+        return rc;
+    if (!*tug_core_reason_name((int) reason))
+        return refuse(p, -EINVAL, "gives reason %d for job %llu, which is none", (int) reason, (unsigned long long) job);
+    if (e->bench != TUG_BENCH_ORDER)
+        return 0;                  /* the core knows better why this one may not start */
+    char cut[EXPLAIN_MAX + 1];
+    if (text)
+        snprintf(cut, sizeof cut, "%s", text);
+    tug_job_set_explain(e, (int) reason, text ? cut : NULL);
+    e->explained = 1;
+    return 0;
+}
+
+static int h_fits(struct tug_policy_pass *p, uint64_t job)
+{
+    struct tug_entry *e;
+    int rc = find_waiting(p, job, "asks about", &e);
+    if (!rc)
+        rc = look_at(p, e);
+    if (rc)
+        return rc;
+    if (e->bench != TUG_BENCH_ORDER)
+        return -EPERM;
+    return tug_place_find(p->c, e->shape);
+}
+
+static uint64_t h_random(struct tug_policy_pass *p)
+{
+    return tug_rand_u64(&p->c->rand);
+}
+
+static void h_log(struct tug_policy_pass *p, const char *text)
+{
+    if (!p->logged++)
+        tug_act_node_log(p->c, TUG_NO_NODE, "policy '%s': %s", p->policy ? p->policy : "built-in", text ? text : "");
+}
+
+static const struct tug_policy_host host = {
+    .size = sizeof host, .start = h_start, .start_on = h_start_on, .explain = h_explain, .fits = h_fits,
+    .random = h_random, .log = h_log,
+};
+
+/* ---- the pass */
+
+/* Strictly in order: the first job that has to wait for resources holds up all behind it. */
+static void built_in(struct tug_policy_pass *p)
+{
+    struct tug_core *c = p->c;
+    for (size_t i = 0; i < c->order.len; i++) {
+        const struct tug_order_row *row = tug_order_row(&c->order, i);
+        if (!row->entry)
+            continue;
+        int rc = h_start(p, row->job.id);
+        if (rc == -EAGAIN)
+            h_explain(p, row->job.id, TUG_REASON_RESOURCES, NULL);
+        if (rc == -EAGAIN || rc == -E2BIG)
+            break;
+    }
+}
+
+static int ask_policy(struct tug_policy_pass *p, const struct tug_policy_ops *ops, void *self)
+{
+    const struct tug_core *c = p->c;
+    struct tug_policy_view view = { .size = sizeof view, .now_ms = c->now_ms,
+        .waiting = c->order.len ? tug_order_row(&c->order, 0) : NULL, .n_waiting = c->order.len,
+        .waiting_stride = sizeof(struct tug_order_row), .running = c->running.at, .n_running = c->running.len,
+        .running_stride = sizeof(struct tug_running_row), .nodes = c->node_rows.at, .n_nodes = c->node_rows.len,
+        .nodes_stride = sizeof *c->node_rows.at, .gpus = c->gpus, .gpus_free = c->gpus_free };
+    return ops->pass(self, &view, &host, p);
+}
+
+static int run(struct tug_policy_pass *p, const struct tug_policy_ops *ops, void *self)
+{
+    if (!ops) {
+        built_in(p);
+        return 0;
+    }
+    p->policy = ops->name;
+    int rc = ask_policy(p, ops, self);
+    if (rc >= 0)
+        return 0;
+    p->policy = NULL;
+    p->blocker = 0;
+    tug_order_settle(&p->c->order);
+    built_in(p);
+    tug_fail(p->err, rc, "policy '%s' could not decide (%s); the built-in order took over for this pass", ops->name,
+             strerror(-rc));
+    return rc;
+}
+
+int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_ops *ops, void *self,
+                  struct tug_pass_stats *stats, struct tug_err *err)
+{
+    if (now_ms > c->now_ms)
+        c->now_ms = now_ms;
+    tug_actions_begin(&c->actions);
+    tug_place_unpark(c);
+    tug_order_settle(&c->order);
+    c->pass++;
+    c->wants_pass = 0;
+    struct tug_policy_pass p = { .c = c, .err = err };
+    int rc = run(&p, ops, self);
+    for (size_t i = 0; i < p.started.len; i++)
+        tug_pass_started(c, p.started.at[i]);
+    c->blocker = p.blocker;
+    /* Those behind the budget have not been looked at; without a start, looking again would end the same way. */
+    if (c->pass_budget && p.stats.looked_at >= c->pass_budget && p.stats.started)
+        c->wants_pass = 1;
+    if (stats)
+        *stats = p.stats;
+    tug_vec_clear(&p.started);
+    return rc ? rc : (int) p.stats.started;
+}

@@ -1,0 +1,296 @@
+/* place.c - where a gang fits
+ *
+ * First fit in node order, lowest GPUs. Three things keep a pass from looking at every node for every job: nodes are
+ * indexed by how many GPUs are free there; jobs that ask for the same share one shape, and a shape that did not fit is
+ * not tried again until something becomes free; shapes that the usable nodes could not hold even if they were empty are
+ * parked, with their jobs, until more nodes are usable.
+ * Layer: core.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/hostlist.h"
+#include "core/state.h"
+
+/* ---- index */
+
+void tug_index_clear(struct tug_index *x)
+{
+    for (size_t g = 0; g <= TUG_GPUS_MAX; g++)
+        free(x->free_ge[g]);
+    free(x->usable);
+    free(x->idle);
+    *x = (struct tug_index){ 0 };
+}
+
+static uint64_t *widen(uint64_t *bits, size_t from, size_t to)
+{
+    bits = tug_xrealloc(bits, to * sizeof *bits);
+    memset(&bits[from], 0, (to - from) * sizeof *bits);
+    return bits;
+}
+
+void tug_index_grow(struct tug_index *x, size_t n_nodes)
+{
+    size_t words = (n_nodes + 63) / 64;
+    if (words <= x->words)
+        return;
+    for (size_t g = 0; g <= TUG_GPUS_MAX; g++)
+        x->free_ge[g] = widen(x->free_ge[g], x->words, words);
+    x->usable = widen(x->usable, x->words, words);
+    x->idle = widen(x->idle, x->words, words);
+    x->words = words;
+}
+
+static void set_bit(uint64_t *bits, uint32_t i, int on)
+{
+    if (on)
+        bits[i / 64] |= 1ULL << (i % 64);
+    else
+        bits[i / 64] &= ~(1ULL << (i % 64));
+}
+
+void tug_index_set(struct tug_index *x, uint32_t node, int usable, unsigned gpus_free, int cpu_free, int idle)
+{
+    set_bit(x->usable, node, usable);
+    set_bit(x->idle, node, usable && idle);
+    for (unsigned g = 0; g <= TUG_GPUS_MAX; g++)
+        set_bit(x->free_ge[g], node, usable && cpu_free && g <= gpus_free);
+}
+
+/* ---- where: the nodes that a job may use */
+
+/* "a100" is in "NVIDIA A100-SXM4-80GB": the words asked for stand there as whole words, in any letter case. */
+int tug_gpu_model_matches(const char *model, const char *asked)
+{
+    size_t n = strlen(asked);
+    if (n == 0)
+        return 1;
+    for (const char *p = model; *p; p++)
+        if (strncasecmp(p, asked, n) == 0 && (p == model || !isalnum((unsigned char) p[-1])) &&
+            !isalnum((unsigned char) p[n]))
+            return 1;
+    return 0;
+}
+
+int tug_place_model_fits(const struct tug_core *c, uint32_t node, const char *asked)
+{
+    struct tug_core_inventory has;
+    tug_node_size(c, node, &has);
+    return (!c->nodes.at[node].known && !*has.gpu_model) || tug_gpu_model_matches(has.gpu_model, asked);
+}
+
+/* Bits of the nodes in a hostlist that has been checked before; "" = all when 'empty_is_all'. */
+static void mark_nodes(const struct tug_core *c, const char *text, int empty_is_all, uint64_t *bits)
+{
+    size_t words = c->index.words;
+    memset(bits, 0, words * sizeof *bits);
+    if (!*text) {
+        if (empty_is_all)
+            memset(bits, 0xff, words * sizeof *bits);
+        return;
+    }
+    struct tug_hostlist *hl = NULL;
+    if (tug_hostlist_parse(text, &hl, NULL) != 0)
+        return;
+    for (size_t i = 0; i < tug_hostlist_count(hl); i++) {
+        uint32_t node = tug_core_node_find(c, tug_hostlist_nth(hl, i));
+        if (node != TUG_NO_NODE)
+            set_bit(bits, node, 1);
+    }
+    tug_hostlist_free(hl);
+}
+
+static void where_fill(const struct tug_core *c, struct tug_where *w)
+{
+    size_t words = c->index.words;
+    w->nodes = tug_xrealloc(w->nodes, (words ? words : 1) * sizeof *w->nodes);
+    uint64_t *more = tug_xmalloc((words ? words : 1) * sizeof *more);
+    mark_nodes(c, w->key.queue_nodes, 1, w->nodes);
+    mark_nodes(c, w->key.nodelist, 1, more);
+    for (size_t i = 0; i < words; i++)
+        w->nodes[i] &= more[i];
+    mark_nodes(c, w->key.exclude, 0, more);
+    for (size_t i = 0; i < words; i++)
+        w->nodes[i] &= ~more[i];
+    free(more);
+    w->n_nodes = 0;
+    for (uint32_t i = 0; i < words * 64; i++) {
+        if (!tug_bit(w->nodes, i))
+            continue;
+        int keep = i < c->nodes.len && c->nodes.at[i].in_conf && tug_place_model_fits(c, i, w->key.gpu_model);
+        set_bit(w->nodes, i, keep);
+        w->n_nodes += (size_t) keep;
+    }
+}
+
+struct tug_where *tug_where_get(struct tug_core *c, const char *queue_nodes, const char *nodelist, const char *exclude,
+                                const char *gpu_model)
+{
+    struct tug_where_key key = { queue_nodes, nodelist, exclude, gpu_model };
+    struct tug_where *w;
+    HASH_FIND(hh, c->wheres, &key, sizeof key, w);
+    if (!w) {
+        w = tug_new(struct tug_where);
+        w->key = (struct tug_where_key){ tug_intern(c->texts, queue_nodes), tug_intern(c->texts, nodelist),
+                                         tug_intern(c->texts, exclude), tug_intern(c->texts, gpu_model) };
+        where_fill(c, w);
+        HASH_ADD(hh, c->wheres, key, sizeof w->key, w);
+    }
+    w->refs++;
+    return w;
+}
+
+void tug_where_drop(struct tug_core *c, struct tug_where *w)
+{
+    if (--w->refs)
+        return;
+    HASH_DEL(c->wheres, w);
+    tug_intern_drop(c->texts, w->key.queue_nodes);
+    tug_intern_drop(c->texts, w->key.nodelist);
+    tug_intern_drop(c->texts, w->key.exclude);
+    tug_intern_drop(c->texts, w->key.gpu_model);
+    free(w->nodes);
+    free(w);
+}
+
+void tug_wheres_renew(struct tug_core *c)
+{
+    struct tug_where *w, *next;
+    HASH_ITER(hh, c->wheres, w, next)
+        where_fill(c, w);
+    c->reshaped++;
+    c->freed++;
+    c->wants_pass = 1;
+}
+
+/* ---- shapes */
+
+void tug_shape_hold(struct tug_core *c, struct tug_entry *e)
+{
+    const struct tug_job_req *r = &e->j.req;
+    const struct tug_queue *q = tug_queue_find(c, r->queue);
+    tug_assert(q && !e->shape);
+    struct tug_where *w = tug_where_get(c, q->nodes, r->nodelist, r->exclude, r->gpu_model);
+    struct tug_shape_key key;
+    memset(&key, 0, sizeof key);
+    key = (struct tug_shape_key){ .where = w, .mem_bytes = r->mem_per_node_bytes, .nodes = r->nodes,
+                                  .cpus = r->cpus_per_node, .gpus = r->gpus_per_node, .exclusive = r->exclusive != 0 };
+    struct tug_shape *s;
+    HASH_FIND(hh, c->shapes, &key, sizeof key, s);
+    if (s) {
+        tug_where_drop(c, w);
+    } else {
+        s = tug_new(struct tug_shape);
+        s->key = key;
+        HASH_ADD(hh, c->shapes, key, sizeof s->key, s);
+    }
+    s->refs++;
+    e->shape = s;
+}
+
+void tug_shape_drop(struct tug_core *c, struct tug_entry *e)
+{
+    struct tug_shape *s = e->shape;
+    e->shape = NULL;
+    if (!s || --s->refs)
+        return;
+    tug_assert(LIST_EMPTY(&s->parked));
+    HASH_DEL(c->shapes, s);
+    tug_where_drop(c, (struct tug_where *) (uintptr_t) s->key.where);
+    free(s);
+}
+
+static int could_hold(const struct tug_core *c, const struct tug_shape *s, uint32_t node)
+{
+    const struct tug_ledger_node *n = tug_ledger_node(c->ledger, node);
+    return n->cpus >= s->key.cpus && tug_gpuset_count(n->gpus) >= s->key.gpus && n->mem_bytes >= s->key.mem_bytes;
+}
+
+int tug_shape_is_possible(struct tug_core *c, struct tug_shape *s)
+{
+    if (s->weighed_at == c->reshaped)
+        return s->possible >= s->key.nodes;
+    s->weighed_at = c->reshaped;
+    s->possible = 0;
+    for (size_t w = 0; w < c->index.words && s->possible < s->key.nodes; w++)
+        for (uint64_t m = s->key.where->nodes[w] & c->index.usable[w]; m; m &= m - 1)
+            s->possible += (uint32_t) could_hold(c, s, (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m));
+    return s->possible >= s->key.nodes;
+}
+
+void tug_place_unpark(struct tug_core *c)
+{
+    if (c->unparked_at == c->reshaped)
+        return;
+    c->unparked_at = c->reshaped;
+    struct tug_shape *s = LIST_FIRST(&c->parked);
+    while (s) {
+        struct tug_shape *next = LIST_NEXT(s, in_parked);
+        if (tug_shape_is_possible(c, s))
+            while (!LIST_EMPTY(&s->parked)) {
+                struct tug_entry *e = LIST_FIRST(&s->parked);
+                tug_job_unbench(c, e);
+                tug_job_bench(c, e);
+            }
+        s = next;
+    }
+}
+
+/* ---- placing */
+
+int tug_place_fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node)
+{
+    const struct tug_ledger_node *n = tug_ledger_node(c->ledger, node);
+    if (!tug_bit(s->key.where->nodes, node) || !tug_bit(c->index.usable, node))
+        return 0;
+    if (s->key.exclusive && n->gangs)
+        return 0;
+    return tug_ledger_cpus_free(n) >= s->key.cpus && tug_ledger_mem_free(n) >= s->key.mem_bytes &&
+           tug_gpuset_count(tug_ledger_gpus_free(n)) >= s->key.gpus;
+}
+
+int tug_place_find(struct tug_core *c, struct tug_shape *s)
+{
+    if (s->failed_at == c->freed)
+        return -EAGAIN;
+    const uint64_t *candidates = s->key.exclusive ? c->index.idle : c->index.free_ge[s->key.gpus];
+    c->picked.len = 0;
+    for (size_t w = 0; w < c->index.words; w++)
+        for (uint64_t m = s->key.where->nodes[w] & candidates[w]; m; m &= m - 1) {
+            uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
+            if (!tug_place_fits(c, s, node))
+                continue;
+            tug_vec_push(&c->picked, node);
+            if (c->picked.len == s->key.nodes)
+                return 0;
+        }
+    s->failed_at = c->freed;
+    return -EAGAIN;
+}
+
+struct tug_slice *tug_place_slices(const struct tug_core *c, const struct tug_entry *e, const uint32_t *nodes,
+                                   const struct tug_policy_slice *at)
+{
+    const struct tug_job_req *r = &e->j.req;
+    struct tug_slice *slices = tug_xcalloc(r->nodes, sizeof *slices);
+    uint32_t rank = 0;
+    for (uint32_t i = 0; i < r->nodes; i++) {
+        struct tug_slice *s = &slices[i];
+        s->node = at ? at[i].node : nodes[i];
+        const struct tug_ledger_node *n = tug_ledger_node(c->ledger, s->node);
+        s->cpus = r->exclusive ? n->cpus : r->cpus_per_node;
+        s->mem_bytes = r->mem_per_node_bytes;
+        if (r->exclusive)
+            s->gpus = n->gpus;
+        else
+            s->gpus = at ? at[i].gpus : tug_gpuset_take_low(tug_ledger_gpus_free(n), r->gpus_per_node);
+        s->ntasks = r->ntasks / r->nodes + (i < r->ntasks % r->nodes);
+        s->first_rank = rank;
+        rank += s->ntasks;
+    }
+    return slices;
+}

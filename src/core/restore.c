@@ -1,0 +1,147 @@
+/* restore.c - the core as its records say it was; no policy is asked, no action goes out
+ *
+ * A job comes back with its allocation; records that give one GPU to two jobs are refused. Nodes are not up until they
+ * come, and what they then say they hold decides what is really there. Layer: core.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/state.h"
+
+int tug_core_restore_node(struct tug_core *c, const char *name, const struct tug_core_inventory *inv, int drained,
+                          const char *reason, struct tug_err *err)
+{
+    uint32_t node = tug_core_node_find(c, name);
+    if (node == TUG_NO_NODE)
+        return tug_fail(err, -ENOENT, "node '%s' is not configured", name);
+    struct tug_node *n = &c->nodes.at[node];
+    if (inv) {
+        const char *model = tug_intern(c->texts, inv->gpu_model);
+        tug_intern_drop(c->texts, n->inv.gpu_model);
+        n->inv = *inv;
+        n->inv.gpu_model = model;
+        n->known = 1;
+    }
+    if (drained) {
+        tug_intern_drop(c->texts, n->drain_reason);
+        n->drain_reason = tug_intern(c->texts, reason && *reason ? reason : "drained");
+        n->drained = 1;
+    }
+    struct tug_core_node_row row = { n->name, n->row.cpus, n->row.gpus, n->row.mem_bytes, n->row.gpu_model };
+    if (n->in_conf)
+        tug_node_configure(c, node, &row);     /* works its size out again */
+    return 0;
+}
+
+/* ---- jobs */
+
+static int check_steps(const struct tug_job *j, struct tug_err *err)
+{
+    unsigned long long id = j->id;
+    for (size_t i = 0; i < j->n_steps; i++) {
+        const struct tug_step *s = &j->steps[i];
+        if (s->id >= j->next_step || (unsigned) s->state > TUG_STEP_CANCELLED)
+            return tug_fail(err, -EINVAL, "record of job %llu: step %u cannot be", id, s->id);
+        for (size_t k = 0; k < s->n_parts; k++)
+            if (s->parts[k].slice >= j->n_slices || (unsigned) s->parts[k].phase > TUG_PART_GONE)
+                return tug_fail(err, -EINVAL, "record of job %llu: part %zu of step %u cannot be", id, k, s->id);
+    }
+    return 0;
+}
+
+static int check_job(const struct tug_core *c, const struct tug_job *j, struct tug_err *err)
+{
+    unsigned long long id = j->id;
+    if (j->id == 0 || (unsigned) j->state >= TUG_JOB_STATES || j->attempt == 0 || j->req.nodes == 0 ||
+        j->req.ntasks == 0 || j->req.gpus_per_node > TUG_GPUS_MAX)
+        return tug_fail(err, -EINVAL, "record of job %llu does not make sense", id);
+    if (tug_jobtab_find(&c->jobs, j->id))
+        return tug_fail(err, -EEXIST, "there are two records of job %llu", id);
+    if (tug_job_state_holds(j->state) && (j->n_slices != j->req.nodes || j->n_steps == 0))
+        return tug_fail(err, -EINVAL, "record of job %llu: %s, with %zu of %u nodes and %zu steps", id,
+                        tug_job_state_name(j->state), j->n_slices, j->req.nodes, j->n_steps);
+    if (j->state == TUG_JOB_COMPLETING && !tug_job_may_move(TUG_JOB_COMPLETING, j->end_state))
+        return tug_fail(err, -EINVAL, "record of job %llu: is being ended as what it cannot become", id);
+    for (size_t i = 0; i < j->n_slices; i++)
+        if (j->slices[i].node >= c->nodes.len)
+            return tug_fail(err, -ENOENT, "record of job %llu: a node that it holds is not configured", id);
+    return check_steps(j, err);
+}
+
+static void copy_steps(struct tug_job *to, const struct tug_job *from)
+{
+    to->steps = tug_xcalloc(from->n_steps ? from->n_steps : 1, sizeof *to->steps);
+    to->n_steps = from->n_steps;
+    for (size_t i = 0; i < from->n_steps; i++) {
+        struct tug_step *s = &to->steps[i];
+        *s = from->steps[i];
+        s->parts = tug_xmemdup(from->steps[i].parts, s->n_parts * sizeof *s->parts);
+        s->cause.text = tug_xstrdup(from->steps[i].cause.text);
+        memset(s->in_phase, 0, sizeof s->in_phase);
+        s->wired_parts = 0;
+        for (size_t k = 0; k < s->n_parts; k++) {
+            s->in_phase[s->parts[k].phase]++;
+            s->wired_parts += s->parts[k].wired != 0;
+        }
+    }
+}
+
+/* Everything but the request, which tug_entry_new() has interned. */
+static void copy_job(struct tug_entry *e, const struct tug_job *j)
+{
+    struct tug_job_req req = e->j.req;
+    int64_t priority = e->j.priority;
+    e->j = *j;
+    e->j.req = req;
+    e->j.priority = tug_job_state_is_over(j->state) ? j->priority : priority;
+    e->j.slices = tug_xmemdup(j->slices, j->n_slices * sizeof *j->slices);
+    e->j.cause.text = tug_xstrdup(j->cause.text);
+    e->j.explain = NULL;
+    e->j.reason = TUG_REASON_NONE;
+    copy_steps(&e->j, j);
+}
+
+static void undo(struct tug_core *c, struct tug_entry *e)
+{
+    tug_queue_find(c, e->j.req.queue)->n_jobs--;
+    c->n_running--;
+    tug_entry_free(c, e);
+}
+
+int tug_core_restore_job(struct tug_core *c, const struct tug_job *job, struct tug_err *err)
+{
+    int rc = check_job(c, job, err);
+    if (rc)
+        return rc;
+    if (!tug_job_state_is_over(job->state) && !tug_queue_find(c, job->req.queue))
+        tug_queue_add_ghost(c, job->req.queue);
+    struct tug_entry *e = tug_entry_new(c, job->id, &job->req, job->state);
+    copy_job(e, job);
+    if (!tug_job_state_holds(job->state))
+        return 0;
+    struct tug_err why = { 0 };
+    rc = tug_gang_claim(c, e, TUG_LEDGER_RESTORE, &why);
+    if (rc) {
+        undo(c, e);
+        return tug_fail(err, rc, "the records of job %llu and another contradict each other: %s",
+                        (unsigned long long) job->id, why.msg);
+    }
+    tug_pass_started(c, e);
+    return 0;
+}
+
+void tug_core_restored(struct tug_core *c, int64_t now_ms)
+{
+    if (now_ms > c->now_ms)
+        c->now_ms = now_ms;
+    tug_wheres_renew(c);           /* GPU models are known now */
+    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e; e = tug_jobtab_after(&c->jobs, e->j.id)) {
+        for (size_t i = 0; i < e->j.n_steps; i++)
+            if (e->j.steps[i].state == TUG_STEP_STARTING)
+                e->j.steps[i].deadline_ms = c->now_ms + (int64_t) c->launch_timeout_s * 1000;
+        if (e->j.state == TUG_JOB_PENDING)
+            tug_job_bench(c, e);
+        tug_job_arm(c, e);
+    }
+}
