@@ -1,8 +1,8 @@
 /* batch.c - what one transaction changes: records put and deleted, rows added to the history
  *
- * The buffer is a run of operations: a fixed header with the length of each field, then the fields one after the
- * other, strings with their NUL. It never leaves the process, so its layout may change at will.
- * Layer: base.
+ * The buffer is a run of operations: a fixed header with the length of each field, then the fields
+ * one after the other, strings with their NUL. It never leaves the process, so its layout may
+ * change at will. Layer: base.
  */
 #include "base/batch.h"
 
@@ -25,9 +25,9 @@ struct head {
     uint32_t op, uid, attempt, pad;
     uint64_t job;
     int64_t at_ms;
-    size_t len;               /* data or view */
-    uint32_t has_data;        /* an empty view is not the same as none */
-    uint32_t str[N_STRINGS];  /* put and del: 0 = kind, 1 = id */
+    size_t len;              /* data or view */
+    uint32_t has_data;       /* an empty view is not the same as none */
+    uint32_t str[N_STRINGS]; /* put and del: 0 = kind, 1 = id */
 };
 
 struct tug_batch *tug_batch_new(void)
@@ -49,7 +49,8 @@ void tug_batch_reset(struct tug_batch *b)
     b->n = 0;
 }
 
-static void append(struct tug_batch *b, struct head *h, const char *const *str, size_t n_str, const void *data)
+static void append(struct tug_batch *b, struct head *h, const char *const *str, size_t n_str,
+                   const void *data)
 {
     h->has_data = data != NULL;
     for (size_t i = 0; i < n_str; i++)
@@ -63,29 +64,34 @@ static void append(struct tug_batch *b, struct head *h, const char *const *str, 
     b->n++;
 }
 
-void tug_batch_put(struct tug_batch *b, const char *kind, const char *id, const void *data, size_t len)
+void tug_batch_put(struct tug_batch *b, const char *kind, const char *id, const void *data,
+                   size_t len)
 {
-    struct head h = { .op = TUG_BATCH_PUT, .len = len };
+    struct head h = {.op = TUG_BATCH_PUT, .len = len};
 
     tug_assert(kind[0] != '\0' && id[0] != '\0' && (data != NULL || len == 0));
-    append(b, &h, (const char *const[]) { kind, id }, 2, data != NULL ? data : "");
+    append(b, &h, (const char *const[]){kind, id}, 2, data != NULL ? data : "");
 }
 
 void tug_batch_del(struct tug_batch *b, const char *kind, const char *id)
 {
-    struct head h = { .op = TUG_BATCH_DEL };
+    struct head h = {.op = TUG_BATCH_DEL};
 
     tug_assert(kind[0] != '\0' && id[0] != '\0');
-    append(b, &h, (const char *const[]) { kind, id }, 2, NULL);
+    append(b, &h, (const char *const[]){kind, id}, 2, NULL);
 }
 
 void tug_batch_history(struct tug_batch *b, const struct tug_history_row *r)
 {
-    struct head h = { .op = TUG_BATCH_HISTORY, .uid = r->uid, .attempt = r->attempt, .job = r->job,
-                      .at_ms = r->at_ms, .len = r->view != NULL ? r->view_len : 0 };
+    struct head h = {.op = TUG_BATCH_HISTORY,
+                     .uid = r->uid,
+                     .attempt = r->attempt,
+                     .job = r->job,
+                     .at_ms = r->at_ms,
+                     .len = r->view != NULL ? r->view_len : 0};
 
-    append(b, &h, (const char *const[]) { r->what, r->user, r->queue, r->account, r->name, r->state }, N_STRINGS,
-           r->view);
+    append(b, &h, (const char *const[]){r->what, r->user, r->queue, r->account, r->name, r->state},
+           N_STRINGS, r->view);
 }
 
 size_t tug_batch_len(const struct tug_batch *b)
@@ -113,12 +119,21 @@ bool tug_batch_next(const struct tug_batch *b, size_t *pos, struct tug_batch_ite
     }
     *pos = (size_t) (at + h.len - b->buf.data);
 
-    *item = (struct tug_batch_item) { .op = (enum tug_batch_op) h.op };
+    *item = (struct tug_batch_item){.op = (enum tug_batch_op) h.op};
     if (h.op == TUG_BATCH_HISTORY) {
-        item->row = (struct tug_history_row) {
-            .job = h.job, .attempt = h.attempt, .what = str[0], .at_ms = h.at_ms, .uid = h.uid, .user = str[1],
-            .queue = str[2], .account = str[3], .name = str[4], .state = str[5],
-            .view = h.has_data ? at : NULL, .view_len = h.len,
+        item->row = (struct tug_history_row){
+            .job = h.job,
+            .attempt = h.attempt,
+            .what = str[0],
+            .at_ms = h.at_ms,
+            .uid = h.uid,
+            .user = str[1],
+            .queue = str[2],
+            .account = str[3],
+            .name = str[4],
+            .state = str[5],
+            .view = h.has_data ? at : NULL,
+            .view_len = h.len,
         };
         return true;
     }

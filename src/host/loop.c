@@ -1,9 +1,8 @@
 /* loop.c - the event loop of every daemon: signals, timers, wake-ups, one hook before sleeping
  *
- * libevent 2.1 has no "prepare" watchers, so the loop is run one iteration at a time: EVLOOP_ONCE returns when nothing
- * is active any more, which is exactly the moment before sleeping. Timers are timerfds because libevent's clock stops
- * during suspend and leases must not.
- * Layer: host.
+ * libevent 2.1 has no "prepare" watchers, so the loop is run one iteration at a time: EVLOOP_ONCE
+ * returns when nothing is active any more, which is exactly the moment before sleeping. Timers are
+ * timerfds because libevent's clock stops during suspend and leases must not. Layer: host.
  */
 #include "host/loop.h"
 
@@ -34,15 +33,20 @@ struct tug_loop {
     struct on_signal sig[NSIG];
 };
 
-/* Timers and wakes are the same thing with another descriptor: one that becomes readable with 8 bytes to read. */
+/* Timers and wakes are the same thing with another descriptor: one that becomes readable with 8
+ * bytes to read. */
 struct tick {
     int fd;
     struct event *ev;
     tug_loop_cb *cb;
     void *arg;
 };
-struct tug_timer { struct tick t; };
-struct tug_wake { struct tick t; };
+struct tug_timer {
+    struct tick t;
+};
+struct tug_wake {
+    struct tick t;
+};
 
 static int64_t clock_ms(clockid_t clock)
 {
@@ -69,7 +73,8 @@ int tug_loop_new(struct tug_loop **out, struct tug_err *err)
     l->base = event_base_new();
     if (l->base == NULL) {
         free(l);
-        return tug_fail(err, -EMFILE, "cannot create an event loop; raise the limit of open files (ulimit -n)");
+        return tug_fail(err, -EMFILE,
+                        "cannot create an event loop; raise the limit of open files (ulimit -n)");
     }
     signal(SIGPIPE, SIG_IGN);
     *out = l;
@@ -132,7 +137,8 @@ static void on_signal_event(evutil_socket_t signo, short what, void *arg)
     l->sig[signo].cb(l->sig[signo].arg, (int) signo);
 }
 
-int tug_loop_on_signal(struct tug_loop *l, int signo, tug_signal_cb *cb, void *arg, struct tug_err *err)
+int tug_loop_on_signal(struct tug_loop *l, int signo, tug_signal_cb *cb, void *arg,
+                       struct tug_err *err)
 {
     struct on_signal *s;
 
@@ -148,7 +154,8 @@ int tug_loop_on_signal(struct tug_loop *l, int signo, tug_signal_cb *cb, void *a
     if (s->ev != NULL)
         event_free(s->ev);
     s->ev = NULL;
-    return tug_fail(err, -EIO, "cannot handle signal %d (%s) on the event loop", signo, strsignal(signo));
+    return tug_fail(err, -EIO, "cannot handle signal %d (%s) on the event loop", signo,
+                    strsignal(signo));
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -157,16 +164,18 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     uint64_t n;
 
     (void) what;
-    if (read((int) fd, &n, sizeof n) == (ssize_t) sizeof n) /* EAGAIN: it was stopped after it became readable */
+    if (read((int) fd, &n, sizeof n) ==
+        (ssize_t) sizeof n) /* EAGAIN: it was stopped after it became readable */
         t->cb(t->arg);
 }
 
 /* Takes 'fd'. */
-static int tick_init(struct tick *t, int fd, struct event_base *base, tug_loop_cb *cb, void *arg, struct tug_err *err)
+static int tick_init(struct tick *t, int fd, struct event_base *base, tug_loop_cb *cb, void *arg,
+                     struct tug_err *err)
 {
     int saved = errno;
 
-    *t = (struct tick) { .fd = fd, .cb = cb, .arg = arg };
+    *t = (struct tick){.fd = fd, .cb = cb, .arg = arg};
     if (fd >= 0) {
         t->ev = event_new(base, fd, EV_READ | EV_PERSIST, on_tick, t);
         if (t->ev != NULL && event_add(t->ev, NULL) == 0)
@@ -176,7 +185,8 @@ static int tick_init(struct tick *t, int fd, struct event_base *base, tug_loop_c
             event_free(t->ev);
         close(fd);
     }
-    return tug_fail(err, -saved, "cannot add a timer or wake-up to the event loop: %s", strerror(saved));
+    return tug_fail(err, -saved, "cannot add a timer or wake-up to the event loop: %s",
+                    strerror(saved));
 }
 
 static void tick_clear(struct tick *t)
@@ -185,10 +195,12 @@ static void tick_clear(struct tick *t)
     close(t->fd);
 }
 
-int tug_timer_new(struct tug_timer **out, struct event_base *base, tug_loop_cb *cb, void *arg, struct tug_err *err)
+int tug_timer_new(struct tug_timer **out, struct event_base *base, tug_loop_cb *cb, void *arg,
+                  struct tug_err *err)
 {
     struct tug_timer *t = tug_new(struct tug_timer);
-    int rc = tick_init(&t->t, timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK), base, cb, arg, err);
+    int rc = tick_init(&t->t, timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK), base, cb,
+                       arg, err);
 
     if (rc < 0)
         free(t);
@@ -199,8 +211,8 @@ int tug_timer_new(struct tug_timer **out, struct event_base *base, tug_loop_cb *
 
 void tug_timer_set(struct tug_timer *t, uint64_t at_ms)
 {
-    struct itimerspec it = { .it_value = { .tv_sec = (time_t) (at_ms / 1000),
-                                           .tv_nsec = (long) (at_ms % 1000) * 1000000 } };
+    struct itimerspec it = {.it_value = {.tv_sec = (time_t) (at_ms / 1000),
+                                         .tv_nsec = (long) (at_ms % 1000) * 1000000}};
 
     if (at_ms == 0)
         it.it_value.tv_nsec = 1; /* all zero would stop it */
@@ -209,7 +221,7 @@ void tug_timer_set(struct tug_timer *t, uint64_t at_ms)
 
 void tug_timer_stop(struct tug_timer *t)
 {
-    tug_assert(timerfd_settime(t->t.fd, 0, &(struct itimerspec) { { 0, 0 }, { 0, 0 } }, NULL) == 0);
+    tug_assert(timerfd_settime(t->t.fd, 0, &(struct itimerspec){{0, 0}, {0, 0}}, NULL) == 0);
 }
 
 void tug_timer_free(struct tug_timer *t)
@@ -220,7 +232,8 @@ void tug_timer_free(struct tug_timer *t)
     free(t);
 }
 
-int tug_wake_new(struct tug_wake **out, struct event_base *base, tug_loop_cb *cb, void *arg, struct tug_err *err)
+int tug_wake_new(struct tug_wake **out, struct event_base *base, tug_loop_cb *cb, void *arg,
+                 struct tug_err *err)
 {
     struct tug_wake *w = tug_new(struct tug_wake);
     int rc = tick_init(&w->t, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), base, cb, arg, err);
@@ -237,7 +250,8 @@ void tug_wake_up(struct tug_wake *w)
     uint64_t one = 1;
     ssize_t n = write(w->t.fd, &one, sizeof one);
 
-    tug_assert(n == (ssize_t) sizeof one || errno == EAGAIN); /* EAGAIN: 2^64 - 2 wake-ups are waiting */
+    tug_assert(n == (ssize_t) sizeof one ||
+               errno == EAGAIN); /* EAGAIN: 2^64 - 2 wake-ups are waiting */
 }
 
 void tug_wake_free(struct tug_wake *w)

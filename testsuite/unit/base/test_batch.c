@@ -8,7 +8,7 @@ START_TEST(operations_come_out_as_they_went_in)
     struct tug_batch *b = tug_batch_new();
     struct tug_batch_item it;
     size_t pos = 0;
-    static const char bin[] = { 0, 1, 0, 2 };
+    static const char bin[] = {0, 1, 0, 2};
 
     tug_batch_put(b, "job", "71", bin, sizeof bin);
     tug_batch_del(b, "job", "70");
@@ -39,8 +39,15 @@ START_TEST(a_row_keeps_the_difference_between_empty_and_none)
     struct tug_batch *b = tug_batch_new();
     struct tug_batch_item it;
     size_t pos = 0;
-    struct tug_history_row row = { .job = ~0ULL >> 1, .attempt = 3, .what = "end", .at_ms = -5, .uid = 1000, .user = "",
-                                   .name = "a name", .view = "", .view_len = 0 };
+    struct tug_history_row row = {.job = ~0ULL >> 1,
+                                  .attempt = 3,
+                                  .what = "end",
+                                  .at_ms = -5,
+                                  .uid = 1000,
+                                  .user = "",
+                                  .name = "a name",
+                                  .view = "",
+                                  .view_len = 0};
 
     tug_batch_history(b, &row);
     ck_assert(tug_batch_next(b, &pos, &it));
@@ -107,5 +114,7 @@ START_TEST(large_data_and_many_operations_survive_the_growth_of_the_buffer)
 }
 END_TEST
 
-UNIT_MAIN("base/batch", operations_come_out_as_they_went_in, a_row_keeps_the_difference_between_empty_and_none,
-          a_batch_that_was_reset_is_empty_and_usable, large_data_and_many_operations_survive_the_growth_of_the_buffer)
+UNIT_MAIN("base/batch", operations_come_out_as_they_went_in,
+          a_row_keeps_the_difference_between_empty_and_none,
+          a_batch_that_was_reset_is_empty_and_usable,
+          large_data_and_many_operations_survive_the_growth_of_the_buffer)
