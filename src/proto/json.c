@@ -138,7 +138,7 @@ static size_t utf8_len(const uint8_t *s, const uint8_t *end)
 
 static void put_string(struct writer *w, const void *text, size_t len)
 {
-    const uint8_t *s = text, *end = s + len;
+    const uint8_t *s = len ? text : (const void *) "", *end = s + len;
     room(w, len + 2);
     *w->p++ = '"';
     while (s < end) {

@@ -299,6 +299,30 @@ static size_t default_budget(size_t body)
     return small > large ? small : large;
 }
 
+/* What a newer peer added is skipped, not kept: protobuf-c takes unknown fields that it then
+ * encodes to bytes which it refuses, and a record in the store must never come from a peer's hand
+ * like that. */
+static void forget_unknown(ProtobufCMessage *m)
+{
+    m->n_unknown_fields = 0;
+    m->unknown_fields = NULL;
+    for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
+        char *value = (char *) m + f->offset;
+        if (f->type != PROTOBUF_C_TYPE_MESSAGE)
+            continue;
+        size_t n = 1;
+        ProtobufCMessage **subs = (ProtobufCMessage **) (void *) value;
+        if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+            n = *(size_t *) (void *) ((char *) m + f->quantifier_offset);
+            subs = *(ProtobufCMessage ***) (void *) value;
+        }
+        for (size_t k = 0; k < n; k++)
+            if (subs[k])
+                forget_unknown(subs[k]);
+    }
+}
+
 int tug_msg_decode(struct tug_arena *a, uint16_t number, const void *body, size_t len,
                    ProtobufCMessage **out, struct tug_err *err)
 {
@@ -325,6 +349,7 @@ int tug_proto_decode(struct tug_arena *a, const ProtobufCMessageDescriptor *desc
                         desc->short_name, len, a->budget_bytes);
     if (!m)
         return tug_fail(err, -EPROTO, "%zu bytes are not a %s", len, desc->short_name);
+    forget_unknown(m);
     int rc = tug_msg_check(m, err);
     if (rc)
         return rc;

@@ -61,7 +61,8 @@ struct tug_arena {
 void tug_arena_clear(struct tug_arena *a);
 void *tug_arena_alloc(struct tug_arena *a, size_t len_bytes);     /* NULL: over budget; 16-byte aligned, not zeroed */
 
-/* -EPROTO: not that message, or a cap is broken (names the field and the cap); -ENOMEM: over the arena's budget. */
+/* Fields that this version does not know are skipped and not kept. On failure *out is untouched.
+ * -EPROTO: not that message, or a cap is broken (names the field and the cap); -ENOMEM: over the arena's budget. */
 int tug_msg_decode(struct tug_arena *a, uint16_t number, const void *body, size_t len, ProtobufCMessage **out,
                    struct tug_err *err);
 /* The same for a message that has no number: a record of the store, a payload. */

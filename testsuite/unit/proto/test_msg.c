@@ -225,6 +225,12 @@ START_TEST(fields_that_repeat_or_are_unknown_do_not_pile_up_memory)
     uint8_t later[] = {8, 5, 0xf8, 0x06, 1, 0xf2, 0x06, 2, 'h', 'i'};
     ck_assert_int_eq(tug_msg_decode(&a, TUG_MSG_SHOW_REQUEST, later, sizeof later, &m, NULL), 0);
     ck_assert_uint_eq(((Tugpb__ShowRequest *) m)->job, 5);
+    ck_assert_uint_eq(m->n_unknown_fields,
+                      0); /* what is not known is not kept, also not further in */
+    tug_arena_clear(&a);
+    uint8_t inside[] = {10, 3, 0xf8, 0x06, 1};
+    ck_assert_int_eq(tug_msg_decode(&a, TUG_MSG_SHOW_REPLY, inside, sizeof inside, &m, NULL), 0);
+    ck_assert_uint_eq(((Tugpb__ShowReply *) m)->job->base.n_unknown_fields, 0);
     tug_arena_clear(&a);
     free(body);
 }
