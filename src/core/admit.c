@@ -50,6 +50,32 @@ static int find_queue(struct admission *m)
     return rc;
 }
 
+static int takes_user(const struct tug_queue *q, const char *user)
+{
+    const char *rest = q->allow_users, *at;
+    size_t len;
+    if (!*rest)
+        return 1;
+    while (tug_str_split(&rest, ',', &at, &len))
+        if (len == strlen(user) && !memcmp(at, user, len))
+            return 1;
+    return 0;
+}
+
+static int admit_user(struct admission *m)
+{
+    if (takes_user(m->q, m->r->user))
+        return 0;
+    for (size_t i = 0; i < m->c->queues.len; i++) {
+        const struct tug_queue *other = &m->c->queues.at[i];
+        if (!other->is_ghost && !other->is_down && takes_user(other, m->r->user))
+            return tug_fail(m->err, -EPERM, "queue '%s' does not take jobs of user '%s'; use queue '%s', or ask the "
+                            "admin for access", m->q->name, m->r->user, other->name);
+    }
+    return tug_fail(m->err, -EPERM, "queue '%s' does not take jobs of user '%s', nor does any other; ask the admin for "
+                    "access", m->q->name, m->r->user);
+}
+
 static int admit_time(struct admission *m)
 {
     const struct tug_queue *q = m->q;
@@ -63,7 +89,8 @@ static int admit_time(struct admission *m)
     tug_duration_format(q->max_time_s, most, sizeof most);
     for (size_t i = 0; i < m->c->queues.len; i++) {
         const struct tug_queue *other = &m->c->queues.at[i];
-        if (!other->is_ghost && !other->is_down && (!other->max_time_s || other->max_time_s >= *limit_s))
+        if (!other->is_ghost && !other->is_down && takes_user(other, m->r->user) &&
+            (!other->max_time_s || other->max_time_s >= *limit_s))
             return tug_fail(m->err, -EINVAL, "time limit %s is over queue '%s's %s; ask for less or use queue '%s'", want,
                             q->name, most, other->name);
     }
@@ -492,7 +519,7 @@ int tug_core_admit(const struct tug_core *c, const struct tug_core_ask *ask, str
     int rc = find_queue(&m);
     if (!rc)
         filled.queue = m.q->name;
-    int (*const steps[])(struct admission *) = { admit_time, find_nodes, admit_nodes, admit_tasks, admit_gpus,
+    int (*const steps[])(struct admission *) = { admit_user, admit_time, find_nodes, admit_nodes, admit_tasks, admit_gpus,
                                                  admit_cpus_and_memory };
     for (size_t i = 0; i < sizeof steps / sizeof *steps && !rc; i++)
         rc = steps[i](&m);

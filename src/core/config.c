@@ -22,12 +22,13 @@ void tug_queue_clear(struct tug_core *c, struct tug_queue *q)
 {
     tug_intern_drop(c->texts, q->name);
     tug_intern_drop(c->texts, q->nodes);
+    tug_intern_drop(c->texts, q->allow_users);
 }
 
 void tug_queue_add_ghost(struct tug_core *c, const char *name)
 {
-    struct tug_queue q = { .name = tug_intern(c->texts, name), .nodes = tug_intern(c->texts, ""), .is_down = 1,
-                           .is_ghost = 1 };
+    struct tug_queue q = { .name = tug_intern(c->texts, name), .nodes = tug_intern(c->texts, ""),
+                           .allow_users = tug_intern(c->texts, ""), .is_down = 1, .is_ghost = 1 };
     tug_vec_push(&c->queues, q);
 }
 
@@ -37,6 +38,24 @@ const char *tug_core_default_queue(const struct tug_core *c)
         if (c->queues.at[i].is_default)
             return c->queues.at[i].name;
     return c->queues.len ? c->queues.at[0].name : "";
+}
+
+/* Ghosts stand behind the configured ones. */
+size_t tug_core_queues(const struct tug_core *c)
+{
+    size_t n = c->queues.len;
+    while (n && c->queues.at[n - 1].is_ghost)
+        n--;
+    return n;
+}
+
+void tug_core_queue_row(const struct tug_core *c, size_t i, struct tug_core_queue *out)
+{
+    tug_assert(i < tug_core_queues(c));
+    const struct tug_queue *q = &c->queues.at[i];
+    *out = (struct tug_core_queue){ .name = q->name, .priority = q->priority, .max_time_s = q->max_time_s,
+        .default_time_s = q->default_time_s, .nodes = q->nodes, .is_default = q->is_default, .is_down = q->is_down,
+        .allow_users = q->allow_users };
 }
 
 /* ---- checks */
@@ -146,7 +165,8 @@ static void take_queues(struct tug_core *c, const struct tug_core_conf *conf)
         struct tug_queue q = { .name = tug_intern(c->texts, row->name), .nodes = tug_intern(c->texts, row->nodes),
                                .priority = row->priority, .max_time_s = row->max_time_s,
                                .default_time_s = row->default_time_s, .is_default = row->is_default,
-                               .is_down = row->is_down };
+                               .is_down = row->is_down,
+                               .allow_users = tug_intern(c->texts, row->allow_users) };
         tug_vec_push(&c->queues, q);
     }
     for (size_t i = 0; i < n_old; i++) {

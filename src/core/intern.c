@@ -11,7 +11,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define uthash_fatal(msg) tug_assert_fail(msg, __FILE__, __LINE__)
 #include <uthash.h>
 
 struct text {

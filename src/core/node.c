@@ -498,7 +498,7 @@ void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_nod
 const char *tug_core_node_state(const struct tug_core_node *n)
 {
     if (!n->up)
-        return n->known || *n->reason ? "DOWN" : "UNKNOWN";
+        return *n->reason ? "DOWN" : "UNKNOWN";
     if (n->drained)
         return n->n_jobs ? "DRAINING" : "DRAINED";
     if (!n->n_jobs)

@@ -99,7 +99,7 @@ struct tug_node {
 };
 
 struct tug_queue {
-    const char *name, *nodes;      /* interned */
+    const char *name, *nodes, *allow_users;    /* interned */
     int32_t priority;
     uint32_t max_time_s, default_time_s;
     uint8_t is_default, is_down;
