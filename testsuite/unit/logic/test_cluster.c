@@ -1,0 +1,291 @@
+/* test_cluster.c - a controller and three nodes in one process, under a virtual clock
+ *
+ * Layer: tests.
+ */
+#include "unit.h"
+
+#include "vworld.h"
+
+static struct vworld *up(unsigned nodes)
+{
+    struct vworld *w = vw_new(nodes, 60, 300);
+
+    vw_run(w, VW_T0 + 1000);
+    return w;
+}
+
+START_TEST(a_gang_of_three_nodes_runs_to_its_end_at_exact_times)
+{
+    struct vworld *w = up(3);
+    uint32_t rid = vw_submit(w, "t1", 3, 8, 1);
+    int64_t t = vw_now(w);
+    const struct tug_job *job;
+    uint64_t id;
+
+    vw_run(w, t + 5000);
+    id = vw_job(w, rid);
+    job = vw_see(w, id);
+    /* one hop, one commit, one hop back */
+    ck_assert_int_eq(vw_reply(w, rid)->at_ms - t, HOP_MS + DISK_MS + HOP_MS);
+    ck_assert_str_eq(tug_job_state_name(job->state), "COMPLETED");
+    ck_assert_int_eq(job->n_slices, 3);
+    ck_assert_int_ge(job->end_ms - job->launched_ms, 1000);
+    ck_assert_int_le(job->end_ms - job->launched_ms, 1000 + 40);
+    ck_assert_uint_eq(vw_running(w, id, 0), 0);
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(no_reply_leaves_before_the_job_is_durable)
+{
+    struct vworld *w = up(1);
+    uint32_t rid = vw_submit(w, "t1", 1, 1, 1);
+    int64_t t = vw_now(w);
+
+    vw_run(w, t + HOP_MS + DISK_MS - 1);
+    ck_assert_ptr_null(vw_reply(w, rid));
+    ck_assert(!vw_durable(w, "job", 1));
+    vw_run(w, t + HOP_MS + DISK_MS + HOP_MS);
+    ck_assert_uint_eq(vw_job(w, rid), 1);
+    ck_assert(vw_durable(w, "job", 1));
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(the_same_token_gives_the_same_job)
+{
+    struct vworld *w = up(1);
+    uint32_t a = vw_submit(w, "once", 1, 1, 1), b, c;
+
+    vw_run(w, vw_now(w) + 100);
+    b = vw_submit(w, "once", 1, 1, 1);
+    c = vw_submit(w, "twice", 1, 1, 1);
+    vw_run(w, vw_now(w) + 100);
+    ck_assert_uint_eq(vw_job(w, a), vw_job(w, b));
+    ck_assert_uint_ne(vw_job(w, a), vw_job(w, c));
+    ck_assert(((Tugpb__SubmitReply *) vw_reply(w, b)->m)->existed);
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_failed_rank_ends_the_gang_and_is_named)
+{
+    struct vworld *w = up(3);
+    uint32_t rid;
+    const struct tug_job *job;
+
+    vw_set_exit(w, 2, 7);
+    rid = vw_submit(w, "t", 3, 8, 1);
+    vw_run(w, vw_now(w) + 5000);
+    job = vw_see(w, vw_job(w, rid));
+    ck_assert_str_eq(tug_job_state_name(job->state), "FAILED");
+    ck_assert_int_eq(job->cause.kind, TUG_CAUSE_RANK);
+    ck_assert_uint_eq(job->cause.rank, 1);
+    ck_assert_uint_eq(job->cause.node, 1);
+    ck_assert_int_eq(job->cause.exit.code, 7);
+    ck_assert_int_eq(job->exit.code, 7);
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_node_that_never_gets_ready_gives_everything_back_and_is_named)
+{
+    struct vworld *w = up(3);
+    uint32_t rid;
+    const struct tug_job *job;
+
+    vw_set_ready(w, 3, INT64_MAX);
+    rid = vw_submit(w, "t", 3, 8, 1);
+    vw_run(w, vw_now(w) + 11500); /* the barrier's deadline is 10 s */
+    job = vw_see(w, vw_job(w, rid));
+    ck_assert_uint_ge(job->attempt, 2);
+    ck_assert_uint_eq(job->cause.node, 2);
+    ck_assert(strstr(job->cause.text, "n3"));
+    vw_set_ready(w, 3, READY_MS);
+    vw_run(w, vw_now(w) + 30000);
+    job = vw_see(w, vw_job(w, rid));
+    ck_assert_str_eq(tug_job_state_name(job->state), "COMPLETED");
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_restarted_controller_finds_its_gang_running_and_keeps_it)
+{
+    struct vworld *w = up(3);
+    uint32_t rid;
+    const struct tug_job *job;
+    uint64_t id;
+
+    vw_set_run_ms(w, 20000);
+    rid = vw_submit(w, "t", 3, 8, 1);
+    vw_run(w, vw_now(w) + 2000);
+    id = vw_job(w, rid);
+    ck_assert_uint_eq(vw_running(w, id, 1), 3);
+    vw_crash_control(w);
+    vw_run(w, vw_now(w) + 3000);
+    ck_assert_uint_eq(vw_running(w, id, 1), 3);
+    vw_start_control(w);
+    vw_run(w, vw_now(w) + 1000);
+    job = vw_see(w, id);
+    ck_assert_str_eq(tug_job_state_name(job->state), "RUNNING");
+    ck_assert_uint_eq(job->attempt, 1);
+    vw_run(w, vw_now(w) + 30000);
+    job = vw_see(w, id);
+    ck_assert_str_eq(tug_job_state_name(job->state), "COMPLETED");
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_gang_that_ends_while_the_controller_is_away_is_accounted_once)
+{
+    struct vworld *w = up(2);
+    uint32_t rid;
+    const struct tug_job *job;
+    uint64_t id;
+
+    rid = vw_submit(w, "t", 2, 8, 1);
+    vw_run(w, vw_now(w) + 500);
+    id = vw_job(w, rid);
+    vw_crash_control(w);
+    vw_run(w, vw_now(w) + 5000);
+    vw_start_control(w);
+    vw_run(w, vw_now(w) + 2000);
+    job = vw_see(w, id);
+    ck_assert_str_eq(tug_job_state_name(job->state), "COMPLETED");
+    ck_assert_uint_eq(job->attempt, 1);
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_controller_killed_at_any_moment_of_a_launch_neither_loses_nor_doubles_the_gang)
+{
+    for (int64_t when = 0; when < 40; when++) {
+        struct vworld *w = up(3);
+        uint32_t rid = vw_submit(w, "t", 3, 8, 1);
+        int64_t t = vw_now(w);
+        const struct tug_job *job;
+
+        vw_run(w, t + when);
+        vw_crash_control(w);
+        vw_run(w, t + when + 200);
+        vw_start_control(w);
+        vw_run(w, vw_now(w) + 60000);
+        job = vw_see(w, 1);
+        if (vw_reply(w, rid)) {
+            ck_assert_ptr_nonnull(job);
+            ck_assert_str_eq(tug_job_state_name(job->state), "COMPLETED");
+        }
+        ck_assert_uint_le(vw_max_attempts_at_once(w, 1), 1);
+        ck_assert_uint_eq(vw_running(w, 1, 0), 0);
+        vw_free(w);
+    }
+}
+END_TEST
+
+START_TEST(a_killed_node_daemon_finds_its_step_again)
+{
+    struct vworld *w = up(3);
+    uint32_t rid;
+    const struct tug_job *job;
+    uint64_t id;
+
+    vw_set_run_ms(w, 10000);
+    rid = vw_submit(w, "t", 3, 8, 1);
+    vw_run(w, vw_now(w) + 2000);
+    id = vw_job(w, rid);
+    vw_restart_agent(w, 2);
+    vw_run(w, vw_now(w) + 2000);
+    job = vw_see(w, id);
+    ck_assert_str_eq(tug_job_state_name(job->state), "RUNNING");
+    ck_assert_uint_eq(vw_running(w, id, 1), 3);
+    vw_run(w, vw_now(w) + 20000);
+    job = vw_see(w, id);
+    ck_assert_str_eq(tug_job_state_name(job->state), "COMPLETED");
+    ck_assert_uint_eq(job->attempt, 1);
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_lost_node_ends_the_gang_and_it_runs_again_only_after_the_lease)
+{
+    struct vworld *w = up(4);
+    uint32_t rid;
+    const struct tug_job *job;
+    int64_t cut;
+    uint64_t id;
+
+    vw_set_run_ms(w, INT64_MAX);
+    rid = vw_submit(w, "t", 3, 8, 1);
+    vw_run(w, vw_now(w) + 2000);
+    id = vw_job(w, rid);
+    cut = vw_now(w);
+    vw_cut(w, 1);
+    vw_run(w, cut + 61000 + 5000); /* silent for node_timeout: ended elsewhere */
+    ck_assert_uint_eq(vw_running(w, id, 1), 1);
+    job = vw_see(w, id);
+    ck_assert_str_eq(tug_job_state_name(job->state), "REQUEUED");
+    vw_run(w, cut + 290000);
+    ck_assert_uint_eq(vw_running(w, id, 2), 0);
+    vw_run(w, cut + 330000); /* its lease is over: the node has ended it, the controller may run it again */
+    ck_assert_uint_eq(vw_running(w, id, 1), 0);
+    job = vw_see(w, id);
+    ck_assert_uint_eq(job->attempt, 2);
+    ck_assert_str_eq(tug_job_state_name(job->state), "RUNNING");
+    ck_assert_uint_eq(vw_running(w, id, 2), 3);
+    ck_assert_uint_le(vw_max_attempts_at_once(w, id), 1);
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_job_that_may_not_be_requeued_fails_with_its_node)
+{
+    struct vworld *w = up(3);
+    uint32_t rid;
+    const struct tug_job *job;
+    uint64_t id;
+
+    vw_set_run_ms(w, INT64_MAX);
+    rid = vw_submit(w, "t", 3, 8, 0);
+    vw_run(w, vw_now(w) + 2000);
+    id = vw_job(w, rid);
+    vw_cut(w, 2);
+    vw_run(w, vw_now(w) + 400000);
+    job = vw_see(w, id);
+    ck_assert_str_eq(tug_job_state_name(job->state), "NODE_FAIL");
+    ck_assert_int_eq(job->cause.kind, TUG_CAUSE_NODE);
+    ck_assert_uint_eq(job->cause.node, 1);
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(cancel_ends_a_running_gang_everywhere)
+{
+    struct vworld *w = up(3);
+    uint32_t rid, wait;
+    const struct tug_job *job;
+    uint64_t id;
+
+    vw_set_run_ms(w, INT64_MAX);
+    rid = vw_submit(w, "t", 3, 8, 1);
+    vw_run(w, vw_now(w) + 2000);
+    id = vw_job(w, rid);
+    wait = vw_wait_end(w, id);
+    vw_cancel(w, id);
+    vw_run(w, vw_now(w) + 1000);
+    job = vw_see(w, id);
+    ck_assert_str_eq(tug_job_state_name(job->state), "CANCELLED");
+    ck_assert_uint_eq(vw_running(w, id, 0), 0);
+    ck_assert_ptr_nonnull(vw_reply(w, wait));
+    ck_assert_str_eq(((Tugpb__WaitReply *) vw_reply(w, wait)->m)->job->state, "CANCELLED");
+    vw_free(w);
+}
+END_TEST
+
+UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times, no_reply_leaves_before_the_job_is_durable,
+          the_same_token_gives_the_same_job, a_failed_rank_ends_the_gang_and_is_named,
+          a_node_that_never_gets_ready_gives_everything_back_and_is_named,
+          a_restarted_controller_finds_its_gang_running_and_keeps_it,
+          a_gang_that_ends_while_the_controller_is_away_is_accounted_once,
+          a_controller_killed_at_any_moment_of_a_launch_neither_loses_nor_doubles_the_gang,
+          a_killed_node_daemon_finds_its_step_again, a_lost_node_ends_the_gang_and_it_runs_again_only_after_the_lease,
+          a_job_that_may_not_be_requeued_fails_with_its_node, cancel_ends_a_running_gang_everywhere)

@@ -1,0 +1,902 @@
+/* vworld.c - a controller and some nodes in one process, under a virtual clock
+ *
+ * One heap of things that will happen, ordered by time and then by the order they were said in; a message is packed
+ * when sent and unpacked when it arrives, as on a wire. Layer: tests.
+ */
+#include "vworld.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "base/mem.h"
+#include "base/rand.h"
+#include "base/vec.h"
+#include "proto/launch.pb-c.h"
+#include "proto/step.pb-c.h"
+
+enum what { W_MSG_TO_CONTROL, W_MSG_TO_AGENT, W_MSG_TO_LAUNCHER, W_MSG_TO_STEPD, W_MSG_TO_CLIENT, W_PERSISTED,
+            W_STEPD_UP, W_STEPD_READY, W_RANKS_EXIT, W_RANKS_DIE, W_CONNECT };
+
+static const char *const whats[] = {"to control from", "to agent", "to launcher", "to stepd of", "to client"};
+
+struct due {
+    int64_t at_ms;
+    uint64_t seq;
+    enum what what;
+    unsigned node;                 /* 0 = controller, 1.. = nodes */
+    unsigned life;                 /* of the process it is meant for; an older one never sees it */
+    tug_peer_id peer;
+    uint16_t number;
+    uint32_t rid;
+    uint8_t *body; size_t len;
+    struct tug_batch *batch;
+    uint64_t ticket;
+    uint64_t stepd;
+};
+
+/* A step daemon with its ranks. */
+struct stepd {
+    uint64_t id;
+    unsigned node;
+    uint64_t job; uint32_t attempt, step;
+    int requeueable, ready, running, done;
+    tug_peer_id peer;              /* at the agent; 0 = not connected */
+    int signal;
+};
+
+struct record { char key[160]; void *data; size_t len; UT_hash_handle hh; };
+
+struct proc {                      /* a controller or an agent */
+    struct vworld *w;
+    unsigned index;                /* 0 = controller */
+    unsigned life;
+    struct tug_agent *agent;
+    struct record *disk;
+    int64_t timer_ms;
+    tug_peer_id link;              /* to the other side; 0 = cut */
+    int cut;
+    uint64_t next_pid;
+    int64_t lease_until_ms;
+    int64_t ready_ms;
+    int exit_code;
+};
+
+struct vworld {
+    int64_t now_ms;
+    uint64_t seq;
+    struct tug_vec(struct due) dues;
+    struct tug_control *control;
+    struct proc procs[VW_NODES_MAX + 1];
+    unsigned n_nodes;
+    uint32_t node_timeout_s, lease_s;
+    int64_t run_ms;
+    struct tug_vec(struct stepd) stepds;
+    struct tug_vec(struct vw_reply) replies;   /* index = rid - 1 */
+    tug_peer_id client, next_peer;
+    struct tug_rand rand;
+    unsigned max_attempts;
+};
+
+/* ---- what will happen */
+
+static struct due *later(struct vworld *w, int64_t in_ms, enum what what, unsigned node)
+{
+    struct due d = {.at_ms = w->now_ms + in_ms, .seq = ++w->seq, .what = what, .node = node, .life = w->procs[node].life};
+
+    tug_vec_push(&w->dues, d);
+    return &w->dues.at[w->dues.len - 1];
+}
+
+static void set_body(struct due *d, uint16_t number, uint32_t rid, const ProtobufCMessage *m)
+{
+    d->number = number;
+    d->rid = rid;
+    d->len = protobuf_c_message_get_packed_size(m);
+    d->body = tug_xmalloc(d->len ? d->len : 1);
+    protobuf_c_message_pack(m, d->body);
+}
+
+/* ---- the env of controller and agents */
+
+static int64_t env_now(void *ctx) { return ((struct proc *) ctx)->w->now_ms; }
+
+static void env_timer(void *ctx, int64_t at_ms) { ((struct proc *) ctx)->timer_ms = at_ms; }
+
+static void env_random(void *ctx, void *out, size_t len)
+{
+    struct vworld *w = ((struct proc *) ctx)->w;
+
+    for (size_t i = 0; i < len; i++)
+        ((uint8_t *) out)[i] = (uint8_t) tug_rand_u64(&w->rand);
+}
+
+static void env_persist(void *ctx, struct tug_batch *b, uint64_t ticket)
+{
+    struct proc *p = ctx;
+    struct due *d = later(p->w, DISK_MS, W_PERSISTED, p->index);
+
+    d->batch = b;
+    d->ticket = ticket;
+}
+
+static void end_link(struct vworld *w, unsigned node)
+{
+    struct proc *p = &w->procs[node];
+    tug_peer_id link = p->link;
+
+    if (!link)
+        return;
+    p->link = 0;
+    if (w->control)
+        tug_control_peer_down(w->control, link);
+    if (p->agent)
+        tug_agent_controller_down(p->agent, link);
+    later(w, 100, W_CONNECT, node);
+}
+
+static struct stepd *stepd_by_peer(struct vworld *w, unsigned node, tug_peer_id peer)
+{
+    for (size_t i = 0; i < w->stepds.len; i++)
+        if (w->stepds.at[i].node == node && w->stepds.at[i].peer == peer && peer)
+            return &w->stepds.at[i];
+    return NULL;
+}
+
+static void control_send(void *ctx, tug_peer_id peer, enum tug_msg number, uint32_t rid, const ProtobufCMessage *m)
+{
+    struct vworld *w = ((struct proc *) ctx)->w;
+
+    if (peer == w->client && m) {
+        set_body(later(w, HOP_MS, W_MSG_TO_CLIENT, 0), (uint16_t) number, rid, m);
+        return;
+    }
+    for (unsigned i = 1; i <= w->n_nodes; i++)
+        if (w->procs[i].link == peer && peer) {
+            if (m) {
+                struct due *d = later(w, HOP_MS, W_MSG_TO_AGENT, i);
+                static uint8_t signature[64]; /* the host's part; the launchers here don't look */
+
+                if (number == TUG_MSG_STEP_LAUNCH) {
+                    ((Tugpb__StepLaunch *) m)->signature.data = signature;
+                    ((Tugpb__StepLaunch *) m)->signature.len = sizeof signature;
+                }
+
+                d->peer = peer;
+                set_body(d, (uint16_t) number, rid, m);
+            } else {
+                end_link(w, i);
+            }
+        }
+}
+
+static void control_send_packed(void *ctx, tug_peer_id peer, enum tug_msg number, uint32_t rid, const void *body, size_t len)
+{
+    ProtobufCMessage *m = protobuf_c_message_unpack(tug_msg_info((uint16_t) number)->desc, NULL, len, body);
+
+    control_send(ctx, peer, number, rid, m);
+    if (number == TUG_MSG_STEP_LAUNCH)
+        ((Tugpb__StepLaunch *) m)->signature.len = 0, ((Tugpb__StepLaunch *) m)->signature.data = NULL;
+    protobuf_c_message_free_unpacked(m, NULL);
+}
+
+static void agent_send(void *ctx, tug_peer_id peer, enum tug_msg number, uint32_t rid, const ProtobufCMessage *m)
+{
+    struct proc *p = ctx;
+    struct vworld *w = p->w;
+    struct due *d;
+
+    if (peer == TUG_PEER_LAUNCHER) {
+        set_body(later(w, HOP_MS, W_MSG_TO_LAUNCHER, p->index), (uint16_t) number, rid, m);
+    } else if (peer == p->link && peer) {
+        if (!m) {
+            end_link(w, p->index);
+            return;
+        }
+        d = later(w, HOP_MS, W_MSG_TO_CONTROL, p->index);
+        d->peer = peer;
+        set_body(d, (uint16_t) number, rid, m);
+    } else {
+        struct stepd *s = stepd_by_peer(w, p->index, peer);
+
+        if (!s)
+            return;
+        if (!m) {
+            s->peer = 0;
+            return;
+        }
+        d = later(w, HOP_MS, W_MSG_TO_STEPD, p->index);
+        d->stepd = s->id;
+        set_body(d, (uint16_t) number, rid, m);
+    }
+}
+
+static void agent_send_packed(void *ctx, tug_peer_id peer, enum tug_msg number, uint32_t rid, const void *body, size_t len)
+{
+    ProtobufCMessage *m = protobuf_c_message_unpack(tug_msg_info((uint16_t) number)->desc, NULL, len, body);
+
+    agent_send(ctx, peer, number, rid, m);
+    protobuf_c_message_free_unpacked(m, NULL);
+}
+
+static struct tug_env env_of(struct proc *p)
+{
+    return (struct tug_env){.ctx = p,
+                            .now = env_now,
+                            .timer = env_timer,
+                            .send = p->index ? agent_send : control_send,
+                            .send_packed = p->index ? agent_send_packed : control_send_packed,
+                            .persist = env_persist,
+                            .random = env_random};
+}
+
+/* ---- disks */
+
+static void disk_apply(struct proc *p, const struct tug_batch *b)
+{
+    struct tug_batch_item it;
+    size_t pos = 0;
+
+    while (tug_batch_next(b, &pos, &it)) {
+        struct record *r;
+        char key[160];
+
+        if (it.op == TUG_BATCH_HISTORY)
+            continue;
+        snprintf(key, sizeof key, "%s/%s", it.kind, it.id);
+        HASH_FIND_STR(p->disk, key, r);
+        if (r) {
+            HASH_DEL(p->disk, r);
+            free(r->data);
+            free(r);
+        }
+        if (it.op == TUG_BATCH_DEL)
+            continue;
+        r = tug_new(struct record);
+        memcpy(r->key, key, sizeof key);
+        r->data = tug_xmemdup(it.data, it.len);
+        r->len = it.len;
+        HASH_ADD_STR(p->disk, key, r);
+    }
+}
+
+static void disk_free(struct proc *p)
+{
+    struct record *r, *next;
+
+    HASH_ITER(hh, p->disk, r, next)
+    {
+        HASH_DEL(p->disk, r);
+        free(r->data);
+        free(r);
+    }
+}
+
+/* ---- life of the processes */
+
+static void restore(struct proc *p)
+{
+    struct record *r, *next;
+
+    HASH_ITER(hh, p->disk, r, next)
+    {
+        char kind[160], *slash;
+        struct tug_err err = {0};
+        int rc;
+
+        snprintf(kind, sizeof kind, "%s", r->key);
+        slash = strchr(kind, '/');
+        *slash = '\0';
+        rc = p->index ? tug_agent_restore(p->agent, kind, slash + 1, r->data, r->len, &err)
+                      : tug_control_restore(p->w->control, kind, slash + 1, r->data, r->len, &err);
+        if (rc) {
+            fprintf(stderr, "restore of %s: %s\n", r->key, err.msg);
+            abort();
+        }
+    }
+}
+
+void vw_start_control(struct vworld *w)
+{
+    static const struct tug_core_queue queue = {.name = "main", .nodes = "", .is_default = 1};
+    struct tug_core_node_row rows[VW_NODES_MAX];
+    char names[VW_NODES_MAX][8];
+    struct tug_control_conf conf = {.cluster = "virtual", .version = "test", .node_timeout_s = w->node_timeout_s,
+                                    .lease_s = w->lease_s, .wireup_timeout_s = 60, .kill_grace_s = 1, .max_jobs = 1000,
+                                    .operator_uid = 1000, .min_uid = 1000};
+    struct tug_control_peer who = {.role = TUG_ROLE_USER, .uid = 1000, .gid = 1000, .user = "ada", .home = "/home/ada",
+                                   .shell = "/bin/sh"};
+    struct tug_env env = env_of(&w->procs[0]);
+    struct tug_err err = {0};
+
+    for (unsigned i = 0; i < w->n_nodes; i++) {
+        snprintf(names[i], sizeof names[i], "n%u", i + 1);
+        rows[i] = (struct tug_core_node_row){.name = names[i], .gpu_model = ""};
+    }
+    conf.core = (struct tug_core_conf){.launch_timeout_s = 10, .kill_grace_s = 1, .launch_retries = 3, .kept_ms = 300000,
+                                       .queues = &queue, .n_queues = 1, .nodes = rows, .n_nodes = w->n_nodes};
+    w->procs[0].life++;
+    w->procs[0].timer_ms = INT64_MAX;
+    w->control = tug_control_new(&env, &conf, &err);
+    if (!w->control) {
+        fprintf(stderr, "control: %s\n", err.msg);
+        abort();
+    }
+    restore(&w->procs[0]);
+    if (tug_control_start(w->control, &err) != 0) {
+        fprintf(stderr, "control: %s\n", err.msg);
+        abort();
+    }
+    w->client = ++w->next_peer;
+    tug_control_peer_up(w->control, w->client, &who);
+    for (unsigned i = 1; i <= w->n_nodes; i++)
+        later(w, HOP_MS, W_CONNECT, i);
+}
+
+void vw_crash_control(struct vworld *w)
+{
+    w->procs[0].life++;
+    w->procs[0].timer_ms = INT64_MAX;
+    tug_control_free(w->control);
+    w->control = NULL;
+    for (unsigned i = 1; i <= w->n_nodes; i++)
+        end_link(w, i);
+}
+
+static void start_agent(struct vworld *w, unsigned node)
+{
+    struct proc *p = &w->procs[node];
+    struct tug_env env = env_of(p);
+    Tugpb__Inventory inv = TUGPB__INVENTORY__INIT;
+    char name[8], boot[33];
+    struct tug_agent_conf conf = {.node = name, .boot_id = boot, .version = "test", .address = "127.0.0.1", .inventory = &inv};
+
+    snprintf(name, sizeof name, "n%u", node);
+    snprintf(boot, sizeof boot, "%032x", node);
+    inv.cpus = 8;
+    inv.gpus = 8;
+    inv.mem_bytes = 1ULL << 34;
+    inv.emulated = 1;
+    p->life++;
+    p->timer_ms = INT64_MAX;
+    p->agent = tug_agent_new(&env, &conf);
+    restore(p);
+    tug_agent_start(p->agent);
+    later(w, HOP_MS, W_CONNECT, node);
+}
+
+void vw_restart_agent(struct vworld *w, unsigned node)
+{
+    struct proc *p = &w->procs[node];
+
+    if (p->link && w->control)
+        tug_control_peer_down(w->control, p->link);
+    p->link = 0;
+    tug_agent_free(p->agent);
+    start_agent(w, node);
+    for (size_t i = 0; i < w->stepds.len; i++)
+        if (w->stepds.at[i].node == node) {
+            w->stepds.at[i].peer = 0;
+            later(w, 50, W_STEPD_UP, node)->stepd = w->stepds.at[i].id;
+        }
+}
+
+struct vworld *vw_new(unsigned n_nodes, uint32_t node_timeout_s, uint32_t lease_s)
+{
+    struct vworld *w = tug_new(struct vworld);
+
+    w->n_nodes = n_nodes;
+    w->node_timeout_s = node_timeout_s;
+    w->lease_s = lease_s;
+    w->run_ms = 1000;
+    w->now_ms = VW_T0;
+    w->rand = tug_rand_seed(7);
+    for (unsigned i = 0; i <= n_nodes; i++) {
+        w->procs[i].w = w;
+        w->procs[i].index = i;
+        w->procs[i].timer_ms = INT64_MAX;
+        w->procs[i].ready_ms = READY_MS;
+        w->procs[i].next_pid = 1000 * i + 100;
+    }
+    vw_start_control(w);
+    for (unsigned i = 1; i <= n_nodes; i++)
+        start_agent(w, i);
+    return w;
+}
+
+void vw_free(struct vworld *w)
+{
+    tug_control_free(w->control);
+    for (unsigned i = 0; i <= w->n_nodes; i++) {
+        tug_agent_free(w->procs[i].agent);
+        disk_free(&w->procs[i]);
+    }
+    for (size_t i = 0; i < w->dues.len; i++) {
+        free(w->dues.at[i].body);
+        tug_batch_free(w->dues.at[i].batch);
+    }
+    for (size_t i = 0; i < w->replies.len; i++)
+        if (w->replies.at[i].m)
+            protobuf_c_message_free_unpacked(w->replies.at[i].m, NULL);
+    tug_vec_clear(&w->dues);
+    tug_vec_clear(&w->stepds);
+    tug_vec_clear(&w->replies);
+    free(w);
+}
+
+/* ---- the launcher and the step daemons */
+
+static struct stepd *stepd_by_key(struct vworld *w, unsigned node, const Tugpb__StepKey *k)
+{
+    for (size_t i = 0; i < w->stepds.len; i++) {
+        struct stepd *s = &w->stepds.at[i];
+
+        if (s->node == node && s->job == k->job && s->attempt == k->attempt && s->step == k->step)
+            return s;
+    }
+    return NULL;
+}
+
+static struct stepd *stepd_by_id(struct vworld *w, uint64_t id)
+{
+    for (size_t i = 0; i < w->stepds.len; i++)
+        if (w->stepds.at[i].id == id)
+            return &w->stepds.at[i];
+    return NULL;
+}
+
+static void set_key(const struct stepd *s, Tugpb__StepKey *k)
+{
+    tugpb__step_key__init(k);
+    k->job = s->job;
+    k->attempt = s->attempt;
+    k->step = s->step;
+}
+
+/* As it would arrive from the launcher or a step daemon, at once. */
+static void tell_agent(struct vworld *w, unsigned node, tug_peer_id peer, enum tug_msg number, const ProtobufCMessage *m)
+{
+    struct due *d = later(w, HOP_MS, W_MSG_TO_AGENT, node);
+
+    d->peer = peer;
+    set_body(d, (uint16_t) number, 0, m);
+}
+
+static void step_gone(struct vworld *w, struct stepd *s, int wait_status)
+{
+    Tugpb__LnGone m = TUGPB__LN_GONE__INIT;
+    Tugpb__StepKey k;
+    struct proc *p = &w->procs[s->node];
+
+    set_key(s, &k);
+    m.key = &k;
+    m.wait_status = wait_status;
+    if (s->peer && p->agent)
+        tug_agent_stepd_down(p->agent, s->peer);
+    tell_agent(w, s->node, TUG_PEER_LAUNCHER, TUG_MSG_LN_GONE, &m.base);
+    tug_vec_remove(&w->stepds, (size_t) (s - w->stepds.at));
+}
+
+static void count_attempts(struct vworld *w, uint64_t job)
+{
+    unsigned n = 0;
+
+    for (uint32_t attempt = 1; attempt < 20; attempt++)
+        n += vw_running(w, job, attempt) > 0;
+    w->max_attempts = n > w->max_attempts ? n : w->max_attempts;
+}
+
+static void launcher(struct vworld *w, unsigned node, uint16_t number, const ProtobufCMessage *m)
+{
+    struct proc *p = &w->procs[node];
+    struct stepd fresh = {.id = ++w->seq, .node = node};
+    Tugpb__LnStarted started = TUGPB__LN_STARTED__INIT;
+    Tugpb__LnHeld held = TUGPB__LN_HELD__INIT;
+    Tugpb__StepKey k;
+    struct stepd *s;
+
+    if (number == TUG_MSG_LN_LIST) {
+        Tugpb__LnStarted all[16], *ptr[16];
+        Tugpb__StepKey keys[16];
+
+        held.steps = ptr;
+        for (size_t i = 0; i < w->stepds.len && held.n_steps < 16; i++) {
+            s = &w->stepds.at[i];
+            if (s->node != node)
+                continue;
+            tugpb__ln_started__init(&all[held.n_steps]);
+            set_key(s, &keys[held.n_steps]);
+            all[held.n_steps].key = &keys[held.n_steps];
+            all[held.n_steps].pid = (uint32_t) s->id;
+            all[held.n_steps].uid = 1000;
+            all[held.n_steps].requeueable = s->requeueable;
+            ptr[held.n_steps] = &all[held.n_steps];
+            held.n_steps++;
+        }
+        held.lease_until_ms = p->lease_until_ms;
+        tell_agent(w, node, TUG_PEER_LAUNCHER, TUG_MSG_LN_HELD, &held.base);
+    } else if (number == TUG_MSG_LN_LEASE) {
+        p->lease_until_ms = ((const Tugpb__LnLease *) m)->until_ms;
+    } else if (number == TUG_MSG_LN_START) {
+        const Tugpb__LnStart *start = (const Tugpb__LnStart *) m;
+
+        fresh.job = start->key->job;
+        fresh.attempt = start->key->attempt;
+        fresh.step = start->key->step;
+        tug_vec_push(&w->stepds, fresh);
+        set_key(&fresh, &k);
+        started.key = &k;
+        started.pid = (uint32_t) fresh.id;
+        started.uid = 1000;
+        tell_agent(w, node, TUG_PEER_LAUNCHER, TUG_MSG_LN_STARTED, &started.base);
+        later(w, 2, W_STEPD_UP, node)->stepd = fresh.id;
+        if (p->ready_ms != INT64_MAX)
+            later(w, p->ready_ms, W_STEPD_READY, node)->stepd = fresh.id;
+    } else if (number == TUG_MSG_LN_KILL) {
+        s = stepd_by_key(w, node, ((const Tugpb__LnKill *) m)->key);
+        if (s)
+            step_gone(w, s, 9);
+    }
+}
+
+static void say_ready(struct vworld *w, struct stepd *s)
+{
+    Tugpb__SdReady ready = TUGPB__SD_READY__INIT;
+    Tugpb__StepReady r = TUGPB__STEP_READY__INIT;
+    Tugpb__StepKey k;
+
+    set_key(s, &k);
+    r.key = &k;
+    r.star_addr = (char *) "127.0.0.1:4000";
+    r.master_port = 61000;
+    ready.ready = &r;
+    tell_agent(w, s->node, s->peer, TUG_MSG_SD_READY, &ready.base);
+}
+
+static void say_hello(struct vworld *w, struct stepd *s)
+{
+    Tugpb__SdHello hello = TUGPB__SD_HELLO__INIT;
+    Tugpb__StepKey k;
+
+    set_key(s, &k);
+    hello.key = &k;
+    hello.phase = s->done ? TUGPB__STEP_PHASE__STEP_DONE
+                  : s->running ? TUGPB__STEP_PHASE__STEP_RUNNING
+                  : s->ready ? TUGPB__STEP_PHASE__STEP_READY : TUGPB__STEP_PHASE__STEP_STARTING;
+    tell_agent(w, s->node, s->peer, TUG_MSG_SD_HELLO, &hello.base);
+    if (s->ready)
+        say_ready(w, s);
+}
+
+static void say_result(struct vworld *w, struct stepd *s)
+{
+    Tugpb__SdResult m = TUGPB__SD_RESULT__INIT;
+    Tugpb__StepResult r = TUGPB__STEP_RESULT__INIT;
+    Tugpb__ExitInfo e = TUGPB__EXIT_INFO__INIT, *exits[1] = {&e};
+    Tugpb__Cause cause = TUGPB__CAUSE__INIT;
+    Tugpb__StepKey k;
+
+    if (!s->peer)
+        return;
+    set_key(s, &k);
+    r.key = &k;
+    r.exits = exits;
+    r.n_exits = 1;
+    e.signal = s->signal;
+    if (!s->signal)
+        e.exit_code = w->procs[s->node].exit_code;
+    if (e.exit_code) {
+        cause.kind = (char *) "rank";
+        cause.rank = s->node - 1;
+        cause.exit = &e;
+        cause.text = (char *) "rank exited";
+        r.cause = &cause;
+    }
+    m.result = &r;
+    tell_agent(w, s->node, s->peer, TUG_MSG_SD_RESULT, &m.base);
+}
+
+static void stepd_message(struct vworld *w, struct stepd *s, uint16_t number)
+{
+    if (number == TUG_MSG_SD_START && !s->running && !s->done) {
+        s->running = 1;
+        count_attempts(w, s->job);
+        if (w->run_ms != INT64_MAX)
+            later(w, w->run_ms, W_RANKS_EXIT, s->node)->stepd = s->id;
+    } else if (number == TUG_MSG_SD_KILL && !s->done) {
+        later(w, 10, W_RANKS_DIE, s->node)->stepd = s->id;
+    } else if (number == TUG_MSG_SD_RESULT_ACK) {
+        step_gone(w, s, 0);
+    }
+}
+
+static void on_stepd_due(struct vworld *w, const struct due *d)
+{
+    struct stepd *s = stepd_by_id(w, d->stepd);
+
+    if (!s)
+        return;
+    switch (d->what) {
+    case W_STEPD_UP:
+        if (!w->procs[s->node].agent || s->peer)
+            return;
+        s->peer = ++w->next_peer;
+        tug_agent_stepd_up(w->procs[s->node].agent, s->peer, (uint32_t) s->id, 1000);
+        say_hello(w, s);
+        if (s->done)
+            say_result(w, s);
+        return;
+    case W_STEPD_READY:
+        s->ready = 1;
+        if (s->peer)
+            say_ready(w, s);
+        return;
+    case W_RANKS_EXIT:
+    case W_RANKS_DIE:
+        if (s->done)
+            return;
+        s->signal = d->what == W_RANKS_DIE ? 15 : 0;
+        s->running = 0;
+        s->done = 1;
+        say_result(w, s);
+        return;
+    case W_MSG_TO_STEPD:
+        stepd_message(w, s, d->number);
+        return;
+    default:
+        return;
+    }
+}
+
+/* ---- delivery */
+
+static void connect_node(struct vworld *w, unsigned node)
+{
+    struct proc *p = &w->procs[node];
+    struct tug_control_peer who = {.role = TUG_ROLE_NODE, .address = "127.0.0.1"};
+    char name[8];
+
+    if (p->link || p->cut || !w->control || !p->agent)
+        return;
+    snprintf(name, sizeof name, "n%u", node);
+    who.node = name;
+    p->link = ++w->next_peer;
+    tug_control_peer_up(w->control, p->link, &who);
+    tug_agent_controller_up(p->agent, p->link);
+}
+
+static void on_persisted(struct vworld *w, struct due *d)
+{
+    struct proc *p = &w->procs[d->node];
+
+    disk_apply(p, d->batch);
+    if (d->node)
+        tug_agent_persisted(p->agent, d->ticket);
+    else
+        tug_control_persisted(w->control, d->ticket);
+}
+
+static void on_reply(struct vworld *w, const struct due *d)
+{
+    struct vw_reply *r = &w->replies.at[d->rid - 1];
+
+    if (r->m)
+        protobuf_c_message_free_unpacked(r->m, NULL);
+    r->number = d->number;
+    r->at_ms = w->now_ms;
+    r->m = protobuf_c_message_unpack(tug_msg_info(d->number)->desc, NULL, d->len, d->body);
+}
+
+static void deliver(struct vworld *w, struct due *d)
+{
+    struct proc *p = &w->procs[d->node];
+    ProtobufCMessage *m = d->body ? protobuf_c_message_unpack(tug_msg_info(d->number)->desc, NULL, d->len, d->body) : NULL;
+
+    if (getenv("TUG_TEST_TRACE") && d->body)
+        fprintf(stderr, "# %lld  %s %u  %s\n", (long long) (w->now_ms - VW_T0), whats[d->what], d->node, tug_msg_info(d->number)->name);
+    switch (d->what) {
+    case W_MSG_TO_CONTROL:
+        if (w->control && d->peer == (d->node ? p->link : w->client))
+            tug_control_message(w->control, d->peer, d->number, d->rid, m);
+        break;
+    case W_MSG_TO_AGENT:
+        if (d->life == p->life && (d->peer == TUG_PEER_LAUNCHER || d->peer == p->link || stepd_by_peer(w, d->node, d->peer)))
+            tug_agent_message(p->agent, d->peer, d->number, d->rid, m);
+        break;
+    case W_MSG_TO_LAUNCHER:
+        launcher(w, d->node, d->number, m);
+        break;
+    case W_MSG_TO_CLIENT:
+        on_reply(w, d);
+        break;
+    case W_PERSISTED:
+        if (d->life == p->life)
+            on_persisted(w, d);
+        break;
+    case W_CONNECT:
+        connect_node(w, d->node);
+        break;
+    default:
+        on_stepd_due(w, d);
+    }
+    if (m)
+        protobuf_c_message_free_unpacked(m, NULL);
+    free(d->body);
+    tug_batch_free(d->batch);
+}
+
+/* Everything that is due at this very moment: messages first, in the order they were said, then timers. */
+static int step(struct vworld *w, int64_t until_ms)
+{
+    int64_t next = INT64_MAX;
+    size_t at = 0;
+    unsigned timer = VW_NODES_MAX + 1;
+
+    for (size_t i = 0; i < w->dues.len; i++)
+        if (w->dues.at[i].at_ms < next || (w->dues.at[i].at_ms == next && w->dues.at[i].seq < w->dues.at[at].seq)) {
+            next = w->dues.at[i].at_ms;
+            at = i;
+        }
+    for (unsigned i = 0; i <= w->n_nodes; i++)
+        if (w->procs[i].timer_ms < next) {
+            next = w->procs[i].timer_ms;
+            timer = i;
+        }
+    if (next > until_ms || next == INT64_MAX)
+        return 0;
+    w->now_ms = next > w->now_ms ? next : w->now_ms;
+    if (timer <= VW_NODES_MAX) {
+        w->procs[timer].timer_ms = INT64_MAX;
+        if (timer == 0 && w->control)
+            tug_control_timer(w->control);
+        else if (timer && w->procs[timer].agent)
+            tug_agent_timer(w->procs[timer].agent, w->now_ms);
+    } else {
+        struct due d = w->dues.at[at];
+
+        tug_vec_remove(&w->dues, at);
+        deliver(w, &d);
+    }
+    if (w->control) {
+        enum tug_log_level level;
+        const char *text;
+        struct tug_err err = {0};
+
+        tug_control_flush(w->control);
+        while (tug_control_next_log(w->control, &level, &text))
+            if (getenv("TUG_TEST_LOG"))
+                fprintf(stderr, "# %lld %s\n", (long long) (w->now_ms - VW_T0), text);
+        if (tug_core_check(tug_control_core(w->control), &err) != 0) {
+            fprintf(stderr, "at %lld: %s\n", (long long) (w->now_ms - VW_T0), err.msg);
+            abort();
+        }
+    }
+    return 1;
+}
+
+void vw_run(struct vworld *w, int64_t until_ms)
+{
+    while (step(w, until_ms))
+        ;
+    if (until_ms != INT64_MAX && w->now_ms < until_ms)
+        w->now_ms = until_ms;
+}
+
+/* ---- what tests do and see */
+
+void vw_set_run_ms(struct vworld *w, int64_t run_ms) { w->run_ms = run_ms; }
+void vw_set_exit(struct vworld *w, unsigned node, int code) { w->procs[node].exit_code = code; }
+void vw_set_ready(struct vworld *w, unsigned node, int64_t ready_ms) { w->procs[node].ready_ms = ready_ms; }
+int64_t vw_now(const struct vworld *w) { return w->now_ms; }
+
+void vw_cut(struct vworld *w, unsigned node)
+{
+    w->procs[node].cut = 1;
+    end_link(w, node);
+}
+
+void vw_mend(struct vworld *w, unsigned node)
+{
+    w->procs[node].cut = 0;
+    later(w, HOP_MS, W_CONNECT, node);
+}
+
+static uint32_t ask(struct vworld *w, enum tug_msg number, const ProtobufCMessage *m)
+{
+    struct vw_reply none = {0};
+    struct due *d = later(w, HOP_MS, W_MSG_TO_CONTROL, 0);
+    uint32_t rid;
+
+    tug_vec_push(&w->replies, none);
+    rid = (uint32_t) w->replies.len;
+    d->peer = w->client;
+    set_body(d, (uint16_t) number, rid, m);
+    return rid;
+}
+
+uint32_t vw_submit(struct vworld *w, const char *token, uint32_t nodes, uint32_t gpus_per_node, int requeue)
+{
+    Tugpb__SubmitRequest m = TUGPB__SUBMIT_REQUEST__INIT;
+    Tugpb__JobSpec spec = TUGPB__JOB_SPEC__INIT;
+    Tugpb__ResourceRequest res = TUGPB__RESOURCE_REQUEST__INIT;
+    char *argv[] = {(char *) "train"};
+
+    res.nodes = nodes;
+    res.gpus_per_node = gpus_per_node;
+    spec.res = &res;
+    spec.kind = TUGPB__JOB_KIND__JOB_GANG;
+    spec.argv = argv;
+    spec.n_argv = 1;
+    spec.cwd = (char *) "/tmp";
+    spec.env.data = (uint8_t *) "A=1";
+    spec.env.len = 4;
+    spec.no_requeue = !requeue;
+    m.spec = &spec;
+    m.token = (char *) token;
+    return ask(w, TUG_MSG_SUBMIT_REQUEST, &m.base);
+}
+
+uint32_t vw_wait_end(struct vworld *w, uint64_t job)
+{
+    Tugpb__WaitRequest m = TUGPB__WAIT_REQUEST__INIT;
+
+    m.job = job;
+    return ask(w, TUG_MSG_WAIT_REQUEST, &m.base);
+}
+
+uint32_t vw_cancel(struct vworld *w, uint64_t job)
+{
+    Tugpb__CancelRequest m = TUGPB__CANCEL_REQUEST__INIT;
+
+    m.jobs = &job;
+    m.n_jobs = 1;
+    return ask(w, TUG_MSG_CANCEL_REQUEST, &m.base);
+}
+
+const struct vw_reply *vw_reply(const struct vworld *w, uint32_t rid)
+{
+    return w->replies.at[rid - 1].m ? &w->replies.at[rid - 1] : NULL;
+}
+
+uint64_t vw_job(const struct vworld *w, uint32_t rid)
+{
+    const struct vw_reply *r = vw_reply(w, rid);
+
+    if (!r || r->number != TUG_MSG_SUBMIT_REPLY) {
+        fprintf(stderr, "no SubmitReply: %s\n",
+                r && r->number == TUG_MSG_ERROR ? ((Tugpb__Error *) r->m)->text : "nothing came");
+        abort();
+    }
+    return ((Tugpb__SubmitReply *) r->m)->job;
+}
+
+const struct tug_job *vw_see(const struct vworld *w, uint64_t job)
+{
+    return tug_core_job(tug_control_core(w->control), job);
+}
+
+int vw_durable(const struct vworld *w, const char *kind, uint64_t id)
+{
+    struct record *r;
+    char key[160];
+
+    snprintf(key, sizeof key, "%s/%llu", kind, (unsigned long long) id);
+    HASH_FIND_STR(w->procs[0].disk, key, r);
+    return r != NULL;
+}
+
+unsigned vw_running(const struct vworld *w, uint64_t job, uint32_t attempt)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < w->stepds.len; i++)
+        n += w->stepds.at[i].job == job && w->stepds.at[i].running && (!attempt || w->stepds.at[i].attempt == attempt);
+    return n;
+}
+
+unsigned vw_max_attempts_at_once(const struct vworld *w, uint64_t job)
+{
+    (void) job;
+    return w->max_attempts;
+}

@@ -1,0 +1,60 @@
+/* vworld.h - a controller and some nodes in one process, under a virtual clock
+ *
+ * The real control.c and agent.c, each behind its own struct tug_env; launchers, step daemons, disks and one client
+ * are played here. Time moves only when something is due; every hop takes HOP_MS, every commit DISK_MS, so tests can
+ * name exact times. A node's step daemon is ready READY_MS after its order, its ranks run vw->run_ms and exit with
+ * vw->exit_code[node] (node 0 = all nodes' default 0).
+ * Layer: tests.
+ */
+#ifndef TUG_TEST_VWORLD_H
+#define TUG_TEST_VWORLD_H
+
+#include "logic/agent.h"
+#include "logic/control.h"
+#include "proto/client.pb-c.h"
+
+#define HOP_MS 1
+#define DISK_MS 2
+#define READY_MS 5
+#define VW_NODES_MAX 8
+#define VW_T0 1000000LL                 /* when the world begins */
+
+struct vworld;
+
+struct vworld *vw_new(unsigned n_nodes, uint32_t node_timeout_s, uint32_t lease_s);
+void vw_free(struct vworld *w);
+
+/* What the ranks do. */
+void vw_set_run_ms(struct vworld *w, int64_t run_ms);              /* INT64_MAX = until killed */
+void vw_set_exit(struct vworld *w, unsigned node, int code);       /* after run_ms; other ranks run on unless killed */
+void vw_set_ready(struct vworld *w, unsigned node, int64_t ready_ms); /* INT64_MAX = never */
+
+int64_t vw_now(const struct vworld *w);
+/* Let time pass until 'until_ms', or until nothing more is due. */
+void vw_run(struct vworld *w, int64_t until_ms);
+
+/* Cut or mend the network between the controller and a node (both sides see the connection end, or come back). */
+void vw_cut(struct vworld *w, unsigned node);
+void vw_mend(struct vworld *w, unsigned node);
+/* Node daemon dies and comes back; launcher and step daemons stay. */
+void vw_restart_agent(struct vworld *w, unsigned node);
+/* The controller dies: what was not durable is gone. Then it comes back from its disk. */
+void vw_crash_control(struct vworld *w);
+void vw_start_control(struct vworld *w);
+
+/* A client on the controller's host. Returns the request id; the reply is found by it. */
+uint32_t vw_submit(struct vworld *w, const char *token, uint32_t nodes, uint32_t gpus_per_node, int requeue);
+uint32_t vw_wait_end(struct vworld *w, uint64_t job);
+uint32_t vw_cancel(struct vworld *w, uint64_t job);
+struct vw_reply { uint16_t number; int64_t at_ms; ProtobufCMessage *m; };
+/* NULL: nothing yet. */
+const struct vw_reply *vw_reply(const struct vworld *w, uint32_t rid);
+uint64_t vw_job(const struct vworld *w, uint32_t rid);             /* of a SubmitReply; asserts there is one */
+
+const struct tug_job *vw_see(const struct vworld *w, uint64_t job);
+int vw_durable(const struct vworld *w, const char *kind, uint64_t id);  /* is there such a record on the controller's disk? */
+/* How many step daemons of (job, attempt) have running ranks now, over all nodes; attempt 0 = any. */
+unsigned vw_running(const struct vworld *w, uint64_t job, uint32_t attempt);
+unsigned vw_max_attempts_at_once(const struct vworld *w, uint64_t job); /* most attempts that ever ran at the same time */
+
+#endif
