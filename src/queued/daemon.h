@@ -1,0 +1,85 @@
+/* daemon.h - the parts of tugd, and who makes what
+ *
+ * main.c     options, then the parts in order        setup.c   configuration file -> control's configuration
+ * world.c    the real env: clock, timer, send, persist, random
+ * listen.c   the two sockets and their peers         who.c     user names and groups
+ * sign.c     launch orders                           history.c rows of the past, asked from the store
+ * plugin.c   the policy                              Layer: programs.
+ */
+#ifndef TUG_QUEUED_DAEMON_H
+#define TUG_QUEUED_DAEMON_H
+
+#include <uthash.h>
+
+#include "conf/config.h"
+#include "host/loop.h"
+#include "host/net.h"
+#include "host/store.h"
+#include "logic/control.h"
+
+struct plugin; /* plugin.c */
+
+/* A connection, by the number that the logic knows it by. */
+struct peer {
+    tug_peer_id id;
+    struct tug_conn *conn;
+    struct tugd *d;
+    uint32_t uid;
+    UT_hash_handle hh;
+};
+
+struct tugd {
+    const char *config_path;
+    struct tug_config cfg;
+    char *run_dir, *state_dir, *socket_path;
+    struct tug_loop *loop;
+    struct tug_timer *timer;
+    struct tug_store *store;
+    struct tug_keypair key;
+    struct tug_control *control;
+    struct tug_listener *clients, *nodes;
+    struct peer *peers;
+    tug_peer_id next_peer;
+    struct plugin *plugin;
+    int64_t wall0, mono0;          /* the daemon's clock: wall clock at start + time since */
+    int exit_code;
+    int stopping;
+};
+
+/* setup.c: what control needs of the configuration; free with setup_free. */
+struct setup {
+    struct tug_control_conf conf;
+    struct tug_core_queue *queues;
+    struct tug_core_node_row *nodes;
+    char **strings;                /* owned texts */
+    size_t n_strings;
+};
+int setup_load(struct tugd *d, struct tug_err *err);
+void setup_control(const struct tugd *d, struct setup *out);
+void setup_free(struct setup *s);
+
+/* world.c */
+void world_env(struct tugd *d, struct tug_env *env);
+void world_log(struct tugd *d);        /* control's sentences to the log */
+struct peer *world_peer(struct tugd *d, tug_peer_id id);
+void world_close(struct tugd *d, tug_peer_id id);
+void world_stop(struct tugd *d, int exit_code);
+
+/* listen.c */
+int listen_open(struct tugd *d, struct tug_err *err);
+void listen_close(struct tugd *d);
+
+/* who.c: strings valid until the next call */
+void who_fill(struct tug_control_peer *out, uint32_t uid, uint32_t gid);
+
+/* sign.c: fill in digest and signature of a packed StepLaunch; the caller frees. */
+void sign_launch(const struct tugd *d, const void *body, size_t len, struct tug_buf *out);
+
+/* history.c */
+void history_ask(struct tugd *d, struct peer *p, uint32_t rid, const ProtobufCMessage *m);
+
+/* plugin.c */
+void plugin_load(struct tugd *d);      /* on failure the built-in order stays, with a note */
+void plugin_free(struct tugd *d);
+
+#endif

@@ -1,0 +1,238 @@
+/* main.c - tugd, the queue daemon
+ *
+ * Reads as a table of contents: configuration, state, sockets, loop; then the same backwards. Layer: programs.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/version.h"
+#include "queued/daemon.h"
+
+const char *argp_program_version = "tugd " TUG_VERSION;
+
+struct options {
+    const char *config;
+    int ready_fd;
+    int check, dump;
+};
+
+static const struct argp_option option_table[] = {
+    {"config", 'c', "FILE", 0, "The configuration; default " TUG_SYSCONFDIR "/tugline.yaml", 0},
+    {"ready-fd", 'r', "N", 0, "Write a newline to this descriptor once commands and nodes can connect, then close it", 0},
+    {"check", 'k', NULL, 0, "Read the configuration, say what is wrong with it, and exit", 0},
+    {"show-config", 's', NULL, 0, "Print the whole configuration, defaults included, and exit", 0},
+    {"foreground", 'f', NULL, 0, "Stay in the foreground (it always does; a service manager backgrounds)", 0},
+    {0}};
+
+static error_t on_option(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+
+    switch (key) {
+    case 'c': o->config = arg; return 0;
+    case 'r': o->ready_fd = atoi(arg); return 0;
+    case 'k': o->check = 1; return 0;
+    case 's': o->dump = 1; return 0;
+    case 'f': return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {option_table, on_option, NULL, "tugd - the queue daemon of Tugline", NULL, NULL, NULL};
+
+static int make_dir(const char *path, mode_t mode, struct tug_err *err)
+{
+    struct stat st;
+
+    if (mkdir(path, mode) != 0 && errno != EEXIST)
+        return tug_fail(err, -errno, "cannot make directory %s: %s", path, strerror(errno));
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return tug_fail(err, -ENOTDIR, "%s is not a directory", path);
+    if (st.st_uid != geteuid())
+        return tug_fail(err, -EPERM, "%s belongs to uid %u, not to uid %u that tugd runs as; chown it", path, st.st_uid,
+                        geteuid());
+    return 0;
+}
+
+static int make_dirs(struct tugd *d, struct tug_err *err)
+{
+    char *keys = tug_xasprintf("%s/keys", d->state_dir);
+    char *nodes = tug_xasprintf("%s/keys/nodes", d->state_dir);
+    int rc = make_dir(d->state_dir, 0700, err);
+
+    rc = rc ? rc : make_dir(d->run_dir, 0755, err);
+    rc = rc ? rc : make_dir(keys, 0700, err);
+    rc = rc ? rc : make_dir(nodes, 0700, err);
+    free(keys);
+    free(nodes);
+    return rc;
+}
+
+/* ---- state */
+
+struct restore {
+    struct tugd *d;
+    struct tug_err *err;
+};
+
+static int on_record(void *arg, const char *kind, const char *id, const void *data, size_t len)
+{
+    struct restore *r = arg;
+
+    return tug_control_restore(r->d->control, kind, id, data, len, r->err);
+}
+
+static int open_state(struct tugd *d, struct tug_err *err)
+{
+    char *path = tug_xasprintf("%s/state.db", d->state_dir);
+    struct tug_store_opts o = {.path = path, .create = 1};
+    int rc = tug_store_open(&d->store, tug_loop_base(d->loop), &o, err);
+
+    free(path);
+    return rc;
+}
+
+static int start_control(struct tugd *d, struct tug_err *err)
+{
+    struct setup s;
+    struct tug_env env;
+    struct restore r = {d, err};
+    int rc;
+
+    setup_control(d, &s);
+    world_env(d, &env);
+    d->control = tug_control_new(&env, &s.conf, err);
+    setup_free(&s);
+    if (!d->control)
+        return err->code;
+    rc = tug_store_load(d->store, NULL, on_record, &r, err);
+    return rc ? rc : tug_control_start(d->control, err);
+}
+
+/* ---- loop */
+
+static void before_sleep(void *arg)
+{
+    struct tugd *d = arg;
+
+    tug_control_flush(d->control);
+    world_log(d);
+    if (tug_control_wants_shutdown(d->control) && !d->stopping)
+        world_stop(d, 0);
+}
+
+static void on_timer(void *arg)
+{
+    struct tugd *d = arg;
+
+    tug_control_timer(d->control);
+}
+
+static void on_signal(void *arg, int signo)
+{
+    struct tugd *d = arg;
+
+    tug_info("got signal %d: stopping; running gangs go on", signo);
+    world_stop(d, 0);
+}
+
+static int open_loop(struct tugd *d, struct tug_err *err)
+{
+    int rc = tug_loop_new(&d->loop, err);
+
+    rc = rc ? rc : tug_timer_new(&d->timer, tug_loop_base(d->loop), on_timer, d, err);
+    rc = rc ? rc : tug_loop_on_signal(d->loop, SIGTERM, on_signal, d, err);
+    rc = rc ? rc : tug_loop_on_signal(d->loop, SIGINT, on_signal, d, err);
+    return rc;
+}
+
+static void say_ready(int fd)
+{
+    if (fd < 0)
+        return;
+    if (write(fd, "\n", 1) != 1)
+        tug_warn("nobody reads that tugd is ready: %s", strerror(errno));
+    close(fd);
+}
+
+static int run(struct tugd *d, const struct options *o, struct tug_err *err)
+{
+    int rc = make_dirs(d, err);
+
+    rc = rc ? rc : tug_keypair_load(d->cfg.cluster.key_file, &d->key, 1, err);
+    rc = rc ? rc : open_loop(d, err);
+    rc = rc ? rc : open_state(d, err);
+    rc = rc ? rc : start_control(d, err);
+    if (rc)
+        return rc;
+    plugin_load(d);
+    rc = listen_open(d, err);
+    if (rc)
+        return rc;
+    tug_loop_before_sleep(d->loop, before_sleep, d);
+    tug_info("cluster '%s', epoch %llu: commands at %s, nodes at %s", d->cfg.cluster.name,
+             (unsigned long long) tug_control_epoch(d->control), d->socket_path, tug_listener_endpoint(d->nodes));
+    say_ready(o->ready_fd);
+    return tug_loop_run(d->loop);
+}
+
+static void stop(struct tugd *d)
+{
+    listen_close(d);
+    tug_store_close(d->store);
+    tug_control_free(d->control);
+    plugin_free(d);
+    tug_timer_free(d->timer);
+    tug_loop_free(d->loop);
+    tug_config_clear(&d->cfg);
+    free(d->run_dir);
+    free(d->state_dir);
+    free(d->socket_path);
+}
+
+static int show_config(const struct tugd *d)
+{
+    struct tug_buf text = {0};
+
+    tug_config_dump(&d->cfg, &text);
+    fputs(tug_buf_str(&text), stdout);
+    tug_buf_clear(&text);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct tugd d;
+    struct options o = {.config = TUG_SYSCONFDIR "/tugline.yaml", .ready_fd = -1};
+    struct tug_err err = {0};
+    int rc;
+
+    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    tug_log_open("tugd", TUG_LOG_INFO);
+    umask(022);
+    d.config_path = o.config;
+    d.wall0 = tug_wall_ms();
+    d.mono0 = (int64_t) tug_now_ms();
+    rc = setup_load(&d, &err);
+    if (rc) {
+        fprintf(stderr, "tugd: %s\n", err.msg);
+        return 2;
+    }
+    if (o.dump || o.check)
+        return o.dump ? show_config(&d) : 0;
+    tug_log_set_level((enum tug_log_level) d.cfg.logging.level);
+    rc = run(&d, &o, &err);
+    if (rc)
+        tug_error("%s", err.msg);
+    stop(&d);
+    return rc ? 1 : d.exit_code;
+}
