@@ -165,7 +165,7 @@ static void add_main_queue(struct tug_config *c)
 
 static void derive(struct tug_config *c)
 {
-    derive_path(&c->cluster.key_file, c->cluster.state_dir, "tugd.key");
+    derive_path(&c->cluster.key_file, c->cluster.state_dir, "keys/controller");
     derive_path(&c->cluster.socket, c->cluster.run_dir, "tugd.sock");
     if (!c->n_queues)
         add_main_queue(c);

@@ -54,7 +54,7 @@ START_TEST(an_empty_file_is_a_whole_configuration)
     tug_buf_addf(&b, "%s/tugd.sock", c.cluster.run_dir);
     ck_assert_str_eq(c.cluster.socket, tug_buf_str(&b));
     tug_buf_reset(&b);
-    tug_buf_addf(&b, "%s/tugd.key", c.cluster.state_dir);
+    tug_buf_addf(&b, "%s/keys/controller", c.cluster.state_dir);
     ck_assert_str_eq(c.cluster.key_file, tug_buf_str(&b));
     tug_buf_clear(&b);
     ck_assert_str_eq(c.scheduler.policy, "fifo");
