@@ -151,11 +151,7 @@ int tug_call_open(struct tug_call **out, const char *endpoint, const struct tug_
     c->channel = o->channel;
     c->endpoint = tug_xstrdup(endpoint);
     int rc = tug_endpoint_parse(endpoint, e, err);
-    if (!rc && !e->is_unix && o->auth == TUG_AUTH_UNIX)
-        rc = tug_fail(err, -EINVAL,
-                      "endpoint '%s' is not a local socket; over a network there is no connection "
-                      "without a key",
-                      endpoint);
+    rc = rc ? rc : tug_endpoint_allows(e, endpoint, o, err);
     if (!rc)
         rc = e->is_unix ? tug_sockaddr_unix(e->path, &a, err) : tug_sockaddr_tcp(e, 0, &a, err);
     if (!rc) {

@@ -68,8 +68,7 @@ void tug_listener_free(struct tug_listener *l);
 /* Where it really listens: "unix:/path" or "host:port". */
 const char *tug_listener_endpoint(const struct tug_listener *l);
 
-/* Never blocks (but for a host name that is neither numeric nor "localhost": the resolver is asked); on_open or on_close
- * follows, never from inside this call. What is sent before on_open waits for it. */
+/* Never blocks (a host name is looked up on a thread); on_open or on_close follows, never from inside this call. What is sent before on_open waits for it. */
 int tug_net_dial(struct tug_conn **out, struct event_base *loop, const char *endpoint, const struct tug_net_opts *o,
                  struct tug_err *err);
 void tug_conn_close(struct tug_conn *c);        /* after what was sent is flushed (at most 2 s; the loop must run); no callback

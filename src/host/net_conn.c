@@ -29,6 +29,14 @@ static void on_read(evutil_socket_t fd, short what, void *arg);
 static void on_write(evutil_socket_t fd, short what, void *arg);
 static void on_timer(evutil_socket_t fd, short what, void *arg);
 
+/* The descriptor may come later than the connection (-1): when a name is looked up first. */
+static void conn_watch(struct tug_conn *c, int fd)
+{
+    c->fd = fd;
+    event_assign(&c->ev_read, c->loop, fd, EV_READ | EV_PERSIST, on_read, c);
+    event_assign(&c->ev_write, c->loop, fd, EV_WRITE, on_write, c);
+}
+
 static struct tug_conn *conn_new(struct event_base *loop, struct tug_net_conf *conf)
 {
     struct tug_conn *c = tug_new(struct tug_conn);
@@ -36,15 +44,9 @@ static struct tug_conn *conn_new(struct event_base *loop, struct tug_net_conf *c
     c->loop = loop;
     c->fd = -1;
     c->addr.dir_fd = -1;
-    return c;
-}
-
-static void conn_watch(struct tug_conn *c, int fd)
-{
-    c->fd = fd;
-    event_assign(&c->ev_read, c->loop, fd, EV_READ | EV_PERSIST, on_read, c);
-    event_assign(&c->ev_write, c->loop, fd, EV_WRITE, on_write, c);
+    conn_watch(c, -1);
     event_assign(&c->ev_timer, c->loop, -1, EV_TIMEOUT, on_timer, c);
+    return c;
 }
 
 static void set_timer(struct tug_conn *c, int64_t ms)
@@ -59,13 +61,13 @@ static void finish(struct tug_conn *c)
     if (c->listener)
         tug_listener_conn_gone(c->listener, c);
     c->listener = NULL;
-    if (c->fd >= 0) {
-        event_del(&c->ev_read);
-        event_del(&c->ev_write);
-        event_del(&c->ev_timer);
+    tug_lookup_free(c->lookup);
+    event_del(&c->ev_read);
+    event_del(&c->ev_write);
+    event_del(&c->ev_timer);
+    if (c->fd >= 0)
         close(c->fd);
-        c->fd = -1;
-    }
+    c->fd = -1;
     c->busy = 1; /* on_close may call drop or close: they find it dead */
     if (!c->silent)
         c->conf->o.ops->on_close(c->conf->o.arg, c, c->why ? c->why : "closed");
@@ -506,40 +508,63 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     leave(c);
 }
 
+/* Once the address is known. Failures come as on_close from the loop. */
+static void dial_address(struct tug_conn *c)
+{
+    int fd = tug_socket_new(c->addr.ss.ss_family, 1);
+    if (fd < 0) {
+        fail(c, "socket for %s: %s", c->endpoint, strerror(-fd));
+        return;
+    }
+    conn_watch(c, fd);
+    try_connect(c);
+}
+
+static void on_address(void *arg, int rc, const struct tug_sockaddr *addr,
+                       const struct tug_err *err)
+{
+    struct tug_conn *c = arg;
+    enter(c);
+    if (rc) {
+        fail(c, "%s", err->msg);
+    } else if (!c->dead) {
+        c->addr = *addr;
+        dial_address(c);
+    }
+    tug_lookup_free(c->lookup);
+    c->lookup = NULL;
+    leave(c);
+}
+
 int tug_net_dial(struct tug_conn **out, struct event_base *loop, const char *endpoint,
                  const struct tug_net_opts *o, struct tug_err *err)
 {
     struct tug_endpoint *e = tug_new(struct tug_endpoint);
     struct tug_net_conf *conf = NULL;
-    struct tug_sockaddr addr = {.dir_fd = -1};
-    int fd, rc = tug_endpoint_parse(endpoint, e, err);
-    if (!rc && !e->is_unix && o->auth == TUG_AUTH_UNIX)
-        rc = tug_fail(err, -EINVAL,
-                      "endpoint '%s' is not a local socket; over a network there is no connection "
-                      "without a key",
-                      endpoint);
+    struct tug_conn *c = NULL;
+    int rc = tug_endpoint_parse(endpoint, e, err);
+    rc = rc ? rc : tug_endpoint_allows(e, endpoint, o, err);
     rc = rc ? rc : tug_net_conf_new(&conf, o, err);
-    if (!rc)
-        rc = e->is_unix ? tug_sockaddr_unix(e->path, &addr, err)
-                        : tug_sockaddr_tcp(e, 0, &addr, err);
     if (rc)
         goto out;
-    fd = tug_socket_new(addr.ss.ss_family, 1);
-    if (fd < 0) {
-        rc = tug_fail(err, fd, "socket for %s: %s", endpoint, strerror(-fd));
-        goto out;
-    }
-    struct tug_conn *c = conn_new(loop, conf);
-    c->addr = addr;
-    addr.dir_fd = -1;
+    c = conn_new(loop, conf);
     c->endpoint = tug_xstrdup(endpoint);
     c->deadline_ms = tug_net_now_ms() + conf->o.handshake_ms;
-    conn_watch(c, fd);
+    if (e->is_unix)
+        rc = tug_sockaddr_unix(e->path, &c->addr, err);
+    else if (tug_endpoint_is_quick(e))
+        rc = tug_sockaddr_tcp(e, 0, &c->addr, err);
+    else
+        rc = tug_lookup_new(&c->lookup, loop, e, on_address, c, err);
+    if (rc) {
+        tug_conn_drop(c);
+        goto out;
+    }
     set_timer(c, conf->o.handshake_ms);
-    try_connect(c); /* a failure comes as on_close from the loop */
+    if (!c->lookup)
+        dial_address(c);
     *out = c;
 out:
-    tug_sockaddr_clear(&addr);
     tug_net_conf_unref(conf);
     free(e);
     return rc;

@@ -50,6 +50,17 @@ int tug_endpoint_parse(const char *text, struct tug_endpoint *out, struct tug_er
     return 0;
 }
 
+int tug_endpoint_allows(const struct tug_endpoint *e, const char *text,
+                        const struct tug_net_opts *o, struct tug_err *err)
+{
+    if (e->is_unix || o->auth != TUG_AUTH_UNIX)
+        return 0;
+    return tug_fail(err, -EINVAL,
+                    "endpoint '%s' is not a local socket; over a network there is no connection "
+                    "without a key",
+                    text);
+}
+
 /* sun_path holds 107 bytes; a longer path is reached through a descriptor of its directory. */
 int tug_sockaddr_unix(const char *path, struct tug_sockaddr *out, struct tug_err *err)
 {

@@ -34,6 +34,9 @@ struct tug_endpoint {
     char host[256], port[8]; /* TCP */
 };
 int tug_endpoint_parse(const char *text, struct tug_endpoint *out, struct tug_err *err);
+/* -EINVAL: a network endpoint without a key. */
+int tug_endpoint_allows(const struct tug_endpoint *e, const char *text,
+                        const struct tug_net_opts *o, struct tug_err *err);
 
 struct tug_sockaddr {
     struct sockaddr_storage ss;
@@ -47,6 +50,16 @@ void tug_sockaddr_clear(struct tug_sockaddr *a);
 int tug_sockaddr_tcp(const struct tug_endpoint *e, int to_listen, struct tug_sockaddr *out,
                      struct tug_err *err);
 void tug_sockaddr_format(const struct sockaddr *sa, char *out, size_t size_bytes, int *port);
+
+/* ---- net_lookup.c: names, without blocking the loop ---- */
+struct tug_lookup;
+/* On the loop, once; 'addr' is the callee's to copy. */
+typedef void tug_lookup_cb(void *arg, int rc, const struct tug_sockaddr *addr,
+                           const struct tug_err *err);
+int tug_endpoint_is_quick(const struct tug_endpoint *e); /* tug_sockaddr_tcp() would not block */
+int tug_lookup_new(struct tug_lookup **out, struct event_base *loop, const struct tug_endpoint *e,
+                   tug_lookup_cb *cb, void *arg, struct tug_err *err);
+void tug_lookup_free(struct tug_lookup *l); /* no callback follows; also from inside of it */
 
 /* A new CLOEXEC socket of that family with the options that every connection has. */
 int tug_socket_new(int family, int nonblocking);
@@ -123,8 +136,9 @@ struct tug_conn {
     int64_t deadline_ms; /* of connect and handshake; CLOCK_MONOTONIC */
     struct tug_peer peer;
     void *data;
-    struct tug_sockaddr addr; /* dialled */
-    char *endpoint;           /* dialled: as it was written */
+    struct tug_lookup *lookup; /* dialled by name: until the answer is there */
+    struct tug_sockaddr addr;  /* dialled */
+    char *endpoint;            /* dialled: as it was written */
 };
 
 /* Take over a socket that a listener accepted; on_open may come before this returns. */

@@ -172,11 +172,7 @@ static int open_socket(struct tug_listener *l, const char *endpoint, unsigned mo
     struct tug_endpoint *e = tug_new(struct tug_endpoint);
     struct tug_sockaddr a = {.dir_fd = -1};
     int rc = tug_endpoint_parse(endpoint, e, err);
-    if (!rc && !e->is_unix && l->conf->o.auth == TUG_AUTH_UNIX)
-        rc = tug_fail(err, -EINVAL,
-                      "endpoint '%s' is not a local socket; over a network there is no connection "
-                      "without a key",
-                      endpoint);
+    rc = rc ? rc : tug_endpoint_allows(e, endpoint, &l->conf->o, err);
     if (!rc && !e->is_unix)
         rc = tug_sockaddr_tcp(e, 1, &a, err);
     if (rc)

@@ -767,6 +767,27 @@ START_TEST(ipv6_works_where_the_machine_has_it)
 }
 END_TEST
 
+START_TEST(a_host_name_is_looked_up_while_the_loop_goes_on)
+{
+    setup();
+    struct tug_net_opts so = opts(TUG_AUTH_PSK, 1), co = opts(TUG_AUTH_PSK, 0);
+    struct tug_conn *c = NULL, *given_up = NULL;
+    char endpoint[64];
+    start(&so, "*:0");
+    /* in every /etc/hosts, and not the spelling that is known without looking */
+    snprintf(endpoint, sizeof endpoint, "LocalHost:%s",
+             strrchr(tug_listener_endpoint(listener), ':') + 1);
+    ck_assert_int_eq(tug_net_dial(&given_up, loop, endpoint, &co, NULL), 0);
+    ck_assert_int_eq(tug_net_dial(&c, loop, endpoint, &co, NULL), 0);
+    tug_conn_drop(given_up); /* its answer finds nobody */
+    ck_assert_int_eq(tug_conn_send_raw(c, TUG_MSG_STAR_INPUT, 4, "early", 5), 0);
+    UNTIL(server.frames == 1 || client.closed);
+    ck_assert_msg(server.frames == 1, "%s", client.why);
+    ck_assert_uint_eq(server.last_rid, 4);
+    teardown();
+}
+END_TEST
+
 /* How many descriptors of this process would survive an exec. */
 static int inherited_fds(void)
 {
@@ -946,6 +967,7 @@ int main(void)
                                 connecting_to_nobody_says_so,
                                 endpoints_that_are_none_are_refused,
                                 ipv6_works_where_the_machine_has_it,
+                                a_host_name_is_looked_up_while_the_loop_goes_on,
                                 the_blocking_client_gives_up_in_time,
                                 keys_are_made_once_and_read_back};
     tcase_set_timeout(each, UNIT_TIMEOUT_S);
