@@ -38,6 +38,8 @@ int tug_net_conf_new(struct tug_net_conf **out, const struct tug_net_opts *o, st
         c->o.out_max_bytes = (size_t) 64 << 20;
     if (!o->max_conns)
         c->o.max_conns = 16384;
+    if (!o->max_conns_uid)
+        c->o.max_conns_uid = c->o.max_conns - c->o.max_conns / 4;
     if (!o->max_unauth)
         c->o.max_unauth = 512;
     if (!o->handshake_ms)

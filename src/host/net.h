@@ -56,6 +56,7 @@ struct tug_net_opts {
     uint8_t psk[32];
     size_t out_max_bytes;             /* 0 = 64 MiB */
     unsigned max_conns;               /* listening; 0 = 16384 */
+    unsigned max_conns_uid;           /* listening, unix: of one user who is neither root nor ours; 0 = 3/4 of max_conns */
     unsigned max_unauth;              /* listening; 0 = 512, oldest dropped first */
     unsigned handshake_ms;            /* connect and handshake together; 0 = 5000 */
 };

@@ -578,8 +578,9 @@ void tug_conn_accepted(struct tug_listener *l, struct event_base *loop, int fd,
     conn_watch(c, fd);
     tug_socket_peer(fd, conf->o.auth, &c->peer);
     enter(c);
-    tug_listener_conn_added(l, c, conf->o.auth != TUG_AUTH_UNIX);
-    if (conf->o.auth == TUG_AUTH_UNIX) {
+    if (tug_listener_conn_added(l, c, conf->o.auth != TUG_AUTH_UNIX)) {
+        c->dead = c->silent = 1;
+    } else if (conf->o.auth == TUG_AUTH_UNIX) {
         event_add(&c->ev_read, NULL);
         up(c);
     } else {

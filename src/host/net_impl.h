@@ -148,7 +148,8 @@ void tug_conn_accepted(struct tug_listener *l, struct event_base *loop, int fd,
 void tug_conn_refuse(struct tug_conn *c, const char *why);
 
 /* ---- net_listen.c: what a listener wants to know of its connections ---- */
-void tug_listener_conn_added(struct tug_listener *l, struct tug_conn *c, int unauth);
+/* 0, or -EUSERS: its user has too many already; it counts until it is gone all the same. */
+int tug_listener_conn_added(struct tug_listener *l, struct tug_conn *c, int unauth);
 void tug_listener_conn_up(struct tug_listener *l, struct tug_conn *c);
 void tug_listener_conn_gone(struct tug_listener *l, struct tug_conn *c);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <uthash.h>
 
 #include "base/mem.h"
 #include "host/net_impl.h"
@@ -21,6 +22,12 @@
 
 TAILQ_HEAD(conn_list, tug_conn);
 
+struct user {
+    uid_t uid;
+    unsigned conns;
+    UT_hash_handle hh;
+};
+
 struct tug_listener {
     struct tug_net_conf *conf;
     struct event_base *loop;
@@ -28,23 +35,51 @@ struct tug_listener {
     int fd;
     struct conn_list all, unauth; /* unauth: oldest first */
     unsigned n_all, n_unauth;
-    char *path; /* unix socket to remove, if it is still the one that we made */
+    struct user *users; /* of local connections, except root and us */
+    char *path;         /* unix socket to remove, if it is still the one that we made */
     dev_t dev;
     ino_t ino;
     char *endpoint;
 };
 
-void tug_listener_conn_added(struct tug_listener *l, struct tug_conn *c, int unauth)
+/* Count the connection with its user's: 0, or -EUSERS. Root and we ourselves are not limited. */
+static int user_added(struct tug_listener *l, uid_t uid)
+{
+    struct user *u;
+    if (uid == (uid_t) -1 || uid == 0 || uid == geteuid())
+        return 0;
+    HASH_FIND(hh, l->users, &uid, sizeof uid, u);
+    if (!u) {
+        u = tug_new(struct user);
+        u->uid = uid;
+        HASH_ADD(hh, l->users, uid, sizeof u->uid, u);
+    }
+    return ++u->conns > l->conf->o.max_conns_uid ? -EUSERS : 0;
+}
+
+static void user_gone(struct tug_listener *l, uid_t uid)
+{
+    struct user *u;
+    HASH_FIND(hh, l->users, &uid, sizeof uid, u);
+    if (!u || --u->conns)
+        return;
+    HASH_DEL(l->users, u);
+    free(u);
+}
+
+int tug_listener_conn_added(struct tug_listener *l, struct tug_conn *c, int unauth)
 {
     TAILQ_INSERT_TAIL(&l->all, c, all);
     l->n_all++;
+    int rc = user_added(l, c->peer.uid);
     if (!unauth)
-        return;
+        return rc;
     c->in_unauth = 1;
     TAILQ_INSERT_TAIL(&l->unauth, c, unauth);
     if (++l->n_unauth > l->conf->o.max_unauth)
-        tug_conn_refuse(TAILQ_FIRST(&l->unauth),
-                        "dropped before its handshake was done: too many others wait for theirs");
+        tug_conn_refuse(TAILQ_FIRST(&l->unauth), "dropped before its handshake was done: too many "
+                                                 "others wait for theirs");
+    return rc;
 }
 
 void tug_listener_conn_up(struct tug_listener *l, struct tug_conn *c)
@@ -61,6 +96,7 @@ void tug_listener_conn_gone(struct tug_listener *l, struct tug_conn *c)
     tug_listener_conn_up(l, c);
     TAILQ_REMOVE(&l->all, c, all);
     l->n_all--;
+    user_gone(l, c->peer.uid);
 }
 
 static void on_rest(evutil_socket_t fd, short what, void *arg)
@@ -231,6 +267,7 @@ int tug_net_listen(struct tug_listener **out, struct event_base *loop, const cha
 void tug_listener_free(struct tug_listener *l)
 {
     struct tug_conn *c, *next;
+    struct user *u, *other;
     struct stat st;
     if (!l)
         return;
@@ -240,6 +277,10 @@ void tug_listener_free(struct tug_listener *l)
     }
     TAILQ_FOREACH (c, &l->all, all)
         c->listener = NULL; /* those that are up go on */
+    HASH_ITER (hh, l->users, u, other) {
+        HASH_DEL(l->users, u);
+        free(u);
+    }
     event_del(&l->ev_accept);
     event_del(&l->ev_rest);
     if (l->path && lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino)

@@ -7,10 +7,12 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -523,6 +525,57 @@ START_TEST(connections_over_the_limit_are_closed_at_once)
 }
 END_TEST
 
+/* In a child: connect 5 times as another user, and exit with how many were closed at once. */
+static pid_t five_as_nobody(void)
+{
+    pid_t pid = fork();
+    if (pid)
+        return pid;
+    if (setgid(65534) || setuid(65534))
+        _exit(99);
+    int fd[5], refused = 0;
+    char c;
+    for (int i = 0; i < 5; i++)
+        fd[i] = raw_peer();
+    for (int i = 0; i < 5; i++) {
+        struct pollfd p = {.fd = fd[i], .events = POLLIN};
+        refused += poll(&p, 1, i < 2 ? 0 : 20000) == 1 && recv(fd[i], &c, 1, 0) <= 0;
+    }
+    _exit(refused);
+}
+
+START_TEST(one_user_cannot_take_all_connections)
+{
+    if (geteuid() != 0)
+        return; /* only root can be two users */
+    setup();
+    struct tug_net_opts so = opts(TUG_AUTH_UNIX, 1), co = opts(TUG_AUTH_UNIX, 0);
+    struct tug_err err = {0};
+    int status = 0;
+    so.max_conns = 100;
+    so.max_conns_uid = 2;
+    ck_assert_int_eq(chmod(dir, 0755), 0);
+    ck_assert_msg(tug_net_listen(&listener, loop, unix_endpoint(), 0666, &so, &err) == 0, "%s",
+                  err.msg);
+    for (int round = 1; round <= 2; round++) { /* those that are gone don't count */
+        pid_t pid = five_as_nobody();
+        UNTIL(server.closed == 2u * (unsigned) round);
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 3, "status 0x%x", status);
+        ck_assert_uint_eq(server.opened, 2u * (unsigned) round);
+    }
+    struct tug_conn *c[5];
+    for (int i = 0; i < 5; i++) /* root may */
+        c[i] = dial(&co);
+    UNTIL(client.opened == 5 && server.opened == 9);
+    for (int i = 0; i < 5; i++)
+        tug_conn_drop(c[i]);
+    client.conn = NULL;
+    UNTIL(server.closed == 9);
+    teardown();
+}
+END_TEST
+
 /* ---- wrong keys ---- */
 
 START_TEST(a_wrong_key_is_refused_on_either_side_and_both_say_why)
@@ -957,6 +1010,7 @@ int main(void)
                                 a_session_that_is_up_has_no_deadline,
                                 too_many_that_say_nothing_drop_the_oldest_and_others_still_get_in,
                                 connections_over_the_limit_are_closed_at_once,
+                                one_user_cannot_take_all_connections,
                                 a_wrong_key_is_refused_on_either_side_and_both_say_why,
                                 a_wrong_shared_key_is_refused,
                                 a_network_endpoint_without_keys_is_refused,
