@@ -6,7 +6,6 @@
  * parked, with their jobs, until more nodes are usable.
  * Layer: core.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +62,11 @@ void tug_index_set(struct tug_index *x, uint32_t node, int usable, unsigned gpus
 
 /* ---- where: the nodes that a job may use */
 
+static int is_word(char ch)
+{
+    return (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z');
+}
+
 /* "a100" is in "NVIDIA A100-SXM4-80GB": the words asked for stand there as whole words, in any letter case. */
 int tug_gpu_model_matches(const char *model, const char *asked)
 {
@@ -70,8 +74,7 @@ int tug_gpu_model_matches(const char *model, const char *asked)
     if (n == 0)
         return 1;
     for (const char *p = model; *p; p++)
-        if (strncasecmp(p, asked, n) == 0 && (p == model || !isalnum((unsigned char) p[-1])) &&
-            !isalnum((unsigned char) p[n]))
+        if (strncasecmp(p, asked, n) == 0 && (p == model || !is_word(p[-1])) && !is_word(p[n]))
             return 1;
     return 0;
 }
