@@ -1,0 +1,95 @@
+/* lists.c - prints the parts of the manual that come from tables, in the language of scdoc
+ *
+ *     lists keys tugline.yaml|tugnode.yaml       the keys of a configuration (src/conf/config.def)
+ *     lists env tug|launch|slurm                 the variables of a rank (src/stepd/env.def), by who reads them
+ *
+ * Runs at build time only; doc/Makefrag.am puts what it prints where a page says @keys ...@ or @env ...@.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "conf/config.h"
+
+enum when { ALWAYS, RANKS, PMIX, TCP, GPUS, EMULATED };
+enum mode { SET, DEFAULT };
+
+static const char *const when_text[] = {
+    [RANKS] = " Not in a batch script.",
+    [PMIX] = " When ranks get a PMIx server.",
+    [TCP] = " When ranks get a PMIx server and the node has no InfiniBand.",
+    [GPUS] = " When the gang has GPUs.",
+    [EMULATED] = " On emulated nodes that share a host.",
+};
+
+static const struct {
+    const char *name, *text;
+    enum mode mode;
+    enum when when;
+} vars[] = {
+#define TUG_ENV(NAME, scope, mode, when, value, text) {#NAME, text, mode, when},
+#include "stepd/env.def"
+#undef TUG_ENV
+};
+
+static void put_escaped(const char *s)
+{
+    for (; *s; s++) {
+        if (strchr("_*\\#[]|<>~`", *s))
+            putchar('\\');
+        putchar(*s);
+    }
+}
+
+static const char *group_of(const char *name)
+{
+    return strncmp(name, "TUG_", 4) == 0 ? "tug" : strncmp(name, "SLURM_", 6) == 0 ? "slurm" : "launch";
+}
+
+static int print_env(const char *group)
+{
+    int n = 0;
+
+    for (size_t i = 0; i < sizeof vars / sizeof *vars; i++) {
+        if (strcmp(group_of(vars[i].name), group) != 0)
+            continue;
+        printf("*");
+        put_escaped(vars[i].name);
+        printf("*\n\t");
+        put_escaped(vars[i].text);
+        if (when_text[vars[i].when])
+            printf("%s", when_text[vars[i].when]);
+        if (vars[i].mode == DEFAULT)
+            printf(" A value that was submitted with the job is left as it is.");
+        printf("\n\n");
+        n++;
+    }
+    return n ? 0 : 1;
+}
+
+static int print_keys(const char *file)
+{
+    const struct tug_schema *schema = strcmp(file, "tugline.yaml") == 0   ? &tug_config_schema
+                                      : strcmp(file, "tugnode.yaml") == 0 ? &tug_node_config_schema
+                                                                          : NULL;
+    struct tug_buf text = {0};
+
+    if (!schema)
+        return 1;
+    tug_schema_print_scd(schema, &text);
+    fputs(tug_buf_str(&text), stdout);
+    tug_buf_clear(&text);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    int rc = 1;
+
+    if (argc == 3 && strcmp(argv[1], "keys") == 0)
+        rc = print_keys(argv[2]);
+    else if (argc == 3 && strcmp(argv[1], "env") == 0)
+        rc = print_env(argv[2]);
+    if (rc)
+        fprintf(stderr, "lists: usage: lists keys tugline.yaml|tugnode.yaml, or lists env tug|launch|slurm\n");
+    return rc;
+}
