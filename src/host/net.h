@@ -80,7 +80,8 @@ int tug_conn_send_raw(struct tug_conn *c, uint16_t number, uint32_t rid, const v
 /* Both return 0, or: -EMSGSIZE the body is over that message's cap (nothing was queued); -EPIPE the connection has
  * failed, on_close follows; -ENOBUFS the peer does not read: on_close follows. */
 size_t tug_conn_out_bytes(const struct tug_conn *c);             /* waiting to be written */
-void tug_conn_pause(struct tug_conn *c, int paused);             /* stop / go on reading: back-pressure */
+void tug_conn_pause(struct tug_conn *c, int paused);             /* stop / go on reading: back-pressure; while it
+                                                                  * lasts, a peer that goes is not noticed */
 const struct tug_peer *tug_conn_peer(const struct tug_conn *c);
 void tug_conn_set_data(struct tug_conn *c, void *data);
 void *tug_conn_data(const struct tug_conn *c);
