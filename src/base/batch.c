@@ -2,7 +2,8 @@
  *
  * The buffer is a run of operations: a fixed header with the length of each field, then the fields
  * one after the other, strings with their NUL. It never leaves the process, so its layout may
- * change at will. Layer: base.
+ * change at will.
+ * Layer: base.
  */
 #include "base/batch.h"
 

@@ -1,7 +1,8 @@
 /* daemon.c - going into the background, and the directory and pid file of a daemon
  *
  * Readiness is a pipe: one NUL byte says ready, anything else is the sentence that says why not,
- * and an end without either means that the daemon died. Layer: host.
+ * and an end without either means that the daemon died.
+ * Layer: host.
  */
 #include "host/daemon.h"
 

@@ -2,7 +2,8 @@
  *
  * libevent 2.1 has no "prepare" watchers, so the loop is run one iteration at a time: EVLOOP_ONCE
  * returns when nothing is active any more, which is exactly the moment before sleeping. Timers are
- * timerfds because libevent's clock stops during suspend and leases must not. Layer: host.
+ * timerfds because libevent's clock stops during suspend and leases must not.
+ * Layer: host.
  */
 #include "host/loop.h"
 

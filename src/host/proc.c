@@ -3,7 +3,8 @@
  *
  * Starting uses clone(CLONE_VM | CLONE_VFORK): the cost does not grow with our memory, and the
  * child tells which step failed by writing into it. Until exec it shares our memory, so it calls
- * nothing but system calls. Layer: host.
+ * nothing but system calls.
+ * Layer: host.
  */
 #include "host/proc.h"
 
@@ -40,9 +41,7 @@ struct tug_child {
     void *arg;
 };
 
-/* ---- starting
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- starting ---- */
 
 struct start {
     const struct tug_spawn *s;
@@ -149,9 +148,7 @@ static int start_program(const struct tug_spawn *s, pid_t *pid, struct tug_err *
                     s->cwd != NULL ? " in " : "", s->cwd != NULL ? s->cwd : "", strerror(st.error));
 }
 
-/* ---- waiting
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- waiting ---- */
 
 /* 'status' is known exactly once: the process stays a zombie until here, so the pid is still its
  * own. */
@@ -291,9 +288,7 @@ const char *tug_status_text(int status, char *out, size_t size_bytes)
     return out;
 }
 
-/* ---- /proc
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- /proc ---- */
 
 /* Files there have no size: read until nothing comes. */
 static int read_proc(const char *path, struct tug_buf *out)

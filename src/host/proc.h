@@ -2,7 +2,8 @@
  * the loop, know them again
  *
  * A started program has the descriptors in its map, 0-2 of ours where the map says nothing, and no
- * other; default signal handlers, no blocked signals. Layer: host.
+ * other; default signal handlers, no blocked signals.
+ * Layer: host.
  */
 #ifndef TUG_HOST_PROC_H
 #define TUG_HOST_PROC_H
@@ -51,8 +52,7 @@ void tug_child_free(struct tug_child *c);
 /* "exit code 3" or "signal 9 (Killed)" into 'out'; returns out. */
 const char *tug_status_text(int status, char *out, size_t size_bytes);
 
-/* ---- what /proc says
- * --------------------------------------------------------------------------------------- */
+/* ---- what /proc says ---- */
 
 #define TUG_BOOT_ID_LEN 37 /* with NUL */
 int tug_proc_boot_id(char out[TUG_BOOT_ID_LEN], struct tug_err *err);

@@ -1,11 +1,13 @@
 /* store.h - the durable copy of what the daemon holds in memory
  *
- * Records are bytes, upserted by (kind, id); history rows are appended. A batch is one transaction: all of it is
- * durable when its callback says 0, or none of it is. Commits run one after the other on the store's own thread; the
- * callback comes on the event loop, in the order of the commits. After a failed commit the store takes no more
- * (-EIO): the daemon must stop, the store is the truth after a restart (no retry after a failed fsync).
+ * Records are bytes, upserted by (kind, id); history rows are appended. A batch is one transaction:
+ * all of it is durable when its callback says 0, or none of it is. Commits run one after the other
+ * on the store's own thread; the callback comes on the event loop, in the order of the commits.
+ * After a failed commit the store takes no more (-EIO): the daemon must stop, the store is the truth
+ * after a restart (no retry after a failed fsync).
  *
- * Who owns what: tug_store_commit takes the batch. Layer: host.
+ * Who owns what: tug_store_commit takes the batch.
+ * Layer: host.
  */
 #ifndef TUG_HOST_STORE_H
 #define TUG_HOST_STORE_H
@@ -20,49 +22,62 @@ struct event_base;
 struct tug_store;
 
 struct tug_store_opts {
-    const char *path;      /* the file; its directory must exist and be ours, 0700 */
-    int relaxed;           /* node daemon: survives a crash of the process, not of the machine (synchronous=NORMAL) */
-    int create;            /* make it when it is not there; else -ENOENT */
+    const char *path; /* the file; its directory must exist and be ours, 0700 */
+    int relaxed;      /* node daemon: survives a crash of the process, not of the machine
+                         (synchronous=NORMAL) */
+    int create;       /* make it when it is not there; else -ENOENT */
 };
 
 /* Open and lock the store. On failure the sentence names the file and the way out.
  *   -EBUSY    another daemon holds it (says its pid)      -EPROTO  written by a newer version
  *   -EILSEQ   not a database, truncated or damaged        -ENOSPC  the disk is full
  *   -EACCES   not ours, or readable by others             -ENOTSUP on a network file system */
-int tug_store_open(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o, struct tug_err *err);
-/* Commits what was handed over and runs the callbacks that are still due (queries: -ECANCELED) before it returns.
- * Not from inside a callback of the store. */
+int tug_store_open(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o,
+                   struct tug_err *err);
+/* Commits what was handed over and runs the callbacks that are still due (queries: -ECANCELED)
+ * before it returns. Not from inside a callback of the store. */
 void tug_store_close(struct tug_store *s);
 
-/* Read every record of 'kind' (NULL: all) before the first commit. A non-zero return of 'cb' stops and is returned.
- *   -EILSEQ  a record is damaged (names kind and id) or one is missing; 'cb' may have seen others before */
-typedef int tug_store_record_cb(void *arg, const char *kind, const char *id, const void *data, size_t len);
-int tug_store_load(struct tug_store *s, const char *kind, tug_store_record_cb *cb, void *arg, struct tug_err *err);
+/* Read every record of 'kind' (NULL: all) before the first commit. A non-zero return of 'cb' stops
+ * and is returned.
+ *   -EILSEQ  a record is damaged (names kind and id) or missing; 'cb' may have seen others before
+ */
+typedef int tug_store_record_cb(void *arg, const char *kind, const char *id, const void *data,
+                                size_t len);
+int tug_store_load(struct tug_store *s, const char *kind, tug_store_record_cb *cb, void *arg,
+                   struct tug_err *err);
 
-/* Make 'b' durable, then call cb(arg, 0, NULL) on the loop; or cb(arg, -errno, sentence) when it could not be.
- * Taken also on failure. Several outstanding commits are merged into one transaction. cb may be NULL. */
+/* Make 'b' durable, then call cb(arg, 0, NULL) on the loop; or cb(arg, -errno, sentence) when it
+ * could not be. Taken also on failure. Several outstanding commits are merged into one transaction.
+ * cb may be NULL. */
 typedef void tug_store_done_cb(void *arg, int rc, const char *why);
 void tug_store_commit(struct tug_store *s, struct tug_batch *b, tug_store_done_cb *cb, void *arg);
 
-/* Rows of the history, newest first, read on a thread of their own so that no commit waits for them. Sees every batch
- * whose callback has come. cb on the loop once per row (row != NULL), then once with NULL and rc. The filter is copied. */
+/* Rows of the history, newest first, read on a thread of their own so that no commit waits for
+ * them. Sees every batch whose callback has come. cb on the loop once per row (row != NULL), then
+ * once with NULL and rc. The filter is copied. */
 struct tug_history_filter {
-    const char *what;              /* NULL = all */
-    int64_t since_ms, until_ms;    /* both inclusive; until 0 = no bound */
-    const uint32_t *uids;  size_t n_uids;
-    const uint64_t *ids;   size_t n_ids;
-    const char *const *states; size_t n_states;
-    uint32_t limit;                /* 0 = 1000 */
+    const char *what;           /* NULL = all */
+    int64_t since_ms, until_ms; /* both inclusive; until 0 = no bound */
+    const uint32_t *uids;
+    size_t n_uids;
+    const uint64_t *ids;
+    size_t n_ids;
+    const char *const *states;
+    size_t n_states;
+    uint32_t limit; /* 0 = 1000 */
 };
-typedef void tug_store_history_cb(void *arg, const struct tug_history_row *row, int rc, const char *why);
-void tug_store_history(struct tug_store *s, const struct tug_history_filter *f, tug_store_history_cb *cb, void *arg);
+typedef void tug_store_history_cb(void *arg, const struct tug_history_row *row, int rc,
+                                  const char *why);
+void tug_store_history(struct tug_store *s, const struct tug_history_filter *f,
+                       tug_store_history_cb *cb, void *arg);
 
 /* For metrics and tests. */
 struct tug_store_stats {
-    uint64_t batches;       /* made durable */
-    uint64_t transactions;  /* that took */
+    uint64_t batches;      /* made durable */
+    uint64_t transactions; /* that took */
     uint64_t checkpoints;
-    uint64_t wal_pages;     /* in the log now */
+    uint64_t wal_pages; /* in the log now */
 };
 void tug_store_stats(struct tug_store *s, struct tug_store_stats *out);
 

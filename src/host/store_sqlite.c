@@ -1,12 +1,14 @@
 /* store_sqlite.c - the durable copy of what the daemon holds in memory, in one sqlite3 file
  *
- * Threads of our own: the writer takes every batch that is waiting, makes them one transaction and hands them back
- * to the loop; the reader (started by the first query) has its own connection, so that no commit waits for a query; a
- * patrol checks the pages of a big file once. The log is checkpointed by the writer when nothing waits, and never as part of a commit.
+ * Threads of our own: the writer takes every batch that is waiting, makes them one transaction and
+ * hands them back to the loop; the reader (started by the first query) has its own connection, so
+ * that no commit waits for a query; a patrol checks the pages of a big file once. The log is
+ * checkpointed by the writer when nothing waits, and never as part of a commit.
  *
- * Always true: a batch is on exactly one of 'todo', the writer's hands and 'done'; 'rc' != 0 means that a transaction
- * failed, and then no later one is begun. Damage is never passed on: every record and row carries a SipHash of its
- * key and content, and 'tally' has the number and the sum of hashes of each kind, so that a record cannot vanish either.
+ * Always true: a batch is on exactly one of 'todo', the writer's hands and 'done'; 'rc' != 0 means
+ * that a transaction failed, and then no later one is begun. Damage is never passed on: every
+ * record and row carries a SipHash of its key and content, and 'tally' has the number and the sum
+ * of hashes of each kind, so that a record cannot vanish either.
  * Layer: host.
  */
 #include <errno.h>
@@ -33,18 +35,33 @@
 #include "host/store_file.h"
 
 enum {
-    APPLICATION_ID = 0x5475676c,        /* "Tugl" */
-    PAGE_BYTES = 4096,
-    TXN_MAX_BYTES = 16 << 20,           /* batches merged into one transaction stop here, so that acks don't wait long */
-    IDLE_MS = 200,                      /* nothing came for this long: a checkpoint disturbs nobody ... */
-    IDLE_PAGES = 256,                   /* ... and is worth it from here */
-    FORCE_PAGES = 8192,                 /* the log may not grow further, busy or not (32 MiB) */
-    CHECK_MAX_BYTES = 32 << 20,         /* every page is checked at open up to this size (~1 ms a MiB), later above it */
-    PATROL_OPS = 100000,                /* between looks at whether the check should stop */
+    APPLICATION_ID = 0x5475676c, /* "Tugl" */
+    /* Batches merged into one transaction stop here, so that acks don't wait long. */
+    TXN_MAX_BYTES = 16 << 20,
+    /* Nothing came for this long: a checkpoint disturbs nobody, and is worth it from so many pages.
+     * Over FORCE_PAGES (32 MiB) the log may not grow, busy or not. */
+    IDLE_MS = 200,
+    IDLE_PAGES = 256,
+    FORCE_PAGES = 8192,
+    /* Up to this size every page is checked at open (~1 ms a MiB), above it by the patrol, which
+     * looks every so many operations whether it should stop. */
+    CHECK_MAX_BYTES = 32 << 20,
+    PATROL_OPS = 100000,
     HISTORY_LIMIT = 1000,
 };
 
-enum { ST_BEGIN, ST_COMMIT, ST_ROLLBACK, ST_SUM, ST_PUT, ST_DEL, ST_ROW, ST_TALLY, ST_OPENED, N_STATEMENTS };
+enum {
+    ST_BEGIN,
+    ST_COMMIT,
+    ST_ROLLBACK,
+    ST_SUM,
+    ST_PUT,
+    ST_DEL,
+    ST_ROW,
+    ST_TALLY,
+    ST_OPENED,
+    N_STATEMENTS
+};
 
 static const char *const statement_sql[N_STATEMENTS] = {
     [ST_BEGIN] = "BEGIN IMMEDIATE",
@@ -54,7 +71,8 @@ static const char *const statement_sql[N_STATEMENTS] = {
     [ST_PUT] = "INSERT INTO record (kind, id, sum, data) VALUES (?1, ?2, ?3, ?4)"
                " ON CONFLICT (kind, id) DO UPDATE SET sum = excluded.sum, data = excluded.data",
     [ST_DEL] = "DELETE FROM record WHERE kind = ?1 AND id = ?2",
-    [ST_ROW] = "INSERT INTO history (id, sum, at_ms, job, attempt, what, uid, user, queue, account, name, state, view)"
+    [ST_ROW] = "INSERT INTO history (id, sum, at_ms, job, attempt, what, uid, user, queue, "
+               "account, name, state, view)"
                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     [ST_TALLY] = "INSERT INTO tally (kind, n, sum) VALUES (?1, ?2, ?3)"
                  " ON CONFLICT (kind) DO UPDATE SET n = excluded.n, sum = excluded.sum",
@@ -77,7 +95,7 @@ enum what { COMMIT, QUERY };
 struct request {
     struct request *next;
     enum what what;
-    struct tug_batch *batch;    /* COMMIT: what to write; QUERY: the rows found */
+    struct tug_batch *batch; /* COMMIT: what to write; QUERY: the rows found */
     tug_store_done_cb *done;
     tug_store_history_cb *row;
     void *arg;
@@ -98,26 +116,26 @@ struct tug_store {
     int lock_fd;
     struct tug_wake *wake;
 
-    pthread_mutex_t db_lock;    /* held while the writer's connection is in use */
+    pthread_mutex_t db_lock; /* held while the writer's connection is in use */
     sqlite3 *db;
     sqlite3_stmt *st[N_STATEMENTS];
     struct tallies tallies;
     int64_t next_row;
-    int wal_pages;              /* the writer's own; others read stats.wal_pages */
+    int wal_pages; /* the writer's own; others read stats.wal_pages */
 
     bool needs_patrol;
     pthread_t writer, reader, patrol;
     bool has_reader, has_patrol;
-    pthread_mutex_t lock;       /* of everything below */
+    pthread_mutex_t lock; /* of everything below */
     pthread_cond_t to_write, to_read;
     struct queue todo, queries, done;
     bool stop;
-    int rc;                     /* of the transaction that failed, and its sentence */
+    int rc; /* of the transaction that failed, and its sentence */
     char *why;
     struct tug_store_stats stats;
 };
 
-/* ---- queues ---------------------------------------------------------------------------------------------------- */
+/* ---- queues ---- */
 
 static void queue_init(struct queue *q)
 {
@@ -156,57 +174,75 @@ static void request_free(struct request *r)
     free(r);
 }
 
-/* ---- errors ---------------------------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
-/* The sentence for what sqlite just refused on 'db' (may be NULL). errno is as sqlite left it: sqlite3_system_errno()
- * stays 0 when a COMMIT fails. */
+/* The sentence for what sqlite just refused on 'db' (may be NULL). errno is as sqlite left it:
+ * sqlite3_system_errno() stays 0 when a COMMIT fails. */
 static int fail_sql(const char *path, sqlite3 *db, int rc, const char *doing, struct tug_err *err)
 {
     int saved = errno;
     const char *said = db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
-    int sys = db != NULL ? sqlite3_system_errno(db) : 0, ext = db != NULL ? sqlite3_extended_errcode(db) : rc;
+    int sys = db != NULL ? sqlite3_system_errno(db) : 0,
+        ext = db != NULL ? sqlite3_extended_errcode(db) : rc;
     bool full, io = (rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN;
     long long free_bytes = tug_store_file_free_bytes(path);
 
     if (io && sys == 0)
         sys = saved;
     full = (rc & 0xff) == SQLITE_FULL || (io && (sys == ENOSPC || sys == EDQUOT || sys == EFBIG)) ||
-                (io && free_bytes >= 0 && free_bytes < 64 * 1024);
+           (io && free_bytes >= 0 && free_bytes < 64 * 1024);
 
     if (full)
-        return tug_fail(err, -ENOSPC, "%s %s: the disk is full%s%s%s (%lld bytes free there); make room and start the "
-                        "daemon again, nothing that was acknowledged is lost", doing, path, sys != 0 ? " (" : "",
-                        sys != 0 ? strerror(sys) : "", sys != 0 ? ")" : "", free_bytes);
+        return tug_fail(
+            err, -ENOSPC,
+            "%s %s: the disk is full%s%s%s (%lld bytes free there); make room and start the "
+            "daemon again, nothing that was acknowledged is lost",
+            doing, path, sys != 0 ? " (" : "", sys != 0 ? strerror(sys) : "", sys != 0 ? ")" : "",
+            free_bytes);
     switch (rc & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return tug_fail(err, -EILSEQ, "%s %s: it is damaged or not a database (%s); restore it from a backup, or move "
-                        "it and %s-wal away to start with an empty state", doing, path, said, path);
+    case SQLITE_ERROR: /* our statements are right, so the schema is not what it was */
+    case SQLITE_SCHEMA:
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+        return tug_fail(
+            err, -EILSEQ,
+            "%s %s: it is damaged or not a database (%s); restore it from a backup, or move "
+            "it and %s-wal away to start with an empty state",
+            doing, path, said, path);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-        return tug_fail(err, -EBUSY, "%s %s: another program has it open for writing (%s); end that program", doing,
-                        path, said);
+        return tug_fail(err, -EBUSY,
+                        "%s %s: another program has it open for writing (%s); end that program",
+                        doing, path, said);
     case SQLITE_PERM:
     case SQLITE_READONLY:
     case SQLITE_AUTH:
-        return tug_fail(err, -EACCES, "%s %s: %s; give the daemon's user the right to write there", doing, path, said);
+        return tug_fail(err, -EACCES, "%s %s: %s; give the daemon's user the right to write there",
+                        doing, path, said);
     default:
-        return tug_fail(err, -EIO, "%s %s: %s%s%s (sqlite %d, %lld bytes free there); look at the disk, then start the "
-                        "daemon again, nothing that was acknowledged is lost", doing, path, said, sys != 0 ? ": " : "",
-                        sys != 0 ? strerror(sys) : "", ext, free_bytes);
+        return tug_fail(
+            err, -EIO,
+            "%s %s: %s%s%s (sqlite %d, %lld bytes free there); look at the disk, then start the "
+            "daemon again, nothing that was acknowledged is lost",
+            doing, path, said, sys != 0 ? ": " : "", sys != 0 ? strerror(sys) : "", ext,
+            free_bytes);
     }
 }
 
-/* ---- hashes ---------------------------------------------------------------------------------------------------- */
+/* ---- hashes ---- */
 
-/* SipHash-2-4 under a fixed key: against damage, not against people who can write the file. The hash of the key is
- * half of the key under which the content is hashed, so nothing has to be copied together. */
+/* SipHash-2-4 under a fixed key: against damage, not against people who can write the file. The
+ * hash of the key is half of the key under which the content is hashed, so nothing has to be copied
+ * together. */
 static uint64_t hash(uint64_t under, const void *p, size_t len)
 {
     unsigned char key[crypto_shorthash_KEYBYTES] = "tugstore", out[crypto_shorthash_BYTES];
     uint64_t v;
 
-    _Static_assert(sizeof key == 16 && sizeof out == 8, "SipHash has a 16-byte key and an 8-byte result");
+    _Static_assert(sizeof key == 16 && sizeof out == 8,
+                   "SipHash has a 16-byte key and an 8-byte result");
     memcpy(key + 8, &under, 8);
     crypto_shorthash(out, p != NULL ? p : key, p != NULL ? len : 0, key);
     memcpy(&v, out, 8);
@@ -220,40 +256,46 @@ static uint64_t record_sum(const char *kind, const char *id, const void *data, s
 
 static uint64_t row_sum(int64_t id, const struct tug_history_row *r)
 {
-    const char *str[] = { r->what, r->user, r->queue, r->account, r->name, r->state };
-    uint64_t num[] = { (uint64_t) id, r->job, r->attempt, (uint64_t) r->at_ms, r->uid };
+    const char *str[] = {r->what, r->user, r->queue, r->account, r->name, r->state};
+    uint64_t num[] = {(uint64_t) id, r->job, r->attempt, (uint64_t) r->at_ms, r->uid};
     uint64_t h = hash(0, num, sizeof num);
 
-    for (size_t i = 0; i < sizeof str / sizeof str[0]; i++) /* with the NUL, so that "" is not NULL */
+    for (size_t i = 0; i < sizeof str / sizeof str[0];
+         i++) /* with the NUL, so that "" is not NULL */
         h = hash(h, str[i], str[i] != NULL ? strlen(str[i]) + 1 : 0);
     return hash(h + (r->view != NULL), r->view, r->view_len);
 }
 
-/* ---- the schema ------------------------------------------------------------------------------------------------ */
+/* ---- the schema ---- */
 
-/* Numbers and hashes are in the byte order of the machine: the file is not carried between architectures. */
+/* Numbers and hashes are in the byte order of the machine: the file is not carried between
+ * architectures. */
 static int to_version_1(sqlite3 *db)
 {
-    return sqlite3_exec(
-        db,
-        "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
-        "INSERT INTO meta (key, value) VALUES ('schema', 1), ('opened', 0);"
-        "CREATE TABLE record (kind TEXT NOT NULL, id TEXT NOT NULL, sum INTEGER NOT NULL, data BLOB NOT NULL,"
-        "    PRIMARY KEY (kind, id)) WITHOUT ROWID;"
-        "CREATE TABLE tally (kind TEXT PRIMARY KEY, n INTEGER NOT NULL, sum INTEGER NOT NULL) WITHOUT ROWID;"
-        "CREATE TABLE history (id INTEGER PRIMARY KEY, sum INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
-        "    job INTEGER NOT NULL, attempt INTEGER NOT NULL, what TEXT, uid INTEGER NOT NULL, user TEXT, queue TEXT,"
-        "    account TEXT, name TEXT, state TEXT, view BLOB);"
-        "CREATE INDEX history_at ON history (at_ms);"
-        "CREATE INDEX history_job ON history (job);"
-        "CREATE INDEX history_uid ON history (uid, at_ms);"
-        "PRAGMA application_id = 1416980332;" /* APPLICATION_ID */
-        "PRAGMA user_version = 1;",
-        NULL, NULL, NULL);
+    return sqlite3_exec(db,
+                        "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+                        "INSERT INTO meta (key, value) VALUES ('schema', 1), ('opened', 0);"
+                        "CREATE TABLE record (kind TEXT NOT NULL, id TEXT NOT NULL, sum INTEGER "
+                        "NOT NULL, data BLOB NOT NULL,"
+                        "    PRIMARY KEY (kind, id)) WITHOUT ROWID;"
+                        "CREATE TABLE tally (kind TEXT PRIMARY KEY, n INTEGER NOT NULL, sum "
+                        "INTEGER NOT NULL) WITHOUT ROWID;"
+                        "CREATE TABLE history (id INTEGER PRIMARY KEY, sum INTEGER NOT NULL, at_ms "
+                        "INTEGER NOT NULL,"
+                        "    job INTEGER NOT NULL, attempt INTEGER NOT NULL, what TEXT, uid "
+                        "INTEGER NOT NULL, user TEXT, queue TEXT,"
+                        "    account TEXT, name TEXT, state TEXT, view BLOB);"
+                        "CREATE INDEX history_at ON history (at_ms);"
+                        "CREATE INDEX history_job ON history (job);"
+                        "CREATE INDEX history_uid ON history (uid, at_ms);"
+                        "PRAGMA application_id = 1416980332;" /* APPLICATION_ID */
+                        "PRAGMA user_version = 1;",
+                        NULL, NULL, NULL);
 }
 
-/* migrations[v] makes a file of version v one of version v + 1; each ends with PRAGMA user_version. */
-static int (*const migrations[])(sqlite3 *db) = { to_version_1 };
+/* migrations[v] makes a file of version v one of version v + 1; each ends with PRAGMA user_version.
+ */
+static int (*const migrations[])(sqlite3 *db) = {to_version_1};
 enum { VERSION = sizeof migrations / sizeof migrations[0] };
 
 /* Runs on literals only; what varies is bound. */
@@ -313,8 +355,8 @@ static int sync_dir(const char *path)
     return rc;
 }
 
-/* Make an empty store under another name, then give it the real one: whoever finds 'path' finds a whole file, and an
- * empty or half-made one there is always damage. */
+/* Make an empty store under another name, then give it the real one: whoever finds 'path' finds a
+ * whole file, and an empty or half-made one there is always damage. */
 static int create(const char *path, struct tug_err *err)
 {
     char *name = tug_xasprintf("%s.new", path), *wal = tug_xasprintf("%s.new-wal", path);
@@ -334,20 +376,24 @@ static int create(const char *path, struct tug_err *err)
     rc = open_db(name, SQLITE_OPEN_READWRITE, &db, err);
     if (rc < 0)
         goto out;
-    rc = sqlite3_exec(db, "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", NULL, NULL,
-                      NULL);
-    rc = rc == SQLITE_OK ? migrate(name, db, 0, err) : fail_sql(name, db, rc, "cannot create the state file", err);
+    rc = sqlite3_exec(
+        db, "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", NULL,
+        NULL, NULL);
+    rc = rc == SQLITE_OK ? migrate(name, db, 0, err)
+                         : fail_sql(name, db, rc, "cannot create the state file", err);
     if (rc < 0)
         goto out;
     rc = sqlite3_close(db); /* checkpoints and removes the log */
     db = NULL;
     if (rc != SQLITE_OK || access(wal, F_OK) == 0) {
-        rc = tug_fail(err, -EIO, "cannot write the new state file %s completely (%lld bytes free there)", name,
+        rc = tug_fail(err, -EIO,
+                      "cannot write the new state file %s completely (%lld bytes free there)", name,
                       tug_store_file_free_bytes(path));
         goto out;
     }
     if (rename(name, path) < 0 || sync_dir(path) < 0)
-        rc = tug_fail(err, -errno, "cannot give the new state file its name %s: %s", path, strerror(errno));
+        rc = tug_fail(err, -errno, "cannot give the new state file its name %s: %s", path,
+                      strerror(errno));
 out:
     sqlite3_close(db);
     free(name);
@@ -355,9 +401,10 @@ out:
     return rc;
 }
 
-/* ---- opening --------------------------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
-/* Every page, and that indexes and tables say the same: a history row cannot vanish. 1 when interrupted. */
+/* Every page, and that indexes and tables say the same: a history row cannot vanish. 1 when
+ * interrupted. */
 static int check_pages(const char *path, sqlite3 *db, struct tug_err *err)
 {
     sqlite3_stmt *st = NULL;
@@ -373,8 +420,11 @@ static int check_pages(const char *path, sqlite3 *db, struct tug_err *err)
     else if (strcmp(said, "ok") == 0)
         rc = 0;
     else
-        rc = tug_fail(err, -EILSEQ, "state file %s is damaged (%s); restore it from a backup, or move it away to start "
-                      "with an empty state", path, said);
+        rc = tug_fail(
+            err, -EILSEQ,
+            "state file %s is damaged (%s); restore it from a backup, or move it away to start "
+            "with an empty state",
+            path, said);
     sqlite3_finalize(st);
     return rc;
 }
@@ -384,7 +434,8 @@ static int check_content(struct tug_store *s, struct tug_err *err)
 {
     int64_t app = 0, version = 0, objects = 0;
     struct stat st;
-    int rc = pragma_int(s->db, "SELECT count(*) FROM sqlite_schema", &objects); /* reads: a bad header shows here */
+    int rc = pragma_int(s->db, "SELECT count(*) FROM sqlite_schema",
+                        &objects); /* reads: a bad header shows here */
 
     if (rc == SQLITE_OK)
         rc = pragma_int(s->db, "PRAGMA application_id", &app);
@@ -393,15 +444,21 @@ static int check_content(struct tug_store *s, struct tug_err *err)
     if (rc != SQLITE_OK)
         return fail_sql(s->path, s->db, rc, "cannot read the state file", err);
     if (app != APPLICATION_ID)
-        return tug_fail(err, -EILSEQ, "%s is a database, but not a state file of Tugline (application id %#llx); give "
-                        "another path or move it away", s->path, (unsigned long long) app);
+        return tug_fail(
+            err, -EILSEQ,
+            "%s is a database, but not a state file of Tugline (application id %#llx); give "
+            "another path or move it away",
+            s->path, (unsigned long long) app);
     if (version > VERSION)
-        return tug_fail(err, -EPROTO, "state file %s was written by a newer Tugline (schema %lld, this one knows up to "
-                        "%d); start that version, or restore the backup made before the upgrade", s->path,
-                        (long long) version, VERSION);
+        return tug_fail(
+            err, -EPROTO,
+            "state file %s was written by a newer Tugline (schema %lld, this one knows up to "
+            "%d); start that version, or restore the backup made before the upgrade",
+            s->path, (long long) version, VERSION);
     if (version < 1)
-        return tug_fail(err, -EILSEQ, "state file %s is damaged: it says schema %lld; restore it from a backup", s->path,
-                        (long long) version);
+        return tug_fail(err, -EILSEQ,
+                        "state file %s is damaged: it says schema %lld; restore it from a backup",
+                        s->path, (long long) version);
     if (stat(s->path, &st) == 0 && st.st_size > CHECK_MAX_BYTES) {
         s->needs_patrol = true;
     } else {
@@ -429,8 +486,8 @@ static int load_tallies(struct tug_store *s, struct tug_err *err)
 
     while (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
         const char *kind = (const char *) sqlite3_column_text(st, 0);
-        struct tally t = { tug_xstrdup(kind != NULL ? kind : ""), sqlite3_column_int64(st, 1),
-                           (uint64_t) sqlite3_column_int64(st, 2), false };
+        struct tally t = {tug_xstrdup(kind != NULL ? kind : ""), sqlite3_column_int64(st, 1),
+                          (uint64_t) sqlite3_column_int64(st, 2), false};
 
         tug_vec_push(&s->tallies, t);
         rc = SQLITE_OK;
@@ -465,13 +522,18 @@ static int prepare(struct tug_store *s, bool relaxed, struct tug_err *err)
     else
         rc = sqlite3_exec(s->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
     if (rc == SQLITE_OK)
-        rc = sqlite3_exec(s->db, "PRAGMA cache_size = -8192; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF;"
-                          " PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 33554432", NULL, NULL, NULL);
+        rc = sqlite3_exec(
+            s->db,
+            "PRAGMA cache_size = -8192; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF;"
+            " PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 33554432",
+            NULL, NULL, NULL);
     sqlite3_wal_hook(s->db, on_wal, s); /* also turns automatic checkpoints off */
     for (int i = 0; rc == SQLITE_OK && i < N_STATEMENTS; i++)
-        rc = sqlite3_prepare_v3(s->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->st[i], NULL);
-    /* Begin with an empty log: a torn transaction that a crash left behind must not be found again behind new ones. And
-     * write something: a disk that takes nothing should be known before anybody is promised anything. */
+        rc = sqlite3_prepare_v3(s->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->st[i],
+                                NULL);
+    /* Begin with an empty log: a torn transaction that a crash left behind must not be found again
+     * behind new ones. And write something: a disk that takes nothing should be known before
+     * anybody is promised anything. */
     if (rc == SQLITE_OK)
         rc = pragma_int(s->db, "PRAGMA wal_checkpoint(TRUNCATE)", &ignored);
     if (rc == SQLITE_OK)
@@ -518,9 +580,10 @@ static struct tug_store *store_new(const char *path)
     return s;
 }
 
-int tug_store_open(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o, struct tug_err *err)
+int tug_store_open(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o,
+                   struct tug_err *err)
 {
-    struct tug_err local = { 0, "" };
+    struct tug_err local = {0, ""};
     struct tug_store *s;
     int rc;
 
@@ -534,7 +597,8 @@ int tug_store_open(struct tug_store **out, struct event_base *loop, const struct
         if (rc == -ENOENT && o->create)
             rc = create(o->path, err);
     }
-    if (rc == 0 && !o->relaxed) /* relaxed: the log may have holes after a power failure, and nobody was promised more */
+    if (rc == 0 && !o->relaxed) /* relaxed: the log may have holes after a power failure, and nobody
+                                   was promised more */
         rc = tug_store_file_check_wal(o->path, err);
     if (rc == 0)
         rc = open_db(o->path, SQLITE_OPEN_READWRITE, &s->db, err);
@@ -583,11 +647,11 @@ static void store_free(struct tug_store *s)
     free(s);
 }
 
-/* ---- loading --------------------------------------------------------------------------------------------------- */
+/* ---- loading ---- */
 
 static struct tally *tally_of(struct tug_store *s, const char *kind)
 {
-    struct tally t = { NULL, 0, 0, false };
+    struct tally t = {NULL, 0, 0, false};
 
     for (size_t i = 0; i < s->tallies.len; i++)
         if (strcmp(s->tallies.at[i].kind, kind) == 0)
@@ -597,21 +661,25 @@ static struct tally *tally_of(struct tug_store *s, const char *kind)
     return &s->tallies.at[s->tallies.len - 1];
 }
 
-static int load_row(struct tug_store *s, sqlite3_stmt *st, struct tallies *found, tug_store_record_cb *cb,
-                    void *arg, struct tug_err *err)
+static int load_row(struct tug_store *s, sqlite3_stmt *st, struct tallies *found,
+                    tug_store_record_cb *cb, void *arg, struct tug_err *err)
 {
-    const char *kind = (const char *) sqlite3_column_text(st, 0), *id = (const char *) sqlite3_column_text(st, 1);
+    const char *kind = (const char *) sqlite3_column_text(st, 0),
+               *id = (const char *) sqlite3_column_text(st, 1);
     uint64_t sum = (uint64_t) sqlite3_column_int64(st, 2);
     const void *data = sqlite3_column_blob(st, 3);
     size_t len = (size_t) sqlite3_column_bytes(st, 3), i = 0;
 
     if (kind == NULL || id == NULL || record_sum(kind, id, data, len) != sum)
-        return tug_fail(err, -EILSEQ, "state file %s: record %s/%s is damaged (%zu bytes, wrong checksum); restore the "
-                        "file from a backup", s->path, kind != NULL ? kind : "?", id != NULL ? id : "?", len);
+        return tug_fail(
+            err, -EILSEQ,
+            "state file %s: record %s/%s is damaged (%zu bytes, wrong checksum); restore the "
+            "file from a backup",
+            s->path, kind != NULL ? kind : "?", id != NULL ? id : "?", len);
     while (i < found->len && strcmp(found->at[i].kind, kind) != 0)
         i++;
     if (i == found->len) {
-        struct tally t = { tug_xstrdup(kind), 0, 0, false };
+        struct tally t = {tug_xstrdup(kind), 0, 0, false};
 
         tug_vec_push(found, t);
     }
@@ -621,13 +689,14 @@ static int load_row(struct tug_store *s, sqlite3_stmt *st, struct tallies *found
 }
 
 /* Every kind that was read must add up to what the last transaction said. */
-static int compare_tallies(struct tug_store *s, const char *kind, struct tallies *found, struct tug_err *err)
+static int compare_tallies(struct tug_store *s, const char *kind, struct tallies *found,
+                           struct tug_err *err)
 {
     for (size_t i = 0; i < found->len; i++)
         tally_of(s, found->at[i].kind); /* a kind that nobody counted must not pass */
     for (size_t i = 0; i < s->tallies.len; i++) {
         const struct tally *want = &s->tallies.at[i];
-        struct tally have = { NULL, 0, 0, false };
+        struct tally have = {NULL, 0, 0, false};
 
         if (kind != NULL && strcmp(kind, want->kind) != 0)
             continue;
@@ -635,25 +704,30 @@ static int compare_tallies(struct tug_store *s, const char *kind, struct tallies
             if (strcmp(found->at[k].kind, want->kind) == 0)
                 have = found->at[k];
         if (have.n != want->n || have.sum != want->sum)
-            return tug_fail(err, -EILSEQ, "state file %s is damaged: it has %lld records of kind %s, but %lld were "
-                            "written (or they are not the ones); restore it from a backup", s->path, (long long) have.n,
-                            want->kind, (long long) want->n);
+            return tug_fail(
+                err, -EILSEQ,
+                "state file %s is damaged: it has %lld records of kind %s, but %lld were "
+                "written (or they are not the ones); restore it from a backup",
+                s->path, (long long) have.n, want->kind, (long long) want->n);
     }
     return 0;
 }
 
-int tug_store_load(struct tug_store *s, const char *kind, tug_store_record_cb *cb, void *arg, struct tug_err *err)
+int tug_store_load(struct tug_store *s, const char *kind, tug_store_record_cb *cb, void *arg,
+                   struct tug_err *err)
 {
-    struct tallies found = { NULL, 0, 0 };
+    struct tallies found = {NULL, 0, 0};
     sqlite3_stmt *st = NULL;
     int sql, rc = 0;
 
     pthread_mutex_lock(&s->db_lock);
     if (kind == NULL)
-        sql = sqlite3_prepare_v2(s->db, "SELECT kind, id, sum, data FROM record ORDER BY kind, id", -1, &st, NULL);
+        sql = sqlite3_prepare_v2(s->db, "SELECT kind, id, sum, data FROM record ORDER BY kind, id",
+                                 -1, &st, NULL);
     else
-        sql = sqlite3_prepare_v2(s->db, "SELECT kind, id, sum, data FROM record WHERE kind = ?1 ORDER BY kind, id", -1,
-                                 &st, NULL);
+        sql = sqlite3_prepare_v2(
+            s->db, "SELECT kind, id, sum, data FROM record WHERE kind = ?1 ORDER BY kind, id", -1,
+            &st, NULL);
     if (sql == SQLITE_OK && kind != NULL)
         sql = sqlite3_bind_text(st, 1, kind, -1, SQLITE_STATIC);
     while (sql == SQLITE_OK && rc == 0) {
@@ -675,10 +749,11 @@ int tug_store_load(struct tug_store *s, const char *kind, tug_store_record_cb *c
     return rc;
 }
 
-/* ---- writing (the writer's thread) ----------------------------------------------------------------------------- */
+/* ---- writing (the writer's thread) ---- */
 
 /* The hash of a record that is there, so that the tally can let it go. */
-static int find_sum(struct tug_store *s, const struct tug_batch_item *item, bool *there, uint64_t *sum)
+static int find_sum(struct tug_store *s, const struct tug_batch_item *item, bool *there,
+                    uint64_t *sum)
 {
     sqlite3_stmt *st = s->st[ST_SUM];
     int rc, reset;
@@ -719,7 +794,7 @@ static int write_record(struct tug_store *s, const struct tug_batch_item *item)
 static int write_row(struct tug_store *s, const struct tug_history_row *r)
 {
     sqlite3_stmt *st = s->st[ST_ROW];
-    const char *str[] = { r->user, r->queue, r->account, r->name, r->state };
+    const char *str[] = {r->user, r->queue, r->account, r->name, r->state};
     int64_t id = s->next_row++;
 
     sqlite3_bind_int64(st, 1, id);
@@ -767,8 +842,9 @@ static int write_tallies(struct tug_store *s)
     return rc;
 }
 
-/* One transaction of everything in 'list'. After a failure what is on the disk is unknown until the next start, and so
- * are our tallies and row numbers: nothing more may be written through this connection. */
+/* One transaction of everything in 'list'. After a failure what is on the disk is unknown until the
+ * next start, and so are our tallies and row numbers: nothing more may be written through this
+ * connection. */
 static int write_all(struct tug_store *s, const struct request *list, struct tug_err *err)
 {
     int rc;
@@ -797,7 +873,8 @@ static int checkpoint(struct tug_store *s, struct tug_err *err)
     pthread_mutex_lock(&s->db_lock);
     rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &moved);
     if (rc == SQLITE_OK || rc == SQLITE_BUSY) {
-        /* All moved: the next commit starts the log again. Otherwise a query still reads from it; try later. */
+        /* All moved: the next commit starts the log again. Otherwise a query still reads from it;
+         * try later. */
         s->wal_pages = log - moved;
         rc = 0;
     } else {
@@ -807,7 +884,8 @@ static int checkpoint(struct tug_store *s, struct tug_err *err)
     return rc;
 }
 
-/* Called with the lock held. The first failure counts: what comes after it is only its consequence. */
+/* Called with the lock held. The first failure counts: what comes after it is only its consequence.
+ */
 static void set_failed(struct tug_store *s, int rc, const struct tug_err *err)
 {
     if (s->rc != 0)
@@ -816,7 +894,8 @@ static void set_failed(struct tug_store *s, int rc, const struct tug_err *err)
     s->why = tug_xstrdup(err->msg);
 }
 
-/* Take what is waiting, in order, as far as one transaction should go. Called with the lock held. */
+/* Take what is waiting, in order, as far as one transaction should go. Called with the lock held.
+ */
 static struct request *take_todo(struct tug_store *s, size_t *n)
 {
     struct request *list = s->todo.head, *last = list;
@@ -836,7 +915,7 @@ static struct request *take_todo(struct tug_store *s, size_t *n)
 
 static void write_todo(struct tug_store *s)
 {
-    struct tug_err err = { 0, "" };
+    struct tug_err err = {0, ""};
     struct request *list, *next;
     bool was_failed = s->rc != 0; /* by another commit, a checkpoint or the patrol */
     size_t n;
@@ -868,7 +947,8 @@ static void write_todo(struct tug_store *s)
     tug_wake_up(s->wake);
 }
 
-/* True when something came (or the end), false when IDLE_MS passed without. Called with the lock held. */
+/* True when something came (or the end), false when IDLE_MS passed without. Called with the lock
+ * held. */
 static bool wait_todo(struct tug_store *s)
 {
     struct timespec until;
@@ -889,7 +969,7 @@ static bool wait_todo(struct tug_store *s)
 static void *writer_main(void *arg)
 {
     struct tug_store *s = arg;
-    struct tug_err err = { 0, "" };
+    struct tug_err err = {0, ""};
     int rc;
 
     pthread_mutex_lock(&s->lock);
@@ -925,11 +1005,12 @@ static int should_stop(void *arg)
     return stop;
 }
 
-/* A big file is checked while the daemon already works. When it is damaged, the next commit says so. */
+/* A big file is checked while the daemon already works. When it is damaged, the next commit says
+ * so. */
 static void *patrol_main(void *arg)
 {
     struct tug_store *s = arg;
-    struct tug_err err = { 0, "" };
+    struct tug_err err = {0, ""};
     sqlite3 *db = NULL;
     int rc = open_db(s->path, SQLITE_OPEN_READONLY, &db, &err);
 
@@ -960,7 +1041,7 @@ void tug_store_commit(struct tug_store *s, struct tug_batch *b, tug_store_done_c
     pthread_mutex_unlock(&s->lock);
 }
 
-/* ---- callbacks (the loop's thread) ----------------------------------------------------------------------------- */
+/* ---- callbacks (the loop's thread) ---- */
 
 static void finish(struct request *r)
 {
@@ -1024,29 +1105,32 @@ void tug_store_stats(struct tug_store *s, struct tug_store_stats *out)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* ---- history (the reader's thread) ----------------------------------------------------------------------------- */
+/* ---- history (the reader's thread) ---- */
 
-#define HISTORY_COLUMNS "SELECT id, sum, at_ms, job, attempt, what, uid, user, queue, account, name, state, view FROM history "
-#define HISTORY_REST                                                                                                  \
-    " AND at_ms >= ?1 AND at_ms <= ?2 AND (?3 IS NULL OR what = ?3)"                                                  \
-    " AND (?4 IS NULL OR uid IN (SELECT value FROM json_each(?4)))"                                                   \
-    " AND (?5 IS NULL OR job IN (SELECT value FROM json_each(?5)))"                                                   \
-    " AND (?6 IS NULL OR state IN (SELECT value FROM json_each(?6)))"                                                 \
+#define HISTORY_COLUMNS                                                                            \
+    "SELECT id, sum, at_ms, job, attempt, what, uid, user, queue, account, name, state, view "     \
+    "FROM history "
+#define HISTORY_REST                                                                               \
+    " AND at_ms >= ?1 AND at_ms <= ?2 AND (?3 IS NULL OR what = ?3)"                               \
+    " AND (?4 IS NULL OR uid IN (SELECT value FROM json_each(?4)))"                                \
+    " AND (?5 IS NULL OR job IN (SELECT value FROM json_each(?5)))"                                \
+    " AND (?6 IS NULL OR state IN (SELECT value FROM json_each(?6)))"                              \
     " ORDER BY at_ms DESC, id DESC LIMIT ?7"
 
-/* One text for each index that can lead. ?8 is the uid when there is only one: then the index gives the order too. */
+/* One text for each index that can lead. ?8 is the uid when there is only one: then the index gives
+ * the order too. */
 enum { BY_TIME, BY_JOB, BY_UID, N_WAYS };
 static const char *const history_sql[N_WAYS] = {
     [BY_TIME] = HISTORY_COLUMNS "INDEXED BY history_at WHERE 1" HISTORY_REST,
-    [BY_JOB] = HISTORY_COLUMNS "INDEXED BY history_job WHERE job IN (SELECT value FROM json_each(?5))"
-                               HISTORY_REST,
+    [BY_JOB] = HISTORY_COLUMNS
+    "INDEXED BY history_job WHERE job IN (SELECT value FROM json_each(?5))" HISTORY_REST,
     [BY_UID] = HISTORY_COLUMNS "INDEXED BY history_uid WHERE uid = ?8" HISTORY_REST,
 };
 
 static int bind_query(sqlite3_stmt *st, const struct request *r)
 {
     int rc = sqlite3_bind_int64(st, 1, r->since_ms);
-    const char *lists[] = { r->what_is, r->uids, r->ids, r->states };
+    const char *lists[] = {r->what_is, r->uids, r->ids, r->states};
 
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_int64(st, 2, r->until_ms);
@@ -1082,8 +1166,11 @@ static int read_row(const char *path, sqlite3_stmt *st, struct tug_batch *rows, 
         row.view_len = (size_t) sqlite3_column_bytes(st, 12);
     }
     if (row_sum(id, &row) != (uint64_t) sqlite3_column_int64(st, 1))
-        return tug_fail(err, -EILSEQ, "state file %s: history row %lld is damaged (wrong checksum); restore the file "
-                        "from a backup", path, (long long) id);
+        return tug_fail(
+            err, -EILSEQ,
+            "state file %s: history row %lld is damaged (wrong checksum); restore the file "
+            "from a backup",
+            path, (long long) id);
     tug_batch_history(rows, &row);
     return 0;
 }
@@ -1112,14 +1199,16 @@ static int read_history(struct tug_store *s, sqlite3 *db, struct request *r, str
 static void *reader_main(void *arg)
 {
     struct tug_store *s = arg;
-    struct tug_err err = { 0, "" }, open_err = { 0, "" };
+    struct tug_err err = {0, ""}, open_err = {0, ""};
     struct request *r;
     sqlite3 *db = NULL;
     int open_rc = open_db(s->path, SQLITE_OPEN_READONLY, &db, &open_err), rc;
 
     if (open_rc == 0)
-        sqlite3_exec(db, "PRAGMA cache_size = -2048; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF", NULL,
-                     NULL, NULL);
+        sqlite3_exec(
+            db,
+            "PRAGMA cache_size = -2048; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF",
+            NULL, NULL, NULL);
     pthread_mutex_lock(&s->lock);
     while (!s->stop) {
         r = queue_pop(&s->queries);
@@ -1142,7 +1231,7 @@ static void *reader_main(void *arg)
 
 static char *json_numbers(const uint64_t *at, size_t n)
 {
-    struct tug_buf b = { NULL, 0, 0 };
+    struct tug_buf b = {NULL, 0, 0};
 
     for (size_t i = 0; i < n; i++)
         tug_buf_addf(&b, "%c%llu", i == 0 ? '[' : ',', (unsigned long long) at[i]);
@@ -1152,7 +1241,7 @@ static char *json_numbers(const uint64_t *at, size_t n)
 
 static char *json_strings(const char *const *at, size_t n)
 {
-    struct tug_buf b = { NULL, 0, 0 };
+    struct tug_buf b = {NULL, 0, 0};
 
     for (size_t i = 0; i < n; i++) {
         tug_buf_adds(&b, i == 0 ? "[\"" : ",\"");
@@ -1171,7 +1260,7 @@ static char *json_strings(const char *const *at, size_t n)
 static struct request *query_new(const struct tug_history_filter *f)
 {
     struct request *r = tug_new(struct request);
-    struct tug_vec(uint64_t) uids = { 0 };
+    struct tug_vec(uint64_t) uids = {0};
 
     for (size_t i = 0; i < f->n_uids; i++)
         tug_vec_push(&uids, f->uids[i]);
@@ -1189,7 +1278,8 @@ static struct request *query_new(const struct tug_history_filter *f)
     return r;
 }
 
-void tug_store_history(struct tug_store *s, const struct tug_history_filter *f, tug_store_history_cb *cb, void *arg)
+void tug_store_history(struct tug_store *s, const struct tug_history_filter *f,
+                       tug_store_history_cb *cb, void *arg)
 {
     struct request *r = query_new(f);
     int rc = 0;
@@ -1206,7 +1296,8 @@ void tug_store_history(struct tug_store *s, const struct tug_history_filter *f, 
         pthread_cond_signal(&s->to_read);
     } else {
         r->rc = rc;
-        r->why = tug_xasprintf("cannot start the thread that reads the history in %s: %s", s->path, strerror(-rc));
+        r->why = tug_xasprintf("cannot start the thread that reads the history in %s: %s", s->path,
+                               strerror(-rc));
         queue_add(&s->done, r);
         tug_wake_up(s->wake);
     }

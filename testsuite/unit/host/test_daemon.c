@@ -1,5 +1,6 @@
 /* test_daemon.c - the caller hears whether the daemon is ready; directories are refused when others
- * could meddle Layer: tests.
+ * could meddle
+ * Layer: tests.
  */
 #include "host/daemon.h"
 

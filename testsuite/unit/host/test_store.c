@@ -1,7 +1,8 @@
 /* test_store.c - what the store acknowledged is there, and damage is never silent
  *
- * Faults come from here: fsync, fdatasync and statfs are defined in this file, so that the dynamic linker gives them to
- * libsqlite3 and to us alike; the full disk is RLIMIT_FSIZE; crashes are SIGKILL to a child.
+ * Faults come from here: fsync, fdatasync and statfs are defined in this file, so that the dynamic
+ * linker gives them to libsqlite3 and to us alike; the full disk is RLIMIT_FSIZE; crashes are
+ * SIGKILL to a child.
  * Layer: tests.
  */
 #include "host/store.h"
@@ -25,7 +26,7 @@
 #include "base/mem.h"
 #include "unit.h"
 
-/* ---- faults ---------------------------------------------------------------------------------------------------- */
+/* ---- faults ---- */
 
 static atomic_int syncs, fail_sync_at, fail_sync_once;
 static atomic_long fs_magic;
@@ -60,7 +61,7 @@ int statfs(const char *path, struct statfs *out)
     return rc;
 }
 
-/* ---- a store in a directory of its own ------------------------------------------------------------------------- */
+/* ---- a store in a directory of its own ---- */
 
 static char dir[64], path[96], wal[128];
 static struct event_base *loop;
@@ -98,7 +99,7 @@ static void clean_dir(void)
 
 static int try_open(struct tug_store **s, int create, struct tug_err *err)
 {
-    struct tug_store_opts o = { .path = path, .create = create };
+    struct tug_store_opts o = {.path = path, .create = create};
 
     return tug_store_open(s, loop, &o, err);
 }
@@ -106,7 +107,7 @@ static int try_open(struct tug_store **s, int create, struct tug_err *err)
 static struct tug_store *must_open(void)
 {
     struct tug_store *s = NULL;
-    struct tug_err err = { 0, "" };
+    struct tug_err err = {0, ""};
 
     ck_assert_msg(try_open(&s, 1, &err) == 0, "open: %s", err.msg);
     return s;
@@ -146,7 +147,7 @@ static void put(struct tug_batch *b, const char *kind, int id, const char *data)
 /* Commit and wait. */
 static int commit(struct tug_store *s, struct tug_batch *b)
 {
-    struct acks a = { 0 };
+    struct acks a = {0};
 
     tug_store_commit(s, b, on_ack, &a);
     while (a.n == 0)
@@ -171,8 +172,8 @@ static int dump(struct tug_store *s, const char *kind, struct tug_buf *out, stru
 
 static void holds(struct tug_store *s, const char *kind, const char *want)
 {
-    struct tug_buf b = { 0 };
-    struct tug_err err = { 0, "" };
+    struct tug_buf b = {0};
+    struct tug_err err = {0, ""};
 
     ck_assert_msg(dump(s, kind, &b, &err) == 0, "%s", err.msg);
     ck_assert_str_eq(tug_buf_str(&b), want);
@@ -197,8 +198,9 @@ static void on_row(void *arg, const struct tug_history_row *r, int rc, const cha
         return;
     }
     h->n++;
-    tug_buf_addf(&h->text, "%llu.%u %s %lld uid=%u %s %s %s %s %s view=%zu\n", (unsigned long long) r->job, r->attempt,
-                 r->what != NULL ? r->what : "-", (long long) r->at_ms, r->uid, r->user != NULL ? r->user : "-",
+    tug_buf_addf(&h->text, "%llu.%u %s %lld uid=%u %s %s %s %s %s view=%zu\n",
+                 (unsigned long long) r->job, r->attempt, r->what != NULL ? r->what : "-",
+                 (long long) r->at_ms, r->uid, r->user != NULL ? r->user : "-",
                  r->queue != NULL ? r->queue : "-", r->account != NULL ? r->account : "-",
                  r->name != NULL ? r->name : "-", r->state != NULL ? r->state : "-",
                  r->view != NULL ? r->view_len : (size_t) 999);
@@ -212,7 +214,7 @@ static void query(struct tug_store *s, const struct tug_history_filter *f, struc
         turn();
 }
 
-/* ---- the ordinary -------------------------------------------------------------------------------------------- */
+/* ---- the ordinary ---- */
 
 START_TEST(what_was_committed_is_there_after_a_restart)
 {
@@ -297,7 +299,7 @@ START_TEST(callbacks_come_in_order_and_waiting_batches_share_a_transaction)
         struct tug_batch *b = tug_batch_new();
 
         put(b, "job", i, "x");
-        o[i] = (struct ordered) { &next, i, false };
+        o[i] = (struct ordered){&next, i, false};
         tug_store_commit(s, b, on_ordered, &o[i]);
     }
     while (next < N)
@@ -307,7 +309,8 @@ START_TEST(callbacks_come_in_order_and_waiting_batches_share_a_transaction)
     tug_store_stats(s, &st);
     ck_assert_uint_eq(st.batches, N);
     ck_assert_uint_ge(st.transactions, 1);
-    ck_assert_msg(st.transactions < N / 10, "%llu transactions for %d batches", (unsigned long long) st.transactions, N);
+    ck_assert_msg(st.transactions < N / 10, "%llu transactions for %d batches",
+                  (unsigned long long) st.transactions, N);
     tug_store_close(s);
     clean_dir();
 }
@@ -337,7 +340,7 @@ END_TEST
 
 START_TEST(a_relaxed_store_does_not_sync_for_each_commit)
 {
-    struct tug_store_opts o = { .path = NULL, .create = 1, .relaxed = 1 };
+    struct tug_store_opts o = {.path = NULL, .create = 1, .relaxed = 1};
     struct tug_store *s;
     int before;
 
@@ -354,7 +357,9 @@ START_TEST(a_relaxed_store_does_not_sync_for_each_commit)
     ck_assert_int_le(syncs - before, 1);
     tug_store_close(s);
     ck_assert_int_eq(tug_store_open(&s, loop, &o, NULL), 0);
-    holds(s, NULL, "step/0=y\nstep/1=y\nstep/2=y\nstep/3=y\nstep/4=y\nstep/5=y\nstep/6=y\nstep/7=y\nstep/8=y\nstep/9=y\n");
+    holds(s, NULL,
+          "step/0=y\nstep/1=y\nstep/2=y\nstep/3=y\nstep/4=y\nstep/5=y\nstep/6=y\nstep/7=y\nstep/"
+          "8=y\nstep/9=y\n");
     tug_store_close(s);
     clean_dir();
 }
@@ -363,7 +368,7 @@ END_TEST
 START_TEST(closing_commits_what_was_handed_over_and_runs_its_callbacks)
 {
     struct tug_store *s;
-    struct acks a = { 0 };
+    struct acks a = {0};
 
     setup_dir();
     s = must_open();
@@ -429,18 +434,24 @@ START_TEST(the_file_and_its_log_are_closed_to_others)
 }
 END_TEST
 
-/* ---- history ------------------------------------------------------------------------------------------------- */
+/* ---- history ---- */
 
 static void fill_history(struct tug_store *s)
 {
     struct tug_batch *b = tug_batch_new();
 
     for (int i = 1; i <= 10; i++)
-        tug_batch_history(b, &(struct tug_history_row) {
-                                 .job = (uint64_t) i, .what = i % 2 ? "submit" : "end", .at_ms = 100 * i,
-                                 .uid = (uint32_t) (i % 3), .user = i % 3 ? "ada" : "bob", .queue = "train",
-                                 .state = i % 2 ? NULL : i % 4 ? "FAILED" : "COMPLETED\"\\\n",
-                                 .view = i % 2 ? NULL : "packed", .view_len = i % 2 ? 0 : 6 });
+        tug_batch_history(b, &(struct tug_history_row){.job = (uint64_t) i,
+                                                       .what = i % 2 ? "submit" : "end",
+                                                       .at_ms = 100 * i,
+                                                       .uid = (uint32_t) (i % 3),
+                                                       .user = i % 3 ? "ada" : "bob",
+                                                       .queue = "train",
+                                                       .state = i % 2   ? NULL
+                                                                : i % 4 ? "FAILED"
+                                                                        : "COMPLETED\"\\\n",
+                                                       .view = i % 2 ? NULL : "packed",
+                                                       .view_len = i % 2 ? 0 : 6});
     ck_assert_int_eq(commit(s, b), 0);
 }
 
@@ -452,7 +463,8 @@ static void query_gives(struct tug_store *s, const struct tug_history_filter *f,
     query(s, f, &h);
     ck_assert_msg(h.rc == 0, "%s", h.why);
     tug_buf_adds(&h.text, "\n"); /* so that there is a text */
-    for (line = strtok_r(h.text.data, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save))
+    for (line = strtok_r(h.text.data, "\n", &save); line != NULL;
+         line = strtok_r(NULL, "\n", &save))
         if (strchr(line, '.') != NULL) {
             strncat(got, line, strcspn(line, "."));
             strcat(got, " ");
@@ -469,20 +481,29 @@ START_TEST(history_is_filtered_and_comes_newest_first)
     setup_dir();
     s = must_open();
     fill_history(s);
-    query_gives(s, &(struct tug_history_filter) { 0 }, "10 9 8 7 6 5 4 3 2 1 ");
-    query_gives(s, &(struct tug_history_filter) { .limit = 3 }, "10 9 8 ");
-    query_gives(s, &(struct tug_history_filter) { .since_ms = 300, .until_ms = 500 }, "5 4 3 ");
-    query_gives(s, &(struct tug_history_filter) { .what = "end" }, "10 8 6 4 2 ");
-    query_gives(s, &(struct tug_history_filter) { .uids = (uint32_t[]) { 0 }, .n_uids = 1 }, "9 6 3 ");
-    query_gives(s, &(struct tug_history_filter) { .uids = (uint32_t[]) { 0, 2 }, .n_uids = 2 }, "9 8 6 5 3 2 ");
-    query_gives(s, &(struct tug_history_filter) { .ids = (uint64_t[]) { 7, 3, 99 }, .n_ids = 2 }, "7 3 ");
-    query_gives(s, &(struct tug_history_filter) { .ids = (uint64_t[]) { 3, 6, 7 }, .n_ids = 3,
-                                                  .uids = (uint32_t[]) { 0 }, .n_uids = 1 }, "6 3 ");
-    query_gives(s, &(struct tug_history_filter) { .states = (const char *[]) { "FAILED" }, .n_states = 1 }, "10 6 2 ");
-    query_gives(s, &(struct tug_history_filter) { .states = (const char *[]) { "COMPLETED\"\\\n" }, .n_states = 1 },
-                "8 4 ");
-    query_gives(s, &(struct tug_history_filter) { .states = (const char *[]) { "') OR 1=1 --" }, .n_states = 1 }, "");
-    query(s, &(struct tug_history_filter) { .ids = (uint64_t[]) { 2, 3 }, .n_ids = 2 }, &h);
+    query_gives(s, &(struct tug_history_filter){0}, "10 9 8 7 6 5 4 3 2 1 ");
+    query_gives(s, &(struct tug_history_filter){.limit = 3}, "10 9 8 ");
+    query_gives(s, &(struct tug_history_filter){.since_ms = 300, .until_ms = 500}, "5 4 3 ");
+    query_gives(s, &(struct tug_history_filter){.what = "end"}, "10 8 6 4 2 ");
+    query_gives(s, &(struct tug_history_filter){.uids = (uint32_t[]){0}, .n_uids = 1}, "9 6 3 ");
+    query_gives(s, &(struct tug_history_filter){.uids = (uint32_t[]){0, 2}, .n_uids = 2},
+                "9 8 6 5 3 2 ");
+    query_gives(s, &(struct tug_history_filter){.ids = (uint64_t[]){7, 3, 99}, .n_ids = 2}, "7 3 ");
+    query_gives(s,
+                &(struct tug_history_filter){
+                    .ids = (uint64_t[]){3, 6, 7}, .n_ids = 3, .uids = (uint32_t[]){0}, .n_uids = 1},
+                "6 3 ");
+    query_gives(s,
+                &(struct tug_history_filter){.states = (const char *[]){"FAILED"}, .n_states = 1},
+                "10 6 2 ");
+    query_gives(
+        s,
+        &(struct tug_history_filter){.states = (const char *[]){"COMPLETED\"\\\n"}, .n_states = 1},
+        "8 4 ");
+    query_gives(
+        s, &(struct tug_history_filter){.states = (const char *[]){"') OR 1=1 --"}, .n_states = 1},
+        "");
+    query(s, &(struct tug_history_filter){.ids = (uint64_t[]){2, 3}, .n_ids = 2}, &h);
     ck_assert_str_eq(tug_buf_str(&h.text), "3.0 submit 300 uid=0 bob train - - - view=999\n"
                                            "2.0 end 200 uid=2 ada train - - FAILED view=6\n");
     tug_buf_clear(&h.text);
@@ -501,9 +522,10 @@ START_TEST(a_query_sees_every_commit_whose_callback_has_come)
         struct tug_batch *b = tug_batch_new();
         struct rows h;
 
-        tug_batch_history(b, &(struct tug_history_row) { .job = (uint64_t) i, .what = "submit", .at_ms = i });
+        tug_batch_history(
+            b, &(struct tug_history_row){.job = (uint64_t) i, .what = "submit", .at_ms = i});
         ck_assert_int_eq(commit(s, b), 0);
-        query(s, &(struct tug_history_filter) { 0 }, &h);
+        query(s, &(struct tug_history_filter){0}, &h);
         ck_assert_int_eq(h.n, i);
         tug_buf_clear(&h.text);
     }
@@ -523,7 +545,7 @@ START_TEST(queries_that_a_close_cuts_off_are_told_so)
     fill_history(s);
     memset(h, 0, sizeof h);
     for (int i = 0; i < 20; i++)
-        tug_store_history(s, &(struct tug_history_filter) { 0 }, on_row, &h[i]);
+        tug_store_history(s, &(struct tug_history_filter){0}, on_row, &h[i]);
     tug_store_close(s);
     for (int i = 0; i < 20; i++) {
         ck_assert(h[i].ended);
@@ -536,7 +558,7 @@ START_TEST(queries_that_a_close_cuts_off_are_told_so)
 }
 END_TEST
 
-/* ---- what is refused at open --------------------------------------------------------------------------------- */
+/* ---- what is refused at open ---- */
 
 static void raw_sql(const char *sql)
 {
@@ -558,8 +580,9 @@ static void make_store(int records)
         memset(data, 'a' + i % 26, sizeof data - 1);
         data[sizeof data - 1] = '\0';
         put(b, i % 5 ? "job" : "node", i, data);
-        tug_batch_history(b, &(struct tug_history_row) { .job = (uint64_t) i, .what = "submit", .at_ms = i,
-                                                         .uid = 1000, .user = "ada" });
+        tug_batch_history(
+            b, &(struct tug_history_row){
+                   .job = (uint64_t) i, .what = "submit", .at_ms = i, .uid = 1000, .user = "ada"});
     }
     ck_assert_int_eq(commit(s, b), 0);
     tug_store_close(s);
@@ -625,24 +648,25 @@ END_TEST
 START_TEST(a_truncated_file_is_refused_at_every_length)
 {
     struct tug_store *s;
-    struct tug_err err = { 0, "" };
+    struct tug_err err = {0, ""};
     struct stat st;
-    struct tug_buf whole = { 0 };
+    struct tug_buf whole = {0};
     int fd;
 
     setup_dir();
     make_store(200);
     ck_assert_int_eq(stat(path, &st), 0);
     fd = open(path, O_RDWR);
-    ck_assert_int_eq(read(fd, tug_buf_room(&whole, (size_t) st.st_size), (size_t) st.st_size), st.st_size);
+    ck_assert_int_eq(read(fd, tug_buf_room(&whole, (size_t) st.st_size), (size_t) st.st_size),
+                     st.st_size);
     close(fd);
     for (off_t len = 0; len < st.st_size; len += len < 1024 ? 97 : 3001) {
         empty_dir();
         fd = open(path, O_RDWR | O_CREAT, 0600);
         ck_assert_int_eq(write(fd, whole.data, (size_t) len), len);
         close(fd);
-        ck_assert_msg(try_open(&s, 1, &err) == -EILSEQ, "%lld of %lld bytes: %d %s", (long long) len,
-                      (long long) st.st_size, err.code, err.msg);
+        ck_assert_msg(try_open(&s, 1, &err) == -EILSEQ, "%lld of %lld bytes: %d %s",
+                      (long long) len, (long long) st.st_size, err.code, err.msg);
         ck_assert_ptr_nonnull(strstr(err.msg, path));
     }
     tug_buf_clear(&whole);
@@ -720,7 +744,8 @@ static void read_file(const char *name, struct tug_buf *out)
     if (fd < 0)
         return;
     ck_assert_int_eq(fstat(fd, &st), 0);
-    ck_assert_int_eq(read(fd, tug_buf_room(out, (size_t) st.st_size), (size_t) st.st_size), st.st_size);
+    ck_assert_int_eq(read(fd, tug_buf_room(out, (size_t) st.st_size), (size_t) st.st_size),
+                     st.st_size);
     out->len = (size_t) st.st_size;
     close(fd);
 }
@@ -733,13 +758,13 @@ static void write_file(const char *name, const struct tug_buf *in)
     close(fd);
 }
 
-/* ---- damage -------------------------------------------------------------------------------------------------- */
+/* ---- damage ---- */
 
 START_TEST(a_changed_record_is_named)
 {
     struct tug_store *s;
     struct tug_err err;
-    struct tug_buf b = { 0 };
+    struct tug_buf b = {0};
 
     setup_dir();
     make_store(20);
@@ -757,7 +782,7 @@ START_TEST(a_missing_record_is_noticed)
 {
     struct tug_store *s;
     struct tug_err err;
-    struct tug_buf b = { 0 };
+    struct tug_buf b = {0};
 
     setup_dir();
     make_store(20);
@@ -784,7 +809,7 @@ START_TEST(a_changed_history_row_is_named)
     make_store(20);
     raw_sql("UPDATE history SET uid = 0 WHERE id = 5");
     s = must_open();
-    query(s, &(struct tug_history_filter) { .ids = (uint64_t[]) { 4 }, .n_ids = 1 }, &h);
+    query(s, &(struct tug_history_filter){.ids = (uint64_t[]){4}, .n_ids = 1}, &h);
     ck_assert_int_eq(h.rc, -EILSEQ);
     ck_assert_int_eq(h.n, 0);
     ck_assert_ptr_nonnull(strstr(h.why, "row 5"));
@@ -795,11 +820,11 @@ END_TEST
 
 START_TEST(damage_in_a_big_file_is_told_while_the_daemon_runs)
 {
-    static const char uid[] = { 0x01, 0x23, 0x45, 0x67 };
+    static const char uid[] = {0x01, 0x23, 0x45, 0x67};
     struct tug_store *s;
     struct tug_batch *b = tug_batch_new();
-    struct tug_buf db = { 0 };
-    struct acks last = { 0 };
+    struct tug_buf db = {0};
+    struct acks last = {0};
     size_t len = 40 << 20;
     char *big = calloc(1, len), *at;
 
@@ -807,7 +832,8 @@ START_TEST(damage_in_a_big_file_is_told_while_the_daemon_runs)
     s = must_open();
     tug_batch_put(b, "blob", "big", big, len);
     for (int i = 0; i < 10; i++)
-        tug_batch_history(b, &(struct tug_history_row) { .job = 1, .what = "submit", .uid = 0x01234567 });
+        tug_batch_history(b,
+                          &(struct tug_history_row){.job = 1, .what = "submit", .uid = 0x01234567});
     ck_assert_int_eq(commit(s, b), 0);
     tug_store_close(s);
     read_file(path, &db);
@@ -845,7 +871,7 @@ static int read_all(struct tug_buf *out, struct tug_err *err)
         return rc;
     rc = dump(s, NULL, out, err);
     if (rc == 0) {
-        query(s, &(struct tug_history_filter) { .limit = 100000 }, &h);
+        query(s, &(struct tug_history_filter){.limit = 100000}, &h);
         rc = h.rc;
         snprintf(err->msg, sizeof err->msg, "%s", h.why);
         tug_buf_adds(out, tug_buf_str(&h.text));
@@ -855,15 +881,16 @@ static int read_all(struct tug_buf *out, struct tug_err *err)
     return rc;
 }
 
-/* Flip a byte at random places of 'target' (the file or the log, below 'limit'): either somebody is told, or nothing is
- * different. Returns how many were told. */
-static int flip(struct tug_buf *db, struct tug_buf *log, struct tug_buf *target, size_t limit, const char *want,
-                uint64_t seed)
+/* Flip a byte at random places of 'target' (the file or the log, below 'limit'): either somebody is
+ * told, or nothing is different. Returns how many were told. */
+static int flip(struct tug_buf *db, struct tug_buf *log, struct tug_buf *target, size_t limit,
+                const char *want, uint64_t seed)
 {
-    struct tug_buf got = { 0 };
-    struct tug_err err = { 0, "" };
+    struct tug_buf got = {0};
+    struct tug_err err = {0, ""};
     int told = 0, n = unit_rounds(200);
-    unsigned short x[3] = { (unsigned short) seed, (unsigned short) (seed >> 16), (unsigned short) (seed >> 32) };
+    unsigned short x[3] = {(unsigned short) seed, (unsigned short) (seed >> 16),
+                           (unsigned short) (seed >> 32)};
 
     for (int i = 0; i < n; i++) {
         size_t at = (size_t) nrand48(x) % limit;
@@ -880,11 +907,12 @@ static int flip(struct tug_buf *db, struct tug_buf *log, struct tug_buf *target,
         rc = read_all(&got, &err);
         told += rc < 0;
         if (rc == 0)
-            ck_assert_msg(strcmp(tug_buf_str(&got), want) == 0, "byte %zu ^ 0x%02x passed and changed what is read", at,
+            ck_assert_msg(strcmp(tug_buf_str(&got), want) == 0,
+                          "byte %zu ^ 0x%02x passed and changed what is read", at,
                           (unsigned char) with);
         else
-            ck_assert_msg((rc == -EILSEQ || rc == -EPROTO) && strstr(err.msg, dir) != NULL, "byte %zu ^ 0x%02x: %d %s",
-                          at, (unsigned char) with, rc, err.msg);
+            ck_assert_msg((rc == -EILSEQ || rc == -EPROTO) && strstr(err.msg, dir) != NULL,
+                          "byte %zu ^ 0x%02x: %d %s", at, (unsigned char) with, rc, err.msg);
     }
     printf("# %d of %d flips told, the others made no difference\n", told, n);
     tug_buf_clear(&got);
@@ -893,25 +921,27 @@ static int flip(struct tug_buf *db, struct tug_buf *log, struct tug_buf *target,
 
 START_TEST(a_flipped_byte_is_told_or_makes_no_difference)
 {
-    struct tug_buf db = { 0 }, none = { 0 }, want = { 0 };
-    struct tug_err err = { 0, "" };
+    struct tug_buf db = {0}, none = {0}, want = {0};
+    struct tug_err err = {0, ""};
 
     setup_dir();
     make_store(150);
     read_file(path, &db);
     ck_assert_int_eq(read_all(&want, &err), 0);
-    ck_assert_int_ge(flip(&db, &none, &db, db.len, tug_buf_str(&want), unit_seed()), unit_rounds(200) / 4);
+    ck_assert_int_ge(flip(&db, &none, &db, db.len, tug_buf_str(&want), unit_seed()),
+                     unit_rounds(200) / 4);
     tug_buf_clear(&db);
     tug_buf_clear(&want);
     clean_dir();
 }
 END_TEST
 
-/* The last transaction of a log cannot be told from one that a crash cut; what is before it must be. */
+/* The last transaction of a log cannot be told from one that a crash cut; what is before it must
+ * be. */
 START_TEST(a_flipped_byte_in_the_log_drops_nothing_silently)
 {
-    struct tug_buf db = { 0 }, log = { 0 }, want = { 0 };
-    struct tug_err err = { 0, "" };
+    struct tug_buf db = {0}, log = {0}, want = {0};
+    struct tug_err err = {0, ""};
     struct tug_store *s;
     size_t limit = 0;
 
@@ -923,7 +953,7 @@ START_TEST(a_flipped_byte_in_the_log_drops_nothing_silently)
         read_file(wal, &log);
         limit = log.len;
         put(b, "job", i, "some data of a job");
-        tug_batch_history(b, &(struct tug_history_row) { .job = (uint64_t) i, .what = "submit" });
+        tug_batch_history(b, &(struct tug_history_row){.job = (uint64_t) i, .what = "submit"});
         ck_assert_int_eq(commit(s, b), 0);
     }
     read_file(path, &db);
@@ -935,7 +965,8 @@ START_TEST(a_flipped_byte_in_the_log_drops_nothing_silently)
     write_file(wal, &log);
     ck_assert_int_eq(read_all(&want, &err), 0); /* the log is replayed */
     ck_assert_ptr_nonnull(strstr(want.data, "job/29="));
-    ck_assert_int_ge(flip(&db, &log, &log, limit, tug_buf_str(&want), unit_seed()), unit_rounds(200) / 2);
+    ck_assert_int_ge(flip(&db, &log, &log, limit, tug_buf_str(&want), unit_seed()),
+                     unit_rounds(200) / 2);
     tug_buf_clear(&db);
     tug_buf_clear(&log);
     tug_buf_clear(&want);
@@ -943,7 +974,7 @@ START_TEST(a_flipped_byte_in_the_log_drops_nothing_silently)
 }
 END_TEST
 
-/* ---- crashes and bad disks ----------------------------------------------------------------------------------- */
+/* ---- crashes and bad disks ---- */
 
 /* Generation g: three records and a history row that all say g. */
 static struct tug_batch *generation(int g)
@@ -955,7 +986,8 @@ static struct tug_batch *generation(int g)
     put(b, "job", 1, data);
     put(b, "node", 2, data);
     put(b, "tok", 3, data);
-    tug_batch_history(b, &(struct tug_history_row) { .job = (uint64_t) g, .what = "submit", .at_ms = g });
+    tug_batch_history(b,
+                      &(struct tug_history_row){.job = (uint64_t) g, .what = "submit", .at_ms = g});
     return b;
 }
 
@@ -963,8 +995,8 @@ static struct tug_batch *generation(int g)
 static int generation_held(void)
 {
     struct tug_store *s = must_open();
-    struct tug_buf b = { 0 };
-    struct tug_err err = { 0, "" };
+    struct tug_buf b = {0};
+    struct tug_err err = {0, ""};
     struct rows h;
     char want[128];
     int g = 0;
@@ -975,7 +1007,7 @@ static int generation_held(void)
         snprintf(want, sizeof want, "job/1=%d\nnode/2=%d\ntok/3=%d\n", g, g, g);
         ck_assert_str_eq(b.data, want);
     }
-    query(s, &(struct tug_history_filter) { .limit = 1000000 }, &h);
+    query(s, &(struct tug_history_filter){.limit = 1000000}, &h);
     ck_assert_int_eq(h.rc, 0);
     ck_assert_int_eq(h.n, g);
     tug_buf_clear(&h.text);
@@ -994,7 +1026,8 @@ static void tell_ack(void *arg, int rc, const char *why)
     free(arg);
 }
 
-/* Commit generations after 'from', up to 8 at a time, and write the number of each acknowledged one to 'fd'. */
+/* Commit generations after 'from', up to 8 at a time, and write the number of each acknowledged one
+ * to 'fd'. */
 static void commit_forever(int from, int fd)
 {
     struct tug_store *s = must_open();
@@ -1014,7 +1047,8 @@ static void commit_forever(int from, int fd)
 START_TEST(every_acknowledged_batch_survives_kill_and_no_batch_survives_in_part)
 {
     uint64_t seed = unit_seed();
-    unsigned short x[3] = { (unsigned short) seed, (unsigned short) (seed >> 16), (unsigned short) (seed >> 32) };
+    unsigned short x[3] = {(unsigned short) seed, (unsigned short) (seed >> 16),
+                           (unsigned short) (seed >> 32)};
     int held = 0, acked, n, rounds = unit_rounds(30);
 
     setup_dir();
@@ -1033,7 +1067,8 @@ START_TEST(every_acknowledged_batch_survives_kill_and_no_batch_survives_in_part)
         acked = held;
         while (wait_for-- > 0 && read(fds[0], &n, sizeof n) == sizeof n)
             acked = n;
-        for (volatile long spin = nrand48(x) % 200000; spin > 0; spin--) /* anywhere within a commit */
+        for (volatile long spin = nrand48(x) % 200000; spin > 0;
+             spin--) /* anywhere within a commit */
             ;
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
@@ -1049,12 +1084,12 @@ START_TEST(every_acknowledged_batch_survives_kill_and_no_batch_survives_in_part)
 }
 END_TEST
 
-/* Commit one by one until one fails; then show that the store stays shut but can be read. Returns the acknowledged
- * generations. */
+/* Commit one by one until one fails; then show that the store stays shut but can be read. Returns
+ * the acknowledged generations. */
 static int commit_until_failure(struct tug_store *s, int max, struct acks *last)
 {
-    struct tug_buf b = { 0 };
-    struct acks more = { 0 };
+    struct tug_buf b = {0};
+    struct acks more = {0};
     int g = 0;
 
     memset(last, 0, sizeof *last);
@@ -1105,7 +1140,8 @@ START_TEST(a_failed_sync_is_never_acknowledged_nor_tried_again)
             ck_assert_ptr_nonnull(strstr(last.why, "bytes free"));
             tug_store_close(s);
             held = generation_held();
-            ck_assert_msg(held >= acked && held <= acked + 1, "sync %d: %d acknowledged, %d there", at, acked, held);
+            ck_assert_msg(held >= acked && held <= acked + 1, "sync %d: %d acknowledged, %d there",
+                          at, acked, held);
         }
     clean_dir();
 }
@@ -1114,7 +1150,7 @@ END_TEST
 START_TEST(all_batches_that_share_a_failed_transaction_are_told)
 {
     struct tug_store *s;
-    struct acks a = { 0 };
+    struct acks a = {0};
 
     setup_dir();
     s = must_open();
@@ -1150,7 +1186,8 @@ START_TEST(a_sync_that_fails_while_a_store_is_opened_or_made_is_told)
         fail_sync_at = 0;
         if (made) {
             tug_store_close(s);
-            ck_assert_int_gt(at, 3); /* making one takes several syncs, and each of them was refused above */
+            ck_assert_int_gt(
+                at, 3); /* making one takes several syncs, and each of them was refused above */
         } else {
             ck_assert_msg(err.code == -EIO, "%d %s", err.code, err.msg);
             ck_assert_ptr_nonnull(strstr(err.msg, path));
@@ -1212,18 +1249,28 @@ START_TEST(a_store_on_a_full_disk_is_not_opened)
 }
 END_TEST
 
-UNIT_MAIN("host/store", what_was_committed_is_there_after_a_restart, a_load_stops_when_the_callback_says_so,
-          callbacks_come_in_order_and_waiting_batches_share_a_transaction, one_transaction_costs_one_sync,
-          a_relaxed_store_does_not_sync_for_each_commit, closing_commits_what_was_handed_over_and_runs_its_callbacks,
-          the_log_is_checkpointed_before_it_grows_without_end, the_file_and_its_log_are_closed_to_others,
-          history_is_filtered_and_comes_newest_first, a_query_sees_every_commit_whose_callback_has_come,
-          queries_that_a_close_cuts_off_are_told_so, a_second_daemon_is_refused_with_the_pid_of_the_first,
-          a_file_that_is_not_there_is_made_only_when_asked, a_file_of_a_newer_version_or_another_program_is_refused,
+UNIT_MAIN("host/store", what_was_committed_is_there_after_a_restart,
+          a_load_stops_when_the_callback_says_so,
+          callbacks_come_in_order_and_waiting_batches_share_a_transaction,
+          one_transaction_costs_one_sync, a_relaxed_store_does_not_sync_for_each_commit,
+          closing_commits_what_was_handed_over_and_runs_its_callbacks,
+          the_log_is_checkpointed_before_it_grows_without_end,
+          the_file_and_its_log_are_closed_to_others, history_is_filtered_and_comes_newest_first,
+          a_query_sees_every_commit_whose_callback_has_come,
+          queries_that_a_close_cuts_off_are_told_so,
+          a_second_daemon_is_refused_with_the_pid_of_the_first,
+          a_file_that_is_not_there_is_made_only_when_asked,
+          a_file_of_a_newer_version_or_another_program_is_refused,
           a_truncated_file_is_refused_at_every_length, a_text_file_is_refused_and_left_alone,
-          files_and_directories_that_others_may_read_are_refused, a_network_file_system_is_refused_by_name,
-          a_changed_record_is_named, a_missing_record_is_noticed, a_changed_history_row_is_named,
-          damage_in_a_big_file_is_told_while_the_daemon_runs, a_flipped_byte_is_told_or_makes_no_difference, a_flipped_byte_in_the_log_drops_nothing_silently,
+          files_and_directories_that_others_may_read_are_refused,
+          a_network_file_system_is_refused_by_name, a_changed_record_is_named,
+          a_missing_record_is_noticed, a_changed_history_row_is_named,
+          damage_in_a_big_file_is_told_while_the_daemon_runs,
+          a_flipped_byte_is_told_or_makes_no_difference,
+          a_flipped_byte_in_the_log_drops_nothing_silently,
           every_acknowledged_batch_survives_kill_and_no_batch_survives_in_part,
-          a_failed_sync_is_never_acknowledged_nor_tried_again, all_batches_that_share_a_failed_transaction_are_told,
+          a_failed_sync_is_never_acknowledged_nor_tried_again,
+          all_batches_that_share_a_failed_transaction_are_told,
           a_sync_that_fails_while_a_store_is_opened_or_made_is_told,
-          a_full_disk_is_told_and_loses_nothing_that_was_acknowledged, a_store_on_a_full_disk_is_not_opened)
+          a_full_disk_is_told_and_loses_nothing_that_was_acknowledged,
+          a_store_on_a_full_disk_is_not_opened)
