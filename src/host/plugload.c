@@ -232,7 +232,7 @@ static int read_value(const struct tug_policy_param *p, const char *text, const 
 
 static int no_such_param(const struct tug_plugload *p, const char *name, struct tug_err *err)
 {
-    const char *names[64];
+    const char *names[64] = { NULL };
     size_t n = 0;
     struct tug_buf all = { 0 };
     for (; p->ops->params && p->ops->params[n].name && n < 64; n++) {

@@ -17,7 +17,7 @@
 #include "host/store.h"
 #include "logic/control.h"
 
-struct plugin; /* plugin.c */
+struct tug_plugload;
 
 /* A connection, by the number that the logic knows it by. */
 struct peer {
@@ -40,7 +40,7 @@ struct tugd {
     struct tug_listener *clients, *nodes;
     struct peer *peers;
     tug_peer_id next_peer;
-    struct plugin *plugin;
+    struct tug_plugload *plugin;   /* NULL: the built-in order */
     int64_t wall0, mono0;          /* the daemon's clock: wall clock at start + time since */
     int exit_code;
     int stopping;
