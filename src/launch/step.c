@@ -1,0 +1,435 @@
+/* step.c - the steps that this launcher started, until nothing is left of them
+ *
+ * A step daemon is the subreaper of everything below it, so nothing of a living step ever becomes our child; we are the
+ * next subreaper, so when the daemon is gone all its orphans become our children, whatever sessions or groups they made.
+ * A child of ours that is neither tugnoded, a living step daemon nor a cleaner is such an orphan, and is killed. With
+ * cgroups a step is also what is in its cgroup, and one write kills it all at once. Layer: launch.
+ */
+#include "launch/step.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "launch/cgroup.h"
+
+#define PAYLOAD_FD 3
+#define EXIT_NO_EXEC 127
+#define EXIT_NO_DROP 126
+#define NAME_MAX_BYTES 64
+
+static int64_t wall_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static char *dir_name(const struct tug_step *st, char out[NAME_MAX_BYTES])
+{
+    snprintf(out, NAME_MAX_BYTES, "%llu.%u.%u", (unsigned long long) st->job, st->attempt, st->step);
+    return out;
+}
+
+int tug_drop(uid_t uid, gid_t gid, const gid_t *gids, size_t n_gids)
+{
+    if (geteuid() == 0) {
+        if (setgroups(n_gids, gids) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+            return -1;
+        if (uid != 0 && setuid(0) == 0) {
+            errno = EPERM;
+            return -1;
+        }
+    }
+    if (geteuid() != uid || getuid() != uid)
+        return -1;
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+/* ---- starting */
+
+static void say(const char *text)
+{
+    if (write(2, text, strlen(text)) < 0) {
+        /* nobody listens */
+    }
+}
+
+struct child {
+    char *argv[8];
+    char *envp[8];
+    char dir[4200], noded[4200], topology[4200];
+    gid_t gids[TUG_ORDER_GIDS_MAX];
+    size_t n_gids;
+    pid_t parent;
+};
+
+static void make_child(const struct tug_steps *s, const struct tug_step *st, const struct tug_order *o, struct child *c)
+{
+    char name[NAME_MAX_BYTES];
+    memset(c, 0, sizeof *c);
+    snprintf(c->dir, sizeof c->dir, "%s/steps/%s", s->run_dir, dir_name(st, name));
+    snprintf(c->noded, sizeof c->noded, "unix:%s/noded.sock", s->run_dir);
+    snprintf(c->topology, sizeof c->topology, "HWLOC_XMLFILE=%s/topology.xml", s->run_dir);
+    char *argv[] = {(char *) (uintptr_t) s->stepd, "--run-dir", c->dir, "--noded", c->noded, NULL};
+    char *envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", c->topology, "HWLOC_THISSYSTEM=1", NULL};
+    memcpy(c->argv, argv, sizeof argv);
+    memcpy(c->envp, envp, sizeof envp);
+    c->n_gids = o->n_gids;
+    for (size_t i = 0; i < c->n_gids; i++)
+        c->gids[i] = o->gids[i];
+    c->parent = getpid();
+}
+
+/* In the child, from here to exec: async-signal-safe calls only. */
+static void become_stepd(const struct tug_steps *s, const struct tug_step *st, const struct child *c, int payload_fd)
+{
+    sigset_t none;
+    for (int sig = 1; sig < NSIG; sig++)
+        signal(sig, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setsid();
+    umask(077);
+    if (tug_drop(st->uid, st->gid, c->gids, c->n_gids) < 0) {
+        say("tuglaunch: a step could not become its user\n");
+        _exit(EXIT_NO_DROP);
+    }
+    /* The subreaper mark stays over exec; the parent's death must be asked for after the change of uid. */
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
+        getppid() != c->parent || chdir("/") < 0)
+        _exit(EXIT_NO_DROP);
+    int null = open("/dev/null", O_RDWR);
+    if (null < 0 || dup2(null, 0) < 0 || (!s->log && (dup2(null, 1) < 0 || dup2(null, 2) < 0)) ||
+        (s->log && dup2(2, 1) < 0))
+        _exit(EXIT_NO_DROP);
+    if (payload_fd == PAYLOAD_FD ? fcntl(PAYLOAD_FD, F_SETFD, 0) < 0 : dup2(payload_fd, PAYLOAD_FD) < 0)
+        _exit(EXIT_NO_DROP);
+    if (syscall(SYS_close_range, PAYLOAD_FD + 1, ~0U, 0) < 0)
+        _exit(EXIT_NO_DROP);
+    execve(s->stepd, c->argv, c->envp);
+    say("tuglaunch: the step daemon cannot be executed\n");
+    _exit(EXIT_NO_EXEC);
+}
+
+static pid_t clone_into(int cgroup)
+{
+    if (cgroup < 0)
+        return fork();
+    struct clone_args args = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t) cgroup};
+    return (pid_t) syscall(SYS_clone3, &args, sizeof args);
+}
+
+/* Room for one more order, after forgetting the expired: an order is obeyed once while it could be. */
+static int remember(struct tug_steps *s, const struct tug_order *o, struct tug_err *err)
+{
+    int64_t now_ms = wall_ms();
+    while (s->n_seen > 0 && s->seen[s->first_seen].expires_ms < now_ms) {
+        s->first_seen = (s->first_seen + 1) % TUG_ORDERS_MAX;
+        s->n_seen--;
+    }
+    for (unsigned i = 0; i < s->n_seen; i++) {
+        unsigned at = (s->first_seen + i) % TUG_ORDERS_MAX;
+        if (s->seen[at].job == o->job && s->seen[at].attempt == o->attempt && s->seen[at].step == o->step)
+            return tug_fail(err, -EPERM, "this order was obeyed already");
+    }
+    if (s->n_seen == TUG_ORDERS_MAX)
+        return tug_fail(err, -EPERM, "%d orders have not expired yet; more are not taken", TUG_ORDERS_MAX);
+    unsigned at = (s->first_seen + s->n_seen++) % TUG_ORDERS_MAX;
+    s->seen[at].job = o->job;
+    s->seen[at].attempt = o->attempt;
+    s->seen[at].step = o->step;
+    s->seen[at].expires_ms = o->expires_wall_ms;
+    return 0;
+}
+
+static int make_dir(struct tug_steps *s, const struct tug_step *st, struct tug_err *err)
+{
+    char name[NAME_MAX_BYTES];
+    if (mkdirat(s->dir, dir_name(st, name), 0700) < 0)
+        return tug_fail(err, -errno, "the step's directory steps/%s cannot be made: %s", name, strerror(errno));
+    if (!s->rules.one_user && fchownat(s->dir, name, st->uid, st->gid, AT_SYMLINK_NOFOLLOW) < 0) {
+        int code = -errno;
+        unlinkat(s->dir, name, AT_REMOVEDIR);
+        return tug_fail(err, code, "the step's directory steps/%s cannot be given to uid %u: %s", name, st->uid,
+                        strerror(-code));
+    }
+    return 0;
+}
+
+int tug_steps_start(struct tug_steps *s, const uint8_t order[TUG_ORDER_LEN], const uint8_t *signature, int payload_fd,
+                    struct tug_step **out, struct tug_err *err)
+{
+    struct tug_order o;
+    struct child c;
+    char name[NAME_MAX_BYTES];
+    struct tug_step *st = NULL;
+    int rc = tug_check_order(&s->rules, order, signature, payload_fd, wall_ms(), &o, err);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < TUG_STEPS_MAX && !st; i++)
+        if (s->at[i].phase == TUG_STEP_FREE)
+            st = &s->at[i];
+    if (!st)
+        return tug_fail(err, -EBUSY, "%d steps are held; no more fit on one node", TUG_STEPS_MAX);
+    rc = remember(s, &o, err);
+    if (rc)
+        return rc;
+    s->rules.max_epoch = o.epoch;
+    *st = (struct tug_step){.job = o.job, .attempt = o.attempt, .step = o.step, .uid = o.uid, .gid = o.gid,
+                            .requeueable = o.flags & TUG_ORDER_REQUEUEABLE, .cgroup = -1};
+    rc = make_dir(s, st, err);
+    if (!rc && s->cgroup >= 0 && (rc = tug_cgroup_make(s->cgroup, dir_name(st, name), &st->cgroup, err)) != 0)
+        unlinkat(s->dir, dir_name(st, name), AT_REMOVEDIR);
+    if (rc)
+        return rc;
+    make_child(s, st, &o, &c);
+    lseek(payload_fd, 0, SEEK_SET);
+    st->pid = clone_into(st->cgroup);
+    if (st->pid == 0)
+        become_stepd(s, st, &c, payload_fd);
+    if (st->pid < 0) {
+        rc = tug_fail(err, -errno, "the step daemon cannot be started: %s", strerror(errno));
+        if (st->cgroup >= 0) {
+            close(st->cgroup);
+            tug_cgroup_remove(s->cgroup, dir_name(st, name));
+        }
+        unlinkat(s->dir, dir_name(st, name), AT_REMOVEDIR);
+        return rc;
+    }
+    st->phase = TUG_STEP_RUNNING;
+    *out = st;
+    return 0;
+}
+
+struct tug_step *tug_steps_find(struct tug_steps *s, uint64_t job, uint32_t attempt, uint32_t step)
+{
+    for (size_t i = 0; i < TUG_STEPS_MAX; i++) {
+        struct tug_step *st = &s->at[i];
+        if (st->phase != TUG_STEP_FREE && st->job == job && st->attempt == attempt && st->step == step)
+            return st;
+    }
+    return NULL;
+}
+
+size_t tug_steps_live(const struct tug_steps *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < TUG_STEPS_MAX; i++)
+        n += s->at[i].phase == TUG_STEP_RUNNING || s->at[i].phase == TUG_STEP_ENDING;
+    return n;
+}
+
+/* ---- ending */
+
+void tug_steps_kill(struct tug_steps *s, struct tug_step *st)
+{
+    (void) s;
+    if (st->phase == TUG_STEP_RUNNING)
+        kill(st->pid, SIGKILL);         /* not yet waited for, so the pid is still its own */
+    if (st->cgroup >= 0 && (st->phase == TUG_STEP_RUNNING || st->phase == TUG_STEP_ENDING))
+        tug_cgroup_kill(st->cgroup);
+}
+
+bool tug_steps_reap(struct tug_steps *s, int *noded_status)
+{
+    bool noded = false;
+    struct rusage usage;
+    int status;
+    for (pid_t pid; (pid = wait4(-1, &status, WNOHANG, &usage)) > 0;) {
+        if (pid == s->noded) {
+            s->noded = 0;
+            *noded_status = status;
+            noded = true;
+            continue;
+        }
+        for (size_t i = 0; i < TUG_STEPS_MAX; i++) {
+            struct tug_step *st = &s->at[i];
+            if (st->phase == TUG_STEP_RUNNING && st->pid == pid) {
+                st->phase = TUG_STEP_ENDING;
+                st->wait_status = status;
+                st->usage = usage;
+            } else if (st->phase == TUG_STEP_GONE && st->cleaner == pid) {
+                char name[NAME_MAX_BYTES];
+                st->cleaner = 0;
+                unlinkat(s->dir, dir_name(st, name), AT_REMOVEDIR);
+                if (st->told)
+                    st->phase = TUG_STEP_FREE;
+            }
+        }
+    }
+    return noded;
+}
+
+static bool is_known(const struct tug_steps *s, pid_t pid)
+{
+    if (pid == s->noded)
+        return true;
+    for (size_t i = 0; i < TUG_STEPS_MAX; i++) {
+        const struct tug_step *st = &s->at[i];
+        if ((st->phase == TUG_STEP_RUNNING && st->pid == pid) || (st->phase == TUG_STEP_GONE && st->cleaner == pid))
+            return true;
+    }
+    return false;
+}
+
+/* SIGKILL to every adopted orphan; returns how many there were. Their children come to us in the next round. */
+static size_t kill_orphans(const struct tug_steps *s)
+{
+    char text[65536];
+    size_t n = 0;
+    int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 1;                       /* cannot know: nothing is called gone */
+    ssize_t len = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[len > 0 ? len : 0] = 0;
+    char *end, *at = text;
+    for (unsigned long pid; (pid = strtoul(at, &end, 10)) > 0 && end != at; at = end)
+        if (!is_known(s, (pid_t) pid)) {
+            kill((pid_t) pid, SIGKILL);
+            n++;
+        }
+    return n;
+}
+
+/* Remove what a user left in his own directory, as that user: root follows no path in there. */
+static void remove_tree(int dir, const char *name, int depth)
+{
+    if (unlinkat(dir, name, 0) == 0 || depth > 64)
+        return;
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *e;
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    while ((e = readdir(d)))
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            remove_tree(dirfd(d), e->d_name, depth + 1);
+    closedir(d);
+    unlinkat(dir, name, AT_REMOVEDIR);
+}
+
+static pid_t start_cleaner(struct tug_steps *s, const char *name, uid_t uid, gid_t gid)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid > 0 ? pid : 0;
+    int dir = openat(s->dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = dir >= 0 && tug_drop(uid, gid, NULL, 0) == 0 ? openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *e;
+    while (d && (e = readdir(d)))
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            remove_tree(fd, e->d_name, 0);
+    _exit(0);
+}
+
+static void gone(struct tug_steps *s, struct tug_step *st)
+{
+    char name[NAME_MAX_BYTES];
+    if (st->cgroup >= 0) {
+        st->oom = tug_cgroup_oom(st->cgroup);
+        close(st->cgroup);
+        st->cgroup = -1;
+        tug_cgroup_remove(s->cgroup, dir_name(st, name));
+    }
+    st->phase = TUG_STEP_GONE;
+    if (unlinkat(s->dir, dir_name(st, name), AT_REMOVEDIR) < 0 && errno != ENOENT)
+        st->cleaner = start_cleaner(s, name, st->uid, st->gid);
+}
+
+/* An empty cgroup may still have members that are being buried, so both must be quiet. */
+bool tug_steps_sweep(struct tug_steps *s)
+{
+    bool ending = false, looked = false;
+    size_t orphans = 0;
+    for (size_t i = 0; i < TUG_STEPS_MAX; i++) {
+        struct tug_step *st = &s->at[i];
+        if (st->phase != TUG_STEP_ENDING)
+            continue;
+        if (st->cgroup >= 0)
+            tug_cgroup_kill(st->cgroup);
+        if (!looked)
+            orphans = kill_orphans(s);
+        looked = true;
+        if (orphans == 0 && (st->cgroup < 0 || tug_cgroup_empty(st->cgroup)))
+            gone(s, st);
+        else
+            ending = true;
+    }
+    return ending;
+}
+
+void tug_steps_told(struct tug_steps *s, struct tug_step *st)
+{
+    (void) s;
+    st->told = true;
+    if (!st->cleaner)
+        st->phase = TUG_STEP_FREE;
+}
+
+/* ---- at the start */
+
+static int empty_dir(struct tug_steps *s, struct tug_err *err)
+{
+    int fd = openat(s->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *e;
+    struct stat st;
+    if (!d)
+        return tug_fail(err, -errno, "%s/steps cannot be listed: %s", s->run_dir, strerror(errno));
+    while ((e = readdir(d))) {
+        if (e->d_name[0] == '.' || fstatat(s->dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        if (unlinkat(s->dir, e->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) == 0)
+            continue;
+        pid_t cleaner = start_cleaner(s, e->d_name, st.st_uid, st.st_gid);
+        if (cleaner > 0)
+            waitpid(cleaner, NULL, 0);
+        unlinkat(s->dir, e->d_name, AT_REMOVEDIR);
+    }
+    closedir(d);
+    return 0;
+}
+
+int tug_steps_open(struct tug_steps *s, struct tug_err *err)
+{
+    char path[4400];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/steps", s->run_dir);
+    /* 0711: a user can reach his step's directory, and cannot list the others' */
+    if (mkdir(path, 0711) < 0 && errno != EEXIST)
+        return tug_fail(err, -errno, "%s cannot be made: %s", path, strerror(errno));
+    s->dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (s->dir < 0 || fstat(s->dir, &st) < 0)
+        return tug_fail(err, -errno, "%s cannot be opened: %s", path, strerror(errno));
+    if (st.st_uid != geteuid() || (st.st_mode & 022))
+        return tug_fail(err, -EPERM, "%s must belong to uid %u and be writable by nobody else; remove it", path,
+                        geteuid());
+    if (fchmod(s->dir, 0711) < 0)
+        return tug_fail(err, -errno, "%s: %s", path, strerror(errno));
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+        return tug_fail(err, -errno, "cannot become the subreaper of steps: %s", strerror(errno));
+    if (access("/proc/thread-self/children", R_OK) < 0)
+        return tug_fail(err, -ENOSYS, "/proc/thread-self/children is needed to find what a step left behind, and this "
+                        "kernel lacks it (CONFIG_PROC_CHILDREN)");
+    if (access(s->stepd, X_OK) < 0)
+        return tug_fail(err, -errno, "step daemon %s cannot be executed: %s", s->stepd, strerror(errno));
+    return empty_dir(s, err);
+}

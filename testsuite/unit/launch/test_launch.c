@@ -1,0 +1,659 @@
+/* test_launch.c - the launcher as a process: what it starts, how it starts it, and that nothing is left
+ *
+ * This program also stands in for tugnoded (it hands its descriptor 3 to the test and waits to be killed) and for
+ * tugstepd (its payload says what to do). Which of them is to be seen from the arguments. Needs ./tuglaunch.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "unit.h"
+
+#include "base/mem.h"
+#include "host/net.h"
+#include "launch/wire.h"
+
+#define WAIT_MS 20000
+#define STRANGER 12345u
+
+/* ---- the stand-ins ---------------------------------------------------------------------------- */
+
+static void send_fd(int sock, int fd, const char *text)
+{
+    union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } c = {{0}};
+    struct iovec iov = {.iov_base = (void *) (uintptr_t) text, .iov_len = strlen(text)};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c};
+    struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+    h->cmsg_level = SOL_SOCKET;
+    h->cmsg_type = SCM_RIGHTS;
+    h->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(h), &fd, sizeof fd);
+    if (sendmsg(sock, &m, MSG_NOSIGNAL) < 0)
+        _exit(1);
+}
+
+static int as_noded(char **argv)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", argv[2]);
+    int sock = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+    char text[256];
+    if (connect(sock, (struct sockaddr *) &a, sizeof a) < 0)
+        return 1;
+    snprintf(text, sizeof text, "%d %d %s", (int) getpid(), (int) getuid(), argv[1]);
+    send_fd(sock, TUG_WIRE_FD, text);
+    close(TUG_WIRE_FD);
+    close(sock);
+    for (;;)
+        pause();
+}
+
+/* "/path: what" - write what is asked for to /path (made whole by a rename), then do as told */
+static void tell(const char *path, const char *text)
+{
+    char tmp[300];
+    snprintf(tmp, sizeof tmp, "%s.tmp", path);
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0 || write(fd, text, strlen(text)) < 0 || rename(tmp, path) < 0)
+        _exit(99);
+    close(fd);
+}
+
+static void self_report(const char *path, char **argv, char **envp)
+{
+    char text[8192], fds[128] = "";
+    gid_t groups[16];
+    int n_groups = getgroups(16, groups), at;
+    for (int fd = 0; fd < 1024; fd++)
+        if (fcntl(fd, F_GETFD) >= 0)
+            snprintf(fds + strlen(fds), sizeof fds - strlen(fds), "%d ", fd);
+    at = snprintf(text, sizeof text, "uid %d gid %d groups %d first %d\nfds %s\nsetuid0 %d\nnnp %d\nsubreaper ",
+                  (int) getuid(), (int) getgid(), n_groups, n_groups > 0 ? (int) groups[0] : -1, fds,
+                  getuid() == 0 ? -1 : setuid(0), prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+    int subreaper = 0, deathsig = 0;
+    prctl(PR_GET_CHILD_SUBREAPER, &subreaper);
+    prctl(PR_GET_PDEATHSIG, &deathsig);
+    char cwd[256];
+    at += snprintf(text + at, sizeof text - (size_t) at, "%d deathsig %d\nsession %d cwd %s\nargs", subreaper, deathsig,
+                   getsid(0) == getpid(), getcwd(cwd, sizeof cwd));
+    for (char **a = argv + 1; *a; a++)
+        at += snprintf(text + at, sizeof text - (size_t) at, " %s", *a);
+    at += snprintf(text + at, sizeof text - (size_t) at, "\nenv");
+    for (char **e = envp; *e; e++)
+        at += snprintf(text + at, sizeof text - (size_t) at, " %s", *e);
+    tell(path, text);
+}
+
+/* Three kinds of escape: a double fork, one with a session of its own, one in between that ignores signals. */
+static void escape(const char *path)
+{
+    char text[256] = "";
+    int p[2];
+    if (pipe(p) < 0)
+        _exit(98);
+    for (int kind = 0; kind < 3; kind++) {
+        if (fork() == 0) {
+            if (kind == 1)
+                setsid();
+            pid_t pid = fork();
+            if (pid == 0) {
+                if (kind == 2)
+                    for (int sig = 1; sig < 32; sig++)
+                        signal(sig, SIG_IGN);
+                pid = getpid();
+                if (write(p[1], &pid, sizeof pid) < 0)
+                    _exit(97);
+                for (;;)
+                    pause();
+            }
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        pid_t pid;
+        if (read(p[0], &pid, sizeof pid) != sizeof pid)
+            _exit(96);
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%d ", (int) pid);
+    }
+    tell(path, text);
+}
+
+static int as_stepd(char **argv, char **envp)
+{
+    char payload[512] = "", path[256] = "", junk[300];
+    if (read(3, payload, sizeof payload - 1) < 0)
+        return 95;
+    sscanf(payload, "%255[^:]: ", path);
+    if (strstr(payload, "report"))
+        self_report(path, argv, envp);
+    if (strstr(payload, "escape"))
+        escape(path);
+    if (strstr(payload, "mess")) {              /* leave files behind in the step's directory */
+        snprintf(junk, sizeof junk, "%s/a", argv[2]);
+        if (mkdir(junk, 0700) < 0)
+            return 94;
+        snprintf(junk, sizeof junk, "%s/a/b", argv[2]);
+        close(open(junk, O_CREAT | O_WRONLY, 0600));
+        snprintf(junk, sizeof junk, "%s/link", argv[2]);
+        if (symlink("/", junk) < 0)
+            return 93;
+    }
+    if (strstr(payload, "exit3"))
+        return 3;
+    if (strstr(payload, "stay"))
+        for (;;)
+            pause();
+    return 0;
+}
+
+/* ---- the test's side ---------------------------------------------------------------------------- */
+
+struct world {
+    char dir[64], self[128], launcher[512];
+    struct tug_keypair keys;
+    int listener;
+    pid_t pid;                     /* of the launcher */
+    int fd;                        /* to it, as its tugnoded */
+    pid_t noded;
+    uid_t noded_uid;
+    uint8_t boot_id[16];
+};
+static struct world w;
+
+static char *in_dir(const char *name)
+{
+    static char path[4][512];
+    static int at;
+    at = (at + 1) % 4;
+    snprintf(path[at], sizeof path[at], "%s/%s", w.dir, name);
+    return path[at];
+}
+
+static void readable(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    ck_assert_msg(poll(&p, 1, WAIT_MS) == 1, "nothing came within %d ms", WAIT_MS);
+}
+
+/* Wait until the launcher has started its tugnoded (again). */
+static void meet_noded(void)
+{
+    union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } c;
+    char text[256] = "", hex[64] = "";
+    struct iovec iov = {.iov_base = text, .iov_len = sizeof text - 1};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c};
+    readable(w.listener);
+    int sock = accept4(w.listener, NULL, NULL, SOCK_CLOEXEC);
+    readable(sock);
+    ck_assert_int_gt(recvmsg(sock, &m, MSG_CMSG_CLOEXEC), 0);
+    if (w.fd >= 0)
+        close(w.fd);
+    memcpy(&w.fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof w.fd);
+    close(sock);
+    int pid, uid;
+    ck_assert_int_eq(sscanf(text, "%d %d --boot-id=%63s", &pid, &uid, hex), 3);
+    w.noded = pid;
+    w.noded_uid = (uid_t) uid;
+    ck_assert_int_eq(sodium_hex2bin(w.boot_id, 16, hex, strlen(hex), NULL, NULL, NULL), 0);
+}
+
+static void start_launcher(const char *cgroup_root, char *const *more)
+{
+    char *argv[32] = {w.launcher, "--node", "gpu03", "--cluster", "lab", "--controller-pub", tug_xstrdup(in_dir("key.pub")),
+                      "--run-dir", tug_xstrdup(in_dir("run")), "--stepd", w.self, "--emulated"};
+    int n = 12;
+    if (cgroup_root) {
+        argv[n++] = "--cgroup-root";
+        argv[n++] = (char *) (uintptr_t) cgroup_root;
+    }
+    for (; more && *more; more++)
+        argv[n++] = *more;
+    argv[n++] = "--";
+    argv[n++] = w.self;
+    argv[n++] = tug_xstrdup(in_dir("sock"));
+    argv[n] = NULL;
+    fflush(NULL);
+    w.pid = fork();
+    if (w.pid == 0) {
+        int log = open(in_dir("log"), O_WRONLY | O_CREAT | O_APPEND, 0644);
+        dup2(log, 2);
+        prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+        execv(w.launcher, argv);
+        _exit(127);
+    }
+    meet_noded();
+}
+
+static void setup(void)
+{
+    const char *build = getenv("TUG_BUILDDIR");
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    char cmd[512];
+    ck_assert_int_ge(sodium_init(), 0);
+    w = (struct world){.fd = -1};
+    snprintf(w.launcher, sizeof w.launcher, "%s/tuglaunch", build ? build : ".");
+    strcpy(w.dir, "/tmp/tug-launch-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(w.dir));
+    ck_assert_int_eq(chmod(w.dir, 0777), 0);
+    snprintf(w.self, sizeof w.self, "%s/stand-in", w.dir);
+    snprintf(cmd, sizeof cmd, "cp /proc/%d/exe %s && chmod 755 %s", (int) getpid(), w.self, w.self);
+    ck_assert_int_eq(system(cmd), 0);
+    ck_assert_int_eq(tug_keypair_load(in_dir("key"), &w.keys, 1, NULL), 0);
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", in_dir("sock"));
+    w.listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(w.listener, (struct sockaddr *) &a, sizeof a), 0);
+    ck_assert_int_eq(chmod(a.sun_path, 0777), 0);
+    ck_assert_int_eq(listen(w.listener, 8), 0);
+}
+
+static void stop(void)
+{
+    int status;
+    char cmd[128];
+    kill(w.pid, SIGTERM);
+    ck_assert_int_eq(waitpid(w.pid, &status, 0), w.pid);
+    ck_assert_int_eq(status, 0);
+    snprintf(cmd, sizeof cmd, "rm -rf %s", w.dir);
+    ck_assert_int_eq(system(cmd), 0);
+}
+
+static struct tug_wire record(enum tug_wire_type type, uint64_t job)
+{
+    struct tug_wire r;
+    memset(&r, 0, sizeof r);
+    r.version = TUG_WIRE_VERSION;
+    r.type = type;
+    r.job = job;
+    r.attempt = 1;
+    return r;
+}
+
+static void put(const struct tug_wire *r)
+{
+    ck_assert_int_eq(send(w.fd, r, sizeof *r, MSG_NOSIGNAL), (ssize_t) sizeof *r);
+}
+
+static struct tug_wire next(enum tug_wire_type type)
+{
+    struct tug_wire r;
+    readable(w.fd);
+    ck_assert_int_eq(recv(w.fd, &r, sizeof r, 0), (ssize_t) sizeof r);
+    ck_assert_msg(r.type == type, "record %u came where %u was expected (%s)", r.type, type,
+                  r.type == TUG_WIRE_REFUSED ? r.refused.text : "");
+    return r;
+}
+
+static struct tug_order an_order(uint64_t job, const char *payload)
+{
+    struct tug_order o = {.cluster = "lab", .node = "gpu03", .epoch = 1, .job = job, .attempt = 1, .uid = getuid(),
+                          .gid = getgid(), .expires_wall_ms = INT64_MAX / 2};
+    memcpy(o.boot_id, w.boot_id, 16);
+    crypto_generichash(o.payload_digest, 32, (const uint8_t *) payload, strlen(payload), NULL, 0);
+    return o;
+}
+
+static void send_order(const struct tug_order *o, const char *payload)
+{
+    struct tug_wire r = record(TUG_WIRE_START, o->job);
+    ck_assert_int_eq(tug_order_pack(o, r.start.order, NULL), 0);
+    tug_sign(&w.keys, "tug-order-v1", r.start.order, TUG_ORDER_LEN, r.start.signature);
+    int fd = memfd_create("payload", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    ck_assert_int_eq(write(fd, payload, strlen(payload)), (ssize_t) strlen(payload));
+    ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL), 0);
+    union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } c = {{0}};
+    struct iovec iov = {.iov_base = &r, .iov_len = sizeof r};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c};
+    struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+    h->cmsg_level = SOL_SOCKET;
+    h->cmsg_type = SCM_RIGHTS;
+    h->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(h), &fd, sizeof fd);
+    ck_assert_int_eq(sendmsg(w.fd, &m, 0), (ssize_t) sizeof r);
+    close(fd);
+}
+
+/* One user's launcher, as this test's own user. */
+static pid_t start_step(uint64_t job, const char *payload)
+{
+    struct tug_order o = an_order(job, payload);
+    send_order(&o, payload);
+    struct tug_wire r = next(TUG_WIRE_STARTED);
+    ck_assert_int_eq(r.job, job);
+    ck_assert_int_eq(r.held.uid, getuid());
+    return (pid_t) r.held.pid;
+}
+
+static void list_nothing(void)
+{
+    struct tug_wire list = record(TUG_WIRE_LIST, 0);
+    put(&list);
+    next(TUG_WIRE_LISTED);
+}
+
+static char *wait_for_file(const char *path)
+{
+    static char text[8192];
+    int fd = -1;
+    for (int i = 0; i < WAIT_MS && (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0; i++)
+        poll(NULL, 0, 1);               /* until the event (the rename) */
+    ck_assert_msg(fd >= 0, "%s did not come", path);
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = 0;
+    return text;
+}
+
+static void wait_until_removed(const char *name)
+{
+    struct stat st;
+    for (int i = 0; i < WAIT_MS && stat(in_dir(name), &st) == 0; i++)
+        poll(NULL, 0, 1);
+    ck_assert_int_ne(stat(in_dir(name), &st), 0);
+}
+
+static bool is_gone(pid_t pid)
+{
+    return kill(pid, 0) < 0 && errno == ESRCH;
+}
+
+static char *const one_user[] = {"--one-user", NULL};
+
+START_TEST(a_step_is_started_heard_to_end_and_leaves_nothing)
+{
+    setup();
+    start_launcher("none", one_user);
+    list_nothing();
+    pid_t pid = start_step(71, "x: mess exit3");
+    struct tug_wire gone = next(TUG_WIRE_GONE);
+    ck_assert_int_eq(gone.job, 71);
+    ck_assert_int_eq(gone.attempt, 1);
+    ck_assert_int_eq(WEXITSTATUS(gone.gone.wait_status), 3);
+    ck_assert_int_gt(gone.gone.max_rss_bytes, 0);
+    ck_assert(is_gone(pid));
+    wait_until_removed("run/steps/71.1.0");
+    stop();
+}
+END_TEST
+
+START_TEST(a_step_daemon_gets_its_payload_and_nothing_else)
+{
+    char payload[256], want[2048];
+    setup();
+    start_launcher("none", one_user);
+    list_nothing();
+    snprintf(payload, sizeof payload, "%s: report", in_dir("report"));
+    start_step(5, payload);
+    next(TUG_WIRE_GONE);
+    char *text = wait_for_file(in_dir("report"));
+    ck_assert_msg(strstr(text, "fds 0 1 2 3 \n"), "%s", text);
+    ck_assert_msg(strstr(text, "nnp 1\n"), "%s", text);
+    ck_assert_msg(strstr(text, "subreaper 1 deathsig 9\n"), "%s", text);
+    ck_assert_msg(strstr(text, "session 1 cwd /\n"), "%s", text);
+    snprintf(want, sizeof want, "\nargs --run-dir %s/run/steps/5.1.0 --noded unix:%s/run/noded.sock\nenv "
+             "PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 HWLOC_XMLFILE=%s/run/topology.xml HWLOC_THISSYSTEM=1",
+             w.dir, w.dir, w.dir);
+    ck_assert_msg(strstr(text, want) && !strstr(text, want)[strlen(want)], "%s", text);
+    stop();
+}
+END_TEST
+
+START_TEST(an_order_is_obeyed_once)
+{
+    setup();
+    start_launcher("none", one_user);
+    list_nothing();
+    start_step(5, "x: ");
+    next(TUG_WIRE_GONE);
+    struct tug_order o = an_order(5, "x: ");
+    send_order(&o, "x: ");
+    struct tug_wire r = next(TUG_WIRE_REFUSED);
+    ck_assert_str_eq(r.refused.text, "this order was obeyed already");
+    memset(o.boot_id, 0, 16);
+    o.job = 6;
+    send_order(&o, "x: ");
+    r = next(TUG_WIRE_REFUSED);
+    ck_assert_int_eq(r.job, 6);
+    ck_assert_str_eq(r.refused.text, "the order is for another boot of node 'gpu03'");
+    o = an_order(7, "x: ");
+    send_order(&o, "y: ");
+    ck_assert_ptr_nonnull(strstr(next(TUG_WIRE_REFUSED).refused.text, "digest differs"));
+    stop();
+}
+END_TEST
+
+START_TEST(an_epoch_that_was_obeyed_rules_out_lower_ones)
+{
+    setup();
+    start_launcher("none", one_user);
+    list_nothing();
+    struct tug_order o = an_order(5, "x: ");
+    o.epoch = 4;
+    send_order(&o, "x: ");
+    next(TUG_WIRE_STARTED);
+    next(TUG_WIRE_GONE);
+    o = an_order(6, "x: ");
+    o.epoch = 3;
+    send_order(&o, "x: ");
+    ck_assert_str_eq(next(TUG_WIRE_REFUSED).refused.text, "the order is of epoch 3; epoch 4 has been obeyed");
+    stop();
+}
+END_TEST
+
+START_TEST(a_restarted_launcher_is_another_boot)
+{
+    setup();
+    start_launcher("none", one_user);
+    list_nothing();
+    struct tug_order o = an_order(5, "x: ");
+    kill(w.pid, SIGTERM);
+    waitpid(w.pid, NULL, 0);
+    start_launcher("none", one_user);
+    list_nothing();
+    send_order(&o, "x: ");
+    ck_assert_str_eq(next(TUG_WIRE_REFUSED).refused.text, "the order is for another boot of node 'gpu03'");
+    stop();
+}
+END_TEST
+
+static void nothing_survives(const char *cgroup_root)
+{
+    char payload[256];
+    setup();
+    start_launcher(cgroup_root, one_user);
+    list_nothing();
+    snprintf(payload, sizeof payload, "%s: escape", in_dir("pids"));
+    pid_t other = start_step(6, "x: stay");
+    start_step(5, payload);
+    struct tug_wire gone = next(TUG_WIRE_GONE);
+    ck_assert_int_eq(gone.job, 5);
+    int a, b, c;
+    ck_assert_int_eq(sscanf(wait_for_file(in_dir("pids")), "%d %d %d", &a, &b, &c), 3);
+    ck_assert(is_gone(a) && is_gone(b) && is_gone(c));
+    ck_assert(!is_gone(other));         /* and nobody else was hit */
+    struct tug_wire k = record(TUG_WIRE_KILL, 6);
+    put(&k);
+    gone = next(TUG_WIRE_GONE);
+    ck_assert_int_eq(gone.job, 6);
+    ck_assert_int_eq(WTERMSIG(gone.gone.wait_status), SIGKILL);
+    stop();
+}
+
+START_TEST(nothing_of_a_step_survives_it_without_cgroups)
+{
+    nothing_survives("none");
+}
+END_TEST
+
+START_TEST(nothing_of_a_step_survives_it_with_cgroups)
+{
+    if (getuid() != 0 || access("/proc/self/cgroup", R_OK) < 0) {
+        printf("# not checked: cgroups need root\n");
+        return;
+    }
+    nothing_survives(NULL);
+}
+END_TEST
+
+START_TEST(a_killed_noded_is_started_again_and_told_what_is_held_and_what_is_gone)
+{
+    setup();
+    start_launcher("none", one_user);
+    list_nothing();
+    struct tug_wire lease = record(TUG_WIRE_LEASE, 0);
+    lease.lease.until_boot_ms = INT64_MAX - 5;
+    put(&lease);
+    pid_t five = start_step(5, "x: stay"), six = start_step(6, "x: stay");
+    kill(w.noded, SIGKILL);
+    kill(six, SIGKILL);
+    meet_noded();
+    wait_until_removed("run/steps/6.1.0");
+    struct tug_wire list = record(TUG_WIRE_LIST, 0), r;
+    put(&list);
+    r = next(TUG_WIRE_HELD);
+    ck_assert_int_eq(r.job, 5);
+    ck_assert_int_eq(r.held.pid, five);
+    r = next(TUG_WIRE_GONE);
+    ck_assert_int_eq(r.job, 6);
+    r = next(TUG_WIRE_LISTED);
+    ck_assert_int_eq(r.lease.until_boot_ms, INT64_MAX - 5);
+    ck_assert(!is_gone(five));
+    stop();
+    ck_assert(is_gone(five));
+}
+END_TEST
+
+START_TEST(a_lease_that_runs_out_ends_requeueable_steps_without_a_noded)
+{
+    struct timespec t;
+    setup();
+    start_launcher("none", one_user);
+    list_nothing();
+    struct tug_order o = an_order(5, "x: stay");
+    o.flags = TUG_ORDER_REQUEUEABLE;
+    send_order(&o, "x: stay");
+    ck_assert_ptr_nonnull(strstr(next(TUG_WIRE_REFUSED).refused.text, "no lease"));
+    pid_t stays = start_step(6, "x: stay");
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    struct tug_wire lease = record(TUG_WIRE_LEASE, 0);
+    lease.lease.until_boot_ms = (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000 + 300;
+    put(&lease);
+    send_order(&o, "x: stay");
+    pid_t pid = (pid_t) next(TUG_WIRE_STARTED).held.pid;
+    kill(w.noded, SIGKILL);
+    meet_noded();                       /* it never asks for anything */
+    for (int i = 0; i < WAIT_MS && !is_gone(pid); i++)
+        poll(NULL, 0, 1);
+    ck_assert(is_gone(pid));
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    ck_assert_int_ge((int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000, lease.lease.until_boot_ms);
+    ck_assert(!is_gone(stays));
+    stop();
+}
+END_TEST
+
+START_TEST(no_step_outlives_its_launcher)
+{
+    setup();
+    start_launcher("none", one_user);
+    list_nothing();
+    pid_t pid = start_step(5, "x: stay");
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);  /* so that we can wait for it */
+    kill(w.pid, SIGKILL);
+    waitpid(w.pid, NULL, 0);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    start_launcher("none", one_user);
+    list_nothing();
+    stop();
+}
+END_TEST
+
+START_TEST(garbage_from_noded_gets_it_replaced_and_steps_stay)
+{
+    setup();
+    start_launcher("none", one_user);
+    list_nothing();
+    pid_t pid = start_step(5, "x: stay");
+    ck_assert_int_eq(send(w.fd, "hello", 5, 0), 5);
+    meet_noded();
+    ck_assert(!is_gone(pid));
+    struct tug_wire r = record(TUG_WIRE_LIST, 0);
+    r.version = 99;
+    put(&r);
+    meet_noded();
+    ck_assert(!is_gone(pid));
+    stop();
+}
+END_TEST
+
+START_TEST(root_becomes_the_user_for_good)
+{
+    char payload[256], want[128];
+    struct stat st;
+    static char *const as_root[] = {"--noded-uid", "54321", "--noded-gid", "54321", NULL};
+    if (getuid() != 0) {
+        printf("# not checked: a change of user needs root\n");
+        return;
+    }
+    setup();
+    start_launcher(NULL, as_root);
+    ck_assert_int_eq(w.noded_uid, 54321);
+    list_nothing();
+    snprintf(payload, sizeof payload, "%s: report", in_dir("report"));
+    struct tug_order o = an_order(5, payload);
+    o.uid = STRANGER;
+    o.gid = STRANGER + 1;
+    o.n_gids = 2;
+    o.gids[0] = STRANGER + 2;
+    o.gids[1] = STRANGER + 3;
+    send_order(&o, payload);
+    ck_assert_int_eq(next(TUG_WIRE_STARTED).held.uid, STRANGER);
+    ck_assert_int_eq(next(TUG_WIRE_GONE).gone.wait_status, 0);
+    char *text = wait_for_file(in_dir("report"));
+    snprintf(want, sizeof want, "uid %u gid %u groups 2 first %u\n", STRANGER, STRANGER + 1, STRANGER + 2);
+    ck_assert_msg(strstr(text, want), "%s", text);
+    ck_assert_msg(strstr(text, "setuid0 -1\n"), "%s", text);
+    ck_assert_msg(strstr(text, "deathsig 9\n"), "%s", text);
+    o = an_order(6, "x: stay");
+    send_order(&o, "x: stay");
+    ck_assert_str_eq(next(TUG_WIRE_REFUSED).refused.text, "the order is for uid 0; root runs no steps");
+    o.uid = STRANGER;
+    o.gid = STRANGER;
+    send_order(&o, "x: stay");
+    next(TUG_WIRE_STARTED);
+    ck_assert_int_eq(stat(in_dir("run/steps/6.1.0"), &st), 0);
+    ck_assert_int_eq(st.st_uid, STRANGER);
+    ck_assert_int_eq(st.st_mode & 07777, 0700);
+    ck_assert_int_eq(stat(in_dir("run"), &st), 0);
+    ck_assert_int_eq(st.st_uid, 0);
+    ck_assert_int_eq(st.st_gid, 54321);
+    ck_assert_int_eq(st.st_mode & 07777, 01775);
+    stop();
+}
+END_TEST
+
+int main(int argc, char **argv, char **envp)
+{
+    if (argc > 2 && !strncmp(argv[1], "--boot-id=", 10))
+        return as_noded(argv);
+    if (argc > 2 && !strcmp(argv[1], "--run-dir"))
+        return as_stepd(argv, envp);
+    const TTest *const tests[] = {
+        a_step_is_started_heard_to_end_and_leaves_nothing, a_step_daemon_gets_its_payload_and_nothing_else,
+        an_order_is_obeyed_once, an_epoch_that_was_obeyed_rules_out_lower_ones, a_restarted_launcher_is_another_boot,
+        nothing_of_a_step_survives_it_without_cgroups, nothing_of_a_step_survives_it_with_cgroups,
+        a_killed_noded_is_started_again_and_told_what_is_held_and_what_is_gone,
+        a_lease_that_runs_out_ends_requeueable_steps_without_a_noded, no_step_outlives_its_launcher,
+        garbage_from_noded_gets_it_replaced_and_steps_stay, root_becomes_the_user_for_good};
+    return unit_run("launch/launch", tests, sizeof tests / sizeof *tests);
+}
