@@ -13,6 +13,8 @@
 #include "logic/control_int.h"
 
 #define POLICY_REFUSED_MAX 100 /* refused proposals before a policy is switched off */
+#define POLICY_SLOW_MS 1000    /* a pass that takes longer holds everybody up */
+#define POLICY_SLOW_MAX 3      /* such passes before a policy is switched off */
 
 enum who { WHO_ANY, WHO_OPERATOR, WHO_NODE };
 
@@ -217,7 +219,7 @@ void tug_control_set_policy(struct tug_control *c, const char *name, const struc
     c->policy_note = tug_xstrdup(note ? note : "");
     c->policy = ops;
     c->policy_self = self;
-    c->policy_refused = 0;
+    c->policy_refused = c->policy_slow = 0;
 }
 
 const struct tug_core *tug_control_core(const struct tug_control *c)
@@ -446,22 +448,35 @@ void tug_control_timer(struct tug_control *c)
     tug_ctl_wait_check(c, now);
 }
 
+static void policy_off(struct tug_control *c, const char *why)
+{
+    char note[TUG_ERR_MAX + 128];
+
+    snprintf(note, sizeof note, "policy '%s' was switched off: %s; the built-in order is in force until tugd is restarted",
+             c->policy_name, why);
+    tug_ctl_log(c, TUG_LOG_ERROR, "%s", note);
+    tug_control_set_policy(c, "built-in fifo", NULL, NULL, note);
+}
+
 static void run_pass(struct tug_control *c)
 {
     struct tug_pass_stats stats = {0};
     struct tug_err err = {0};
-    int rc = tug_core_pass(c->core, tug_ctl_now(c), c->policy, c->policy_self, &stats, &err);
+    int64_t began = tug_ctl_now(c), took;
+    int rc = tug_core_pass(c->core, began, c->policy, c->policy_self, &stats, &err);
 
-    c->policy_refused += stats.refused;
-    if (c->policy && (rc < 0 || stats.refused))
-        tug_ctl_log(c, TUG_LOG_WARN, "policy '%s': %s", c->policy_name, err.msg);
-    if (c->policy && (rc < 0 || c->policy_refused > POLICY_REFUSED_MAX)) {
-        char note[TUG_ERR_MAX + 128];
-
-        snprintf(note, sizeof note, "policy '%s' was switched off: %s; the built-in order is in force until tugd is restarted",
-                 c->policy_name, rc < 0 ? err.msg : "too many of its proposals were refused");
-        tug_ctl_log(c, TUG_LOG_ERROR, "%s", note);
-        tug_control_set_policy(c, "built-in fifo", NULL, NULL, note);
+    took = tug_ctl_now(c) - began;
+    if (c->policy) {
+        c->policy_refused += stats.refused;
+        c->policy_slow += took > POLICY_SLOW_MS;
+        if (rc < 0 || stats.refused)
+            tug_ctl_log(c, TUG_LOG_WARN, "policy '%s': %s", c->policy_name, err.msg);
+        if (rc < 0)
+            policy_off(c, err.msg);
+        else if (c->policy_refused > POLICY_REFUSED_MAX)
+            policy_off(c, "too many of its proposals were refused");
+        else if (c->policy_slow >= POLICY_SLOW_MAX)
+            policy_off(c, "its passes take longer than 1 s");
     }
     tug_ctl_actions(c);
 }

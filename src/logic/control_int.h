@@ -132,7 +132,7 @@ struct tug_control {
     const struct tug_policy_ops *policy;
     void *policy_self;
     char *policy_name, *policy_note;
-    uint32_t policy_refused;
+    uint32_t policy_refused, policy_slow;
     int shutdown;
 };
 
