@@ -1,0 +1,128 @@
+/* jobview.c - what several verbs say about a job
+ *
+ * Layer: cli.
+ */
+#include "cli/jobview.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/str.h"
+
+/* ---- the states, from the core's own table ---- */
+
+static const struct {
+    const char *name, *flags;
+} states[] = {
+#define W "W"
+#define H "H"
+#define E "E"
+#define TUG_STATE(NAME, code, flags, text) { #NAME, flags },
+#include "core/states.def"
+#undef TUG_STATE
+#undef W
+#undef H
+#undef E
+};
+
+bool tug_jobview_is_over(const Tugpb__JobView *j)
+{
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        if (!strcmp(states[i].name, j->state))
+            return *states[i].flags == 'E';
+    return j->end_ms != 0; /* a newer controller's state */
+}
+
+enum tug_colour tug_jobview_colour(const char *state)
+{
+    if (!strcmp(state, "RUNNING") || !strcmp(state, "COMPLETED"))
+        return TUG_GREEN;
+    if (!strcmp(state, "PENDING"))
+        return TUG_PLAIN;
+    if (!strcmp(state, "CONFIGURING") || !strcmp(state, "COMPLETING") || !strcmp(state, "REQUEUED"))
+        return TUG_CYAN;
+    return !strcmp(state, "CANCELLED") ? TUG_YELLOW : TUG_RED;
+}
+
+/* ---- how it ended ---- */
+
+int tug_jobview_exit(const Tugpb__ExitInfo *e)
+{
+    if (!e)
+        return 0;
+    return e->signal > 0 ? 128 + (e->signal & 127) : e->exit_code & 255;
+}
+
+int tug_jobview_status(const Tugpb__JobView *j)
+{
+    int status = tug_jobview_exit(j->exit);
+    return status || !strcmp(j->state, "COMPLETED") ? status : 1;
+}
+
+void tug_jobview_exit_text(struct tug_buf *out, const Tugpb__ExitInfo *e)
+{
+    if (e->signal > 0)
+        tug_buf_addf(out, "was ended by signal %d (%s)%s", e->signal, tug_signal_name(e->signal),
+                     e->core_dumped ? ", core dumped" : "");
+    else
+        tug_buf_addf(out, "exited with code %d", e->exit_code);
+    if (e->oom)
+        tug_buf_adds(out, ", out of memory");
+}
+
+void tug_jobview_cause(struct tug_buf *out, const Tugpb__Cause *c)
+{
+    if (!c)
+        return;
+    if (*c->text) {
+        tug_buf_adds(out, c->text);
+    } else if (!strcmp(c->kind, "rank") && c->exit) {
+        tug_buf_addf(out, "rank %u on %s ", c->rank, *c->node ? c->node : "an unknown node");
+        tug_jobview_exit_text(out, c->exit);
+    } else if (*c->kind) {
+        tug_buf_addf(out, "ended because of: %s", c->kind);
+        if (*c->node)
+            tug_buf_addf(out, " on %s", c->node);
+    }
+}
+
+/* ---- signals ---- */
+
+static const struct {
+    const char *name;
+    int signo;
+} signals[] = {
+    { "SIGHUP", SIGHUP },   { "SIGINT", SIGINT },   { "SIGQUIT", SIGQUIT }, { "SIGILL", SIGILL },   { "SIGTRAP", SIGTRAP },
+    { "SIGABRT", SIGABRT }, { "SIGBUS", SIGBUS },   { "SIGFPE", SIGFPE },   { "SIGKILL", SIGKILL }, { "SIGUSR1", SIGUSR1 },
+    { "SIGSEGV", SIGSEGV }, { "SIGUSR2", SIGUSR2 }, { "SIGPIPE", SIGPIPE }, { "SIGALRM", SIGALRM }, { "SIGTERM", SIGTERM },
+    { "SIGCHLD", SIGCHLD }, { "SIGCONT", SIGCONT }, { "SIGSTOP", SIGSTOP }, { "SIGTSTP", SIGTSTP }, { "SIGTTIN", SIGTTIN },
+    { "SIGTTOU", SIGTTOU }, { "SIGURG", SIGURG },   { "SIGXCPU", SIGXCPU }, { "SIGXFSZ", SIGXFSZ }, { "SIGSYS", SIGSYS },
+};
+
+const char *tug_signal_name(int signo)
+{
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        if (signals[i].signo == signo)
+            return signals[i].name;
+    static char text[32];
+    snprintf(text, sizeof text, "signal %d", signo);
+    return text;
+}
+
+int tug_signal_parse(const char *text, int *out, struct tug_err *err)
+{
+    uint64_t n;
+    if (tug_str_u64(text, 64, &n) == 0 && n > 0) {
+        *out = (int) n;
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        if (!strcasecmp(text, signals[i].name) || !strcasecmp(text, signals[i].name + 3)) {
+            *out = signals[i].signo;
+            return 0;
+        }
+    return tug_fail(err, -EINVAL, "'%.64s' is not a signal; write TERM, SIGUSR1 or a number from 1 to 64", text);
+}

@@ -1,0 +1,28 @@
+/* main.c - the command `tug`: finds the verb and hands over
+ *
+ * Layer: cli.
+ */
+#include <signal.h>
+#include <string.h>
+
+#include "cli/verb.h"
+
+int main(int argc, char **argv)
+{
+    char *help[] = { (char *) "help", NULL }, *version[] = { (char *) "version", NULL };
+    signal(SIGPIPE, SIG_IGN); /* a connection or a pipe that is gone comes back as EPIPE */
+    tug_out_init();
+    int status;
+    if (argc < 2) {
+        tug_verb_run(1, help);
+        status = TUG_EXIT_USAGE;
+    } else if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+        status = tug_verb_run(1, help);
+    } else if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+        status = tug_verb_run(1, version);
+    } else {
+        status = tug_verb_run(argc - 1, argv + 1);
+    }
+    tug_out_flush();
+    return status;
+}

@@ -1,0 +1,158 @@
+/* nodes.c - tug nodes: what nodes have and what is in use
+ *
+ * Layer: cli.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/gpuset.h"
+#include "base/hostlist.h"
+#include "base/size.h"
+#include "cli/client.h"
+#include "cli/verb.h"
+
+enum { OPT_STATE = 1, OPT_NOHEAD };
+static const struct tug_opt opts[] = {
+    { OPT_STATE, "state", 't', TUG_ARG_NEED, "LIST", "nodes in these states: IDLE, MIXED, ALLOCATED, DOWN, DRAINED, DRAINING" },
+    { OPT_NOHEAD, "noheader", 'H', TUG_ARG_NONE, NULL, "no line of headings" },
+    TUG_COMMON_OPTS,
+};
+
+const struct tug_opt *tug_opts_of_nodes(size_t *n)
+{
+    *n = sizeof opts / sizeof *opts;
+    return opts;
+}
+
+struct nodes_args {
+    struct tug_words states;
+    bool no_head;
+};
+
+static int take(void *ctx, const struct tug_opt *o, const char *value, struct tug_err *err)
+{
+    struct nodes_args *a = ctx;
+    (void) err;
+    if (o->id == OPT_STATE)
+        tug_words_add(&a->states, value);
+    else
+        a->no_head = true;
+    return 0;
+}
+
+static bool wanted(const struct nodes_args *a, const Tugpb__NodeView *n)
+{
+    for (size_t i = 0; i < a->states.len; i++)
+        if (!strcasecmp(a->states.at[i], n->state))
+            return true;
+    return a->states.len == 0;
+}
+
+/* One character for each GPU: '#' is in use, '.' is free. */
+static void gpu_map(const Tugpb__NodeView *n, char out[TUG_GPUS_MAX + 1])
+{
+    uint32_t gpus = n->gpus < TUG_GPUS_MAX ? n->gpus : TUG_GPUS_MAX;
+    for (uint32_t i = 0; i < gpus; i++)
+        out[i] = n->gpus_alloc >> i & 1 ? '#' : '.';
+    out[gpus] = '\0';
+}
+
+static enum tug_colour colour_of(const char *state)
+{
+    if (!strcmp(state, "DOWN"))
+        return TUG_RED;
+    if (!strncmp(state, "DRAIN", 5) || !strcmp(state, "UNKNOWN"))
+        return TUG_YELLOW;
+    return strcmp(state, "IDLE") ? TUG_GREEN : TUG_PLAIN;
+}
+
+static void add_row(struct tug_table *t, const Tugpb__NodeView *n)
+{
+    char map[TUG_GPUS_MAX + 1], used[32], all[32];
+    struct tug_buf jobs = { 0 };
+    gpu_map(n, map);
+    tug_table_cells(t, n->name, TUG_PLAIN);
+    tug_table_cells(t, n->state, colour_of(n->state));
+    tug_table_cellf(t, "%u/%u", n->cpus_alloc, n->cpus);
+    tug_size_format(n->mem_alloc_bytes, used, sizeof used);
+    tug_size_format(n->mem_bytes, all, sizeof all);
+    tug_table_cellf(t, "%s/%s", n->mem_alloc_bytes ? used : "0", all);
+    tug_table_cellf(t, "%u/%u", tug_gpuset_count(n->gpus_alloc), n->gpus);
+    tug_table_cells(t, map, TUG_PLAIN);
+    tug_table_cells(t, n->gpu_model, TUG_PLAIN);
+    for (size_t i = 0; i < n->n_jobs; i++)
+        tug_buf_addf(&jobs, "%s%" PRIu64, i ? "," : "", n->jobs[i]);
+    tug_table_cells(t, tug_buf_str(&jobs), TUG_PLAIN);
+    tug_table_cells(t, n->reason, TUG_PLAIN);
+    tug_buf_clear(&jobs);
+}
+
+static void say(const Tugpb__NodesReply *r, const struct nodes_args *a)
+{
+    static const struct tug_table_column columns[] = {
+        { "NODE", false, 0 },  { "STATE", false, 0 }, { "CPUS", true, 0 },     { "MEMORY", true, 0 }, { "GPUS", true, 0 },
+        { "IN USE", false, 0 }, { "MODEL", false, 6 }, { "JOBS", false, 6 }, { "REASON", false, 8 },
+    };
+    struct tug_table *t = tug_table_new(columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; i < r->n_nodes; i++)
+        if (wanted(a, r->nodes[i]))
+            add_row(t, r->nodes[i]);
+    tug_table_print(t, &tug_out.buf, tug_out.width, !a->no_head, tug_out.colour);
+    tug_table_free(t);
+}
+
+static void say_json(const Tugpb__NodesReply *r, const struct nodes_args *a)
+{
+    size_t n = 0;
+    tug_out_adds("{\"nodes\":[");
+    for (size_t i = 0; i < r->n_nodes; i++) {
+        if (!wanted(a, r->nodes[i]))
+            continue;
+        tug_out_adds(n++ ? "," : "");
+        tug_msg_json(&tug_out.buf, &r->nodes[i]->base, 0);
+    }
+    tug_out_adds("]}\n");
+}
+
+/* All words together are one host list. */
+static int join(int n, char **words, struct tug_buf *out, struct tug_err *err)
+{
+    struct tug_hostlist *hl;
+    for (int i = 0; i < n; i++)
+        tug_buf_addf(out, "%s%s", i ? "," : "", words[i]);
+    int rc = n ? tug_hostlist_parse(tug_buf_str(out), &hl, err) : 0;
+    if (n && rc == 0)
+        tug_hostlist_free(hl);
+    return rc;
+}
+
+int tug_do_nodes(int argc, char **argv)
+{
+    struct nodes_args a = { 0 };
+    struct tug_client c = { 0 };
+    struct tug_buf hosts = { 0 };
+    struct tug_err err = { 0 };
+    Tugpb__NodesRequest request = TUGPB__NODES_REQUEST__INIT;
+    ProtobufCMessage *m;
+    int words, status = tug_verb_parse("nodes", argc, argv, take, &a, &words);
+    if (status >= 0)
+        goto out;
+    if (join(words, argv + 1, &hosts, &err)) {
+        status = tug_out_usage(&err);
+        goto out;
+    }
+    request.nodes = (char *) tug_buf_str(&hosts);
+    if (tug_client_once(TUG_MSG_NODES_REQUEST, &request.base, TUG_MSG_NODES_REPLY, &c, &m, &err)) {
+        status = tug_out_fail(&err);
+    } else {
+        status = TUG_EXIT_OK;
+        tug_out.json ? say_json((Tugpb__NodesReply *) m, &a) : say((Tugpb__NodesReply *) m, &a);
+    }
+out:
+    tug_client_close(&c);
+    tug_buf_clear(&hosts);
+    tug_words_clear(&a.states);
+    return status;
+}

@@ -1,0 +1,61 @@
+/* sandbox.h - a cluster of emulated nodes of one user, without root
+ *
+ * All of it is in one directory:
+ *     sandbox.state       "PID START-TICKS NAME" a line, the controller first: what stop ends
+ *     tugline.yaml        the controller's configuration
+ *     tugd.sock tugd.log NODE.log
+ *     state/ run/         the controller's; state/ is elsewhere with --state-dir
+ *     nodes/NAME/{state,run}
+ * Layer: cli.
+ */
+#ifndef TUG_CLI_SANDBOX_H
+#define TUG_CLI_SANDBOX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/hostlist.h"
+#include "base/vec.h"
+#include "cli/client.h"
+
+struct tug_sandbox_conf {
+    const char *dir;           /* absolute */
+    const char *state_dir;     /* absolute */
+    struct tug_hostlist *nodes;
+    uint32_t cpus, gpus;
+    uint64_t mem_bytes;
+    const char *gpu_model;     /* "" = none */
+    const char *machine;       /* "" = none */
+    const char *policy;
+};
+
+/* One process that was started. */
+struct tug_sandbox_proc {
+    pid_t pid;
+    uint64_t ticks;            /* its start; with the pid, it is this process and no later one */
+    char *name;                /* "tugd" or the node's */
+};
+struct tug_sandbox_procs tug_vec(struct tug_sandbox_proc);
+
+void tug_sandbox_procs_clear(struct tug_sandbox_procs *p);
+/* -ENOENT: there is no sandbox in that directory. */
+int tug_sandbox_load(const char *dir, struct tug_sandbox_procs *out, struct tug_err *err);
+int tug_sandbox_save(const char *dir, const struct tug_sandbox_procs *p, struct tug_err *err);
+bool tug_sandbox_alive(const struct tug_sandbox_proc *p);
+/* How many of them are alive. */
+size_t tug_sandbox_alive_n(const struct tug_sandbox_procs *p);
+/* SIGTERM, then SIGKILL to what is left after a while; then to what they left behind. Returns when nothing is left. */
+int tug_sandbox_end(const struct tug_sandbox_procs *p, struct tug_err *err);
+
+/* argv[0] is the program's path; its output is appended to 'log'. ready_fd >= 0 becomes descriptor 3. Adds to 'procs'. */
+int tug_sandbox_spawn(struct tug_sandbox_procs *procs, const char *name, char *const *argv, const char *log, int ready_fd,
+                      struct tug_err *err);
+/* Path of one of our programs: beside this one (a build tree), or where it is installed. -ENOENT lists where it was looked for. */
+int tug_sandbox_program(const char *name, char out[TUG_PATH_MAX], struct tug_err *err);
+
+/* Start it and wait until every node is up. On failure all of it is ended again and 'err' has the last lines of the log. */
+int tug_sandbox_start(const struct tug_sandbox_conf *conf, struct tug_err *err);
+
+#endif

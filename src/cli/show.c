@@ -1,0 +1,258 @@
+/* show.c - tug show: everything about a job
+ *
+ * Layer: cli.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/gpuset.h"
+#include "base/size.h"
+#include "cli/jobview.h"
+#include "cli/verb.h"
+
+enum { OPT_SCRIPT = 1, OPT_SPEC };
+static const struct tug_opt opts[] = {
+    { OPT_SCRIPT, "script", 0, TUG_ARG_NONE, NULL, "the script as it was submitted, and nothing else" },
+    { OPT_SPEC, "spec", 0, TUG_ARG_NONE, NULL, "with --json: also what was asked for" },
+    TUG_COMMON_OPTS,
+};
+
+const struct tug_opt *tug_opts_of_show(size_t *n)
+{
+    *n = sizeof opts / sizeof *opts;
+    return opts;
+}
+
+struct show_args {
+    bool script, spec;
+};
+
+static int take(void *ctx, const struct tug_opt *o, const char *value, struct tug_err *err)
+{
+    struct show_args *a = ctx;
+    (void) value, (void) err;
+    if (o->id == OPT_SCRIPT)
+        a->script = true;
+    else
+        a->spec = true;
+    return 0;
+}
+
+/* ---- text ---- */
+
+static void label(const char *name)
+{
+    tug_out_colour(TUG_BOLD);
+    tug_out_addf("  %-11s", name);
+    tug_out_colour(TUG_PLAIN);
+    tug_out_adds(" ");
+}
+
+static void line(const char *name, const char *text)
+{
+    if (!*text)
+        return;
+    label(name);
+    tug_out_text(text);
+    tug_out_adds("\n");
+}
+
+static void say_head(const Tugpb__JobView *j)
+{
+    tug_out_addf("Job %" PRIu64 " ", j->id);
+    tug_out_text(j->name);
+    tug_out_addf(" (%s%s) of ", j->kind, j->interactive ? ", interactive" : "");
+    tug_out_text(j->user);
+    tug_out_adds(" in queue ");
+    tug_out_text(j->queue);
+    tug_out_adds("\n");
+    label("state");
+    tug_out_colour(tug_jobview_colour(j->state));
+    tug_out_text(j->state);
+    tug_out_colour(TUG_PLAIN);
+    if (j->attempt > 1)
+        tug_out_addf(", attempt %u", j->attempt);
+    tug_out_adds("\n");
+}
+
+static void say_wait(const Tugpb__JobView *j)
+{
+    char when[32];
+    if (!*j->reason && !*j->explain)
+        return;
+    label("waits for");
+    tug_out_text(j->reason);
+    if (*j->explain) {
+        tug_out_adds(*j->reason ? ": " : "");
+        tug_out_text(j->explain);
+    }
+    tug_out_adds("\n");
+    if (j->expected_start_ms)
+        line("expected", tug_out_time(j->expected_start_ms, when, sizeof when));
+}
+
+static void say_request(const Tugpb__JobView *j)
+{
+    char size[32], span[32];
+    label("asked for");
+    tug_out_addf("%u node%s, %u rank%s, %u GPU%s, %u CPU%s", j->nodes, j->nodes == 1 ? "" : "s", j->ntasks,
+                 j->ntasks == 1 ? "" : "s", j->gpus, j->gpus == 1 ? "" : "s", j->cpus, j->cpus == 1 ? "" : "s");
+    if (j->mem_bytes)
+        tug_out_addf(", %s memory", tug_size_format(j->mem_bytes, size, sizeof size));
+    if (j->time_limit_s)
+        tug_out_addf(", at most %s", tug_out_span((int64_t) j->time_limit_s * 1000, span, sizeof span));
+    tug_out_addf(", priority %d\n", j->priority);
+}
+
+static void say_slices(const Tugpb__JobView *j)
+{
+    for (size_t i = 0; i < j->n_slices; i++) {
+        const Tugpb__Slice *s = j->slices[i];
+        char gpus[256], size[32];
+        label(i == 0 ? "where" : "");
+        tug_out_text(s->node);
+        tug_out_addf(": GPUs %s, %u CPUs", s->gpus ? tug_gpuset_format(s->gpus, gpus, sizeof gpus) : "none", s->cpus);
+        if (s->mem_bytes)
+            tug_out_addf(", %s", tug_size_format(s->mem_bytes, size, sizeof size));
+        if (s->ntasks > 1)
+            tug_out_addf(", ranks %u-%u\n", s->first_rank, s->first_rank + s->ntasks - 1);
+        else if (s->ntasks == 1)
+            tug_out_addf(", rank %u\n", s->first_rank);
+        else
+            tug_out_adds("\n");
+    }
+    if (j->n_slices == 0)
+        line("where", j->nodelist);
+}
+
+/* One phase: from when to when, as far as both are known. */
+static void say_phase(const char *name, int64_t from_ms, int64_t to_ms, int64_t now_ms, bool over)
+{
+    char span[32];
+    if (!from_ms || (!to_ms && over))
+        return;
+    tug_out_addf("%s %s%s", name, tug_out_precise((to_ms ? to_ms : now_ms) - from_ms, span, sizeof span),
+                 to_ms ? "" : " so far");
+}
+
+static void say_times(const Tugpb__JobView *j, int64_t now_ms)
+{
+    char when[32];
+    bool over = j->end_ms != 0;
+    line("submitted", tug_out_time(j->submit_ms, when, sizeof when));
+    if (j->launched_ms)
+        line("started", tug_out_time(j->launched_ms, when, sizeof when));
+    if (over)
+        line("ended", tug_out_time(j->end_ms, when, sizeof when));
+    label("took");
+    say_phase("waiting", j->submit_ms, j->alloc_ms ? j->alloc_ms : j->end_ms, now_ms, over);
+    if (j->alloc_ms)
+        say_phase(", launch", j->alloc_ms, j->launched_ms ? j->launched_ms : j->end_ms, now_ms, over);
+    if (j->launched_ms && j->wired_ms)
+        say_phase(", wire-up", j->launched_ms, j->wired_ms, now_ms, over);
+    if (j->launched_ms)
+        say_phase(", run", j->wired_ms ? j->wired_ms : j->launched_ms, j->end_ms, now_ms, over);
+    tug_out_adds("\n");
+}
+
+static void say_end(const Tugpb__JobView *j)
+{
+    struct tug_buf text = { 0 };
+    tug_jobview_cause(&text, j->cause);
+    line("cause", tug_buf_str(&text));
+    tug_buf_reset(&text);
+    if (j->exit && tug_jobview_is_over(j)) {
+        tug_jobview_exit_text(&text, j->exit);
+        line("exit", tug_buf_str(&text));
+    }
+    tug_buf_clear(&text);
+}
+
+static void say_steps(const Tugpb__JobView *j)
+{
+    for (size_t i = 0; i < j->n_steps; i++) {
+        const Tugpb__StepView *s = j->steps[i];
+        if (s->step == 0 && j->n_steps == 1)
+            break;
+        label(i == 0 ? "steps" : "");
+        tug_out_addf("%u: ", s->step);
+        tug_out_text(s->state);
+        tug_out_addf(", %u rank%s\n", s->ntasks, s->ntasks == 1 ? "" : "s");
+    }
+}
+
+static void say_job(const Tugpb__JobView *j, int64_t now_ms)
+{
+    say_head(j);
+    say_wait(j);
+    say_request(j);
+    say_slices(j);
+    say_times(j, now_ms);
+    say_end(j);
+    say_steps(j);
+    line("account", j->account);
+    line("command", j->command);
+    line("directory", j->cwd);
+    line("output", j->stdout_path);
+    if (strcmp(j->stderr_path, j->stdout_path) != 0)
+        line("errors", j->stderr_path);
+    line("comment", j->comment);
+}
+
+/* ---- the verb ---- */
+
+static int show_one(struct tug_client *c, uint64_t id, const struct show_args *a, bool first, struct tug_err *err)
+{
+    Tugpb__ShowRequest request = TUGPB__SHOW_REQUEST__INIT;
+    ProtobufCMessage *m;
+    request.job = id;
+    request.spec = a->script || a->spec;
+    int rc = tug_client_ask(c, TUG_MSG_SHOW_REQUEST, &request.base, TUG_MSG_SHOW_REPLY, &m, TUG_ANSWER_MS, err);
+    if (rc)
+        return rc;
+    const Tugpb__ShowReply *r = (Tugpb__ShowReply *) m;
+    if (!r->job)
+        return tug_fail(err, -EPROTO, "the controller's answer about job %" PRIu64 " is empty", id);
+    if (a->script && !tug_out.json) {
+        if (!r->spec || !r->spec->script.len)
+            return tug_fail(err, -ENOENT, "job %" PRIu64 " has no script; it is a %s", id, r->job->kind);
+        tug_buf_add(&tug_out.buf, r->spec->script.data, r->spec->script.len); /* as it is: for a file */
+    } else if (tug_out.json) {
+        tug_out_adds(first ? "" : ",");
+        tug_msg_json(&tug_out.buf, &r->base, 0);
+    } else {
+        tug_out_adds(first ? "" : "\n");
+        say_job(r->job, r->now_ms);
+    }
+    return 0;
+}
+
+int tug_do_show(int argc, char **argv)
+{
+    struct show_args a = { 0 };
+    struct tug_client c = { 0 };
+    struct tug_err err = { 0 };
+    uint64_t id;
+    int words, status = tug_verb_parse("show", argc, argv, take, &a, &words);
+    if (status >= 0)
+        return status;
+    if (!words) {
+        tug_fail(&err, -EINVAL, "no job given; tug show JOB...");
+        return tug_out_usage(&err);
+    }
+    for (int i = 0; i < words; i++)
+        if (tug_verb_job_id(argv[1 + i], &id, &err))
+            return tug_out_usage(&err);
+    int rc = tug_client_open(&c, &err);
+    if (words > 1 && tug_out.json)
+        tug_out_adds("[");
+    for (int i = 0; i < words && rc == 0; i++) {
+        tug_verb_job_id(argv[1 + i], &id, NULL);
+        rc = show_one(&c, id, &a, i == 0, &err);
+    }
+    if (tug_out.json)
+        tug_out_adds(words > 1 ? "]\n" : "\n");
+    tug_client_close(&c);
+    return rc ? tug_out_fail(&err) : TUG_EXIT_OK;
+}
