@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "launch/wire.h"
+#include "proto/wire.h"
 
 #define DOMAIN "tug-order-v1"
 

@@ -6,7 +6,7 @@
 #define TUG_LAUNCH_NODED_H
 
 #include "launch/step.h"
-#include "launch/wire.h"
+#include "proto/wire.h"
 
 struct tug_noded {
     char *const *argv;                 /* what to run: argv[0] is the program */

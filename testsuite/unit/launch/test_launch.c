@@ -22,7 +22,7 @@
 
 #include "base/mem.h"
 #include "host/net.h"
-#include "launch/wire.h"
+#include "proto/wire.h"
 
 #define WAIT_MS 20000
 #define STRANGER 12345u

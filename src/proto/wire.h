@@ -2,10 +2,10 @@
  *
  * SOCK_SEQPACKET, one record a packet, of exactly this size; both ends are of one build on one machine, so integers are
  * the machine's own. A START carries the payload as a sealed memfd (SCM_RIGHTS); nothing else carries a descriptor.
- * Layer: launch.
+ * Needs libc only. Layer: proto.
  */
-#ifndef TUG_LAUNCH_WIRE_H
-#define TUG_LAUNCH_WIRE_H
+#ifndef TUG_PROTO_WIRE_H
+#define TUG_PROTO_WIRE_H
 
 #include <stdint.h>
 
