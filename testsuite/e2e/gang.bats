@@ -1,0 +1,145 @@
+#!/usr/bin/env bats
+# Gangs and scripts through the real daemons.
+
+load common
+
+setup_file() { sandbox_up --nodes 4 --gpus 8; }
+teardown_file() { sandbox_down; }
+setup() { cd "$WORK" || return 1; }
+
+@test "a gang runs as every rank on every node, with its GPUs" {
+    id=$(tug submit --parsable -N 4 --ntasks-per-node 2 --gpus-per-task 1 -- \
+        sh -c 'echo "rank $RANK of $WORLD_SIZE local $LOCAL_RANK node $NODE_RANK gpus $CUDA_VISIBLE_DEVICES"')
+    run tug wait "$id"
+    [ "$status" -eq 0 ]
+    [ "$(field "$id" state)" = COMPLETED ]
+    run tug logs "$id"
+    [ "${#lines[@]}" -eq 8 ]
+    for r in 0 1 2 3 4 5 6 7; do
+        [[ "$output" == *"$r: rank $r of 8 local $((r % 2)) node $((r / 2)) gpus $((r % 2))"* ]]
+    done
+}
+
+@test "tug logs --rank shows one rank, without its label" {
+    id=$(tug submit --parsable -N 2 -n 4 -- sh -c 'echo "I am $RANK"; echo "again $RANK"')
+    tug wait "$id"
+    run tug logs --rank 3 "$id"
+    [ "$output" = "$(printf 'I am 3\nagain 3')" ]
+}
+
+@test "a script with #SBATCH lines runs once and can start steps in its allocation" {
+    cat >job.sh <<'EOF'
+#!/bin/sh
+#SBATCH --job-name=my-script
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=2
+#SBATCH --gpus-per-node=4
+#SBATCH --time=5
+echo "script on $SLURM_NNODES nodes, $SLURM_NTASKS tasks, args $*"
+tug run -l sh -c 'echo "step rank $RANK of $WORLD_SIZE"'
+echo "step gave $?"
+EOF
+    id=$(tug submit --parsable job.sh one two)
+    run tug wait "$id"
+    [ "$status" -eq 0 ]
+    [ "$(field "$id" name)" = my-script ]
+    [ "$(field "$id" time_limit_s)" = 300 ]
+    run tug logs "$id"
+    [[ "$output" == *"script on 2 nodes, 4 tasks, args one two"* ]]
+    for r in 0 1 2 3; do [[ "$output" == *"$r: step rank $r of 4"* ]]; done
+    [[ "$output" == *"step gave 0"* ]]
+}
+
+@test "the command line wins over #TUG, and #TUG over #SBATCH" {
+    printf '#!/bin/sh\n#SBATCH -J from-sbatch\n#TUG -J from-tug\n#SBATCH -N 3\n#TUG -N 2\ntrue\n' >p.sh
+    id=$(tug submit --parsable p.sh)
+    tug wait "$id"
+    [ "$(field "$id" name)" = from-tug ]
+    [ "$(field "$id" nodes)" = 2 ]
+    id=$(tug submit --parsable -J from-line -N 1 p.sh)
+    tug wait "$id"
+    [ "$(field "$id" name)" = from-line ]
+    [ "$(field "$id" nodes)" = 1 ]
+}
+
+@test "a gang that does not fit waits, says why, and starts when there is room" {
+    first=$(tug submit --parsable -N 4 --gpus-per-node 8 -- sleep 600)
+    until_ok 20 state_is "$first" RUNNING
+    second=$(tug submit --parsable -N 4 --gpus-per-node 8 -- true)
+    third=$(tug submit --parsable -N 1 --gpus-per-node 1 -- true)
+    [ "$(field "$second" state)" = PENDING ]
+    [ "$(field "$second" reason)" = Resources ]
+    [ "$(field "$third" reason)" = Priority ]
+    run tug queue
+    [[ "$output" == *"Resources"* ]]
+    tug cancel "$first"
+    tug wait "$second"
+    tug wait "$third"
+    [ "$(field "$first" state)" = CANCELLED ]
+    [ "$(field "$second" state)" = COMPLETED ]
+}
+
+@test "a failed rank ends the gang within two seconds and is named" {
+    start=$(date +%s%N)
+    id=$(tug submit --parsable -N 4 --ntasks-per-node 2 -- sh -c '[ $RANK = 5 ] && { echo "rank 5 gives up"; exit 7; }; sleep 600')
+    run tug wait "$id"
+    took=$((($(date +%s%N) - start) / 1000000))
+    [ "$status" -eq 7 ]
+    [ "$took" -lt 10000 ]
+    [ "$(field "$id" state)" = FAILED ]
+    [ "$(field "$id" cause.rank)" = 5 ]
+    [ "$(field "$id" cause.exit.exit_code)" = 7 ]
+    [ "$(field "$id" cause.node)" = "$(tug show --json "$id" | python3 -c 'import json,sys; print(json.load(sys.stdin)["job"]["slices"][2]["node"])')" ]
+    run tug logs --first-failure "$id"
+    [[ "$output" == *"rank 5 gives up"* ]]
+}
+
+@test "a rank killed by a signal is named with the signal" {
+    id=$(tug submit --parsable -N 2 -n 2 -- sh -c '[ $RANK = 1 ] && kill -SEGV $$; sleep 600')
+    run tug wait "$id"
+    [ "$status" -eq 139 ]
+    [ "$(field "$id" cause.rank)" = 1 ]
+    [ "$(field "$id" cause.exit.signal)" = 11 ]
+}
+
+@test "the time limit ends a gang" {
+    id=$(tug submit --parsable -N 2 -n 2 -t 1s -- sleep 600)
+    run tug wait "$id"
+    [ "$status" -ne 0 ]
+    [ "$(field "$id" state)" = TIMEOUT ]
+}
+
+@test "an output path that cannot be written fails the job with that sentence" {
+    id=$(tug submit --parsable -N 1 -o /nonexistent/dir/out.txt -- true)
+    run tug wait "$id"
+    [ "$status" -ne 0 ]
+    [ "$(field "$id" state)" = FAILED ]
+    [[ "$(field "$id" cause.text)" == *"/nonexistent/dir/out.txt"* ]]
+    tug ping
+}
+
+@test "a command that is not there fails the job and is named" {
+    id=$(tug submit --parsable -N 2 -n 2 -- no-such-command-anywhere)
+    run tug wait "$id"
+    [ "$status" -eq 127 ]
+    [[ "$(field "$id" cause.text)" == *"no-such-command-anywhere"* ]]
+}
+
+@test "history keeps what ended" {
+    id=$(tug submit --parsable -J remembered -N 1 -- sh -c 'exit 3')
+    tug wait "$id" || true
+    run tug history --json
+    [ "$status" -eq 0 ]
+    echo "$output" | python3 -c '
+import json, sys
+jobs = {j["id"]: j for j in json.load(sys.stdin)["jobs"]}
+job = jobs[int(sys.argv[1])]
+assert job["name"] == "remembered" and job["state"] == "FAILED" and job["exit"]["exit_code"] == 3, job' "$id"
+}
+
+@test "follow shows the output as it comes and ends with the job" {
+    id=$(tug submit --parsable -N 1 -n 1 -- sh -c 'echo one; sleep 1; echo two')
+    run timeout 20 tug logs -f "$id"
+    [ "$status" -eq 0 ]
+    [[ "$output" == *one*two* ]]
+}
