@@ -80,11 +80,8 @@ static void hold(struct load *l, tug_peer_id to, uint16_t number, uint32_t rid, 
 {
     struct held h = {.to = to, .rid = rid, .number = number, .off = l->bytes.len};
 
-    if (m) {
-        h.len = protobuf_c_message_get_packed_size(m);
-        protobuf_c_message_pack(m, (uint8_t *) tug_buf_room(&l->bytes, h.len));
-        l->bytes.len += h.len;
-    }
+    if (m)
+        h.len = tug_msg_pack(&l->bytes, m);
     tug_vec_push(&l->held, h);
 }
 

@@ -98,12 +98,11 @@ void tug_msg_encode(struct tug_buf *out, enum tug_msg number, uint32_t rid,
 {
     const struct tug_msg_info *info = tug_msg_info((uint16_t) number);
     tug_assert(info && m->descriptor == info->desc);
-    size_t len = protobuf_c_message_get_packed_size(m);
-    uint8_t *p = (uint8_t *) tug_buf_room(out, TUG_FRAME_HEAD + len);
-    tug_frame_head(p, info->number, rid, len);
-    size_t wrote = protobuf_c_message_pack(m, p + TUG_FRAME_HEAD);
-    tug_assert(wrote == len);
-    out->len += TUG_FRAME_HEAD + len;
+    size_t at = out->len;
+    tug_buf_room(out, TUG_FRAME_HEAD);
+    out->len += TUG_FRAME_HEAD;
+    size_t len = tug_msg_pack(out, m);
+    tug_frame_head((uint8_t *) out->data + at, info->number, rid, len);
 }
 
 /* ---- arena ---- */
