@@ -110,31 +110,40 @@ int tug_client_send(struct tug_client *c, enum tug_msg number, const ProtobufCMe
     return rc;
 }
 
+int tug_client_frame(struct tug_client *c, struct tug_frame *f, int timeout_ms, struct tug_err *err)
+{
+    for (;;) {
+        int rc = tug_call_recv(c->call, f, timeout_ms < 0 ? 3600000 : timeout_ms, err);
+        if (rc == -ETIMEDOUT && timeout_ms < 0)
+            continue;
+        if (rc || f->rid == c->rid || f->rid == 0)
+            return rc;
+    }
+}
+
+int tug_client_take(struct tug_client *c, const struct tug_frame *f, enum tug_msg want, ProtobufCMessage **answer,
+                    struct tug_err *err)
+{
+    ProtobufCMessage *m;
+    tug_arena_clear(&c->arena);
+    int rc = tug_msg_decode(&c->arena, f->number, f->body, f->len, &m, err);
+    if (rc)
+        return tug_fail_ctx(err, rc, "the controller's answer");
+    if (f->number == TUG_MSG_ERROR)
+        return tug_client_refused((const Tugpb__Error *) m, err);
+    if (f->number != want)
+        return tug_fail(err, -EPROTO, "the controller answered %s where %s was expected; is it of another version?",
+                        tug_msg_info(f->number)->name, tug_msg_info((uint16_t) want)->name);
+    *answer = m;
+    return 0;
+}
+
 int tug_client_recv(struct tug_client *c, enum tug_msg want, ProtobufCMessage **answer, int timeout_ms,
                     struct tug_err *err)
 {
     struct tug_frame f;
-    for (;;) {
-        int rc = tug_call_recv(c->call, &f, timeout_ms < 0 ? 3600000 : timeout_ms, err);
-        if (rc == -ETIMEDOUT && timeout_ms < 0)
-            continue;
-        if (rc)
-            return rc;
-        if (f.rid == c->rid || f.rid == 0)
-            break;
-    }
-    ProtobufCMessage *m;
-    tug_arena_clear(&c->arena);
-    int rc = tug_msg_decode(&c->arena, f.number, f.body, f.len, &m, err);
-    if (rc)
-        return tug_fail_ctx(err, rc, "the controller's answer");
-    if (f.number == TUG_MSG_ERROR)
-        return tug_client_refused((const Tugpb__Error *) m, err);
-    if (f.number != want)
-        return tug_fail(err, -EPROTO, "the controller answered %s where %s was expected; is it of another version?",
-                        tug_msg_info(f.number)->name, tug_msg_info((uint16_t) want)->name);
-    *answer = m;
-    return 0;
+    int rc = tug_client_frame(c, &f, timeout_ms, err);
+    return rc ? rc : tug_client_take(c, &f, want, answer, err);
 }
 
 int tug_client_ask(struct tug_client *c, enum tug_msg number, const ProtobufCMessage *request, enum tug_msg want,

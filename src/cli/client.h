@@ -46,6 +46,12 @@ int tug_client_send(struct tug_client *c, enum tug_msg number, const ProtobufCMe
 int tug_client_recv(struct tug_client *c, enum tug_msg want, ProtobufCMessage **answer, int timeout_ms,
                     struct tug_err *err);
 
+/* And the second half in two, for who sends the next request before it looks at this answer. The frame is valid until the next
+ * one is received. */
+int tug_client_frame(struct tug_client *c, struct tug_frame *f, int timeout_ms, struct tug_err *err);
+int tug_client_take(struct tug_client *c, const struct tug_frame *f, enum tug_msg want, ProtobufCMessage **answer,
+                    struct tug_err *err);
+
 /* Turn an ERROR message into err; never 0. */
 int tug_client_refused(const Tugpb__Error *e, struct tug_err *err);
 

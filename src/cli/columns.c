@@ -50,6 +50,11 @@ static int64_t waited_ms(const Tugpb__JobView *j, int64_t now_ms)
     return (j->alloc_ms ? j->alloc_ms : j->end_ms ? j->end_ms : now_ms) - j->submit_ms;
 }
 
+static int64_t limit_ms(const Tugpb__JobView *j)
+{
+    return j->time_limit_s && j->time_limit_s != UINT32_MAX ? (int64_t) j->time_limit_s * 1000 : -1;
+}
+
 union value {
     int64_t number;
     const char *text;
@@ -85,12 +90,17 @@ static void build(int column, const Tugpb__JobView *j, struct tug_buf *out)
         tug_jobview_cause(out, j->cause);
     } else if (*j->nodelist) {
         tug_buf_adds(out, j->nodelist);
-    } else if (*j->reason || *j->explain) {
-        tug_buf_addf(out, "(%s%s%s)", j->reason, *j->reason && *j->explain ? ": " : "", j->explain);
+    } else if (*j->reason || *j->explain) { /* without printf: this is most of a long list */
+        tug_buf_addc(out, '(');
+        tug_buf_adds(out, j->reason);
+        if (*j->reason && *j->explain)
+            tug_buf_add(out, ": ", 2);
+        tug_buf_adds(out, j->explain);
+        tug_buf_addc(out, ')');
     }
 }
 
-static void put(struct tug_table *t, int column, const Tugpb__JobView *j, int64_t now_ms)
+static void put(struct tug_table *t, int column, const Tugpb__JobView *j, int64_t now_ms, struct tug_buf *scratch)
 {
     char text[64];
     union value v = value_of(column, j, now_ms);
@@ -107,7 +117,7 @@ static void put(struct tug_table *t, int column, const Tugpb__JobView *j, int64_
         break;
     }
     case SPAN:
-        tug_table_cells(t, tug_out_span(v.number, text, sizeof text), TUG_PLAIN);
+        tug_table_cells(t, v.number < 0 ? "-" : tug_out_span(v.number, text, sizeof text), TUG_PLAIN);
         break;
     case TIME:
         tug_table_cells(t, tug_out_time(v.number, text, sizeof text), TUG_PLAIN);
@@ -118,13 +128,11 @@ static void put(struct tug_table *t, int column, const Tugpb__JobView *j, int64_
     case TEXT:
         tug_table_cells(t, v.text, column == COLUMN_STATE || column == COLUMN_STATUS ? tug_jobview_colour(j->state) : TUG_PLAIN);
         break;
-    case BUILT: {
-        struct tug_buf b = { 0 };
-        build(column, j, &b);
-        tug_table_cell(t, tug_buf_str(&b), b.len, TUG_PLAIN);
-        tug_buf_clear(&b);
+    case BUILT:
+        tug_buf_reset(scratch);
+        build(column, j, scratch);
+        tug_table_cell(t, tug_buf_str(scratch), scratch->len, TUG_PLAIN);
         break;
-    }
     }
 }
 
@@ -218,22 +226,47 @@ void tug_columns_sort(Tugpb__JobView **jobs, size_t n, const struct tug_sort *by
 
 /* ---- printing ---- */
 
-void tug_columns_print(const struct tug_columns *columns, Tugpb__JobView *const *jobs, size_t n, int64_t now_ms,
-                       struct tug_buf *out, int width, bool head, bool colour)
+struct tug_joblist {
+    const struct tug_columns *columns;
+    struct tug_table_column *heads;
+    struct tug_table *table;
+    struct tug_buf scratch;
+};
+
+struct tug_joblist *tug_joblist_new(const struct tug_columns *columns)
 {
-    struct tug_table_column *heads = tug_xcalloc(columns->len, sizeof *heads);
+    struct tug_joblist *l = tug_new(struct tug_joblist);
+    l->columns = columns;
+    l->heads = tug_xcalloc(columns->len, sizeof *l->heads);
     for (size_t i = 0; i < columns->len; i++) {
         int c = columns->at[i];
-        heads[i] = (struct tug_table_column){ columns_[c].head, columns_[c].kind < TIME || columns_[c].kind == SIZE,
-                                              columns_[c].least };
+        l->heads[i] = (struct tug_table_column){ columns_[c].head, columns_[c].kind < TIME || columns_[c].kind == SIZE,
+                                                 columns_[c].least };
     }
-    struct tug_table *t = tug_table_new(heads, columns->len);
+    l->table = tug_table_new(l->heads, columns->len);
+    return l;
+}
+
+void tug_joblist_free(struct tug_joblist *l)
+{
+    if (!l)
+        return;
+    tug_table_free(l->table);
+    tug_buf_clear(&l->scratch);
+    free(l->heads);
+    free(l);
+}
+
+void tug_joblist_add(struct tug_joblist *l, Tugpb__JobView *const *jobs, size_t n, int64_t now_ms)
+{
     for (size_t k = 0; k < n; k++)
-        for (size_t i = 0; i < columns->len; i++)
-            put(t, columns->at[i], jobs[k], now_ms);
-    tug_table_print(t, out, width, head, colour);
-    tug_table_free(t);
-    free(heads);
+        for (size_t i = 0; i < l->columns->len; i++)
+            put(l->table, l->columns->at[i], jobs[k], now_ms, &l->scratch);
+}
+
+void tug_joblist_print(const struct tug_joblist *l, struct tug_buf *out, int width, bool head, bool colour)
+{
+    tug_table_print(l->table, out, width, head, colour);
 }
 
 void tug_columns_help(struct tug_buf *out, bool scd)

@@ -24,8 +24,14 @@ int tug_columns_parse(const char *text, struct tug_columns *out, struct tug_err 
 int tug_sort_parse(const char *text, struct tug_sort *out, struct tug_err *err);
 
 void tug_columns_sort(Tugpb__JobView **jobs, size_t n, const struct tug_sort *by, int64_t now_ms);
-void tug_columns_print(const struct tug_columns *columns, Tugpb__JobView *const *jobs, size_t n, int64_t now_ms,
-                       struct tug_buf *out, int width, bool head, bool colour);
+
+/* A list that is filled page by page; cells are copied. 'columns' must outlive it. */
+struct tug_joblist;
+struct tug_joblist *tug_joblist_new(const struct tug_columns *columns);
+void tug_joblist_free(struct tug_joblist *l);
+void tug_joblist_add(struct tug_joblist *l, Tugpb__JobView *const *jobs, size_t n, int64_t now_ms);
+void tug_joblist_print(const struct tug_joblist *l, struct tug_buf *out, int width, bool head, bool colour);
+
 /* Must the answer carry more than 'brief' gives? */
 bool tug_columns_need_all(const struct tug_columns *columns);
 /* The list of columns: for help, and as scdoc. */

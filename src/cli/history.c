@@ -85,7 +85,10 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
 
 static void say(const Tugpb__HistoryReply *r, const struct history_args *a)
 {
-    tug_columns_print(&a->columns, r->jobs, r->n_jobs, a->now_ms, &tug_out.buf, tug_out.width, !a->no_head, tug_out.colour);
+    struct tug_joblist *l = tug_joblist_new(&a->columns);
+    tug_joblist_add(l, r->jobs, r->n_jobs, a->now_ms);
+    tug_joblist_print(l, &tug_out.buf, tug_out.width, !a->no_head, tug_out.colour);
+    tug_joblist_free(l);
     tug_out_flush();
     if (r->more)
         tug_out_note("there are more; --limit, --since and --until choose");

@@ -145,6 +145,8 @@ static void put_wrapped(struct tug_buf *out, const char *text, size_t indent, si
     while (*text) {
         size_t word = strcspn(text, " ");
         if (column + word > width && column > indent) {
+            while (out->len && out->data[out->len - 1] == ' ')
+                out->len--;
             tug_buf_addf(out, "\n%*s", (int) indent, "");
             column = indent;
         }
@@ -173,7 +175,7 @@ void tug_opts_help(struct tug_buf *out, const struct tug_opt *table, size_t n)
             tug_buf_addf(out, "      --%s", o->name);
         if (o->arg == TUG_ARG_NEED)
             tug_buf_addf(out, "=%s", o->arg_name);
-        else if (o->arg == TUG_ARG_MAYBE)
+        else if (o->arg == TUG_ARG_MAYBE && *o->arg_name)
             tug_buf_addf(out, "[=%s]", o->arg_name);
         size_t used = out->len - at;
         if (used + 2 > HELP_COLUMN)
@@ -203,7 +205,7 @@ void tug_opts_scd(struct tug_buf *out, const struct tug_opt *table, size_t n)
         if (o->letter)
             tug_buf_addf(out, "*-%c*, ", o->letter);
         tug_buf_addf(out, "*--%s*", o->name);
-        if (o->arg != TUG_ARG_NONE) {
+        if (o->arg != TUG_ARG_NONE && *o->arg_name) {
             tug_buf_adds(out, o->arg == TUG_ARG_MAYBE ? "[=" : "=");
             tug_buf_adds(out, "<");
             put_scd(out, o->arg_name);

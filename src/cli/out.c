@@ -241,6 +241,8 @@ char *tug_out_time(int64_t ms, char *out, size_t size_bytes)
 char *tug_out_span(int64_t ms, char *out, size_t size_bytes)
 {
     long long s = ms > 0 ? (long long) (ms / 1000) : 0;
+    if (s == 0 && size_bytes >= 5)
+        return memcpy(out, "0:00", 5); /* most of a long list */
     long long d = s / 86400, h = s / 3600 % 24, m = s / 60 % 60;
     s %= 60;
     if (d)

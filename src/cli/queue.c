@@ -100,10 +100,15 @@ static void clear(struct queue_args *a)
     free(a->ids);
 }
 
-/* Answers come in pages; those before are kept in 'kept' until the list is printed. */
+/* The list comes in pages, so that the controller makes one while we read the other, and memory is used again. Only a list that is
+ * to be sorted is kept as a whole. */
+#define PAGE_JOBS 1500
+
 struct listing {
-    struct tug_vec(Tugpb__JobView *) jobs;
-    struct tug_vec(struct tug_arena) kept;
+    struct tug_joblist *list;               /* of text; NULL for JSON */
+    struct tug_vec(Tugpb__JobView *) jobs;  /* to be sorted */
+    struct tug_vec(struct tug_arena) kept;  /* their memory */
+    size_t n;
     int64_t now_ms;
 };
 
@@ -113,50 +118,133 @@ static void listing_clear(struct listing *l)
         tug_arena_clear(&l->kept.at[i]);
     tug_vec_clear(&l->kept);
     tug_vec_clear(&l->jobs);
+    tug_joblist_free(l->list);
+}
+
+static void say_jobs(struct listing *l, Tugpb__JobView *const *jobs, size_t n)
+{
+    if (l->list)
+        tug_joblist_add(l->list, jobs, n, l->now_ms);
+    for (size_t i = 0; i < n && !l->list; i++) {
+        if (l->n + i)
+            tug_buf_addc(&tug_out.buf, ',');
+        tug_msg_json(&tug_out.buf, &jobs[i]->base, 0);
+    }
+    l->n += n;
+}
+
+static void take_page(struct listing *l, const Tugpb__JobsReply *r, bool sort, struct tug_arena *arena)
+{
+    l->now_ms = r->now_ms;
+    if (!sort) {
+        say_jobs(l, r->jobs, r->n_jobs);
+        return;
+    }
+    for (size_t i = 0; i < r->n_jobs; i++)
+        tug_vec_push(&l->jobs, r->jobs[i]);
+    tug_vec_push(&l->kept, *arena);
+    *arena = (struct tug_arena){ 0 };
+}
+
+static bool read_varint(const uint8_t **p, const uint8_t *end, uint64_t *out)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; shift < 64 && *p < end; shift += 7) {
+        uint8_t byte = *(*p)++;
+        v |= (uint64_t) (byte & 127) << shift;
+        if (byte < 128) {
+            *out = v;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the next request needs of a packed JobsReply (jobs = 1, more = 2, JobView.id = 1), without decoding it. 0: no more, or
+ * not to be told so quickly. */
+static uint64_t next_page_after(const uint8_t *p, size_t len)
+{
+    const uint8_t *end = p + len, *last = NULL, *last_end = NULL;
+    uint64_t tag, v, more = 0, id = 0;
+    while (p < end) {
+        if (!read_varint(&p, end, &tag) || !read_varint(&p, end, &v) || ((tag & 7) != 0 && (tag & 7) != 2))
+            return 0;
+        if (tag == (2 << 3 | 0))
+            more = v;
+        if ((tag & 7) == 0)
+            continue;
+        if (v > (uint64_t) (end - p))
+            return 0;
+        if (tag == (1 << 3 | 2)) {
+            last = p;
+            last_end = p + v;
+        }
+        p += v;
+    }
+    if (!more || !last || !read_varint(&last, last_end, &tag) || tag != (1 << 3 | 0) || !read_varint(&last, last_end, &id))
+        return 0;
+    return id;
+}
+
+static int ask_page(struct queue_args *a, struct tug_client *c, uint32_t limit, size_t *asked, struct tug_err *err)
+{
+    a->request.limit = limit && limit - *asked < PAGE_JOBS ? (uint32_t) (limit - *asked) : PAGE_JOBS;
+    *asked += a->request.limit;
+    return tug_client_send(c, TUG_MSG_JOBS_REQUEST, &a->request.base, err);
 }
 
 static int fetch(struct queue_args *a, struct listing *l, struct tug_err *err)
 {
     struct tug_client c = { 0 };
+    struct tug_frame f;
     ProtobufCMessage *m;
     uint32_t limit = a->request.limit;
-    bool more;
+    size_t asked = 0;
     int rc = tug_client_open(&c, err);
-    do {
-        if (rc == 0)
-            rc = tug_client_ask(&c, TUG_MSG_JOBS_REQUEST, &a->request.base, TUG_MSG_JOBS_REPLY, &m, TUG_ANSWER_MS, err);
+    rc = rc ? rc : ask_page(a, &c, limit, &asked, err);
+    for (bool more = true; more && rc == 0;) {
+        rc = tug_client_frame(&c, &f, TUG_ANSWER_MS, err);
         if (rc)
             break;
-        Tugpb__JobsReply *r = (Tugpb__JobsReply *) m;
-        tug_vec_reserve(&l->jobs, l->jobs.len + r->n_jobs);
-        for (size_t i = 0; i < r->n_jobs; i++)
-            tug_vec_push(&l->jobs, r->jobs[i]);
-        l->now_ms = r->now_ms;
-        more = r->more && r->n_jobs > 0 && (!limit || l->jobs.len < limit);
+        uint64_t after = f.number == TUG_MSG_JOBS_REPLY ? next_page_after(f.body, f.len) : 0;
+        more = after && (!limit || asked < limit);
+        a->request.after_id = after;
         if (more)
-            a->request.after_id = r->jobs[r->n_jobs - 1]->id;
-        tug_vec_push(&l->kept, c.arena);
-        c.arena = (struct tug_arena){ 0 };
-    } while (more);
+            rc = ask_page(a, &c, limit, &asked, err);
+        rc = rc ? rc : tug_client_take(&c, &f, TUG_MSG_JOBS_REPLY, &m, err);
+        if (rc == 0)
+            take_page(l, (Tugpb__JobsReply *) m, a->sort.len > 0, &c.arena);
+    }
     tug_client_close(&c);
     return rc;
 }
 
-static void say_json(const struct listing *l)
+/* Fetch and show. */
+static int list_jobs(struct queue_args *a, struct tug_err *err)
 {
-    tug_out_adds("{\"jobs\":[");
-    for (size_t i = 0; i < l->jobs.len; i++) {
-        if (i)
-            tug_buf_addc(&tug_out.buf, ',');
-        tug_msg_json(&tug_out.buf, &l->jobs.at[i]->base, 0);
+    struct listing l = { 0 };
+    if (tug_out.json)
+        tug_out_adds("{\"jobs\":[");
+    else
+        l.list = tug_joblist_new(&a->columns);
+    int rc = fetch(a, &l, err);
+    if (rc == 0 && a->sort.len) {
+        tug_columns_sort(l.jobs.at, l.jobs.len, &a->sort, l.now_ms);
+        say_jobs(&l, l.jobs.at, l.jobs.len);
     }
-    tug_out_addf("],\"now_ms\":%lld}\n", (long long) l->now_ms);
+    if (rc == 0 && tug_out.json)
+        tug_out_addf("],\"now_ms\":%lld}\n", (long long) l.now_ms);
+    else if (rc == 0)
+        tug_joblist_print(l.list, &tug_out.buf, tug_out.width, !a->no_head, tug_out.colour);
+    else
+        tug_buf_reset(&tug_out.buf);
+    listing_clear(&l);
+    return rc;
 }
 
 int tug_do_queue(int argc, char **argv)
 {
     struct queue_args a = { .request = TUGPB__JOBS_REQUEST__INIT };
-    struct listing l = { 0 };
     struct tug_err err = { 0 };
     int words, status = tug_verb_parse("queue", argc, argv, take, &a, &words);
     if (status >= 0) {
@@ -184,20 +272,7 @@ int tug_do_queue(int argc, char **argv)
     if (!a.columns.len)
         tug_columns_parse(COLUMNS_DEFAULT, &a.columns, NULL);
     a.request.brief = !tug_out.json && !tug_columns_need_all(&a.columns);
-    if (fetch(&a, &l, &err)) {
-        status = tug_out_fail(&err);
-    } else {
-        status = TUG_EXIT_OK;
-        if (a.sort.len)
-            tug_columns_sort(l.jobs.at, l.jobs.len, &a.sort, l.now_ms);
-        if (tug_out.json)
-            say_json(&l);
-        else
-            tug_columns_print(&a.columns, l.jobs.at, l.jobs.len, l.now_ms, &tug_out.buf, tug_out.width, !a.no_head,
-                              tug_out.colour);
-        tug_out_flush();
-    }
-    listing_clear(&l);
+    status = list_jobs(&a, &err) ? tug_out_fail(&err) : TUG_EXIT_OK;
     clear(&a);
     return status;
 }

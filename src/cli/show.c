@@ -100,7 +100,7 @@ static void say_request(const Tugpb__JobView *j)
                  j->ntasks == 1 ? "" : "s", j->gpus, j->gpus == 1 ? "" : "s", j->cpus, j->cpus == 1 ? "" : "s");
     if (j->mem_bytes)
         tug_out_addf(", %s memory", tug_size_format(j->mem_bytes, size, sizeof size));
-    if (j->time_limit_s)
+    if (j->time_limit_s && j->time_limit_s != UINT32_MAX)
         tug_out_addf(", at most %s", tug_out_span((int64_t) j->time_limit_s * 1000, span, sizeof span));
     tug_out_addf(", priority %d\n", j->priority);
 }

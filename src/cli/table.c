@@ -81,10 +81,10 @@ int tug_out_columns(const char *s, size_t n)
 
 static bool is_plain(const char *s, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        if (s[i] < 0x20 || s[i] > 0x7E)
-            return false;
-    return true;
+    unsigned odd = 0;
+    for (size_t i = 0; i < n; i++) /* no early end: the compiler takes 16 bytes at a time */
+        odd |= (unsigned char) (s[i] - 0x20) > 0x5E;
+    return !odd;
 }
 
 void tug_table_cell(struct tug_table *t, const char *text, size_t n, enum tug_colour c)
@@ -176,10 +176,13 @@ static void put_cell(struct tug_buf *out, const char *s, size_t n, int columns, 
         tug_buf_add(out, s, n);
     if (*code)
         tug_buf_adds(out, "\033[0m");
-    if (last)
+    if (last) {
+        while (out->len && out->data[out->len - 1] == ' ')
+            out->len--;
         tug_buf_addc(out, '\n');
-    else
+    } else {
         put_spaces(out, (right ? 0 : w - columns) + 2);
+    }
 }
 
 void tug_table_print(const struct tug_table *t, struct tug_buf *out, int width, bool head, bool colour)
