@@ -1,0 +1,93 @@
+/* daemon.h - the parts of tugnoded, and who makes what
+ *
+ * main.c       options, then the parts in order      options.c    command line and configuration
+ * world.c      the real env: clock, timer, send, persist, random
+ * link.c       the connection to the controller, and the socket for step daemons
+ * launcher.c   launch.proto <-> the records of proto/wire.h
+ * inventory.c  what this node has, or pretends to have
+ * Layer: programs.
+ */
+#ifndef TUG_NODED_DAEMON_H
+#define TUG_NODED_DAEMON_H
+
+#include "base/gpuset.h"
+#include "base/vec.h"
+#include "host/loop.h"
+#include "host/net.h"
+#include "host/store.h"
+#include "logic/agent.h"
+#include "proto/launch.pb-c.h"
+#include "proto/wire.h"
+
+struct event;
+
+struct options {                       /* owned texts; NULL = not said */
+    char *node, *controller, *cluster, *key, *controller_pub, *state_dir, *run_dir, *address;
+    char *gpu_model, *machine, *boot_id;
+    int64_t cpus, memory_bytes, gpus;  /* cpus, memory: 0 = the real ones; gpus: -1 = the real ones */
+    enum tug_log_level level;
+};
+
+struct stepd {                         /* a connection on our own socket */
+    tug_peer_id id;
+    struct tug_conn *conn;
+    struct noded *d;
+};
+
+struct outgoing { struct tug_wire record; int fd; };   /* fd: -1, or a payload that is ours to close */
+
+struct noded {
+    struct options o;
+    struct tug_loop *loop;
+    struct tug_timer *timer, *redial, *leaving;
+    struct tug_store *store;
+    struct tug_agent *agent;
+    Tugpb__Inventory *inventory;
+    struct tug_keypair key;
+    uint8_t controller_pub[32];
+    int64_t wall0, boot0;              /* the agent's clock: wall clock at start + time since */
+    int exit_code;
+
+    struct tug_conn *controller;       /* dialled; NULL = waiting to dial again */
+    tug_peer_id controller_id;         /* 0 = the session is not up */
+    bool said_down;                    /* the log has it already */
+    unsigned redial_ms;
+    struct tug_listener *listener;
+    struct tug_vec(struct stepd *) stepds;
+    tug_peer_id next_peer;
+
+    struct event *wire_read, *wire_write;
+    struct tug_vec(struct outgoing) wire_out;
+    struct tug_vec(Tugpb__LnStarted) held;     /* HELD records, until LISTED */
+    struct tug_vec(Tugpb__StepKey) held_keys;
+};
+
+/* options.c: command line over configuration over defaults; exits by itself on --help and on a wrong command line. */
+int options_read(struct options *o, int argc, char **argv, struct tug_err *err);
+void options_clear(struct options *o);
+
+/* inventory.c: also writes RUN_DIR/topology.xml. Free with inventory_free. */
+int inventory_take(const struct options *o, Tugpb__Inventory **out, struct tug_err *err);
+void inventory_free(Tugpb__Inventory *inv);
+/* The address from which the controller is reached, as numbers. */
+int inventory_address(const char *endpoint, char **out, struct tug_err *err);
+
+/* world.c */
+void world_env(struct noded *d, struct tug_env *env);
+int64_t world_from_boot(const struct noded *d, int64_t boot_ms);   /* INT64_MAX and 0 stay */
+int64_t world_to_boot(const struct noded *d, int64_t agent_ms);
+/* After every call into the agent: is there a reason to end? */
+void world_check(struct noded *d);
+
+/* link.c */
+int link_start(struct noded *d, struct tug_err *err);
+void link_stop(struct noded *d);
+void link_close(struct noded *d, tug_peer_id id);
+struct tug_conn *link_conn(struct noded *d, tug_peer_id id);       /* NULL: gone */
+
+/* launcher.c */
+int launcher_start(struct noded *d, struct tug_err *err);
+void launcher_stop(struct noded *d);
+void launcher_send(struct noded *d, enum tug_msg number, const ProtobufCMessage *m);
+
+#endif

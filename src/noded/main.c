@@ -1,0 +1,150 @@
+/* main.c - tugnoded, the node daemon
+ *
+ * Reads as a table of contents: options, keys, what the node has, its state, its sockets, the loop; then backwards.
+ * Started by tuglaunch, which starts it again when it dies: running steps are adopted. Layer: programs.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/version.h"
+#include "host/daemon.h"
+#include "noded/daemon.h"
+
+#define BYE_MS 300
+
+static void on_timer(void *arg)
+{
+    struct noded *d = arg;
+    tug_agent_timer(d->agent, d->wall0 + ((int64_t) tug_now_ms() - d->boot0));
+    world_check(d);
+}
+
+static void stop(void *arg)
+{
+    tug_loop_stop(((struct noded *) arg)->loop);
+}
+
+/* Say good-bye, and give it a moment to leave. */
+static void on_signal(void *arg, int signo)
+{
+    struct noded *d = arg;
+    if (!d->controller_id) {
+        stop(d);
+        return;
+    }
+    tug_info("signal %d: leaving; running steps are tuglaunch's to keep or end", signo);
+    tug_agent_bye(d->agent, "the node daemon was stopped");
+    tug_timer_set(d->leaving, tug_now_ms() + BYE_MS);
+}
+
+static void on_agent_log(void *arg, enum tug_log_level level, const char *sentence)
+{
+    (void) arg;
+    tug_log(level, "%s", sentence);
+}
+
+static int open_keys(struct noded *d, struct tug_err *err)
+{
+    int rc = tug_rundir_make(d->o.state_dir, err);
+    if (!rc)
+        rc = tug_keypair_load(d->o.key, &d->key, 1, err);
+    if (!rc)
+        rc = tug_pubkey_load(d->o.controller_pub, d->controller_pub, err);
+    return rc;
+}
+
+struct restore {
+    struct noded *d;
+    struct tug_err *err;
+};
+
+static int on_record(void *arg, const char *kind, const char *id, const void *data, size_t len)
+{
+    struct restore *r = arg;
+    return tug_agent_restore(r->d->agent, kind, id, data, len, r->err);
+}
+
+static int open_state(struct noded *d, struct tug_err *err)
+{
+    char *path = tug_xasprintf("%s/node.db", d->o.state_dir);
+    struct tug_store_opts o = {.path = path, .relaxed = 1, .create = 1};
+    struct tug_env env;
+    struct tug_agent_conf conf = {.node = d->o.node, .boot_id = d->o.boot_id, .version = TUG_VERSION,
+                                  .address = d->o.address, .inventory = d->inventory, .log = on_agent_log};
+    struct restore r = {d, err};
+    int rc = tug_store_open(&d->store, tug_loop_base(d->loop), &o, err);
+    free(path);
+    if (rc)
+        return rc;
+    world_env(d, &env);
+    d->agent = tug_agent_new(&env, &conf);
+    return tug_store_load(d->store, NULL, on_record, &r, err);
+}
+
+static int open_loop(struct noded *d, struct tug_err *err)
+{
+    d->wall0 = tug_wall_ms();
+    d->boot0 = (int64_t) tug_now_ms();
+    int rc = tug_loop_new(&d->loop, err);
+    if (!rc)
+        rc = tug_timer_new(&d->timer, tug_loop_base(d->loop), on_timer, d, err);
+    if (!rc)
+        rc = tug_timer_new(&d->leaving, tug_loop_base(d->loop), stop, d, err);
+    if (!rc)
+        rc = tug_loop_on_signal(d->loop, SIGTERM, on_signal, d, err);
+    if (!rc)
+        rc = tug_loop_on_signal(d->loop, SIGINT, on_signal, d, err);
+    return rc;
+}
+
+static int start(struct noded *d, struct tug_err *err)
+{
+    int rc = open_keys(d, err);
+    if (!rc && !d->o.address)
+        rc = inventory_address(d->o.controller, &d->o.address, err);
+    rc = rc ? rc : inventory_take(&d->o, &d->inventory, err);
+    rc = rc ? rc : open_loop(d, err);
+    rc = rc ? rc : launcher_start(d, err);
+    rc = rc ? rc : open_state(d, err);
+    if (rc)
+        return rc;
+    tug_agent_start(d->agent);
+    return link_start(d, err);
+}
+
+int main(int argc, char **argv)
+{
+    static struct noded d;
+    struct tug_err err = {0};
+    tug_log_open("tugnoded", TUG_LOG_INFO);
+    if (options_read(&d.o, argc, argv, &err)) {
+        tug_error("%s", err.msg);
+        return 2;
+    }
+    tug_log_set_level(d.o.level);
+    int rc = start(&d, &err);
+    if (rc) {
+        tug_error("%s", err.msg);
+        d.exit_code = 1;
+    } else {
+        tug_info("node %s: %u CPUs, %llu MiB, %u GPUs%s%s, reached at %s", d.o.node, d.inventory->cpus,
+                 (unsigned long long) d.inventory->mem_bytes >> 20, d.inventory->gpus,
+                 d.inventory->gpus ? " " : "", d.inventory->gpu_model, d.o.address);
+        if (tug_loop_run(d.loop))
+            d.exit_code = 1;
+    }
+    link_stop(&d);
+    launcher_stop(&d);
+    tug_store_close(d.store);
+    tug_agent_free(d.agent);
+    tug_timer_free(d.timer);
+    tug_timer_free(d.leaving);
+    tug_loop_free(d.loop);
+    inventory_free(d.inventory);
+    options_clear(&d.o);
+    return d.exit_code;
+}

@@ -1,0 +1,197 @@
+/* options.c - how tugnoded is told what to be: command line over configuration over defaults
+ *
+ * Layer: programs.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/hostlist.h"
+#include "base/mem.h"
+#include "base/size.h"
+#include "base/str.h"
+#include "base/version.h"
+#include "conf/config.h"
+#include "host/readfile.h"
+#include "noded/daemon.h"
+
+const char *argp_program_version = "tugnoded " TUG_VERSION;
+
+enum { NODE = 256, CONTROLLER, CLUSTER, KEY, PUB, STATE_DIR, RUN_DIR, ADDRESS, CPUS, MEMORY, GPUS, MODEL, MACHINE,
+       BOOT_ID, LEVEL };
+
+static const struct argp_option option_table[] = {
+    {"config", 'c', "FILE", 0, "The configuration; default " TUG_SYSCONFDIR "/tugnode.yaml when it is there", 0},
+    {"node", NODE, "NAME", 0, "Name of this node, as the controller knows it; default: the host name", 0},
+    {"controller", CONTROLLER, "ENDPOINT", 0, "Where the controller is: HOST:PORT or unix:/PATH", 0},
+    {"cluster", CLUSTER, "NAME", 0, "Name of the cluster (for the log)", 0},
+    {"key", KEY, "FILE", 0, "The node's secret key; made when it is not there. Default: node.key in the state directory", 0},
+    {"controller-pub", PUB, "FILE", 0, "The controller's public key; default: controller.pub in the state directory", 0},
+    {"state-dir", STATE_DIR, "DIR", 0, "What must be remembered", 0},
+    {"run-dir", RUN_DIR, "DIR", 0, "Sockets; the same as tuglaunch's", 0},
+    {"address", ADDRESS, "ADDRESS", 0, "Where other nodes reach this one; default: from where the controller is reached", 0},
+    {"log-level", LEVEL, "LEVEL", 0, "error, warn, info or debug", 0},
+    {0, 0, NULL, 0, "Hardware to pretend to have:", 1},
+    {"cpus", CPUS, "N", 0, "Logical CPUs", 1},
+    {"memory", MEMORY, "SIZE", 0, "Memory, such as 512G", 1},
+    {"gpus", GPUS, "N", 0, "GPUs, at most 64", 1},
+    {"gpu-model", MODEL, "NAME", 0, "What they are called", 1},
+    {"machine", MACHINE, "NAME", 0, "The kind of machine, for those who look", 1},
+    {"boot-id", BOOT_ID, "HEX", OPTION_HIDDEN, "By tuglaunch: the boot that launch orders must name", 1},
+    {0}};
+
+struct parse {
+    struct options *o;
+    char *config;
+};
+
+static void set(char **field, const char *value)
+{
+    free(*field);
+    *field = tug_xstrdup(value);
+}
+
+static void number(struct argp_state *state, const char *name, const char *text, uint64_t max, int64_t *out)
+{
+    uint64_t value;
+    if (tug_str_u64(text, max, &value))
+        argp_error(state, "--%s=%s is not a number from 0 to %llu", name, text, (unsigned long long) max);
+    else
+        *out = (int64_t) value;
+}
+
+static error_t on_option(int key, char *arg, struct argp_state *state)
+{
+    struct parse *p = state->input;
+    struct options *o = p->o;
+    struct tug_err err = {0};
+    uint64_t size;
+    switch (key) {
+    case 'c': set(&p->config, arg); break;
+    case NODE: set(&o->node, arg); break;
+    case CONTROLLER: set(&o->controller, arg); break;
+    case CLUSTER: set(&o->cluster, arg); break;
+    case KEY: set(&o->key, arg); break;
+    case PUB: set(&o->controller_pub, arg); break;
+    case STATE_DIR: set(&o->state_dir, arg); break;
+    case RUN_DIR: set(&o->run_dir, arg); break;
+    case ADDRESS: set(&o->address, arg); break;
+    case MODEL: set(&o->gpu_model, arg); break;
+    case MACHINE: set(&o->machine, arg); break;
+    case BOOT_ID: set(&o->boot_id, arg); break;
+    case CPUS: number(state, "cpus", arg, 65536, &o->cpus); break;
+    case GPUS: number(state, "gpus", arg, TUG_GPUS_MAX, &o->gpus); break;
+    case MEMORY:
+        if (tug_size_parse(arg, 1 << 20, &size, &err) || size > INT64_MAX)
+            argp_error(state, "--memory: %s", *err.msg ? err.msg : "too large");
+        else
+            o->memory_bytes = (int64_t) size;
+        break;
+    case LEVEL:
+        if (tug_log_level_parse(arg, &o->level))
+            argp_error(state, "--log-level=%s is none of error, warn, info, debug", arg);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static const struct argp argp = {option_table, on_option, NULL,
+                                 "tugnoded - the node daemon of Tugline. Started by tuglaunch, not by hand.", NULL, NULL,
+                                 NULL};
+
+static void from_file(char **field, const char *value)
+{
+    if (!*field && value && *value)
+        *field = tug_xstrdup(value);
+}
+
+static int read_file(struct options *o, const char *path, struct tug_err *err)
+{
+    struct tug_node_config c = {0};
+    struct tug_conf_errors errs = {0};
+    struct tug_buf text = {0};
+    int rc = tug_node_config_load(tug_readfile_reader(), path, &c, &errs);
+    if (rc) {
+        tug_conf_errors_print(&errs, &text);
+        rc = tug_fail(err, rc, "%zu error%s in the configuration:\n%s", tug_conf_errors_count(&errs),
+                      tug_conf_errors_count(&errs) == 1 ? "" : "s", tug_buf_str(&text));
+        tug_buf_clear(&text);
+        tug_conf_errors_clear(&errs);
+        return rc;
+    }
+    if (!o->controller && c.controller.path)
+        o->controller = tug_xasprintf("unix:%s", c.controller.path);
+    from_file(&o->controller, c.controller.text);
+    from_file(&o->node, c.name);
+    from_file(&o->state_dir, c.state_dir);
+    from_file(&o->run_dir, c.run_dir);
+    from_file(&o->key, c.key_file);
+    from_file(&o->controller_pub, c.controller_key_file);
+    from_file(&o->gpu_model, c.emulate.gpu_model);
+    from_file(&o->machine, c.emulate.machine);
+    if (!o->cpus)
+        o->cpus = c.emulate.cpus;
+    if (!o->memory_bytes)
+        o->memory_bytes = c.emulate.memory_bytes;
+    if (o->gpus < 0)
+        o->gpus = c.emulate.gpus;
+    if ((int) o->level < 0)
+        o->level = (enum tug_log_level) c.log_level;
+    tug_node_config_clear(&c);
+    return 0;
+}
+
+static void fill(struct options *o)
+{
+    char host[HOST_NAME_MAX + 1] = "";
+    if (!o->node && gethostname(host, sizeof host - 1) == 0) {
+        host[strcspn(host, ".")] = 0;
+        o->node = tug_xstrdup(host);
+    }
+    from_file(&o->state_dir, TUG_STATEDIR "-node");
+    from_file(&o->run_dir, TUG_RUNDIR "-node");
+    if (!o->key)
+        o->key = tug_xasprintf("%s/node.key", o->state_dir);
+    if (!o->controller_pub)
+        o->controller_pub = tug_xasprintf("%s/controller.pub", o->state_dir);
+    if ((int) o->level < 0)
+        o->level = TUG_LOG_INFO;
+}
+
+int options_read(struct options *o, int argc, char **argv, struct tug_err *err)
+{
+    const char *usual = TUG_SYSCONFDIR "/tugnode.yaml";
+    struct parse p = {.o = o};
+    int rc = 0;
+    *o = (struct options){.gpus = -1, .level = (enum tug_log_level) -1};
+    argp_parse(&argp, argc, argv, 0, NULL, &p);
+    if (p.config || (!o->controller && access(usual, F_OK) == 0))
+        rc = read_file(o, p.config ? p.config : usual, err);
+    free(p.config);
+    if (rc)
+        return rc;
+    fill(o);
+    if (!o->controller)
+        return tug_fail(err, -EINVAL, "where is the controller? Say --controller HOST:PORT, or write it into %s", usual);
+    if (!o->node || !tug_hostname_ok(o->node))
+        return tug_fail(err, -EINVAL, "'%s' is not a name for a node: letters, digits, '-', '_' and '.'",
+                        o->node ? o->node : "");
+    if (!o->boot_id || strlen(o->boot_id) != 32)
+        return tug_fail(err, -EINVAL, "tugnoded is started by tuglaunch, which hands it the boot id; see tuglaunch --help");
+    return 0;
+}
+
+void options_clear(struct options *o)
+{
+    char *all[] = {o->node, o->controller, o->cluster, o->key, o->controller_pub, o->state_dir, o->run_dir, o->address,
+                   o->gpu_model, o->machine, o->boot_id};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+    memset(o, 0, sizeof *o);
+}
