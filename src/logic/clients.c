@@ -295,9 +295,11 @@ static int wanted(const Tugpb__JobsRequest *f, const struct tug_job *job)
 
     if (tug_job_state_is_over(job->state) && !f->ended && f->n_states == 0 && f->n_ids == 0)
         return 0;
-    snprintf(uid, sizeof uid, "%u", job->req.uid);
-    if (!in_list(f->users, f->n_users, job->req.user ? job->req.user : "", uid))
-        return 0;
+    if (f->n_users) {
+        snprintf(uid, sizeof uid, "%u", job->req.uid);
+        if (!in_list(f->users, f->n_users, job->req.user ? job->req.user : "", uid))
+            return 0;
+    }
     if (!in_list(f->queues, f->n_queues, job->req.queue, NULL))
         return 0;
     if (!in_list(f->states, f->n_states, tug_job_state_name(job->state), tug_job_state_code(job->state)))

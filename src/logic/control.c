@@ -348,9 +348,12 @@ void tug_control_message(struct tug_control *c, tug_peer_id peer, uint16_t numbe
 
 struct ctl_job *tug_ctl_job(struct tug_control *c, uint64_t id)
 {
-    struct ctl_job *j;
+    struct ctl_job *j = c->found ? c->found->hh.next : c->jobs;
 
-    HASH_FIND(hh, c->jobs, &id, sizeof id, j);
+    /* A list asks for one after the other. */
+    if (!j || j->id != id)
+        HASH_FIND(hh, c->jobs, &id, sizeof id, j);
+    c->found = j;
     return j;
 }
 
@@ -372,6 +375,8 @@ void tug_ctl_step_clear(struct tug_control *c, struct ctl_step *s, struct tug_ba
 void tug_ctl_job_free(struct tug_control *c, struct ctl_job *j, struct tug_batch *b)
 {
     HASH_DEL(c->jobs, j);
+    if (c->found == j)
+        c->found = NULL;
     for (size_t i = 0; i < j->steps.len; i++)
         tug_ctl_step_clear(c, &j->steps.at[i], b);
     tug_vec_clear(&j->steps);

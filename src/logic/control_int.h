@@ -114,7 +114,8 @@ struct tug_control {
     struct tug_blobs *blobs;
     struct ctl_user *users;
     struct ctl_peer *peers;
-    struct ctl_job *jobs;
+    struct ctl_job *jobs;         /* in the order of their ids, which lists rely on for speed */
+    struct ctl_job *found;        /* the one that was looked up last, or NULL */
     struct ctl_token *tokens;
     struct ctl_waitlist *waits;
     int64_t wait_next_ms;         /* no waiter's time is up before */

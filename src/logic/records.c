@@ -433,6 +433,11 @@ static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__
     return tug_core_restore_job(c->core, &job, err);
 }
 
+static int by_id(const struct ctl_job *a, const struct ctl_job *b)
+{
+    return (a->id > b->id) - (a->id < b->id);
+}
+
 int tug_ctl_restore_finish(struct tug_control *c, struct tug_err *err)
 {
     int rc = 0;
@@ -453,6 +458,7 @@ int tug_ctl_restore_finish(struct tug_control *c, struct tug_err *err)
                           : restore_node(c, (const Tugpb__NodeRecord *) m, err);
             tug_arena_clear(&a);
         }
+    HASH_SRT(hh, c->jobs, by_id); /* they came in the order of the store, which sorts by text */
     for (size_t i = 0; i < c->raw.len; i++)
         free(c->raw.at[i].data);
     tug_vec_clear(&c->raw);
