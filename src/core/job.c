@@ -164,6 +164,7 @@ static void free_steps(struct tug_job *j)
 
 void tug_entry_free(struct tug_core *c, struct tug_entry *e)
 {
+    --*counter_of(c, e->j.state);
     tug_heap_remove(&c->wakes, &e->wake);
     tug_jobtab_remove(&c->jobs, e->j.id);
     tug_shape_drop(c, e);

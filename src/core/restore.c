@@ -105,7 +105,6 @@ static void copy_job(struct tug_entry *e, const struct tug_job *j)
 static void undo(struct tug_core *c, struct tug_entry *e)
 {
     tug_queue_find(c, e->j.req.queue)->n_jobs--;
-    c->n_running--;
     tug_entry_free(c, e);
 }
 
