@@ -1,0 +1,60 @@
+/* cause.c - the first failure of a gang, as a value that can be kept. Layer: stepd. */
+#include "stepd/cause.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "host/loop.h"
+
+static void fill(struct tug_cause *c, const char *kind, const char *node, unsigned rank, const Tugpb__ExitInfo *exit)
+{
+    memset(c, 0, sizeof *c);
+    c->set = true;
+    tugpb__cause__init(&c->pb);
+    tug_str_copy(c->kind, sizeof c->kind, kind);
+    tug_str_copy(c->node, sizeof c->node, node);
+    c->pb.kind = c->kind;
+    c->pb.node = c->node;
+    c->pb.text = c->text;
+    c->pb.rank = rank;
+    if (exit) {
+        tugpb__exit_info__init(&c->exit);
+        c->exit.exit_code = exit->exit_code;
+        c->exit.signal = exit->signal;
+        c->exit.core_dumped = exit->core_dumped;
+        c->exit.oom = exit->oom;
+        c->pb.exit = &c->exit;
+    }
+}
+
+void tug_cause_set(struct tug_cause *c, const char *kind, const char *node, unsigned rank, const Tugpb__ExitInfo *exit,
+                   const char *fmt, ...)
+{
+    va_list ap;
+
+    fill(c, kind, node, rank, exit);
+    c->pb.at_ms = tug_wall_ms();
+    va_start(ap, fmt);
+    vsnprintf(c->text, sizeof c->text, fmt, ap);
+    va_end(ap);
+}
+
+void tug_cause_copy(struct tug_cause *c, const Tugpb__Cause *from)
+{
+    if (!from) {
+        memset(c, 0, sizeof *c);
+        return;
+    }
+    if (from == &c->pb)
+        return;
+    fill(c, from->kind, from->node, from->rank, from->exit);
+    c->pb.at_ms = from->at_ms;
+    tug_str_copy(c->text, sizeof c->text, from->text);
+}
+
+Tugpb__Cause *tug_cause_pb(struct tug_cause *c)
+{
+    return c->set ? &c->pb : NULL;
+}

@@ -1,0 +1,385 @@
+/* env.c - the environment of a rank
+ *
+ * The rows of env.def become two functions: one fills in what all ranks of the node share (once), one what differs
+ * (per rank). Later words win: submitter, node rows, rank rows, the PMIx server's own.
+ * Layer: stepd.
+ */
+#include "stepd/env.h"
+
+#include <dirent.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/gpuset.h"
+#include "base/hostlist.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "stepd/netif.h"
+
+enum when { ALWAYS, RANKS, PMIX, TCP, GPUS, EMULATED, WHEN_COUNT };
+
+struct vars {                         /* "K=V" pointers, NULL at the end */
+    char **at;
+    size_t len, cap;
+};
+
+struct tug_rank_env {
+    const struct tug_payload *p;
+    struct tug_arena arena;
+    struct vars shared;
+    bool holds[WHEN_COUNT];
+    char *nodelist, *tasks_per_node, *cpus_per_node;
+    char *master_addr;
+    unsigned master_port;
+    unsigned omp_threads;
+    bool crowded;                     /* more ranks than CPUs */
+    char iface[32];                   /* "" = not found */
+    char cidr[64];
+};
+
+/* ---- lists of variables ---- */
+
+static char *arena_text(struct tug_arena *a, const char *s, size_t len)
+{
+    char *d = tug_arena_alloc(a, len + 1);
+
+    tug_assert(d);                    /* the arenas here have no budget to run out of */
+    memcpy(d, s, len);
+    d[len] = 0;
+    return d;
+}
+
+static void vars_reserve(struct vars *v, struct tug_arena *a, size_t n)
+{
+    if (n < v->cap)
+        return;
+    size_t cap = n * 2 + 64;
+    char **at = tug_arena_alloc(a, cap * sizeof *at);
+    tug_assert(at);
+    if (v->len)
+        memcpy(at, v->at, v->len * sizeof *at);
+    v->at = at;
+    v->cap = cap;
+}
+
+static size_t vars_find(const struct vars *v, const char *name, size_t name_len)
+{
+    for (size_t i = 0; i < v->len; i++)
+        if (v->at[i][0] == name[0] && strncmp(v->at[i], name, name_len) == 0 && v->at[i][name_len] == '=')
+            return i;
+    return v->len;
+}
+
+static void vars_put(struct vars *v, struct tug_arena *a, char *kv, bool only_if_absent)
+{
+    size_t i = vars_find(v, kv, strcspn(kv, "="));
+
+    if (i < v->len) {
+        if (!only_if_absent)
+            v->at[i] = kv;
+        return;
+    }
+    vars_reserve(v, a, v->len + 2);
+    v->at[v->len++] = kv;
+    v->at[v->len] = NULL;
+}
+
+/* ---- values that need more than an expression ---- */
+
+uint64_t tug_rank_gpus(const struct tug_payload *p, unsigned local)
+{
+    uint64_t all = p->slice->gpus, mine = 0;
+    unsigned n = tug_gpuset_count(all), ranks = p->n_local ? p->n_local : 1, seen = 0;
+    unsigned each = p->spec->res ? p->spec->res->gpus_per_task : 0;
+    unsigned from = local * n / ranks, to = (local + 1) * n / ranks;
+
+    if (p->batch || p->spec->launcher == TUGPB__LAUNCHER__LAUNCHER_TORCH)
+        return all;
+    if (each && each * ranks <= n)
+        from = local * each, to = from + each;
+    else if (to == from)
+        to = from + 1;                /* fewer GPUs than ranks: neighbours share one */
+    for (unsigned g = 0; g < TUG_GPUS_MAX; g++)
+        if (all >> g & 1) {
+            if (seen >= from && seen < to)
+                mine |= 1ULL << g;
+            seen++;
+        }
+    return mine;
+}
+
+/* By UUID where they are known: inside a device cgroup CUDA counts from 0 again, a UUID always fits. */
+static bool v_cuda(const struct tug_rank_env *e, unsigned local, struct tug_buf *out)
+{
+    const struct tug_payload *p = e->p;
+    uint64_t mine = tug_rank_gpus(p, local);
+    bool uuids = p->inv && !p->emulated && p->inv->n_gpu_uuids >= p->inv->gpus;
+
+    if (!mine)
+        return p->inv && p->inv->gpus > 0;
+    for (unsigned g = 0; g < TUG_GPUS_MAX; g++) {
+        if (!(mine >> g & 1))
+            continue;
+        if (out->data && out->len && out->data[out->len - 1] != '=')
+            tug_buf_addc(out, ',');
+        if (uuids && g < p->inv->n_gpu_uuids && p->inv->gpu_uuids[g][0])
+            tug_buf_adds(out, p->inv->gpu_uuids[g]);
+        else
+            tug_buf_addf(out, "%u", g);
+    }
+    return true;
+}
+
+static bool v_nccl_iface(const struct tug_rank_env *e, struct tug_buf *out)
+{
+    if (!e->iface[0])
+        return false;
+    tug_buf_addf(out, "=%s", e->iface);   /* NCCL takes a bare name as a prefix */
+    return true;
+}
+
+static bool v_ras(const struct tug_rank_env *e, struct tug_buf *out)
+{
+    if (!e->master_port)
+        return false;
+    tug_buf_addf(out, "localhost:%u", e->master_port + 1);   /* ports are reserved in pairs: port.c */
+    return true;
+}
+
+/* ---- the table as two functions ---- */
+
+static bool add_text(struct tug_buf *out, const char *s)
+{
+    tug_buf_adds(out, s ? s : "");
+    return s && s[0];
+}
+
+static bool add_num(struct tug_buf *out, unsigned long long n)
+{
+    tug_buf_addf(out, "%llu", n);
+    return true;
+}
+
+enum scope { NODE, RANK };
+enum mode { SET, DEFAULT };
+
+#define NUM(x) add_num(out, (unsigned long long) (x))
+#define NUM_OR_NONE(x) ((x) ? add_num(out, (unsigned long long) (x)) : false)
+#define STR(s) add_text(out, s)
+
+typedef bool value_fn(const struct tug_rank_env *e, const struct tug_payload *p, unsigned r, unsigned l,
+                      struct tug_buf *out);
+
+#define TUG_ENV(name, scope, mode, when, value, words)                                                         \
+    static bool value_##name(const struct tug_rank_env *e, const struct tug_payload *p, unsigned r, unsigned l, \
+                             struct tug_buf *out)                                                              \
+    {                                                                                                          \
+        (void) e, (void) p, (void) r, (void) l;                                                                \
+        return value;                                                                                          \
+    }
+#include "stepd/env.def"
+#undef TUG_ENV
+
+static const struct row {
+    const char *name;
+    enum scope scope;
+    enum mode mode;
+    enum when when;
+    value_fn *value;
+} rows[] = {
+#define TUG_ENV(name, scope, mode, when, value, words) { #name, scope, mode, when, value_##name },
+#include "stepd/env.def"
+#undef TUG_ENV
+};
+
+static void put_rows(const struct tug_rank_env *e, struct vars *v, struct tug_arena *a, enum scope scope, unsigned local)
+{
+    struct tug_buf text = { 0 };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct row *row = &rows[i];
+        if (row->scope != scope || !e->holds[row->when])
+            continue;
+        tug_buf_reset(&text);
+        tug_buf_addf(&text, "%s=", row->name);
+        if (row->value(e, e->p, tug_payload_rank(e->p, local), local, &text))
+            vars_put(v, a, arena_text(a, text.data, text.len), row->mode == DEFAULT);
+    }
+    tug_buf_clear(&text);
+}
+
+/* ---- what the submitter had ---- */
+
+/* Another launcher's words about another job would mislead libraries inside the ranks. A user's own settings of
+ * Open MPI and PMIx (MCA parameters) stay, but for those that name a launcher. */
+static bool stale(const char *kv)
+{
+    static const char *const keep[] = { "OMPI_MCA_", "PMIX_MCA_" };
+    static const char *const internal[] = { "OMPI_MCA_ess", "OMPI_MCA_orte_", "OMPI_MCA_schizo", "OMPI_MCA_pmix" };
+    static const char *const launcher[] = { "PMIX_", "OMPI_", "PMI_", "SLURM_", "TORCHELASTIC_" };
+
+    for (size_t i = 0; i < sizeof internal / sizeof *internal; i++)
+        if (tug_str_has_prefix(kv, internal[i]))
+            return true;
+    for (size_t i = 0; i < sizeof keep / sizeof *keep; i++)
+        if (tug_str_has_prefix(kv, keep[i]))
+            return false;
+    for (size_t i = 0; i < sizeof launcher / sizeof *launcher; i++)
+        if (tug_str_has_prefix(kv, launcher[i]))
+            return true;
+    /* What a job around this one got from us; other TUG_ names (where the cluster is) are the user's. */
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t n = strlen(rows[i].name);
+        if (rows[i].mode == SET && strncmp(kv, rows[i].name, n) == 0 && kv[n] == '=')
+            return true;
+    }
+    return false;
+}
+
+static void take_submitters(struct tug_rank_env *e)
+{
+    const char *s = (const char *) e->p->spec->env.data;
+    size_t left = e->p->spec->env.len;
+
+    while (left) {
+        size_t n = strnlen(s, left);
+        if (memchr(s, '=', n) && s[0] != '=' && !stale(s)) {
+            vars_reserve(&e->shared, &e->arena, e->shared.len + 2);
+            e->shared.at[e->shared.len++] = arena_text(&e->arena, s, n);
+        }
+        s += n + (n < left);
+        left -= n + (n < left);
+    }
+    vars_reserve(&e->shared, &e->arena, e->shared.len + 2);
+    e->shared.at[e->shared.len] = NULL;
+}
+
+/* ---- facts ---- */
+
+/* "2(x3),1": Slurm's short form of one number a node. */
+static char *per_node(const struct tug_payload *p, bool cpus)
+{
+    struct tug_buf b = { 0 };
+
+    for (size_t i = 0, run; i < p->pb->n_slices; i += run) {
+        const Tugpb__Slice *s = p->pb->slices[i];
+        unsigned n = cpus ? s->cpus : s->ntasks;
+        for (run = 1; i + run < p->pb->n_slices; run++)
+            if ((cpus ? p->pb->slices[i + run]->cpus : p->pb->slices[i + run]->ntasks) != n)
+                break;
+        tug_buf_addf(&b, "%s%u", i ? "," : "", n);
+        if (run > 1)
+            tug_buf_addf(&b, "(x%zu)", run);
+    }
+    return tug_buf_take(&b);
+}
+
+static char *node_list(const struct tug_payload *p)
+{
+    struct tug_hostlist *hl = tug_hostlist_new();
+    struct tug_buf b = { 0 };
+
+    for (size_t i = 0; i < p->pb->n_slices; i++)
+        tug_hostlist_add(hl, p->pb->slices[i]->node, NULL);
+    tug_hostlist_format(hl, &b);
+    tug_hostlist_free(hl);
+    return b.data ? tug_buf_take(&b) : tug_xstrdup("");
+}
+
+static bool has_infiniband(void)
+{
+    DIR *d = opendir("/sys/class/infiniband");
+    struct dirent *ent;
+    bool found = false;
+
+    while (d && !found && (ent = readdir(d)))
+        found = ent->d_name[0] != '.';
+    if (d)
+        closedir(d);
+    return found;
+}
+
+static unsigned usable_cpus(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned) CPU_COUNT(&set) : 1;
+}
+
+static void find_facts(struct tug_rank_env *e)
+{
+    const struct tug_payload *p = e->p;
+    unsigned here = usable_cpus();
+    unsigned each = p->spec->res && p->spec->res->cpus_per_task ? p->spec->res->cpus_per_task
+                    : p->n_local ? p->slice->cpus / p->n_local : 1;
+    uint64_t gpus = 0;
+
+    for (size_t i = 0; i < p->pb->n_slices; i++)
+        gpus |= p->pb->slices[i]->gpus;
+    e->omp_threads = each < 1 ? 1 : each > here ? here : each;
+    /* Emulated nodes share the CPUs that are really there. */
+    e->crowded = (p->emulated ? p->n_ranks : p->n_local) > here;
+    e->nodelist = node_list(p);
+    e->tasks_per_node = per_node(p, false);
+    e->cpus_per_node = per_node(p, true);
+    tug_netif_find(p->address, e->iface, sizeof e->iface, e->cidr, sizeof e->cidr);
+    e->holds[ALWAYS] = true;
+    e->holds[RANKS] = !p->batch;
+    e->holds[PMIX] = p->pmix;
+    e->holds[TCP] = p->pmix && !has_infiniband();
+    e->holds[GPUS] = gpus != 0;
+    e->holds[EMULATED] = p->emulated;
+}
+
+struct tug_rank_env *tug_rank_env_new(const struct tug_payload *p, const char *master_addr, unsigned master_port)
+{
+    struct tug_rank_env *e = tug_new(struct tug_rank_env);
+
+    e->p = p;
+    e->arena.budget_bytes = SIZE_MAX;
+    e->master_addr = tug_xstrdup(master_addr);
+    e->master_port = master_port;
+    find_facts(e);
+    take_submitters(e);
+    put_rows(e, &e->shared, &e->arena, NODE, 0);
+    return e;
+}
+
+void tug_rank_env_free(struct tug_rank_env *e)
+{
+    if (!e)
+        return;
+    tug_arena_clear(&e->arena);
+    free(e->nodelist);
+    free(e->tasks_per_node);
+    free(e->cpus_per_node);
+    free(e->master_addr);
+    free(e);
+}
+
+char **tug_rank_env_make(const struct tug_rank_env *e, struct tug_arena *a, unsigned local, char *const *extra)
+{
+    struct vars v = { 0 };
+
+    a->budget_bytes = SIZE_MAX;
+    vars_reserve(&v, a, e->shared.len + 64);
+    memcpy(v.at, e->shared.at, (e->shared.len + 1) * sizeof *v.at);
+    v.len = e->shared.len;
+    put_rows(e, &v, a, RANK, local);
+    for (; extra && *extra; extra++)
+        vars_put(&v, a, arena_text(a, *extra, strlen(*extra)), false);
+    return v.at;
+}
+
+const char *tug_rank_env_get(char *const *env, const char *name)
+{
+    size_t n = strlen(name);
+
+    for (; *env; env++)
+        if (strncmp(*env, name, n) == 0 && (*env)[n] == '=')
+            return *env + n + 1;
+    return NULL;
+}

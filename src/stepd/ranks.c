@@ -1,0 +1,427 @@
+/* ranks.c - the processes of a step on this node: started, signalled, reaped, and nothing left behind
+ *
+ * vfork, because this process has threads (the PMIx library) and a page table that need not be copied: the child
+ * shares our memory until it execs, so it may only make system calls, with all signals blocked until their handlers
+ * are gone; it reports a failed exec through that shared memory.
+ * Layer: stepd.
+ */
+#include "stepd/ranks.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "stepd/bind.h"
+#include "stepd/env.h"
+
+struct rank {
+    pid_t pid;                        /* 0: not started, or gone */
+};
+
+struct tug_ranks {
+    const struct tug_payload *p;
+    struct rank *at;                  /* n_local */
+    unsigned living;
+    char **argv;                      /* NULL at the end; argv[0] is what is looked for */
+    char *script;                     /* path of the batch script, or NULL */
+    char *interpreter, *interpreter_arg;
+};
+
+/* ---- what to run ---- */
+
+/* "#!interpreter [one argument]" as the kernel reads it. Done here and not by the kernel so that a run directory on a
+ * noexec mount is no obstacle. */
+static void read_interpreter(struct tug_ranks *r, const char *s, size_t len)
+{
+    const char *end = memchr(s, '\n', len), *at, *to;
+
+    if (!end)
+        end = s + len;
+    while (end > s && isspace((unsigned char) end[-1]))
+        end--;
+    if (end - s < 3 || s[0] != '#' || s[1] != '!') {
+        r->interpreter = tug_xstrdup("/bin/sh");
+        return;
+    }
+    for (at = s + 2; at < end && isspace((unsigned char) *at); at++)
+        ;
+    for (to = at; to < end && !isspace((unsigned char) *to); to++)
+        ;
+    r->interpreter = tug_xasprintf("%.*s", (int) (to - at), at);
+    while (to < end && isspace((unsigned char) *to))
+        to++;
+    if (to < end)
+        r->interpreter_arg = tug_xasprintf("%.*s", (int) (end - to), to);
+}
+
+static int write_script(struct tug_ranks *r, const char *run_dir, struct tug_err *err)
+{
+    const ProtobufCBinaryData *script = &r->p->spec->script;
+    size_t done = 0;
+    int fd;
+
+    r->script = tug_xasprintf("%s/script", run_dir);
+    unlink(r->script);
+    fd = open(r->script, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+    while (fd >= 0 && done < script->len) {
+        ssize_t n = write(fd, script->data + done, script->len - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            break;
+        done += (size_t) n;
+    }
+    if (fd < 0 || done < script->len) {
+        int rc = tug_fail(err, -errno, "cannot write the batch script to %s: %s", r->script, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return rc;
+    }
+    close(fd);
+    read_interpreter(r, (const char *) script->data, script->len);
+    return 0;
+}
+
+static void make_argv(struct tug_ranks *r)
+{
+    const Tugpb__JobSpec *spec = r->p->spec;
+    size_t n = 0;
+
+    r->argv = tug_xcalloc(spec->n_argv + 4, sizeof *r->argv);
+    if (r->script) {
+        r->argv[n++] = r->interpreter;
+        if (r->interpreter_arg)
+            r->argv[n++] = r->interpreter_arg;
+        r->argv[n++] = r->script;
+    }
+    for (size_t i = 0; i < spec->n_argv; i++)
+        r->argv[n++] = spec->argv[i];
+}
+
+int tug_ranks_new(struct tug_ranks **out, const struct tug_payload *p, const char *run_dir, struct tug_err *err)
+{
+    struct tug_ranks *r = tug_new(struct tug_ranks);
+    int rc = 0;
+
+    r->p = p;
+    r->at = tug_xcalloc(p->n_local ? p->n_local : 1, sizeof *r->at);
+    if (p->batch && p->n_local)
+        rc = write_script(r, run_dir, err);
+    if (rc < 0) {
+        tug_ranks_free(r);
+        return rc;
+    }
+    make_argv(r);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    *out = r;
+    return 0;
+}
+
+void tug_ranks_free(struct tug_ranks *r)
+{
+    if (!r)
+        return;
+    if (r->script)
+        unlink(r->script);
+    free(r->script);
+    free(r->interpreter);
+    free(r->interpreter_arg);
+    free(r->argv);
+    free(r->at);
+    free(r);
+}
+
+static int not_run(struct tug_rank_end *end, int exit_code, struct tug_err *err, int code, const char *sentence)
+{
+    end->exit_code = exit_code;
+    return tug_fail(err, code, "%s", sentence);
+}
+
+/* The file behind the command, as execvp would find it but in the job's PATH and directory. NULL with *exit_code and
+ * the sentence when there is none. */
+static char *find_program(const struct tug_ranks *r, char **env, struct tug_rank_end *end, struct tug_err *err)
+{
+    const char *cmd = r->argv[0], *path = tug_rank_env_get(env, "PATH"), *cwd = r->p->spec->cwd;
+    bool seen = false, has_slash = strchr(cmd, '/') != NULL;
+    const char *rest = has_slash || !path ? "" : path, *at;
+    char text[512];
+    size_t len;
+
+    while (tug_str_split(&rest, ':', &at, &len)) {
+        struct stat st;
+        char *dir = len == 0 ? tug_xstrdup(cwd) : at[0] == '/' ? tug_xasprintf("%.*s", (int) len, at)
+                                                               : tug_xasprintf("%s/%.*s", cwd, (int) len, at);
+        char *file = cmd[0] == '/' ? tug_xstrdup(cmd) : tug_xasprintf("%s/%s", dir, cmd);
+        free(dir);
+        if (stat(file, &st) == 0) {
+            seen = true;
+            if (S_ISREG(st.st_mode) && access(file, X_OK) == 0)
+                return file;
+            if (has_slash && S_ISDIR(st.st_mode))
+                snprintf(text, sizeof text, "command '%s' is a directory", cmd);
+            else
+                snprintf(text, sizeof text, "command '%s' is not executable; try: chmod +x %s", cmd, file);
+        }
+        free(file);
+    }
+    if (seen)
+        not_run(end, TUG_EXIT_NOT_RUN, err, -EACCES, text);
+    else if (r->script)
+        not_run(end, TUG_EXIT_NOT_FOUND, err, -ENOENT,
+                (snprintf(text, sizeof text, "the script's interpreter '%s' does not exist on node %s", cmd, r->p->node), text));
+    else
+        not_run(end, TUG_EXIT_NOT_FOUND, err, -ENOENT,
+                (snprintf(text, sizeof text, has_slash ? "command '%s' does not exist on node %s"
+                                                       : "command '%s' not found in PATH on node %s", cmd, r->p->node), text));
+    return NULL;
+}
+
+/* ---- spawning ---- */
+
+struct start {
+    const struct tug_payload *p;
+    const char *file;
+    char *const *argv;
+    char *const *env;
+    const int *fds;
+    const cpu_set_t *cpus;            /* NULL: not bound */
+    pid_t parent;
+    volatile int error;               /* errno of what failed in the child ... */
+    const char *volatile what;        /* ... and what that was */
+};
+
+/* Runs in the child, in our memory: system calls only. */
+static void child_fail(struct start *s, const char *what)
+{
+    s->error = errno;
+    s->what = what;
+    _exit(TUG_EXIT_NOT_RUN);
+}
+
+static void set_limits(const struct tug_payload *p)
+{
+    for (size_t i = 0; i + 1 < p->spec->n_rlimits; i += 2) {
+        struct rlimit lim;
+        int what = (int) p->spec->rlimits[i];
+        if (getrlimit(what, &lim))
+            continue;
+        lim.rlim_cur = p->spec->rlimits[i + 1] < lim.rlim_max ? p->spec->rlimits[i + 1] : lim.rlim_max;
+        setrlimit(what, &lim);
+    }
+}
+
+static void child(struct start *s)
+{
+    struct sigaction dfl = { .sa_handler = SIG_DFL };
+    sigset_t none;
+
+    setsid();
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != s->parent)       /* it died before the line above */
+        _exit(TUG_EXIT_NOT_RUN);
+    if (s->cpus)
+        sched_setaffinity(0, sizeof *s->cpus, s->cpus);   /* an emulated node may name CPUs that aren't there */
+    set_limits(s->p);
+    umask(s->p->spec->umask & 0777);
+    if (chdir(s->p->spec->cwd))
+        child_fail(s, "entering the working directory");
+    for (int i = 0; i < 3; i++)
+        if (dup2(s->fds[i], i) < 0)
+            child_fail(s, "connecting standard input and output");
+    syscall(SYS_close_range, 3u, ~0u, 0u);
+    for (int i = 1; i < NSIG; i++)
+        if (i != SIGKILL && i != SIGSTOP)
+            sigaction(i, &dfl, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execve(s->file, s->argv, s->env);
+    child_fail(s, NULL);
+}
+
+static __attribute__((noinline)) pid_t start_child(struct start *s)
+{
+    sigset_t all, before;
+    pid_t pid;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid = vfork();
+    if (pid == 0)
+        child(s);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return pid;
+}
+
+static int explain(const struct start *s, struct tug_rank_end *end, struct tug_err *err)
+{
+    char text[512];
+
+    if (s->what)
+        snprintf(text, sizeof text, "cannot start '%s' on node %s: %s (%s): %s", s->argv[0], s->p->node, s->what,
+                 s->p->spec->cwd, strerror(s->error));
+    else if (s->error == ENOENT)
+        snprintf(text, sizeof text, "cannot run '%s' on node %s: the interpreter named in it does not exist", s->file, s->p->node);
+    else
+        snprintf(text, sizeof text, "cannot run '%s' on node %s: %s", s->file, s->p->node, strerror(s->error));
+    return not_run(end, s->error == ENOENT && !s->what ? TUG_EXIT_NOT_FOUND : TUG_EXIT_NOT_RUN, err, -s->error, text);
+}
+
+/* A text file without "#!" is a shell script, as for execvp. */
+static void retry_as_script(struct tug_ranks *r, struct start *s, char *file, pid_t *pid)
+{
+    size_t n = 0;
+    char **argv;
+
+    while (r->argv[n])
+        n++;
+    argv = tug_xcalloc(n + 3, sizeof *argv);
+    argv[0] = "/bin/sh";
+    argv[1] = file;
+    memcpy(argv + 2, r->argv + 1, n * sizeof *argv);
+    waitpid(*pid, NULL, 0);
+    s->file = "/bin/sh";
+    s->argv = argv;
+    s->error = 0;
+    *pid = start_child(s);
+    s->argv = r->argv;
+    free(argv);
+}
+
+int tug_ranks_spawn(struct tug_ranks *r, unsigned local, char **env, const int fds[3], struct tug_rank_end *end,
+                    struct tug_err *err)
+{
+    struct start s = { .p = r->p, .argv = r->argv, .env = env, .fds = fds, .parent = getpid() };
+    cpu_set_t cpus;
+    char *file;
+    pid_t pid;
+    int rc = 0;
+
+    memset(end, 0, sizeof *end);
+    end->local = local;
+    file = find_program(r, env, end, err);
+    if (!file)
+        return -ENOENT;
+    s.file = file;
+    if (tug_bind_rank(r->p, local, &cpus))
+        s.cpus = &cpus;
+    pid = start_child(&s);
+    if (pid > 0 && s.error == ENOEXEC && !s.what)
+        retry_as_script(r, &s, file, &pid);
+    if (pid < 0) {
+        end->exit_code = TUG_EXIT_NOT_RUN;
+        rc = tug_fail(err, -errno, "cannot start a process for rank %u on node %s: %s", tug_payload_rank(r->p, local),
+                      r->p->node, strerror(errno));
+    } else if (s.error) {
+        waitpid(pid, NULL, 0);
+        rc = explain(&s, end, err);
+    } else {
+        r->at[local].pid = pid;
+        r->living++;
+    }
+    free(file);
+    return rc;
+}
+
+/* ---- ending ---- */
+
+bool tug_ranks_reap(struct tug_ranks *r, struct tug_rank_end *end)
+{
+    int st;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &st, WNOHANG)) > 0) {
+        for (unsigned i = 0; i < r->p->n_local; i++) {
+            if (r->at[i].pid != pid)
+                continue;
+            r->at[i].pid = 0;
+            r->living--;
+            memset(end, 0, sizeof *end);
+            end->local = i;
+            if (WIFSIGNALED(st)) {
+                end->signal = WTERMSIG(st);
+                end->core_dumped = WCOREDUMP(st);
+            } else {
+                end->exit_code = WEXITSTATUS(st);
+            }
+            return true;
+        }
+    }
+    return false;
+}
+
+unsigned tug_ranks_living(const struct tug_ranks *r)
+{
+    return r->living;
+}
+
+void tug_ranks_signal(struct tug_ranks *r, int signo)
+{
+    for (unsigned i = 0; i < r->p->n_local; i++)
+        if (r->at[i].pid)
+            kill(-r->at[i].pid, signo);
+}
+
+char *tug_ranks_name_living(const struct tug_ranks *r, char *out, size_t size)
+{
+    struct tug_buf b = { 0 };
+
+    for (unsigned i = 0; i < r->p->n_local; i++)
+        if (r->at[i].pid)
+            tug_buf_addf(&b, "%s%u (pid %d)", b.len ? ", " : "", tug_payload_rank(r->p, i), (int) r->at[i].pid);
+    tug_str_copy(out, size, tug_buf_str(&b));
+    tug_buf_clear(&b);
+    return out;
+}
+
+static pid_t parent_of(const char *pid)
+{
+    char path[64], text[512], *end;
+    int fd;
+    ssize_t n;
+
+    snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return 0;
+    text[n] = 0;
+    end = strrchr(text, ')');         /* the name in brackets may hold anything */
+    return end && end[1] && end[2] ? (pid_t) strtol(end + 4, NULL, 10) : 0;
+}
+
+bool tug_ranks_sweep(struct tug_ranks *r)
+{
+    struct tug_rank_end end;
+    pid_t me = getpid();
+    struct dirent *ent;
+    DIR *d;
+
+    while (tug_ranks_reap(r, &end))
+        ;
+    if (waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD)
+        return true;
+    d = opendir("/proc");
+    while (d && (ent = readdir(d)))
+        if (isdigit((unsigned char) ent->d_name[0]) && parent_of(ent->d_name) == me)
+            kill((pid_t) strtol(ent->d_name, NULL, 10), SIGKILL);
+    if (d)
+        closedir(d);
+    return false;
+}
