@@ -515,8 +515,8 @@ START_TEST(a_killed_noded_is_started_again_and_told_what_is_held_and_what_is_gon
     put(&lease);
     pid_t five = start_step(5, "x: stay"), six = start_step(6, "x: stay");
     kill(w.noded, SIGKILL);
-    kill(six, SIGKILL);
     meet_noded();
+    kill(six, SIGKILL);                 /* before the new one has asked */
     wait_until_removed("run/steps/6.1.0");
     struct tug_wire list = record(TUG_WIRE_LIST, 0), r;
     put(&list);

@@ -36,11 +36,15 @@ static struct tug_call *dial_noded(const char *endpoint, Tugpb__StepKey *key, Tu
     struct tug_call *call = NULL;
     hello.key = key;
     hello.phase = phase;
-    for (int i = 0; i < WAIT_MS && tug_call_open(&call, endpoint, &o, 1000, NULL); i++)
-        poll(NULL, 0, 1);               /* until the next tugnoded listens */
-    if (!call || tug_call_send(call, TUG_MSG_SD_HELLO, 0, &hello.base, NULL))
-        _exit(90);
-    return call;
+    for (int i = 0; i < WAIT_MS; i++) {  /* until the next tugnoded listens: the last one may take us along */
+        if (tug_call_open(&call, endpoint, &o, 1000, NULL) == 0) {
+            if (tug_call_send(call, TUG_MSG_SD_HELLO, 0, &hello.base, NULL) == 0)
+                return call;
+            tug_call_close(call);
+        }
+        poll(NULL, 0, 1);
+    }
+    _exit(90);
 }
 
 static void send_result(struct tug_call *call, int exit_code, int signo)
