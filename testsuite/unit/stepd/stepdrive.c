@@ -491,7 +491,10 @@ void drive_free(struct drive *d)
         }
         drive_deaf(d, i);
     }
+    if (d->run_conn)
+        tug_conn_drop(d->run_conn);
     tug_listener_free(d->run_listener);
+    tug_loop_free(d->loop);
     remove_tree(d->dir);
     free(d);                          /* the rest goes with the test's process */
 }
