@@ -100,7 +100,7 @@ static void on_link_up(void *arg)
         tug_life_send_ready(l);
     if (l->wired_wall_ms)
         send_wired(l);
-    if (l->cause.set && l->phase < REPORT)
+    if (l->cause.set)
         send_failure(l);
     if (l->phase == REPORT)
         tug_life_send_result(l);

@@ -21,7 +21,7 @@
 #include "proto/node.pb-c.h"
 #include "proto/step.pb-c.h"
 
-#define DRIVE_LIMIT_MS 40000
+#define DRIVE_LIMIT_MS 20000
 
 struct drive_node {
     struct drive *d;
