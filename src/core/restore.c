@@ -88,13 +88,15 @@ static void copy_steps(struct tug_job *to, const struct tug_job *from)
 }
 
 /* Everything but the request, which tug_entry_new() has interned. */
-static void copy_job(struct tug_entry *e, const struct tug_job *j)
+static void copy_job(const struct tug_core *c, struct tug_entry *e, const struct tug_job *j)
 {
     struct tug_job_req req = e->j.req;
     int64_t priority = e->j.priority;
+    const struct tug_queue *q = tug_queue_find(c, req.queue);
     e->j = *j;
     e->j.req = req;
-    e->j.priority = tug_job_state_is_over(j->state) ? j->priority : priority;
+    if (!tug_job_state_is_over(j->state) && !q->is_ghost)
+        e->j.priority = priority;  /* the queue's may have changed since */
     e->j.slices = tug_xmemdup(j->slices, j->n_slices * sizeof *j->slices);
     e->j.cause.text = tug_xstrdup(j->cause.text);
     e->j.explain = NULL;
@@ -116,7 +118,7 @@ int tug_core_restore_job(struct tug_core *c, const struct tug_job *job, struct t
     if (!tug_job_state_is_over(job->state) && !tug_queue_find(c, job->req.queue))
         tug_queue_add_ghost(c, job->req.queue);
     struct tug_entry *e = tug_entry_new(c, job->id, &job->req, job->state);
-    copy_job(e, job);
+    copy_job(c, e, job);
     if (!tug_job_state_holds(job->state))
         return 0;
     struct tug_err why = { 0 };
