@@ -304,7 +304,6 @@ static uint32_t fewest_nodes(const struct admission *m)
     return 0;
 }
 
-/* Over one node at a time the sentences of check_size() say it best. */
 static int no_nodes_hold(const struct admission *m)
 {
     const struct tug_core_ask *a = &m->a;
@@ -501,6 +500,17 @@ static int check_width(const struct admission *m)
     return rc;
 }
 
+/* Nearly every request fits: only when it does not is every node looked at for what to say. */
+static int check_size(const struct admission *m)
+{
+    const struct tug_job_req *r = m->r;
+    if (r->nodes <= m->n_allowed && (!m->n_listed || r->nodes <= m->n_listed) &&
+        count_holding(m, r->cpus_per_node, r->gpus_per_node, r->mem_per_node_bytes, r->nodes) == r->nodes)
+        return 0;
+    int rc = check_largest(m);
+    return rc ? rc : check_width(m);
+}
+
 /* ---- all of it */
 
 static void nothing_is_null(struct tug_job_req *r)
@@ -524,9 +534,7 @@ int tug_core_admit(const struct tug_core *c, const struct tug_core_ask *ask, str
     for (size_t i = 0; i < sizeof steps / sizeof *steps && !rc; i++)
         rc = steps[i](&m);
     if (!rc)
-        rc = check_largest(&m);
-    if (!rc)
-        rc = check_width(&m);
+        rc = check_size(&m);
     free(m.allowed);
     if (!rc)
         *req = filled;

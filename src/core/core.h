@@ -49,7 +49,8 @@ struct tug_core_conf {
 
 struct tug_core *tug_core_new(const struct tug_core_conf *conf, struct tug_err *err);
 void tug_core_free(struct tug_core *c);
-/* Live edit: new rows are added, changed rows take effect, a missing queue with jobs is refused (-EBUSY). */
+/* Live edit: new rows are added, changed rows take effect, a missing queue with jobs or node with a gang is refused
+ * (-EBUSY). Nodes keep their index: from the first change on, find it by name. */
 int tug_core_configure(struct tug_core *c, int64_t now_ms, const struct tug_core_conf *conf, struct tug_err *err);
 
 /* ---- admission: no change, only the sentence. Fills in what the request left unsaid (0 / "" / NULL). */
@@ -63,7 +64,10 @@ int tug_core_admit(const struct tug_core *c, const struct tug_core_ask *ask, str
 
 /* ---- events. Each returns 0 or a negative errno with a sentence and then has changed nothing.
  * An event about an (attempt, step, node) that the core does not expect is answered with the action that puts the
- * node right (KILL of what should not be there, ACK of what was reported before), never with an error. */
+ * node right (KILL of what should not be there, ACK of what was reported before), never with an error.
+ * Of a node the core expects: every KILL is answered with STEP_DONE once nothing is left, also by a node that holds
+ * nothing of that step; LAUNCH and START may come twice; DONE of a step that ran names the exit of every local rank.
+ * A node that holds something unexpected gets no new gang until that is DONE. */
 enum tug_event_type {
     TUG_EV_JOB_SUBMIT,     /* job, req (strings copied): PENDING. The id must be new */
     TUG_EV_JOB_CANCEL,     /* job, text = why: -ENOENT, -EALREADY when over */
@@ -112,7 +116,7 @@ int tug_core_apply(struct tug_core *c, int64_t now_ms, const struct tug_event *e
 int tug_core_wants_pass(const struct tug_core *c);    /* something changed since the last one */
 /* One pass with the policy in force; 'ops' NULL = the built-in order (fifo, strict). Returns the number of gangs started, or
  * -errno when the policy failed and the built-in order took over (err names the policy and what it did). Refused
- * proposals are counted; the caller switches a policy off after too many. */
+ * proposals are counted, and 'err' says the first of them; the caller switches a policy off after too many. */
 struct tug_pass_stats { uint32_t started, looked_at, refused; };
 int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_ops *ops, void *self,
                   struct tug_pass_stats *stats, struct tug_err *err);
@@ -127,9 +131,9 @@ enum tug_action_type {
     TUG_ACT_JOB_CHANGED,   /* job: record to be written; waiters to be told */
     TUG_ACT_JOB_HISTORY,   /* job, text = "submit" "start" "end" "requeue" */
     TUG_ACT_JOB_FORGOTTEN, /* job: purged from memory; delete its record */
-    TUG_ACT_STEP_ENDED,    /* job step: record of the step as it ended (valid for the call) */
+    TUG_ACT_STEP_ENDED,    /* job, step > 0: the step as it ended; it is no longer in its job. (Step 0 stays in the job's record.) */
     TUG_ACT_NODE_CHANGED,  /* node: record to be written */
-    TUG_ACT_NODE_LOG       /* node, text: a sentence for the admin's log */
+    TUG_ACT_NODE_LOG       /* node (TUG_NO_NODE = a policy's word), text: a sentence for the admin's log */
 };
 struct tug_action {
     enum tug_action_type type;

@@ -60,8 +60,9 @@ struct tug_policy_node {
     uint64_t mem_bytes, mem_free_bytes;
 };
 
-/* What the cluster looks like now. Waiting jobs come in the core's order: priority (larger first), then submit time,
- * then id. Row i is TUG_POLICY_WAITING(view, i). */
+/* What the cluster looks like now. Waiting jobs are those that may start (begin time come, queue up); they come in the
+ * core's order: priority (larger first), then submit time, then id. Row i is TUG_POLICY_WAITING(view, i). During the pass
+ * rows stay where they are; node rows follow what was started. */
 struct tug_policy_view {
     size_t size;
     int64_t now_ms;
@@ -100,7 +101,8 @@ struct tug_policy_host {
     size_t size;
     /* Start the gang now, the core chooses nodes and GPUs (first fit in node order, lowest GPUs).
      *   -EAGAIN  it does not fit now (nothing changed)      -ENOENT  no such waiting job
-     *   -EPERM   it may not start (not eligible, queue down)  -E2BIG   the pass's budget of work is used up: return */
+     *   -EPERM   it may not start (not eligible, queue down, too few usable nodes even if all were free)
+     *   -E2BIG   the pass's budget of work is used up: return */
     int (*start)(struct tug_policy_pass *pass, uint64_t job);
     /* Start it exactly there: n must be the gang's node count, no node twice.
      *   -EINVAL  wrong count, node or GPU   -EBUSY  something there is not free   else as start() */
