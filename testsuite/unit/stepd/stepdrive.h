@@ -92,8 +92,8 @@ const char *drive_output(struct drive *d);
 const char *drive_file(struct drive *d, const char *name);
 /* The cause that all nodes' results agree on (asserted); NULL: none. */
 const Tugpb__Cause *drive_cause(struct drive *d);
-/* Builds testsuite/unit/stepd/programs/NAME.c with the command that is printed into 'how' ("%s" twice: source, target).
- * False when it cannot be built here. The path is valid until the next call. */
+/* Builds programs/NAME.c, next to this file, by the shell command 'how' ("%1$s" is the source, "%2$s" the target).
+ * NULL when that fails. */
 const char *drive_program(struct drive *d, const char *name, const char *how);
 
 #endif

@@ -17,10 +17,14 @@ static struct drive *with_pmix(unsigned nodes, unsigned tasks)
 /* NULL after saying so when there is no mpicc here. */
 static const char *mpi_program(struct drive *d)
 {
-    const char *program = system("command -v mpicc >/dev/null 2>&1") == 0 ? drive_program(d, "mpisum", MPICC) : NULL;
+    const char *program;
 
-    if (!program)
+    if (system("command -v mpicc >/dev/null 2>&1") != 0) {
         printf("# mpicc is not here (Debian: libopenmpi-dev); not tested\n");
+        return NULL;
+    }
+    program = drive_program(d, "mpisum", MPICC);
+    ck_assert_ptr_nonnull(program);
     return program;
 }
 
@@ -67,6 +71,23 @@ START_TEST(mpi_on_one_node_needs_no_other)
         ck_assert_msg(!drive_cause(d), "%s\n%s", drive_cause(d)->text, drive_output(d));
         ck_assert_uint_eq(count(drive_output(d), "size 4 sum 10 local 4\n"), 4);
         print_time("MPI 1x4", d);
+    }
+    drive_free(d);
+}
+END_TEST
+
+START_TEST(mpi_runs_on_four_nodes_at_addresses_of_their_own)
+{
+    struct drive *d = with_pmix(4, 2);
+    const char *program = mpi_program(d);
+    char *addresses[] = { "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4" };
+    d->pay.addresses = addresses;
+    if (program) {
+        drive_argv(d, program, NULL);
+        drive_run(d);
+        ck_assert_msg(!drive_cause(d), "%s\n%s", drive_cause(d)->text, drive_output(d));
+        ck_assert_uint_eq(count(drive_output(d), "size 8 sum 36 local 2\n"), 8);
+        print_time("MPI 4x2", d);
     }
     drive_free(d);
 }
@@ -158,6 +179,7 @@ START_TEST(a_command_that_uses_no_pmix_is_fine_with_it)
 END_TEST
 
 UNIT_MAIN("stepd/pmix", mpi_on_two_nodes_has_the_right_size_and_sum, mpi_on_one_node_needs_no_other,
+          mpi_runs_on_four_nodes_at_addresses_of_their_own,
           a_rank_that_calls_mpi_abort_is_the_cause, a_killed_mpi_rank_ends_the_gang_within_two_seconds,
           a_rank_that_never_wires_up_is_named_after_the_deadline,
           pmix_clients_put_fence_get_publish_and_look_up_across_nodes, a_command_that_uses_no_pmix_is_fine_with_it)
