@@ -110,16 +110,25 @@ void tug_loglines_data(struct tug_loglines *l, const char *data, size_t n)
     }
 }
 
+void tug_loglines_release(struct tug_loglines *l)
+{
+    for (size_t i = 0; i < l->ring.len; i++) {
+        size_t k = l->ring.len < l->last ? i : (l->n_lines + i) % l->last;
+        tug_buf_adds(&l->out, l->ring.at[k]);
+        free(l->ring.at[k]);
+    }
+    l->ring.len = 0;
+    l->last = 0;
+    if (l->rank < 0 && !l->json) { /* from now on bytes pass as they come: a line that has begun too */
+        tug_buf_add(&l->out, tug_buf_str(&l->partial), l->partial.len);
+        tug_buf_reset(&l->partial);
+    }
+}
+
 void tug_loglines_end(struct tug_loglines *l)
 {
     if (l->partial.len)
         one(l, l->partial.data, l->partial.len, false);
     tug_buf_reset(&l->partial);
-    for (size_t i = 0; i < l->ring.len; i++) {
-        size_t k = l->ring.len < l->last ? i : (l->n_lines + i) % l->last;
-        tug_buf_adds(&l->out, l->ring.at[k]);
-    }
-    for (size_t i = 0; i < l->ring.len; i++)
-        free(l->ring.at[i]);
-    l->ring.len = 0;
+    tug_loglines_release(l);
 }

@@ -28,6 +28,8 @@ struct tug_loglines {
 
 void tug_loglines_clear(struct tug_loglines *l);
 void tug_loglines_data(struct tug_loglines *l, const char *data, size_t n);
+/* Hand on what was kept, and from now on everything at once. */
+void tug_loglines_release(struct tug_loglines *l);
 /* A last line without an end, and what was kept. */
 void tug_loglines_end(struct tug_loglines *l);
 

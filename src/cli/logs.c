@@ -149,7 +149,7 @@ static int await_start(struct logs *l, struct tug_err *err)
         rc = tug_fail(err, -EAGAIN, "job %" PRIu64 " has not started (%s%s%s); to follow it: tug logs -f %" PRIu64, l->id,
                       l->state, explain.len ? ", " : "", tug_buf_str(&explain), l->id);
     while (rc == 0 && !l->started) {
-        if (!tug_out.json)
+        if (!tug_out.json && !strcmp(l->state, "PENDING"))
             tug_out_note("job %" PRIu64 " has not started (%s%s%s); waiting for it", l->id, l->state,
                          explain.len ? ", " : "", tug_buf_str(&explain));
         rc = wait_for(&l->wait, l->id, TUGPB__WAIT_FOR__WAIT_START, false, err);
@@ -247,6 +247,10 @@ static int follow(struct logs *l, struct tug_err *err)
         }
         if (rc == 0 && l->fd >= 0)
             rc = read_on(l, err);
+        if (rc == 0 && l->fd >= 0 && l->lines.last) { /* --lines: the last ones of what is there, then all that comes */
+            tug_loglines_release(&l->lines);
+            flush(l);
+        }
         if (ended)
             break;
         if (rc == 0)
@@ -312,7 +316,7 @@ static int say(struct logs *l, struct tug_err *err)
                         l->ntasks - 1);
     bool array = tug_out.json && !l->a.follow;
     l->lines.rank = l->gang ? l->a.rank : -1;
-    l->lines.last = l->a.follow ? 0 : (size_t) l->a.lines;
+    l->lines.last = (size_t) l->a.lines;
     l->lines.json = tug_out.json;
     if (l->gang && strstr(l->path, "%t"))
         rc = read_ranks(l, err);

@@ -45,7 +45,7 @@ static const struct tug_opt *find_long(const struct tug_opt *table, size_t n, co
             continue;
         if (table[i].name[len] == '\0')
             return &table[i];
-        if (hit && hit->id != table[i].id)
+        if (hit && hit->id != table[i].id && !other)
             other = &table[i];
         else if (!hit)
             hit = &table[i];

@@ -299,7 +299,10 @@ static void on_run_done(struct run *r, const Tugpb__RunDone *d)
         status = one > status ? one : status;
     }
     r->done = true;
-    if (status == 0 && cause)
+    /* The ranks that were ended because of the first failure don't count. */
+    if (cause && tug_jobview_exit(cause->exit))
+        status = tug_jobview_exit(cause->exit);
+    else if (status == 0 && cause)
         status = 1;
     end(r, status, cause, "ended");
 }

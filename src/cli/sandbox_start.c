@@ -315,6 +315,8 @@ static int start_node(struct start *s, const char *name, struct tug_err *err)
     arg2(&a, "--gpus", number);
     if (*c->gpu_model && c->gpus)
         arg2(&a, "--gpu-model", c->gpu_model);
+    if (*c->machine)
+        arg2(&a, "--machine", c->machine);
     int rc = tug_sandbox_spawn(&s->procs, name, a.at, log_of(s, name), -1, err);
     for (int i = 0; i < a.n; i++)
         free(a.at[i]);
