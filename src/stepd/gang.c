@@ -363,7 +363,7 @@ static void h_wired(struct tug_life *l, unsigned from)
     l->nodes[from].wired = true;
     l->n_nodes_wired++;
     if (l->client)
-        tug_client_state(l->client, "wired", l->n_nodes_wired, l->p->n_nodes);
+        tug_client_state(l->client, "wired", l->n_nodes_wired, l->p->n_stepds);
 }
 
 static void on_star_message(void *arg, unsigned from, enum tug_msg number, const ProtobufCMessage *m)

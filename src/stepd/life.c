@@ -158,7 +158,7 @@ static void enter_launch(struct tug_life *l)
 {
     unsigned s = l->p->pb->wireup_timeout_s ? l->p->pb->wireup_timeout_s : JOIN_DEFAULT_S;
 
-    if (l->p->me == 0 && l->p->n_nodes > 1 && l->started)
+    if (l->p->me == 0 && l->p->n_stepds > 1 && l->started)
         l->join_by_ms = tug_now_ms() + s * 1000ull;
 }
 
@@ -297,7 +297,7 @@ static bool gathered(struct tug_life *l)
         return true;
     if (l->p->me != 0)
         return (l->released || late) && flushed(l);
-    for (unsigned i = 0; i < l->p->n_nodes; i++)
+    for (unsigned i = 0; i < l->p->n_stepds; i++)
         if (!l->nodes[i].done && !tug_star_lost(l->star, i) && !late)
             return false;
     return flushed(l);
@@ -463,7 +463,7 @@ int tug_life_new(struct tug_life **out, struct tug_loop *loop, const struct tug_
     l->loop = loop;
     l->run_dir = run_dir;
     l->kill_grace_s = -1;
-    l->nodes = tug_xcalloc(p->n_nodes, sizeof *l->nodes);
+    l->nodes = tug_xcalloc(p->n_stepds, sizeof *l->nodes);
     l->connected = tug_xcalloc(p->n_local + 1, sizeof *l->connected);
     make_exits(l);
     rc = tug_timer_new(&l->tick, tug_loop_base(loop), on_tick, l, err);

@@ -62,6 +62,8 @@ static int check(const Tugpb__StepPayload *pb, struct tug_err *err)
         return bad(err, "has no ranks");
     if (pb->spec->interactive && (!pb->spec->io_addr[0] || pb->spec->io_key.len != 32))
         return bad(err, "is interactive but does not say where its terminal is");
+    if (pb->spec->kind == TUGPB__JOB_KIND__JOB_BATCH && pb->node_index != 0)
+        return bad(err, "is a batch script's and meant for its first node only");
     return 0;
 }
 
@@ -78,6 +80,7 @@ static void derive(struct tug_payload *p, const Tugpb__StepPayload *pb)
     for (size_t i = 0; i < pb->n_slices; i++)
         p->ntasks += pb->slices[i]->ntasks;
     p->batch = pb->spec->kind == TUGPB__JOB_KIND__JOB_BATCH;
+    p->n_stepds = p->batch ? 1 : p->n_nodes;
     if (p->batch) {
         p->n_ranks = 1;
         p->n_local = p->me == 0;

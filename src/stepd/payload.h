@@ -24,6 +24,7 @@ struct tug_payload {
     const char *address;              /* this node's address, "" when not told */
     unsigned me;                      /* index of this node; 0 is the head */
     unsigned n_nodes;
+    unsigned n_stepds;                /* nodes that run something of this step: all, or one for a batch script */
     unsigned ntasks;                  /* of the gang */
     unsigned n_local;                 /* ranks that this node spawns */
     unsigned first_rank;              /* of those */

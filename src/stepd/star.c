@@ -80,7 +80,7 @@ static void on_hello(struct tug_star *s, struct tug_conn *c, const Tugpb__StarHe
 
     /* The key proved that it is of this gang; this is a gang member that is confused, or one of an older attempt. */
     if (!its || its->job != mine->job || its->attempt != mine->attempt || its->step != mine->step || node == 0 ||
-        node >= s->p->n_nodes || s->peers[node].joined) {
+        node >= s->p->n_stepds || s->peers[node].joined) {
         tug_conn_drop(c);
         return;
     }
@@ -182,12 +182,12 @@ int tug_star_new(struct tug_star **out, struct event_base *base, const struct tu
     s->base = base;
     s->ops = ops;
     s->arg = arg;
-    s->peers = tug_xcalloc(p->n_nodes, sizeof *s->peers);
-    for (unsigned i = 0; i < p->n_nodes; i++)
+    s->peers = tug_xcalloc(p->n_stepds, sizeof *s->peers);
+    for (unsigned i = 0; i < p->n_stepds; i++)
         s->peers[i].out.channel = TUG_CH_STAR;
     s->opts = (struct tug_net_opts){ .auth = TUG_AUTH_PSK, .channel = TUG_CH_STAR, .ops = &net_ops, .arg = s,
                                      .out_max_bytes = OUT_MAX_BYTES };
-    if (p->n_nodes > 1) {
+    if (p->n_stepds > 1) {
         memcpy(s->opts.psk, p->pb->gang_key.data, sizeof s->opts.psk);
         rc = is_head(s) ? listen_here(s, err) : tug_timer_new(&s->redial, base, on_redial, s, err);
     }
@@ -203,7 +203,7 @@ void tug_star_free(struct tug_star *s)
 {
     if (!s)
         return;
-    for (unsigned i = 0; i < s->p->n_nodes; i++) {
+    for (unsigned i = 0; i < s->p->n_stepds; i++) {
         if (s->peers[i].out.conn)
             tug_conn_drop(s->peers[i].out.conn);
         tug_outbox_clear(&s->peers[i].out);
@@ -249,26 +249,26 @@ void tug_star_send(struct tug_star *s, unsigned to, enum tug_msg number, const P
 {
     if (to == s->p->me)
         to_myself(s, number, m);
-    else if (to < s->p->n_nodes && !s->peers[to].lost)
+    else if (to < s->p->n_stepds && !s->peers[to].lost)
         tug_outbox_send(&s->peers[to].out, number, m);
 }
 
 void tug_star_tell_all(struct tug_star *s, enum tug_msg number, const ProtobufCMessage *m)
 {
-    for (unsigned i = 1; i < s->p->n_nodes; i++)
+    for (unsigned i = 1; i < s->p->n_stepds; i++)
         tug_star_send(s, i, number, m);
 }
 
 bool tug_star_complete(const struct tug_star *s)
 {
-    return s->p->n_nodes == 1 || s->n_joined == (is_head(s) ? s->p->n_nodes - 1 : 1);
+    return s->p->n_stepds == 1 || s->n_joined == (is_head(s) ? s->p->n_stepds - 1 : 1);
 }
 
 char *tug_star_missing(const struct tug_star *s, char *out, size_t size)
 {
     struct tug_buf b = { 0 };
 
-    for (unsigned i = 1; i < s->p->n_nodes; i++)
+    for (unsigned i = 1; i < s->p->n_stepds; i++)
         if (!s->peers[i].joined)
             tug_buf_addf(&b, "%s%s", b.len ? ", " : "", s->p->pb->slices[i]->node);
     tug_str_copy(out, size, tug_buf_str(&b));
@@ -278,7 +278,7 @@ char *tug_star_missing(const struct tug_star *s, char *out, size_t size)
 
 void tug_star_give_up(struct tug_star *s)
 {
-    for (unsigned i = 1; i < s->p->n_nodes; i++)
+    for (unsigned i = 1; i < s->p->n_stepds; i++)
         if (!s->peers[i].joined)
             s->peers[i].joined = s->peers[i].lost = true;   /* a late StarHello finds its place taken */
 }
@@ -292,14 +292,14 @@ size_t tug_star_backlog(const struct tug_star *s)
 {
     size_t sum = 0;
 
-    for (unsigned i = 0; i < s->p->n_nodes; i++)
+    for (unsigned i = 0; i < s->p->n_stepds; i++)
         sum += tug_outbox_bytes(&s->peers[i].out);
     return sum;
 }
 
 void tug_star_pause(struct tug_star *s, bool paused)
 {
-    for (unsigned i = 1; i < s->p->n_nodes; i++)
+    for (unsigned i = 1; i < s->p->n_stepds; i++)
         if (s->peers[i].out.open)
             tug_conn_pause(s->peers[i].out.conn, paused);
 }

@@ -104,6 +104,7 @@ void drive_argv(struct drive *d, const char *first, ...)
 void drive_script(struct drive *d, const char *text)
 {
     d->spec.kind = TUGPB__JOB_KIND__JOB_BATCH;
+    d->n_nodes = 1;                   /* as the controller does it */
     d->spec.script.data = (uint8_t *) tug_xstrdup(text);
     d->spec.script.len = strlen(text);
 }

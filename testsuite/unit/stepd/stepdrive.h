@@ -46,7 +46,7 @@ struct drive_node {
 struct drive {
     char dir[128];
     struct tug_loop *loop;
-    unsigned n_nodes;
+    unsigned n_nodes;                 /* that are played: one for a batch script, whatever its slices */
     struct drive_node *nodes;
     Tugpb__StepPayload pay;           /* common to all nodes; node_index and nodes[0] are set per node */
     Tugpb__JobSpec spec;
