@@ -1,22 +1,30 @@
 /* fifo.c - first come, first served: priority, then submit time, strictly
  *
- * The first job that has to wait for resources holds up all behind it, so that a wide gang is never starved by narrow
- * ones. Jobs that nothing could start now (not eligible, queue or nodes down) are passed over. With overtake: 1 every
- * job that fits is started, which fills the cluster and may starve wide gangs.
+ * The first job that has to wait for resources holds up all behind it, so that a wide gang is never
+ * starved by narrow ones. Jobs that nothing could start now (not eligible, queue or nodes down) are
+ * passed over. With overtake: 1 every job that fits is started, which fills the cluster and may
+ * starve wide gangs.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <tugline/policy.h>
 
-struct fifo { int64_t overtake; };
-
-static const struct tug_policy_param params[] = {
-    { .name = "overtake", .type = TUG_POLICY_BOOL, .fallback = "no", .min = 1, .max = 0,
-      .text = "start any job that fits, also past one that has to wait; wide gangs may starve" },
-    { .name = NULL },
+struct fifo {
+    int64_t overtake;
 };
 
-static int fifo_create(void **self, const struct tug_policy_value *values, char *why, size_t why_size)
+static const struct tug_policy_param params[] = {
+    {.name = "overtake",
+     .type = TUG_POLICY_BOOL,
+     .fallback = "no",
+     .min = 1,
+     .max = 0,
+     .text = "start any job that fits, also past one that has to wait; wide gangs may starve"},
+    {.name = NULL},
+};
+
+static int fifo_create(void **self, const struct tug_policy_value *values, char *why,
+                       size_t why_size)
 {
     (void) why;
     (void) why_size;
@@ -33,8 +41,8 @@ static void fifo_destroy(void *self)
     free(self);
 }
 
-static int fifo_pass(void *self, const struct tug_policy_view *view, const struct tug_policy_host *host,
-                     struct tug_policy_pass *pass)
+static int fifo_pass(void *self, const struct tug_policy_view *view,
+                     const struct tug_policy_host *host, struct tug_policy_pass *pass)
 {
     const struct fifo *f = self;
     for (size_t i = 0; i < view->n_waiting; i++) {

@@ -1,8 +1,9 @@
 /* actions.c - what goes out, in order
  *
- * Every action has a number that is never used twice. A job's or node's CHANGED is queued only if its last one has been
- * taken: the host writes the record as it is when it drains, so one is enough, and it stands before every order that
- * relies on it because all of a drain is durable before any of it is carried out. Layer: core.
+ * Every action has a number that is never used twice. A job's or node's CHANGED is queued only if
+ * its last one has been taken: the host writes the record as it is when it drains, so one is
+ * enough, and it stands before every order that relies on it because all of a drain is durable
+ * before any of it is carried out. Layer: core.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -65,9 +66,13 @@ static uint64_t next_number(const struct tug_actions *a)
     return a->before + a->queue.len;
 }
 
-void tug_act_job(struct tug_core *c, enum tug_action_type type, const struct tug_entry *e, const char *text)
+void tug_act_job(struct tug_core *c, enum tug_action_type type, const struct tug_entry *e,
+                 const char *text)
 {
-    push(c, (struct tug_queued_action){ .type = type, .job = e->j.id, .attempt = e->j.attempt, .node = TUG_NO_NODE }, text);
+    push(c,
+         (struct tug_queued_action){
+             .type = type, .job = e->j.id, .attempt = e->j.attempt, .node = TUG_NO_NODE},
+         text);
 }
 
 void tug_act_changed(struct tug_core *c, struct tug_entry *e)
@@ -84,7 +89,7 @@ void tug_act_node_changed(struct tug_core *c, uint32_t node)
     if (is_queued(&c->actions, n->changed_at))
         return;
     n->changed_at = next_number(&c->actions);
-    push(c, (struct tug_queued_action){ .type = TUG_ACT_NODE_CHANGED, .node = node }, NULL);
+    push(c, (struct tug_queued_action){.type = TUG_ACT_NODE_CHANGED, .node = node}, NULL);
 }
 
 void tug_act_node_log(struct tug_core *c, uint32_t node, const char *fmt, ...)
@@ -94,26 +99,37 @@ void tug_act_node_log(struct tug_core *c, uint32_t node, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    push(c, (struct tug_queued_action){ .type = TUG_ACT_NODE_LOG, .node = node }, text);
+    push(c, (struct tug_queued_action){.type = TUG_ACT_NODE_LOG, .node = node}, text);
 }
 
-void tug_act_part(struct tug_core *c, enum tug_action_type type, tug_job_id job, uint32_t attempt, uint32_t step,
-                  uint32_t node, uint32_t grace_s, int signal, const char *text)
+void tug_act_part(struct tug_core *c, enum tug_action_type type, tug_job_id job, uint32_t attempt,
+                  uint32_t step, uint32_t node, uint32_t grace_s, int signal, const char *text)
 {
-    struct tug_queued_action act = { .type = type, .job = job, .attempt = attempt, .step = step, .node = node,
-                                     .grace_s = grace_s, .signal = signal };
+    struct tug_queued_action act = {.type = type,
+                                    .job = job,
+                                    .attempt = attempt,
+                                    .step = step,
+                                    .node = node,
+                                    .grace_s = grace_s,
+                                    .signal = signal};
     push(c, act, text);
 }
 
 void tug_act_forgotten(struct tug_core *c, tug_job_id id)
 {
-    push(c, (struct tug_queued_action){ .type = TUG_ACT_JOB_FORGOTTEN, .job = id, .node = TUG_NO_NODE }, NULL);
+    push(c,
+         (struct tug_queued_action){.type = TUG_ACT_JOB_FORGOTTEN, .job = id, .node = TUG_NO_NODE},
+         NULL);
 }
 
 void tug_act_step_ended(struct tug_core *c, const struct tug_entry *e, struct tug_step *s)
 {
-    struct tug_queued_action act = { .type = TUG_ACT_STEP_ENDED, .job = e->j.id, .attempt = e->j.attempt,
-                                     .step = s->id, .node = TUG_NO_NODE, .ended = s };
+    struct tug_queued_action act = {.type = TUG_ACT_STEP_ENDED,
+                                    .job = e->j.id,
+                                    .attempt = e->j.attempt,
+                                    .step = s->id,
+                                    .node = TUG_NO_NODE,
+                                    .ended = s};
     tug_vec_push(&c->actions.ended, s);
     push(c, act, NULL);
 }

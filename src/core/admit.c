@@ -1,9 +1,9 @@
 /* admit.c - from what a user said to a request that leaves nothing unsaid
  *
- * Slurm's rules where it has them: one task a node and one CPU a task unless more was said. Every node of a gang gives
- * the same. When only tasks or GPUs of the whole gang are said, it gets the fewest nodes that hold them in equal
- * shares. What can never run is refused with what could. Drained and down nodes count: they come back.
- * Layer: core.
+ * Slurm's rules where it has them: one task a node and one CPU a task unless more was said. Every
+ * node of a gang gives the same. When only tasks or GPUs of the whole gang are said, it gets the
+ * fewest nodes that hold them in equal shares. What can never run is refused with what could.
+ * Drained and down nodes count: they come back. Layer: core.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -18,12 +18,12 @@
 
 struct admission {
     const struct tug_core *c;
-    struct tug_core_ask a;         /* as asked, filled in on the way */
+    struct tug_core_ask a; /* as asked, filled in on the way */
     struct tug_job_req *r;
     const struct tug_queue *q;
-    uint64_t *allowed;             /* of the queue, the lists and the GPU model */
-    size_t n_queue, n_allowed;     /* nodes of the queue; those that are allowed */
-    size_t n_listed;               /* names in the node list */
+    uint64_t *allowed;         /* of the queue, the lists and the GPU model */
+    size_t n_queue, n_allowed; /* nodes of the queue; those that are allowed */
+    size_t n_listed;           /* names in the node list */
     struct tug_err *err;
 };
 
@@ -40,11 +40,13 @@ static int find_queue(struct admission *m)
     for (size_t i = 0; i < c->queues.len; i++)
         names[i] = c->queues.at[i].name;
     const char *near = tug_str_nearest(name, names, c->queues.len);
-    struct tug_buf all = { 0 };
+    struct tug_buf all = {0};
     for (size_t i = 0; i < c->queues.len && !near; i++)
         tug_buf_addf(&all, "%s'%s'", i ? ", " : "", names[i]);
-    int rc = near ? tug_fail(m->err, -ENOENT, "there is no queue '%s'; did you mean '%s'?", name, near)
-                  : tug_fail(m->err, -ENOENT, "there is no queue '%s'; there are: %s", name, tug_buf_str(&all));
+    int rc =
+        near ? tug_fail(m->err, -ENOENT, "there is no queue '%s'; did you mean '%s'?", name, near)
+             : tug_fail(m->err, -ENOENT, "there is no queue '%s'; there are: %s", name,
+                        tug_buf_str(&all));
     tug_buf_clear(&all);
     free(names);
     return rc;
@@ -69,11 +71,17 @@ static int admit_user(struct admission *m)
     for (size_t i = 0; i < m->c->queues.len; i++) {
         const struct tug_queue *other = &m->c->queues.at[i];
         if (!other->is_ghost && !other->is_down && takes_user(other, m->r->user))
-            return tug_fail(m->err, -EPERM, "queue '%s' does not take jobs of user '%s'; use queue '%s', or ask the "
-                            "admin for access", m->q->name, m->r->user, other->name);
+            return tug_fail(
+                m->err, -EPERM,
+                "queue '%s' does not take jobs of user '%s'; use queue '%s', or ask the "
+                "admin for access",
+                m->q->name, m->r->user, other->name);
     }
-    return tug_fail(m->err, -EPERM, "queue '%s' does not take jobs of user '%s', nor does any other; ask the admin for "
-                    "access", m->q->name, m->r->user);
+    return tug_fail(
+        m->err, -EPERM,
+        "queue '%s' does not take jobs of user '%s', nor does any other; ask the admin for "
+        "access",
+        m->q->name, m->r->user);
 }
 
 static int admit_time(struct admission *m)
@@ -91,11 +99,13 @@ static int admit_time(struct admission *m)
         const struct tug_queue *other = &m->c->queues.at[i];
         if (!other->is_ghost && !other->is_down && takes_user(other, m->r->user) &&
             (!other->max_time_s || other->max_time_s >= *limit_s))
-            return tug_fail(m->err, -EINVAL, "time limit %s is over queue '%s's %s; ask for less or use queue '%s'", want,
-                            q->name, most, other->name);
+            return tug_fail(m->err, -EINVAL,
+                            "time limit %s is over queue '%s's %s; ask for less or use queue '%s'",
+                            want, q->name, most, other->name);
     }
-    return tug_fail(m->err, -EINVAL, "time limit %s is over queue '%s's %s, and no queue allows more; ask for less", want,
-                    q->name, most);
+    return tug_fail(m->err, -EINVAL,
+                    "time limit %s is over queue '%s's %s, and no queue allows more; ask for less",
+                    want, q->name, most);
 }
 
 /* ---- the nodes that it may use */
@@ -107,14 +117,16 @@ static int unknown_node(struct admission *m, const char *what, const char *name)
     for (size_t i = 0; i < c->nodes.len; i++)
         names[i] = c->nodes.at[i].name;
     const char *near = tug_str_nearest(name, names, c->nodes.len);
-    int rc = near ? tug_fail(m->err, -ENOENT, "%s: there is no node '%s'; did you mean '%s'?", what, name, near)
+    int rc = near ? tug_fail(m->err, -ENOENT, "%s: there is no node '%s'; did you mean '%s'?", what,
+                             name, near)
                   : tug_fail(m->err, -ENOENT, "%s: there is no node '%s'", what, name);
     free(names);
     return rc;
 }
 
 /* The list's nodes as bits over 'bits' (cleared first), and how many names it has. */
-static int list_nodes(struct admission *m, const char *what, const char *text, uint64_t *bits, size_t *n_out)
+static int list_nodes(struct admission *m, const char *what, const char *text, uint64_t *bits,
+                      size_t *n_out)
 {
     struct tug_hostlist *hl = NULL;
     memset(bits, 0, m->c->index.words * sizeof *bits);
@@ -147,7 +159,8 @@ static int use_nodelist(struct admission *m, uint64_t *bits)
     int rc = list_nodes(m, "node list", m->r->nodelist, bits, &m->n_listed);
     for (uint32_t i = 0; i < m->c->nodes.len && !rc; i++)
         if (tug_bit(bits, i) && !tug_bit(m->allowed, i))
-            rc = tug_fail(m->err, -EINVAL, "node list: node '%s' is not in queue '%s'", m->c->nodes.at[i].name, m->q->name);
+            rc = tug_fail(m->err, -EINVAL, "node list: node '%s' is not in queue '%s'",
+                          m->c->nodes.at[i].name, m->q->name);
     for (size_t i = 0; i < words && !rc; i++)
         m->allowed[i] &= bits[i];
     return rc;
@@ -172,7 +185,7 @@ static void add_model(struct tug_buf *all, const char *model)
 
 static int use_model(struct admission *m)
 {
-    struct tug_buf all = { 0 };
+    struct tug_buf all = {0};
     size_t n = 0;
     for (uint32_t i = 0; i < m->c->nodes.len; i++) {
         struct tug_core_inventory has;
@@ -188,11 +201,12 @@ static int use_model(struct admission *m)
     }
     int rc = 0;
     if (!n && all.len)
-        rc = tug_fail(m->err, -EINVAL, "no node of queue '%s' that the job may use has GPUs '%s'; there are: %s",
+        rc = tug_fail(m->err, -EINVAL,
+                      "no node of queue '%s' that the job may use has GPUs '%s'; there are: %s",
                       m->q->name, m->r->gpu_model, tug_buf_str(&all));
     else if (!n)
-        rc = tug_fail(m->err, -EINVAL, "no node of queue '%s' that the job may use has GPUs '%s'", m->q->name,
-                      m->r->gpu_model);
+        rc = tug_fail(m->err, -EINVAL, "no node of queue '%s' that the job may use has GPUs '%s'",
+                      m->q->name, m->r->gpu_model);
     tug_buf_clear(&all);
     return rc;
 }
@@ -240,7 +254,8 @@ static void size_at_most(const struct tug_core *c, uint32_t node, struct tug_cor
 }
 
 /* Nodes that could hold so much if they were empty, counted up to 'enough'. */
-static uint32_t count_holding(const struct admission *m, uint32_t cpus, uint32_t gpus, uint64_t mem_bytes, uint32_t enough)
+static uint32_t count_holding(const struct admission *m, uint32_t cpus, uint32_t gpus,
+                              uint64_t mem_bytes, uint32_t enough)
 {
     uint32_t n = 0;
     for (size_t w = 0; w < m->c->index.words; w++)
@@ -260,7 +275,8 @@ static uint32_t share(uint32_t total, uint32_t parts)
 }
 
 /* 'fmt' takes the GPUs and what they should be a multiple of. */
-static int gpus_not_shared(const struct admission *m, const char *fmt, uint32_t of) __attribute__((format(printf, 2, 0)));
+static int gpus_not_shared(const struct admission *m, const char *fmt, uint32_t of)
+    __attribute__((format(printf, 2, 0)));
 static int gpus_not_shared(const struct admission *m, const char *fmt, uint32_t of)
 {
     uint32_t gpus = m->a.gpus;
@@ -268,7 +284,8 @@ static int gpus_not_shared(const struct admission *m, const char *fmt, uint32_t 
     snprintf(why, sizeof why, fmt, gpus, of);
     if (gpus < of)
         return tug_fail(m->err, -EINVAL, "%s; ask for %u", why, of);
-    return tug_fail(m->err, -EINVAL, "%s; ask for %u or %u", why, gpus / of * of, share(gpus, of) * of);
+    return tug_fail(m->err, -EINVAL, "%s; ask for %u or %u", why, gpus / of * of,
+                    share(gpus, of) * of);
 }
 
 static uint32_t cpus_per_task(const struct tug_core_ask *a)
@@ -293,10 +310,15 @@ static uint32_t fewest_nodes(const struct admission *m)
     for (uint32_t n = 1; n <= most; n++) {
         if (a->gpus && a->gpus % n)
             continue;
-        uint32_t tasks = a->ntasks ? share(a->ntasks, n) : a->tasks_per_node ? a->tasks_per_node : 1;
-        uint32_t gpus = a->gpus ? a->gpus / n : a->gpus_per_node ? a->gpus_per_node : tasks * a->gpus_per_task;
+        uint32_t tasks = a->ntasks           ? share(a->ntasks, n)
+                         : a->tasks_per_node ? a->tasks_per_node
+                                             : 1;
+        uint32_t gpus = a->gpus            ? a->gpus / n
+                        : a->gpus_per_node ? a->gpus_per_node
+                                           : tasks * a->gpus_per_task;
         uint64_t cpus = (uint64_t) tasks * cpus_per_task(a);
-        if ((a->tasks_per_node && tasks > a->tasks_per_node) || gpus > TUG_GPUS_MAX || cpus > UINT32_MAX)
+        if ((a->tasks_per_node && tasks > a->tasks_per_node) || gpus > TUG_GPUS_MAX ||
+            cpus > UINT32_MAX)
             continue;
         if (count_holding(m, (uint32_t) cpus, gpus, mem_per_node(a, (uint32_t) cpus), n) == n)
             return n;
@@ -308,10 +330,15 @@ static int no_nodes_hold(const struct admission *m)
 {
     const struct tug_core_ask *a = &m->a;
     if (a->gpus)
-        return tug_fail(m->err, -EINVAL, "no number of nodes of queue '%s' holds %u GPUs in equal shares; say how many "
-                        "nodes and GPUs per node", m->q->name, a->gpus);
-    return tug_fail(m->err, -EINVAL, "the %zu nodes of queue '%s' that the job may use do not hold %u tasks with %u CPU%s each",
-                    m->n_allowed, m->q->name, a->ntasks, cpus_per_task(a), cpus_per_task(a) == 1 ? "" : "s");
+        return tug_fail(
+            m->err, -EINVAL,
+            "no number of nodes of queue '%s' holds %u GPUs in equal shares; say how many "
+            "nodes and GPUs per node",
+            m->q->name, a->gpus);
+    return tug_fail(
+        m->err, -EINVAL,
+        "the %zu nodes of queue '%s' that the job may use do not hold %u tasks with %u CPU%s each",
+        m->n_allowed, m->q->name, a->ntasks, cpus_per_task(a), cpus_per_task(a) == 1 ? "" : "s");
 }
 
 static int admit_nodes(struct admission *m)
@@ -319,8 +346,10 @@ static int admit_nodes(struct admission *m)
     struct tug_core_ask *a = &m->a;
     if (a->gpus_per_task && a->gpus && !a->ntasks) {
         if (a->gpus % a->gpus_per_task)
-            return tug_fail(m->err, -EINVAL, "%u GPUs cannot be given to tasks of %u GPUs each; ask for a multiple of %u",
-                            a->gpus, a->gpus_per_task, a->gpus_per_task);
+            return tug_fail(
+                m->err, -EINVAL,
+                "%u GPUs cannot be given to tasks of %u GPUs each; ask for a multiple of %u",
+                a->gpus, a->gpus_per_task, a->gpus_per_task);
         a->ntasks = a->gpus / a->gpus_per_task;
     }
     if (a->nodes)
@@ -330,7 +359,8 @@ static int admit_nodes(struct admission *m)
     else if (a->gpus && a->gpus_per_node && a->gpus % a->gpus_per_node == 0)
         a->nodes = a->gpus / a->gpus_per_node;
     else if (a->gpus && a->gpus_per_node)
-        return gpus_not_shared(m, "%u GPUs are not a multiple of %u GPUs per node", a->gpus_per_node);
+        return gpus_not_shared(m, "%u GPUs are not a multiple of %u GPUs per node",
+                               a->gpus_per_node);
     else if (m->n_listed)
         a->nodes = (uint32_t) m->n_listed;
     else if (a->gpus || a->ntasks)
@@ -353,13 +383,18 @@ static int admit_tasks(struct admission *m)
     if (n > UINT32_MAX)
         return tug_fail(m->err, -EINVAL, "%llu tasks are too many", (unsigned long long) n);
     if (n < a->nodes)
-        return tug_fail(m->err, -EINVAL, "%u nodes were asked for, but only %llu task%s; ask for at most %llu node%s or at "
-                        "least %u tasks", a->nodes, (unsigned long long) n, n == 1 ? "" : "s", (unsigned long long) n,
-                        n == 1 ? "" : "s", a->nodes);
+        return tug_fail(
+            m->err, -EINVAL,
+            "%u nodes were asked for, but only %llu task%s; ask for at most %llu node%s or at "
+            "least %u tasks",
+            a->nodes, (unsigned long long) n, n == 1 ? "" : "s", (unsigned long long) n,
+            n == 1 ? "" : "s", a->nodes);
     if (a->tasks_per_node && share((uint32_t) n, a->nodes) > a->tasks_per_node)
-        return tug_fail(m->err, -EINVAL, "%llu tasks do not fit on %u node%s with %u task%s per node; ask for %u nodes",
-                        (unsigned long long) n, a->nodes, a->nodes == 1 ? "" : "s", a->tasks_per_node,
-                        a->tasks_per_node == 1 ? "" : "s", share((uint32_t) n, a->tasks_per_node));
+        return tug_fail(
+            m->err, -EINVAL,
+            "%llu tasks do not fit on %u node%s with %u task%s per node; ask for %u nodes",
+            (unsigned long long) n, a->nodes, a->nodes == 1 ? "" : "s", a->tasks_per_node,
+            a->tasks_per_node == 1 ? "" : "s", share((uint32_t) n, a->tasks_per_node));
     a->ntasks = (uint32_t) n;
     return 0;
 }
@@ -372,21 +407,28 @@ static int admit_gpus(struct admission *m)
     if (a->gpus && a->gpus % a->nodes)
         return gpus_not_shared(m, "%u GPUs cannot be shared equally by %u nodes", a->nodes);
     if (a->gpus && gpus && a->gpus / a->nodes != gpus)
-        return tug_fail(m->err, -EINVAL, "%u GPUs in all contradict %u GPUs per node on %u node%s (%llu); say one of them",
-                        a->gpus, a->gpus_per_node, a->nodes, a->nodes == 1 ? "" : "s",
-                        (unsigned long long) gpus * a->nodes);
+        return tug_fail(
+            m->err, -EINVAL,
+            "%u GPUs in all contradict %u GPUs per node on %u node%s (%llu); say one of them",
+            a->gpus, a->gpus_per_node, a->nodes, a->nodes == 1 ? "" : "s",
+            (unsigned long long) gpus * a->nodes);
     if (a->gpus)
         gpus = a->gpus / a->nodes;
     if (a->gpus && a->gpus_per_task && (uint64_t) a->gpus_per_task * a->ntasks != a->gpus)
-        return tug_fail(m->err, -EINVAL, "%u GPUs in all contradict %u tasks with %u GPUs each (%llu); say one of them",
-                        a->gpus, a->ntasks, a->gpus_per_task, (unsigned long long) a->gpus_per_task * a->ntasks);
+        return tug_fail(
+            m->err, -EINVAL,
+            "%u GPUs in all contradict %u tasks with %u GPUs each (%llu); say one of them", a->gpus,
+            a->ntasks, a->gpus_per_task, (unsigned long long) a->gpus_per_task * a->ntasks);
     if (gpus && by_task > gpus)
-        return tug_fail(m->err, -EINVAL, "%u tasks per node with %u GPUs each need %llu GPUs per node; %llu were asked for",
-                        tasks, a->gpus_per_task, (unsigned long long) by_task, (unsigned long long) gpus);
+        return tug_fail(
+            m->err, -EINVAL,
+            "%u tasks per node with %u GPUs each need %llu GPUs per node; %llu were asked for",
+            tasks, a->gpus_per_task, (unsigned long long) by_task, (unsigned long long) gpus);
     if (!gpus)
         gpus = by_task;
     if (gpus > TUG_GPUS_MAX)
-        return tug_fail(m->err, -EINVAL, "%llu GPUs per node were asked for; no node can have more than %d",
+        return tug_fail(m->err, -EINVAL,
+                        "%llu GPUs per node were asked for; no node can have more than %d",
                         (unsigned long long) gpus, TUG_GPUS_MAX);
     m->r->gpus_per_node = (uint32_t) gpus;
     return 0;
@@ -397,9 +439,11 @@ static int admit_cpus_and_memory(struct admission *m)
     const struct tug_core_ask *a = &m->a;
     uint64_t cpus = (uint64_t) share(a->ntasks, a->nodes) * cpus_per_task(a);
     if (a->mem_per_node_bytes && a->mem_per_cpu_bytes)
-        return tug_fail(m->err, -EINVAL, "memory per node and memory per CPU exclude each other; say one of them");
+        return tug_fail(m->err, -EINVAL,
+                        "memory per node and memory per CPU exclude each other; say one of them");
     if (cpus > UINT32_MAX || (a->mem_per_cpu_bytes && cpus > UINT64_MAX / a->mem_per_cpu_bytes))
-        return tug_fail(m->err, -EINVAL, "%llu CPUs per node are too many", (unsigned long long) cpus);
+        return tug_fail(m->err, -EINVAL, "%llu CPUs per node are too many",
+                        (unsigned long long) cpus);
     m->r->nodes = a->nodes;
     m->r->ntasks = a->ntasks;
     m->r->cpus_per_node = (uint32_t) cpus;
@@ -409,11 +453,14 @@ static int admit_cpus_and_memory(struct admission *m)
 
 /* ---- is there such a node, and are there enough? */
 
-struct largest { struct tug_core_inventory has; const char *cpus_at, *gpus_at, *mem_at; };
+struct largest {
+    struct tug_core_inventory has;
+    const char *cpus_at, *gpus_at, *mem_at;
+};
 
 static struct largest find_largest(const struct admission *m)
 {
-    struct largest l = { .cpus_at = NULL };
+    struct largest l = {.cpus_at = NULL};
     for (uint32_t i = 0; i < m->c->nodes.len; i++) {
         struct tug_core_inventory has;
         if (!tug_bit(m->allowed, i))
@@ -455,21 +502,30 @@ static int check_largest(const struct admission *m)
     if (!l.cpus_at)
         return 0;
     if (r->gpus_per_node && !l.has.gpus)
-        return tug_fail(m->err, -EINVAL, "%u GPU%s per node %s asked for, but no node%s has GPUs", r->gpus_per_node,
-                        r->gpus_per_node == 1 ? "" : "s", r->gpus_per_node == 1 ? "was" : "were", among(m, of, sizeof of));
+        return tug_fail(m->err, -EINVAL, "%u GPU%s per node %s asked for, but no node%s has GPUs",
+                        r->gpus_per_node, r->gpus_per_node == 1 ? "" : "s",
+                        r->gpus_per_node == 1 ? "was" : "were", among(m, of, sizeof of));
     if (r->gpus_per_node > l.has.gpus)
-        return tug_fail(m->err, -EINVAL, "%u GPUs per node were asked for, but the largest node%s has %u (%s); ask for at "
-                        "most %u per node and more nodes", r->gpus_per_node, among(m, of, sizeof of), l.has.gpus, l.gpus_at,
-                        l.has.gpus);
+        return tug_fail(
+            m->err, -EINVAL,
+            "%u GPUs per node were asked for, but the largest node%s has %u (%s); ask for at "
+            "most %u per node and more nodes",
+            r->gpus_per_node, among(m, of, sizeof of), l.has.gpus, l.gpus_at, l.has.gpus);
     if (r->cpus_per_node > l.has.cpus)
-        return tug_fail(m->err, -EINVAL, "%u CPUs per node were asked for (%u task%s with %u each), but the largest node%s "
-                        "has %u (%s); ask for fewer or for more nodes", r->cpus_per_node,
-                        share(m->a.ntasks, m->a.nodes), share(m->a.ntasks, m->a.nodes) == 1 ? "" : "s",
-                        cpus_per_task(&m->a), among(m, of, sizeof of), l.has.cpus, l.cpus_at);
+        return tug_fail(
+            m->err, -EINVAL,
+            "%u CPUs per node were asked for (%u task%s with %u each), but the largest node%s "
+            "has %u (%s); ask for fewer or for more nodes",
+            r->cpus_per_node, share(m->a.ntasks, m->a.nodes),
+            share(m->a.ntasks, m->a.nodes) == 1 ? "" : "s", cpus_per_task(&m->a),
+            among(m, of, sizeof of), l.has.cpus, l.cpus_at);
     if (r->mem_per_node_bytes > l.has.mem_bytes)
-        return tug_fail(m->err, -EINVAL, "%s of memory per node were asked for, but the largest node%s has %s (%s); ask for "
-                        "less per node", tug_size_format(r->mem_per_node_bytes, want, sizeof want),
-                        among(m, of, sizeof of), tug_size_format(l.has.mem_bytes, most, sizeof most), l.mem_at);
+        return tug_fail(
+            m->err, -EINVAL,
+            "%s of memory per node were asked for, but the largest node%s has %s (%s); ask for "
+            "less per node",
+            tug_size_format(r->mem_per_node_bytes, want, sizeof want), among(m, of, sizeof of),
+            tug_size_format(l.has.mem_bytes, most, sizeof most), l.mem_at);
     return 0;
 }
 
@@ -477,25 +533,32 @@ static int check_width(const struct admission *m)
 {
     const struct tug_job_req *r = m->r;
     if (m->n_listed && r->nodes > m->n_listed)
-        return tug_fail(m->err, -EINVAL, "%u nodes were asked for, but the node list has %zu", r->nodes, m->n_listed);
+        return tug_fail(m->err, -EINVAL, "%u nodes were asked for, but the node list has %zu",
+                        r->nodes, m->n_listed);
     if (r->nodes > m->n_queue)
-        return tug_fail(m->err, -EINVAL, "a gang of %u nodes is wider than queue '%s', which has %zu", r->nodes, m->q->name,
-                        m->n_queue);
+        return tug_fail(m->err, -EINVAL,
+                        "a gang of %u nodes is wider than queue '%s', which has %zu", r->nodes,
+                        m->q->name, m->n_queue);
     if (r->nodes > m->n_allowed)
-        return tug_fail(m->err, -EINVAL, "%u nodes were asked for, but the job may use only %zu of queue '%s's %zu", r->nodes,
-                        m->n_allowed, m->q->name, m->n_queue);
-    uint32_t n = count_holding(m, r->cpus_per_node, r->gpus_per_node, r->mem_per_node_bytes, r->nodes);
+        return tug_fail(m->err, -EINVAL,
+                        "%u nodes were asked for, but the job may use only %zu of queue '%s's %zu",
+                        r->nodes, m->n_allowed, m->q->name, m->n_queue);
+    uint32_t n =
+        count_holding(m, r->cpus_per_node, r->gpus_per_node, r->mem_per_node_bytes, r->nodes);
     if (n == r->nodes)
         return 0;
     char mem[TUG_SIZE_TEXT_MAX];
-    struct tug_buf each = { 0 };
+    struct tug_buf each = {0};
     if (r->gpus_per_node)
         tug_buf_addf(&each, "%u GPUs%s", r->gpus_per_node, r->mem_per_node_bytes ? ", " : " and ");
     tug_buf_addf(&each, "%u CPUs", r->cpus_per_node);
     if (r->mem_per_node_bytes)
-        tug_buf_addf(&each, " and %s of memory", tug_size_format(r->mem_per_node_bytes, mem, sizeof mem));
-    int rc = tug_fail(m->err, -EINVAL, "%u node%s asked for, but only %u of queue '%s' that the job may use %s %s",
-                      r->nodes, r->nodes == 1 ? " was" : "s were", n, m->q->name, n == 1 ? "has" : "have", tug_buf_str(&each));
+        tug_buf_addf(&each, " and %s of memory",
+                     tug_size_format(r->mem_per_node_bytes, mem, sizeof mem));
+    int rc = tug_fail(m->err, -EINVAL,
+                      "%u node%s asked for, but only %u of queue '%s' that the job may use %s %s",
+                      r->nodes, r->nodes == 1 ? " was" : "s were", n, m->q->name,
+                      n == 1 ? "has" : "have", tug_buf_str(&each));
     tug_buf_clear(&each);
     return rc;
 }
@@ -505,7 +568,8 @@ static int check_size(const struct admission *m)
 {
     const struct tug_job_req *r = m->r;
     if (r->nodes <= m->n_allowed && (!m->n_listed || r->nodes <= m->n_listed) &&
-        count_holding(m, r->cpus_per_node, r->gpus_per_node, r->mem_per_node_bytes, r->nodes) == r->nodes)
+        count_holding(m, r->cpus_per_node, r->gpus_per_node, r->mem_per_node_bytes, r->nodes) ==
+            r->nodes)
         return 0;
     int rc = check_largest(m);
     return rc ? rc : check_width(m);
@@ -515,22 +579,25 @@ static int check_size(const struct admission *m)
 
 static void nothing_is_null(struct tug_job_req *r)
 {
-    const char **texts[] = { &r->user, &r->queue, &r->account, &r->name, &r->gpu_model, &r->nodelist, &r->exclude };
+    const char **texts[] = {&r->user,      &r->queue,    &r->account, &r->name,
+                            &r->gpu_model, &r->nodelist, &r->exclude};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!*texts[i])
             *texts[i] = "";
 }
 
-int tug_core_admit(const struct tug_core *c, const struct tug_core_ask *ask, struct tug_job_req *req, struct tug_err *err)
+int tug_core_admit(const struct tug_core *c, const struct tug_core_ask *ask,
+                   struct tug_job_req *req, struct tug_err *err)
 {
     struct tug_job_req filled = *req;
-    struct admission m = { .c = c, .a = *ask, .r = &filled, .err = err };
+    struct admission m = {.c = c, .a = *ask, .r = &filled, .err = err};
     nothing_is_null(&filled);
     int rc = find_queue(&m);
     if (!rc)
         filled.queue = m.q->name;
-    int (*const steps[])(struct admission *) = { admit_user, admit_time, find_nodes, admit_nodes, admit_tasks, admit_gpus,
-                                                 admit_cpus_and_memory };
+    int (*const steps[])(struct admission *) = {admit_user,           admit_time,  find_nodes,
+                                                admit_nodes,          admit_tasks, admit_gpus,
+                                                admit_cpus_and_memory};
     for (size_t i = 0; i < sizeof steps / sizeof *steps && !rc; i++)
         rc = steps[i](&m);
     if (!rc)

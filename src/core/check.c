@@ -1,7 +1,8 @@
 /* check.c - every invariant there is, over everything
  *
- * Tests run it after every event; nothing else does, as it looks at every job and node. Each check works its answer out
- * from the jobs alone and compares that with what is kept incrementally. Layer: core.
+ * Tests run it after every event; nothing else does, as it looks at every job and node. Each check
+ * works its answer out from the jobs alone and compares that with what is kept incrementally.
+ * Layer: core.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,9 +14,10 @@
 
 /* ---- one job */
 
-static int check_parts(const struct tug_core *c, const struct tug_entry *e, const struct tug_step *s, struct tug_err *err)
+static int check_parts(const struct tug_core *c, const struct tug_entry *e,
+                       const struct tug_step *s, struct tug_err *err)
 {
-    uint32_t in_phase[TUG_PART_PHASES] = { 0 };
+    uint32_t in_phase[TUG_PART_PHASES] = {0};
     uint32_t wired = 0;
     for (size_t i = 0; i < s->n_parts; i++) {
         const struct tug_part *p = &s->parts[i];
@@ -24,23 +26,37 @@ static int check_parts(const struct tug_core *c, const struct tug_entry *e, cons
         in_phase[p->phase]++;
         wired += p->wired != 0;
         if (p->lost && (p->phase != TUG_PART_KILLING || c->nodes.at[e->j.slices[p->slice].node].up))
-            return tug_fail(err, -EINVAL, "job %llu step %u: part %zu is lost, but its node is not down", ID(e), s->id, i);
+            return tug_fail(err, -EINVAL,
+                            "job %llu step %u: part %zu is lost, but its node is not down", ID(e),
+                            s->id, i);
     }
     if (memcmp(in_phase, s->in_phase, sizeof in_phase) != 0 || wired != s->wired_parts)
-        return tug_fail(err, -EINVAL, "job %llu step %u: its parts are counted wrongly", ID(e), s->id);
-    uint32_t alive = in_phase[TUG_PART_WAITING] + in_phase[TUG_PART_READY], started = in_phase[TUG_PART_STARTED];
-    if (s->state == TUG_STEP_STARTING && (started || in_phase[TUG_PART_KILLING] || in_phase[TUG_PART_GONE]))
-        return tug_fail(err, -EINVAL, "job %llu step %u: a part started before all were ready", ID(e), s->id);
+        return tug_fail(err, -EINVAL, "job %llu step %u: its parts are counted wrongly", ID(e),
+                        s->id);
+    uint32_t alive = in_phase[TUG_PART_WAITING] + in_phase[TUG_PART_READY],
+             started = in_phase[TUG_PART_STARTED];
+    if (s->state == TUG_STEP_STARTING &&
+        (started || in_phase[TUG_PART_KILLING] || in_phase[TUG_PART_GONE]))
+        return tug_fail(err, -EINVAL, "job %llu step %u: a part started before all were ready",
+                        ID(e), s->id);
     if (s->state == TUG_STEP_STARTING && !in_phase[TUG_PART_WAITING])
-        return tug_fail(err, -EINVAL, "job %llu step %u: all parts are ready and the barrier is shut", ID(e), s->id);
+        return tug_fail(err, -EINVAL,
+                        "job %llu step %u: all parts are ready and the barrier is shut", ID(e),
+                        s->id);
     if (s->state == TUG_STEP_RUNNING && (alive || !started || in_phase[TUG_PART_KILLING]))
-        return tug_fail(err, -EINVAL, "job %llu step %u: runs, but not all of it was started", ID(e), s->id);
+        return tug_fail(err, -EINVAL, "job %llu step %u: runs, but not all of it was started",
+                        ID(e), s->id);
     if (s->state == TUG_STEP_ENDING && (alive || started))
-        return tug_fail(err, -EINVAL, "job %llu step %u: is being ended, but a part is not being killed", ID(e), s->id);
+        return tug_fail(err, -EINVAL,
+                        "job %llu step %u: is being ended, but a part is not being killed", ID(e),
+                        s->id);
     if (s->state >= TUG_STEP_COMPLETED && in_phase[TUG_PART_GONE] != s->n_parts)
-        return tug_fail(err, -EINVAL, "job %llu step %u: is over, but a part is left", ID(e), s->id);
+        return tug_fail(err, -EINVAL, "job %llu step %u: is over, but a part is left", ID(e),
+                        s->id);
     if (s->id && in_phase[TUG_PART_GONE] == s->n_parts)
-        return tug_fail(err, -EINVAL, "job %llu step %u: nothing is left of it, but it is still there", ID(e), s->id);
+        return tug_fail(err, -EINVAL,
+                        "job %llu step %u: nothing is left of it, but it is still there", ID(e),
+                        s->id);
     return 0;
 }
 
@@ -56,18 +72,24 @@ static int check_steps(const struct tug_core *c, const struct tug_entry *e, stru
         if (rc)
             return rc;
         left += s->n_parts - s->in_phase[TUG_PART_GONE];
-        if ((j->state == TUG_JOB_COMPLETING || j->state == TUG_JOB_REQUEUED) && s->state < TUG_STEP_ENDING)
-            return tug_fail(err, -EINVAL, "job %llu is being ended, but its step %u is not", ID(e), s->id);
+        if ((j->state == TUG_JOB_COMPLETING || j->state == TUG_JOB_REQUEUED) &&
+            s->state < TUG_STEP_ENDING)
+            return tug_fail(err, -EINVAL, "job %llu is being ended, but its step %u is not", ID(e),
+                            s->id);
     }
     if (tug_job_state_holds(j->state) && !left)
-        return tug_fail(err, -EINVAL, "job %llu: nothing of it is left, but it holds resources", ID(e));
+        return tug_fail(err, -EINVAL, "job %llu: nothing of it is left, but it holds resources",
+                        ID(e));
     if (!tug_job_state_holds(j->state) && left)
-        return tug_fail(err, -EINVAL, "job %llu: is %s, but something of it is left", ID(e), tug_job_state_name(j->state));
+        return tug_fail(err, -EINVAL, "job %llu: is %s, but something of it is left", ID(e),
+                        tug_job_state_name(j->state));
     enum tug_step_state main_is = j->n_steps ? j->steps[0].state : TUG_STEP_COMPLETED;
-    if ((j->state == TUG_JOB_CONFIGURING) != (tug_job_state_holds(j->state) && main_is == TUG_STEP_STARTING) ||
-        (j->state == TUG_JOB_RUNNING) != (tug_job_state_holds(j->state) && main_is == TUG_STEP_RUNNING))
-        return tug_fail(err, -EINVAL, "job %llu: is %s, but its main step is %s", ID(e), tug_job_state_name(j->state),
-                        tug_step_state_name(main_is));
+    if ((j->state == TUG_JOB_CONFIGURING) !=
+            (tug_job_state_holds(j->state) && main_is == TUG_STEP_STARTING) ||
+        (j->state == TUG_JOB_RUNNING) !=
+            (tug_job_state_holds(j->state) && main_is == TUG_STEP_RUNNING))
+        return tug_fail(err, -EINVAL, "job %llu: is %s, but its main step is %s", ID(e),
+                        tug_job_state_name(j->state), tug_step_state_name(main_is));
     return 0;
 }
 
@@ -76,14 +98,17 @@ static int check_slices(const struct tug_entry *e, struct tug_err *err)
     const struct tug_job *j = &e->j;
     uint32_t rank = 0;
     if (j->n_slices != j->req.nodes)
-        return tug_fail(err, -EINVAL, "job %llu: holds %zu nodes of %u", ID(e), j->n_slices, j->req.nodes);
+        return tug_fail(err, -EINVAL, "job %llu: holds %zu nodes of %u", ID(e), j->n_slices,
+                        j->req.nodes);
     for (size_t i = 0; i < j->n_slices; i++) {
         const struct tug_slice *s = &j->slices[i];
         unsigned gpus = tug_gpuset_count(s->gpus);
         if (j->req.exclusive ? gpus < j->req.gpus_per_node : gpus != j->req.gpus_per_node)
-            return tug_fail(err, -EINVAL, "job %llu: holds %u GPUs on a node, not %u", ID(e), gpus, j->req.gpus_per_node);
+            return tug_fail(err, -EINVAL, "job %llu: holds %u GPUs on a node, not %u", ID(e), gpus,
+                            j->req.gpus_per_node);
         if (s->cpus < j->req.cpus_per_node || s->mem_bytes != j->req.mem_per_node_bytes)
-            return tug_fail(err, -EINVAL, "job %llu: holds other CPUs or memory than it asked for", ID(e));
+            return tug_fail(err, -EINVAL, "job %llu: holds other CPUs or memory than it asked for",
+                            ID(e));
         if (s->first_rank != rank)
             return tug_fail(err, -EINVAL, "job %llu: its ranks don't follow each other", ID(e));
         rank += s->ntasks;
@@ -91,7 +116,9 @@ static int check_slices(const struct tug_entry *e, struct tug_err *err)
             if (j->slices[k].node == s->node)
                 return tug_fail(err, -EINVAL, "job %llu: holds node %u twice", ID(e), s->node);
     }
-    return rank == j->req.ntasks ? 0 : tug_fail(err, -EINVAL, "job %llu: has %u ranks, not %u", ID(e), rank, j->req.ntasks);
+    return rank == j->req.ntasks ? 0
+                                 : tug_fail(err, -EINVAL, "job %llu: has %u ranks, not %u", ID(e),
+                                            rank, j->req.ntasks);
 }
 
 static int check_times(const struct tug_core *c, const struct tug_entry *e, struct tug_err *err)
@@ -99,9 +126,10 @@ static int check_times(const struct tug_core *c, const struct tug_entry *e, stru
     const struct tug_job *j = &e->j;
     int over = tug_job_state_is_over(j->state);
     if (over != (j->end_ms >= 0) || (j->state == TUG_JOB_RUNNING && j->launched_ms < j->alloc_ms) ||
-        (j->launched_ms >= 0 && j->alloc_ms < 0) || (tug_job_state_holds(j->state) && j->alloc_ms < 0) ||
-        (over && j->end_ms < j->alloc_ms))
-        return tug_fail(err, -EINVAL, "job %llu: its times contradict its state %s", ID(e), tug_job_state_name(j->state));
+        (j->launched_ms >= 0 && j->alloc_ms < 0) ||
+        (tug_job_state_holds(j->state) && j->alloc_ms < 0) || (over && j->end_ms < j->alloc_ms))
+        return tug_fail(err, -EINVAL, "job %llu: its times contradict its state %s", ID(e),
+                        tug_job_state_name(j->state));
     int64_t at = tug_job_wake(c, e);
     if (e->wake_ms != at || tug_heap_holds(&e->wake) != (at != INT64_MAX))
         return tug_fail(err, -EINVAL, "job %llu: its next deadline is armed wrongly", ID(e));
@@ -112,14 +140,16 @@ static int check_bench(const struct tug_core *c, const struct tug_entry *e, stru
 {
     const struct tug_job *j = &e->j;
     if ((j->state == TUG_JOB_PENDING) != (e->bench != TUG_BENCH_NONE))
-        return tug_fail(err, -EINVAL, "job %llu: is %s and stands in bench %d", ID(e), tug_job_state_name(j->state),
-                        (int) e->bench);
+        return tug_fail(err, -EINVAL, "job %llu: is %s and stands in bench %d", ID(e),
+                        tug_job_state_name(j->state), (int) e->bench);
     if (tug_job_state_is_over(j->state) != (e->shape == NULL))
-        return tug_fail(err, -EINVAL, "job %llu: has no shape, or one that it no longer needs", ID(e));
+        return tug_fail(err, -EINVAL, "job %llu: has no shape, or one that it no longer needs",
+                        ID(e));
     if (e->bench == TUG_BENCH_ORDER && tug_queue_find(c, j->req.queue)->is_down)
         return tug_fail(err, -EINVAL, "job %llu: its queue is down, but it may start", ID(e));
     if (tug_job_state_holds(j->state) != (e->running_at != 0) ||
-        (e->running_at && (e->running_at > c->running.len || c->running.at[e->running_at - 1].entry != e)))
+        (e->running_at &&
+         (e->running_at > c->running.len || c->running.at[e->running_at - 1].entry != e)))
         return tug_fail(err, -EINVAL, "job %llu: its row among the running is wrong", ID(e));
     if (!tug_job_state_holds(j->state))
         return 0;
@@ -129,14 +159,16 @@ static int check_bench(const struct tug_core *c, const struct tug_entry *e, stru
         for (size_t k = 0; k < n->gangs.len; k++)
             found += n->gangs.at[k] == e;
         if (found != 1)
-            return tug_fail(err, -EINVAL, "job %llu: is %zu times in the list of node %s", ID(e), found, n->name);
+            return tug_fail(err, -EINVAL, "job %llu: is %zu times in the list of node %s", ID(e),
+                            found, n->name);
     }
     return 0;
 }
 
 static int check_job(const struct tug_core *c, const struct tug_entry *e, struct tug_err *err)
 {
-    if ((unsigned) e->j.state >= TUG_JOB_STATES || e->j.attempt == 0 || e->j.attempt != e->j.requeues + 1)
+    if ((unsigned) e->j.state >= TUG_JOB_STATES || e->j.attempt == 0 ||
+        e->j.attempt != e->j.requeues + 1)
         return tug_fail(err, -EINVAL, "job %llu: its state or attempt cannot be", ID(e));
     if (e->j.state == TUG_JOB_COMPLETING && !tug_job_may_move(TUG_JOB_COMPLETING, e->j.end_state))
         return tug_fail(err, -EINVAL, "job %llu: is being ended as what it cannot become", ID(e));
@@ -155,7 +187,8 @@ static int check_job(const struct tug_core *c, const struct tug_entry *e, struct
 static int check_counts(const struct tug_core *c, struct tug_err *err)
 {
     uint64_t pending = 0, running = 0, ended = 0, in_order = 0, wakes = 0;
-    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e; e = tug_jobtab_after(&c->jobs, e->j.id)) {
+    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
+         e = tug_jobtab_after(&c->jobs, e->j.id)) {
         int rc = check_job(c, e, err);
         if (rc)
             return rc;
@@ -169,7 +202,8 @@ static int check_counts(const struct tug_core *c, struct tug_err *err)
         pending + running + ended != c->jobs.n_jobs)
         return tug_fail(err, -EINVAL, "the jobs are counted wrongly");
     if (in_order != c->order.n_jobs || wakes != c->wakes.len || running != c->running.len)
-        return tug_fail(err, -EINVAL, "the order, the deadlines or the running have too many or too few jobs");
+        return tug_fail(err, -EINVAL,
+                        "the order, the deadlines or the running have too many or too few jobs");
     return 0;
 }
 
@@ -178,7 +212,8 @@ static int check_queues(const struct tug_core *c, struct tug_err *err)
     for (size_t i = 0; i < c->queues.len; i++) {
         const struct tug_queue *q = &c->queues.at[i];
         size_t jobs = 0, waiting = 0;
-        for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e; e = tug_jobtab_after(&c->jobs, e->j.id)) {
+        for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
+             e = tug_jobtab_after(&c->jobs, e->j.id)) {
             int mine = !strcmp(e->j.req.queue, q->name);
             jobs += mine && !tug_job_state_is_over(e->j.state);
             waiting += mine && e->bench != TUG_BENCH_NONE;
@@ -197,10 +232,12 @@ static int check_order(const struct tug_core *c, struct tug_err *err)
         left += r->entry == NULL;
         there += r->entry != NULL;
         if (i && tug_order_before(&r->job, &tug_order_row(&c->order, i - 1)->job))
-            return tug_fail(err, -EINVAL, "job %llu stands in the wrong place of the order", (unsigned long long) r->job.id);
+            return tug_fail(err, -EINVAL, "job %llu stands in the wrong place of the order",
+                            (unsigned long long) r->job.id);
         if (r->entry && (r->entry->bench != TUG_BENCH_ORDER || r->entry->j.id != r->job.id ||
                          r->entry->j.priority != r->job.priority))
-            return tug_fail(err, -EINVAL, "the order's row of job %llu is not its own", (unsigned long long) r->job.id);
+            return tug_fail(err, -EINVAL, "the order's row of job %llu is not its own",
+                            (unsigned long long) r->job.id);
     }
     if (left != c->order.left || there != c->order.n_jobs)
         return tug_fail(err, -EINVAL, "the order's rows are counted wrongly");
@@ -213,26 +250,30 @@ static int check_shapes(const struct tug_core *c, struct tug_err *err)
     for (const struct tug_shape *s = c->shapes; s; s = s->hh.next) {
         refs += s->refs;
         const struct tug_entry *e;
-        LIST_FOREACH(e, &s->parked, in_parked) {
+        LIST_FOREACH (e, &s->parked, in_parked) {
             parked_jobs++;
             if (e->shape != s || e->bench != TUG_BENCH_PARKED)
-                return tug_fail(err, -EINVAL, "job %llu: is parked where it does not belong", ID(e));
+                return tug_fail(err, -EINVAL, "job %llu: is parked where it does not belong",
+                                ID(e));
         }
         parked += !LIST_EMPTY(&s->parked);
     }
-    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e; e = tug_jobtab_after(&c->jobs, e->j.id))
+    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
+         e = tug_jobtab_after(&c->jobs, e->j.id))
         benched += e->bench == TUG_BENCH_PARKED;
     const struct tug_shape *s;
-    LIST_FOREACH(s, &c->parked, in_parked)
+    LIST_FOREACH (s, &c->parked, in_parked)
         parked--;
     if (refs != alive || parked != 0 || benched != parked_jobs)
-        return tug_fail(err, -EINVAL, "shapes: %zu holders for %zu jobs, %zu parked jobs of %zu", refs, alive,
-                        parked_jobs, benched);
+        return tug_fail(err, -EINVAL, "shapes: %zu holders for %zu jobs, %zu parked jobs of %zu",
+                        refs, alive, parked_jobs, benched);
     size_t holders = 0;
     for (const struct tug_where *w = c->wheres; w; w = w->hh.next)
         holders += w->refs;
-    return holders == HASH_COUNT(c->shapes) ? 0 : tug_fail(err, -EINVAL, "places: %zu holders for %u shapes", holders,
-                                                           HASH_COUNT(c->shapes));
+    return holders == HASH_COUNT(c->shapes)
+               ? 0
+               : tug_fail(err, -EINVAL, "places: %zu holders for %u shapes", holders,
+                          HASH_COUNT(c->shapes));
 }
 
 /* ---- nodes: the ledger made anew from the jobs */
@@ -241,7 +282,8 @@ static struct tug_ledger *ledger_of_jobs(const struct tug_core *c, struct tug_er
 {
     struct tug_ledger *l = tug_ledger_new();
     tug_ledger_grow(l, c->nodes.len);
-    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e; e = tug_jobtab_after(&c->jobs, e->j.id))
+    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
+         e = tug_jobtab_after(&c->jobs, e->j.id))
         if (tug_job_state_holds(e->j.state) &&
             tug_ledger_claim(l, e->j.id, e->j.slices, e->j.n_slices, TUG_LEDGER_RESTORE, err)) {
             tug_fail_ctx(err, -EINVAL, "double booking by job %llu", ID(e));
@@ -251,26 +293,34 @@ static struct tug_ledger *ledger_of_jobs(const struct tug_core *c, struct tug_er
     return l;
 }
 
-static int check_index(const struct tug_core *c, uint32_t i, const struct tug_ledger_node *l, struct tug_err *err)
+static int check_index(const struct tug_core *c, uint32_t i, const struct tug_ledger_node *l,
+                       struct tug_err *err)
 {
-    int usable = tug_node_is_usable(c, i), wrong = tug_bit(c->index.usable, i) != usable ||
-                                                   tug_bit(c->index.idle, i) != (usable && !l->gangs);
+    int usable = tug_node_is_usable(c, i),
+        wrong = tug_bit(c->index.usable, i) != usable ||
+                tug_bit(c->index.idle, i) != (usable && !l->gangs);
     unsigned gpus = tug_gpuset_count(tug_ledger_gpus_free(l));
     for (unsigned g = 0; g <= TUG_GPUS_MAX; g++)
-        wrong |= tug_bit(c->index.free_ge[g], i) != (usable && tug_ledger_cpus_free(l) && g <= gpus);
+        wrong |=
+            tug_bit(c->index.free_ge[g], i) != (usable && tug_ledger_cpus_free(l) && g <= gpus);
     const struct tug_policy_node *r = &c->node_rows.at[i];
-    wrong |= r->usable != (uint32_t) usable || r->gpus_free != tug_ledger_gpus_free(l) || r->index != i ||
-             r->cpus_free != tug_ledger_cpus_free(l) || r->mem_free_bytes != tug_ledger_mem_free(l) ||
-             r->gpus != tug_gpuset_count(l->gpus) || r->cpus != l->cpus;
-    return wrong ? tug_fail(err, -EINVAL, "node %s: its row or its index does not say what is free", c->nodes.at[i].name) : 0;
+    wrong |= r->usable != (uint32_t) usable || r->gpus_free != tug_ledger_gpus_free(l) ||
+             r->index != i || r->cpus_free != tug_ledger_cpus_free(l) ||
+             r->mem_free_bytes != tug_ledger_mem_free(l) || r->gpus != tug_gpuset_count(l->gpus) ||
+             r->cpus != l->cpus;
+    return wrong ? tug_fail(err, -EINVAL, "node %s: its row or its index does not say what is free",
+                            c->nodes.at[i].name)
+                 : 0;
 }
 
-static int check_node(const struct tug_core *c, uint32_t i, const struct tug_ledger *made, struct tug_err *err)
+static int check_node(const struct tug_core *c, uint32_t i, const struct tug_ledger *made,
+                      struct tug_err *err)
 {
     const struct tug_ledger_node *l = tug_ledger_node(c->ledger, i), *m = tug_ledger_node(made, i);
     const char *name = c->nodes.at[i].name;
-    if (l->gpus_used != m->gpus_used || l->cpus_used != m->cpus_used || l->mem_used_bytes != m->mem_used_bytes ||
-        l->gangs != m->gangs || memcmp(l->owner, m->owner, sizeof l->owner) != 0)
+    if (l->gpus_used != m->gpus_used || l->cpus_used != m->cpus_used ||
+        l->mem_used_bytes != m->mem_used_bytes || l->gangs != m->gangs ||
+        memcmp(l->owner, m->owner, sizeof l->owner) != 0)
         return tug_fail(err, -EINVAL, "node %s: the ledger is not the sum of the jobs", name);
     if (c->nodes.at[i].gangs.len != l->gangs)
         return tug_fail(err, -EINVAL, "node %s: its list of gangs is not the ledger's", name);
@@ -299,8 +349,8 @@ static int check_nodes(const struct tug_core *c, struct tug_err *err)
 
 int tug_core_check(const struct tug_core *c, struct tug_err *err)
 {
-    int (*const checks[])(const struct tug_core *, struct tug_err *) = { check_nodes, check_counts, check_queues,
-                                                                         check_order, check_shapes };
+    int (*const checks[])(const struct tug_core *, struct tug_err *) = {
+        check_nodes, check_counts, check_queues, check_order, check_shapes};
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         int rc = checks[i](c, err);
         if (rc)

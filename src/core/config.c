@@ -1,7 +1,8 @@
 /* config.c - queues and the nodes that may join
  *
- * A configuration is checked as a whole and then taken as a whole. A node keeps its index for as long as the core lives:
- * one that left the configuration stays as a row that nothing can use. Layer: core.
+ * A configuration is checked as a whole and then taken as a whole. A node keeps its index for as
+ * long as the core lives: one that left the configuration stays as a row that nothing can use.
+ * Layer: core.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -27,8 +28,11 @@ void tug_queue_clear(struct tug_core *c, struct tug_queue *q)
 
 void tug_queue_add_ghost(struct tug_core *c, const char *name)
 {
-    struct tug_queue q = { .name = tug_intern(c->texts, name), .nodes = tug_intern(c->texts, ""),
-                           .allow_users = tug_intern(c->texts, ""), .is_down = 1, .is_ghost = 1 };
+    struct tug_queue q = {.name = tug_intern(c->texts, name),
+                          .nodes = tug_intern(c->texts, ""),
+                          .allow_users = tug_intern(c->texts, ""),
+                          .is_down = 1,
+                          .is_ghost = 1};
     tug_vec_push(&c->queues, q);
 }
 
@@ -53,14 +57,20 @@ void tug_core_queue_row(const struct tug_core *c, size_t i, struct tug_core_queu
 {
     tug_assert(i < tug_core_queues(c));
     const struct tug_queue *q = &c->queues.at[i];
-    *out = (struct tug_core_queue){ .name = q->name, .priority = q->priority, .max_time_s = q->max_time_s,
-        .default_time_s = q->default_time_s, .nodes = q->nodes, .is_default = q->is_default, .is_down = q->is_down,
-        .allow_users = q->allow_users };
+    *out = (struct tug_core_queue){.name = q->name,
+                                   .priority = q->priority,
+                                   .max_time_s = q->max_time_s,
+                                   .default_time_s = q->default_time_s,
+                                   .nodes = q->nodes,
+                                   .is_default = q->is_default,
+                                   .is_down = q->is_down,
+                                   .allow_users = q->allow_users};
 }
 
 /* ---- checks */
 
-static int check_queue_nodes(const struct tug_core_conf *conf, const struct tug_core_queue *q, struct tug_err *err)
+static int check_queue_nodes(const struct tug_core_conf *conf, const struct tug_core_queue *q,
+                             struct tug_err *err)
 {
     struct tug_hostlist *hl = NULL;
     int rc = tug_hostlist_parse(q->nodes ? q->nodes : "", &hl, err);
@@ -71,7 +81,8 @@ static int check_queue_nodes(const struct tug_core_conf *conf, const struct tug_
         tug_hostlist_add(all, conf->nodes[i].name, NULL);
     for (size_t i = 0; i < tug_hostlist_count(hl) && !rc; i++)
         if (!tug_hostlist_contains(all, tug_hostlist_nth(hl, i)))
-            rc = tug_fail(err, -EINVAL, "queue '%s': node '%s' is not configured", q->name, tug_hostlist_nth(hl, i));
+            rc = tug_fail(err, -EINVAL, "queue '%s': node '%s' is not configured", q->name,
+                          tug_hostlist_nth(hl, i));
     tug_hostlist_free(all);
     tug_hostlist_free(hl);
     return rc;
@@ -90,7 +101,8 @@ static int check_queues(const struct tug_core_conf *conf, struct tug_err *err)
             if (!strcmp(conf->queues[k].name, q->name))
                 return tug_fail(err, -EINVAL, "queue '%s' is configured twice", q->name);
         if (q->is_default && defaults++)
-            return tug_fail(err, -EINVAL, "queue '%s' is the second default queue; there can be one", q->name);
+            return tug_fail(err, -EINVAL,
+                            "queue '%s' is the second default queue; there can be one", q->name);
         int rc = check_queue_nodes(conf, q, err);
         if (rc)
             return rc;
@@ -108,8 +120,8 @@ static int check_nodes(const struct tug_core_conf *conf, struct tug_err *err)
         if (n->name && tug_hostlist_contains(seen, n->name))
             rc = tug_fail(err, -EINVAL, "node '%s' is configured twice", n->name);
         else if (n->gpus > TUG_GPUS_MAX)
-            rc = tug_fail(err, -EINVAL, "node '%s': %u GPUs are over the %d that a node can have", n->name, n->gpus,
-                          TUG_GPUS_MAX);
+            rc = tug_fail(err, -EINVAL, "node '%s': %u GPUs are over the %d that a node can have",
+                          n->name, n->gpus, TUG_GPUS_MAX);
         else
             rc = tug_hostlist_add(seen, n->name ? n->name : "", err);
     }
@@ -126,7 +138,8 @@ static const struct tug_core_queue *queue_row(const struct tug_core_conf *conf, 
 }
 
 /* Index of the row with that name, starting to look where it most likely is. */
-static const struct tug_core_node_row *node_row(const struct tug_core_conf *conf, const char *name, size_t hint)
+static const struct tug_core_node_row *node_row(const struct tug_core_conf *conf, const char *name,
+                                                size_t hint)
 {
     for (size_t i = 0; i < conf->n_nodes; i++) {
         const struct tug_core_node_row *n = &conf->nodes[(hint + i) % conf->n_nodes];
@@ -136,19 +149,23 @@ static const struct tug_core_node_row *node_row(const struct tug_core_conf *conf
     return NULL;
 }
 
-static int check_in_use(const struct tug_core *c, const struct tug_core_conf *conf, struct tug_err *err)
+static int check_in_use(const struct tug_core *c, const struct tug_core_conf *conf,
+                        struct tug_err *err)
 {
     for (size_t i = 0; i < c->queues.len; i++) {
         const struct tug_queue *q = &c->queues.at[i];
         if (q->n_jobs && !q->is_ghost && !queue_row(conf, q->name))
-            return tug_fail(err, -EBUSY, "queue '%s' still has %zu jobs; wait for them or cancel them, then remove it",
-                            q->name, q->n_jobs);
+            return tug_fail(
+                err, -EBUSY,
+                "queue '%s' still has %zu jobs; wait for them or cancel them, then remove it",
+                q->name, q->n_jobs);
     }
     for (size_t i = 0; i < c->nodes.len; i++) {
         const struct tug_node *n = &c->nodes.at[i];
         if (n->gangs.len && !node_row(conf, n->name, i))
-            return tug_fail(err, -EBUSY, "node '%s' is held by job %llu; drain it and wait, then remove it", n->name,
-                            (unsigned long long) n->gangs.at[0]->j.id);
+            return tug_fail(err, -EBUSY,
+                            "node '%s' is held by job %llu; drain it and wait, then remove it",
+                            n->name, (unsigned long long) n->gangs.at[0]->j.id);
     }
     return 0;
 }
@@ -162,11 +179,14 @@ static void take_queues(struct tug_core *c, const struct tug_core_conf *conf)
     memset(&c->queues, 0, sizeof c->queues);
     for (size_t i = 0; i < conf->n_queues; i++) {
         const struct tug_core_queue *row = &conf->queues[i];
-        struct tug_queue q = { .name = tug_intern(c->texts, row->name), .nodes = tug_intern(c->texts, row->nodes),
-                               .priority = row->priority, .max_time_s = row->max_time_s,
-                               .default_time_s = row->default_time_s, .is_default = row->is_default,
-                               .is_down = row->is_down,
-                               .allow_users = tug_intern(c->texts, row->allow_users) };
+        struct tug_queue q = {.name = tug_intern(c->texts, row->name),
+                              .nodes = tug_intern(c->texts, row->nodes),
+                              .priority = row->priority,
+                              .max_time_s = row->max_time_s,
+                              .default_time_s = row->default_time_s,
+                              .is_default = row->is_default,
+                              .is_down = row->is_down,
+                              .allow_users = tug_intern(c->texts, row->allow_users)};
         tug_vec_push(&c->queues, q);
     }
     for (size_t i = 0; i < n_old; i++) {
@@ -192,10 +212,12 @@ static void take_nodes(struct tug_core *c, const struct tug_core_conf *conf)
             tug_node_configure(c, tug_node_add(c, conf->nodes[i].name), &conf->nodes[i]);
 }
 
-/* Shapes and places in the order hang on queues: take every job out, and put it back under the new ones. */
+/* Shapes and places in the order hang on queues: take every job out, and put it back under the new
+ * ones. */
 static void unbench_all(struct tug_core *c)
 {
-    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e; e = tug_jobtab_after(&c->jobs, e->j.id)) {
+    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
+         e = tug_jobtab_after(&c->jobs, e->j.id)) {
         if (tug_job_state_is_over(e->j.state))
             continue;
         tug_job_unbench(c, e);
@@ -206,7 +228,8 @@ static void unbench_all(struct tug_core *c)
 
 static void bench_all(struct tug_core *c)
 {
-    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e; e = tug_jobtab_after(&c->jobs, e->j.id)) {
+    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
+         e = tug_jobtab_after(&c->jobs, e->j.id)) {
         if (tug_job_state_is_over(e->j.state))
             continue;
         tug_shape_hold(c, e);
@@ -240,7 +263,8 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
     take_queues(c, conf);
     tug_wheres_renew(c);
     bench_all(c);
-    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e; e = tug_jobtab_after(&c->jobs, e->j.id))
-        tug_job_arm(c, e);         /* kept_ms may have changed */
+    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
+         e = tug_jobtab_after(&c->jobs, e->j.id))
+        tug_job_arm(c, e); /* kept_ms may have changed */
     return 0;
 }

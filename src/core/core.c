@@ -12,7 +12,8 @@
 
 static bool wakes_sooner(const struct tug_heap_node *a, const struct tug_heap_node *b)
 {
-    const struct tug_entry *x = tug_heap_entry(a, struct tug_entry, wake), *y = tug_heap_entry(b, struct tug_entry, wake);
+    const struct tug_entry *x = tug_heap_entry(a, struct tug_entry, wake),
+                           *y = tug_heap_entry(b, struct tug_entry, wake);
     return x->wake_ms != y->wake_ms ? x->wake_ms < y->wake_ms : x->j.id < y->j.id;
 }
 
@@ -54,7 +55,7 @@ void tug_core_free(struct tug_core *c)
     tug_vec_clear(&c->picked);
     tug_actions_clear(&c->actions);
     struct tug_name *name, *next;
-    HASH_ITER(hh, c->names, name, next) {
+    HASH_ITER (hh, c->names, name, next) {
         HASH_DEL(c->names, name);
         free(name);
     }
@@ -78,13 +79,15 @@ static void time_is(struct tug_core *c, int64_t now_ms)
     tug_actions_begin(&c->actions);
 }
 
-int tug_core_configure(struct tug_core *c, int64_t now_ms, const struct tug_core_conf *conf, struct tug_err *err)
+int tug_core_configure(struct tug_core *c, int64_t now_ms, const struct tug_core_conf *conf,
+                       struct tug_err *err)
 {
     time_is(c, now_ms);
     return tug_config_apply(c, conf, err);
 }
 
-static int (*const handlers[])(struct tug_core *c, const struct tug_event *ev, struct tug_err *err) = {
+static int (*const handlers[])(struct tug_core *c, const struct tug_event *ev,
+                               struct tug_err *err) = {
     [TUG_EV_JOB_SUBMIT] = tug_ev_job_submit,
     [TUG_EV_JOB_CANCEL] = tug_ev_job_cancel,
     [TUG_EV_JOB_SIGNAL] = tug_ev_job_signal,
@@ -103,7 +106,8 @@ static int (*const handlers[])(struct tug_core *c, const struct tug_event *ev, s
     [TUG_EV_TICK] = tug_ev_tick,
 };
 
-int tug_core_apply(struct tug_core *c, int64_t now_ms, const struct tug_event *ev, struct tug_err *err)
+int tug_core_apply(struct tug_core *c, int64_t now_ms, const struct tug_event *ev,
+                   struct tug_err *err)
 {
     tug_assert((size_t) ev->type < sizeof handlers / sizeof *handlers);
     time_is(c, now_ms);
@@ -143,8 +147,10 @@ const struct tug_job *tug_core_job_after(const struct tug_core *c, tug_job_id af
 
 void tug_core_count(const struct tug_core *c, struct tug_core_counts *out)
 {
-    *out = (struct tug_core_counts){ .pending = c->n_pending, .running = c->n_running, .ended = c->n_ended,
-                                     .nodes_up = c->nodes_up };
+    *out = (struct tug_core_counts){.pending = c->n_pending,
+                                    .running = c->n_running,
+                                    .ended = c->n_ended,
+                                    .nodes_up = c->nodes_up};
     for (uint32_t i = 0; i < c->nodes.len; i++) {
         struct tug_core_inventory has;
         tug_node_size(c, i, &has);
@@ -155,7 +161,8 @@ void tug_core_count(const struct tug_core *c, struct tug_core_counts *out)
 
 static size_t job_bytes(const struct tug_entry *e)
 {
-    size_t bytes = sizeof *e + e->j.n_slices * sizeof *e->j.slices + e->j.n_steps * sizeof *e->j.steps;
+    size_t bytes =
+        sizeof *e + e->j.n_slices * sizeof *e->j.slices + e->j.n_steps * sizeof *e->j.steps;
     for (size_t i = 0; i < e->j.n_steps; i++)
         bytes += e->j.steps[i].n_parts * sizeof *e->j.steps[i].parts;
     return bytes + (e->j.explain ? strlen(e->j.explain) + 1 : 0);
@@ -164,7 +171,8 @@ static size_t job_bytes(const struct tug_entry *e)
 size_t tug_core_memory_bytes(const struct tug_core *c)
 {
     size_t bytes = sizeof *c + tug_interns_bytes(c->texts);
-    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e; e = tug_jobtab_after(&c->jobs, e->j.id))
+    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
+         e = tug_jobtab_after(&c->jobs, e->j.id))
         bytes += job_bytes(e);
     bytes += c->jobs.n_pages * (sizeof **c->jobs.pages + sizeof *c->jobs.pages);
     bytes += c->order.cap * sizeof *c->order.rows + c->order.added.cap * sizeof *c->order.added.at;
@@ -172,6 +180,7 @@ size_t tug_core_memory_bytes(const struct tug_core *c)
     bytes += HASH_COUNT(c->shapes) * sizeof *c->shapes;
     bytes += HASH_COUNT(c->wheres) * (sizeof *c->wheres + c->index.words * sizeof(uint64_t));
     bytes += c->nodes.cap * sizeof *c->nodes.at + c->node_rows.cap * sizeof *c->node_rows.at;
-    bytes += c->nodes.len * sizeof(struct tug_ledger_node) + (TUG_GPUS_MAX + 3) * c->index.words * sizeof(uint64_t);
+    bytes += c->nodes.len * sizeof(struct tug_ledger_node) +
+             (TUG_GPUS_MAX + 3) * c->index.words * sizeof(uint64_t);
     return bytes + c->actions.queue.cap * sizeof *c->actions.queue.at + c->actions.texts.cap;
 }

@@ -1,7 +1,7 @@
 /* explain.c - why a job waits, in a sentence that says what is missing
  *
- * A policy's own words come first. Where it gave none, or did not get to the job, the sentence is made when somebody
- * asks, from what is true then. Layer: core.
+ * A policy's own words come first. Where it gave none, or did not get to the job, the sentence is
+ * made when somebody asks, from what is true then. Layer: core.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,22 +12,27 @@
 static const struct {
     const char *name, *text;
 } reasons[] = {
-#define TUG_REASON(NUMBER_NAME, name, text) [TUG_REASON_##NUMBER_NAME] = { name, text },
+#define TUG_REASON(NUMBER_NAME, name, text) [TUG_REASON_##NUMBER_NAME] = {name, text},
 #include "core/reasons.def"
 #undef TUG_REASON
 };
 
 const char *tug_core_reason_name(int reason)
 {
-    return reason >= 0 && (size_t) reason < sizeof reasons / sizeof *reasons ? reasons[reason].name : "";
+    return reason >= 0 && (size_t) reason < sizeof reasons / sizeof *reasons ? reasons[reason].name
+                                                                             : "";
 }
 
 static const char *own_text(int reason)
 {
-    return reason >= 0 && (size_t) reason < sizeof reasons / sizeof *reasons ? reasons[reason].text : "";
+    return reason >= 0 && (size_t) reason < sizeof reasons / sizeof *reasons ? reasons[reason].text
+                                                                             : "";
 }
 
-struct out { char *at; size_t size, len; };
+struct out {
+    char *at;
+    size_t size, len;
+};
 
 static void say(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void say(struct out *o, const char *fmt, ...)
@@ -48,7 +53,8 @@ static uint32_t fitting_now(const struct tug_core *c, const struct tug_shape *s)
     uint32_t n = 0;
     for (size_t w = 0; w < c->index.words; w++)
         for (uint64_t m = s->key.where->nodes[w] & candidates[w]; m; m &= m - 1)
-            n += (uint32_t) tug_place_fits(c, s, (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m));
+            n += (uint32_t) tug_place_fits(c, s,
+                                           (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m));
     return n;
 }
 
@@ -68,7 +74,8 @@ static void say_needs(struct out *o, const struct tug_job_req *r)
     if (r->exclusive)
         say(o, "nobody else on %s, ", r->nodes == 1 ? "it" : "them");
     if (r->gpus_per_node)
-        say(o, "%u GPU%s%s", r->gpus_per_node, r->gpus_per_node == 1 ? "" : "s", r->mem_per_node_bytes ? ", " : " and ");
+        say(o, "%u GPU%s%s", r->gpus_per_node, r->gpus_per_node == 1 ? "" : "s",
+            r->mem_per_node_bytes ? ", " : " and ");
     say(o, "%u CPU%s", r->cpus_per_node, r->cpus_per_node == 1 ? "" : "s");
     if (r->mem_per_node_bytes)
         say(o, " and %s of memory", tug_size_format(r->mem_per_node_bytes, mem, sizeof mem));
@@ -78,15 +85,16 @@ static void say_resources(const struct tug_core *c, const struct tug_entry *e, s
 {
     uint32_t now = fitting_now(c, e->shape);
     say_needs(o, &e->j.req);
-    say(o, " free%s; %u %s that now", e->j.req.nodes == 1 ? "" : " on each", now, now == 1 ? "has" : "have");
+    say(o, " free%s; %u %s that now", e->j.req.nodes == 1 ? "" : " on each", now,
+        now == 1 ? "has" : "have");
 }
 
 static void say_nodes_down(const struct tug_core *c, const struct tug_entry *e, struct out *o)
 {
     say_needs(o, &e->j.req);
-    say(o, "; of the %zu node%s that it may use, %u %s up and not drained", e->shape->key.where->n_nodes,
-        e->shape->key.where->n_nodes == 1 ? "" : "s", usable_now(c, e->shape),
-        usable_now(c, e->shape) == 1 ? "is" : "are");
+    say(o, "; of the %zu node%s that it may use, %u %s up and not drained",
+        e->shape->key.where->n_nodes, e->shape->key.where->n_nodes == 1 ? "" : "s",
+        usable_now(c, e->shape), usable_now(c, e->shape) == 1 ? "is" : "are");
 }
 
 /* Does a job that the last pass could not start stand before this one? */
@@ -104,8 +112,10 @@ static const struct tug_entry *goes_first(const struct tug_core *c, const struct
 static int explain_in_order(const struct tug_core *c, const struct tug_entry *e, struct out *o)
 {
     const struct tug_entry *first = goes_first(c, e);
-    int reason = e->explained ? e->j.reason : first ? TUG_REASON_PRIORITY : c->pass && c->blocker == e->j.id
-                     ? TUG_REASON_RESOURCES : TUG_REASON_NONE;
+    int reason = e->explained                       ? e->j.reason
+                 : first                            ? TUG_REASON_PRIORITY
+                 : c->pass && c->blocker == e->j.id ? TUG_REASON_RESOURCES
+                                                    : TUG_REASON_NONE;
     if (e->explained && e->j.explain)
         say(o, "%s", e->j.explain);
     else if (reason == TUG_REASON_RESOURCES)
@@ -124,7 +134,9 @@ static int explain_pending(const struct tug_core *c, const struct tug_entry *e, 
         say(o, "%s", own_text(TUG_REASON_BEGIN_TIME));
         return TUG_REASON_BEGIN_TIME;
     case TUG_BENCH_QUEUE:
-        say(o, tug_queue_find(c, e->j.req.queue)->is_ghost ? "queue '%s' is no longer configured" : "queue '%s' is down",
+        say(o,
+            tug_queue_find(c, e->j.req.queue)->is_ghost ? "queue '%s' is no longer configured"
+                                                        : "queue '%s' is down",
             e->j.req.queue);
         return TUG_REASON_QUEUE_DOWN;
     case TUG_BENCH_PARKED:
@@ -136,18 +148,20 @@ static int explain_pending(const struct tug_core *c, const struct tug_entry *e, 
 }
 
 /* What became of the attempt before; the node is named even where its own words don't. */
-static void say_cause(const struct tug_core *c, const struct tug_job *j, uint32_t attempt, struct out *o)
+static void say_cause(const struct tug_core *c, const struct tug_job *j, uint32_t attempt,
+                      struct out *o)
 {
     const char *text = j->cause.text ? j->cause.text : tug_cause_kind_name(j->cause.kind);
     const char *node = j->cause.node < c->nodes.len ? c->nodes.at[j->cause.node].name : "";
     int named = !*node || strstr(text, node) != NULL;
-    say(o, "attempt %u ended early%s%s: %s", attempt, named ? "" : " on node ", named ? "" : node, text);
+    say(o, "attempt %u ended early%s%s: %s", attempt, named ? "" : " on node ", named ? "" : node,
+        text);
 }
 
-const char *tug_core_explain(const struct tug_core *c, const struct tug_job *job, int *reason_out, char *buf,
-                             size_t size_bytes)
+const char *tug_core_explain(const struct tug_core *c, const struct tug_job *job, int *reason_out,
+                             char *buf, size_t size_bytes)
 {
-    struct out o = { buf, size_bytes, 0 };
+    struct out o = {buf, size_bytes, 0};
     int reason = TUG_REASON_NONE;
     if (size_bytes)
         buf[0] = '\0';

@@ -41,7 +41,7 @@ void tug_interns_free(struct tug_interns *t)
     if (!t)
         return;
     struct text *x, *next;
-    HASH_ITER(hh, t->texts, x, next)
+    HASH_ITER (hh, t->texts, x, next)
         remove_text(t, x);
     free(t);
 }

@@ -1,7 +1,7 @@
 /* intern.h - one copy of each text that many jobs share
  *
- * 100,000 waiting jobs have a handful of users, queues and names. Equal texts have equal pointers, so they can be
- * compared and hashed as pointers. NULL is taken as "".
+ * 100,000 waiting jobs have a handful of users, queues and names. Equal texts have equal pointers,
+ * so they can be compared and hashed as pointers. NULL is taken as "".
  */
 #ifndef TUG_CORE_INTERN_H
 #define TUG_CORE_INTERN_H
@@ -11,9 +11,9 @@
 struct tug_interns; /* opaque: see intern.c */
 
 struct tug_interns *tug_interns_new(void);
-void tug_interns_free(struct tug_interns *t);              /* frees every text */
-const char *tug_intern(struct tug_interns *t, const char *s);  /* one more holder; never NULL */
-void tug_intern_drop(struct tug_interns *t, const char *s);    /* one holder less; NULL is fine */
+void tug_interns_free(struct tug_interns *t);                 /* frees every text */
+const char *tug_intern(struct tug_interns *t, const char *s); /* one more holder; never NULL */
+void tug_intern_drop(struct tug_interns *t, const char *s);   /* one holder less; NULL is fine */
 size_t tug_interns_count(const struct tug_interns *t);
 size_t tug_interns_bytes(const struct tug_interns *t);
 

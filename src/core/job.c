@@ -1,9 +1,9 @@
 /* job.c - the life of a job
  *
- * states.def says which states there are, transitions.def which may follow which; every other move is asserted. A job
- * that waits stands in exactly one place (enum tug_bench); a job that holds resources has its slices in the ledger and
- * gives them back in one go, when nothing of any of its steps is left anywhere.
- * Layer: core.
+ * states.def says which states there are, transitions.def which may follow which; every other move
+ * is asserted. A job that waits stands in exactly one place (enum tug_bench); a job that holds
+ * resources has its slices in the ledger and gives them back in one go, when nothing of any of its
+ * steps is left anywhere. Layer: core.
  */
 #include "core/job.h"
 
@@ -19,7 +19,7 @@
 static const struct {
     const char *name, *code, *flags;
 } states[] = {
-#define TUG_STATE(NAME, code, flags, text) [TUG_JOB_##NAME] = { #NAME, #code, #flags },
+#define TUG_STATE(NAME, code, flags, text) [TUG_JOB_##NAME] = {#NAME, #code, #flags},
 #include "core/states.def"
 #undef TUG_STATE
 };
@@ -63,10 +63,16 @@ int tug_job_may_move(enum tug_job_state from, enum tug_job_state to)
     return may_move[from][to];
 }
 
-static const char *const causes[] = { [TUG_CAUSE_NONE] = "", [TUG_CAUSE_RANK] = "rank", [TUG_CAUSE_NODE] = "node",
-    [TUG_CAUSE_STEPD] = "stepd", [TUG_CAUSE_LAUNCH] = "launch", [TUG_CAUSE_WIREUP] = "wireup",
-    [TUG_CAUSE_TIMELIMIT] = "timelimit", [TUG_CAUSE_CANCEL] = "cancel", [TUG_CAUSE_OUTPUT] = "output",
-    [TUG_CAUSE_IO] = "io" };
+static const char *const causes[] = {[TUG_CAUSE_NONE] = "",
+                                     [TUG_CAUSE_RANK] = "rank",
+                                     [TUG_CAUSE_NODE] = "node",
+                                     [TUG_CAUSE_STEPD] = "stepd",
+                                     [TUG_CAUSE_LAUNCH] = "launch",
+                                     [TUG_CAUSE_WIREUP] = "wireup",
+                                     [TUG_CAUSE_TIMELIMIT] = "timelimit",
+                                     [TUG_CAUSE_CANCEL] = "cancel",
+                                     [TUG_CAUSE_OUTPUT] = "output",
+                                     [TUG_CAUSE_IO] = "io"};
 
 const char *tug_cause_kind_name(enum tug_cause_kind k)
 {
@@ -92,7 +98,7 @@ void tug_cause_set(struct tug_cause *to, const struct tug_cause *from)
 void tug_cause_clear(struct tug_cause *c)
 {
     free(c->text);
-    *c = (struct tug_cause){ .node = TUG_NO_NODE };
+    *c = (struct tug_cause){.node = TUG_NO_NODE};
 }
 
 /* ---- making and freeing */
@@ -187,7 +193,7 @@ void tug_job_move(struct tug_core *c, struct tug_entry *e, enum tug_job_state to
         struct tug_queue *q = tug_queue_find(c, e->j.req.queue);
         tug_assert(q && q->n_jobs > 0);
         q->n_jobs--;
-        tug_shape_drop(c, e);      /* it is never placed again */
+        tug_shape_drop(c, e); /* it is never placed again */
         e->j.end_ms = c->now_ms;
     }
     e->j.state = to;
@@ -224,22 +230,26 @@ void tug_job_start(struct tug_core *c, struct tug_entry *e, struct tug_slice *sl
     tug_job_move(c, e, TUG_JOB_CONFIGURING);
     j->alloc_ms = c->now_ms;
     j->next_step = 0;
-    struct tug_step *s = j->req.batch ? tug_step_new(c, e, 1, 1) : tug_step_new(c, e, j->req.ntasks, j->n_slices);
+    struct tug_step *s =
+        j->req.batch ? tug_step_new(c, e, 1, 1) : tug_step_new(c, e, j->req.ntasks, j->n_slices);
     tug_step_launch(c, e, s);
     tug_job_arm(c, e);
 }
 
 static void kill_steps(struct tug_core *c, struct tug_entry *e, const struct tug_cause *cause)
 {
-    struct tug_cause over = { .kind = TUG_CAUSE_CANCEL, .node = TUG_NO_NODE, .at_ms = c->now_ms,
-                              .text = (char *) (uintptr_t) "its job is being ended" };
+    struct tug_cause over = {.kind = TUG_CAUSE_CANCEL,
+                             .node = TUG_NO_NODE,
+                             .at_ms = c->now_ms,
+                             .text = (char *) (uintptr_t) "its job is being ended"};
     for (size_t i = 0; i < e->j.n_steps; i++) {
         struct tug_step *s = &e->j.steps[i];
         tug_step_kill(c, e, s, s->id == 0 && cause ? cause : &over);
     }
 }
 
-void tug_job_end(struct tug_core *c, struct tug_entry *e, enum tug_job_state end, const struct tug_cause *cause)
+void tug_job_end(struct tug_core *c, struct tug_entry *e, enum tug_job_state end,
+                 const struct tug_cause *cause)
 {
     tug_job_move(c, e, TUG_JOB_COMPLETING);
     e->j.end_state = end;
@@ -270,7 +280,7 @@ static void wait_again(struct tug_core *c, struct tug_entry *e)
     j->attempt++;
     j->requeues++;
     j->alloc_ms = j->launched_ms = j->wired_ms = j->limit_ms = -1;
-    j->exit = (struct tug_exit){ 0 };
+    j->exit = (struct tug_exit){0};
     j->next_step = 1;
     tug_job_move(c, e, TUG_JOB_PENDING);
     tug_job_bench(c, e);
@@ -305,7 +315,8 @@ void tug_job_launch_failed(struct tug_core *c, struct tug_entry *e, const struct
 {
     struct tug_job *j = &e->j;
     if (is_users_fault(cause->kind) || j->req.interactive) {
-        tug_job_end(c, e, cause->kind == TUG_CAUSE_NODE ? TUG_JOB_NODE_FAIL : TUG_JOB_FAILED, cause);
+        tug_job_end(c, e, cause->kind == TUG_CAUSE_NODE ? TUG_JOB_NODE_FAIL : TUG_JOB_FAILED,
+                    cause);
         return;
     }
     j->launch_failures++;
@@ -320,7 +331,8 @@ void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, c
     struct tug_job *j = &e->j;
     char text[TUG_ACTION_TEXT];
     snprintf(text, sizeof text, "node %s was lost: %s", c->nodes.at[node].name, why);
-    struct tug_cause cause = { .kind = TUG_CAUSE_NODE, .node = node, .at_ms = c->now_ms, .text = text };
+    struct tug_cause cause = {
+        .kind = TUG_CAUSE_NODE, .node = node, .at_ms = c->now_ms, .text = text};
     if (j->state == TUG_JOB_CONFIGURING)
         tug_job_launch_failed(c, e, &cause);
     else if (j->state == TUG_JOB_RUNNING && j->req.requeue && !j->req.interactive)
@@ -335,11 +347,22 @@ void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug
 {
     (void) c;
     const struct tug_job *j = &e->j;
-    *out = (struct tug_policy_job){ .id = j->id, .uid = j->req.uid, .nodes = j->req.nodes, .ntasks = j->req.ntasks,
-        .gpus_per_node = j->req.gpus_per_node, .cpus_per_node = j->req.cpus_per_node, .attempt = j->attempt,
-        .mem_per_node_bytes = j->req.mem_per_node_bytes, .submit_ms = j->submit_ms, .eligible_ms = j->eligible_ms,
-        .time_limit_ms = j->req.time_limit_s ? (int64_t) j->req.time_limit_s * 1000 : -1, .start_ms = j->alloc_ms,
-        .priority = j->priority, .queue = j->req.queue, .account = j->req.account };
+    *out = (struct tug_policy_job){
+        .id = j->id,
+        .uid = j->req.uid,
+        .nodes = j->req.nodes,
+        .ntasks = j->req.ntasks,
+        .gpus_per_node = j->req.gpus_per_node,
+        .cpus_per_node = j->req.cpus_per_node,
+        .attempt = j->attempt,
+        .mem_per_node_bytes = j->req.mem_per_node_bytes,
+        .submit_ms = j->submit_ms,
+        .eligible_ms = j->eligible_ms,
+        .time_limit_ms = j->req.time_limit_s ? (int64_t) j->req.time_limit_s * 1000 : -1,
+        .start_ms = j->alloc_ms,
+        .priority = j->priority,
+        .queue = j->req.queue,
+        .account = j->req.account};
 }
 
 void tug_job_bench(struct tug_core *c, struct tug_entry *e)
@@ -432,7 +455,7 @@ void tug_job_arm(struct tug_core *c, struct tug_entry *e)
 
 static void limit_struck(struct tug_core *c, struct tug_entry *e)
 {
-    struct tug_cause cause = { .kind = TUG_CAUSE_TIMELIMIT, .node = TUG_NO_NODE, .at_ms = c->now_ms };
+    struct tug_cause cause = {.kind = TUG_CAUSE_TIMELIMIT, .node = TUG_NO_NODE, .at_ms = c->now_ms};
     char text[TUG_ACTION_TEXT];
     snprintf(text, sizeof text, "ran into its time limit of %u s", e->j.req.time_limit_s);
     cause.text = text;
@@ -448,7 +471,7 @@ static void begin_has_come(struct tug_core *c, struct tug_entry *e)
 static void step_deadlines(struct tug_core *c, struct tug_entry *e)
 {
     for (size_t i = e->j.n_steps; i > 0; i--) {
-        if (i > e->j.n_steps)      /* one of them took the rest with it */
+        if (i > e->j.n_steps) /* one of them took the rest with it */
             continue;
         struct tug_step *s = &e->j.steps[i - 1];
         if (s->state == TUG_STEP_STARTING && s->deadline_ms <= c->now_ms)
@@ -489,7 +512,8 @@ int tug_ev_tick(struct tug_core *c, const struct tug_event *ev, struct tug_err *
 
 /* ---- events */
 
-static int find_job(const struct tug_core *c, tug_job_id id, struct tug_entry **out, struct tug_err *err)
+static int find_job(const struct tug_core *c, tug_job_id id, struct tug_entry **out,
+                    struct tug_err *err)
 {
     *out = tug_jobtab_find(&c->jobs, id);
     if (!*out)
@@ -499,16 +523,19 @@ static int find_job(const struct tug_core *c, tug_job_id id, struct tug_entry **
 
 static int over_already(const struct tug_entry *e, struct tug_err *err)
 {
-    return tug_fail(err, -EALREADY, e->j.state == TUG_JOB_COMPLETING ? "job %llu is being ended already (%s)"
-                                                                     : "job %llu is over already (%s)",
-                    (unsigned long long) e->j.id,
-                    tug_job_state_name(e->j.state == TUG_JOB_COMPLETING ? e->j.end_state : e->j.state));
+    return tug_fail(
+        err, -EALREADY,
+        e->j.state == TUG_JOB_COMPLETING ? "job %llu is being ended already (%s)"
+                                         : "job %llu is over already (%s)",
+        (unsigned long long) e->j.id,
+        tug_job_state_name(e->j.state == TUG_JOB_COMPLETING ? e->j.end_state : e->j.state));
 }
 
 int tug_ev_job_submit(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
 {
     const struct tug_job_req *r = ev->req;
-    if (!r || ev->job == 0 || r->nodes == 0 || r->ntasks == 0 || r->gpus_per_node > TUG_GPUS_MAX || !r->queue)
+    if (!r || ev->job == 0 || r->nodes == 0 || r->ntasks == 0 || r->gpus_per_node > TUG_GPUS_MAX ||
+        !r->queue)
         return tug_fail(err, -EINVAL, "the request of job %llu did not go through admission",
                         (unsigned long long) ev->job);
     if (tug_jobtab_find(&c->jobs, ev->job))
@@ -532,8 +559,10 @@ int tug_ev_job_cancel(struct tug_core *c, const struct tug_event *ev, struct tug
         return rc;
     if (tug_job_state_is_over(e->j.state) || e->j.state == TUG_JOB_COMPLETING)
         return over_already(e, err);
-    struct tug_cause cause = { .kind = TUG_CAUSE_CANCEL, .node = TUG_NO_NODE, .at_ms = c->now_ms,
-                               .text = (char *) (uintptr_t) (ev->text ? ev->text : "cancelled") };
+    struct tug_cause cause = {.kind = TUG_CAUSE_CANCEL,
+                              .node = TUG_NO_NODE,
+                              .at_ms = c->now_ms,
+                              .text = (char *) (uintptr_t) (ev->text ? ev->text : "cancelled")};
     if (e->j.state != TUG_JOB_PENDING) {
         tug_job_end(c, e, TUG_JOB_CANCELLED, &cause);
         return 0;
@@ -546,7 +575,7 @@ int tug_ev_job_cancel(struct tug_core *c, const struct tug_event *ev, struct tug
     tug_job_arm(c, e);
     if (c->blocker == e->j.id)
         c->blocker = 0;
-    c->wants_pass = 1;     /* it may have held up those behind it */
+    c->wants_pass = 1; /* it may have held up those behind it */
     return 0;
 }
 
@@ -558,12 +587,13 @@ int tug_ev_job_signal(struct tug_core *c, const struct tug_event *ev, struct tug
         return rc;
     const struct tug_step *s = tug_job_step(e, ev->step);
     if (!s || s->state != TUG_STEP_RUNNING)
-        return tug_fail(err, s ? -EINVAL : -ENOENT, s ? "step %u of job %llu does not run" : "there is no step %u in job %llu",
+        return tug_fail(err, s ? -EINVAL : -ENOENT,
+                        s ? "step %u of job %llu does not run" : "there is no step %u in job %llu",
                         ev->step, (unsigned long long) ev->job);
     for (size_t i = 0; i < s->n_parts; i++)
         if (s->parts[i].phase == TUG_PART_STARTED)
-            tug_act_part(c, TUG_ACT_SIGNAL, e->j.id, e->j.attempt, s->id, e->j.slices[s->parts[i].slice].node, 0,
-                         ev->signal, ev->text);
+            tug_act_part(c, TUG_ACT_SIGNAL, e->j.id, e->j.attempt, s->id,
+                         e->j.slices[s->parts[i].slice].node, 0, ev->signal, ev->text);
     return 0;
 }
 
@@ -579,11 +609,17 @@ int tug_ev_job_requeue(struct tug_core *c, const struct tug_event *ev, struct tu
     if (e->j.state == TUG_JOB_PENDING || e->j.state == TUG_JOB_REQUEUED)
         return tug_fail(err, -EALREADY, "job %llu waits already", id);
     if (e->j.req.interactive)
-        return tug_fail(err, -EPERM, "job %llu is interactive: a client holds on to it, so it cannot wait again", id);
+        return tug_fail(err, -EPERM,
+                        "job %llu is interactive: a client holds on to it, so it cannot wait again",
+                        id);
     if (!e->j.req.requeue)
-        return tug_fail(err, -EPERM, "job %llu was submitted not to be requeued; cancel it and submit it again", id);
-    struct tug_cause cause = { .kind = TUG_CAUSE_CANCEL, .node = TUG_NO_NODE, .at_ms = c->now_ms,
-                               .text = (char *) (uintptr_t) (ev->text ? ev->text : "requeued") };
+        return tug_fail(err, -EPERM,
+                        "job %llu was submitted not to be requeued; cancel it and submit it again",
+                        id);
+    struct tug_cause cause = {.kind = TUG_CAUSE_CANCEL,
+                              .node = TUG_NO_NODE,
+                              .at_ms = c->now_ms,
+                              .text = (char *) (uintptr_t) (ev->text ? ev->text : "requeued")};
     tug_job_requeue(c, e, &cause);
     return 0;
 }

@@ -14,7 +14,7 @@
 static size_t page_at(const struct tug_jobtab *t, uint64_t number)
 {
     size_t low = 0, high = t->n_pages;
-    if (high && t->pages[high - 1]->number < number)   /* new ids are the highest */
+    if (high && t->pages[high - 1]->number < number) /* new ids are the highest */
         return high;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
@@ -31,7 +31,7 @@ void tug_jobtab_clear(struct tug_jobtab *t)
     for (size_t i = 0; i < t->n_pages; i++)
         free(t->pages[i]);
     free(t->pages);
-    *t = (struct tug_jobtab){ 0 };
+    *t = (struct tug_jobtab){0};
 }
 
 static struct tug_jobpage *insert_page(struct tug_jobtab *t, size_t i, uint64_t number)
@@ -50,7 +50,8 @@ static struct tug_jobpage *insert_page(struct tug_jobtab *t, size_t i, uint64_t 
 void tug_jobtab_add(struct tug_jobtab *t, tug_job_id id, struct tug_entry *e)
 {
     size_t i = page_at(t, id / 64);
-    struct tug_jobpage *p = i < t->n_pages && t->pages[i]->number == id / 64 ? t->pages[i] : insert_page(t, i, id / 64);
+    struct tug_jobpage *p =
+        i < t->n_pages && t->pages[i]->number == id / 64 ? t->pages[i] : insert_page(t, i, id / 64);
     tug_assert(!(p->used >> (id % 64) & 1));
     p->used |= 1ULL << (id % 64);
     p->at[id % 64] = e;

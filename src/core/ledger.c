@@ -1,7 +1,7 @@
 /* ledger.c - which gang holds which GPUs, CPUs and memory, and nothing else
  *
- * Always: bit i of gpus_used is set exactly when owner[i] is a job; cpus_used and mem_used_bytes are the sums of the
- * slices that are claimed. Layer: core.
+ * Always: bit i of gpus_used is set exactly when owner[i] is a job; cpus_used and mem_used_bytes
+ * are the sums of the slices that are claimed. Layer: core.
  */
 #include "core/ledger.h"
 
@@ -52,7 +52,8 @@ const struct tug_ledger_node *tug_ledger_node(const struct tug_ledger *l, uint32
     return &l->at[node];
 }
 
-void tug_ledger_resize(struct tug_ledger *l, uint32_t node, uint32_t cpus, tug_gpuset gpus, uint64_t mem_bytes)
+void tug_ledger_resize(struct tug_ledger *l, uint32_t node, uint32_t cpus, tug_gpuset gpus,
+                       uint64_t mem_bytes)
 {
     tug_assert(node < l->n);
     l->at[node].cpus = cpus;
@@ -60,15 +61,16 @@ void tug_ledger_resize(struct tug_ledger *l, uint32_t node, uint32_t cpus, tug_g
     l->at[node].mem_bytes = mem_bytes;
 }
 
-static int gpu_is_held(const struct tug_ledger_node *n, const struct tug_slice *s, struct tug_err *err)
+static int gpu_is_held(const struct tug_ledger_node *n, const struct tug_slice *s,
+                       struct tug_err *err)
 {
     unsigned gpu = (unsigned) __builtin_ctzll(s->gpus & n->gpus_used);
     return tug_fail(err, -EBUSY, "node %u: GPU %u is held by job %llu", s->node, gpu,
                     (unsigned long long) n->owner[gpu]);
 }
 
-static int check_slice(const struct tug_ledger *l, const struct tug_slice *s, enum tug_ledger_rule rule,
-                       struct tug_err *err)
+static int check_slice(const struct tug_ledger *l, const struct tug_slice *s,
+                       enum tug_ledger_rule rule, struct tug_err *err)
 {
     if (s->node >= l->n)
         return tug_fail(err, -EINVAL, "there is no node %u", s->node);
@@ -78,13 +80,15 @@ static int check_slice(const struct tug_ledger *l, const struct tug_slice *s, en
     if (rule == TUG_LEDGER_RESTORE)
         return 0;
     if (s->gpus & ~n->gpus)
-        return tug_fail(err, -EINVAL, "node %u: there is no GPU %d", s->node, __builtin_ctzll(s->gpus & ~n->gpus));
+        return tug_fail(err, -EINVAL, "node %u: there is no GPU %d", s->node,
+                        __builtin_ctzll(s->gpus & ~n->gpus));
     if (s->cpus > tug_ledger_cpus_free(n))
-        return tug_fail(err, -EBUSY, "node %u: %u CPUs are free, %u are wanted", s->node, tug_ledger_cpus_free(n),
-                        s->cpus);
+        return tug_fail(err, -EBUSY, "node %u: %u CPUs are free, %u are wanted", s->node,
+                        tug_ledger_cpus_free(n), s->cpus);
     if (s->mem_bytes > tug_ledger_mem_free(n))
-        return tug_fail(err, -EBUSY, "node %u: %llu bytes of memory are free, %llu are wanted", s->node,
-                        (unsigned long long) tug_ledger_mem_free(n), (unsigned long long) s->mem_bytes);
+        return tug_fail(err, -EBUSY, "node %u: %llu bytes of memory are free, %llu are wanted",
+                        s->node, (unsigned long long) tug_ledger_mem_free(n),
+                        (unsigned long long) s->mem_bytes);
     return 0;
 }
 

@@ -1,7 +1,8 @@
 /* ledger.h - which gang holds which GPUs, CPUs and memory, and nothing else
  *
- * A gang gets everything it asks for in one call, or nothing. What a node has and what is taken there are kept
- * apart: a node that comes back smaller loses free resources, never the memory of what is held.
+ * A gang gets everything it asks for in one call, or nothing. What a node has and what is taken
+ * there are kept apart: a node that comes back smaller loses free resources, never the memory of
+ * what is held.
  */
 #ifndef TUG_CORE_LEDGER_H
 #define TUG_CORE_LEDGER_H
@@ -18,14 +19,14 @@ struct tug_ledger; /* opaque: see ledger.c */
 struct tug_ledger_node {
     uint32_t cpus, cpus_used;
     uint64_t mem_bytes, mem_used_bytes;
-    tug_gpuset gpus, gpus_used;          /* used may hold GPUs that the node no longer has */
-    uint32_t gangs;                      /* that hold something here */
-    tug_job_id owner[TUG_GPUS_MAX];      /* 0 = nobody */
+    tug_gpuset gpus, gpus_used;     /* used may hold GPUs that the node no longer has */
+    uint32_t gangs;                 /* that hold something here */
+    tug_job_id owner[TUG_GPUS_MAX]; /* 0 = nobody */
 };
 
 enum tug_ledger_rule {
-    TUG_LEDGER_FREE,     /* only what the node has and nobody holds */
-    TUG_LEDGER_RESTORE   /* what a record says was given: the node may not have told its size yet */
+    TUG_LEDGER_FREE,   /* only what the node has and nobody holds */
+    TUG_LEDGER_RESTORE /* what a record says was given: the node may not have told its size yet */
 };
 
 struct tug_ledger *tug_ledger_new(void);
@@ -35,7 +36,8 @@ void tug_ledger_grow(struct tug_ledger *l, size_t n);
 size_t tug_ledger_nodes(const struct tug_ledger *l);
 const struct tug_ledger_node *tug_ledger_node(const struct tug_ledger *l, uint32_t node);
 /* What the node has; what is held there stays held. */
-void tug_ledger_resize(struct tug_ledger *l, uint32_t node, uint32_t cpus, tug_gpuset gpus, uint64_t mem_bytes);
+void tug_ledger_resize(struct tug_ledger *l, uint32_t node, uint32_t cpus, tug_gpuset gpus,
+                       uint64_t mem_bytes);
 
 static inline uint32_t tug_ledger_cpus_free(const struct tug_ledger_node *n)
 {
@@ -50,9 +52,9 @@ static inline uint64_t tug_ledger_mem_free(const struct tug_ledger_node *n)
     return n->mem_bytes > n->mem_used_bytes ? n->mem_bytes - n->mem_used_bytes : 0;
 }
 
-/* Take every slice for 'job', or none. On failure nothing has changed and 'err' (may be NULL) names the node and the
- * job that is in the way.
- *   -EBUSY   a GPU is held, or CPUs or memory do not suffice     -EINVAL  no such node or GPU */
+/* Take every slice for 'job', or none. On failure nothing has changed and 'err' (may be NULL) names
+ * the node and the job that is in the way. -EBUSY   a GPU is held, or CPUs or memory do not suffice
+ * -EINVAL  no such node or GPU */
 int tug_ledger_claim(struct tug_ledger *l, tug_job_id job, const struct tug_slice *at, size_t n,
                      enum tug_ledger_rule rule, struct tug_err *err);
 /* Give back what claim took. The slices must be those that 'job' holds. */

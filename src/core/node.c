@@ -1,8 +1,9 @@
-/* node.c - nodes: what they have, whether they may be used, and what they say they hold when they come back
+/* node.c - nodes: what they have, whether they may be used, and what they say they hold when they
+ * come back
  *
- * A node is usable when it is configured, up, not drained, has said what it has, and nothing that the core gave up on
- * (a stray) is still being ended there. Its ledger row, policy row and index bits always agree with that
- * (tug_node_refresh). Layer: core.
+ * A node is usable when it is configured, up, not drained, has said what it has, and nothing that
+ * the core gave up on (a stray) is still being ended there. Its ledger row, policy row and index
+ * bits always agree with that (tug_node_refresh). Layer: core.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -34,8 +35,9 @@ int tug_node_size(const struct tug_core *c, uint32_t node, struct tug_core_inven
         out->cpus = smaller(n->row.cpus, n->inv.cpus);
         out->gpus = smaller(n->row.gpus, n->inv.gpus);
         /* Firmware keeps some for itself: within the slack, what is configured counts. */
-        out->mem_bytes = n->row.mem_bytes && n->inv.mem_bytes >= n->row.mem_bytes / 10 * 9 ? n->row.mem_bytes
-                                                                                           : n->inv.mem_bytes;
+        out->mem_bytes = n->row.mem_bytes && n->inv.mem_bytes >= n->row.mem_bytes / 10 * 9
+                             ? n->row.mem_bytes
+                             : n->inv.mem_bytes;
         if (*n->inv.gpu_model)
             out->gpu_model = n->inv.gpu_model;
         return 1;
@@ -58,10 +60,15 @@ static void refresh_row(struct tug_core *c, uint32_t node, int usable)
         c->gpus -= r->gpus;
         c->gpus_free -= tug_gpuset_count(r->gpus_free);
     }
-    *r = (struct tug_policy_node){ .name = c->nodes.at[node].name, .index = node, .cpus = l->cpus,
-                                   .cpus_free = tug_ledger_cpus_free(l), .gpus = tug_gpuset_count(l->gpus),
-                                   .usable = (uint32_t) usable, .gpus_free = tug_ledger_gpus_free(l),
-                                   .mem_bytes = l->mem_bytes, .mem_free_bytes = tug_ledger_mem_free(l) };
+    *r = (struct tug_policy_node){.name = c->nodes.at[node].name,
+                                  .index = node,
+                                  .cpus = l->cpus,
+                                  .cpus_free = tug_ledger_cpus_free(l),
+                                  .gpus = tug_gpuset_count(l->gpus),
+                                  .usable = (uint32_t) usable,
+                                  .gpus_free = tug_ledger_gpus_free(l),
+                                  .mem_bytes = l->mem_bytes,
+                                  .mem_free_bytes = tug_ledger_mem_free(l)};
     if (usable) {
         c->gpus += r->gpus;
         c->gpus_free += tug_gpuset_count(r->gpus_free);
@@ -73,8 +80,8 @@ void tug_node_refresh(struct tug_core *c, uint32_t node)
     const struct tug_ledger_node *l = tug_ledger_node(c->ledger, node);
     int usable = tug_node_is_usable(c, node), was = (int) c->node_rows.at[node].usable;
     refresh_row(c, node, usable);
-    tug_index_set(&c->index, node, usable, tug_gpuset_count(tug_ledger_gpus_free(l)), tug_ledger_cpus_free(l) > 0,
-                  l->gangs == 0);
+    tug_index_set(&c->index, node, usable, tug_gpuset_count(tug_ledger_gpus_free(l)),
+                  tug_ledger_cpus_free(l) > 0, l->gangs == 0);
     if (usable == was)
         return;
     c->reshaped++;
@@ -108,7 +115,7 @@ static void resize(struct tug_core *c, uint32_t node)
 uint32_t tug_node_add(struct tug_core *c, const char *name)
 {
     uint32_t node = (uint32_t) c->nodes.len;
-    struct tug_node n = { .name = tug_intern(c->texts, name), .in_conf = 1 };
+    struct tug_node n = {.name = tug_intern(c->texts, name), .in_conf = 1};
     n.down_reason = tug_intern(c->texts, "");
     n.drain_reason = tug_intern(c->texts, "");
     n.row.gpu_model = tug_intern(c->texts, "");
@@ -116,7 +123,7 @@ uint32_t tug_node_add(struct tug_core *c, const char *name)
     n.since_ms = c->now_ms;
     n.drain_ms = -1;
     tug_vec_push(&c->nodes, n);
-    struct tug_policy_node row = { .name = n.name, .index = node };
+    struct tug_policy_node row = {.name = n.name, .index = node};
     tug_vec_push(&c->node_rows, row);
     tug_ledger_grow(c->ledger, node + 1);
     tug_index_grow(&c->index, node + 1);
@@ -170,7 +177,8 @@ void tug_node_bad_launch(struct tug_core *c, uint32_t node, const char *why)
     if (!c->node_bad_launches || n->bad_launches < c->node_bad_launches || n->drained)
         return;
     char text[TUG_ACTION_TEXT];
-    snprintf(text, sizeof text, "%u launches in a row failed here; the last one: %s", n->bad_launches, why ? why : "");
+    snprintf(text, sizeof text, "%u launches in a row failed here; the last one: %s",
+             n->bad_launches, why ? why : "");
     drain(c, node, text, 0);
     tug_act_node_log(c, node, "node %s is drained: %s", n->name, text);
 }
@@ -187,7 +195,8 @@ static void expect_at_least(struct tug_core *c, uint32_t node)
         snprintf(text, sizeof text, "reports %" PRIu64 " MiB of memory, %" PRIu64 " are configured",
                  n->inv.mem_bytes >> 20, n->row.mem_bytes >> 20);
     else if (*n->row.gpu_model && !tug_gpu_model_matches(n->inv.gpu_model, n->row.gpu_model))
-        snprintf(text, sizeof text, "reports GPU model '%s', '%s' is configured", n->inv.gpu_model, n->row.gpu_model);
+        snprintf(text, sizeof text, "reports GPU model '%s', '%s' is configured", n->inv.gpu_model,
+                 n->row.gpu_model);
     if (!*text || (n->drained && !strcmp(n->drain_reason, text)))
         return;
     drain(c, node, text, 0);
@@ -196,23 +205,27 @@ static void expect_at_least(struct tug_core *c, uint32_t node)
 
 /* ---- strays */
 
-void tug_node_stray(struct tug_core *c, uint32_t node, tug_job_id job, uint32_t attempt, uint32_t step, const char *why)
+void tug_node_stray(struct tug_core *c, uint32_t node, tug_job_id job, uint32_t attempt,
+                    uint32_t step, const char *why)
 {
     struct tug_node *n = &c->nodes.at[node];
-    struct tug_stray s = { job, attempt, step };
+    struct tug_stray s = {job, attempt, step};
     tug_act_part(c, TUG_ACT_KILL, job, attempt, step, node, 0, 0, why);
     for (size_t i = 0; i < n->strays.len; i++)
-        if (n->strays.at[i].job == job && n->strays.at[i].attempt == attempt && n->strays.at[i].step == step)
+        if (n->strays.at[i].job == job && n->strays.at[i].attempt == attempt &&
+            n->strays.at[i].step == step)
             return;
     tug_vec_push(&n->strays, s);
     tug_node_refresh(c, node);
 }
 
-void tug_node_stray_gone(struct tug_core *c, uint32_t node, tug_job_id job, uint32_t attempt, uint32_t step)
+void tug_node_stray_gone(struct tug_core *c, uint32_t node, tug_job_id job, uint32_t attempt,
+                         uint32_t step)
 {
     struct tug_node *n = &c->nodes.at[node];
     for (size_t i = 0; i < n->strays.len; i++)
-        if (n->strays.at[i].job == job && n->strays.at[i].attempt == attempt && n->strays.at[i].step == step) {
+        if (n->strays.at[i].job == job && n->strays.at[i].attempt == attempt &&
+            n->strays.at[i].step == step) {
             tug_vec_remove(&n->strays, i);
             tug_node_refresh(c, node);
             return;
@@ -221,7 +234,8 @@ void tug_node_stray_gone(struct tug_core *c, uint32_t node, tug_job_id job, uint
 
 /* ---- gangs on nodes */
 
-int tug_gang_claim(struct tug_core *c, struct tug_entry *e, enum tug_ledger_rule rule, struct tug_err *err)
+int tug_gang_claim(struct tug_core *c, struct tug_entry *e, enum tug_ledger_rule rule,
+                   struct tug_err *err)
 {
     int rc = tug_ledger_claim(c->ledger, e->j.id, e->j.slices, e->j.n_slices, rule, err);
     if (rc)
@@ -263,20 +277,22 @@ static const struct tug_held_step *find_held(const struct tug_event *ev, const s
                                              const struct tug_step *s)
 {
     for (size_t i = 0; i < ev->n_held; i++)
-        if (ev->held[i].job == e->j.id && ev->held[i].attempt == e->j.attempt && ev->held[i].step == s->id)
+        if (ev->held[i].job == e->j.id && ev->held[i].attempt == e->j.attempt &&
+            ev->held[i].step == s->id)
             return &ev->held[i];
     return NULL;
 }
 
-static void say_again(struct tug_core *c, const struct tug_entry *e, const struct tug_step *s, uint32_t node,
-                      enum tug_action_type type)
+static void say_again(struct tug_core *c, const struct tug_entry *e, const struct tug_step *s,
+                      uint32_t node, enum tug_action_type type)
 {
-    tug_act_part(c, type, e->j.id, e->j.attempt, s->id, node, 0, 0, type == TUG_ACT_KILL ? s->cause.text : NULL);
+    tug_act_part(c, type, e->j.id, e->j.attempt, s->id, node, 0, 0,
+                 type == TUG_ACT_KILL ? s->cause.text : NULL);
 }
 
 /* One part that the core expects there. */
-static void reconcile_part(struct tug_core *c, const struct tug_event *ev, struct tug_entry *e, struct tug_step *s,
-                           struct tug_part *p)
+static void reconcile_part(struct tug_core *c, const struct tug_event *ev, struct tug_entry *e,
+                           struct tug_step *s, struct tug_part *p)
 {
     const struct tug_held_step *held = find_held(ev, e, s);
     if (!held) {
@@ -286,18 +302,25 @@ static void reconcile_part(struct tug_core *c, const struct tug_event *ev, struc
             tug_step_part_vanished(c, e, s, p);
         return;
     }
-    struct tug_event as = { .job = e->j.id, .attempt = e->j.attempt, .step = s->id, .node = ev->node,
-                            .exits = held->exits, .n_exits = held->n_exits, .cause = held->cause };
+    struct tug_event as = {.job = e->j.id,
+                           .attempt = e->j.attempt,
+                           .step = s->id,
+                           .node = ev->node,
+                           .exits = held->exits,
+                           .n_exits = held->n_exits,
+                           .cause = held->cause};
     p->lost = 0;
     if (held->phase == TUG_HELD_DONE)
         tug_ev_step_done(c, &as, NULL);
     else if (p->phase == TUG_PART_KILLING)
         say_again(c, e, s, ev->node, TUG_ACT_KILL);
-    else if (held->phase == TUG_HELD_READY || (held->phase == TUG_HELD_RUNNING && p->phase == TUG_PART_WAITING))
+    else if (held->phase == TUG_HELD_READY ||
+             (held->phase == TUG_HELD_RUNNING && p->phase == TUG_PART_WAITING))
         tug_ev_step_ready(c, &as, NULL);
 }
 
-/* Every part of the job on that node. A failure may end the attempt and free the steps: start over by step id. */
+/* Every part of the job on that node. A failure may end the attempt and free the steps: start over
+ * by step id. */
 static void reconcile_job(struct tug_core *c, const struct tug_event *ev, struct tug_entry *e)
 {
     uint32_t attempt = e->j.attempt;
@@ -368,7 +391,7 @@ int tug_ev_node_up(struct tug_core *c, const struct tug_event *ev, struct tug_er
     take_inventory(c, ev->node, &ev->inventory);
     expect_at_least(c, ev->node);
     tug_act_node_changed(c, ev->node);
-    end_strays(c, ev);             /* before reconciling makes other parts unexpected */
+    end_strays(c, ev); /* before reconciling makes other parts unexpected */
     size_t len;
     struct tug_entry **gangs = gangs_of(n, &len);
     for (size_t i = 0; i < len; i++)
@@ -488,11 +511,22 @@ void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_nod
         reason = n->down_reason;
     else if (!n->drained && n->strays.len)
         reason = "something that should not run there is being ended";
-    *out = (struct tug_core_node){ .name = n->name, .up = n->up, .drained = n->drained, .known = n->known,
-        .reason = reason, .drain_uid = n->drain_uid, .since_ms = n->since_ms, .drain_ms = n->drain_ms,
-        .cpus = has.cpus, .cpus_used = l->cpus_used, .gpus = has.gpus, .gpus_used = l->gpus_used,
-        .mem_bytes = has.mem_bytes, .mem_used_bytes = l->mem_used_bytes, .gpu_model = has.gpu_model,
-        .n_jobs = l->gangs };
+    *out = (struct tug_core_node){.name = n->name,
+                                  .up = n->up,
+                                  .drained = n->drained,
+                                  .known = n->known,
+                                  .reason = reason,
+                                  .drain_uid = n->drain_uid,
+                                  .since_ms = n->since_ms,
+                                  .drain_ms = n->drain_ms,
+                                  .cpus = has.cpus,
+                                  .cpus_used = l->cpus_used,
+                                  .gpus = has.gpus,
+                                  .gpus_used = l->gpus_used,
+                                  .mem_bytes = has.mem_bytes,
+                                  .mem_used_bytes = l->mem_used_bytes,
+                                  .gpu_model = has.gpu_model,
+                                  .n_jobs = l->gangs};
 }
 
 const char *tug_core_node_state(const struct tug_core_node *n)
@@ -503,7 +537,9 @@ const char *tug_core_node_state(const struct tug_core_node *n)
         return n->n_jobs ? "DRAINING" : "DRAINED";
     if (!n->n_jobs)
         return "IDLE";
-    return n->cpus_used >= n->cpus || (n->gpus && tug_gpuset_count(n->gpus_used) >= n->gpus) ? "ALLOCATED" : "MIXED";
+    return n->cpus_used >= n->cpus || (n->gpus && tug_gpuset_count(n->gpus_used) >= n->gpus)
+               ? "ALLOCATED"
+               : "MIXED";
 }
 
 uint32_t tug_core_node_find(const struct tug_core *c, const char *name)

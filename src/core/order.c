@@ -1,8 +1,8 @@
 /* order.c - the waiting jobs that may start, in the order in which they do
  *
- * Always: rows are sorted, with those that have left still in place; after settle() none has left and nothing is
- * waiting to be merged. Free room stands at both ends of 'rows', so either the rows before a change move or those
- * after it, whichever are fewer. Layer: core.
+ * Always: rows are sorted, with those that have left still in place; after settle() none has left
+ * and nothing is waiting to be merged. Free room stands at both ends of 'rows', so either the rows
+ * before a change move or those after it, whichever are fewer. Layer: core.
  */
 #include "core/order.h"
 
@@ -27,7 +27,7 @@ void tug_order_clear(struct tug_order *o)
 {
     free(o->rows);
     tug_vec_clear(&o->added);
-    *o = (struct tug_order){ 0 };
+    *o = (struct tug_order){0};
 }
 
 /* How many rows go before 'key'. */
@@ -48,7 +48,7 @@ static size_t rank_of(const struct tug_order *o, const struct tug_policy_job *ke
 
 void tug_order_add(struct tug_order *o, const struct tug_policy_job *job, struct tug_entry *e)
 {
-    struct tug_order_row row = { .job = *job, .entry = e };
+    struct tug_order_row row = {.job = *job, .entry = e};
     tug_vec_push(&o->added, row);
     o->n_jobs++;
 }
@@ -98,7 +98,7 @@ static void compact(struct tug_order *o)
         first++;
     while (r[last].entry)
         last--;
-    if (last < o->len - first) {           /* fewer rows to move at the front */
+    if (last < o->len - first) { /* fewer rows to move at the front */
         size_t to = last + 1;
         for (size_t i = last + 1; i > 0; i--)
             if (r[i - 1].entry)
@@ -114,7 +114,8 @@ static void compact(struct tug_order *o)
     o->left = 0;
 }
 
-/* Make room for n more rows at both ends; half of the new memory stands in front when rows come in there. */
+/* Make room for n more rows at both ends; half of the new memory stands in front when rows come in
+ * there. */
 static void make_room(struct tug_order *o, size_t n, int front)
 {
     if (front ? o->head >= n : o->cap - o->head - o->len >= n)

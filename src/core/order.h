@@ -1,7 +1,8 @@
 /* order.h - the waiting jobs that may start, in the order in which they do
  *
- * Priority (larger first), then submit time, then id. Rows are what policies see, dense and ready: changes are
- * collected and merged by settle(), which costs nothing when jobs come at the end and go at the front.
+ * Priority (larger first), then submit time, then id. Rows are what policies see, dense and ready:
+ * changes are collected and merged by settle(), which costs nothing when jobs come at the end and
+ * go at the front.
  */
 #ifndef TUG_CORE_ORDER_H
 #define TUG_CORE_ORDER_H
@@ -14,15 +15,15 @@
 struct tug_entry;
 
 struct tug_order_row {
-    struct tug_policy_job job;     /* first: the view's stride is sizeof(struct tug_order_row) */
-    struct tug_entry *entry;       /* NULL: has left the order, the row goes at the next settle */
+    struct tug_policy_job job; /* first: the view's stride is sizeof(struct tug_order_row) */
+    struct tug_entry *entry;   /* NULL: has left the order, the row goes at the next settle */
 };
 
-struct tug_order {                 /* zero-initialised is empty */
-    struct tug_order_row *rows;    /* the memory; row i of the order is rows[head + i] */
+struct tug_order {              /* zero-initialised is empty */
+    struct tug_order_row *rows; /* the memory; row i of the order is rows[head + i] */
     size_t head, len, cap;
-    size_t left;                   /* rows without entry */
-    struct tug_vec(struct tug_order_row) added;    /* not merged yet, any order */
+    size_t left;                                /* rows without entry */
+    struct tug_vec(struct tug_order_row) added; /* not merged yet, any order */
     size_t n_jobs;
 };
 

@@ -1,8 +1,9 @@
 /* pass.c - a scheduler pass: the policy proposes, the core checks
  *
- * The view is kept up to date by events and only settled here. Rows stay where they are until the pass is over: a job
- * that starts leaves a row behind, and what it runs on shows at once in the node rows. Nothing becomes free during a
- * pass, so a shape that did not fit once is not tried again. Layer: core.
+ * The view is kept up to date by events and only settled here. Rows stay where they are until the
+ * pass is over: a job that starts leaves a row behind, and what it runs on shows at once in the
+ * node rows. Nothing becomes free during a pass, so a shape that did not fit once is not tried
+ * again. Layer: core.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -14,9 +15,9 @@
 
 struct tug_policy_pass {
     struct tug_core *c;
-    const char *policy;            /* its name; NULL = the built-in order */
+    const char *policy; /* its name; NULL = the built-in order */
     struct tug_pass_stats stats;
-    struct tug_err *err;           /* the first thing that was refused */
+    struct tug_err *err; /* the first thing that was refused */
     struct tug_vec(struct tug_entry *) started;
     tug_job_id blocker;
     int logged;
@@ -24,13 +25,14 @@ struct tug_policy_pass {
 
 void tug_pass_started(struct tug_core *c, struct tug_entry *e)
 {
-    struct tug_running_row row = { .entry = e };
+    struct tug_running_row row = {.entry = e};
     tug_job_row(c, e, &row.job);
     tug_vec_push(&c->running, row);
     e->running_at = c->running.len;
 }
 
-static int refuse(struct tug_policy_pass *p, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static int refuse(struct tug_policy_pass *p, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 static int refuse(struct tug_policy_pass *p, int code, const char *fmt, ...)
 {
     char text[512];
@@ -45,14 +47,16 @@ static int refuse(struct tug_policy_pass *p, int code, const char *fmt, ...)
 
 /* ---- may it start at all? */
 
-static int find_waiting(struct tug_policy_pass *p, uint64_t id, const char *verb, struct tug_entry **out)
+static int find_waiting(struct tug_policy_pass *p, uint64_t id, const char *verb,
+                        struct tug_entry **out)
 {
     *out = tug_jobtab_find(&p->c->jobs, id);
     if (!*out)
-        return refuse(p, -ENOENT, "%s job %llu, which does not exist", verb, (unsigned long long) id);
+        return refuse(p, -ENOENT, "%s job %llu, which does not exist", verb,
+                      (unsigned long long) id);
     if ((*out)->j.state != TUG_JOB_PENDING)
-        return refuse(p, -ENOENT, "%s job %llu, which does not wait (%s)", verb, (unsigned long long) id,
-                      tug_job_state_name((*out)->j.state));
+        return refuse(p, -ENOENT, "%s job %llu, which does not wait (%s)", verb,
+                      (unsigned long long) id, tug_job_state_name((*out)->j.state));
     return 0;
 }
 
@@ -106,7 +110,8 @@ static int h_start(struct tug_policy_pass *p, uint64_t job)
     return 0;
 }
 
-static int check_slice(struct tug_policy_pass *p, const struct tug_entry *e, const struct tug_policy_slice *s)
+static int check_slice(struct tug_policy_pass *p, const struct tug_entry *e,
+                       const struct tug_policy_slice *s)
 {
     struct tug_core *c = p->c;
     unsigned long long id = e->j.id;
@@ -117,19 +122,23 @@ static int check_slice(struct tug_policy_pass *p, const struct tug_entry *e, con
         return refuse(p, -EINVAL, "puts job %llu on node %s twice", id, n->name);
     n->mark = c->marks;
     if (!tug_bit(e->shape->key.where->nodes, s->node))
-        return refuse(p, -EINVAL, "puts job %llu on node %s, which the job may not use", id, n->name);
+        return refuse(p, -EINVAL, "puts job %llu on node %s, which the job may not use", id,
+                      n->name);
     const struct tug_ledger_node *l = tug_ledger_node(c->ledger, s->node);
     if (s->gpus & ~l->gpus)
         return refuse(p, -EINVAL, "gives job %llu GPUs that node %s does not have", id, n->name);
     if (tug_gpuset_count(s->gpus) != e->j.req.gpus_per_node)
-        return refuse(p, -EINVAL, "gives job %llu %u GPUs on node %s; it asked for %u", id, tug_gpuset_count(s->gpus),
-                      n->name, e->j.req.gpus_per_node);
+        return refuse(p, -EINVAL, "gives job %llu %u GPUs on node %s; it asked for %u", id,
+                      tug_gpuset_count(s->gpus), n->name, e->j.req.gpus_per_node);
     if (!tug_place_fits(c, e->shape, s->node) || (s->gpus & l->gpus_used))
-        return refuse(p, -EBUSY, "puts job %llu on node %s, where something of what it needs is not free", id, n->name);
+        return refuse(p, -EBUSY,
+                      "puts job %llu on node %s, where something of what it needs is not free", id,
+                      n->name);
     return 0;
 }
 
-static int h_start_on(struct tug_policy_pass *p, uint64_t job, const struct tug_policy_slice *at, size_t n)
+static int h_start_on(struct tug_policy_pass *p, uint64_t job, const struct tug_policy_slice *at,
+                      size_t n)
 {
     struct tug_entry *e;
     int rc = find_waiting(p, job, "starts", &e);
@@ -138,8 +147,8 @@ static int h_start_on(struct tug_policy_pass *p, uint64_t job, const struct tug_
     if (rc)
         return rc;
     if (!at || n != e->j.req.nodes)
-        return refuse(p, -EINVAL, "puts job %llu on %zu nodes; it asked for %u", (unsigned long long) job, n,
-                      e->j.req.nodes);
+        return refuse(p, -EINVAL, "puts job %llu on %zu nodes; it asked for %u",
+                      (unsigned long long) job, n, e->j.req.nodes);
     p->c->marks++;
     for (size_t i = 0; i < n; i++) {
         rc = check_slice(p, e, &at[i]);
@@ -152,16 +161,18 @@ static int h_start_on(struct tug_policy_pass *p, uint64_t job, const struct tug_
 
 #define EXPLAIN_MAX 240
 
-static int h_explain(struct tug_policy_pass *p, uint64_t job, enum tug_policy_reason reason, const char *text)
+static int h_explain(struct tug_policy_pass *p, uint64_t job, enum tug_policy_reason reason,
+                     const char *text)
 {
     struct tug_entry *e;
     int rc = find_waiting(p, job, "explains", &e);
     if (rc)
         return rc;
     if (!*tug_core_reason_name((int) reason))
-        return refuse(p, -EINVAL, "gives reason %d for job %llu, which is none", (int) reason, (unsigned long long) job);
+        return refuse(p, -EINVAL, "gives reason %d for job %llu, which is none", (int) reason,
+                      (unsigned long long) job);
     if (e->bench != TUG_BENCH_ORDER)
-        return 0;                  /* the core knows better why this one may not start */
+        return 0; /* the core knows better why this one may not start */
     char cut[EXPLAIN_MAX + 1];
     if (text)
         snprintf(cut, sizeof cut, "%s", text);
@@ -191,12 +202,18 @@ static uint64_t h_random(struct tug_policy_pass *p)
 static void h_log(struct tug_policy_pass *p, const char *text)
 {
     if (!p->logged++)
-        tug_act_node_log(p->c, TUG_NO_NODE, "policy '%s': %s", p->policy ? p->policy : "built-in", text ? text : "");
+        tug_act_node_log(p->c, TUG_NO_NODE, "policy '%s': %s", p->policy ? p->policy : "built-in",
+                         text ? text : "");
 }
 
 static const struct tug_policy_host host = {
-    .size = sizeof host, .start = h_start, .start_on = h_start_on, .explain = h_explain, .fits = h_fits,
-    .random = h_random, .log = h_log,
+    .size = sizeof host,
+    .start = h_start,
+    .start_on = h_start_on,
+    .explain = h_explain,
+    .fits = h_fits,
+    .random = h_random,
+    .log = h_log,
 };
 
 /* ---- the pass */
@@ -220,11 +237,19 @@ static void built_in(struct tug_policy_pass *p)
 static int ask_policy(struct tug_policy_pass *p, const struct tug_policy_ops *ops, void *self)
 {
     const struct tug_core *c = p->c;
-    struct tug_policy_view view = { .size = sizeof view, .now_ms = c->now_ms,
-        .waiting = c->order.len ? tug_order_row(&c->order, 0) : NULL, .n_waiting = c->order.len,
-        .waiting_stride = sizeof(struct tug_order_row), .running = c->running.at, .n_running = c->running.len,
-        .running_stride = sizeof(struct tug_running_row), .nodes = c->node_rows.at, .n_nodes = c->node_rows.len,
-        .nodes_stride = sizeof *c->node_rows.at, .gpus = c->gpus, .gpus_free = c->gpus_free };
+    struct tug_policy_view view = {.size = sizeof view,
+                                   .now_ms = c->now_ms,
+                                   .waiting = c->order.len ? tug_order_row(&c->order, 0) : NULL,
+                                   .n_waiting = c->order.len,
+                                   .waiting_stride = sizeof(struct tug_order_row),
+                                   .running = c->running.at,
+                                   .n_running = c->running.len,
+                                   .running_stride = sizeof(struct tug_running_row),
+                                   .nodes = c->node_rows.at,
+                                   .n_nodes = c->node_rows.len,
+                                   .nodes_stride = sizeof *c->node_rows.at,
+                                   .gpus = c->gpus,
+                                   .gpus_free = c->gpus_free};
     return ops->pass(self, &view, &host, p);
 }
 
@@ -242,8 +267,9 @@ static int run(struct tug_policy_pass *p, const struct tug_policy_ops *ops, void
     p->blocker = 0;
     tug_order_settle(&p->c->order);
     built_in(p);
-    tug_fail(p->err, rc, "policy '%s' could not decide (%s); the built-in order took over for this pass", ops->name,
-             strerror(-rc));
+    tug_fail(p->err, rc,
+             "policy '%s' could not decide (%s); the built-in order took over for this pass",
+             ops->name, strerror(-rc));
     return rc;
 }
 
@@ -257,12 +283,13 @@ int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_op
     tug_order_settle(&c->order);
     c->pass++;
     c->wants_pass = 0;
-    struct tug_policy_pass p = { .c = c, .err = err };
+    struct tug_policy_pass p = {.c = c, .err = err};
     int rc = run(&p, ops, self);
     for (size_t i = 0; i < p.started.len; i++)
         tug_pass_started(c, p.started.at[i]);
     c->blocker = p.blocker;
-    /* Those behind the budget have not been looked at; without a start, looking again would end the same way. */
+    /* Those behind the budget have not been looked at; without a start, looking again would end the
+     * same way. */
     if (c->pass_budget && p.stats.looked_at >= c->pass_budget && p.stats.started)
         c->wants_pass = 1;
     if (stats)

@@ -1,10 +1,10 @@
 /* place.c - where a gang fits
  *
- * First fit in node order, lowest GPUs. Three things keep a pass from looking at every node for every job: nodes are
- * indexed by how many GPUs are free there; jobs that ask for the same share one shape, and a shape that did not fit is
- * not tried again until something becomes free; shapes that the usable nodes could not hold even if they were empty are
- * parked, with their jobs, until more nodes are usable.
- * Layer: core.
+ * First fit in node order, lowest GPUs. Three things keep a pass from looking at every node for
+ * every job: nodes are indexed by how many GPUs are free there; jobs that ask for the same share
+ * one shape, and a shape that did not fit is not tried again until something becomes free; shapes
+ * that the usable nodes could not hold even if they were empty are parked, with their jobs, until
+ * more nodes are usable. Layer: core.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ void tug_index_clear(struct tug_index *x)
         free(x->free_ge[g]);
     free(x->usable);
     free(x->idle);
-    *x = (struct tug_index){ 0 };
+    *x = (struct tug_index){0};
 }
 
 static uint64_t *widen(uint64_t *bits, size_t from, size_t to)
@@ -52,7 +52,8 @@ static void set_bit(uint64_t *bits, uint32_t i, int on)
         bits[i / 64] &= ~(1ULL << (i % 64));
 }
 
-void tug_index_set(struct tug_index *x, uint32_t node, int usable, unsigned gpus_free, int cpu_free, int idle)
+void tug_index_set(struct tug_index *x, uint32_t node, int usable, unsigned gpus_free, int cpu_free,
+                   int idle)
 {
     set_bit(x->usable, node, usable);
     set_bit(x->idle, node, usable && idle);
@@ -67,7 +68,8 @@ static int is_word(char ch)
     return (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z');
 }
 
-/* "a100" is in "NVIDIA A100-SXM4-80GB": the words asked for stand there as whole words, in any letter case. */
+/* "a100" is in "NVIDIA A100-SXM4-80GB": the words asked for stand there as whole words, in any
+ * letter case. */
 int tug_gpu_model_matches(const char *model, const char *asked)
 {
     size_t n = strlen(asked);
@@ -83,7 +85,8 @@ int tug_place_model_fits(const struct tug_core *c, uint32_t node, const char *as
 {
     struct tug_core_inventory has;
     tug_node_size(c, node, &has);
-    return (!c->nodes.at[node].known && !*has.gpu_model) || tug_gpu_model_matches(has.gpu_model, asked);
+    return (!c->nodes.at[node].known && !*has.gpu_model) ||
+           tug_gpu_model_matches(has.gpu_model, asked);
 }
 
 /* Bits of the nodes in a hostlist that has been checked before; "" = all when 'empty_is_all'. */
@@ -124,22 +127,24 @@ static void where_fill(const struct tug_core *c, struct tug_where *w)
     for (uint32_t i = 0; i < words * 64; i++) {
         if (!tug_bit(w->nodes, i))
             continue;
-        int keep = i < c->nodes.len && c->nodes.at[i].in_conf && tug_place_model_fits(c, i, w->key.gpu_model);
+        int keep = i < c->nodes.len && c->nodes.at[i].in_conf &&
+                   tug_place_model_fits(c, i, w->key.gpu_model);
         set_bit(w->nodes, i, keep);
         w->n_nodes += (size_t) keep;
     }
 }
 
-struct tug_where *tug_where_get(struct tug_core *c, const char *queue_nodes, const char *nodelist, const char *exclude,
-                                const char *gpu_model)
+struct tug_where *tug_where_get(struct tug_core *c, const char *queue_nodes, const char *nodelist,
+                                const char *exclude, const char *gpu_model)
 {
-    struct tug_where_key key = { queue_nodes, nodelist, exclude, gpu_model };
+    struct tug_where_key key = {queue_nodes, nodelist, exclude, gpu_model};
     struct tug_where *w;
     HASH_FIND(hh, c->wheres, &key, sizeof key, w);
     if (!w) {
         w = tug_new(struct tug_where);
-        w->key = (struct tug_where_key){ tug_intern(c->texts, queue_nodes), tug_intern(c->texts, nodelist),
-                                         tug_intern(c->texts, exclude), tug_intern(c->texts, gpu_model) };
+        w->key = (struct tug_where_key){
+            tug_intern(c->texts, queue_nodes), tug_intern(c->texts, nodelist),
+            tug_intern(c->texts, exclude), tug_intern(c->texts, gpu_model)};
         where_fill(c, w);
         HASH_ADD(hh, c->wheres, key, sizeof w->key, w);
     }
@@ -163,7 +168,7 @@ void tug_where_drop(struct tug_core *c, struct tug_where *w)
 void tug_wheres_renew(struct tug_core *c)
 {
     struct tug_where *w, *next;
-    HASH_ITER(hh, c->wheres, w, next)
+    HASH_ITER (hh, c->wheres, w, next)
         where_fill(c, w);
     c->reshaped++;
     c->freed++;
@@ -180,8 +185,12 @@ void tug_shape_hold(struct tug_core *c, struct tug_entry *e)
     struct tug_where *w = tug_where_get(c, q->nodes, r->nodelist, r->exclude, r->gpu_model);
     struct tug_shape_key key;
     memset(&key, 0, sizeof key);
-    key = (struct tug_shape_key){ .where = w, .mem_bytes = r->mem_per_node_bytes, .nodes = r->nodes,
-                                  .cpus = r->cpus_per_node, .gpus = r->gpus_per_node, .exclusive = r->exclusive != 0 };
+    key = (struct tug_shape_key){.where = w,
+                                 .mem_bytes = r->mem_per_node_bytes,
+                                 .nodes = r->nodes,
+                                 .cpus = r->cpus_per_node,
+                                 .gpus = r->gpus_per_node,
+                                 .exclusive = r->exclusive != 0};
     struct tug_shape *s;
     HASH_FIND(hh, c->shapes, &key, sizeof key, s);
     if (s) {
@@ -210,7 +219,8 @@ void tug_shape_drop(struct tug_core *c, struct tug_entry *e)
 static int could_hold(const struct tug_core *c, const struct tug_shape *s, uint32_t node)
 {
     const struct tug_ledger_node *n = tug_ledger_node(c->ledger, node);
-    return n->cpus >= s->key.cpus && tug_gpuset_count(n->gpus) >= s->key.gpus && n->mem_bytes >= s->key.mem_bytes;
+    return n->cpus >= s->key.cpus && tug_gpuset_count(n->gpus) >= s->key.gpus &&
+           n->mem_bytes >= s->key.mem_bytes;
 }
 
 int tug_shape_is_possible(struct tug_core *c, struct tug_shape *s)
@@ -221,7 +231,8 @@ int tug_shape_is_possible(struct tug_core *c, struct tug_shape *s)
     s->possible = 0;
     for (size_t w = 0; w < c->index.words && s->possible < s->key.nodes; w++)
         for (uint64_t m = s->key.where->nodes[w] & c->index.usable[w]; m; m &= m - 1)
-            s->possible += (uint32_t) could_hold(c, s, (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m));
+            s->possible +=
+                (uint32_t) could_hold(c, s, (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m));
     return s->possible >= s->key.nodes;
 }
 
@@ -275,8 +286,8 @@ int tug_place_find(struct tug_core *c, struct tug_shape *s)
     return -EAGAIN;
 }
 
-struct tug_slice *tug_place_slices(const struct tug_core *c, const struct tug_entry *e, const uint32_t *nodes,
-                                   const struct tug_policy_slice *at)
+struct tug_slice *tug_place_slices(const struct tug_core *c, const struct tug_entry *e,
+                                   const uint32_t *nodes, const struct tug_policy_slice *at)
 {
     const struct tug_job_req *r = &e->j.req;
     struct tug_slice *slices = tug_xcalloc(r->nodes, sizeof *slices);
@@ -290,7 +301,8 @@ struct tug_slice *tug_place_slices(const struct tug_core *c, const struct tug_en
         if (r->exclusive)
             s->gpus = n->gpus;
         else
-            s->gpus = at ? at[i].gpus : tug_gpuset_take_low(tug_ledger_gpus_free(n), r->gpus_per_node);
+            s->gpus =
+                at ? at[i].gpus : tug_gpuset_take_low(tug_ledger_gpus_free(n), r->gpus_per_node);
         s->ntasks = r->ntasks / r->nodes + (i < r->ntasks % r->nodes);
         s->first_rank = rank;
         rank += s->ntasks;

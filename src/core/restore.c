@@ -1,7 +1,8 @@
 /* restore.c - the core as its records say it was; no policy is asked, no action goes out
  *
- * A job comes back with its allocation; records that give one GPU to two jobs are refused. Nodes are not up until they
- * come, and what they then say they hold decides what is really there. Layer: core.
+ * A job comes back with its allocation; records that give one GPU to two jobs are refused. Nodes
+ * are not up until they come, and what they then say they hold decides what is really there. Layer:
+ * core.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -9,8 +10,9 @@
 
 #include "core/state.h"
 
-int tug_core_restore_node(struct tug_core *c, const char *name, const struct tug_core_inventory *inv, int drained,
-                          const char *reason, struct tug_err *err)
+int tug_core_restore_node(struct tug_core *c, const char *name,
+                          const struct tug_core_inventory *inv, int drained, const char *reason,
+                          struct tug_err *err)
 {
     uint32_t node = tug_core_node_find(c, name);
     if (node == TUG_NO_NODE)
@@ -28,9 +30,10 @@ int tug_core_restore_node(struct tug_core *c, const char *name, const struct tug
         n->drain_reason = tug_intern(c->texts, reason && *reason ? reason : "drained");
         n->drained = 1;
     }
-    struct tug_core_node_row row = { n->name, n->row.cpus, n->row.gpus, n->row.mem_bytes, n->row.gpu_model };
+    struct tug_core_node_row row = {n->name, n->row.cpus, n->row.gpus, n->row.mem_bytes,
+                                    n->row.gpu_model};
     if (n->in_conf)
-        tug_node_configure(c, node, &row);     /* works its size out again */
+        tug_node_configure(c, node, &row); /* works its size out again */
     return 0;
 }
 
@@ -45,7 +48,8 @@ static int check_steps(const struct tug_job *j, struct tug_err *err)
             return tug_fail(err, -EINVAL, "record of job %llu: step %u cannot be", id, s->id);
         for (size_t k = 0; k < s->n_parts; k++)
             if (s->parts[k].slice >= j->n_slices || (unsigned) s->parts[k].phase > TUG_PART_GONE)
-                return tug_fail(err, -EINVAL, "record of job %llu: part %zu of step %u cannot be", id, k, s->id);
+                return tug_fail(err, -EINVAL, "record of job %llu: part %zu of step %u cannot be",
+                                id, k, s->id);
     }
     return 0;
 }
@@ -53,19 +57,21 @@ static int check_steps(const struct tug_job *j, struct tug_err *err)
 static int check_job(const struct tug_core *c, const struct tug_job *j, struct tug_err *err)
 {
     unsigned long long id = j->id;
-    if (j->id == 0 || (unsigned) j->state >= TUG_JOB_STATES || j->attempt == 0 || j->req.nodes == 0 ||
-        j->req.ntasks == 0 || j->req.gpus_per_node > TUG_GPUS_MAX)
+    if (j->id == 0 || (unsigned) j->state >= TUG_JOB_STATES || j->attempt == 0 ||
+        j->req.nodes == 0 || j->req.ntasks == 0 || j->req.gpus_per_node > TUG_GPUS_MAX)
         return tug_fail(err, -EINVAL, "record of job %llu does not make sense", id);
     if (tug_jobtab_find(&c->jobs, j->id))
         return tug_fail(err, -EEXIST, "there are two records of job %llu", id);
     if (tug_job_state_holds(j->state) && (j->n_slices != j->req.nodes || j->n_steps == 0))
-        return tug_fail(err, -EINVAL, "record of job %llu: %s, with %zu of %u nodes and %zu steps", id,
-                        tug_job_state_name(j->state), j->n_slices, j->req.nodes, j->n_steps);
+        return tug_fail(err, -EINVAL, "record of job %llu: %s, with %zu of %u nodes and %zu steps",
+                        id, tug_job_state_name(j->state), j->n_slices, j->req.nodes, j->n_steps);
     if (j->state == TUG_JOB_COMPLETING && !tug_job_may_move(TUG_JOB_COMPLETING, j->end_state))
-        return tug_fail(err, -EINVAL, "record of job %llu: is being ended as what it cannot become", id);
+        return tug_fail(err, -EINVAL, "record of job %llu: is being ended as what it cannot become",
+                        id);
     for (size_t i = 0; i < j->n_slices; i++)
         if (j->slices[i].node >= c->nodes.len)
-            return tug_fail(err, -ENOENT, "record of job %llu: a node that it holds is not configured", id);
+            return tug_fail(err, -ENOENT,
+                            "record of job %llu: a node that it holds is not configured", id);
     return check_steps(j, err);
 }
 
@@ -96,7 +102,7 @@ static void copy_job(const struct tug_core *c, struct tug_entry *e, const struct
     e->j = *j;
     e->j.req = req;
     if (!tug_job_state_is_over(j->state) && !q->is_ghost)
-        e->j.priority = priority;  /* the queue's may have changed since */
+        e->j.priority = priority; /* the queue's may have changed since */
     e->j.slices = tug_xmemdup(j->slices, j->n_slices * sizeof *j->slices);
     e->j.cause.text = tug_xstrdup(j->cause.text);
     e->j.explain = NULL;
@@ -121,7 +127,7 @@ int tug_core_restore_job(struct tug_core *c, const struct tug_job *job, struct t
     copy_job(c, e, job);
     if (!tug_job_state_holds(job->state))
         return 0;
-    struct tug_err why = { 0 };
+    struct tug_err why = {0};
     rc = tug_gang_claim(c, e, TUG_LEDGER_RESTORE, &why);
     if (rc) {
         undo(c, e);
@@ -136,8 +142,9 @@ void tug_core_restored(struct tug_core *c, int64_t now_ms)
 {
     if (now_ms > c->now_ms)
         c->now_ms = now_ms;
-    tug_wheres_renew(c);           /* GPU models are known now */
-    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e; e = tug_jobtab_after(&c->jobs, e->j.id)) {
+    tug_wheres_renew(c); /* GPU models are known now */
+    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
+         e = tug_jobtab_after(&c->jobs, e->j.id)) {
         for (size_t i = 0; i < e->j.n_steps; i++)
             if (e->j.steps[i].state == TUG_STEP_STARTING)
                 e->j.steps[i].deadline_ms = c->now_ms + (int64_t) c->launch_timeout_s * 1000;

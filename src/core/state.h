@@ -1,7 +1,7 @@
 /* state.h - what the core is made of; for src/core and its tests only
  *
- * Each file of the core owns a part of it: job.c the life cycle, step.c steps and their parts, node.c nodes, place.c
- * where gangs fit, pass.c passes, actions.c what goes out. Layer: core.
+ * Each file of the core owns a part of it: job.c the life cycle, step.c steps and their parts,
+ * node.c nodes, place.c where gangs fit, pass.c passes, actions.c what goes out. Layer: core.
  */
 #ifndef TUG_CORE_STATE_H
 #define TUG_CORE_STATE_H
@@ -20,15 +20,18 @@
 
 #include <uthash.h>
 
-/* ---- where a gang may go, and of what kind it is (place.c). Interned: jobs that ask for the same share one. */
+/* ---- where a gang may go, and of what kind it is (place.c). Interned: jobs that ask for the same
+ * share one. */
 
-struct tug_where_key { const char *queue_nodes, *nodelist, *exclude, *gpu_model; };  /* interned */
+struct tug_where_key {
+    const char *queue_nodes, *nodelist, *exclude, *gpu_model;
+}; /* interned */
 struct tug_where {
     struct tug_where_key key;
     UT_hash_handle hh;
     size_t refs;
-    uint64_t *nodes;               /* bit i: node i is allowed */
-    size_t n_nodes;                /* bits set */
+    uint64_t *nodes; /* bit i: node i is allowed */
+    size_t n_nodes;  /* bits set */
 };
 
 struct tug_shape_key {
@@ -40,14 +43,17 @@ struct tug_shape {
     struct tug_shape_key key;
     UT_hash_handle hh;
     size_t refs;
-    uint64_t failed_at;            /* value of 'freed' when it last did not fit; 0 = fits or not tried */
-    uint64_t weighed_at;           /* value of 'reshaped' when 'possible' was worked out; 0 = never */
-    uint32_t possible;             /* usable nodes that could hold a slice if they were empty, counted up to key.nodes */
-    LIST_HEAD(tug_parked, tug_entry) parked;    /* waiting jobs that no pass can start until more nodes are usable */
-    LIST_ENTRY(tug_shape) in_parked;            /* in core.parked while 'parked' is not empty */
+    uint64_t failed_at;  /* value of 'freed' when it last did not fit; 0 = fits or not tried */
+    uint64_t weighed_at; /* value of 'reshaped' when 'possible' was worked out; 0 = never */
+    uint32_t possible;   /* usable nodes that could hold a slice if they were empty, counted up to
+                            key.nodes */
+    LIST_HEAD(tug_parked, tug_entry)
+    parked; /* waiting jobs that no pass can start until more nodes are usable */
+    LIST_ENTRY(tug_shape) in_parked; /* in core.parked while 'parked' is not empty */
 };
 
-/* Nodes by what is free there: bit i of free_ge[g] = node i is usable, has a CPU and g GPUs or more free. */
+/* Nodes by what is free there: bit i of free_ge[g] = node i is usable, has a CPU and g GPUs or more
+ * free. */
 struct tug_index {
     size_t words;
     uint64_t *free_ge[TUG_GPUS_MAX + 1];
@@ -56,32 +62,38 @@ struct tug_index {
 
 /* ---- jobs */
 
-enum tug_bench {                   /* where a job that waits is kept */
-    TUG_BENCH_NONE,                /* does not wait */
-    TUG_BENCH_ORDER,               /* may start: core.order */
-    TUG_BENCH_BEGIN,               /* not before eligible_ms: core.wakes */
-    TUG_BENCH_QUEUE,               /* its queue is down */
-    TUG_BENCH_PARKED               /* too few usable nodes: shape.parked */
+enum tug_bench {                  /* where a job that waits is kept */
+                 TUG_BENCH_NONE,  /* does not wait */
+                 TUG_BENCH_ORDER, /* may start: core.order */
+                 TUG_BENCH_BEGIN, /* not before eligible_ms: core.wakes */
+                 TUG_BENCH_QUEUE, /* its queue is down */
+                 TUG_BENCH_PARKED /* too few usable nodes: shape.parked */
 };
 
-struct tug_entry {                 /* a job and what the core keeps beside it */
-    struct tug_job j;              /* first: see tug_entry_of() */
+struct tug_entry {    /* a job and what the core keeps beside it */
+    struct tug_job j; /* first: see tug_entry_of() */
     struct tug_shape *shape;
     enum tug_bench bench;
-    uint8_t explained;             /* reason and text come from a policy */
+    uint8_t explained; /* reason and text come from a policy */
     LIST_ENTRY(tug_entry) in_parked;
     struct tug_heap_node wake;
     int64_t wake_ms;
-    uint64_t changed_at;           /* number of its last JOB_CHANGED */
-    uint64_t looked_at;            /* pass in which a policy last looked at it */
-    size_t running_at;             /* 1-based row in core.running; 0 = none */
+    uint64_t changed_at; /* number of its last JOB_CHANGED */
+    uint64_t looked_at;  /* pass in which a policy last looked at it */
+    size_t running_at;   /* 1-based row in core.running; 0 = none */
 };
 
-struct tug_running_row { struct tug_policy_job job; struct tug_entry *entry; };
+struct tug_running_row {
+    struct tug_policy_job job;
+    struct tug_entry *entry;
+};
 
 /* ---- nodes */
 
-struct tug_stray { tug_job_id job; uint32_t attempt, step; };   /* something that should not be there and is being killed */
+struct tug_stray {
+    tug_job_id job;
+    uint32_t attempt, step;
+}; /* something that should not be there and is being killed */
 
 struct tug_node {
     const char *name;              /* interned, as all texts here */
@@ -91,20 +103,22 @@ struct tug_node {
     const char *down_reason, *drain_reason;
     uint32_t drain_uid;
     int64_t since_ms, drain_ms;
-    uint32_t bad_launches;         /* in a row */
+    uint32_t bad_launches; /* in a row */
     struct tug_vec(struct tug_stray) strays;
-    struct tug_vec(struct tug_entry *) gangs;   /* that hold something here, in the order in which they came */
+    struct tug_vec(
+        struct tug_entry *) gangs; /* that hold something here, in the order in which they came */
     uint64_t changed_at;
-    uint64_t mark;                 /* scratch of pass.c: a node twice in one proposal */
+    uint64_t mark; /* scratch of pass.c: a node twice in one proposal */
 };
 
 struct tug_queue {
-    const char *name, *nodes, *allow_users;    /* interned */
+    const char *name, *nodes, *allow_users; /* interned */
     int32_t priority;
     uint32_t max_time_s, default_time_s;
     uint8_t is_default, is_down;
-    uint8_t is_ghost;              /* not configured any more, but jobs of it were restored: they end, none starts */
-    size_t n_jobs;                 /* that are not over */
+    uint8_t
+        is_ghost; /* not configured any more, but jobs of it were restored: they end, none starts */
+    size_t n_jobs; /* that are not over */
     size_t n_waiting;
 };
 
@@ -115,15 +129,15 @@ struct tug_queued_action {
     tug_job_id job;
     uint32_t attempt, step, node, grace_s;
     int signal;
-    size_t text;                   /* offset in texts + 1; 0 = "" */
+    size_t text; /* offset in texts + 1; 0 = "" */
     const struct tug_step *ended;
 };
 struct tug_actions {
     struct tug_vec(struct tug_queued_action) queue;
-    size_t taken;                  /* of the queue */
-    uint64_t before;               /* actions ever queued before queue.at[0]; starts at 1 */
+    size_t taken;    /* of the queue */
+    uint64_t before; /* actions ever queued before queue.at[0]; starts at 1 */
     struct tug_buf texts;
-    struct tug_vec(struct tug_step *) ended;    /* steps that STEP_ENDED points to */
+    struct tug_vec(struct tug_step *) ended; /* steps that STEP_ENDED points to */
 };
 
 /* ---- the whole */
@@ -136,16 +150,20 @@ struct tug_core {
     struct tug_interns *texts;
     struct tug_vec(struct tug_queue) queues;
     struct tug_vec(struct tug_node) nodes;
-    struct tug_name { const char *name; uint32_t node; UT_hash_handle hh; } *names;
+    struct tug_name {
+        const char *name;
+        uint32_t node;
+        UT_hash_handle hh;
+    } * names;
     struct tug_vec(struct tug_policy_node) node_rows;
     struct tug_ledger *ledger;
     struct tug_index index;
     struct tug_where *wheres;
     struct tug_shape *shapes;
-    LIST_HEAD(tug_parked_shapes, tug_shape) parked;   /* shapes with parked jobs */
-    uint64_t freed;                /* grows when something becomes free: what did not fit may fit now */
-    uint64_t reshaped;             /* grows when the usable nodes or their sizes change */
-    uint64_t unparked_at;          /* 'reshaped' when the parked were last looked at */
+    LIST_HEAD(tug_parked_shapes, tug_shape) parked; /* shapes with parked jobs */
+    uint64_t freed;       /* grows when something becomes free: what did not fit may fit now */
+    uint64_t reshaped;    /* grows when the usable nodes or their sizes change */
+    uint64_t unparked_at; /* 'reshaped' when the parked were last looked at */
     struct tug_vec(uint32_t) picked;
     struct tug_jobtab jobs;
     struct tug_order order;
@@ -153,30 +171,36 @@ struct tug_core {
     struct tug_heap wakes;
     struct tug_actions actions;
     uint64_t n_pending, n_running, n_ended;
-    uint32_t gpus, gpus_free, nodes_up;        /* gpus: of usable nodes */
-    uint64_t pass;                 /* number of the last one */
+    uint32_t gpus, gpus_free, nodes_up; /* gpus: of usable nodes */
+    uint64_t pass;                      /* number of the last one */
     uint64_t marks;
     int wants_pass;
-    tug_job_id blocker;            /* the job at which the built-in order stopped; 0 = none */
+    tug_job_id blocker; /* the job at which the built-in order stopped; 0 = none */
 };
 
 static inline struct tug_entry *tug_entry_of(const struct tug_job *j)
 {
     return (struct tug_entry *) (uintptr_t) j;
 }
-static inline int tug_bit(const uint64_t *bits, uint32_t i) { return (int) (bits[i / 64] >> (i % 64) & 1); }
+static inline int tug_bit(const uint64_t *bits, uint32_t i)
+{
+    return (int) (bits[i / 64] >> (i % 64) & 1);
+}
 
 /* actions.c */
 #define TUG_ACTION_TEXT 256
 void tug_actions_clear(struct tug_actions *a);
 /* An event begins: what an earlier one pointed to may go if the host has taken every action. */
 void tug_actions_begin(struct tug_actions *a);
-void tug_act_job(struct tug_core *c, enum tug_action_type type, const struct tug_entry *e, const char *text);
-void tug_act_changed(struct tug_core *c, struct tug_entry *e);      /* once, however often it changes before it is taken */
+void tug_act_job(struct tug_core *c, enum tug_action_type type, const struct tug_entry *e,
+                 const char *text);
+void tug_act_changed(struct tug_core *c,
+                     struct tug_entry *e); /* once, however often it changes before it is taken */
 void tug_act_node_changed(struct tug_core *c, uint32_t node);
-void tug_act_node_log(struct tug_core *c, uint32_t node, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-void tug_act_part(struct tug_core *c, enum tug_action_type type, tug_job_id job, uint32_t attempt, uint32_t step,
-                  uint32_t node, uint32_t grace_s, int signal, const char *text);
+void tug_act_node_log(struct tug_core *c, uint32_t node, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void tug_act_part(struct tug_core *c, enum tug_action_type type, tug_job_id job, uint32_t attempt,
+                  uint32_t step, uint32_t node, uint32_t grace_s, int signal, const char *text);
 void tug_act_forgotten(struct tug_core *c, tug_job_id id);
 /* Takes the step. */
 void tug_act_step_ended(struct tug_core *c, const struct tug_entry *e, struct tug_step *s);
@@ -187,15 +211,18 @@ struct tug_entry *tug_entry_new(struct tug_core *c, tug_job_id id, const struct 
 void tug_entry_free(struct tug_core *c, struct tug_entry *e);
 void tug_job_move(struct tug_core *c, struct tug_entry *e, enum tug_job_state to);
 int tug_job_may_move(enum tug_job_state from, enum tug_job_state to);
-void tug_job_bench(struct tug_core *c, struct tug_entry *e);        /* put a waiting job where it belongs */
+void tug_job_bench(struct tug_core *c,
+                   struct tug_entry *e); /* put a waiting job where it belongs */
 void tug_job_unbench(struct tug_core *c, struct tug_entry *e);
-void tug_job_park(struct tug_core *c, struct tug_entry *e);         /* from the order to its shape */
-void tug_job_arm(struct tug_core *c, struct tug_entry *e);          /* its next deadline */
-void tug_job_start(struct tug_core *c, struct tug_entry *e, struct tug_slice *slices);   /* takes the slices */
-void tug_job_end(struct tug_core *c, struct tug_entry *e, enum tug_job_state end, const struct tug_cause *cause);
+void tug_job_park(struct tug_core *c, struct tug_entry *e); /* from the order to its shape */
+void tug_job_arm(struct tug_core *c, struct tug_entry *e);  /* its next deadline */
+void tug_job_start(struct tug_core *c, struct tug_entry *e,
+                   struct tug_slice *slices); /* takes the slices */
+void tug_job_end(struct tug_core *c, struct tug_entry *e, enum tug_job_state end,
+                 const struct tug_cause *cause);
 void tug_job_requeue(struct tug_core *c, struct tug_entry *e, const struct tug_cause *cause);
-void tug_job_settle(struct tug_core *c, struct tug_entry *e);       /* all gone? then free and move on */
-void tug_job_due(struct tug_core *c, struct tug_entry *e);          /* a deadline has come */
+void tug_job_settle(struct tug_core *c, struct tug_entry *e); /* all gone? then free and move on */
+void tug_job_due(struct tug_core *c, struct tug_entry *e);    /* a deadline has come */
 void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug_policy_job *out);
 void tug_job_set_explain(struct tug_entry *e, int reason, const char *text);
 struct tug_step *tug_job_step(const struct tug_entry *e, uint32_t step);
@@ -214,15 +241,20 @@ void tug_cause_set(struct tug_cause *to, const struct tug_cause *from);
 void tug_cause_clear(struct tug_cause *c);
 
 /* step.c */
-struct tug_step *tug_step_new(struct tug_core *c, struct tug_entry *e, uint32_t ntasks, size_t n_parts);
+struct tug_step *tug_step_new(struct tug_core *c, struct tug_entry *e, uint32_t ntasks,
+                              size_t n_parts);
 void tug_step_clear(struct tug_step *s);
 void tug_step_launch(struct tug_core *c, struct tug_entry *e, struct tug_step *s);
-void tug_step_kill(struct tug_core *c, struct tug_entry *e, struct tug_step *s, const struct tug_cause *cause);
-void tug_step_late(struct tug_core *c, struct tug_entry *e, struct tug_step *s);    /* its barrier's deadline has come */
+void tug_step_kill(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
+                   const struct tug_cause *cause);
+void tug_step_late(struct tug_core *c, struct tug_entry *e,
+                   struct tug_step *s); /* its barrier's deadline has come */
 void tug_step_part_set(struct tug_step *s, struct tug_part *p, enum tug_part_phase phase);
-struct tug_part *tug_step_part_at(const struct tug_entry *e, const struct tug_step *s, uint32_t node);
+struct tug_part *tug_step_part_at(const struct tug_entry *e, const struct tug_step *s,
+                                  uint32_t node);
 /* Nothing of the part is left, without a word from the node about its ranks. */
-void tug_step_part_vanished(struct tug_core *c, struct tug_entry *e, struct tug_step *s, struct tug_part *p);
+void tug_step_part_vanished(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
+                            struct tug_part *p);
 void tug_step_settle(struct tug_core *c, struct tug_entry *e, struct tug_step *s);
 int tug_ev_step_submit(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_step_cancel(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
@@ -236,14 +268,19 @@ uint32_t tug_node_add(struct tug_core *c, const char *name);
 void tug_node_clear(struct tug_core *c, struct tug_node *n);
 void tug_node_configure(struct tug_core *c, uint32_t node, const struct tug_core_node_row *row);
 int tug_node_is_usable(const struct tug_core *c, uint32_t node);
-/* What the node has: as it said, within what is configured; before it came, as configured. 0: nothing is known yet. */
+/* What the node has: as it said, within what is configured; before it came, as configured. 0:
+ * nothing is known yet. */
 int tug_node_size(const struct tug_core *c, uint32_t node, struct tug_core_inventory *out);
-void tug_node_refresh(struct tug_core *c, uint32_t node);   /* rows, index and totals after any change */
+void tug_node_refresh(struct tug_core *c,
+                      uint32_t node); /* rows, index and totals after any change */
 void tug_node_bad_launch(struct tug_core *c, uint32_t node, const char *why);
-void tug_node_stray(struct tug_core *c, uint32_t node, tug_job_id job, uint32_t attempt, uint32_t step, const char *why);
-void tug_node_stray_gone(struct tug_core *c, uint32_t node, tug_job_id job, uint32_t attempt, uint32_t step);
+void tug_node_stray(struct tug_core *c, uint32_t node, tug_job_id job, uint32_t attempt,
+                    uint32_t step, const char *why);
+void tug_node_stray_gone(struct tug_core *c, uint32_t node, tug_job_id job, uint32_t attempt,
+                         uint32_t step);
 /* The ledger and what hangs on it. */
-int tug_gang_claim(struct tug_core *c, struct tug_entry *e, enum tug_ledger_rule rule, struct tug_err *err);
+int tug_gang_claim(struct tug_core *c, struct tug_entry *e, enum tug_ledger_rule rule,
+                   struct tug_err *err);
 void tug_gang_release(struct tug_core *c, struct tug_entry *e);
 int tug_ev_node_up(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_node_down(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
@@ -254,11 +291,12 @@ int tug_ev_node_resume(struct tug_core *c, const struct tug_event *ev, struct tu
 /* place.c */
 void tug_index_clear(struct tug_index *x);
 void tug_index_grow(struct tug_index *x, size_t n_nodes);
-void tug_index_set(struct tug_index *x, uint32_t node, int usable, unsigned gpus_free, int cpu_free, int idle);
-struct tug_where *tug_where_get(struct tug_core *c, const char *queue_nodes, const char *nodelist, const char *exclude,
-                                const char *gpu_model);   /* one more holder */
+void tug_index_set(struct tug_index *x, uint32_t node, int usable, unsigned gpus_free, int cpu_free,
+                   int idle);
+struct tug_where *tug_where_get(struct tug_core *c, const char *queue_nodes, const char *nodelist,
+                                const char *exclude, const char *gpu_model); /* one more holder */
 void tug_where_drop(struct tug_core *c, struct tug_where *w);
-void tug_wheres_renew(struct tug_core *c);                /* nodes came, went or changed their GPU model */
+void tug_wheres_renew(struct tug_core *c); /* nodes came, went or changed their GPU model */
 int tug_gpu_model_matches(const char *model, const char *asked);
 /* A node that has not said its model may be of any. */
 int tug_place_model_fits(const struct tug_core *c, uint32_t node, const char *asked);
@@ -269,9 +307,10 @@ int tug_shape_is_possible(struct tug_core *c, struct tug_shape *s);
 int tug_place_fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node);
 /* First fit into core.picked: 0, or -EAGAIN. */
 int tug_place_find(struct tug_core *c, struct tug_shape *s);
-/* Slices on those nodes in that order; gpus[i] as chosen, or NULL for the lowest free ones. The caller frees. */
-struct tug_slice *tug_place_slices(const struct tug_core *c, const struct tug_entry *e, const uint32_t *nodes,
-                                   const struct tug_policy_slice *at);
+/* Slices on those nodes in that order; gpus[i] as chosen, or NULL for the lowest free ones. The
+ * caller frees. */
+struct tug_slice *tug_place_slices(const struct tug_core *c, const struct tug_entry *e,
+                                   const uint32_t *nodes, const struct tug_policy_slice *at);
 void tug_place_unpark(struct tug_core *c);
 
 /* config.c */
@@ -281,6 +320,7 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
 struct tug_queue *tug_queue_find(const struct tug_core *c, const char *name);
 
 /* pass.c */
-void tug_pass_started(struct tug_core *c, struct tug_entry *e);     /* a row among the running, for later passes */
+void tug_pass_started(struct tug_core *c,
+                      struct tug_entry *e); /* a row among the running, for later passes */
 
 #endif

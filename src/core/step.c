@@ -1,9 +1,9 @@
 /* step.c - a step, its parts on the nodes, and the barrier
  *
- * A part goes WAITING, READY, STARTED, KILLING, GONE, may skip but never goes back. No part of a step is STARTED before
- * every part has been READY; once one has failed, every other one is killed, and only the first cause is kept. A step
- * leaves the job (the main one stays, as a record) when all its parts are GONE. in_phase[] counts the parts.
- * Layer: core.
+ * A part goes WAITING, READY, STARTED, KILLING, GONE, may skip but never goes back. No part of a
+ * step is STARTED before every part has been READY; once one has failed, every other one is killed,
+ * and only the first cause is kept. A step leaves the job (the main one stays, as a record) when
+ * all its parts are GONE. in_phase[] counts the parts. Layer: core.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,9 +12,10 @@
 
 #include "core/state.h"
 
-static const char *const state_names[] = { [TUG_STEP_STARTING] = "STARTING", [TUG_STEP_RUNNING] = "RUNNING",
-    [TUG_STEP_ENDING] = "ENDING", [TUG_STEP_COMPLETED] = "COMPLETED", [TUG_STEP_FAILED] = "FAILED",
-    [TUG_STEP_CANCELLED] = "CANCELLED" };
+static const char *const state_names[] = {
+    [TUG_STEP_STARTING] = "STARTING", [TUG_STEP_RUNNING] = "RUNNING",
+    [TUG_STEP_ENDING] = "ENDING",     [TUG_STEP_COMPLETED] = "COMPLETED",
+    [TUG_STEP_FAILED] = "FAILED",     [TUG_STEP_CANCELLED] = "CANCELLED"};
 
 const char *tug_step_state_name(enum tug_step_state s)
 {
@@ -31,13 +32,19 @@ int tug_step_state_parse(const char *name)
 
 /* ---- parts */
 
-struct tug_step *tug_step_new(struct tug_core *c, struct tug_entry *e, uint32_t ntasks, size_t n_parts)
+struct tug_step *tug_step_new(struct tug_core *c, struct tug_entry *e, uint32_t ntasks,
+                              size_t n_parts)
 {
     struct tug_job *j = &e->j;
     j->steps = tug_xrealloc(j->steps, (j->n_steps + 1) * sizeof *j->steps);
     struct tug_step *s = &j->steps[j->n_steps++];
-    *s = (struct tug_step){ .id = j->next_step++, .ntasks = ntasks, .n_parts = n_parts, .start_ms = -1, .wired_ms = -1,
-                            .end_ms = -1, .cause.node = TUG_NO_NODE };
+    *s = (struct tug_step){.id = j->next_step++,
+                           .ntasks = ntasks,
+                           .n_parts = n_parts,
+                           .start_ms = -1,
+                           .wired_ms = -1,
+                           .end_ms = -1,
+                           .cause.node = TUG_NO_NODE};
     s->deadline_ms = c->now_ms + (int64_t) c->launch_timeout_s * 1000;
     s->parts = tug_xcalloc(n_parts, sizeof *s->parts);
     uint32_t rank = 0;
@@ -69,7 +76,8 @@ void tug_step_part_set(struct tug_step *s, struct tug_part *p, enum tug_part_pha
         p->lost = 0;
 }
 
-struct tug_part *tug_step_part_at(const struct tug_entry *e, const struct tug_step *s, uint32_t node)
+struct tug_part *tug_step_part_at(const struct tug_entry *e, const struct tug_step *s,
+                                  uint32_t node)
 {
     for (size_t i = 0; i < s->n_parts; i++)
         if (e->j.slices[s->parts[i].slice].node == node)
@@ -77,10 +85,12 @@ struct tug_part *tug_step_part_at(const struct tug_entry *e, const struct tug_st
     return NULL;
 }
 
-static void tell(struct tug_core *c, enum tug_action_type type, const struct tug_entry *e, const struct tug_step *s,
-                 const struct tug_part *p, uint32_t grace_s, const char *text)
+static void tell(struct tug_core *c, enum tug_action_type type, const struct tug_entry *e,
+                 const struct tug_step *s, const struct tug_part *p, uint32_t grace_s,
+                 const char *text)
 {
-    tug_act_part(c, type, e->j.id, e->j.attempt, s->id, e->j.slices[p->slice].node, grace_s, 0, text);
+    tug_act_part(c, type, e->j.id, e->j.attempt, s->id, e->j.slices[p->slice].node, grace_s, 0,
+                 text);
 }
 
 void tug_step_launch(struct tug_core *c, struct tug_entry *e, struct tug_step *s)
@@ -90,11 +100,13 @@ void tug_step_launch(struct tug_core *c, struct tug_entry *e, struct tug_step *s
         tell(c, TUG_ACT_LAUNCH, e, s, &s->parts[i], 0, NULL);
 }
 
-void tug_step_kill(struct tug_core *c, struct tug_entry *e, struct tug_step *s, const struct tug_cause *cause)
+void tug_step_kill(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
+                   const struct tug_cause *cause)
 {
     if (s->state >= TUG_STEP_COMPLETED)
         return;
-    uint32_t grace_s = s->state == TUG_STEP_STARTING ? 0 : c->kill_grace_s;    /* nobody runs before the barrier */
+    uint32_t grace_s =
+        s->state == TUG_STEP_STARTING ? 0 : c->kill_grace_s; /* nobody runs before the barrier */
     if (s->cause.kind == TUG_CAUSE_NONE && cause)
         tug_cause_set(&s->cause, cause);
     s->state = TUG_STEP_ENDING;
@@ -131,7 +143,8 @@ static enum tug_job_state failed_state(const struct tug_step *s)
 /* ---- failing */
 
 /* The step could not be set up; nobody of it has run. */
-static void launch_failed(struct tug_core *c, struct tug_entry *e, struct tug_step *s, const struct tug_cause *cause)
+static void launch_failed(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
+                          const struct tug_cause *cause)
 {
     if (s->id == 0)
         tug_job_launch_failed(c, e, cause);
@@ -140,7 +153,8 @@ static void launch_failed(struct tug_core *c, struct tug_entry *e, struct tug_st
 }
 
 /* The first failure of a step that runs. */
-static void run_failed(struct tug_core *c, struct tug_entry *e, struct tug_step *s, const struct tug_cause *cause)
+static void run_failed(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
+                       const struct tug_cause *cause)
 {
     if (cause->kind == TUG_CAUSE_RANK && weight(&cause->exit) > 0) {
         uint8_t oom = s->exit.oom || cause->exit.oom;
@@ -156,7 +170,8 @@ static void run_failed(struct tug_core *c, struct tug_entry *e, struct tug_step 
     tug_job_end(c, e, failed_state(s), cause);
 }
 
-static void failed(struct tug_core *c, struct tug_entry *e, struct tug_step *s, const struct tug_cause *cause)
+static void failed(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
+                   const struct tug_cause *cause)
 {
     if (s->state == TUG_STEP_STARTING) {
         if (cause->kind == TUG_CAUSE_LAUNCH || cause->kind == TUG_CAUSE_STEPD)
@@ -175,13 +190,15 @@ void tug_step_late(struct tug_core *c, struct tug_entry *e, struct tug_step *s)
     for (size_t i = 0; i < s->n_parts; i++)
         if (s->parts[i].phase == TUG_PART_WAITING && first == TUG_NO_NODE)
             first = e->j.slices[s->parts[i].slice].node;
-    int n = snprintf(text, sizeof text, "node %s was not ready within %u s", c->nodes.at[first].name, c->launch_timeout_s);
+    int n = snprintf(text, sizeof text, "node %s was not ready within %u s",
+                     c->nodes.at[first].name, c->launch_timeout_s);
     if (more > 1 && n > 0 && (size_t) n < sizeof text)
         snprintf(text + n, sizeof text - (size_t) n, ", nor %u more", more - 1);
     for (size_t i = 0; i < s->n_parts; i++)
         if (s->parts[i].phase == TUG_PART_WAITING)
             tug_node_bad_launch(c, e->j.slices[s->parts[i].slice].node, "was not ready in time");
-    struct tug_cause cause = { .kind = TUG_CAUSE_LAUNCH, .node = first, .at_ms = c->now_ms, .text = text };
+    struct tug_cause cause = {
+        .kind = TUG_CAUSE_LAUNCH, .node = first, .at_ms = c->now_ms, .text = text};
     launch_failed(c, e, s, &cause);
 }
 
@@ -233,7 +250,8 @@ static void settle_again(struct tug_core *c, struct tug_entry *e, uint32_t attem
     tug_job_arm(c, e);
 }
 
-void tug_step_part_vanished(struct tug_core *c, struct tug_entry *e, struct tug_step *s, struct tug_part *p)
+void tug_step_part_vanished(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
+                            struct tug_part *p)
 {
     uint32_t node = e->j.slices[p->slice].node, attempt = e->j.attempt, id = s->id;
     enum tug_part_phase was = p->phase;
@@ -246,15 +264,16 @@ void tug_step_part_vanished(struct tug_core *c, struct tug_entry *e, struct tug_
 
 /* ---- events of clients */
 
-static int find_step(const struct tug_core *c, const struct tug_event *ev, struct tug_entry **e, struct tug_step **s,
-                     struct tug_err *err)
+static int find_step(const struct tug_core *c, const struct tug_event *ev, struct tug_entry **e,
+                     struct tug_step **s, struct tug_err *err)
 {
     *e = tug_jobtab_find(&c->jobs, ev->job);
     if (!*e)
         return tug_fail(err, -ENOENT, "there is no job %llu", (unsigned long long) ev->job);
     *s = tug_job_step(*e, ev->step);
     if (!*s)
-        return tug_fail(err, -ENOENT, "there is no step %u in job %llu", ev->step, (unsigned long long) ev->job);
+        return tug_fail(err, -ENOENT, "there is no step %u in job %llu", ev->step,
+                        (unsigned long long) ev->job);
     return 0;
 }
 
@@ -267,7 +286,8 @@ int tug_ev_step_submit(struct tug_core *c, const struct tug_event *ev, struct tu
         return tug_fail(err, -EINVAL, "job %llu is %s: steps are started inside a job that runs",
                         (unsigned long long) ev->job, tug_job_state_name(e->j.state));
     uint32_t ntasks = ev->ntasks ? ev->ntasks : e->j.req.ntasks;
-    struct tug_step *s = tug_step_new(c, e, ntasks, ntasks < e->j.n_slices ? ntasks : e->j.n_slices);
+    struct tug_step *s =
+        tug_step_new(c, e, ntasks, ntasks < e->j.n_slices ? ntasks : e->j.n_slices);
     if (ev->step_out)
         *ev->step_out = s->id;
     tug_step_launch(c, e, s);
@@ -285,9 +305,12 @@ int tug_ev_step_cancel(struct tug_core *c, const struct tug_event *ev, struct tu
     if (s->id == 0)
         return tug_ev_job_cancel(c, ev, err);
     if (s->state == TUG_STEP_ENDING)
-        return tug_fail(err, -EALREADY, "step %u of job %llu is being ended already", s->id, (unsigned long long) ev->job);
-    struct tug_cause cause = { .kind = TUG_CAUSE_CANCEL, .node = TUG_NO_NODE, .at_ms = c->now_ms,
-                               .text = (char *) (uintptr_t) (ev->text ? ev->text : "cancelled") };
+        return tug_fail(err, -EALREADY, "step %u of job %llu is being ended already", s->id,
+                        (unsigned long long) ev->job);
+    struct tug_cause cause = {.kind = TUG_CAUSE_CANCEL,
+                              .node = TUG_NO_NODE,
+                              .at_ms = c->now_ms,
+                              .text = (char *) (uintptr_t) (ev->text ? ev->text : "cancelled")};
     tug_step_kill(c, e, s, &cause);
     tug_job_arm(c, e);
     return 0;
@@ -320,8 +343,8 @@ static int check_node(const struct tug_core *c, const struct tug_event *ev, stru
 }
 
 /* The node's word as a cause: where and when are known better here than there. */
-static struct tug_cause cause_of(const struct tug_core *c, const struct tug_event *ev, enum tug_cause_kind fallback,
-                                 const char *text)
+static struct tug_cause cause_of(const struct tug_core *c, const struct tug_event *ev,
+                                 enum tug_cause_kind fallback, const char *text)
 {
     struct tug_cause cause = ev->cause;
     if (cause.kind == TUG_CAUSE_NONE)
@@ -401,11 +424,12 @@ int tug_ev_step_failed(struct tug_core *c, const struct tug_event *ev, struct tu
     if (rc)
         return rc;
     if (!find_part(c, ev, &r) || r.p->phase == TUG_PART_GONE) {
-        tug_act_part(c, TUG_ACT_KILL, ev->job, ev->attempt, ev->step, ev->node, 0, 0, "is not expected here");
+        tug_act_part(c, TUG_ACT_KILL, ev->job, ev->attempt, ev->step, ev->node, 0, 0,
+                     "is not expected here");
         return 0;
     }
     if (r.p->phase == TUG_PART_KILLING)
-        return 0;                  /* the first cause stands; its end is awaited */
+        return 0; /* the first cause stands; its end is awaited */
     struct tug_cause cause = cause_of(c, ev, TUG_CAUSE_LAUNCH, "failed without saying why");
     uint32_t attempt = r.e->j.attempt;
     failed(c, r.e, r.s, &cause);
@@ -414,8 +438,9 @@ int tug_ev_step_failed(struct tug_core *c, const struct tug_event *ev, struct tu
 }
 
 /* What a finished part says about its ranks: 1 and 'out' (its text in buf) if that is a failure. */
-static int exits_failed(const struct tug_core *c, const struct tug_event *ev, const struct tug_part *p,
-                        struct tug_cause *out, char *buf, size_t size_bytes)
+static int exits_failed(const struct tug_core *c, const struct tug_event *ev,
+                        const struct tug_part *p, struct tug_cause *out, char *buf,
+                        size_t size_bytes)
 {
     const char *node = c->nodes.at[ev->node].name;
     snprintf(buf, size_bytes, "node %s said nothing of its ranks", node);
@@ -427,7 +452,9 @@ static int exits_failed(const struct tug_core *c, const struct tug_event *ev, co
         const struct tug_exit *x = &ev->exits[i];
         if (weight(x) == 0)
             continue;
-        snprintf(buf, size_bytes, x->signal ? "rank %u on node %s was ended by signal %d" : "rank %u on node %s exited with code %d",
+        snprintf(buf, size_bytes,
+                 x->signal ? "rank %u on node %s was ended by signal %d"
+                           : "rank %u on node %s exited with code %d",
                  p->first_rank + i, node, x->signal ? x->signal : x->code);
         *out = cause_of(c, ev, TUG_CAUSE_RANK, buf);
         out->rank = p->first_rank + i;
@@ -443,7 +470,7 @@ static void take_exits(struct tug_entry *e, struct tug_step *s, const struct tug
     for (size_t i = 0; i < ev->n_exits; i++)
         merge_exit(&all, &ev->exits[i]);
     if (s->cause.kind == TUG_CAUSE_RANK && weight(&s->exit) > 0)
-        s->exit.oom = all.oom;     /* the culprit's exit stands, the others were killed */
+        s->exit.oom = all.oom; /* the culprit's exit stands, the others were killed */
     else
         s->exit = all;
     if (s->id != 0)

@@ -1,7 +1,7 @@
 /* plugload.c - a policy plugin from a file: found, checked, given its parameters
  *
- * The size and the ABI number are read before anything else of the table, as they stand where every ABI has them.
- * Layer: host.
+ * The size and the ABI number are read before anything else of the table, as they stand where every
+ * ABI has them. Layer: host.
  */
 #include "host/plugload.h"
 
@@ -24,7 +24,7 @@
 #define NAME_MAX_BYTES 31
 
 struct tug_plugload {
-    char *where;                   /* "policy 'fifo' (/usr/lib/.../fifo.so)" */
+    char *where; /* "policy 'fifo' (/usr/lib/.../fifo.so)" */
     char *path;
     void *handle;
     const struct tug_policy_ops *ops;
@@ -32,7 +32,7 @@ struct tug_plugload {
     int is_created;
     size_t n_values;
     struct tug_policy_value *values;
-    char **texts;                  /* what the values were read from; STRING values point here */
+    char **texts; /* what the values were read from; STRING values point here */
 };
 
 /* ---- finding the file */
@@ -40,7 +40,8 @@ struct tug_plugload {
 static int name_is_proper(const char *name)
 {
     size_t n = strlen(name);
-    return n >= 1 && n <= NAME_MAX_BYTES && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n;
+    return n >= 1 && n <= NAME_MAX_BYTES &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n;
 }
 
 typedef struct tug_vec(char *) names_t;
@@ -64,10 +65,11 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
-static int no_such_file(const char *name, const char *const *dirs, size_t n_dirs, struct tug_err *err)
+static int no_such_file(const char *name, const char *const *dirs, size_t n_dirs,
+                        struct tug_err *err)
 {
-    names_t names = { 0 };
-    struct tug_buf text = { 0 };
+    names_t names = {0};
+    struct tug_buf text = {0};
     for (size_t i = 0; i < n_dirs; i++) {
         tug_buf_addf(&text, "%s%s", i ? ", " : "", dirs[i]);
         list_policies(dirs[i], &names);
@@ -103,40 +105,55 @@ static char *find_file(const char *name, const char *const *dirs, size_t n_dirs)
 
 /* ---- its table */
 
-static int check_params(const struct tug_policy_param *params, const char *where, struct tug_err *err)
+static int check_params(const struct tug_policy_param *params, const char *where,
+                        struct tug_err *err)
 {
     for (size_t i = 0; params && params[i].name; i++) {
         const struct tug_policy_param *p = &params[i];
         if (!name_is_proper(p->name))
-            return tug_fail(err, -ENOEXEC, "%s: its parameter '%s' has a name that no parameter can have", where, p->name);
+            return tug_fail(err, -ENOEXEC,
+                            "%s: its parameter '%s' has a name that no parameter can have", where,
+                            p->name);
         if ((unsigned) p->type > TUG_POLICY_STRING)
-            return tug_fail(err, -ENOEXEC, "%s: its parameter '%s' is of a type that does not exist", where, p->name);
+            return tug_fail(err, -ENOEXEC,
+                            "%s: its parameter '%s' is of a type that does not exist", where,
+                            p->name);
         if (!p->fallback)
             return tug_fail(err, -ENOEXEC, "%s: its parameter '%s' has no default", where, p->name);
         for (size_t k = 0; k < i; k++)
             if (!strcmp(params[k].name, p->name))
-                return tug_fail(err, -ENOEXEC, "%s: its parameter '%s' is in its table twice", where, p->name);
+                return tug_fail(err, -ENOEXEC, "%s: its parameter '%s' is in its table twice",
+                                where, p->name);
     }
     return 0;
 }
 
-int tug_plugload_check_ops(const struct tug_policy_ops *ops, const char *name, const char *where, struct tug_err *err)
+int tug_plugload_check_ops(const struct tug_policy_ops *ops, const char *name, const char *where,
+                           struct tug_err *err)
 {
     if (!ops)
         return tug_fail(err, -ENOEXEC, "%s: is not a policy: tug_policy() gave nothing", where);
     if (!TUG_POLICY_HAS(ops, abi))
-        return tug_fail(err, -ENOEXEC, "%s: is not a policy: its table has only %zu bytes", where, ops->size);
+        return tug_fail(err, -ENOEXEC, "%s: is not a policy: its table has only %zu bytes", where,
+                        ops->size);
     if (ops->abi != TUG_POLICY_ABI)
-        return tug_fail(err, -ENOTSUP, "%s: was made for policy ABI %u, this program takes ABI %u; build it again with "
-                        "this version's <tugline/policy.h>", where, ops->abi, TUG_POLICY_ABI);
+        return tug_fail(
+            err, -ENOTSUP,
+            "%s: was made for policy ABI %u, this program takes ABI %u; build it again with "
+            "this version's <tugline/policy.h>",
+            where, ops->abi, TUG_POLICY_ABI);
     if (!TUG_POLICY_HAS(ops, pass))
-        return tug_fail(err, -ENOEXEC, "%s: is not a policy: its table has only %zu bytes", where, ops->size);
+        return tug_fail(err, -ENOEXEC, "%s: is not a policy: its table has only %zu bytes", where,
+                        ops->size);
     if (!ops->name || strcmp(ops->name, name) != 0)
-        return tug_fail(err, -ENOEXEC, "%s: calls itself '%s'; the file must be named after the policy", where,
+        return tug_fail(err, -ENOEXEC,
+                        "%s: calls itself '%s'; the file must be named after the policy", where,
                         ops->name ? ops->name : "");
     if (!ops->create || !ops->destroy || !ops->pass)
         return tug_fail(err, -ENOEXEC, "%s: has no %s()", where,
-                        !ops->create ? "create" : !ops->destroy ? "destroy" : "pass");
+                        !ops->create    ? "create"
+                        : !ops->destroy ? "destroy"
+                                        : "pass");
     return check_params(ops->params, where, err);
 }
 
@@ -153,8 +170,10 @@ static int load_file(struct tug_plugload *p, const char *name, struct tug_err *e
     const struct tug_policy_ops *(*get)(void) = NULL;
     void *symbol = dlsym(p->handle, "tug_policy");
     if (!symbol)
-        return tug_fail(err, -ENOEXEC, "%s: is not a policy: it does not export tug_policy()", p->where);
-    memcpy(&get, &symbol, sizeof get);    /* ISO C has no conversion between the two kinds of pointer */
+        return tug_fail(err, -ENOEXEC, "%s: is not a policy: it does not export tug_policy()",
+                        p->where);
+    memcpy(&get, &symbol,
+           sizeof get); /* ISO C has no conversion between the two kinds of pointer */
     const struct tug_policy_ops *ops = get();
     int rc = tug_plugload_check_ops(ops, name, p->where, err);
     if (!rc)
@@ -166,7 +185,7 @@ static int load_file(struct tug_plugload *p, const char *name, struct tug_err *e
 
 static int read_bool(const char *text, int64_t *out)
 {
-    static const char *const words[] = { "no", "yes", "off", "on", "false", "true", "0", "1" };
+    static const char *const words[] = {"no", "yes", "off", "on", "false", "true", "0", "1"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (!strcasecmp(text, words[i])) {
             *out = i & 1;
@@ -180,7 +199,8 @@ static int read_number(const char *text, int whole, struct tug_policy_value *v)
     char *end;
     errno = 0;
     v->d = strtod(text, &end);
-    if (end == text || *end || errno || !isfinite(v->d) || strspn(text, "+-.0123456789eE") != strlen(text))
+    if (end == text || *end || errno || !isfinite(v->d) ||
+        strspn(text, "+-.0123456789eE") != strlen(text))
         return -EINVAL;
     if (!whole)
         return 0;
@@ -189,23 +209,24 @@ static int read_number(const char *text, int whole, struct tug_policy_value *v)
     return end == text || *end || errno ? -EINVAL : 0;
 }
 
-static int check_range(const struct tug_policy_param *p, double value, const char *text, const char *where,
-                       struct tug_err *err)
+static int check_range(const struct tug_policy_param *p, double value, const char *text,
+                       const char *where, struct tug_err *err)
 {
     if (p->type == TUG_POLICY_BOOL || p->type == TUG_POLICY_STRING || p->min > p->max)
         return 0;
     if (value >= p->min && value <= p->max)
         return 0;
     const char *unit = p->type == TUG_POLICY_DURATION_S ? " s" : "";
-    return tug_fail(err, -EINVAL, "%s: parameter '%s': %s is out of range; it goes from %.15g%s to %.15g%s", where, p->name,
-                    text, p->min, unit, p->max, unit);
+    return tug_fail(err, -EINVAL,
+                    "%s: parameter '%s': %s is out of range; it goes from %.15g%s to %.15g%s",
+                    where, p->name, text, p->min, unit, p->max, unit);
 }
 
 static int read_value(const struct tug_policy_param *p, const char *text, const char *where,
                       struct tug_policy_value *v, struct tug_err *err)
 {
     const char *want = NULL;
-    struct tug_err why = { 0 };
+    struct tug_err why = {0};
     v->s = text;
     switch (p->type) {
     case TUG_POLICY_BOOL:
@@ -232,9 +253,9 @@ static int read_value(const struct tug_policy_param *p, const char *text, const 
 
 static int no_such_param(const struct tug_plugload *p, const char *name, struct tug_err *err)
 {
-    const char *names[64] = { NULL };
+    const char *names[64] = {NULL};
     size_t n = 0;
-    struct tug_buf all = { 0 };
+    struct tug_buf all = {0};
     for (; p->ops->params && p->ops->params[n].name && n < 64; n++) {
         names[n] = p->ops->params[n].name;
         tug_buf_addf(&all, "%s%s", n ? ", " : "", names[n]);
@@ -242,29 +263,35 @@ static int no_such_param(const struct tug_plugload *p, const char *name, struct 
     const char *near = tug_str_nearest(name, names, n);
     int rc;
     if (near)
-        rc = tug_fail(err, -EINVAL, "%s: there is no parameter '%s'; did you mean '%s'?", p->where, name, near);
+        rc = tug_fail(err, -EINVAL, "%s: there is no parameter '%s'; did you mean '%s'?", p->where,
+                      name, near);
     else if (n)
-        rc = tug_fail(err, -EINVAL, "%s: there is no parameter '%s'; there are: %s", p->where, name, tug_buf_str(&all));
+        rc = tug_fail(err, -EINVAL, "%s: there is no parameter '%s'; there are: %s", p->where, name,
+                      tug_buf_str(&all));
     else
-        rc = tug_fail(err, -EINVAL, "%s: there is no parameter '%s', as it takes none", p->where, name);
+        rc = tug_fail(err, -EINVAL, "%s: there is no parameter '%s', as it takes none", p->where,
+                      name);
     tug_buf_clear(&all);
     return rc;
 }
 
-static int take_given(struct tug_plugload *p, const struct tug_plugload_param *given, struct tug_err *err)
+static int take_given(struct tug_plugload *p, const struct tug_plugload_param *given,
+                      struct tug_err *err)
 {
     for (size_t i = 0; i < p->n_values; i++) {
         if (strcmp(p->ops->params[i].name, given->name) != 0)
             continue;
         if (p->texts[i])
-            return tug_fail(err, -EINVAL, "%s: parameter '%s' is given twice", p->where, given->name);
+            return tug_fail(err, -EINVAL, "%s: parameter '%s' is given twice", p->where,
+                            given->name);
         p->texts[i] = tug_xstrdup(given->value ? given->value : "");
         return 0;
     }
     return no_such_param(p, given->name, err);
 }
 
-static int take_params(struct tug_plugload *p, const struct tug_plugload_param *params, size_t n, struct tug_err *err)
+static int take_params(struct tug_plugload *p, const struct tug_plugload_param *params, size_t n,
+                       struct tug_err *err)
 {
     while (p->ops->params && p->ops->params[p->n_values].name)
         p->n_values++;
@@ -300,12 +327,15 @@ static int create(struct tug_plugload *p, struct tug_err *err)
     return 0;
 }
 
-int tug_plugload_open(const char *name, const char *const *dirs, size_t n_dirs, const struct tug_plugload_param *params,
-                      size_t n_params, struct tug_plugload **out, struct tug_err *err)
+int tug_plugload_open(const char *name, const char *const *dirs, size_t n_dirs,
+                      const struct tug_plugload_param *params, size_t n_params,
+                      struct tug_plugload **out, struct tug_err *err)
 {
     if (!name_is_proper(name))
-        return tug_fail(err, -EINVAL, "policy '%s': no policy can have that name; it has 1 to %d of a-z, 0-9, '-' and '_'",
-                        name, NAME_MAX_BYTES);
+        return tug_fail(
+            err, -EINVAL,
+            "policy '%s': no policy can have that name; it has 1 to %d of a-z, 0-9, '-' and '_'",
+            name, NAME_MAX_BYTES);
     char *path = find_file(name, dirs, n_dirs);
     if (!path)
         return no_such_file(name, dirs, n_dirs, err);

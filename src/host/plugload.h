@@ -1,8 +1,8 @@
 /* plugload.h - a policy plugin from a file: found, checked, given its parameters
  *
- * NAME.so is taken from the first directory that has it. Nothing of it is called before its table has been checked, and
- * nothing of it is kept when anything is wrong. It runs inside the calling process: what it does in there cannot be
- * checked, only what it proposes (core/core.h).
+ * NAME.so is taken from the first directory that has it. Nothing of it is called before its table
+ * has been checked, and nothing of it is kept when anything is wrong. It runs inside the calling
+ * process: what it does in there cannot be checked, only what it proposes (core/core.h).
  */
 #ifndef TUG_HOST_PLUGLOAD_H
 #define TUG_HOST_PLUGLOAD_H
@@ -15,17 +15,17 @@
 struct tug_plugload; /* opaque: see plugload.c */
 
 struct tug_plugload_param {
-    const char *name, *value;      /* as written in the configuration */
+    const char *name, *value; /* as written in the configuration */
 };
 
 /* Load and create the policy. 'err' names the plugin and, once it was found, its file.
- *   -EINVAL   no proper name; a parameter that it does not have, is given twice, of the wrong type or out of range
- *   -ENOENT   no such file in any of 'dirs' (says what is there)
- *   -ENOEXEC  not a shared object, or not a policy (says what is missing)
- *   -ENOTSUP  made for another ABI
- *   else what create() returned, with its sentence */
-int tug_plugload_open(const char *name, const char *const *dirs, size_t n_dirs, const struct tug_plugload_param *params,
-                      size_t n_params, struct tug_plugload **out, struct tug_err *err);
+ *   -EINVAL   no proper name; a parameter that it does not have, is given twice, of the wrong type
+ * or out of range -ENOENT   no such file in any of 'dirs' (says what is there) -ENOEXEC  not a
+ * shared object, or not a policy (says what is missing) -ENOTSUP  made for another ABI else what
+ * create() returned, with its sentence */
+int tug_plugload_open(const char *name, const char *const *dirs, size_t n_dirs,
+                      const struct tug_plugload_param *params, size_t n_params,
+                      struct tug_plugload **out, struct tug_err *err);
 /* Destroy the policy and unload it; its ops must not be used after. NULL is fine. */
 void tug_plugload_close(struct tug_plugload *p);
 
@@ -35,8 +35,9 @@ const char *tug_plugload_path(const struct tug_plugload *p);
 /* The value in force of parameter i of ops->params, as text (what was given, or the fallback). */
 const char *tug_plugload_value(const struct tug_plugload *p, size_t i);
 
-/* The checks of open() alone, for tests and for `policy check`: is this table a policy called 'name'? 'where' stands in
- * front of the sentence. */
-int tug_plugload_check_ops(const struct tug_policy_ops *ops, const char *name, const char *where, struct tug_err *err);
+/* The checks of open() alone, for tests and for `policy check`: is this table a policy called
+ * 'name'? 'where' stands in front of the sentence. */
+int tug_plugload_check_ops(const struct tug_policy_ops *ops, const char *name, const char *where,
+                           struct tug_err *err);
 
 #endif

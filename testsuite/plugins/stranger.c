@@ -4,7 +4,8 @@
 #if defined(__GNUC__)
 __attribute__((visibility("default")))
 #endif
-size_t stranger_size(void);
+size_t
+stranger_size(void);
 
 size_t stranger_size(void)
 {

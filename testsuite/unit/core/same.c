@@ -6,10 +6,10 @@
 
 #include <string.h>
 
-#define DIFFERS(field)            \
-    do {                          \
-        if (a->field != b->field) \
-            return #field;        \
+#define DIFFERS(field)                                                                             \
+    do {                                                                                           \
+        if (a->field != b->field)                                                                  \
+            return #field;                                                                         \
     } while (0)
 
 static int same_text(const char *a, const char *b)
@@ -19,7 +19,8 @@ static int same_text(const char *a, const char *b)
 
 static int same_exit(const struct tug_exit *a, const struct tug_exit *b)
 {
-    return a->code == b->code && a->signal == b->signal && a->core_dumped == b->core_dumped && a->oom == b->oom;
+    return a->code == b->code && a->signal == b->signal && a->core_dumped == b->core_dumped &&
+           a->oom == b->oom;
 }
 
 static const char *same_cause(const struct tug_cause *a, const struct tug_cause *b)
@@ -33,25 +34,45 @@ static const char *same_cause(const struct tug_cause *a, const struct tug_cause 
 
 static const char *same_req(const struct tug_job_req *a, const struct tug_job_req *b)
 {
-    DIFFERS(uid); DIFFERS(gid); DIFFERS(batch); DIFFERS(requeue); DIFFERS(exclusive); DIFFERS(interactive);
-    DIFFERS(nodes); DIFFERS(ntasks); DIFFERS(cpus_per_node); DIFFERS(gpus_per_node); DIFFERS(mem_per_node_bytes);
-    DIFFERS(time_limit_s); DIFFERS(begin_ms); DIFFERS(nice);
-    return same_text(a->user, b->user) && same_text(a->queue, b->queue) && same_text(a->account, b->account) &&
-           same_text(a->name, b->name) && same_text(a->gpu_model, b->gpu_model) &&
-           same_text(a->nodelist, b->nodelist) && same_text(a->exclude, b->exclude) ? NULL : "a text of the request";
+    DIFFERS(uid);
+    DIFFERS(gid);
+    DIFFERS(batch);
+    DIFFERS(requeue);
+    DIFFERS(exclusive);
+    DIFFERS(interactive);
+    DIFFERS(nodes);
+    DIFFERS(ntasks);
+    DIFFERS(cpus_per_node);
+    DIFFERS(gpus_per_node);
+    DIFFERS(mem_per_node_bytes);
+    DIFFERS(time_limit_s);
+    DIFFERS(begin_ms);
+    DIFFERS(nice);
+    return same_text(a->user, b->user) && same_text(a->queue, b->queue) &&
+                   same_text(a->account, b->account) && same_text(a->name, b->name) &&
+                   same_text(a->gpu_model, b->gpu_model) && same_text(a->nodelist, b->nodelist) &&
+                   same_text(a->exclude, b->exclude)
+               ? NULL
+               : "a text of the request";
 }
 
 /* The barrier's deadline is new after a restart. */
 static const char *same_step(const struct tug_step *a, const struct tug_step *b)
 {
-    DIFFERS(id); DIFFERS(state); DIFFERS(ntasks); DIFFERS(n_parts); DIFFERS(start_ms); DIFFERS(wired_ms);
-    DIFFERS(end_ms); DIFFERS(wired_parts);
+    DIFFERS(id);
+    DIFFERS(state);
+    DIFFERS(ntasks);
+    DIFFERS(n_parts);
+    DIFFERS(start_ms);
+    DIFFERS(wired_ms);
+    DIFFERS(end_ms);
+    DIFFERS(wired_parts);
     if (memcmp(a->in_phase, b->in_phase, sizeof a->in_phase) != 0 || !same_exit(&a->exit, &b->exit))
         return "a step's counts";
     for (size_t i = 0; i < a->n_parts; i++) {
         const struct tug_part *p = &a->parts[i], *q = &b->parts[i];
-        if (p->slice != q->slice || p->phase != q->phase || p->first_rank != q->first_rank || p->ntasks != q->ntasks ||
-            p->lost != q->lost || p->wired != q->wired)
+        if (p->slice != q->slice || p->phase != q->phase || p->first_rank != q->first_rank ||
+            p->ntasks != q->ntasks || p->lost != q->lost || p->wired != q->wired)
             return "a part";
     }
     return same_cause(&a->cause, &b->cause);
@@ -59,9 +80,22 @@ static const char *same_step(const struct tug_step *a, const struct tug_step *b)
 
 const char *same_job(const struct tug_job *a, const struct tug_job *b)
 {
-    DIFFERS(id); DIFFERS(state); DIFFERS(attempt); DIFFERS(requeues); DIFFERS(launch_failures); DIFFERS(next_step);
-    DIFFERS(priority); DIFFERS(submit_ms); DIFFERS(eligible_ms); DIFFERS(alloc_ms); DIFFERS(launched_ms);
-    DIFFERS(wired_ms); DIFFERS(end_ms); DIFFERS(limit_ms); DIFFERS(n_slices); DIFFERS(n_steps);
+    DIFFERS(id);
+    DIFFERS(state);
+    DIFFERS(attempt);
+    DIFFERS(requeues);
+    DIFFERS(launch_failures);
+    DIFFERS(next_step);
+    DIFFERS(priority);
+    DIFFERS(submit_ms);
+    DIFFERS(eligible_ms);
+    DIFFERS(alloc_ms);
+    DIFFERS(launched_ms);
+    DIFFERS(wired_ms);
+    DIFFERS(end_ms);
+    DIFFERS(limit_ms);
+    DIFFERS(n_slices);
+    DIFFERS(n_steps);
     if (a->state == TUG_JOB_COMPLETING && a->end_state != b->end_state)
         return "end_state";
     for (size_t i = 0; i < a->n_slices; i++)
@@ -75,19 +109,21 @@ const char *same_job(const struct tug_job *a, const struct tug_job *b)
     return differs ? differs : same_cause(&a->cause, &b->cause);
 }
 
-struct tug_core *same_restart(const struct tug_core *c, const struct tug_core_conf *conf, int64_t now_ms,
-                              struct tug_err *err)
+struct tug_core *same_restart(const struct tug_core *c, const struct tug_core_conf *conf,
+                              int64_t now_ms, struct tug_err *err)
 {
     struct tug_core *made = tug_core_new(conf, err);
     int rc = made ? 0 : -1;
     for (uint32_t i = 0; i < tug_core_nodes(c) && !rc; i++) {
         struct tug_core_node n;
         tug_core_node(c, i, &n);
-        struct tug_core_inventory inv = { n.cpus, n.gpus, n.mem_bytes, n.gpu_model };
+        struct tug_core_inventory inv = {n.cpus, n.gpus, n.mem_bytes, n.gpu_model};
         if (tug_core_node_find(made, n.name) != TUG_NO_NODE)
-            rc = tug_core_restore_node(made, n.name, n.known ? &inv : NULL, n.drained, n.reason, err);
+            rc = tug_core_restore_node(made, n.name, n.known ? &inv : NULL, n.drained, n.reason,
+                                       err);
     }
-    for (const struct tug_job *j = tug_core_job_after(c, 0); j && !rc; j = tug_core_job_after(c, j->id))
+    for (const struct tug_job *j = tug_core_job_after(c, 0); j && !rc;
+         j = tug_core_job_after(c, j->id))
         rc = tug_core_restore_job(made, j, err);
     if (rc) {
         tug_core_free(made);

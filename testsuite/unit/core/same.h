@@ -7,7 +7,7 @@
 /* NULL, or the name of the first field that differs. */
 const char *same_job(const struct tug_job *a, const struct tug_job *b);
 /* A core made from 'c's configuration and its records, as a restart does it: nodes are not up. */
-struct tug_core *same_restart(const struct tug_core *c, const struct tug_core_conf *conf, int64_t now_ms,
-                              struct tug_err *err);
+struct tug_core *same_restart(const struct tug_core *c, const struct tug_core_conf *conf,
+                              int64_t now_ms, struct tug_err *err);
 
 #endif

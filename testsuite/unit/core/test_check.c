@@ -1,8 +1,8 @@
 /* test_check.c - every corruption that is planted is found, and named */
 #include <errno.h>
 
-#include "world.h"
 #include "core/state.h"
+#include "world.h"
 
 static struct world w;
 static struct tug_err err;
@@ -21,19 +21,19 @@ static struct tug_ledger_node *ledger(uint32_t i)
     return (struct tug_ledger_node *) (uintptr_t) tug_ledger_node(w.c->ledger, i);
 }
 
-/* 1 RUNNING on n0 n1 (with a step 1), 2 CONFIGURING on n2, 3 COMPLETING on n3, 4 waits in the order, 5 too, 6 parked,
- * 7 CANCELLED. */
+/* 1 RUNNING on n0 n1 (with a step 1), 2 CONFIGURING on n2, 3 COMPLETING on n3, 4 waits in the
+ * order, 5 too, 6 parked, 7 CANCELLED. */
 static void setup(void)
 {
     w_init(&w, 4, 8);
     w_up_all(&w);
     w_submit(&w, 1, w_req(2, 8));
     w_run(&w, 1);
-    ck_assert_int_eq(w_event(&w, (struct tug_event){ .type = TUG_EV_STEP_SUBMIT, .job = 1 }), 0);
+    ck_assert_int_eq(w_event(&w, (struct tug_event){.type = TUG_EV_STEP_SUBMIT, .job = 1}), 0);
     w_submit(&w, 2, w_req(1, 8));
     w_submit(&w, 3, w_req(1, 6));
     w_pass(&w);
-    ck_assert_int_eq(w_event(&w, (struct tug_event){ .type = TUG_EV_JOB_CANCEL, .job = 3 }), 0);
+    ck_assert_int_eq(w_event(&w, (struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = 3}), 0);
     struct tug_job_req wide = w_req(5, 1);
     w_submit(&w, 6, wide);
     w_pass(&w);
@@ -41,19 +41,19 @@ static void setup(void)
     w_submit(&w, 5, w_req(2, 8));
     w_pass(&w);
     w_submit(&w, 7, w_req(1, 1));
-    ck_assert_int_eq(w_event(&w, (struct tug_event){ .type = TUG_EV_JOB_CANCEL, .job = 7 }), 0);
+    ck_assert_int_eq(w_event(&w, (struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = 7}), 0);
     tug_order_settle(&w.c->order);
     ck_assert_int_eq(entry(6)->bench, TUG_BENCH_PARKED);
     w_check(&w);
 }
 
-#define FOUND(plant, words)                                                       \
-    do {                                                                          \
-        setup();                                                                  \
-        plant;                                                                    \
-        memset(&err, 0, sizeof err);                                              \
-        unit_fails(tug_core_check(w.c, &err), -EINVAL, err, words);               \
-        kept[n_kept++] = w;                                                       \
+#define FOUND(plant, words)                                                                        \
+    do {                                                                                           \
+        setup();                                                                                   \
+        plant;                                                                                     \
+        memset(&err, 0, sizeof err);                                                               \
+        unit_fails(tug_core_check(w.c, &err), -EINVAL, err, words);                                \
+        kept[n_kept++] = w;                                                                        \
     } while (0)
 
 START_TEST(double_booking_and_a_ledger_that_lies_are_found)
@@ -97,27 +97,36 @@ static void phase(tug_job_id id, size_t step, size_t part, enum tug_part_phase t
 
 START_TEST(steps_whose_parts_contradict_them_are_found)
 {
-    FOUND(entry(1)->j.steps[0].in_phase[TUG_PART_STARTED]--, "job 1 step 0: its parts are counted wrongly");
+    FOUND(entry(1)->j.steps[0].in_phase[TUG_PART_STARTED]--,
+          "job 1 step 0: its parts are counted wrongly");
     FOUND(phase(2, 0, 0, TUG_PART_STARTED), "job 2 step 0: a part started before all were ready");
-    FOUND(phase(2, 0, 0, TUG_PART_READY), "job 2 step 0: all parts are ready and the barrier is shut");
+    FOUND(phase(2, 0, 0, TUG_PART_READY),
+          "job 2 step 0: all parts are ready and the barrier is shut");
     FOUND(phase(1, 0, 1, TUG_PART_READY), "job 1 step 0: runs, but not all of it was started");
     FOUND(phase(1, 0, 1, TUG_PART_KILLING), "job 1 step 0: runs, but not all of it was started");
-    FOUND(phase(3, 0, 0, TUG_PART_STARTED), "job 3 step 0: is being ended, but a part is not being killed");
+    FOUND(phase(3, 0, 0, TUG_PART_STARTED),
+          "job 3 step 0: is being ended, but a part is not being killed");
     FOUND(phase(3, 0, 0, TUG_PART_GONE), "job 3: nothing of it is left, but it holds resources");
-    FOUND((phase(1, 1, 0, TUG_PART_GONE), phase(1, 1, 1, TUG_PART_GONE), entry(1)->j.steps[1].state = TUG_STEP_COMPLETED),
+    FOUND((phase(1, 1, 0, TUG_PART_GONE), phase(1, 1, 1, TUG_PART_GONE),
+           entry(1)->j.steps[1].state = TUG_STEP_COMPLETED),
           "job 1 step 1: nothing is left of it, but it is still there");
-    FOUND(entry(1)->j.steps[0].state = TUG_STEP_FAILED, "job 1 step 0: is over, but a part is left");
-    FOUND(entry(3)->j.steps[0].parts[0].lost = 1, "job 3 step 0: part 0 is lost, but its node is not down");
+    FOUND(entry(1)->j.steps[0].state = TUG_STEP_FAILED,
+          "job 1 step 0: is over, but a part is left");
+    FOUND(entry(3)->j.steps[0].parts[0].lost = 1,
+          "job 3 step 0: part 0 is lost, but its node is not down");
     FOUND(entry(1)->j.steps[1].id = 0, "job 1: its steps are out of order");
     FOUND(entry(1)->j.steps[0].parts[0].slice = 5, "job 1 step 0: part 0 cannot be");
-    FOUND((phase(3, 0, 0, TUG_PART_WAITING), entry(3)->j.steps[0].state = TUG_STEP_STARTING), "job 3 is being ended, but its step 0 is not");
+    FOUND((phase(3, 0, 0, TUG_PART_WAITING), entry(3)->j.steps[0].state = TUG_STEP_STARTING),
+          "job 3 is being ended, but its step 0 is not");
 }
 END_TEST
 
 START_TEST(jobs_in_the_wrong_state_or_place_are_found)
 {
-    FOUND(entry(1)->j.state = TUG_JOB_CONFIGURING, "job 1: is CONFIGURING, but its main step is RUNNING");
-    FOUND(entry(3)->j.end_state = TUG_JOB_PENDING, "job 3: is being ended as what it cannot become");
+    FOUND(entry(1)->j.state = TUG_JOB_CONFIGURING,
+          "job 1: is CONFIGURING, but its main step is RUNNING");
+    FOUND(entry(3)->j.end_state = TUG_JOB_PENDING,
+          "job 3: is being ended as what it cannot become");
     FOUND(entry(4)->j.attempt = 0, "job 4: its state or attempt cannot be");
     FOUND(entry(4)->j.requeues = 5, "job 4: its state or attempt cannot be");
     FOUND(entry(7)->j.end_ms = -1, "job 7: its times contradict its state CANCELLED");
@@ -125,7 +134,8 @@ START_TEST(jobs_in_the_wrong_state_or_place_are_found)
     FOUND(entry(4)->bench = TUG_BENCH_NONE, "job 4: is PENDING and stands in bench 0");
     FOUND(entry(1)->running_at = 2, "job 1: its row among the running is wrong");
     FOUND(entry(2)->wake_ms += 5, "job 2: its next deadline is armed wrongly");
-    FOUND(tug_heap_remove(&w.c->wakes, &entry(2)->wake), "job 2: its next deadline is armed wrongly");
+    FOUND(tug_heap_remove(&w.c->wakes, &entry(2)->wake),
+          "job 2: its next deadline is armed wrongly");
     FOUND(entry(4)->j.n_slices = 1, "job 4: waits, but has slices or steps");
     FOUND((w.c->queues.at[0].is_down = 1), "its queue is down, but it may start");
 }
@@ -139,8 +149,10 @@ START_TEST(counts_orders_and_shapes_that_are_wrong_are_found)
     FOUND(w.c->queues.at[0].n_waiting--, "queue 'all': its jobs are counted wrongly");
     FOUND(w.c->order.n_jobs++, "the order, the deadlines or the running");
     FOUND(w.c->running.len--, "job 3: its row among the running is wrong");
-    FOUND(tug_order_row(&w.c->order, 0)->job.submit_ms += 1, "job 5 stands in the wrong place of the order");
-    FOUND(tug_order_row(&w.c->order, 0)->entry = entry(5), "the order's row of job 4 is not its own");
+    FOUND(tug_order_row(&w.c->order, 0)->job.submit_ms += 1,
+          "job 5 stands in the wrong place of the order");
+    FOUND(tug_order_row(&w.c->order, 0)->entry = entry(5),
+          "the order's row of job 4 is not its own");
     FOUND(w.c->order.left++, "the order's rows are counted wrongly");
     FOUND(entry(4)->shape->refs++, "shapes: ");
     FOUND(LIST_REMOVE(entry(6)->shape, in_parked), "shapes: ");
@@ -150,6 +162,7 @@ START_TEST(counts_orders_and_shapes_that_are_wrong_are_found)
 END_TEST
 
 UNIT_MAIN("core/check", double_booking_and_a_ledger_that_lies_are_found,
-          an_index_row_or_total_that_is_out_of_date_is_found, a_gang_that_is_not_what_was_asked_for_is_found,
+          an_index_row_or_total_that_is_out_of_date_is_found,
+          a_gang_that_is_not_what_was_asked_for_is_found,
           steps_whose_parts_contradict_them_are_found, jobs_in_the_wrong_state_or_place_are_found,
           counts_orders_and_shapes_that_are_wrong_are_found)

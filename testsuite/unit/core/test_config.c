@@ -59,7 +59,7 @@ START_TEST(what_jobs_need_cannot_be_taken_away)
     w_done(&w, 1, 1, 0, 1, 0);
     ck_assert_int_eq(configure(), 0);
     struct tug_core_node n;
-    tug_core_node(w.c, 1, &n);     /* keeps its index, and nothing can use it */
+    tug_core_node(w.c, 1, &n); /* keeps its index, and nothing can use it */
     ck_assert_str_eq(n.reason, "is no longer in the configuration");
     w_submit(&w, 2, w_req(2, 8));
     ck_assert_int_eq(w_pass(&w), 0);
@@ -99,7 +99,7 @@ START_TEST(nodes_join_live_and_change_their_size)
     w_submit(&w, 1, w_req(3, 8));
     w_pass(&w);
     snprintf(w.names[2], sizeof w.names[2], "n2");
-    w.rows[2] = (struct tug_core_node_row){ w.names[2], 16, 8, 64ULL << 30, "" };
+    w.rows[2] = (struct tug_core_node_row){w.names[2], 16, 8, 64ULL << 30, ""};
     w.conf.n_nodes = 3;
     ck_assert_int_eq(configure(), 0);
     ck_assert_int_eq(w_pass(&w), 0);
@@ -109,5 +109,6 @@ START_TEST(nodes_join_live_and_change_their_size)
 }
 END_TEST
 
-UNIT_MAIN("core/config", wrong_configurations_are_refused_as_a_whole, what_jobs_need_cannot_be_taken_away,
-          waiting_jobs_follow_their_queue, nodes_join_live_and_change_their_size)
+UNIT_MAIN("core/config", wrong_configurations_are_refused_as_a_whole,
+          what_jobs_need_cannot_be_taken_away, waiting_jobs_follow_their_queue,
+          nodes_join_live_and_change_their_size)

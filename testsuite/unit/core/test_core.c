@@ -1,34 +1,35 @@
-/* test_core.c - random clusters, random events: every invariant after each, no GPU used twice on a node, no two attempts
- * of a job running, and in the end everything comes to rest
+/* test_core.c - random clusters, random events: every invariant after each, no GPU used twice on a
+ * node, no two attempts of a job running, and in the end everything comes to rest
  *
- * The nodes here are small models of the real ones: orders reach them late, in order, or not at all when the connection
- * breaks; reports are repeated and come from attempts long gone; nodes vanish, come back with what they hold, or
- * rebooted; the core is restarted from its records. TUG_SEED=... repeats a run, TUG_ROUNDS=... makes it longer.
+ * The nodes here are small models of the real ones: orders reach them late, in order, or not at all
+ * when the connection breaks; reports are repeated and come from attempts long gone; nodes vanish,
+ * come back with what they hold, or rebooted; the core is restarted from its records. TUG_SEED=...
+ * repeats a run, TUG_ROUNDS=... makes it longer.
  */
 #include <errno.h>
 
-#include "unit.h"
 #include "same.h"
+#include "unit.h"
 
 #include "base/rand.h"
 #include "base/vec.h"
 
-#define NODES 9
+#define NODES          9
 #define EVENTS_A_ROUND 2600
 
-struct piece {                     /* what a node holds of a step */
+struct piece { /* what a node holds of a step */
     tug_job_id job;
     uint32_t attempt, step;
     enum tug_held_phase phase;
     tug_gpuset gpus;
     int fails;
-    int requeueable;               /* the node ends it when its lease runs out */
+    int requeueable; /* the node ends it when its lease runs out */
     struct tug_exit exits[8];
     size_t n_exits;
     struct tug_cause cause;
 };
 
-struct model {                     /* a node as it really is */
+struct model { /* a node as it really is */
     int connected, told_down;
     struct tug_vec(struct piece) held;
     struct tug_vec(struct tug_action) inbox;
@@ -45,7 +46,7 @@ static struct {
     int64_t now;
     tug_job_id next_id;
     uint64_t events, restarts, jobs_done, double_checks;
-    int calm;                      /* the end: nothing goes wrong any more */
+    int calm; /* the end: nothing goes wrong any more */
 } s;
 
 static uint32_t dice(uint32_t n)
@@ -63,12 +64,14 @@ static int chance(uint32_t one_in)
 static struct piece *find_piece(struct model *n, tug_job_id job, uint32_t attempt, uint32_t step)
 {
     for (size_t i = 0; i < n->held.len; i++)
-        if (n->held.at[i].job == job && n->held.at[i].attempt == attempt && n->held.at[i].step == step)
+        if (n->held.at[i].job == job && n->held.at[i].attempt == attempt &&
+            n->held.at[i].step == step)
             return &n->held.at[i];
     return NULL;
 }
 
-/* The GPUs of a gang that comes are not in use by another on that node, whatever happened before. */
+/* The GPUs of a gang that comes are not in use by another on that node, whatever happened before.
+ */
 static void nobody_else_uses(const struct model *n, const struct piece *p)
 {
     for (size_t i = 0; i < n->held.len; i++) {
@@ -76,8 +79,9 @@ static void nobody_else_uses(const struct model *n, const struct piece *p)
         s.double_checks++;
         if (q->phase == TUG_HELD_DONE || (q->job == p->job && q->attempt == p->attempt))
             continue;
-        ck_assert_msg((q->gpus & p->gpus) == 0, "job %llu.%u gets GPUs that %llu.%u still uses", (unsigned long long) p->job,
-                      p->attempt, (unsigned long long) q->job, q->attempt);
+        ck_assert_msg((q->gpus & p->gpus) == 0, "job %llu.%u gets GPUs that %llu.%u still uses",
+                      (unsigned long long) p->job, p->attempt, (unsigned long long) q->job,
+                      q->attempt);
     }
 }
 
@@ -87,7 +91,8 @@ static void no_other_attempt_runs(tug_job_id job, uint32_t attempt)
         for (size_t k = 0; k < s.nodes[i].held.len; k++) {
             const struct piece *q = &s.nodes[i].held.at[k];
             ck_assert_msg(q->job != job || q->attempt == attempt || q->phase == TUG_HELD_DONE,
-                          "attempts %u and %u of job %llu at once", q->attempt, attempt, (unsigned long long) job);
+                          "attempts %u and %u of job %llu at once", q->attempt, attempt,
+                          (unsigned long long) job);
         }
 }
 
@@ -96,8 +101,8 @@ static void all_are_ready(const struct tug_action *a)
 {
     for (size_t i = 0; i < NODES; i++) {
         const struct piece *q = find_piece(&s.nodes[i], a->job, a->attempt, a->step);
-        ck_assert_msg(!q || q->phase != TUG_HELD_STARTING, "job %llu starts before node %zu is ready",
-                      (unsigned long long) a->job, i);
+        ck_assert_msg(!q || q->phase != TUG_HELD_STARTING,
+                      "job %llu starts before node %zu is ready", (unsigned long long) a->job, i);
     }
 }
 
@@ -117,12 +122,13 @@ static void drain_actions(void)
 
 static int event(struct tug_event ev)
 {
-    struct tug_err err = { 0 };
+    struct tug_err err = {0};
     int rc = tug_core_apply(s.c, s.now, &ev, &err);
-    ck_assert_msg(rc == 0 || err.msg[0], "event %d failed with %d and said nothing", (int) ev.type, rc);
+    ck_assert_msg(rc == 0 || err.msg[0], "event %d failed with %d and said nothing", (int) ev.type,
+                  rc);
     drain_actions();
     s.events++;
-    struct tug_err why = { 0 };
+    struct tug_err why = {0};
     ck_assert_msg(tug_core_check(s.c, &why) == 0, "after event %d of job %llu: %s", (int) ev.type,
                   (unsigned long long) ev.job, why.msg);
     return rc;
@@ -134,9 +140,15 @@ static void report(uint32_t node, enum tug_event_type type, const struct piece *
 {
     if (!s.nodes[node].connected)
         return;
-    struct piece copy = *p;        /* the event may change the list that p is in */
-    event((struct tug_event){ .type = type, .job = copy.job, .attempt = copy.attempt, .step = copy.step, .node = node,
-                              .exits = copy.exits, .n_exits = copy.n_exits, .cause = copy.cause });
+    struct piece copy = *p; /* the event may change the list that p is in */
+    event((struct tug_event){.type = type,
+                             .job = copy.job,
+                             .attempt = copy.attempt,
+                             .step = copy.step,
+                             .node = node,
+                             .exits = copy.exits,
+                             .n_exits = copy.n_exits,
+                             .cause = copy.cause});
 }
 
 static void piece_ends(struct piece *p, int code, int killed)
@@ -144,7 +156,8 @@ static void piece_ends(struct piece *p, int code, int killed)
     p->phase = TUG_HELD_DONE;
     p->n_exits = killed && dice(2) ? 0 : 1 + dice(8);
     for (size_t i = 0; i < p->n_exits; i++)
-        p->exits[i] = (struct tug_exit){ .code = killed ? 0 : code, .signal = killed ? 9 : 0, .oom = code == 9 };
+        p->exits[i] = (struct tug_exit){
+            .code = killed ? 0 : code, .signal = killed ? 9 : 0, .oom = code == 9};
 }
 
 static void take_launch(uint32_t node, const struct tug_action *a)
@@ -157,8 +170,11 @@ static void take_launch(uint32_t node, const struct tug_action *a)
         return;
     }
     const struct tug_job *j = tug_core_job(s.c, a->job);
-    struct piece p = { .job = a->job, .attempt = a->attempt, .step = a->step, .fails = chance(12),
-                       .requeueable = !j || j->req.requeue };
+    struct piece p = {.job = a->job,
+                      .attempt = a->attempt,
+                      .step = a->step,
+                      .fails = chance(12),
+                      .requeueable = !j || j->req.requeue};
     for (size_t i = 0; j && i < j->n_slices; i++)
         if (j->slices[i].node == node && j->attempt == a->attempt)
             p.gpus = j->slices[i].gpus;
@@ -171,7 +187,7 @@ static void take_kill(uint32_t node, const struct tug_action *a)
 {
     struct piece *p = find_piece(&s.nodes[node], a->job, a->attempt, a->step);
     if (!p) {
-        struct piece nothing = { .job = a->job, .attempt = a->attempt, .step = a->step };
+        struct piece nothing = {.job = a->job, .attempt = a->attempt, .step = a->step};
         report(node, TUG_EV_STEP_DONE, &nothing);
         return;
     }
@@ -205,9 +221,11 @@ static void progress_one(uint32_t node)
         return;
     struct piece *p = &n->held.at[dice((uint32_t) n->held.len)];
     if (p->phase == TUG_HELD_STARTING && p->fails) {
-        const enum tug_cause_kind kinds[] = { TUG_CAUSE_LAUNCH, TUG_CAUSE_OUTPUT, TUG_CAUSE_STEPD, TUG_CAUSE_NONE };
+        const enum tug_cause_kind kinds[] = {TUG_CAUSE_LAUNCH, TUG_CAUSE_OUTPUT, TUG_CAUSE_STEPD,
+                                             TUG_CAUSE_NONE};
         struct piece word = *p;
-        word.cause = (struct tug_cause){ .kind = kinds[dice(4)], .text = (char *) (uintptr_t) "cannot be started" };
+        word.cause = (struct tug_cause){.kind = kinds[dice(4)],
+                                        .text = (char *) (uintptr_t) "cannot be started"};
         report(node, TUG_EV_STEP_FAILED, &word);
     } else if (p->phase == TUG_HELD_STARTING) {
         p->phase = TUG_HELD_READY;
@@ -227,7 +245,7 @@ static void progress_one(uint32_t node)
             report(node, TUG_EV_STEP_DONE, p);
         }
     } else if (s.calm || dice(3) == 0) {
-        report(node, TUG_EV_STEP_DONE, p);      /* until it is acknowledged */
+        report(node, TUG_EV_STEP_DONE, p); /* until it is acknowledged */
     }
 }
 
@@ -249,19 +267,24 @@ static void come(uint32_t node, int rebooted)
         n->held.len = 0;
     for (size_t i = 0; i < n->held.len && n_held < 64; i++) {
         const struct piece *p = &n->held.at[i];
-        held[n_held++] = (struct tug_held_step){ p->job, p->attempt, p->step, p->phase, p->exits, p->n_exits, p->cause };
+        held[n_held++] = (struct tug_held_step){p->job,   p->attempt, p->step, p->phase,
+                                                p->exits, p->n_exits, p->cause};
     }
     const struct tug_core_node_row *r = &s.rows[node];
-    struct tug_core_inventory inv = { r->cpus, r->gpus, r->mem_bytes, r->gpu_model };
+    struct tug_core_inventory inv = {r->cpus, r->gpus, r->mem_bytes, r->gpu_model};
     if (chance(15))
         inv.gpus -= inv.gpus > 0;
     struct piece copy[64];
-    for (size_t i = 0; i < n_held; i++) {       /* held[] points into a list that orders may change */
+    for (size_t i = 0; i < n_held; i++) { /* held[] points into a list that orders may change */
         copy[i] = n->held.at[i];
         held[i].exits = copy[i].exits;
     }
-    event((struct tug_event){ .type = TUG_EV_NODE_UP, .node = node, .inventory = inv, .held = held, .n_held = n_held,
-                              .boot_changed = (uint8_t) rebooted });
+    event((struct tug_event){.type = TUG_EV_NODE_UP,
+                             .node = node,
+                             .inventory = inv,
+                             .held = held,
+                             .n_held = n_held,
+                             .boot_changed = (uint8_t) rebooted});
 }
 
 static void lease_runs_out(uint32_t node)
@@ -269,10 +292,12 @@ static void lease_runs_out(uint32_t node)
     struct model *n = &s.nodes[node];
     if (n->connected || !n->told_down)
         return;
-    for (size_t i = 0; i < n->held.len; i++)    /* the node ends what may run again, by itself, before that */
-        if (n->held.at[i].phase != TUG_HELD_DONE && (n->held.at[i].requeueable || n->held.at[i].phase < TUG_HELD_RUNNING))
+    for (size_t i = 0; i < n->held.len;
+         i++) /* the node ends what may run again, by itself, before that */
+        if (n->held.at[i].phase != TUG_HELD_DONE &&
+            (n->held.at[i].requeueable || n->held.at[i].phase < TUG_HELD_RUNNING))
             piece_ends(&n->held.at[i], 0, 1);
-    event((struct tug_event){ .type = TUG_EV_NODE_LEASE_OVER, .node = node });
+    event((struct tug_event){.type = TUG_EV_NODE_LEASE_OVER, .node = node});
 }
 
 /* A node with orders to take, or with something that can go on; any node if there is none. */
@@ -289,7 +314,7 @@ static uint32_t busy_node(int has_orders)
 
 static void goes_down(uint32_t node)
 {
-    event((struct tug_event){ .type = TUG_EV_NODE_DOWN, .node = node, .text = "silent" });
+    event((struct tug_event){.type = TUG_EV_NODE_DOWN, .node = node, .text = "silent"});
     s.nodes[node].told_down = 1;
 }
 
@@ -304,7 +329,7 @@ static void something_about_a_node(void)
         disconnect(node);
         if (dice(2))
             break;
-        goes_down(node);           /* at once, and comes back when its lease has run out */
+        goes_down(node); /* at once, and comes back when its lease has run out */
         lease_runs_out(node);
         come(node, 0);
         break;
@@ -316,7 +341,8 @@ static void something_about_a_node(void)
         lease_runs_out(node);
         break;
     case 3:
-        event((struct tug_event){ .type = chance(5) ? TUG_EV_NODE_DRAIN : TUG_EV_NODE_RESUME, .node = node, .text = "x" });
+        event((struct tug_event){
+            .type = chance(5) ? TUG_EV_NODE_DRAIN : TUG_EV_NODE_RESUME, .node = node, .text = "x"});
         break;
     default:
         if (!n->connected || chance(8))
@@ -328,25 +354,39 @@ static void something_about_a_node(void)
 
 static void submit(void)
 {
-    static const char *const queues[] = { "main", "main", "high", "some" };
-    static const char *const lists[] = { "", "", "", "", "m[0-3]", "m[2-8]" };
+    static const char *const queues[] = {"main", "main", "high", "some"};
+    static const char *const lists[] = {"", "", "", "", "m[0-3]", "m[2-8]"};
     uint32_t nodes = 1 + dice(4);
-    struct tug_job_req r = { .uid = dice(3), .user = "u", .queue = queues[dice(4)], .account = "", .name = "j",
-        .batch = dice(4) == 0, .requeue = dice(3) != 0, .exclusive = dice(10) == 0, .interactive = dice(10) == 0,
-        .nodes = nodes, .ntasks = nodes + dice(6), .cpus_per_node = 1 + dice(4), .gpus_per_node = dice(5),
-        .mem_per_node_bytes = dice(3) ? 0 : (uint64_t) dice(32) << 30, .gpu_model = dice(8) ? "" : "h200",
-        .nodelist = lists[dice(6)], .exclude = dice(8) ? "" : "m1", .time_limit_s = dice(2) ? 0 : 1 + dice(500),
-        .begin_ms = dice(6) ? 0 : s.now + dice(60000), .nice = (int32_t) dice(3) };
+    struct tug_job_req r = {.uid = dice(3),
+                            .user = "u",
+                            .queue = queues[dice(4)],
+                            .account = "",
+                            .name = "j",
+                            .batch = dice(4) == 0,
+                            .requeue = dice(3) != 0,
+                            .exclusive = dice(10) == 0,
+                            .interactive = dice(10) == 0,
+                            .nodes = nodes,
+                            .ntasks = nodes + dice(6),
+                            .cpus_per_node = 1 + dice(4),
+                            .gpus_per_node = dice(5),
+                            .mem_per_node_bytes = dice(3) ? 0 : (uint64_t) dice(32) << 30,
+                            .gpu_model = dice(8) ? "" : "h200",
+                            .nodelist = lists[dice(6)],
+                            .exclude = dice(8) ? "" : "m1",
+                            .time_limit_s = dice(2) ? 0 : 1 + dice(500),
+                            .begin_ms = dice(6) ? 0 : s.now + dice(60000),
+                            .nice = (int32_t) dice(3)};
     struct tug_core_counts counts;
     tug_core_count(s.c, &counts);
     if (counts.pending > 25)
         return;
-    event((struct tug_event){ .type = TUG_EV_JOB_SUBMIT, .job = s.next_id++, .req = &r });
+    event((struct tug_event){.type = TUG_EV_JOB_SUBMIT, .job = s.next_id++, .req = &r});
 }
 
 static const struct tug_job *some_job(void)
 {
-    if (dice(2))                   /* one that holds something, if there is */
+    if (dice(2)) /* one that holds something, if there is */
         for (uint32_t i = 0, from = dice(NODES); i < NODES; i++)
             if (s.nodes[(from + i) % NODES].held.len)
                 return tug_core_job(s.c, s.nodes[(from + i) % NODES].held.at[0].job);
@@ -359,14 +399,17 @@ static void something_about_a_job(void)
     const struct tug_job *j = some_job();
     if (!j)
         return;
-    struct tug_event ev = { .job = j->id, .attempt = j->attempt, .text = "a user", .signal = 10 };
-    const enum tug_event_type types[] = { TUG_EV_JOB_CANCEL, TUG_EV_JOB_REQUEUE, TUG_EV_JOB_SIGNAL, TUG_EV_STEP_SUBMIT,
-                                          TUG_EV_STEP_SUBMIT, TUG_EV_STEP_CANCEL };
+    struct tug_event ev = {.job = j->id, .attempt = j->attempt, .text = "a user", .signal = 10};
+    const enum tug_event_type types[] = {TUG_EV_JOB_CANCEL,  TUG_EV_JOB_REQUEUE,
+                                         TUG_EV_JOB_SIGNAL,  TUG_EV_STEP_SUBMIT,
+                                         TUG_EV_STEP_SUBMIT, TUG_EV_STEP_CANCEL};
     ev.type = types[dice(6)];
     if (ev.type == TUG_EV_STEP_SUBMIT)
         ev.ntasks = dice(6);
     else
-        ev.step = ev.type == TUG_EV_JOB_SIGNAL || ev.type == TUG_EV_STEP_CANCEL ? dice(j->next_step + 1) : 0;
+        ev.step = ev.type == TUG_EV_JOB_SIGNAL || ev.type == TUG_EV_STEP_CANCEL
+                      ? dice(j->next_step + 1)
+                      : 0;
     if ((ev.type == TUG_EV_JOB_CANCEL || ev.type == TUG_EV_JOB_REQUEUE) && dice(2))
         return;
     event(ev);
@@ -379,23 +422,25 @@ static void old_word(void)
     uint32_t node = dice(NODES);
     if (!s.nodes[node].connected || !j || j->attempt < 2)
         return;
-    struct piece p = { .job = chance(5) ? j->id + 1000 : j->id, .attempt = j->attempt - 1, .step = dice(2) };
+    struct piece p = {
+        .job = chance(5) ? j->id + 1000 : j->id, .attempt = j->attempt - 1, .step = dice(2)};
     if (find_piece(&s.nodes[node], p.job, p.attempt, p.step))
-        return;                    /* that would be a lie, not an old word */
-    const enum tug_event_type types[] = { TUG_EV_STEP_WIRED, TUG_EV_STEP_FAILED, TUG_EV_STEP_DONE };
+        return; /* that would be a lie, not an old word */
+    const enum tug_event_type types[] = {TUG_EV_STEP_WIRED, TUG_EV_STEP_FAILED, TUG_EV_STEP_DONE};
     report(node, types[dice(3)], &p);
 }
 
 /* ---- the core's own */
 
 /* A policy that proposes anything at all, some of it by chance right. */
-static int wild_pass(void *self, const struct tug_policy_view *v, const struct tug_policy_host *host,
-                     struct tug_policy_pass *p)
+static int wild_pass(void *self, const struct tug_policy_view *v,
+                     const struct tug_policy_host *host, struct tug_policy_pass *p)
 {
     (void) self;
     for (uint32_t i = dice(20); i > 0; i--) {
-        uint64_t id = v->n_waiting && dice(8) ? TUG_POLICY_WAITING(v, dice((uint32_t) v->n_waiting))->id
-                                              : dice((uint32_t) s.next_id + 2);
+        uint64_t id = v->n_waiting && dice(8)
+                          ? TUG_POLICY_WAITING(v, dice((uint32_t) v->n_waiting))->id
+                          : dice((uint32_t) s.next_id + 2);
         struct tug_policy_slice at[6];
         for (size_t k = 0; k < 6; k++) {
             at[k].node = dice(NODES + 1);
@@ -409,7 +454,8 @@ static int wild_pass(void *self, const struct tug_policy_view *v, const struct t
             host->start_on(p, id, at, dice(6));
             break;
         case 2:
-            host->explain(p, id, (enum tug_policy_reason) dice(11), dice(2) ? "the stars stand badly" : NULL);
+            host->explain(p, id, (enum tug_policy_reason) dice(11),
+                          dice(2) ? "the stars stand badly" : NULL);
             break;
         default:
             host->fits(p, id);
@@ -420,23 +466,27 @@ static int wild_pass(void *self, const struct tug_policy_view *v, const struct t
     return dice(6) ? 0 : -EIO;
 }
 
-static const struct tug_policy_ops wild = { .size = sizeof wild, .abi = TUG_POLICY_ABI, .name = "wild", .pass = wild_pass };
+static const struct tug_policy_ops wild = {
+    .size = sizeof wild, .abi = TUG_POLICY_ABI, .name = "wild", .pass = wild_pass};
 
 static void read_explanations(void)
 {
     char text[1024];
-    for (const struct tug_job *j = tug_core_job_after(s.c, 0); j; j = tug_core_job_after(s.c, j->id)) {
+    for (const struct tug_job *j = tug_core_job_after(s.c, 0); j;
+         j = tug_core_job_after(s.c, j->id)) {
         int reason;
         tug_core_explain(s.c, j, &reason, text, sizeof text);
-        ck_assert_msg(*tug_core_reason_name(reason), "job %llu waits for reason %d", (unsigned long long) j->id, reason);
-        ck_assert_msg((j->state == TUG_JOB_PENDING || j->state == TUG_JOB_REQUEUED) == (text[0] != 0),
-                      "job %llu is %s: '%s'", (unsigned long long) j->id, tug_job_state_name(j->state), text);
+        ck_assert_msg(*tug_core_reason_name(reason), "job %llu waits for reason %d",
+                      (unsigned long long) j->id, reason);
+        ck_assert_msg(
+            (j->state == TUG_JOB_PENDING || j->state == TUG_JOB_REQUEUED) == (text[0] != 0),
+            "job %llu is %s: '%s'", (unsigned long long) j->id, tug_job_state_name(j->state), text);
     }
 }
 
 static void pass(void)
 {
-    struct tug_err err = { 0 }, why = { 0 };
+    struct tug_err err = {0}, why = {0};
     int is_wild = chance(3);
     int rc = tug_core_pass(s.c, s.now, is_wild ? &wild : NULL, NULL, NULL, &err);
     ck_assert_msg(rc >= 0 || (is_wild && rc == -EIO), "%s", err.msg);
@@ -451,19 +501,20 @@ static void let_time_pass(void)
     int64_t wake = tug_core_next_wake(s.c);
     int64_t step = dice(12) ? dice(400) : dice(30000);
     s.now = wake != INT64_MAX && wake > s.now && dice(25) == 0 ? wake : s.now + step;
-    event((struct tug_event){ .type = TUG_EV_TICK });
+    event((struct tug_event){.type = TUG_EV_TICK});
     ck_assert_int_gt(tug_core_next_wake(s.c), s.now);
 }
 
 static void restart(void)
 {
-    struct tug_err err = { 0 };
+    struct tug_err err = {0};
     struct tug_core *again = same_restart(s.c, &s.conf, s.now, &err);
     ck_assert_msg(again != NULL, "%s", err.msg);
     const struct tug_job *a = tug_core_job_after(s.c, 0), *b = tug_core_job_after(again, 0);
     for (; a && b; a = tug_core_job_after(s.c, a->id), b = tug_core_job_after(again, b->id)) {
         const char *differs = same_job(a, b);
-        ck_assert_msg(!differs, "job %llu differs after a restart: %s", (unsigned long long) a->id, differs);
+        ck_assert_msg(!differs, "job %llu differs after a restart: %s", (unsigned long long) a->id,
+                      differs);
     }
     ck_assert(!a && !b);
     tug_core_free(s.c);
@@ -478,7 +529,7 @@ static void restart(void)
 
 static void reconfigure(void)
 {
-    struct tug_err err = { 0 };
+    struct tug_err err = {0};
     s.queues[2].is_down = (uint8_t) dice(2);
     s.queues[1].priority = (int32_t) dice(20);
     s.queues[2].nodes = dice(2) ? "m[0-5]" : "";
@@ -523,7 +574,7 @@ static void come_to_rest(void)
     ck_assert_int_eq(tug_core_configure(s.c, s.now, &s.conf, NULL), 0);
     for (uint32_t i = 0; i < NODES; i++) {
         come(i, 0);
-        event((struct tug_event){ .type = TUG_EV_NODE_RESUME, .node = i });
+        event((struct tug_event){.type = TUG_EV_NODE_RESUME, .node = i});
     }
     for (int turn = 0; turn < 4000; turn++) {
         for (uint32_t i = 0; i < NODES; i++) {
@@ -535,17 +586,19 @@ static void come_to_rest(void)
         if (turn % 4 == 0)
             pass();
         s.now += 20;
-        event((struct tug_event){ .type = TUG_EV_TICK });
+        event((struct tug_event){.type = TUG_EV_TICK});
         tug_core_count(s.c, &n);
-        if (turn > 3000)           /* those that no node could ever hold */
-            for (const struct tug_job *j = tug_core_job_after(s.c, 0); j; j = tug_core_job_after(s.c, j->id))
+        if (turn > 3000) /* those that no node could ever hold */
+            for (const struct tug_job *j = tug_core_job_after(s.c, 0); j;
+                 j = tug_core_job_after(s.c, j->id))
                 if (j->state == TUG_JOB_PENDING)
-                    event((struct tug_event){ .type = TUG_EV_JOB_CANCEL, .job = j->id });
+                    event((struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = j->id});
         if (!n.pending && !n.running)
             break;
     }
     tug_core_count(s.c, &n);
-    ck_assert_msg(!n.running && !n.pending && !n.gpus_used, "%llu jobs run and %llu wait for ever, with %u GPUs",
+    ck_assert_msg(!n.running && !n.pending && !n.gpus_used,
+                  "%llu jobs run and %llu wait for ever, with %u GPUs",
                   (unsigned long long) n.running, (unsigned long long) n.pending, n.gpus_used);
 }
 
@@ -553,15 +606,24 @@ static void build_cluster(void)
 {
     for (uint32_t i = 0; i < NODES; i++) {
         snprintf(s.names[i], sizeof s.names[i], "m%u", i);
-        s.rows[i] = (struct tug_core_node_row){ s.names[i], 4 + dice(12), dice(9), (uint64_t) (16 + dice(48)) << 30,
-                                                dice(2) ? "NVIDIA H200" : "" };
+        s.rows[i] = (struct tug_core_node_row){s.names[i], 4 + dice(12), dice(9),
+                                               (uint64_t) (16 + dice(48)) << 30,
+                                               dice(2) ? "NVIDIA H200" : ""};
     }
-    s.queues[0] = (struct tug_core_queue){ .name = "main", .nodes = "", .is_default = 1 };
-    s.queues[1] = (struct tug_core_queue){ .name = "high", .nodes = "", .priority = 10 };
-    s.queues[2] = (struct tug_core_queue){ .name = "some", .nodes = "m[0-5]" };
-    s.conf = (struct tug_core_conf){ .launch_timeout_s = 20, .kill_grace_s = 3, .launch_retries = 1 + dice(4),
-        .pass_budget = dice(3) ? 0 : 5, .node_bad_launches = dice(4), .kept_ms = dice(40000), .queues = s.queues,
-        .n_queues = 3, .nodes = s.rows, .n_nodes = NODES, .seed = 7 };
+    s.queues[0] = (struct tug_core_queue){.name = "main", .nodes = "", .is_default = 1};
+    s.queues[1] = (struct tug_core_queue){.name = "high", .nodes = "", .priority = 10};
+    s.queues[2] = (struct tug_core_queue){.name = "some", .nodes = "m[0-5]"};
+    s.conf = (struct tug_core_conf){.launch_timeout_s = 20,
+                                    .kill_grace_s = 3,
+                                    .launch_retries = 1 + dice(4),
+                                    .pass_budget = dice(3) ? 0 : 5,
+                                    .node_bad_launches = dice(4),
+                                    .kept_ms = dice(40000),
+                                    .queues = s.queues,
+                                    .n_queues = 3,
+                                    .nodes = s.rows,
+                                    .n_nodes = NODES,
+                                    .seed = 7};
 }
 
 static void round_of(uint64_t seed)
@@ -594,7 +656,8 @@ START_TEST(whatever_happens_every_invariant_holds_and_all_comes_to_rest)
     int rounds = unit_rounds(40);
     for (int i = 0; i < rounds; i++)
         round_of(seed + (uint64_t) i);
-    printf("# %llu events, %llu restarts\n", (unsigned long long) s.events, (unsigned long long) s.restarts);
+    printf("# %llu events, %llu restarts\n", (unsigned long long) s.events,
+           (unsigned long long) s.restarts);
     if (rounds >= 40)
         ck_assert_uint_ge(s.events, 100000);
 }

@@ -10,10 +10,10 @@ static const char *why(tug_job_id id)
     return tug_core_explain(w.c, w_job(&w, id), &reason, text, sizeof text);
 }
 
-#define w_waits(id, REASON, text)                                 \
-    do {                                                          \
-        ck_assert_str_eq(why(id), text);                          \
-        ck_assert_int_eq(reason, TUG_REASON_##REASON);            \
+#define w_waits(id, REASON, text)                                                                  \
+    do {                                                                                           \
+        ck_assert_str_eq(why(id), text);                                                           \
+        ck_assert_int_eq(reason, TUG_REASON_##REASON);                                             \
     } while (0)
 
 static void setup(void)
@@ -34,7 +34,7 @@ START_TEST(the_first_that_waits_says_what_is_missing_the_others_who_goes_first)
     w_waits(2, RESOURCES, "needs 2 nodes with 4 GPUs and 1 CPU free on each; 1 has that now");
     w_waits(3, PRIORITY, "job 2 goes first and waits itself");
     w_waits(1, NONE, "");
-    w_submit(&w, 4, w_req(1, 1));  /* since the pass */
+    w_submit(&w, 4, w_req(1, 1)); /* since the pass */
     w_waits(4, PRIORITY, "job 2 goes first and waits itself");
     w_clear(&w);
 }
@@ -51,7 +51,9 @@ START_TEST(memory_and_exclusiveness_are_said_too)
     r.mem_per_node_bytes = 10ULL << 30;
     w_submit(&w, 2, r);
     w_pass(&w);
-    w_waits(2, RESOURCES, "needs 1 node with nobody else on it, 2 GPUs, 4 CPUs and 10G of memory free; 0 have that now");
+    w_waits(2, RESOURCES,
+            "needs 1 node with nobody else on it, 2 GPUs, 4 CPUs and 10G of memory free; 0 have "
+            "that now");
     w_clear(&w);
 }
 END_TEST
@@ -62,7 +64,9 @@ START_TEST(nodes_that_are_down_are_counted)
     w_down(&w, 2);
     w_submit(&w, 1, w_req(3, 8));
     w_pass(&w);
-    w_waits(1, NODES_DOWN, "needs 3 nodes with 8 GPUs and 1 CPU; of the 3 nodes that it may use, 2 are up and not drained");
+    w_waits(1, NODES_DOWN,
+            "needs 3 nodes with 8 GPUs and 1 CPU; of the 3 nodes that it may use, 2 are up and not "
+            "drained");
     w_clear(&w);
 }
 END_TEST
@@ -91,10 +95,13 @@ START_TEST(what_ended_the_attempt_before_is_told_with_the_node)
     w_submit(&w, 1, w_req(2, 8));
     w_run(&w, 1);
     w_down(&w, 1);
-    w_waits(1, CLEANING, "the attempt before is still being ended; attempt 1 ended early: node n1 was lost: silent for 60 s");
+    w_waits(1, CLEANING,
+            "the attempt before is still being ended; attempt 1 ended early: node n1 was lost: "
+            "silent for 60 s");
     w_gone(&w, 1, 1, 0, 0);
     w_lease_over(&w, 1);
-    w_waits(1, NONE, "has not been looked at yet; attempt 1 ended early: node n1 was lost: silent for 60 s");
+    w_waits(1, NONE,
+            "has not been looked at yet; attempt 1 ended early: node n1 was lost: silent for 60 s");
     w_clear(&w);
 }
 END_TEST
@@ -114,5 +121,6 @@ END_TEST
 
 UNIT_MAIN("core/explain", the_first_that_waits_says_what_is_missing_the_others_who_goes_first,
           memory_and_exclusiveness_are_said_too, nodes_that_are_down_are_counted,
-          begin_times_and_queues_that_are_down_are_reasons, what_ended_the_attempt_before_is_told_with_the_node,
+          begin_times_and_queues_that_are_down_are_reasons,
+          what_ended_the_attempt_before_is_told_with_the_node,
           a_short_buffer_cuts_the_sentence_and_reasons_have_names)

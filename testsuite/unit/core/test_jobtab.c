@@ -4,15 +4,17 @@
 #include "core/intern.h"
 #include "core/jobtab.h"
 
-struct tug_entry { tug_job_id id; };
+struct tug_entry {
+    tug_job_id id;
+};
 
 START_TEST(ids_that_come_in_any_order_come_out_sorted)
 {
-    static struct tug_entry e[6] = { { 64 }, { 1 }, { 1000000 }, { 63 }, { 65 }, { UINT64_MAX } };
-    struct tug_jobtab t = { 0 };
+    static struct tug_entry e[6] = {{64}, {1}, {1000000}, {63}, {65}, {UINT64_MAX}};
+    struct tug_jobtab t = {0};
     for (int i = 0; i < 6; i++)
         tug_jobtab_add(&t, e[i].id, &e[i]);
-    const tug_job_id sorted[] = { 1, 63, 64, 65, 1000000, UINT64_MAX };
+    const tug_job_id sorted[] = {1, 63, 64, 65, 1000000, UINT64_MAX};
     tug_job_id at = 0;
     for (int i = 0; i < 6; i++) {
         struct tug_entry *next = tug_jobtab_after(&t, at);
@@ -24,7 +26,7 @@ START_TEST(ids_that_come_in_any_order_come_out_sorted)
     ck_assert_ptr_null(tug_jobtab_find(&t, 2));
     tug_jobtab_remove(&t, 64);
     tug_jobtab_remove(&t, 65);
-    tug_jobtab_remove(&t, 999);    /* not there */
+    tug_jobtab_remove(&t, 999); /* not there */
     ck_assert_uint_eq(t.n_jobs, 4);
     ck_assert_uint_eq(t.n_pages, 3);
     ck_assert_uint_eq(tug_jobtab_after(&t, 63)->id, 1000000);
@@ -50,4 +52,5 @@ START_TEST(a_text_lives_as_long_as_somebody_holds_it)
 }
 END_TEST
 
-UNIT_MAIN("core/jobtab", ids_that_come_in_any_order_come_out_sorted, a_text_lives_as_long_as_somebody_holds_it)
+UNIT_MAIN("core/jobtab", ids_that_come_in_any_order_come_out_sorted,
+          a_text_lives_as_long_as_somebody_holds_it)

@@ -1,8 +1,8 @@
 /* test_ledger.c - a gang gets everything it asks for, or nothing */
 #include <errno.h>
 
-#include "unit.h"
 #include "core/ledger.h"
+#include "unit.h"
 
 static struct tug_ledger *two_nodes(void)
 {
@@ -16,12 +16,13 @@ static struct tug_ledger *two_nodes(void)
 START_TEST(a_gang_that_needs_a_held_GPU_is_refused_and_node_0_is_left_untouched)
 {
     struct tug_ledger *l = two_nodes();
-    struct tug_err err = { 0 };
-    const struct tug_slice one = { .node = 1, .cpus = 1, .gpus = 0x20, .mem_bytes = 1 };
-    const struct tug_slice both[] = { { .node = 0, .cpus = 4, .gpus = 0xff, .mem_bytes = 10 },
-                                      { .node = 1, .cpus = 4, .gpus = 0xff, .mem_bytes = 10 } };
+    struct tug_err err = {0};
+    const struct tug_slice one = {.node = 1, .cpus = 1, .gpus = 0x20, .mem_bytes = 1};
+    const struct tug_slice both[] = {{.node = 0, .cpus = 4, .gpus = 0xff, .mem_bytes = 10},
+                                     {.node = 1, .cpus = 4, .gpus = 0xff, .mem_bytes = 10}};
     ck_assert_int_eq(tug_ledger_claim(l, 71, &one, 1, TUG_LEDGER_FREE, NULL), 0);
-    unit_fails(tug_ledger_claim(l, 72, both, 2, TUG_LEDGER_FREE, &err), -EBUSY, err, "node 1: GPU 5 is held by job 71");
+    unit_fails(tug_ledger_claim(l, 72, both, 2, TUG_LEDGER_FREE, &err), -EBUSY, err,
+               "node 1: GPU 5 is held by job 71");
     const struct tug_ledger_node *n = tug_ledger_node(l, 0);
     ck_assert_uint_eq(n->gpus_used | n->cpus_used | n->mem_used_bytes | n->gangs | n->owner[0], 0);
     tug_ledger_release(l, 71, &one, 1);
@@ -37,16 +38,20 @@ END_TEST
 START_TEST(what_a_node_does_not_have_is_refused_unless_a_record_says_it_was_given)
 {
     struct tug_ledger *l = two_nodes();
-    struct tug_err err = { 0 };
-    struct tug_slice s = { .node = 7 };
-    unit_fails(tug_ledger_claim(l, 1, &s, 1, TUG_LEDGER_RESTORE, &err), -EINVAL, err, "there is no node 7");
-    s = (struct tug_slice){ .node = 0, .gpus = 0x100 };
-    unit_fails(tug_ledger_claim(l, 1, &s, 1, TUG_LEDGER_FREE, &err), -EINVAL, err, "node 0: there is no GPU 8");
-    s = (struct tug_slice){ .node = 0, .cpus = 17 };
-    unit_fails(tug_ledger_claim(l, 1, &s, 1, TUG_LEDGER_FREE, &err), -EBUSY, err, "16 CPUs are free, 17 are wanted");
-    s = (struct tug_slice){ .node = 0, .mem_bytes = 1001 };
-    unit_fails(tug_ledger_claim(l, 1, &s, 1, TUG_LEDGER_FREE, &err), -EBUSY, err, "1000 bytes of memory are free");
-    s = (struct tug_slice){ .node = 0, .cpus = 99, .gpus = 0xf00, .mem_bytes = 9999 };
+    struct tug_err err = {0};
+    struct tug_slice s = {.node = 7};
+    unit_fails(tug_ledger_claim(l, 1, &s, 1, TUG_LEDGER_RESTORE, &err), -EINVAL, err,
+               "there is no node 7");
+    s = (struct tug_slice){.node = 0, .gpus = 0x100};
+    unit_fails(tug_ledger_claim(l, 1, &s, 1, TUG_LEDGER_FREE, &err), -EINVAL, err,
+               "node 0: there is no GPU 8");
+    s = (struct tug_slice){.node = 0, .cpus = 17};
+    unit_fails(tug_ledger_claim(l, 1, &s, 1, TUG_LEDGER_FREE, &err), -EBUSY, err,
+               "16 CPUs are free, 17 are wanted");
+    s = (struct tug_slice){.node = 0, .mem_bytes = 1001};
+    unit_fails(tug_ledger_claim(l, 1, &s, 1, TUG_LEDGER_FREE, &err), -EBUSY, err,
+               "1000 bytes of memory are free");
+    s = (struct tug_slice){.node = 0, .cpus = 99, .gpus = 0xf00, .mem_bytes = 9999};
     ck_assert_int_eq(tug_ledger_claim(l, 1, &s, 1, TUG_LEDGER_RESTORE, NULL), 0);
     ck_assert_uint_eq(tug_ledger_cpus_free(tug_ledger_node(l, 0)), 0);
     ck_assert_uint_eq(tug_ledger_mem_free(tug_ledger_node(l, 0)), 0);
@@ -58,7 +63,7 @@ END_TEST
 START_TEST(a_node_that_shrinks_keeps_what_is_held_and_gives_nothing_more)
 {
     struct tug_ledger *l = two_nodes();
-    const struct tug_slice s = { .node = 0, .cpus = 8, .gpus = 0xf0, .mem_bytes = 500 };
+    const struct tug_slice s = {.node = 0, .cpus = 8, .gpus = 0xf0, .mem_bytes = 500};
     ck_assert_int_eq(tug_ledger_claim(l, 1, &s, 1, TUG_LEDGER_FREE, NULL), 0);
     tug_ledger_resize(l, 0, 4, 0x1f, 100);
     const struct tug_ledger_node *n = tug_ledger_node(l, 0);

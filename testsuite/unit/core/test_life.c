@@ -72,15 +72,16 @@ START_TEST(a_rank_that_fails_ends_the_whole_gang_and_is_named)
 }
 END_TEST
 
-
 START_TEST(the_first_failure_is_kept_and_the_killed_ranks_do_not_overwrite_it)
 {
     two_nodes_run(w_req(2, 8));
     w_failed(&w, 1, 1, 0, 0, TUG_CAUSE_STEPD, "the step daemon is gone");
-    w_said_is(&w, "CHANGED 1\nKILL 1.1.0 n0 grace 5: the step daemon is gone\nKILL 1.1.0 n1 grace 5: the step daemon is gone\n");
+    w_said_is(&w, "CHANGED 1\nKILL 1.1.0 n0 grace 5: the step daemon is gone\nKILL 1.1.0 n1 grace "
+                  "5: the step daemon is gone\n");
     w_failed(&w, 1, 1, 0, 1, TUG_CAUSE_IO, "something later");
-    const struct tug_exit killed[] = { { .signal = 15 } };
-    struct tug_event ev = { .type = TUG_EV_STEP_DONE, .job = 1, .attempt = 1, .node = 1, .exits = killed, .n_exits = 1 };
+    const struct tug_exit killed[] = {{.signal = 15}};
+    struct tug_event ev = {
+        .type = TUG_EV_STEP_DONE, .job = 1, .attempt = 1, .node = 1, .exits = killed, .n_exits = 1};
     ck_assert_int_eq(w_event(&w, ev), 0);
     w_is(&w, 1, COMPLETING);
     ev.node = 0;
@@ -110,8 +111,9 @@ END_TEST
 START_TEST(a_rank_killed_for_memory_makes_the_job_OUT_OF_MEMORY)
 {
     two_nodes_run(w_req(2, 8));
-    const struct tug_exit oom[] = { { .signal = 9, .oom = 1 } };
-    struct tug_event ev = { .type = TUG_EV_STEP_DONE, .job = 1, .attempt = 1, .node = 1, .exits = oom, .n_exits = 1 };
+    const struct tug_exit oom[] = {{.signal = 9, .oom = 1}};
+    struct tug_event ev = {
+        .type = TUG_EV_STEP_DONE, .job = 1, .attempt = 1, .node = 1, .exits = oom, .n_exits = 1};
     ck_assert_int_eq(w_event(&w, ev), 0);
     w_gone(&w, 1, 1, 0, 0);
     w_is(&w, 1, OUT_OF_MEMORY);
@@ -125,8 +127,9 @@ START_TEST(memory_that_shows_only_in_the_result_after_the_early_word_counts_too)
 {
     two_nodes_run(w_req(2, 8));
     w_failed(&w, 1, 1, 0, 1, TUG_CAUSE_RANK, "rank 1 was ended by signal 9");
-    const struct tug_exit oom[] = { { .signal = 9, .oom = 1 } };
-    struct tug_event ev = { .type = TUG_EV_STEP_DONE, .job = 1, .attempt = 1, .node = 1, .exits = oom, .n_exits = 1 };
+    const struct tug_exit oom[] = {{.signal = 9, .oom = 1}};
+    struct tug_event ev = {
+        .type = TUG_EV_STEP_DONE, .job = 1, .attempt = 1, .node = 1, .exits = oom, .n_exits = 1};
     ck_assert_int_eq(w_event(&w, ev), 0);
     w_gone(&w, 1, 1, 0, 0);
     w_is(&w, 1, OUT_OF_MEMORY);
@@ -166,13 +169,15 @@ START_TEST(a_waiting_job_is_cancelled_at_once)
     setup(1, 8);
     w_submit(&w, 1, w_req(1, 8));
     w_forget(&w);
-    ck_assert_int_eq(w_event(&w, (struct tug_event){ .type = TUG_EV_JOB_CANCEL, .job = 1, .text = "by ann" }), 0);
+    ck_assert_int_eq(
+        w_event(&w, (struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = 1, .text = "by ann"}), 0);
     w_said_is(&w, "CHANGED 1\nHISTORY 1 end\n");
     w_is(&w, 1, CANCELLED);
     ck_assert_str_eq(w_job(&w, 1)->cause.text, "by ann");
-    unit_fails(w_event(&w, (struct tug_event){ .type = TUG_EV_JOB_CANCEL, .job = 1 }), -EALREADY, w.err,
-               "job 1 is over already (CANCELLED)");
-    unit_fails(w_event(&w, (struct tug_event){ .type = TUG_EV_JOB_CANCEL, .job = 9 }), -ENOENT, w.err, "there is no job 9");
+    unit_fails(w_event(&w, (struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = 1}), -EALREADY,
+               w.err, "job 1 is over already (CANCELLED)");
+    unit_fails(w_event(&w, (struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = 9}), -ENOENT, w.err,
+               "there is no job 9");
     w_clear(&w);
 }
 END_TEST
@@ -189,11 +194,11 @@ START_TEST(a_job_is_cancelled_while_it_is_set_up_runs_or_is_being_requeued)
         if (when == 2)
             w_down(&w, 1);
         w_forget(&w);
-        struct tug_event cancel = { .type = TUG_EV_JOB_CANCEL, .job = 1, .text = "by ann" };
+        struct tug_event cancel = {.type = TUG_EV_JOB_CANCEL, .job = 1, .text = "by ann"};
         ck_assert_int_eq(w_event(&w, cancel), 0);
         w_is(&w, 1, COMPLETING);
         unit_fails(w_event(&w, cancel), -EALREADY, w.err, "is being ended already (CANCELLED)");
-        if (when == 0)             /* nobody runs yet: no grace */
+        if (when == 0) /* nobody runs yet: no grace */
             w_saw(&w, "KILL 1.1.0 n0 grace 0: by ann\n");
         if (when == 1)
             w_saw(&w, "KILL 1.1.0 n0 grace 5: by ann\n");
@@ -282,7 +287,7 @@ START_TEST(three_failed_launches_in_a_row_are_BOOT_FAIL_and_a_start_in_between_c
     fail_launch(2, TUG_CAUSE_LAUNCH);
     w_run(&w, 1);
     ck_assert_uint_eq(w_job(&w, 1)->launch_failures, 0);
-    ck_assert_int_eq(w_event(&w, (struct tug_event){ .type = TUG_EV_JOB_REQUEUE, .job = 1 }), 0);
+    ck_assert_int_eq(w_event(&w, (struct tug_event){.type = TUG_EV_JOB_REQUEUE, .job = 1}), 0);
     w_gone(&w, 1, 3, 0, 0);
     fail_launch(4, TUG_CAUSE_LAUNCH);
     fail_launch(5, TUG_CAUSE_STEPD);
@@ -318,7 +323,8 @@ START_TEST(an_interactive_job_fails_instead_of_waiting_again)
     w_is(&w, 1, FAILED);
     w_submit(&w, 2, r);
     w_run(&w, 2);
-    unit_fails(w_event(&w, (struct tug_event){ .type = TUG_EV_JOB_REQUEUE, .job = 2 }), -EPERM, w.err, "interactive");
+    unit_fails(w_event(&w, (struct tug_event){.type = TUG_EV_JOB_REQUEUE, .job = 2}), -EPERM, w.err,
+               "interactive");
     w_down(&w, 0);
     w_lease_over(&w, 0);
     w_is(&w, 2, NODE_FAIL);
@@ -332,7 +338,7 @@ START_TEST(a_part_that_ends_before_the_barrier_is_a_failed_launch)
     w_submit(&w, 1, w_req(2, 8));
     w_pass(&w);
     w_ready(&w, 1, 1, 0, 0);
-    w_done(&w, 1, 1, 0, 0, 0);     /* gone while it should wait for the other */
+    w_done(&w, 1, 1, 0, 0, 0); /* gone while it should wait for the other */
     w_is(&w, 1, REQUEUED);
     w_gone(&w, 1, 1, 0, 1);
     w_is(&w, 1, PENDING);
@@ -344,7 +350,7 @@ END_TEST
 START_TEST(an_admin_or_owner_requeues_a_job_that_may_be)
 {
     two_nodes_run(w_req(2, 8));
-    struct tug_event requeue = { .type = TUG_EV_JOB_REQUEUE, .job = 1, .text = "maintenance" };
+    struct tug_event requeue = {.type = TUG_EV_JOB_REQUEUE, .job = 1, .text = "maintenance"};
     ck_assert_int_eq(w_event(&w, requeue), 0);
     w_is(&w, 1, REQUEUED);
     unit_fails(w_event(&w, requeue), -EALREADY, w.err, "job 1 waits already");
@@ -387,7 +393,7 @@ START_TEST(a_job_that_is_over_is_forgotten_after_its_time)
 {
     setup(1, 8);
     w_submit(&w, 1, w_req(1, 8));
-    ck_assert_int_eq(w_event(&w, (struct tug_event){ .type = TUG_EV_JOB_CANCEL, .job = 1 }), 0);
+    ck_assert_int_eq(w_event(&w, (struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = 1}), 0);
     w_forget(&w);
     w_tick(&w, 1000000 + 3600 * 1000 - 1);
     ck_assert_ptr_nonnull(tug_core_job(w.c, 1));
@@ -404,14 +410,14 @@ START_TEST(signals_reach_every_started_part_and_nothing_else)
     two_nodes_run(w_req(2, 8));
     w_done(&w, 1, 1, 0, 0, 0);
     w_forget(&w);
-    struct tug_event ev = { .type = TUG_EV_JOB_SIGNAL, .job = 1, .signal = 10 };
+    struct tug_event ev = {.type = TUG_EV_JOB_SIGNAL, .job = 1, .signal = 10};
     ck_assert_int_eq(w_event(&w, ev), 0);
     w_said_is(&w, "SIGNAL 1.1.0 n1 10\n");
     ev.step = 4;
     unit_fails(w_event(&w, ev), -ENOENT, w.err, "there is no step 4 in job 1");
     w_submit(&w, 2, w_req(1, 1));
     w_pass(&w);
-    ev = (struct tug_event){ .type = TUG_EV_JOB_SIGNAL, .job = 2, .signal = 10 };
+    ev = (struct tug_event){.type = TUG_EV_JOB_SIGNAL, .job = 2, .signal = 10};
     unit_fails(w_event(&w, ev), -EINVAL, w.err, "step 0 of job 2 does not run");
     w_clear(&w);
 }
@@ -420,7 +426,7 @@ END_TEST
 START_TEST(ranks_that_wired_up_everywhere_give_the_time_once)
 {
     two_nodes_run(w_req(2, 8));
-    struct tug_event ev = { .type = TUG_EV_STEP_WIRED, .job = 1, .attempt = 1, .node = 0 };
+    struct tug_event ev = {.type = TUG_EV_STEP_WIRED, .job = 1, .attempt = 1, .node = 0};
     w.now += 3;
     ck_assert_int_eq(w_event(&w, ev), 0);
     ck_assert_int_eq(w_event(&w, ev), 0);
@@ -439,7 +445,7 @@ START_TEST(words_about_what_the_core_does_not_know_are_answered_with_what_puts_t
     w_said_is(&w, "ACK 77.1.0 n2\n");
     w_done(&w, 1, 9, 0, 0, 0);
     w_said_is(&w, "ACK 1.9.0 n0\n");
-    w_done(&w, 1, 1, 0, 3, 0);     /* a node that is not in the gang */
+    w_done(&w, 1, 1, 0, 3, 0); /* a node that is not in the gang */
     w_said_is(&w, "ACK 1.1.0 n3\n");
     w_failed(&w, 77, 1, 0, 2, TUG_CAUSE_LAUNCH, "x");
     w_said_is(&w, "KILL 77.1.0 n2 grace 0: is not expected here\n");
@@ -447,10 +453,10 @@ START_TEST(words_about_what_the_core_does_not_know_are_answered_with_what_puts_t
     w_said_is(&w, "KILL 77.1.0 n2 grace 0: is not expected here\n");
     w_done(&w, 1, 1, 0, 0, 0);
     w_forget(&w);
-    w_done(&w, 1, 1, 0, 0, 0);     /* said again, as the acknowledgement was lost */
+    w_done(&w, 1, 1, 0, 0, 0); /* said again, as the acknowledgement was lost */
     w_said_is(&w, "ACK 1.1.0 n0\n");
     w_is(&w, 1, RUNNING);
-    w_ready(&w, 1, 1, 0, 1);       /* the start was lost */
+    w_ready(&w, 1, 1, 0, 1); /* the start was lost */
     w_said_is(&w, "START 1.1.0 n1\n");
     w_clear(&w);
 }
@@ -471,7 +477,7 @@ START_TEST(a_request_that_did_not_go_through_admission_is_refused)
     setup(1, 8);
     struct tug_job_req r = w_req(1, 8);
     w_submit(&w, 1, r);
-    struct tug_event ev = { .type = TUG_EV_JOB_SUBMIT, .job = 1, .req = &r };
+    struct tug_event ev = {.type = TUG_EV_JOB_SUBMIT, .job = 1, .req = &r};
     unit_fails(w_event(&w, ev), -EEXIST, w.err, "there is a job 1 already");
     ev.job = 2;
     r.queue = "gone";
@@ -500,20 +506,27 @@ START_TEST(names_of_states_are_slurms_and_read_back)
 }
 END_TEST
 
-UNIT_MAIN("core/life", a_gang_waits_is_set_up_runs_and_completes, a_rank_that_fails_ends_the_whole_gang_and_is_named,
+UNIT_MAIN("core/life", a_gang_waits_is_set_up_runs_and_completes,
+          a_rank_that_fails_ends_the_whole_gang_and_is_named,
           the_first_failure_is_kept_and_the_killed_ranks_do_not_overwrite_it,
-          resources_are_freed_only_when_every_part_is_gone, a_rank_killed_for_memory_makes_the_job_OUT_OF_MEMORY,
+          resources_are_freed_only_when_every_part_is_gone,
+          a_rank_killed_for_memory_makes_the_job_OUT_OF_MEMORY,
           memory_that_shows_only_in_the_result_after_the_early_word_counts_too,
-          the_time_limit_runs_from_the_barrier_and_ends_the_gang_with_grace, a_waiting_job_is_cancelled_at_once,
+          the_time_limit_runs_from_the_barrier_and_ends_the_gang_with_grace,
+          a_waiting_job_is_cancelled_at_once,
           a_job_is_cancelled_while_it_is_set_up_runs_or_is_being_requeued,
           a_launch_that_fails_puts_the_job_back_says_why_and_gives_everything_back,
           a_node_that_is_not_ready_in_time_is_named_and_the_job_waits_again,
           three_failed_launches_in_a_row_are_BOOT_FAIL_and_a_start_in_between_counts_anew,
           an_output_path_that_cannot_be_written_is_the_users_and_never_tried_again,
-          an_interactive_job_fails_instead_of_waiting_again, a_part_that_ends_before_the_barrier_is_a_failed_launch,
-          an_admin_or_owner_requeues_a_job_that_may_be, a_job_with_a_begin_time_waits_for_it_and_no_pass_looks_at_it,
-          a_job_that_is_over_is_forgotten_after_its_time, signals_reach_every_started_part_and_nothing_else,
+          an_interactive_job_fails_instead_of_waiting_again,
+          a_part_that_ends_before_the_barrier_is_a_failed_launch,
+          an_admin_or_owner_requeues_a_job_that_may_be,
+          a_job_with_a_begin_time_waits_for_it_and_no_pass_looks_at_it,
+          a_job_that_is_over_is_forgotten_after_its_time,
+          signals_reach_every_started_part_and_nothing_else,
           ranks_that_wired_up_everywhere_give_the_time_once,
           words_about_what_the_core_does_not_know_are_answered_with_what_puts_the_node_right,
           a_running_part_that_says_nothing_of_its_ranks_has_failed,
-          a_request_that_did_not_go_through_admission_is_refused, names_of_states_are_slurms_and_read_back)
+          a_request_that_did_not_go_through_admission_is_refused,
+          names_of_states_are_slurms_and_read_back)

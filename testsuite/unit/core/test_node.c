@@ -28,7 +28,7 @@ static void a_gang_runs(void)
 
 static struct tug_held_step held(uint32_t attempt, uint32_t step, enum tug_held_phase phase)
 {
-    return (struct tug_held_step){ .job = 1, .attempt = attempt, .step = step, .phase = phase };
+    return (struct tug_held_step){.job = 1, .attempt = attempt, .step = step, .phase = phase};
 }
 
 START_TEST(a_lost_node_ends_the_gang_elsewhere_and_keeps_its_own_part_until_the_lease_is_over)
@@ -105,7 +105,7 @@ START_TEST(a_node_that_reconnects_with_its_part_keeps_the_gang_running)
     w_up(&w, 1, &h, 1);
     w_said_is(&w, "NODE_CHANGED n1\n");
     w_is(&w, 1, RUNNING);
-    h.phase = TUG_HELD_READY;      /* the start was lost */
+    h.phase = TUG_HELD_READY; /* the start was lost */
     w_up(&w, 1, &h, 1);
     w_said_is(&w, "NODE_CHANGED n1\nSTART 1.1.0 n1\n");
     w_clear(&w);
@@ -117,7 +117,8 @@ START_TEST(a_node_that_reconnects_without_its_running_part_has_lost_it)
     a_gang_runs();
     w_up(&w, 1, NULL, 0);
     w_is(&w, 1, REQUEUED);
-    ck_assert_str_eq(w_job(&w, 1)->cause.text, "node n1 was lost: it came back without its part of the gang");
+    ck_assert_str_eq(w_job(&w, 1)->cause.text,
+                     "node n1 was lost: it came back without its part of the gang");
     w_gone(&w, 1, 1, 0, 0);
     w_is(&w, 1, PENDING);
     w_clear(&w);
@@ -137,7 +138,7 @@ START_TEST(a_launch_that_may_have_been_lost_is_said_again)
     w_up(&w, 1, &h, 1);
     w_said_is(&w, "NODE_CHANGED n1\n");
     w_ready(&w, 1, 1, 0, 0);
-    h.phase = TUG_HELD_READY;      /* counts for the barrier */
+    h.phase = TUG_HELD_READY; /* counts for the barrier */
     w_up(&w, 1, &h, 1);
     w_is(&w, 1, RUNNING);
     w_clear(&w);
@@ -147,7 +148,7 @@ END_TEST
 START_TEST(a_result_that_a_node_brings_along_is_taken_and_acknowledged)
 {
     a_gang_runs();
-    const struct tug_exit exits[] = { { .code = 0 } };
+    const struct tug_exit exits[] = {{.code = 0}};
     struct tug_held_step h = held(1, 0, TUG_HELD_DONE);
     h.exits = exits;
     h.n_exits = 1;
@@ -156,13 +157,14 @@ START_TEST(a_result_that_a_node_brings_along_is_taken_and_acknowledged)
     w_done(&w, 1, 1, 0, 0, 0);
     w_is(&w, 1, COMPLETED);
     w_forget(&w);
-    w_up(&w, 1, &h, 1);            /* it did not get the acknowledgement */
+    w_up(&w, 1, &h, 1); /* it did not get the acknowledgement */
     w_said_is(&w, "NODE_CHANGED n1\nACK 1.1.0 n1\n");
     w_clear(&w);
 }
 END_TEST
 
-START_TEST(what_runs_on_a_node_that_was_given_up_is_killed_and_the_node_is_not_used_until_it_is_gone)
+START_TEST(
+    what_runs_on_a_node_that_was_given_up_is_killed_and_the_node_is_not_used_until_it_is_gone)
 {
     a_gang_runs();
     w_down(&w, 1);
@@ -189,7 +191,7 @@ START_TEST(a_node_lost_before_the_barrier_counts_as_a_failed_launch)
     w_init(&w, 3, 8);
     w_up_all(&w);
     struct tug_job_req r = w_req(2, 8);
-    r.requeue = 0;                 /* nobody has run yet, so it may wait again all the same */
+    r.requeue = 0; /* nobody has run yet, so it may wait again all the same */
     w_submit(&w, 1, r);
     w_pass(&w);
     w_ready(&w, 1, 1, 0, 1);
@@ -207,7 +209,7 @@ END_TEST
 START_TEST(a_drained_node_finishes_what_it_has_and_gets_nothing_new)
 {
     a_gang_runs();
-    struct tug_event drain = { .type = TUG_EV_NODE_DRAIN, .node = 1, .text = "new fan", .uid = 7 };
+    struct tug_event drain = {.type = TUG_EV_NODE_DRAIN, .node = 1, .text = "new fan", .uid = 7};
     ck_assert_int_eq(w_event(&w, drain), 0);
     ck_assert_str_eq(state_of(1), "DRAINING");
     ck_assert_str_eq(look(1)->reason, "new fan");
@@ -219,7 +221,7 @@ START_TEST(a_drained_node_finishes_what_it_has_and_gets_nothing_new)
     ck_assert_str_eq(state_of(1), "DRAINED");
     w_submit(&w, 2, w_req(4, 1));
     ck_assert_int_eq(w_pass(&w), 0);
-    ck_assert_int_eq(w_event(&w, (struct tug_event){ .type = TUG_EV_NODE_RESUME, .node = 1 }), 0);
+    ck_assert_int_eq(w_event(&w, (struct tug_event){.type = TUG_EV_NODE_RESUME, .node = 1}), 0);
     ck_assert_str_eq(state_of(1), "IDLE");
     ck_assert_int_eq(tug_core_wants_pass(w.c), 1);
     ck_assert_int_eq(w_pass(&w), 1);
@@ -241,7 +243,8 @@ START_TEST(a_node_on_which_launches_keep_failing_is_drained_with_the_reason)
         w_gone(&w, 1, attempt, 0, 0);
     }
     ck_assert_str_eq(look(0)->reason, "3 launches in a row failed here; the last one: no cgroup");
-    w_saw(&w, "NODE_LOG n0 node n0 is drained: 3 launches in a row failed here; the last one: no cgroup\n");
+    w_saw(&w, "NODE_LOG n0 node n0 is drained: 3 launches in a row failed here; the last one: no "
+              "cgroup\n");
     w_pass(&w);
     ck_assert_uint_eq(w_job(&w, 1)->slices[0].node, 1);
     w_clear(&w);
@@ -250,24 +253,30 @@ END_TEST
 
 static struct tug_event up_with(uint32_t cpus, uint32_t gpus, uint64_t mem_bytes, const char *model)
 {
-    return (struct tug_event){ .type = TUG_EV_NODE_UP, .node = 0, .inventory = { cpus, gpus, mem_bytes, model } };
+    return (struct tug_event){
+        .type = TUG_EV_NODE_UP, .node = 0, .inventory = {cpus, gpus, mem_bytes, model}};
 }
 
 START_TEST(a_node_with_less_than_is_configured_is_drained_with_both_numbers)
 {
-    const struct { uint32_t cpus, gpus; uint64_t gib; const char *model, *says; } less[] = {
-        { 16, 7, 64, "NVIDIA H200", "reports 7 GPUs, 8 are configured" },
-        { 15, 8, 64, "NVIDIA H200", "reports 15 CPUs, 16 are configured" },
-        { 16, 8, 57, "NVIDIA H200", "reports 58368 MiB of memory, 65536 are configured" },
-        { 16, 8, 64, "NVIDIA A10", "reports GPU model 'NVIDIA A10', 'h200' is configured" },
-        { 16, 8, 58, "NVIDIA H200", "" },
-        { 99, 9, 99, "NVIDIA H200", "" },
+    const struct {
+        uint32_t cpus, gpus;
+        uint64_t gib;
+        const char *model, *says;
+    } less[] = {
+        {16, 7, 64, "NVIDIA H200", "reports 7 GPUs, 8 are configured"},
+        {15, 8, 64, "NVIDIA H200", "reports 15 CPUs, 16 are configured"},
+        {16, 8, 57, "NVIDIA H200", "reports 58368 MiB of memory, 65536 are configured"},
+        {16, 8, 64, "NVIDIA A10", "reports GPU model 'NVIDIA A10', 'h200' is configured"},
+        {16, 8, 58, "NVIDIA H200", ""},
+        {99, 9, 99, "NVIDIA H200", ""},
     };
     for (size_t i = 0; i < sizeof less / sizeof *less; i++) {
         w_init(&w, 1, 8);
         w.rows[0].gpu_model = "h200";
         w_open(&w);
-        ck_assert_int_eq(w_event(&w, up_with(less[i].cpus, less[i].gpus, less[i].gib << 30, less[i].model)), 0);
+        ck_assert_int_eq(
+            w_event(&w, up_with(less[i].cpus, less[i].gpus, less[i].gib << 30, less[i].model)), 0);
         ck_assert_str_eq(look(0)->reason, less[i].says);
         ck_assert_int_eq(look(0)->drained, *less[i].says != 0);
         ck_assert_uint_le(look(0)->gpus, 8);
@@ -281,7 +290,7 @@ END_TEST
 START_TEST(a_node_that_shrinks_while_it_is_held_never_loses_what_is_held)
 {
     w_init(&w, 1, 0);
-    w.rows[0] = (struct tug_core_node_row){ .name = "n0" };     /* nothing configured: as it says */
+    w.rows[0] = (struct tug_core_node_row){.name = "n0"}; /* nothing configured: as it says */
     w_open(&w);
     ck_assert_int_eq(w_event(&w, up_with(8, 8, 64, "")), 0);
     struct tug_job_req r = w_req(1, 6);
@@ -311,7 +320,7 @@ START_TEST(nodes_that_are_not_configured_or_do_not_exist_are_refused)
     struct tug_event ev = up_with(1, 1, 1, "");
     ev.node = 5;
     unit_fails(w_event(&w, ev), -ENOENT, w.err, "node 5 is not configured");
-    ev = (struct tug_event){ .type = TUG_EV_NODE_DRAIN, .node = 5 };
+    ev = (struct tug_event){.type = TUG_EV_NODE_DRAIN, .node = 5};
     unit_fails(w_event(&w, ev), -EINVAL, w.err, "there is no node 5");
     ck_assert_str_eq(state_of(0), "UNKNOWN");
     ck_assert_uint_eq(tug_core_node_find(w.c, "n0"), 0);
@@ -320,12 +329,14 @@ START_TEST(nodes_that_are_not_configured_or_do_not_exist_are_refused)
 }
 END_TEST
 
-UNIT_MAIN("core/node", a_lost_node_ends_the_gang_elsewhere_and_keeps_its_own_part_until_the_lease_is_over,
+UNIT_MAIN("core/node",
+          a_lost_node_ends_the_gang_elsewhere_and_keeps_its_own_part_until_the_lease_is_over,
           a_job_that_may_not_be_requeued_ends_as_NODE_FAIL,
           a_lost_node_that_comes_back_without_the_part_frees_it_before_the_lease_is_over,
           a_lost_node_that_comes_back_with_the_part_is_told_to_end_it,
           a_node_that_reconnects_with_its_part_keeps_the_gang_running,
-          a_node_that_reconnects_without_its_running_part_has_lost_it, a_launch_that_may_have_been_lost_is_said_again,
+          a_node_that_reconnects_without_its_running_part_has_lost_it,
+          a_launch_that_may_have_been_lost_is_said_again,
           a_result_that_a_node_brings_along_is_taken_and_acknowledged,
           what_runs_on_a_node_that_was_given_up_is_killed_and_the_node_is_not_used_until_it_is_gone,
           a_node_lost_before_the_barrier_counts_as_a_failed_launch,

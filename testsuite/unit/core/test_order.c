@@ -7,17 +7,20 @@
 #define JOBS 300
 
 /* The order only compares what it was given. */
-struct tug_entry { int there; };
+struct tug_entry {
+    int there;
+};
 static struct tug_entry jobs[JOBS];
 static struct tug_policy_job rows[JOBS];
 
 START_TEST(random_changes_give_the_same_order_as_sorting)
 {
     struct tug_rand rand = tug_rand_seed(unit_seed());
-    struct tug_order o = { 0 };
+    struct tug_order o = {0};
     for (int i = 0; i < JOBS; i++)
-        rows[i] = (struct tug_policy_job){ .id = (uint64_t) i + 1, .priority = (int64_t) tug_rand_below(&rand, 3),
-                                           .submit_ms = (int64_t) tug_rand_below(&rand, 40) };
+        rows[i] = (struct tug_policy_job){.id = (uint64_t) i + 1,
+                                          .priority = (int64_t) tug_rand_below(&rand, 3),
+                                          .submit_ms = (int64_t) tug_rand_below(&rand, 40)};
     for (int step = 0; step < 20000; step++) {
         size_t i = tug_rand_below(&rand, JOBS);
         if (jobs[i].there)
@@ -35,7 +38,8 @@ START_TEST(random_changes_give_the_same_order_as_sorting)
         ck_assert_uint_eq(o.n_jobs, there);
         for (size_t k = 0; k < o.len; k++) {
             ck_assert(tug_order_row(&o, k)->entry->there);
-            ck_assert(k == 0 || tug_order_before(&tug_order_row(&o, k - 1)->job, &tug_order_row(&o, k)->job));
+            ck_assert(k == 0 ||
+                      tug_order_before(&tug_order_row(&o, k - 1)->job, &tug_order_row(&o, k)->job));
         }
     }
     tug_order_clear(&o);
@@ -44,8 +48,8 @@ END_TEST
 
 START_TEST(jobs_that_come_at_the_end_and_go_at_the_front_do_not_make_it_grow)
 {
-    struct tug_order o = { 0 };
-    struct tug_policy_job row = { 0 };
+    struct tug_order o = {0};
+    struct tug_policy_job row = {0};
     for (uint64_t id = 1; id <= 100000; id++) {
         row.id = id;
         tug_order_add(&o, &row, &jobs[id % JOBS]);

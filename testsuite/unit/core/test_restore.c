@@ -1,8 +1,8 @@
 /* test_restore.c - a restart finds everything as it was, and asks no policy */
 #include <errno.h>
 
-#include "world.h"
 #include "same.h"
+#include "world.h"
 
 static struct world w;
 
@@ -10,7 +10,8 @@ static void restart(void)
 {
     struct tug_core *again = same_restart(w.c, &w.conf, w.now, &w.err);
     ck_assert_msg(again != NULL, "%s", w.err.msg);
-    for (const struct tug_job *a = tug_core_job_after(w.c, 0); a; a = tug_core_job_after(w.c, a->id)) {
+    for (const struct tug_job *a = tug_core_job_after(w.c, 0); a;
+         a = tug_core_job_after(w.c, a->id)) {
         const struct tug_job *b = tug_core_job(again, a->id);
         ck_assert_ptr_nonnull(b);
         const char *differs = same_job(a, b);
@@ -25,7 +26,7 @@ static void restart(void)
 
 static struct tug_held_step held(tug_job_id job, enum tug_held_phase phase)
 {
-    return (struct tug_held_step){ .job = job, .attempt = 1, .phase = phase };
+    return (struct tug_held_step){.job = job, .attempt = 1, .phase = phase};
 }
 
 START_TEST(jobs_of_every_state_survive_a_restart)
@@ -41,12 +42,12 @@ START_TEST(jobs_of_every_state_survive_a_restart)
     w_ready(&w, 2, 1, 0, 1);
     w_submit(&w, 3, w_req(1, 4));
     w_run(&w, 3);
-    w_down(&w, 0);                 /* 1 and 3: REQUEUED, their parts lost */
+    w_down(&w, 0); /* 1 and 3: REQUEUED, their parts lost */
     w_submit(&w, 4, w_req(4, 8));
     r.begin_ms = w.now + 100000;
     w_submit(&w, 5, r);
     w_submit(&w, 6, w_req(1, 1));
-    ck_assert_int_eq(w_event(&w, (struct tug_event){ .type = TUG_EV_JOB_CANCEL, .job = 6 }), 0);
+    ck_assert_int_eq(w_event(&w, (struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = 6}), 0);
     restart();
     w_is(&w, 1, REQUEUED);
     w_is(&w, 2, CONFIGURING);
@@ -76,7 +77,7 @@ START_TEST(a_running_gang_goes_on_when_its_nodes_come_back_with_it)
     w_up(&w, 0, &h, 1);
     w_up(&w, 1, &h, 1);
     w_said_is(&w, "NODE_CHANGED n0\nNODE_CHANGED n1\n");
-    ck_assert_int_eq(tug_core_next_wake(w.c), 1100000);    /* the time limit as it was */
+    ck_assert_int_eq(tug_core_next_wake(w.c), 1100000); /* the time limit as it was */
     w_done(&w, 1, 1, 0, 0, 0);
     w_done(&w, 1, 1, 0, 1, 0);
     w_is(&w, 1, COMPLETED);
@@ -126,7 +127,9 @@ START_TEST(drained_nodes_stay_drained_and_sizes_are_known_before_nodes_come)
 {
     w_init(&w, 2, 8);
     w_up_all(&w);
-    ck_assert_int_eq(w_event(&w, (struct tug_event){ .type = TUG_EV_NODE_DRAIN, .node = 1, .text = "new fan" }), 0);
+    ck_assert_int_eq(
+        w_event(&w, (struct tug_event){.type = TUG_EV_NODE_DRAIN, .node = 1, .text = "new fan"}),
+        0);
     restart();
     struct tug_core_node n;
     tug_core_node(w.c, 1, &n);
@@ -134,7 +137,8 @@ START_TEST(drained_nodes_stay_drained_and_sizes_are_known_before_nodes_come)
     ck_assert_str_eq(n.reason, "new fan");
     ck_assert_int_eq(n.known, 1);
     ck_assert_int_eq(n.up, 0);
-    unit_fails(tug_core_restore_node(w.c, "n7", NULL, 0, "", &w.err), -ENOENT, w.err, "node 'n7' is not configured");
+    unit_fails(tug_core_restore_node(w.c, "n7", NULL, 0, "", &w.err), -ENOENT, w.err,
+               "node 'n7' is not configured");
     w_clear(&w);
 }
 END_TEST
@@ -147,22 +151,26 @@ START_TEST(records_that_contradict_each_other_are_refused_with_both_jobs)
     w_run(&w, 1);
     struct tug_job other = *w_job(&w, 1);
     other.id = 2;
-    unit_fails(tug_core_restore_job(w.c, &other, &w.err), -EBUSY, w.err,
-               "the records of job 2 and another contradict each other: node 0: GPU 0 is held by job 1");
+    unit_fails(
+        tug_core_restore_job(w.c, &other, &w.err), -EBUSY, w.err,
+        "the records of job 2 and another contradict each other: node 0: GPU 0 is held by job 1");
     w_check(&w);
     ck_assert_ptr_null(tug_core_job(w.c, 2));
-    unit_fails(tug_core_restore_job(w.c, w_job(&w, 1), &w.err), -EEXIST, w.err, "there are two records of job 1");
+    unit_fails(tug_core_restore_job(w.c, w_job(&w, 1), &w.err), -EEXIST, w.err,
+               "there are two records of job 1");
     other.n_slices = 1;
     unit_fails(tug_core_restore_job(w.c, &other, &w.err), -EINVAL, w.err, "with 1 of 2 nodes");
     other = *w_job(&w, 1);
     other.id = 3;
     other.attempt = 0;
-    unit_fails(tug_core_restore_job(w.c, &other, &w.err), -EINVAL, w.err, "record of job 3 does not make sense");
-    struct tug_slice far[2] = { other.slices[0], other.slices[1] };
+    unit_fails(tug_core_restore_job(w.c, &other, &w.err), -EINVAL, w.err,
+               "record of job 3 does not make sense");
+    struct tug_slice far[2] = {other.slices[0], other.slices[1]};
     far[1].node = 9;
     other.attempt = 1;
     other.slices = far;
-    unit_fails(tug_core_restore_job(w.c, &other, &w.err), -ENOENT, w.err, "a node that it holds is not configured");
+    unit_fails(tug_core_restore_job(w.c, &other, &w.err), -ENOENT, w.err,
+               "a node that it holds is not configured");
     w_check(&w);
     w_clear(&w);
 }
@@ -185,14 +193,17 @@ START_TEST(jobs_whose_queue_is_gone_end_but_do_not_start)
     w_is(&w, 1, COMPLETED);
     ck_assert_int_eq(w_pass(&w), 0);
     char text[128];
-    ck_assert_str_eq(tug_core_explain(w.c, w_job(&w, 2), NULL, text, sizeof text), "queue 'low' is no longer configured");
+    ck_assert_str_eq(tug_core_explain(w.c, w_job(&w, 2), NULL, text, sizeof text),
+                     "queue 'low' is no longer configured");
     ck_assert_uint_eq(tug_core_queues(w.c), 4);
     w_clear(&w);
 }
 END_TEST
 
-UNIT_MAIN("core/restore", jobs_of_every_state_survive_a_restart, a_running_gang_goes_on_when_its_nodes_come_back_with_it,
+UNIT_MAIN("core/restore", jobs_of_every_state_survive_a_restart,
+          a_running_gang_goes_on_when_its_nodes_come_back_with_it,
           a_gang_that_was_being_set_up_gets_a_new_deadline_and_its_launches_again,
           a_node_that_does_not_come_back_after_a_restart_is_lost_like_any_other,
           drained_nodes_stay_drained_and_sizes_are_known_before_nodes_come,
-          records_that_contradict_each_other_are_refused_with_both_jobs, jobs_whose_queue_is_gone_end_but_do_not_start)
+          records_that_contradict_each_other_are_refused_with_both_jobs,
+          jobs_whose_queue_is_gone_end_but_do_not_start)

@@ -20,7 +20,7 @@ static void a_job_runs(uint8_t batch)
 static uint32_t step(uint32_t ntasks)
 {
     uint32_t id = 0;
-    struct tug_event ev = { .type = TUG_EV_STEP_SUBMIT, .job = 1, .ntasks = ntasks, .step_out = &id };
+    struct tug_event ev = {.type = TUG_EV_STEP_SUBMIT, .job = 1, .ntasks = ntasks, .step_out = &id};
     ck_assert_msg(w_event(&w, ev) == 0, "%s", w.err.msg);
     return id;
 }
@@ -87,7 +87,9 @@ START_TEST(a_step_that_fails_is_ended_everywhere_and_the_job_goes_on)
     w_ready(&w, 1, 1, 1, 1);
     w_forget(&w);
     w_done(&w, 1, 1, 1, 1, 7);
-    w_said_is(&w, "CHANGED 1\nKILL 1.1.1 n0 grace 5: rank 1 on node n1 exited with code 7\nACK 1.1.1 n1\n");
+    w_said_is(
+        &w,
+        "CHANGED 1\nKILL 1.1.1 n0 grace 5: rank 1 on node n1 exited with code 7\nACK 1.1.1 n1\n");
     w_gone(&w, 1, 1, 1, 0);
     w_said_is(&w, "CHANGED 1\nSTEP_ENDED 1.1 FAILED\nACK 1.1.1 n0\n");
     w_is(&w, 1, RUNNING);
@@ -122,7 +124,7 @@ START_TEST(a_step_is_cancelled_alone_and_step_0_is_the_job)
 {
     a_job_runs(0);
     step(1);
-    struct tug_event cancel = { .type = TUG_EV_STEP_CANCEL, .job = 1, .step = 1, .text = "by ann" };
+    struct tug_event cancel = {.type = TUG_EV_STEP_CANCEL, .job = 1, .step = 1, .text = "by ann"};
     ck_assert_int_eq(w_event(&w, cancel), 0);
     unit_fails(w_event(&w, cancel), -EALREADY, w.err, "step 1 of job 1 is being ended already");
     w_gone(&w, 1, 1, 1, 0);
@@ -159,8 +161,9 @@ START_TEST(steps_are_refused_in_a_job_that_does_not_run)
     w_init(&w, 1, 8);
     w_up_all(&w);
     w_submit(&w, 1, w_req(1, 8));
-    struct tug_event ev = { .type = TUG_EV_STEP_SUBMIT, .job = 1, .ntasks = 1 };
-    unit_fails(w_event(&w, ev), -EINVAL, w.err, "job 1 is PENDING: steps are started inside a job that runs");
+    struct tug_event ev = {.type = TUG_EV_STEP_SUBMIT, .job = 1, .ntasks = 1};
+    unit_fails(w_event(&w, ev), -EINVAL, w.err,
+               "job 1 is PENDING: steps are started inside a job that runs");
     ev.job = 2;
     unit_fails(w_event(&w, ev), -ENOENT, w.err, "there is no job 2");
     w_clear(&w);
@@ -169,7 +172,9 @@ END_TEST
 
 UNIT_MAIN("core/step", a_batch_script_is_one_process_on_the_first_node_and_its_end_ends_the_job,
           a_step_spreads_its_tasks_over_the_allocation_as_the_job_does,
-          a_step_has_its_own_barrier_and_leaves_when_it_is_done, a_step_that_fails_is_ended_everywhere_and_the_job_goes_on,
+          a_step_has_its_own_barrier_and_leaves_when_it_is_done,
+          a_step_that_fails_is_ended_everywhere_and_the_job_goes_on,
           a_step_that_cannot_be_launched_or_is_late_fails_and_the_job_goes_on,
           a_step_is_cancelled_alone_and_step_0_is_the_job,
-          when_the_main_step_ends_all_others_are_killed_and_awaited, steps_are_refused_in_a_job_that_does_not_run)
+          when_the_main_step_ends_all_others_are_killed_and_awaited,
+          steps_are_refused_in_a_job_that_does_not_run)

@@ -1,5 +1,5 @@
-/* test_policies.c - real policy files in the scheduler core: fifo decides as the built-in order does, and wrong ones
- * are refused by name while scheduling goes on
+/* test_policies.c - real policy files in the scheduler core: fifo decides as the built-in order
+ * does, and wrong ones are refused by name while scheduling goes on
  */
 #include <errno.h>
 
@@ -19,8 +19,9 @@ static struct tug_pass_stats stats;
 static void load(const char *name, const struct tug_plugload_param *params, size_t n)
 {
     const char *build = getenv("TUG_BUILDDIR") ? getenv("TUG_BUILDDIR") : ".";
-    char *real = tug_xasprintf("%s/plugins", build), *tests = tug_xasprintf("%s/testsuite/plugins", build);
-    const char *dirs[] = { real, tests };
+    char *real = tug_xasprintf("%s/plugins", build),
+         *tests = tug_xasprintf("%s/testsuite/plugins", build);
+    const char *dirs[] = {real, tests};
     ck_assert_msg(tug_plugload_open(name, dirs, 2, params, n, &policy, &err) == 0, "%s", err.msg);
     free(real);
     free(tests);
@@ -37,22 +38,32 @@ static void event(struct tug_event ev)
 
 static void submit(tug_job_id id, uint32_t nodes, uint32_t gpus)
 {
-    struct tug_job_req r = { .user = "ann", .queue = "all", .nodes = nodes, .ntasks = nodes, .cpus_per_node = 1,
-                             .gpus_per_node = gpus };
-    event((struct tug_event){ .type = TUG_EV_JOB_SUBMIT, .job = id, .req = &r });
+    struct tug_job_req r = {.user = "ann",
+                            .queue = "all",
+                            .nodes = nodes,
+                            .ntasks = nodes,
+                            .cpus_per_node = 1,
+                            .gpus_per_node = gpus};
+    event((struct tug_event){.type = TUG_EV_JOB_SUBMIT, .job = id, .req = &r});
 }
 
 /* Four nodes with 8 GPUs; jobs 1 (2 nodes), 2 (4 nodes: has to wait), 3 (1 node). */
 static void setup(void)
 {
-    const struct tug_core_queue queue = { .name = "all", .nodes = "" };
-    const struct tug_core_node_row rows[NODES] = { { .name = "n0" }, { .name = "n1" }, { .name = "n2" }, { .name = "n3" } };
-    const struct tug_core_conf conf = { .launch_timeout_s = 30, .launch_retries = 3, .queues = &queue, .n_queues = 1,
-                                        .nodes = rows, .n_nodes = NODES };
+    const struct tug_core_queue queue = {.name = "all", .nodes = ""};
+    const struct tug_core_node_row rows[NODES] = {
+        {.name = "n0"}, {.name = "n1"}, {.name = "n2"}, {.name = "n3"}};
+    const struct tug_core_conf conf = {.launch_timeout_s = 30,
+                                       .launch_retries = 3,
+                                       .queues = &queue,
+                                       .n_queues = 1,
+                                       .nodes = rows,
+                                       .n_nodes = NODES};
     core = tug_core_new(&conf, &err);
     ck_assert_msg(core != NULL, "%s", err.msg);
     for (uint32_t i = 0; i < NODES; i++)
-        event((struct tug_event){ .type = TUG_EV_NODE_UP, .node = i, .inventory = { 16, 8, 1ULL << 36, "" } });
+        event((struct tug_event){
+            .type = TUG_EV_NODE_UP, .node = i, .inventory = {16, 8, 1ULL << 36, ""}});
     submit(1, 2, 8);
     submit(2, 4, 8);
     submit(3, 1, 8);
@@ -61,8 +72,9 @@ static void setup(void)
 
 static int pass(void)
 {
-    int rc = tug_core_pass(core, 1000, tug_plugload_ops(policy), tug_plugload_self(policy), &stats, &err);
-    struct tug_err why = { 0 };
+    int rc = tug_core_pass(core, 1000, tug_plugload_ops(policy), tug_plugload_self(policy), &stats,
+                           &err);
+    struct tug_err why = {0};
     ck_assert_msg(tug_core_check(core, &why) == 0, "%s", why.msg);
     return rc;
 }
@@ -92,7 +104,7 @@ END_TEST
 
 START_TEST(fifo_that_may_overtake_starts_what_fits)
 {
-    const struct tug_plugload_param overtake = { "overtake", "yes" };
+    const struct tug_plugload_param overtake = {"overtake", "yes"};
     load("fifo", &overtake, 1);
     setup();
     ck_assert_int_eq(pass(), 2);
@@ -109,7 +121,7 @@ START_TEST(nonsense_starts_nothing_is_counted_and_named_and_the_built_in_order_c
     ck_assert_uint_gt(stats.refused, 10);
     ck_assert_str_eq(err.msg, "policy 'nonsense' starts job 999999999, which does not exist");
     ck_assert_int_eq(tug_core_pass(core, 1000, NULL, NULL, &stats, &err), 1);
-    ck_assert_int_eq(pass(), 0);   /* now it tries to overbook what runs */
+    ck_assert_int_eq(pass(), 0); /* now it tries to overbook what runs */
     struct tug_core_counts n;
     tug_core_count(core, &n);
     ck_assert_uint_eq(n.gpus_used, 16);
@@ -134,7 +146,7 @@ END_TEST
 
 START_TEST(a_slow_policy_decides_what_fifo_does)
 {
-    const struct tug_plugload_param think = { "think", "0s" };
+    const struct tug_plugload_param think = {"think", "0s"};
     load("slow", &think, 1);
     setup();
     ck_assert_int_eq(pass(), 1);
@@ -145,4 +157,5 @@ END_TEST
 UNIT_MAIN("host/policies", fifo_is_strict_and_explains_the_one_that_holds_up_the_others,
           fifo_that_may_overtake_starts_what_fits,
           nonsense_starts_nothing_is_counted_and_named_and_the_built_in_order_can_go_on,
-          a_liar_that_could_not_decide_has_double_booked_nothing, a_slow_policy_decides_what_fifo_does)
+          a_liar_that_could_not_decide_has_double_booked_nothing,
+          a_slow_policy_decides_what_fifo_does)
