@@ -193,7 +193,7 @@ static int prepare(const struct options *o, struct tug_err *err)
 
 static void end_overdue(int64_t now_ms)
 {
-    for (size_t i = 0; i < TUG_STEPS_MAX && noded.lease_until_ms <= now_ms; i++)
+    for (size_t i = 0; i < steps.n && noded.lease_until_ms <= now_ms; i++)
         if (steps.at[i].phase == TUG_STEP_RUNNING && steps.at[i].requeueable) {
             tug_warn("the lease is over: ending job %llu attempt %u step %u", (unsigned long long) steps.at[i].job,
                      steps.at[i].attempt, steps.at[i].step);
@@ -203,7 +203,7 @@ static void end_overdue(int64_t now_ms)
 
 static bool lease_matters(void)
 {
-    for (size_t i = 0; i < TUG_STEPS_MAX; i++)
+    for (size_t i = 0; i < steps.n; i++)
         if (steps.at[i].phase == TUG_STEP_RUNNING && steps.at[i].requeueable)
             return true;
     return false;
@@ -231,7 +231,7 @@ static void stop_step(int64_t *deadline_ms, int *stage, int64_t now_ms)
             kill(steps.noded, SIGKILL);
         *stage = 2;
         *deadline_ms = now_ms + STOP_STEPS_MS;
-        for (size_t i = 0; i < TUG_STEPS_MAX; i++)
+        for (size_t i = 0; i < steps.n; i++)
             tug_steps_kill(&steps, &steps.at[i]);
     }
     if (*stage == 2 && (tug_steps_live(&steps) == 0 || now_ms >= *deadline_ms))

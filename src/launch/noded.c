@@ -188,7 +188,7 @@ void tug_noded_tell(struct tug_noded *n, struct tug_steps *s)
         n->unsent.type = 0;
     if (n->unsent.type || !n->listed)
         return;
-    for (size_t i = 0; i < TUG_STEPS_MAX; i++)
+    for (size_t i = 0; i < s->n; i++)
         if (s->at[i].phase == TUG_STEP_GONE && !s->at[i].told && !tell_gone(n, s, &s->at[i]))
             return;
 }
@@ -197,7 +197,7 @@ bool tug_noded_wants_write(const struct tug_noded *n, const struct tug_steps *s)
 {
     if (n->unsent.type)
         return true;
-    for (size_t i = 0; n->listed && i < TUG_STEPS_MAX; i++)
+    for (size_t i = 0; n->listed && i < s->n; i++)
         if (s->at[i].phase == TUG_STEP_GONE && !s->at[i].told)
             return true;
     return false;
@@ -210,7 +210,7 @@ static void on_list(struct tug_noded *n, struct tug_steps *s)
     fcntl(n->fd, F_SETFL, flags & ~O_NONBLOCK);
     setsockopt(n->fd, SOL_SOCKET, SO_SNDTIMEO, &(struct timeval){.tv_sec = 5}, sizeof(struct timeval));
     bool ok = true;
-    for (size_t i = 0; ok && i < TUG_STEPS_MAX; i++) {
+    for (size_t i = 0; ok && i < s->n; i++) {
         struct tug_step *st = &s->at[i];
         struct tug_wire w = held(TUG_WIRE_HELD, st);
         if (st->phase == TUG_STEP_RUNNING || st->phase == TUG_STEP_ENDING)

@@ -180,8 +180,10 @@ int tug_steps_start(struct tug_steps *s, const uint8_t order[TUG_ORDER_LEN], con
     if (rc)
         return rc;
     for (size_t i = 0; i < TUG_STEPS_MAX && !st; i++)
-        if (s->at[i].phase == TUG_STEP_FREE)
+        if (s->at[i].phase == TUG_STEP_FREE) {
             st = &s->at[i];
+            s->n = i < s->n ? s->n : i + 1;
+        }
     if (!st)
         return tug_fail(err, -EBUSY, "%d steps are held; no more fit on one node", TUG_STEPS_MAX);
     rc = remember(s, &o, err);
@@ -216,7 +218,7 @@ int tug_steps_start(struct tug_steps *s, const uint8_t order[TUG_ORDER_LEN], con
 
 struct tug_step *tug_steps_find(struct tug_steps *s, uint64_t job, uint32_t attempt, uint32_t step)
 {
-    for (size_t i = 0; i < TUG_STEPS_MAX; i++) {
+    for (size_t i = 0; i < s->n; i++) {
         struct tug_step *st = &s->at[i];
         if (st->phase != TUG_STEP_FREE && st->job == job && st->attempt == attempt && st->step == step)
             return st;
@@ -227,7 +229,7 @@ struct tug_step *tug_steps_find(struct tug_steps *s, uint64_t job, uint32_t atte
 size_t tug_steps_live(const struct tug_steps *s)
 {
     size_t n = 0;
-    for (size_t i = 0; i < TUG_STEPS_MAX; i++)
+    for (size_t i = 0; i < s->n; i++)
         n += s->at[i].phase == TUG_STEP_RUNNING || s->at[i].phase == TUG_STEP_ENDING;
     return n;
 }
@@ -255,7 +257,7 @@ bool tug_steps_reap(struct tug_steps *s, int *noded_status)
             noded = true;
             continue;
         }
-        for (size_t i = 0; i < TUG_STEPS_MAX; i++) {
+        for (size_t i = 0; i < s->n; i++) {
             struct tug_step *st = &s->at[i];
             if (st->phase == TUG_STEP_RUNNING && st->pid == pid) {
                 st->phase = TUG_STEP_ENDING;
@@ -277,7 +279,7 @@ static bool is_known(const struct tug_steps *s, pid_t pid)
 {
     if (pid == s->noded)
         return true;
-    for (size_t i = 0; i < TUG_STEPS_MAX; i++) {
+    for (size_t i = 0; i < s->n; i++) {
         const struct tug_step *st = &s->at[i];
         if ((st->phase == TUG_STEP_RUNNING && st->pid == pid) || (st->phase == TUG_STEP_GONE && st->cleaner == pid))
             return true;
@@ -359,7 +361,7 @@ bool tug_steps_sweep(struct tug_steps *s)
 {
     bool ending = false, looked = false;
     size_t orphans = 0;
-    for (size_t i = 0; i < TUG_STEPS_MAX; i++) {
+    for (size_t i = 0; i < s->n; i++) {
         struct tug_step *st = &s->at[i];
         if (st->phase != TUG_STEP_ENDING)
             continue;

@@ -39,6 +39,7 @@ struct tug_steps {
     int cgroup;                        /* -1 = none: adopted orphans only */
     bool log;                          /* step daemons write to our stderr */
     pid_t noded;                       /* not a step's */
+    size_t n;                          /* no step stands at or after this */
     struct tug_step at[TUG_STEPS_MAX];
     struct { uint64_t job; uint32_t attempt, step; int64_t expires_ms; } seen[TUG_ORDERS_MAX];
     unsigned first_seen, n_seen;
