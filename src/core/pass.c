@@ -268,8 +268,9 @@ static int run(struct tug_policy_pass *p, const struct tug_policy_ops *ops, void
     tug_order_settle(&p->c->order);
     built_in(p);
     tug_fail(p->err, rc,
-             "policy '%s' could not decide (%s); the built-in order took over for this pass",
-             ops->name, strerror(-rc));
+             "policy '%s' could not decide (it returned %d); the built-in order took over for this "
+             "pass",
+             ops->name, rc);
     return rc;
 }
 

@@ -105,8 +105,8 @@ struct tug_node {
     int64_t since_ms, drain_ms;
     uint32_t bad_launches; /* in a row */
     struct tug_vec(struct tug_stray) strays;
-    struct tug_vec(
-        struct tug_entry *) gangs; /* that hold something here, in the order in which they came */
+    /* Those that hold something here, in the order in which they came. */
+    struct tug_vec(struct tug_entry *) gangs;
     uint64_t changed_at;
     uint64_t mark; /* scratch of pass.c: a node twice in one proposal */
 };
@@ -116,8 +116,7 @@ struct tug_queue {
     int32_t priority;
     uint32_t max_time_s, default_time_s;
     uint8_t is_default, is_down;
-    uint8_t
-        is_ghost; /* not configured any more, but jobs of it were restored: they end, none starts */
+    uint8_t is_ghost; /* no longer configured, but jobs of it were restored: they end, none starts */
     size_t n_jobs; /* that are not over */
     size_t n_waiting;
 };

@@ -17,7 +17,7 @@ v?snprintf|__(mem(cpy|move|set)|str(cpy|ncpy|cat)|v?snprintf)_chk|
 malloc|calloc|realloc|reallocarray|free|abort|
 qsort|qsort_r|bsearch|abs|labs|llabs|
 (exp2?|log(2|10|1p)?|pow|sqrt|floor|ceil|round|trunc|fabs|fmin|fmax|fmod|ldexp|frexp|scalbn)f?|ll?roundf?|ll?rintf?|
-__errno_location|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|
+__errno_location|__stack_chk_fail|__popcount[sdt]i2|_GLOBAL_OFFSET_TABLE_|
 tug_[a-z0-9_]+
 )$'
 # Our own, but with an effect: libraries return errors, they do not log.
