@@ -1,4 +1,4 @@
-/* sandbox.c - tug sandbox: start, status, stop, env
+/* sandbox.c - tug sandbox: start, status, stop, restart, env
  *
  * Layer: cli.
  */
@@ -162,13 +162,29 @@ static int take_names(const struct sandbox_args *a, struct tug_hostlist **out, s
     return rc ? tug_fail_ctx(err, rc, "--names") : 0;
 }
 
+/* A directory that is a sandbox's, or empty: what is in any other is somebody's. */
+static int check_dir(const char *dir, struct tug_err *err)
+{
+    char *lock = tug_xasprintf("%s/lock", dir), *config = tug_xasprintf("%s/tugline.yaml", dir);
+    bool sandbox = access(lock, F_OK) == 0 || access(config, F_OK) == 0;
+    free(lock);
+    free(config);
+    if (sandbox || rmdir(dir) == 0) /* rmdir is how to ask whether it is empty; it is made again */
+        return 0;
+    if (errno == ENOENT)
+        return 0;
+    if (errno == ENOTEMPTY || errno == EEXIST)
+        return tug_fail(err, -ENOTEMPTY, "%s is not empty and not a sandbox; give --dir a directory of its own", dir);
+    return tug_fail(err, -errno, "%s: %s", dir, strerror(errno));
+}
+
 /* Two starts at once: the second is refused by the lock, a later one by the processes. *lock is held until the caller closes it. */
 static int claim_dir(const char *dir, int *lock, struct tug_err *err)
 {
     struct tug_sandbox_procs old = { 0 };
     char *path = tug_xasprintf("%s/lock", dir);
-    int rc = 0;
-    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+    int rc = check_dir(dir, err);
+    if (rc == 0 && mkdir(dir, 0700) < 0 && errno != EEXIST)
         rc = tug_fail(err, -errno, "making the directory %s: %s", dir, strerror(errno));
     *lock = rc ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (rc == 0 && *lock < 0)
@@ -223,6 +239,7 @@ static int do_start(struct sandbox_args *a)
     c.gpus = (uint32_t) a->gpus;
     c.mem_bytes = a->mem_bytes;
     c.gpu_model = a->model ? a->model : "emulated";
+    c.fresh = !a->state_dir;
     c.machine = a->machine ? a->machine : "";
     if (tug_sandbox_start(&c, &err)) {
         status = tug_out_fail(&err);
@@ -309,6 +326,15 @@ static int do_status(const char *dir)
     return well ? TUG_EXIT_OK : TUG_EXIT_REFUSED;
 }
 
+static int do_restart(const char *dir)
+{
+    struct tug_err err = { 0 };
+    if (tug_sandbox_restart(dir, &err))
+        return tug_out_fail(&err);
+    tug_out_adds(tug_out.json ? "{\"running\":true}\n" : "The controller was started again; nodes and gangs went on\n");
+    return TUG_EXIT_OK;
+}
+
 static int do_env(const char *dir)
 {
     struct tug_sandbox_procs procs = { 0 };
@@ -341,15 +367,18 @@ int tug_do_sandbox(int argc, char **argv)
         return status;
     if (words == 1 && !strcmp(argv[1], "start"))
         return do_start(&a);
-    bool known = words == 1 && (!strcmp(argv[1], "stop") || !strcmp(argv[1], "status") || !strcmp(argv[1], "env"));
-    if (!known) {
-        tug_fail(&err, -EINVAL, "say what to do: tug sandbox start, status, stop or env");
-        return tug_out_usage(&err);
+    static const struct {
+        const char *word;
+        int (*run)(const char *dir);
+    } words_[] = { { "stop", do_stop }, { "status", do_status }, { "restart", do_restart }, { "env", do_env } };
+    for (size_t i = 0; words == 1 && i < sizeof words_ / sizeof *words_; i++) {
+        if (strcmp(argv[1], words_[i].word) != 0)
+            continue;
+        char *dir = dir_of(&a, false, &err);
+        status = dir ? words_[i].run(dir) : tug_out_fail(&err);
+        free(dir);
+        return status;
     }
-    char *dir = dir_of(&a, false, &err);
-    if (!dir)
-        return tug_out_fail(&err);
-    status = !strcmp(argv[1], "stop") ? do_stop(dir) : !strcmp(argv[1], "status") ? do_status(dir) : do_env(dir);
-    free(dir);
-    return status;
+    tug_fail(&err, -EINVAL, "say what to do: tug sandbox start, status, stop, restart or env");
+    return tug_out_usage(&err);
 }

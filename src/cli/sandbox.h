@@ -29,6 +29,7 @@ struct tug_sandbox_conf {
     const char *gpu_model;     /* "" = none */
     const char *machine;       /* "" = none */
     const char *policy;
+    bool fresh;                /* nothing of an earlier sandbox is kept */
 };
 
 /* One process that was started. */
@@ -49,7 +50,7 @@ size_t tug_sandbox_alive_n(const struct tug_sandbox_procs *p);
 /* SIGTERM, then SIGKILL to what is left after a while; then to what they left behind. Returns when nothing is left. */
 int tug_sandbox_end(const struct tug_sandbox_procs *p, struct tug_err *err);
 
-/* argv[0] is the program's path; its output is appended to 'log'. ready_fd >= 0 becomes descriptor 3. Adds to 'procs'. */
+/* argv[0] is the program's path; its output goes to 'log', which is emptied. ready_fd >= 0 becomes descriptor 3. Adds to 'procs'. */
 int tug_sandbox_spawn(struct tug_sandbox_procs *procs, const char *name, char *const *argv, const char *log, int ready_fd,
                       struct tug_err *err);
 /* Path of one of our programs: beside this one (a build tree), or where it is installed. -ENOENT lists where it was looked for. */
@@ -57,5 +58,7 @@ int tug_sandbox_program(const char *name, char out[TUG_PATH_MAX], struct tug_err
 
 /* Start it and wait until every node is up. On failure all of it is ended again and 'err' has the last lines of the log. */
 int tug_sandbox_start(const struct tug_sandbox_conf *conf, struct tug_err *err);
+/* End the controller, if it runs, and start it again on the same state; nodes and gangs go on. */
+int tug_sandbox_restart(const char *dir, struct tug_err *err);
 
 #endif

@@ -183,7 +183,7 @@ static void become(char *const *argv, int log_fd, int ready_fd)
 int tug_sandbox_spawn(struct tug_sandbox_procs *procs, const char *name, char *const *argv, const char *log, int ready_fd,
                       struct tug_err *err)
 {
-    int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0)
         return tug_fail(err, -errno, "%s: %s", log, strerror(errno));
     pid_t pid = fork();

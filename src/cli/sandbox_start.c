@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@
 
 #define READY_MS 20000
 #define POLL_MS 10
-#define LOG_LINES 8
+#define LOG_LINES 3
 #define CLUSTER "sandbox"
 #define MODE_DIR 0700
 
@@ -70,6 +71,24 @@ static int make_dir(const char *path, struct tug_err *err)
     }
     if (mkdir(part, MODE_DIR) < 0 && errno != EEXIST)
         return tug_fail(err, -errno, "making the directory %s: %s", part, strerror(errno));
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int what, struct FTW *at)
+{
+    (void) st, (void) what, (void) at;
+    return remove(path);
+}
+
+/* What an earlier sandbox left; the caller has made sure that the directory is a sandbox's. */
+static int remove_old(const struct start *s, struct tug_err *err)
+{
+    const char *const parts[] = { "state%s", "nodes%s", "run%s" };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        const char *path = in(s, parts[i], "");
+        if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0 && errno != ENOENT)
+            return tug_fail(err, -errno, "removing %s of an earlier sandbox: %s", path, strerror(errno));
+    }
     return 0;
 }
 
@@ -167,7 +186,7 @@ static int write_config(const struct start *s, struct tug_err *err)
     put_path(&y, "state_dir", c->state_dir);
     put_path(&y, "run_dir", in(s, "run%s", ""));
     put_path(&y, "socket", in(s, "tugd.sock%s", ""));
-    tug_buf_addf(&y, "  listen: 127.0.0.1:0\nscheduler:\n  policy: %s\n", c->policy);
+    tug_buf_addf(&y, "  listen: %s\nscheduler:\n  policy: %s\n", *s->endpoint ? s->endpoint : "127.0.0.1:0", c->policy);
     put_policy_dirs(&y, s->tugd);
     tug_buf_adds(&y, "timeouts:\n  kill_grace: 5s\nnodes:\n  - name: ");
     struct tug_buf names = { 0 };
@@ -203,8 +222,10 @@ static int fail_with_log(struct tug_err *err, int code, const char *what, const 
     char *at = text + n;
     for (int lines = 0; at > text && (at[-1] != '\n' || ++lines < LOG_LINES); at--)
         ;
-    while (n - (at - text) > 700) /* what a sentence holds */
+    while (text + n - at > 700) /* what a sentence holds */
         at++;
+    for (char *nl = at; (nl = strchr(nl, '\n'));)
+        *nl = '|';
     return tug_fail(err, code, "%s; the log %s ends with: %s", what, log, *at ? at : "(nothing)");
 }
 
@@ -370,6 +391,38 @@ static int await_nodes(struct start *s, struct tug_err *err)
     return rc;
 }
 
+int tug_sandbox_restart(const char *dir, struct tug_err *err)
+{
+    struct tug_sandbox_conf conf = { .dir = dir };
+    struct tug_sandbox_procs old = { 0 }, one = { 0 };
+    struct start s = { .conf = &conf, .until_ms = mono_ms() + READY_MS };
+    int rc = tug_sandbox_load(dir, &old, err);
+    if (rc == 0 && old.len == 0)
+        rc = tug_fail(err, -ENOENT, "the sandbox in %s has no controller", dir);
+    rc = rc ? rc : tug_sandbox_program("tugd", s.tugd, err);
+    if (rc == 0) {
+        tug_vec_push(&one, old.at[0]); /* the controller; its name stays with 'old' */
+        rc = tug_sandbox_end(&one, err);
+        tug_vec_clear(&one);
+    }
+    if (rc == 0)
+        rc = start_tugd(&s, err);
+    if (rc == 0) {
+        old.at[0].pid = s.procs.at[0].pid;
+        old.at[0].ticks = s.procs.at[0].ticks;
+        rc = tug_sandbox_save(dir, &old, err);
+        conf.nodes = tug_hostlist_new();
+        for (size_t i = 1; i < old.len; i++)
+            if (tug_sandbox_alive(&old.at[i]))
+                tug_hostlist_add(conf.nodes, old.at[i].name, NULL);
+        rc = rc ? rc : await_nodes(&s, err);
+        tug_hostlist_free(conf.nodes);
+    }
+    tug_sandbox_procs_clear(&s.procs);
+    tug_sandbox_procs_clear(&old);
+    return rc;
+}
+
 /* The state is written before anything is started and after each step, so that stop finds what a broken start left. */
 int tug_sandbox_start(const struct tug_sandbox_conf *conf, struct tug_err *err)
 {
@@ -381,6 +434,8 @@ int tug_sandbox_start(const struct tug_sandbox_conf *conf, struct tug_err *err)
         rc = tug_sandbox_program("tugnoded", s.tugnoded, err);
     if (rc == 0)
         rc = tug_sandbox_program("tugstepd", s.tugstepd, err);
+    if (rc == 0 && conf->fresh)
+        rc = remove_old(&s, err);
     if (rc == 0)
         rc = make_dir(in(&s, "run%s", ""), err);
     if (rc == 0)
@@ -392,6 +447,8 @@ int tug_sandbox_start(const struct tug_sandbox_conf *conf, struct tug_err *err)
     rc = start_tugd(&s, err);
     if (rc == 0)
         rc = tug_sandbox_save(conf->dir, &s.procs, err);
+    if (rc == 0)
+        rc = write_config(&s, err); /* with the port that it got: where the nodes look for it after a restart */
     for (size_t i = 0; i < tug_hostlist_count(conf->nodes) && rc == 0; i++)
         rc = start_node(&s, tug_hostlist_nth(conf->nodes, i), err);
     if (rc == 0)

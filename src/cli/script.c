@@ -58,6 +58,9 @@ int tug_script_read(const char *path, struct tug_buf *out, struct tug_err *err)
         return rc ? rc : tug_script_check("standard input", tug_buf_str(out), out->len, err);
     }
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc; /* a fifo must not make us wait */
+    if (fd < 0 && errno == ENOENT)
+        return tug_fail(err, -ENOENT, "script %s: No such file or directory; to run a command on the gang: tug submit [options] -- %s",
+                        path, path);
     if (fd < 0)
         return tug_fail(err, -errno, "script %s: %s", path, strerror(errno));
     struct stat st;
