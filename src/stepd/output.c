@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -358,6 +359,14 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the clock: lines without an end, routes that were full ---- */
 
+/* The rest of the line may be there already: it is we who were slow. */
+static bool has_unread(const struct stream *s)
+{
+    int n = 0;
+
+    return ioctl(s->fd, FIONREAD, &n) == 0 && n > 0;
+}
+
 static void tick_stream(struct stream *s, uint64_t now, uint64_t *next)
 {
     if (!s->ev)
@@ -368,8 +377,10 @@ static void tick_stream(struct stream *s, uint64_t now, uint64_t *next)
     } else if (s->waiting && now + POLL_MS < *next) {
         *next = now + POLL_MS;
     }
-    if (s->tail.len && s->tail_ms + PARTIAL_MS <= now)
+    if (s->tail.len && s->tail_ms + PARTIAL_MS <= now && !s->waiting && !has_unread(s))
         flush_tail(s);
+    else if (s->tail.len && s->tail_ms + PARTIAL_MS <= now)
+        *next = now + POLL_MS < *next ? now + POLL_MS : *next;
     else if (s->tail.len && s->tail_ms + PARTIAL_MS < *next)
         *next = s->tail_ms + PARTIAL_MS;
 }

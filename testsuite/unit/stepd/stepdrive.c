@@ -21,11 +21,17 @@
 
 #define JOB 7
 
+static void *keep(struct drive *d, void *p)
+{
+    tug_vec_push(&d->kept, p);
+    return p;
+}
+
 /* ---- the payload ---- */
 
 static void add_slice(struct drive *d, unsigned i, unsigned tasks)
 {
-    Tugpb__Slice *s = tug_new(Tugpb__Slice);
+    Tugpb__Slice *s = keep(d, tug_new(Tugpb__Slice));
 
     tugpb__slice__init(s);
     s->node = d->nodes[i].name;
@@ -46,7 +52,7 @@ struct drive *drive_new(unsigned n_nodes, unsigned tasks)
     ck_assert(mkdtemp(d->dir) != NULL);
     ck_assert_int_eq(tug_loop_new(&d->loop, NULL), 0);
     d->n_nodes = n_nodes;
-    d->nodes = tug_xcalloc(n_nodes, sizeof *d->nodes);
+    d->nodes = keep(d, tug_xcalloc(n_nodes, sizeof *d->nodes));
     tugpb__step_payload__init(&d->pay);
     tugpb__job_spec__init(&d->spec);
     tugpb__step_key__init(&d->key);
@@ -69,15 +75,15 @@ struct drive *drive_new(unsigned n_nodes, unsigned tasks)
     d->pay.home = d->dir;
     d->pay.shell = "/bin/sh";
     d->pay.queue = "train";
-    d->pay.nspace = tug_xasprintf("tug.7.1.0.%08x%08x", (unsigned) getpid(), (unsigned) time(NULL));
+    d->pay.nspace = keep(d, tug_xasprintf("tug.7.1.0.%08x%08x", (unsigned) getpid(), (unsigned) time(NULL)));
     d->pay.job_token = "token";
     d->pay.gang_key.data = key;
     d->pay.gang_key.len = 32;
     d->pay.wireup_timeout_s = 30;
     d->pay.kill_grace_s = 2;
     d->pay.n_slices = d->pay.n_addresses = n_nodes;
-    d->pay.slices = tug_xcalloc(n_nodes, sizeof *d->pay.slices);
-    d->pay.addresses = tug_xcalloc(n_nodes, sizeof *d->pay.addresses);
+    d->pay.slices = keep(d, tug_xcalloc(n_nodes, sizeof *d->pay.slices));
+    d->pay.addresses = keep(d, tug_xcalloc(n_nodes, sizeof *d->pay.addresses));
     for (unsigned i = 0; i < n_nodes; i++) {
         d->nodes[i].d = d;
         d->nodes[i].index = i;
@@ -93,11 +99,11 @@ void drive_argv(struct drive *d, const char *first, ...)
 {
     va_list ap;
 
-    d->spec.argv = tug_xcalloc(64, sizeof *d->spec.argv);
+    d->spec.argv = keep(d, tug_xcalloc(64, sizeof *d->spec.argv));
     d->spec.n_argv = 0;
     va_start(ap, first);
     for (const char *s = first; s; s = va_arg(ap, const char *))
-        d->spec.argv[d->spec.n_argv++] = tug_xstrdup(s);
+        d->spec.argv[d->spec.n_argv++] = keep(d, tug_xstrdup(s));
     va_end(ap);
 }
 
@@ -105,7 +111,7 @@ void drive_script(struct drive *d, const char *text)
 {
     d->spec.kind = TUGPB__JOB_KIND__JOB_BATCH;
     d->n_nodes = 1;                   /* as the controller does it */
-    d->spec.script.data = (uint8_t *) tug_xstrdup(text);
+    d->spec.script.data = keep(d, tug_xstrdup(text));
     d->spec.script.len = strlen(text);
 }
 
@@ -120,7 +126,7 @@ static void *copy(const ProtobufCMessage *m)
 {
     size_t len = protobuf_c_message_get_packed_size(m);
     uint8_t *b = tug_xmalloc(len + 1);
-    void *out;
+    ProtobufCMessage *out;
 
     protobuf_c_message_pack(m, b);
     out = protobuf_c_message_unpack(m->descriptor, NULL, len, b);
@@ -278,7 +284,7 @@ static void on_run_frame(void *arg, struct tug_conn *c, const struct tug_frame *
         tug_buf_add(&d->run_out[o->stream], o->data.data, o->data.len);
     } else if (f->number == TUG_MSG_RUN_DONE) {
         d->run_done = copy(m);
-        tug_conn_close(c);
+        tug_conn_drop(c);             /* not close: the loop may not run any more to do it */
         d->run_conn = NULL;
     }
     tug_arena_clear(&arena);
@@ -480,9 +486,19 @@ const char *drive_program(struct drive *d, const char *name, const char *how)
     _Pragma("GCC diagnostic pop")
     if (system(command) != 0)
         return NULL;
-    tug_buf_reset(&d->text);
-    tug_buf_adds(&d->text, to);
-    return tug_xstrdup(to);
+    return keep(d, tug_xstrdup(to));
+}
+
+static void forget(void *m)
+{
+    if (m)
+        protobuf_c_message_free_unpacked(m, NULL);
+}
+
+void drive_forget_ready(struct drive *d, unsigned node)
+{
+    forget(d->nodes[node].ready);
+    d->nodes[node].ready = NULL;
 }
 
 static void remove_tree(const char *dir)
@@ -502,11 +518,22 @@ void drive_free(struct drive *d)
             waitpid(d->nodes[i].pid, NULL, 0);
         }
         drive_deaf(d, i);
+        forget(d->nodes[i].ready);
+        forget(d->nodes[i].failure);
+        forget(d->nodes[i].result);
     }
+    forget(d->run_done);
     if (d->run_conn)
         tug_conn_drop(d->run_conn);
     tug_listener_free(d->run_listener);
     tug_loop_free(d->loop);
     remove_tree(d->dir);
-    free(d);                          /* the rest goes with the test's process */
+    tug_buf_clear(&d->env);
+    tug_buf_clear(&d->text);
+    for (int i = 0; i < 3; i++)
+        tug_buf_clear(&d->run_out[i]);
+    for (size_t i = 0; i < d->kept.len; i++)
+        free(d->kept.at[i]);
+    tug_vec_clear(&d->kept);
+    free(d);
 }

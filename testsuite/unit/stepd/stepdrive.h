@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "base/buf.h"
+#include "base/vec.h"
 #include "host/loop.h"
 #include "host/net.h"
 #include "proto/node.pb-c.h"
@@ -66,6 +67,7 @@ struct drive {
     struct tug_buf run_out[3];        /* by stream */
     Tugpb__RunDone *run_done;
     struct tug_buf text;
+    struct tug_vec(void *) kept;      /* freed with the drive */
 };
 
 struct drive *drive_new(unsigned n_nodes, unsigned tasks_per_node);
@@ -84,6 +86,7 @@ bool drive_all_results(struct drive *d);
 bool drive_all_gone(struct drive *d);
 void drive_listen(struct drive *d, unsigned node);                     /* (again) */
 void drive_deaf(struct drive *d, unsigned node);                       /* as if the node daemon had died */
+void drive_forget_ready(struct drive *d, unsigned node);
 void drive_send(struct drive *d, unsigned node, enum tug_msg number, const ProtobufCMessage *m);
 void drive_start_gang(struct drive *d);                                /* the barrier opens */
 

@@ -276,7 +276,7 @@ START_TEST(a_node_daemon_that_comes_back_finds_its_step_and_hears_all_of_it)
     drive_start(d);
     drive_until(d, rank_1_is_up, "rank 1 runs");
     drive_deaf(d, 1);
-    d->nodes[1].ready = NULL;
+    drive_forget_ready(d, 1);
     drive_listen(d, 1);
     drive_until(d, node_1_called_again, "it calls again");
     ck_assert_int_eq(d->nodes[1].phase, TUGPB__STEP_PHASE__STEP_RUNNING);
