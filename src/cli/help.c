@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cli/columns.h"
 #include "cli/verb.h"
 
 #define HELP_MAN 1
@@ -54,6 +55,10 @@ static int help_man(const char *name)
             tug_opts_scd(&tug_out.buf, rows, n);
             return TUG_EXIT_OK;
         }
+    if (!strcmp(name, "columns")) {
+        tug_columns_help(&tug_out.buf, true);
+        return TUG_EXIT_OK;
+    }
     if (strcmp(name, "verbs") != 0)
         return TUG_EXIT_USAGE;
     for (size_t i = 0; i < tug_verbs_n; i++)
