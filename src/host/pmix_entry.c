@@ -1,7 +1,7 @@
 /* pmix_entry.c - published data as bytes, without the PMIx library
  *
- * An entry is u32 rank, u32 length of key with its NUL, u32 length of value (all little-endian), key, value.
- * Layer: host.
+ * An entry is u32 rank, u32 length of key with its NUL, u32 length of value (all little-endian),
+ * key, value. Layer: host.
  */
 #include <string.h>
 
@@ -38,7 +38,8 @@ bool tug_pmix_entry_next(const void **data, size_t *len, struct tug_pmix_entry *
         return false;
     key_len = get32(p + 4);
     value_len = get32(p + 8);
-    if (key_len == 0 || key_len > *len - 12 || value_len > *len - 12 - key_len || p[12 + key_len - 1])
+    if (key_len == 0 || key_len > *len - 12 || value_len > *len - 12 - key_len ||
+        p[12 + key_len - 1])
         return false;
     out->rank = (unsigned) get32(p);
     out->key = (const char *) p + 12;

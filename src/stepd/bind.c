@@ -1,8 +1,8 @@
 /* bind.c - which CPUs a rank may run on
  *
- * Ranks take turns in rank order; each takes its even share of the slice's CPUs that are still free, first those of
- * the NUMA nodes of its GPUs, lowest first. With fewer CPUs than ranks all ranks may use all of them.
- * Layer: stepd.
+ * Ranks take turns in rank order; each takes its even share of the slice's CPUs that are still
+ * free, first those of the NUMA nodes of its GPUs, lowest first. With fewer CPUs than ranks all
+ * ranks may use all of them. Layer: stepd.
  */
 #include "stepd/bind.h"
 

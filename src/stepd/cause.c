@@ -8,7 +8,8 @@
 #include "base/str.h"
 #include "host/loop.h"
 
-static void fill(struct tug_cause *c, const char *kind, const char *node, unsigned rank, const Tugpb__ExitInfo *exit)
+static void fill(struct tug_cause *c, const char *kind, const char *node, unsigned rank,
+                 const Tugpb__ExitInfo *exit)
 {
     memset(c, 0, sizeof *c);
     c->set = true;
@@ -29,8 +30,8 @@ static void fill(struct tug_cause *c, const char *kind, const char *node, unsign
     }
 }
 
-void tug_cause_set(struct tug_cause *c, const char *kind, const char *node, unsigned rank, const Tugpb__ExitInfo *exit,
-                   const char *fmt, ...)
+void tug_cause_set(struct tug_cause *c, const char *kind, const char *node, unsigned rank,
+                   const Tugpb__ExitInfo *exit, const char *fmt, ...)
 {
     va_list ap;
 

@@ -8,16 +8,17 @@
 
 struct tug_cause {
     bool set;
-    Tugpb__Cause pb;                  /* points into this struct: copy only with tug_cause_copy */
+    Tugpb__Cause pb; /* points into this struct: copy only with tug_cause_copy */
     Tugpb__ExitInfo exit;
-    char kind[32];                    /* as in job.proto */
+    char kind[32]; /* as in job.proto */
     char node[256];
     char text[1024];
 };
 
 /* 'exit' may be NULL. Stamped with the wall clock. */
-void tug_cause_set(struct tug_cause *c, const char *kind, const char *node, unsigned rank, const Tugpb__ExitInfo *exit,
-                   const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+void tug_cause_set(struct tug_cause *c, const char *kind, const char *node, unsigned rank,
+                   const Tugpb__ExitInfo *exit, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
 /* From a message; NULL clears. */
 void tug_cause_copy(struct tug_cause *c, const Tugpb__Cause *from);
 /* The message, or NULL when there is no cause. */

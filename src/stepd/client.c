@@ -1,4 +1,5 @@
-/* client.c - the terminal of an interactive step: the head's connection to `tug run`. Layer: stepd. */
+/* client.c - the terminal of an interactive step: the head's connection to `tug run`. Layer: stepd.
+ */
 #include "stepd/client.h"
 
 #include <stdlib.h>
@@ -8,7 +9,7 @@
 #include "host/net.h"
 #include "stepd/outbox.h"
 
-#define PIECE_BYTES ((size_t) 512 << 10)   /* well under RunOutput's cap */
+#define PIECE_BYTES ((size_t) 512 << 10) /* well under RunOutput's cap */
 
 struct tug_client {
     const struct tug_payload *p;
@@ -49,7 +50,7 @@ static void on_close(void *arg, struct tug_conn *conn, const char *why)
 static void on_frame(void *arg, struct tug_conn *conn, const struct tug_frame *f)
 {
     struct tug_client *c = arg;
-    struct tug_arena arena = { 0 };
+    struct tug_arena arena = {0};
     ProtobufCMessage *m;
 
     if (tug_msg_decode(&arena, f->number, f->body, f->len, &m, NULL) < 0) {
@@ -64,13 +65,15 @@ static void on_frame(void *arg, struct tug_conn *conn, const struct tug_frame *f
     tug_arena_clear(&arena);
 }
 
-static const struct tug_net_ops net_ops = { .on_open = on_open, .on_frame = on_frame, .on_close = on_close };
+static const struct tug_net_ops net_ops = {
+    .on_open = on_open, .on_frame = on_frame, .on_close = on_close};
 
 int tug_client_dial(struct tug_client **out, struct event_base *base, const struct tug_payload *p,
                     const struct tug_client_ops *ops, void *arg, struct tug_err *err)
 {
     struct tug_client *c = tug_new(struct tug_client);
-    struct tug_net_opts o = { .auth = TUG_AUTH_PSK, .channel = TUG_CH_RUN, .ops = &net_ops, .arg = c };
+    struct tug_net_opts o = {
+        .auth = TUG_AUTH_PSK, .channel = TUG_CH_RUN, .ops = &net_ops, .arg = c};
     int rc;
 
     c->p = p;
@@ -78,7 +81,7 @@ int tug_client_dial(struct tug_client **out, struct event_base *base, const stru
     c->arg = arg;
     c->out.channel = TUG_CH_RUN;
     memcpy(o.psk, p->spec->io_key.data, sizeof o.psk);
-    *out = c;                         /* callbacks may come at once */
+    *out = c; /* callbacks may come at once */
     rc = tug_net_dial(&c->conn, base, p->spec->io_addr, &o, err);
     if (rc < 0) {
         *out = NULL;
@@ -87,7 +90,8 @@ int tug_client_dial(struct tug_client **out, struct event_base *base, const stru
     return rc;
 }
 
-void tug_client_output(struct tug_client *c, unsigned rank, unsigned stream, const void *data, size_t len)
+void tug_client_output(struct tug_client *c, unsigned rank, unsigned stream, const void *data,
+                       size_t len)
 {
     while (len && !c->gone) {
         Tugpb__RunOutput m = TUGPB__RUN_OUTPUT__INIT;
@@ -114,7 +118,8 @@ void tug_client_state(struct tug_client *c, const char *phase, unsigned count, u
     tug_outbox_send(&c->out, TUG_MSG_RUN_STATE, &m.base);
 }
 
-void tug_client_done(struct tug_client *c, Tugpb__ExitInfo *const *exits, size_t n, Tugpb__Cause *cause)
+void tug_client_done(struct tug_client *c, Tugpb__ExitInfo *const *exits, size_t n,
+                     Tugpb__Cause *cause)
 {
     Tugpb__RunDone m = TUGPB__RUN_DONE__INIT;
 

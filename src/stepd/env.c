@@ -1,8 +1,8 @@
 /* env.c - the environment of a rank
  *
- * The rows of env.def become two functions: one fills in what all ranks of the node share (once), one what differs
- * (per rank). Later words win: submitter, node rows, rank rows, the PMIx server's own.
- * Layer: stepd.
+ * The rows of env.def become two functions: one fills in what all ranks of the node share (once),
+ * one what differs (per rank). Later words win: submitter, node rows, rank rows, the PMIx server's
+ * own. Layer: stepd.
  */
 #include "stepd/env.h"
 
@@ -21,7 +21,7 @@
 
 enum when { ALWAYS, RANKS, PMIX, TCP, GPUS, EMULATED, WHEN_COUNT };
 
-struct vars {                         /* "K=V" pointers, NULL at the end */
+struct vars { /* "K=V" pointers, NULL at the end */
     char **at;
     size_t len, cap;
 };
@@ -35,8 +35,8 @@ struct tug_rank_env {
     char *master_addr;
     unsigned master_port;
     unsigned omp_threads;
-    bool crowded;                     /* more ranks than CPUs */
-    char iface[32];                   /* "" = not found */
+    bool crowded;   /* more ranks than CPUs */
+    char iface[32]; /* "" = not found */
     char cidr[64];
 };
 
@@ -46,7 +46,7 @@ static char *arena_text(struct tug_arena *a, const char *s, size_t len)
 {
     char *d = tug_arena_alloc(a, len + 1);
 
-    tug_assert(d);                    /* the arenas here have no budget to run out of */
+    tug_assert(d); /* the arenas here have no budget to run out of */
     memcpy(d, s, len);
     d[len] = 0;
     return d;
@@ -68,7 +68,8 @@ static void vars_reserve(struct vars *v, struct tug_arena *a, size_t n)
 static size_t vars_find(const struct vars *v, const char *name, size_t name_len)
 {
     for (size_t i = 0; i < v->len; i++)
-        if (v->at[i][0] == name[0] && strncmp(v->at[i], name, name_len) == 0 && v->at[i][name_len] == '=')
+        if (v->at[i][0] == name[0] && strncmp(v->at[i], name, name_len) == 0 &&
+            v->at[i][name_len] == '=')
             return i;
     return v->len;
 }
@@ -101,7 +102,7 @@ uint64_t tug_rank_gpus(const struct tug_payload *p, unsigned local)
     if (each && each * ranks <= n)
         from = local * each, to = from + each;
     else if (to == from)
-        to = from + 1;                /* fewer GPUs than ranks: neighbours share one */
+        to = from + 1; /* fewer GPUs than ranks: neighbours share one */
     for (unsigned g = 0; g < TUG_GPUS_MAX; g++)
         if (all >> g & 1) {
             if (seen >= from && seen < to)
@@ -111,7 +112,8 @@ uint64_t tug_rank_gpus(const struct tug_payload *p, unsigned local)
     return mine;
 }
 
-/* By UUID where they are known: inside a device cgroup CUDA counts from 0 again, a UUID always fits. */
+/* By UUID where they are known: inside a device cgroup CUDA counts from 0 again, a UUID always
+ * fits. */
 static bool v_cuda(const struct tug_rank_env *e, unsigned local, struct tug_buf *out)
 {
     const struct tug_payload *p = e->p;
@@ -137,7 +139,7 @@ static bool v_nccl_iface(const struct tug_rank_env *e, struct tug_buf *out)
 {
     if (!e->iface[0])
         return false;
-    tug_buf_addf(out, "=%s", e->iface);   /* NCCL takes a bare name as a prefix */
+    tug_buf_addf(out, "=%s", e->iface); /* NCCL takes a bare name as a prefix */
     return true;
 }
 
@@ -145,7 +147,7 @@ static bool v_ras(const struct tug_rank_env *e, struct tug_buf *out)
 {
     if (!e->master_port)
         return false;
-    tug_buf_addf(out, "localhost:%u", e->master_port + 1);   /* ports are reserved in pairs: port.c */
+    tug_buf_addf(out, "localhost:%u", e->master_port + 1); /* ports are reserved in pairs: port.c */
     return true;
 }
 
@@ -166,19 +168,19 @@ static bool add_num(struct tug_buf *out, unsigned long long n)
 enum scope { NODE, RANK };
 enum mode { SET, DEFAULT };
 
-#define NUM(x) add_num(out, (unsigned long long) (x))
+#define NUM(x)         add_num(out, (unsigned long long) (x))
 #define NUM_OR_NONE(x) ((x) ? add_num(out, (unsigned long long) (x)) : false)
-#define STR(s) add_text(out, s)
+#define STR(s)         add_text(out, s)
 
-typedef bool value_fn(const struct tug_rank_env *e, const struct tug_payload *p, unsigned r, unsigned l,
-                      struct tug_buf *out);
+typedef bool value_fn(const struct tug_rank_env *e, const struct tug_payload *p, unsigned r,
+                      unsigned l, struct tug_buf *out);
 
-#define TUG_ENV(name, scope, mode, when, value, words)                                                         \
-    static bool value_##name(const struct tug_rank_env *e, const struct tug_payload *p, unsigned r, unsigned l, \
-                             struct tug_buf *out)                                                              \
-    {                                                                                                          \
-        (void) e, (void) p, (void) r, (void) l;                                                                \
-        return value;                                                                                          \
+#define TUG_ENV(name, scope, mode, when, value, words)                                             \
+    static bool value_##name(const struct tug_rank_env *e, const struct tug_payload *p,            \
+                             unsigned r, unsigned l, struct tug_buf *out)                          \
+    {                                                                                              \
+        (void) e, (void) p, (void) r, (void) l;                                                    \
+        return value;                                                                              \
     }
 #include "stepd/env.def"
 #undef TUG_ENV
@@ -190,14 +192,15 @@ static const struct row {
     enum when when;
     value_fn *value;
 } rows[] = {
-#define TUG_ENV(name, scope, mode, when, value, words) { #name, scope, mode, when, value_##name },
+#define TUG_ENV(name, scope, mode, when, value, words) {#name, scope, mode, when, value_##name},
 #include "stepd/env.def"
 #undef TUG_ENV
 };
 
-static void put_rows(const struct tug_rank_env *e, struct vars *v, struct tug_arena *a, enum scope scope, unsigned local)
+static void put_rows(const struct tug_rank_env *e, struct vars *v, struct tug_arena *a,
+                     enum scope scope, unsigned local)
 {
-    struct tug_buf text = { 0 };
+    struct tug_buf text = {0};
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct row *row = &rows[i];
@@ -213,13 +216,14 @@ static void put_rows(const struct tug_rank_env *e, struct vars *v, struct tug_ar
 
 /* ---- what the submitter had ---- */
 
-/* Another launcher's words about another job would mislead libraries inside the ranks. A user's own settings of
- * Open MPI and PMIx (MCA parameters) stay, but for those that name a launcher. */
+/* Another launcher's words about another job would mislead libraries inside the ranks. A user's own
+ * settings of Open MPI and PMIx (MCA parameters) stay, but for those that name a launcher. */
 static bool stale(const char *kv)
 {
-    static const char *const keep[] = { "OMPI_MCA_", "PMIX_MCA_" };
-    static const char *const internal[] = { "OMPI_MCA_ess", "OMPI_MCA_orte_", "OMPI_MCA_schizo", "OMPI_MCA_pmix" };
-    static const char *const launcher[] = { "PMIX_", "OMPI_", "PMI_", "SLURM_", "TORCHELASTIC_" };
+    static const char *const keep[] = {"OMPI_MCA_", "PMIX_MCA_"};
+    static const char *const internal[] = {"OMPI_MCA_ess", "OMPI_MCA_orte_", "OMPI_MCA_schizo",
+                                           "OMPI_MCA_pmix"};
+    static const char *const launcher[] = {"PMIX_", "OMPI_", "PMI_", "SLURM_", "TORCHELASTIC_"};
 
     for (size_t i = 0; i < sizeof internal / sizeof *internal; i++)
         if (tug_str_has_prefix(kv, internal[i]))
@@ -230,7 +234,8 @@ static bool stale(const char *kv)
     for (size_t i = 0; i < sizeof launcher / sizeof *launcher; i++)
         if (tug_str_has_prefix(kv, launcher[i]))
             return true;
-    /* What a job around this one got from us; other TUG_ names (where the cluster is) are the user's. */
+    /* What a job around this one got from us; other TUG_ names (where the cluster is) are the
+     * user's. */
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         size_t n = strlen(rows[i].name);
         if (rows[i].mode == SET && strncmp(kv, rows[i].name, n) == 0 && kv[n] == '=')
@@ -262,7 +267,7 @@ static void take_submitters(struct tug_rank_env *e)
 /* "2(x3),1": Slurm's short form of one number a node. */
 static char *per_node(const struct tug_payload *p, bool cpus)
 {
-    struct tug_buf b = { 0 };
+    struct tug_buf b = {0};
 
     for (size_t i = 0, run; i < p->pb->n_slices; i += run) {
         const Tugpb__Slice *s = p->pb->slices[i];
@@ -280,7 +285,7 @@ static char *per_node(const struct tug_payload *p, bool cpus)
 static char *node_list(const struct tug_payload *p)
 {
     struct tug_hostlist *hl = tug_hostlist_new();
-    struct tug_buf b = { 0 };
+    struct tug_buf b = {0};
 
     for (size_t i = 0; i < p->pb->n_slices; i++)
         tug_hostlist_add(hl, p->pb->slices[i]->node, NULL);
@@ -314,7 +319,8 @@ static void find_facts(struct tug_rank_env *e)
     const struct tug_payload *p = e->p;
     unsigned here = usable_cpus();
     unsigned each = p->spec->res && p->spec->res->cpus_per_task ? p->spec->res->cpus_per_task
-                    : p->n_local ? p->slice->cpus / p->n_local : 1;
+                    : p->n_local                                ? p->slice->cpus / p->n_local
+                                                                : 1;
     uint64_t gpus = 0;
 
     for (size_t i = 0; i < p->pb->n_slices; i++)
@@ -334,7 +340,8 @@ static void find_facts(struct tug_rank_env *e)
     e->holds[EMULATED] = p->emulated;
 }
 
-struct tug_rank_env *tug_rank_env_new(const struct tug_payload *p, const char *master_addr, unsigned master_port)
+struct tug_rank_env *tug_rank_env_new(const struct tug_payload *p, const char *master_addr,
+                                      unsigned master_port)
 {
     struct tug_rank_env *e = tug_new(struct tug_rank_env);
 
@@ -360,9 +367,10 @@ void tug_rank_env_free(struct tug_rank_env *e)
     free(e);
 }
 
-char **tug_rank_env_make(const struct tug_rank_env *e, struct tug_arena *a, unsigned local, char *const *extra)
+char **tug_rank_env_make(const struct tug_rank_env *e, struct tug_arena *a, unsigned local,
+                         char *const *extra)
 {
-    struct vars v = { 0 };
+    struct vars v = {0};
 
     a->budget_bytes = SIZE_MAX;
     vars_reserve(&v, a, e->shared.len + 64);

@@ -1,8 +1,8 @@
 /* exchange.c - what ranks exchange through PMIx across nodes: fences, direct gets, published data
  *
- * Tickets are the local PMIx server's and come back with the answer. A fence is known by who takes part in it; the
- * same ranks may fence again before the first round is over everywhere, so a node that has given its part belongs to
- * the next round. Layer: stepd.
+ * Tickets are the local PMIx server's and come back with the answer. A fence is known by who takes
+ * part in it; the same ranks may fence again before the first round is over everywhere, so a node
+ * that has given its part belongs to the next round. Layer: stepd.
  */
 #include "stepd/exchange.h"
 
@@ -18,7 +18,7 @@
 struct fence {
     TAILQ_ENTRY(fence) link;
     struct tug_buf sig, data;
-    unsigned *waiting;                /* per node: 0 not part of it, 1 has not come, 2 has */
+    unsigned *waiting; /* per node: 0 not part of it, 1 has not come, 2 has */
     uint64_t *tickets;
     unsigned n_missing;
 };
@@ -31,14 +31,14 @@ struct published {
     size_t value_len;
 };
 
-struct lookup {                       /* waits for keys that nobody has published */
+struct lookup { /* waits for keys that nobody has published */
     TAILQ_ENTRY(lookup) link;
     struct tug_exchange *x;
     unsigned node;
     uint64_t ticket;
     char **keys;
     size_t n_keys;
-    struct tug_timer *timeout;        /* or NULL */
+    struct tug_timer *timeout; /* or NULL */
 };
 
 struct tug_exchange {
@@ -60,8 +60,9 @@ static struct fence *fence_of(struct tug_exchange *x, unsigned from, const Tugpb
 {
     struct fence *f;
 
-    TAILQ_FOREACH(f, &x->fences, link)
-        if (f->sig.len == m->signature.len && memcmp(f->sig.data, m->signature.data, f->sig.len) == 0 && f->waiting[from] == 1)
+    TAILQ_FOREACH (f, &x->fences, link)
+        if (f->sig.len == m->signature.len &&
+            memcmp(f->sig.data, m->signature.data, f->sig.len) == 0 && f->waiting[from] == 1)
             return f;
     f = tug_new(struct fence);
     tug_buf_add(&f->sig, m->signature.data, m->signature.len);
@@ -83,7 +84,7 @@ static void fence_finish(struct tug_exchange *x, struct fence *f)
     TAILQ_REMOVE(&x->fences, f, link);
     done.data.data = (uint8_t *) f->data.data;
     done.data.len = f->data.len;
-    for (unsigned i = x->p->n_nodes; i-- > 0;)    /* ourselves last: the others have further to go */
+    for (unsigned i = x->p->n_nodes; i-- > 0;) /* ourselves last: the others have further to go */
         if (f->waiting[i]) {
             done.ticket = f->tickets[i];
             tug_star_send(x->star, i, TUG_MSG_STAR_FENCE_DONE, &done.base);
@@ -100,7 +101,7 @@ static void h_fence(struct tug_exchange *x, unsigned from, const Tugpb__StarFenc
     struct fence *f = fence_of(x, from, m);
 
     if (f->waiting[from] != 1)
-        return;                                   /* a node that is not part of its own fence: nothing waits for it */
+        return; /* a node that is not part of its own fence: nothing waits for it */
     f->waiting[from] = 2;
     f->tickets[from] = m->ticket;
     tug_buf_add(&f->data, m->data.data, m->data.len);
@@ -114,17 +115,18 @@ static const struct published *find(const struct tug_exchange *x, const char *ke
 {
     const struct published *e;
 
-    TAILQ_FOREACH(e, &x->board, link)
+    TAILQ_FOREACH (e, &x->board, link)
         if (strcmp(e->key, key) == 0)
             return e;
     return NULL;
 }
 
 /* Answers, and returns true, when all keys are there or 'anyway'. */
-static bool answer(struct tug_exchange *x, unsigned node, uint64_t ticket, char *const *keys, size_t n, bool anyway, int status)
+static bool answer(struct tug_exchange *x, unsigned node, uint64_t ticket, char *const *keys,
+                   size_t n, bool anyway, int status)
 {
     Tugpb__StarLookupReply reply = TUGPB__STAR_LOOKUP_REPLY__INIT;
-    struct tug_buf b = { 0 };
+    struct tug_buf b = {0};
     size_t found = 0;
 
     for (size_t i = 0; i < n; i++) {
@@ -132,7 +134,8 @@ static bool answer(struct tug_exchange *x, unsigned node, uint64_t ticket, char 
         struct tug_pmix_entry entry;
         if (!e)
             continue;
-        entry = (struct tug_pmix_entry){ .rank = e->rank, .key = e->key, .value = e->value, .value_len = e->value_len };
+        entry = (struct tug_pmix_entry){
+            .rank = e->rank, .key = e->key, .value = e->value, .value_len = e->value_len};
         tug_pmix_entry_add(&b, &entry);
         found++;
     }
@@ -190,7 +193,7 @@ static void unpublish(struct tug_exchange *x, const struct tug_pmix_entry *entry
 {
     struct published *e;
 
-    TAILQ_FOREACH(e, &x->board, link)
+    TAILQ_FOREACH (e, &x->board, link)
         if (e->rank == entry->rank && strcmp(e->key, entry->key) == 0)
             break;
     if (!e)
@@ -252,26 +255,42 @@ static void h_modex(struct tug_exchange *x, unsigned from, const Tugpb__StarMode
 static void h_modex_reply(struct tug_exchange *x, const Tugpb__StarModexReply *m)
 {
     if (m->to_node == x->p->me)
-        tug_pmix_modex_done(x->pmix, m->ticket, (enum tug_pmix_status) m->status, m->data.data, m->data.len);
+        tug_pmix_modex_done(x->pmix, m->ticket, (enum tug_pmix_status) m->status, m->data.data,
+                            m->data.len);
     else if (x->p->me == 0)
         tug_star_send(x->star, m->to_node, TUG_MSG_STAR_MODEX_REPLY, &m->base);
 }
 
 /* ---- from the star ---- */
 
-bool tug_exchange_message(struct tug_exchange *x, unsigned from, enum tug_msg number, const ProtobufCMessage *m)
+bool tug_exchange_message(struct tug_exchange *x, unsigned from, enum tug_msg number,
+                          const ProtobufCMessage *m)
 {
     bool head = x->p->me == 0;
 
     switch (number) {
-    case TUG_MSG_STAR_FENCE: if (head) h_fence(x, from, (const Tugpb__StarFence *) m); return true;
-    case TUG_MSG_STAR_PUBLISH: if (head) h_publish(x, from, (const Tugpb__StarPublish *) m); return true;
-    case TUG_MSG_STAR_LOOKUP: if (head) h_lookup(x, from, (const Tugpb__StarLookup *) m); return true;
-    case TUG_MSG_STAR_MODEX: h_modex(x, from, (const Tugpb__StarModex *) m); return true;
-    case TUG_MSG_STAR_MODEX_REPLY: h_modex_reply(x, (const Tugpb__StarModexReply *) m); return true;
+    case TUG_MSG_STAR_FENCE:
+        if (head)
+            h_fence(x, from, (const Tugpb__StarFence *) m);
+        return true;
+    case TUG_MSG_STAR_PUBLISH:
+        if (head)
+            h_publish(x, from, (const Tugpb__StarPublish *) m);
+        return true;
+    case TUG_MSG_STAR_LOOKUP:
+        if (head)
+            h_lookup(x, from, (const Tugpb__StarLookup *) m);
+        return true;
+    case TUG_MSG_STAR_MODEX:
+        h_modex(x, from, (const Tugpb__StarModex *) m);
+        return true;
+    case TUG_MSG_STAR_MODEX_REPLY:
+        h_modex_reply(x, (const Tugpb__StarModexReply *) m);
+        return true;
     case TUG_MSG_STAR_FENCE_DONE: {
         const Tugpb__StarFenceDone *d = (const Tugpb__StarFenceDone *) m;
-        tug_pmix_fence_done(x->pmix, d->ticket, (enum tug_pmix_status) d->status, d->data.data, d->data.len);
+        tug_pmix_fence_done(x->pmix, d->ticket, (enum tug_pmix_status) d->status, d->data.data,
+                            d->data.len);
         return true;
     }
     case TUG_MSG_STAR_PUBLISH_REPLY: {
@@ -281,10 +300,12 @@ bool tug_exchange_message(struct tug_exchange *x, unsigned from, enum tug_msg nu
     }
     case TUG_MSG_STAR_LOOKUP_REPLY: {
         const Tugpb__StarLookupReply *r = (const Tugpb__StarLookupReply *) m;
-        tug_pmix_lookup_done(x->pmix, r->ticket, (enum tug_pmix_status) r->status, r->data.data, r->data.len);
+        tug_pmix_lookup_done(x->pmix, r->ticket, (enum tug_pmix_status) r->status, r->data.data,
+                             r->data.len);
         return true;
     }
-    default: return false;
+    default:
+        return false;
     }
 }
 
@@ -311,8 +332,8 @@ static void on_abort(void *arg, unsigned rank, int status, const char *text)
     x->ops->on_abort(x->arg, rank, status, text);
 }
 
-static void on_fence(void *arg, uint64_t ticket, const void *sig, size_t sig_len, const uint32_t *nodes, size_t n_nodes,
-                     const void *data, size_t len)
+static void on_fence(void *arg, uint64_t ticket, const void *sig, size_t sig_len,
+                     const uint32_t *nodes, size_t n_nodes, const void *data, size_t len)
 {
     struct tug_exchange *x = arg;
     Tugpb__StarFence m = TUGPB__STAR_FENCE__INIT;
@@ -339,8 +360,8 @@ static void on_modex(void *arg, uint64_t ticket, unsigned rank)
     tug_star_send(x->star, 0, TUG_MSG_STAR_MODEX, &m.base);
 }
 
-static void on_modex_local(void *arg, unsigned from_node, uint64_t from_ticket, enum tug_pmix_status st, const void *data,
-                           size_t len)
+static void on_modex_local(void *arg, unsigned from_node, uint64_t from_ticket,
+                           enum tug_pmix_status st, const void *data, size_t len)
 {
     struct tug_exchange *x = arg;
     Tugpb__StarModexReply m = TUGPB__STAR_MODEX_REPLY__INIT;
@@ -366,7 +387,8 @@ static void on_publish(void *arg, uint64_t ticket, const void *data, size_t len,
     tug_star_send(x->star, 0, TUG_MSG_STAR_PUBLISH, &m.base);
 }
 
-static void on_lookup(void *arg, uint64_t ticket, char *const *keys, size_t n_keys, bool wait, unsigned timeout_s)
+static void on_lookup(void *arg, uint64_t ticket, char *const *keys, size_t n_keys, bool wait,
+                      unsigned timeout_s)
 {
     struct tug_exchange *x = arg;
     Tugpb__StarLookup m = TUGPB__STAR_LOOKUP__INIT;
@@ -381,18 +403,30 @@ static void on_lookup(void *arg, uint64_t ticket, char *const *keys, size_t n_ke
 }
 
 static const struct tug_pmix_ops pmix_ops = {
-    .on_up = on_up, .on_connected = on_connected, .on_abort = on_abort, .on_fence = on_fence, .on_modex = on_modex,
-    .on_modex_local = on_modex_local, .on_publish = on_publish, .on_lookup = on_lookup,
+    .on_up = on_up,
+    .on_connected = on_connected,
+    .on_abort = on_abort,
+    .on_fence = on_fence,
+    .on_modex = on_modex,
+    .on_modex_local = on_modex_local,
+    .on_publish = on_publish,
+    .on_lookup = on_lookup,
 };
 
-int tug_exchange_new(struct tug_exchange **out, struct event_base *base, const struct tug_payload *p, struct tug_star *star,
-                     const char *run_dir, const struct tug_exchange_ops *ops, void *arg, struct tug_err *err)
+int tug_exchange_new(struct tug_exchange **out, struct event_base *base,
+                     const struct tug_payload *p, struct tug_star *star, const char *run_dir,
+                     const struct tug_exchange_ops *ops, void *arg, struct tug_err *err)
 {
     struct tug_exchange *x = tug_new(struct tug_exchange);
-    const char **names = tug_xcalloc(p->n_nodes, sizeof *names);   /* kept: the server borrows them until it is up */
+    const char **names =
+        tug_xcalloc(p->n_nodes, sizeof *names); /* kept: the server borrows them until it is up */
     unsigned *ntasks = tug_xcalloc(p->n_nodes, sizeof *ntasks);
-    struct tug_pmix_job job = { .nspace = p->pb->nspace, .nodes = names, .ntasks = ntasks, .n_nodes = p->n_nodes, .me = p->me,
-                                .tmpdir = run_dir };
+    struct tug_pmix_job job = {.nspace = p->pb->nspace,
+                               .nodes = names,
+                               .ntasks = ntasks,
+                               .n_nodes = p->n_nodes,
+                               .me = p->me,
+                               .tmpdir = run_dir};
     int rc;
 
     for (unsigned i = 0; i < p->n_nodes; i++) {

@@ -1,8 +1,8 @@
 /* gang.c - how failures and endings travel: rank -> node -> head -> all nodes
  *
- * One rank's failure ends the gang. Where it is seen, ranks end at once and the head is told; the head decides which
- * failure was the first, tells all nodes, and all of them report that one. A rank that we ended is no failure.
- * Layer: stepd.
+ * One rank's failure ends the gang. Where it is seen, ranks end at once and the head is told; the
+ * head decides which failure was the first, tells all nodes, and all of them report that one. A
+ * rank that we ended is no failure. Layer: stepd.
  */
 #include <errno.h>
 #include <signal.h>
@@ -15,9 +15,10 @@
 #include "base/log.h"
 #include "stepd/life_impl.h"
 
-#define GANG_GRACE_MS 1500u           /* so that all ranks are gone within 2 s of the first failure */
-#define CANCEL_GRACE_S 5u             /* when nobody said */
-#define SAME_MOMENT_MS 50u            /* failures that the head hears of so close together are ordered by their own clocks */
+#define GANG_GRACE_MS  1500u /* so that all ranks are gone within 2 s of the first failure */
+#define CANCEL_GRACE_S 5u    /* when nobody said */
+#define SAME_MOMENT_MS                                                                             \
+    50u /* failures that the head hears of so close together are ordered by their own clocks */
 #define WIREUP_DEFAULT_S 60u
 
 /* ---- words to the node daemon ---- */
@@ -25,13 +26,18 @@
 static Tugpb__StepPhase wire_phase(const struct tug_life *l)
 {
     switch (l->phase) {
-    case PREPARE: return TUGPB__STEP_PHASE__STEP_STARTING;
-    case BARRIER: return TUGPB__STEP_PHASE__STEP_READY;
+    case PREPARE:
+        return TUGPB__STEP_PHASE__STEP_STARTING;
+    case BARRIER:
+        return TUGPB__STEP_PHASE__STEP_READY;
     case LAUNCH:
-    case RUN: return l->ended ? TUGPB__STEP_PHASE__STEP_ENDING : TUGPB__STEP_PHASE__STEP_RUNNING;
+    case RUN:
+        return l->ended ? TUGPB__STEP_PHASE__STEP_ENDING : TUGPB__STEP_PHASE__STEP_RUNNING;
     case REPORT:
-    case LEAVE: return TUGPB__STEP_PHASE__STEP_DONE;
-    default: return TUGPB__STEP_PHASE__STEP_ENDING;
+    case LEAVE:
+        return TUGPB__STEP_PHASE__STEP_DONE;
+    default:
+        return TUGPB__STEP_PHASE__STEP_ENDING;
     }
 }
 
@@ -114,7 +120,7 @@ void tug_life_end_ranks(struct tug_life *l, uint64_t grace_ms)
 
     if (!l->ended && l->ranks && grace_ms) {
         tug_ranks_signal(l->ranks, SIGTERM);
-        tug_ranks_signal(l->ranks, SIGCONT);      /* a stopped rank would not hear it */
+        tug_ranks_signal(l->ranks, SIGCONT); /* a stopped rank would not hear it */
     }
     l->ended = true;
     if (!l->killed_ms && (!l->kill_at_ms || at < l->kill_at_ms))
@@ -144,8 +150,8 @@ static void head_hears(struct tug_life *l, const Tugpb__Cause *c)
 
     if (l->cause.set) {
         /* Often the first death makes others fail within a moment, and their word may be faster. */
-        if (strcmp(c->kind, "rank") == 0 && strcmp(l->cause.kind, "rank") == 0 && c->at_ms < l->cause.pb.at_ms &&
-            tug_now_ms() <= l->cause_at_ms + SAME_MOMENT_MS)
+        if (strcmp(c->kind, "rank") == 0 && strcmp(l->cause.kind, "rank") == 0 &&
+            c->at_ms < l->cause.pb.at_ms && tug_now_ms() <= l->cause_at_ms + SAME_MOMENT_MS)
             tug_cause_copy(&l->cause, c);
         return;
     }
@@ -171,7 +177,7 @@ void tug_life_fail(struct tug_life *l, const struct tug_cause *c)
     }
     if (l->ended)
         return;
-    tug_cause_copy(&l->cause, &c->pb);            /* until the head says which was the first */
+    tug_cause_copy(&l->cause, &c->pb); /* until the head says which was the first */
     m.cause = tug_cause_pb(&l->cause);
     tug_star_send(l->star, 0, TUG_MSG_STAR_FAILURE, &m.base);
     tug_life_end_ranks(l, grace_of(l, c->kind, cancel_grace_s(l)));
@@ -196,10 +202,11 @@ void tug_life_rank_ended(struct tug_life *l, const struct tug_rank_end *end, con
     if (sentence)
         tug_cause_set(&c, "rank", l->p->node, rank, e, "%s", sentence);
     else if (end->signal)
-        tug_cause_set(&c, "rank", l->p->node, rank, e, "%s was killed by signal %d (%s)%s", who, end->signal,
-                      strsignal(end->signal), end->core_dumped ? ", core dumped" : "");
+        tug_cause_set(&c, "rank", l->p->node, rank, e, "%s was killed by signal %d (%s)%s", who,
+                      end->signal, strsignal(end->signal), end->core_dumped ? ", core dumped" : "");
     else
-        tug_cause_set(&c, "rank", l->p->node, rank, e, "%s exited with code %d", who, end->exit_code);
+        tug_cause_set(&c, "rank", l->p->node, rank, e, "%s exited with code %d", who,
+                      end->exit_code);
     tug_life_fail(l, &c);
 }
 
@@ -207,8 +214,9 @@ void tug_life_rank_ended(struct tug_life *l, const struct tug_rank_end *end, con
 
 static void wireup_too_late(struct tug_life *l)
 {
-    struct tug_buf b = { 0 };
-    unsigned first = l->p->n_local, s = l->p->pb->wireup_timeout_s ? l->p->pb->wireup_timeout_s : WIREUP_DEFAULT_S;
+    struct tug_buf b = {0};
+    unsigned first = l->p->n_local,
+             s = l->p->pb->wireup_timeout_s ? l->p->pb->wireup_timeout_s : WIREUP_DEFAULT_S;
     struct tug_cause c;
 
     for (unsigned i = 0; i < l->p->n_local; i++)
@@ -217,8 +225,11 @@ static void wireup_too_late(struct tug_life *l)
             tug_buf_addf(&b, "%s%u", b.len ? ", " : "", tug_payload_rank(l->p, i));
         }
     tug_cause_set(&c, "wireup", l->p->node, tug_payload_rank(l->p, first), NULL,
-                  "rank %.400s on node %s did not call MPI_Init (PMIx) within %u s of the node's first rank; look at what %s doing, or "
-                  "raise the wire-up time limit", tug_buf_str(&b), l->p->node, s, strchr(tug_buf_str(&b), ',') ? "they are" : "it is");
+                  "rank %.400s on node %s did not call MPI_Init (PMIx) within %u s of the node's "
+                  "first rank; look at what %s doing, or "
+                  "raise the wire-up time limit",
+                  tug_buf_str(&b), l->p->node, s,
+                  strchr(tug_buf_str(&b), ',') ? "they are" : "it is");
     tug_buf_clear(&b);
     tug_life_fail(l, &c);
 }
@@ -230,7 +241,8 @@ static void join_too_late(struct tug_life *l)
 
     tug_star_missing(l->star, missing, sizeof missing);
     tug_cause_set(&c, "wireup", l->p->node, 0, NULL,
-                  "node %s did not reach the gang's head %s at %s in time; check the network between them and that the address is right",
+                  "node %s did not reach the gang's head %s at %s in time; check the network "
+                  "between them and that the address is right",
                   missing, l->p->node, tug_star_endpoint(l->star));
     tug_star_give_up(l->star);
     tug_life_fail(l, &c);
@@ -260,13 +272,18 @@ void tug_life_check_deadlines(struct tug_life *l, uint64_t now)
 
 static void h_start(struct tug_life *l, const Tugpb__SdStart *m)
 {
-    const char *master = m->master_addr[0] ? m->master_addr : l->p->pb->n_addresses ? l->p->pb->addresses[0] : "127.0.0.1";
+    const char *master = m->master_addr[0]       ? m->master_addr
+                         : l->p->pb->n_addresses ? l->p->pb->addresses[0]
+                                                 : "127.0.0.1";
     unsigned s = l->p->pb->wireup_timeout_s ? l->p->pb->wireup_timeout_s : WIREUP_DEFAULT_S;
 
     if (l->phase != BARRIER || l->started || l->ended)
-        return;                                   /* said again after a reconnect */
+        return; /* said again after a reconnect */
     l->started = true;
-    l->env = tug_rank_env_new(l->p, master, m->master_port ? m->master_port : l->port ? tug_port_number(l->port) : 0);
+    l->env = tug_rank_env_new(l->p, master,
+                              m->master_port ? m->master_port
+                              : l->port      ? tug_port_number(l->port)
+                                             : 0);
     if (l->p->me != 0)
         tug_star_dial(l->star, m->star_addr, tug_now_ms() + s * 1000ull);
 }
@@ -278,7 +295,8 @@ static void h_kill(struct tug_life *l, const Tugpb__SdKill *m)
     l->kill_grace_s = m->grace_s > 86400 ? 86400 : (int) m->grace_s;
     tug_cause_set(&c, "cancel", l->p->node, 0, NULL, "%s", m->why[0] ? m->why : "cancelled");
     tug_life_fail(l, &c);
-    tug_life_end_ranks(l, cancel_grace_s(l) * 1000ull);   /* when they end already: sooner, if this is sooner */
+    tug_life_end_ranks(l, cancel_grace_s(l) *
+                              1000ull); /* when they end already: sooner, if this is sooner */
 }
 
 static void on_link_message(void *arg, enum tug_msg number, const ProtobufCMessage *m)
@@ -286,18 +304,26 @@ static void on_link_message(void *arg, enum tug_msg number, const ProtobufCMessa
     struct tug_life *l = arg;
 
     switch (number) {
-    case TUG_MSG_SD_START: h_start(l, (const Tugpb__SdStart *) m); break;
-    case TUG_MSG_SD_KILL: h_kill(l, (const Tugpb__SdKill *) m); break;
+    case TUG_MSG_SD_START:
+        h_start(l, (const Tugpb__SdStart *) m);
+        break;
+    case TUG_MSG_SD_KILL:
+        h_kill(l, (const Tugpb__SdKill *) m);
+        break;
     case TUG_MSG_SD_SIGNAL:
         if (l->ranks)
             tug_ranks_signal(l->ranks, ((const Tugpb__SdSignal *) m)->signal);
         break;
-    case TUG_MSG_SD_RESULT_ACK: l->acked = l->acked || l->phase == REPORT; break;
-    default: break;
+    case TUG_MSG_SD_RESULT_ACK:
+        l->acked = l->acked || l->phase == REPORT;
+        break;
+    default:
+        break;
     }
 }
 
-/* The node was taken apart (`tug sandbox stop`): there is nobody to report to, ever. PDEATHSIG ends the ranks. */
+/* The node was taken apart (`tug sandbox stop`): there is nobody to report to, ever. PDEATHSIG ends
+ * the ranks. */
 static void on_dismantled(void *arg)
 {
     struct tug_life *l = arg;
@@ -306,12 +332,13 @@ static void on_dismantled(void *arg)
         tug_ranks_signal(l->ranks, SIGKILL);
         tug_ranks_sweep(l->ranks);
     }
-    tug_warn("job %llu: the node daemon's directory is gone; ending", (unsigned long long) l->p->pb->key->job);
+    tug_warn("job %llu: the node daemon's directory is gone; ending",
+             (unsigned long long) l->p->pb->key->job);
     _exit(1);
 }
 
-const struct tug_link_ops tug_life_link_ops = { .on_up = on_link_up, .on_message = on_link_message,
-                                                .on_dismantled = on_dismantled };
+const struct tug_link_ops tug_life_link_ops = {
+    .on_up = on_link_up, .on_message = on_link_message, .on_dismantled = on_dismantled};
 
 /* ---- from the star ---- */
 
@@ -366,21 +393,36 @@ static void h_wired(struct tug_life *l, unsigned from)
         tug_client_state(l->client, "wired", l->n_nodes_wired, l->p->n_stepds);
 }
 
-static void on_star_message(void *arg, unsigned from, enum tug_msg number, const ProtobufCMessage *m)
+static void on_star_message(void *arg, unsigned from, enum tug_msg number,
+                            const ProtobufCMessage *m)
 {
     struct tug_life *l = arg;
     bool head = l->p->me == 0;
 
     switch (number) {
-    case TUG_MSG_STAR_OUTPUT: if (head) h_output(l, (const Tugpb__StarOutput *) m); break;
+    case TUG_MSG_STAR_OUTPUT:
+        if (head)
+            h_output(l, (const Tugpb__StarOutput *) m);
+        break;
     case TUG_MSG_STAR_FAILURE:
         if (head && ((const Tugpb__StarFailure *) m)->cause)
             head_hears(l, ((const Tugpb__StarFailure *) m)->cause);
         break;
-    case TUG_MSG_STAR_NODE_DONE: if (head) h_node_done(l, from, (const Tugpb__StarNodeDone *) m); break;
-    case TUG_MSG_STAR_WIRED: if (head) h_wired(l, from); break;
-    case TUG_MSG_STAR_END: h_end(l, (const Tugpb__StarEnd *) m); break;
-    case TUG_MSG_STAR_RELEASE: if (!head) h_release(l, (const Tugpb__StarRelease *) m); break;
+    case TUG_MSG_STAR_NODE_DONE:
+        if (head)
+            h_node_done(l, from, (const Tugpb__StarNodeDone *) m);
+        break;
+    case TUG_MSG_STAR_WIRED:
+        if (head)
+            h_wired(l, from);
+        break;
+    case TUG_MSG_STAR_END:
+        h_end(l, (const Tugpb__StarEnd *) m);
+        break;
+    case TUG_MSG_STAR_RELEASE:
+        if (!head)
+            h_release(l, (const Tugpb__StarRelease *) m);
+        break;
     case TUG_MSG_STAR_SIGNAL:
         if (l->ranks)
             tug_ranks_signal(l->ranks, ((const Tugpb__StarSignal *) m)->signal);
@@ -395,7 +437,7 @@ static void on_star_message(void *arg, unsigned from, enum tug_msg number, const
 static void on_joined(void *arg, unsigned node)
 {
     (void) arg;
-    (void) node;                                  /* what was said to it meanwhile is on its way already */
+    (void) node; /* what was said to it meanwhile is on its way already */
 }
 
 static void on_lost(void *arg, unsigned node, const char *why)
@@ -407,14 +449,17 @@ static void on_lost(void *arg, unsigned node, const char *why)
     if (l->p->me == 0 && l->nodes[node].done)
         return;
     if (l->p->me == 0)
-        tug_cause_set(&c, "node", name, l->p->pb->slices[node]->first_rank, NULL, "node %s was lost: %s", name, why);
+        tug_cause_set(&c, "node", name, l->p->pb->slices[node]->first_rank, NULL,
+                      "node %s was lost: %s", name, why);
     else
-        tug_cause_set(&c, "node", name, 0, NULL, "node %s lost the gang's head, node %s: %s", l->p->node, name, why);
+        tug_cause_set(&c, "node", name, 0, NULL, "node %s lost the gang's head, node %s: %s",
+                      l->p->node, name, why);
     tug_life_fail(l, &c);
     l->released = true;
 }
 
-const struct tug_star_ops tug_life_star_ops = { .on_message = on_star_message, .on_joined = on_joined, .on_lost = on_lost };
+const struct tug_star_ops tug_life_star_ops = {
+    .on_message = on_star_message, .on_joined = on_joined, .on_lost = on_lost};
 
 /* ---- from the terminal ---- */
 
@@ -435,7 +480,8 @@ static void on_client_signal(void *arg, int signo)
     Tugpb__StarSignal m = TUGPB__STAR_SIGNAL__INIT;
     struct tug_cause c;
 
-    if (l->phase < RUN && (signo == SIGINT || signo == SIGTERM || signo == SIGQUIT || signo == SIGHUP)) {
+    if (l->phase < RUN &&
+        (signo == SIGINT || signo == SIGTERM || signo == SIGQUIT || signo == SIGHUP)) {
         tug_cause_set(&c, "cancel", l->p->node, 0, NULL, "interrupted before it started");
         tug_life_fail(l, &c);
     } else if (l->phase <= GATHER && l->ranks) {
@@ -450,12 +496,13 @@ static void on_client_gone(void *arg, const char *why)
     struct tug_life *l = arg;
     struct tug_cause c;
 
-    tug_cause_set(&c, "io", l->p->node, 0, NULL, "the terminal of this interactive job is gone (%s)", why);
+    tug_cause_set(&c, "io", l->p->node, 0, NULL,
+                  "the terminal of this interactive job is gone (%s)", why);
     tug_life_fail(l, &c);
 }
 
-const struct tug_client_ops tug_life_client_ops = { .on_input = on_client_input, .on_signal = on_client_signal,
-                                                    .on_gone = on_client_gone };
+const struct tug_client_ops tug_life_client_ops = {
+    .on_input = on_client_input, .on_signal = on_client_signal, .on_gone = on_client_gone};
 
 /* ---- from PMIx ---- */
 
@@ -468,8 +515,9 @@ static void on_pmix_up(void *arg, const struct tug_err *err)
         l->pmix_up = true;
         return;
     }
-    tug_cause_set(&c, "launch", l->p->node, 0, NULL, "node %s: %s; use --launcher=torch or plain for a job that needs no PMIx", l->p->node,
-                  err->msg);
+    tug_cause_set(&c, "launch", l->p->node, 0, NULL,
+                  "node %s: %s; use --launcher=torch or plain for a job that needs no PMIx",
+                  l->p->node, err->msg);
     tug_life_fail(l, &c);
 }
 
@@ -480,10 +528,12 @@ static void on_connected(void *arg, unsigned rank)
     unsigned local = rank - l->p->first_rank;
 
     if (rank < l->p->first_rank || local >= l->p->n_local || l->connected[local])
-        return;                                   /* a second MPI program in the same rank */
+        return; /* a second MPI program in the same rank */
     l->connected[local] = true;
     if (l->n_connected++ == 0)
-        l->wire_by_ms = tug_now_ms() + 1000ull * (l->p->pb->wireup_timeout_s ? l->p->pb->wireup_timeout_s : WIREUP_DEFAULT_S);
+        l->wire_by_ms =
+            tug_now_ms() +
+            1000ull * (l->p->pb->wireup_timeout_s ? l->p->pb->wireup_timeout_s : WIREUP_DEFAULT_S);
     if (l->n_connected < l->p->n_local)
         return;
     l->wire_by_ms = 0;
@@ -500,10 +550,12 @@ static void on_abort(void *arg, unsigned rank, int status, const char *text)
     struct tug_cause c;
 
     exit.exit_code = status & 255 ? status & 255 : 1;
-    tug_cause_set(&c, "rank", l->p->node, rank, &exit, "rank %u on node %s called abort with code %d%s%s", rank, l->p->node, status,
+    tug_cause_set(&c, "rank", l->p->node, rank, &exit,
+                  "rank %u on node %s called abort with code %d%s%s", rank, l->p->node, status,
                   text[0] ? ": " : "", text);
     if (!l->ended)
         tug_life_fail(l, &c);
 }
 
-const struct tug_exchange_ops tug_life_exchange_ops = { .on_up = on_pmix_up, .on_connected = on_connected, .on_abort = on_abort };
+const struct tug_exchange_ops tug_life_exchange_ops = {
+    .on_up = on_pmix_up, .on_connected = on_connected, .on_abort = on_abort};

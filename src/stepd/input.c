@@ -18,13 +18,14 @@ struct tug_input {
     struct event_base *base;
     void (*on_room)(void *arg);
     void *arg;
-    int fd;                           /* our end of rank 0's pipe, -1: none (any more) */
+    int fd; /* our end of rank 0's pipe, -1: none (any more) */
     struct event *ev;
     struct tug_buf waiting;
     bool eof, gone;
 };
 
-struct tug_input *tug_input_new(struct event_base *base, const struct tug_payload *p, void (*on_room)(void *arg), void *arg)
+struct tug_input *tug_input_new(struct event_base *base, const struct tug_payload *p,
+                                void (*on_room)(void *arg), void *arg)
 {
     struct tug_input *in = tug_new(struct tug_input);
 
@@ -57,7 +58,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     if (n > 0)
         tug_buf_consume(&in->waiting, (size_t) n);
     if (n < 0 && errno != EAGAIN && errno != EINTR)
-        finish(in);                   /* rank 0 closed its input: the rest is nobody's */
+        finish(in); /* rank 0 closed its input: the rest is nobody's */
     else if (in->waiting.len == 0 && in->eof)
         finish(in);
     else if (in->waiting.len == 0)
@@ -71,7 +72,8 @@ static int rank0_pipe(struct tug_input *in, struct tug_err *err)
     int fds[2];
 
     if (pipe2(fds, O_CLOEXEC))
-        return tug_fail(err, -errno, "cannot make a pipe for the input of rank 0: %s", strerror(errno));
+        return tug_fail(err, -errno, "cannot make a pipe for the input of rank 0: %s",
+                        strerror(errno));
     in->fd = fds[1];
     fcntl(in->fd, F_SETFL, O_NONBLOCK);
     in->ev = event_new(in->base, in->fd, EV_WRITE | EV_PERSIST, on_writable, in);
@@ -94,7 +96,8 @@ int tug_input_rank_fd(struct tug_input *in, unsigned local, struct tug_err *err)
     path = named[0] ? tug_payload_path(p, named, rank) : tug_xstrdup("/dev/null");
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
-        fd = tug_fail(err, -errno, "cannot read input from '%s' on node %s: %s; check --input", path, p->node, strerror(errno));
+        fd = tug_fail(err, -errno, "cannot read input from '%s' on node %s: %s; check --input",
+                      path, p->node, strerror(errno));
     free(path);
     return fd;
 }

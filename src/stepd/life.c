@@ -1,9 +1,9 @@
 /* life.c - the life of a step on this node, from payload to acknowledged result
  *
- * One table of phases: what begins with a phase, when it is over, which comes next. Events only note facts; before the
- * loop sleeps the table is walked as far as the facts allow. A step that fails early takes the same way, with nothing
- * to do in some phases, so that the other nodes always hear of its end.
- * Layer: stepd.
+ * One table of phases: what begins with a phase, when it is over, which comes next. Events only
+ * note facts; before the loop sleeps the table is walked as far as the facts allow. A step that
+ * fails early takes the same way, with nothing to do in some phases, so that the other nodes always
+ * hear of its end. Layer: stepd.
  */
 #include "stepd/life.h"
 
@@ -18,16 +18,16 @@
 #include "base/mem.h"
 #include "stepd/life_impl.h"
 
-#define BARRIER_MAX_MS 600000u        /* the controller's own deadline is far shorter */
-#define BARRIER_ALONE_MS 60000u       /* waiting for a node daemon that is gone, with nothing running */
-#define JOIN_DEFAULT_S 60u
-#define KILL_MAX_MS 20000u
-#define SWEEP_MAX_MS 5000u
-#define DRAIN_MAX_MS 2000u
-#define FLUSH_MAX_MS 10000u
-#define RESULT_AGAIN_MS 2000u
-#define REPORT_MAX_MS (24u * 3600 * 1000)
-#define LEAVE_MAX_MS 1000u
+#define BARRIER_MAX_MS   600000u /* the controller's own deadline is far shorter */
+#define BARRIER_ALONE_MS 60000u  /* waiting for a node daemon that is gone, with nothing running */
+#define JOIN_DEFAULT_S   60u
+#define KILL_MAX_MS      20000u
+#define SWEEP_MAX_MS     5000u
+#define DRAIN_MAX_MS     2000u
+#define FLUSH_MAX_MS     10000u
+#define RESULT_AGAIN_MS  2000u
+#define REPORT_MAX_MS    (24u * 3600 * 1000)
+#define LEAVE_MAX_MS     1000u
 
 /* ---- PREPARE: everything that can fail before the gang starts ---- */
 
@@ -45,16 +45,22 @@ static int check_cwd(struct tug_life *l, struct tug_err *err)
     struct stat st;
 
     if (cwd[0] != '/')
-        return tug_fail(err, -EINVAL, "working directory '%s' is not absolute; submit again from a directory that exists", cwd);
+        return tug_fail(
+            err, -EINVAL,
+            "working directory '%s' is not absolute; submit again from a directory that exists",
+            cwd);
     if (stat(cwd, &st) || !S_ISDIR(st.st_mode) || access(cwd, X_OK)) {
         int e = errno ? errno : ENOTDIR;
-        return tug_fail(err, -e, "cannot enter working directory '%s' on node %s: %s; submit from a directory that all nodes share",
+        return tug_fail(err, -e,
+                        "cannot enter working directory '%s' on node %s: %s; submit from a "
+                        "directory that all nodes share",
                         cwd, l->p->node, strerror(e));
     }
     return 0;
 }
 
-static void send_output(void *arg, enum tug_route route, unsigned rank, unsigned stream, const void *data, size_t len)
+static void send_output(void *arg, enum tug_route route, unsigned rank, unsigned stream,
+                        const void *data, size_t len)
 {
     struct tug_life *l = arg;
     Tugpb__StarOutput m = TUGPB__STAR_OUTPUT__INIT;
@@ -82,7 +88,8 @@ static void pause_nodes(void *arg, bool paused)
     tug_star_pause(((struct tug_life *) arg)->star, paused);
 }
 
-static const struct tug_output_ops output_ops = { .send = send_output, .backlog = output_backlog, .pause_nodes = pause_nodes };
+static const struct tug_output_ops output_ops = {
+    .send = send_output, .backlog = output_backlog, .pause_nodes = pause_nodes};
 
 static void on_input_room(void *arg)
 {
@@ -96,7 +103,7 @@ static void enter_prepare(struct tug_life *l)
 {
     struct event_base *base = tug_loop_base(l->loop);
     const struct tug_payload *p = l->p;
-    struct tug_err err = { 0 };
+    struct tug_err err = {0};
 
     umask(p->spec->umask & 0777);
     if (check_cwd(l, &err) < 0) {
@@ -114,12 +121,14 @@ static void enter_prepare(struct tug_life *l)
         fail_err(l, "launch", &err);
         return;
     }
-    if (p->spec->interactive && p->me == 0 && tug_client_dial(&l->client, base, p, &tug_life_client_ops, l, &err) < 0) {
+    if (p->spec->interactive && p->me == 0 &&
+        tug_client_dial(&l->client, base, p, &tug_life_client_ops, l, &err) < 0) {
         fail_err(l, "io", &err);
         return;
     }
     /* Last, because its thread competes with the rest for the CPU. */
-    if (p->pmix && tug_exchange_new(&l->exchange, base, p, l->star, l->run_dir, &tug_life_exchange_ops, l, &err) < 0)
+    if (p->pmix && tug_exchange_new(&l->exchange, base, p, l->star, l->run_dir,
+                                    &tug_life_exchange_ops, l, &err) < 0)
         fail_err(l, "launch", &err);
 }
 
@@ -144,8 +153,10 @@ static bool barrier_open(struct tug_life *l)
 
     if (l->started || l->ended)
         return true;
-    if (now > l->phase_since_ms + BARRIER_MAX_MS || (down && now > down + BARRIER_ALONE_MS && now > l->phase_since_ms + BARRIER_ALONE_MS)) {
-        tug_cause_set(&c, "launch", l->p->node, 0, NULL, "node %s waited %llu s for the gang to start and gave up", l->p->node,
+    if (now > l->phase_since_ms + BARRIER_MAX_MS ||
+        (down && now > down + BARRIER_ALONE_MS && now > l->phase_since_ms + BARRIER_ALONE_MS)) {
+        tug_cause_set(&c, "launch", l->p->node, 0, NULL,
+                      "node %s waited %llu s for the gang to start and gave up", l->p->node,
                       (unsigned long long) (now - l->phase_since_ms) / 1000);
         tug_life_fail(l, &c);
     }
@@ -169,18 +180,20 @@ static bool launched(struct tug_life *l)
 
 /* ---- RUN ---- */
 
-static int spawn_one(struct tug_life *l, unsigned local, struct tug_rank_end *end, struct tug_err *err)
+static int spawn_one(struct tug_life *l, unsigned local, struct tug_rank_end *end,
+                     struct tug_err *err)
 {
-    struct tug_arena arena = { 0 };
+    struct tug_arena arena = {0};
     char **pmix_env = NULL, **env;
-    int fds[3] = { -1, -1, -1 }, rc;
+    int fds[3] = {-1, -1, -1}, rc;
 
-    *end = (struct tug_rank_end){ .local = local, .exit_code = TUG_EXIT_NOT_RUN };
+    *end = (struct tug_rank_end){.local = local, .exit_code = TUG_EXIT_NOT_RUN};
     rc = fds[0] = tug_input_rank_fd(l->input, local, err);
     if (rc >= 0)
         rc = tug_output_rank_pipe(l->output, local, fds + 1, err);
     if (rc == 0 && l->exchange)
-        rc = tug_pmix_rank_env(tug_exchange_pmix(l->exchange), tug_payload_rank(l->p, local), &pmix_env, err);
+        rc = tug_pmix_rank_env(tug_exchange_pmix(l->exchange), tug_payload_rank(l->p, local),
+                               &pmix_env, err);
     if (rc == 0) {
         env = tug_rank_env_make(l->env, &arena, local, pmix_env);
         rc = tug_ranks_spawn(l->ranks, local, env, fds, end, err);
@@ -198,7 +211,7 @@ static int spawn_one(struct tug_life *l, unsigned local, struct tug_rank_end *en
 static void enter_run(struct tug_life *l)
 {
     struct tug_rank_end end;
-    struct tug_err err = { 0 };
+    struct tug_err err = {0};
 
     if (l->ended)
         return;
@@ -220,8 +233,10 @@ static bool ranks_gone(struct tug_life *l)
         return true;
     if (!l->killed_ms || tug_now_ms() < l->killed_ms + KILL_MAX_MS)
         return false;
-    tug_warn("job %llu: rank %s on node %s does not end although it was killed; it probably waits for a disk or a device",
-             (unsigned long long) l->p->pb->key->job, tug_ranks_name_living(l->ranks, who, sizeof who), l->p->node);
+    tug_warn("job %llu: rank %s on node %s does not end although it was killed; it probably waits "
+             "for a disk or a device",
+             (unsigned long long) l->p->pb->key->job,
+             tug_ranks_name_living(l->ranks, who, sizeof who), l->p->node);
     return true;
 }
 
@@ -239,8 +254,8 @@ static bool swept(struct tug_life *l)
         return true;
     if (tug_now_ms() < l->phase_since_ms + SWEEP_MAX_MS)
         return false;
-    tug_warn("job %llu: processes are left on node %s that this user may not or cannot kill", (unsigned long long) l->p->pb->key->job,
-             l->p->node);
+    tug_warn("job %llu: processes are left on node %s that this user may not or cannot kill",
+             (unsigned long long) l->p->pb->key->job, l->p->node);
     return true;
 }
 
@@ -282,7 +297,8 @@ static bool flushed(struct tug_life *l)
 
     if (files && terminal)
         return true;
-    /* Counted from when the nodes were done: phase_since_ms is too early for a head that waited for others. */
+    /* Counted from when the nodes were done: phase_since_ms is too early for a head that waited for
+     * others. */
     if (!l->flush_since_ms)
         l->flush_since_ms = tug_now_ms();
     return tug_now_ms() > l->flush_since_ms + FLUSH_MAX_MS;
@@ -310,7 +326,8 @@ static void enter_report(struct tug_life *l)
     Tugpb__StarRelease m = TUGPB__STAR_RELEASE__INIT;
 
     if (l->output && tug_output_trouble(l->output)[0])
-        tug_warn("job %llu: %s", (unsigned long long) l->p->pb->key->job, tug_output_trouble(l->output));
+        tug_warn("job %llu: %s", (unsigned long long) l->p->pb->key->job,
+                 tug_output_trouble(l->output));
     if (l->star) {
         tug_star_finish(l->star);
         m.cause = tug_cause_pb(&l->cause);
@@ -321,7 +338,8 @@ static void enter_report(struct tug_life *l)
         Tugpb__ExitInfo **all = tug_xcalloc(l->p->n_ranks + 1, sizeof *all);
         for (unsigned i = 0; i < l->p->n_ranks; i++)
             all[i] = &l->exits[i];
-        tug_client_done(l->client, all, l->started_wall_ms ? l->p->n_ranks : 0, tug_cause_pb(&l->cause));
+        tug_client_done(l->client, all, l->started_wall_ms ? l->p->n_ranks : 0,
+                        tug_cause_pb(&l->cause));
         free(all);
     }
     tug_life_send_result(l);
@@ -345,8 +363,8 @@ static void enter_leave(struct tug_life *l)
 
 static bool may_leave(struct tug_life *l)
 {
-    /* The client goes first: were we to close while it has sent something unread, the kernel would throw away what it
-     * has not read of ours. */
+    /* The client goes first: were we to close while it has sent something unread, the kernel would
+     * throw away what it has not read of ours. */
     bool client = !l->client || tug_client_gone(l->client);
     bool star = !l->star || tug_star_backlog(l->star) == 0;
 
@@ -358,18 +376,18 @@ static bool may_leave(struct tug_life *l)
 static const struct {
     const char *name;
     void (*enter)(struct tug_life *l);
-    bool (*over)(struct tug_life *l);     /* asked before each sleep; notices its own deadline */
-    unsigned poll_ms;                     /* ask again this often although nothing happened; 0: only at deadlines */
+    bool (*over)(struct tug_life *l); /* asked before each sleep; notices its own deadline */
+    unsigned poll_ms; /* ask again this often although nothing happened; 0: only at deadlines */
 } phases[PHASES] = {
-    [PREPARE] = { "prepare", enter_prepare, prepared, 0 },
-    [BARRIER] = { "barrier", enter_barrier, barrier_open, 1000 },
-    [LAUNCH] = { "launch", enter_launch, launched, 1000 },
-    [RUN] = { "run", enter_run, ranks_gone, 0 },
-    [SWEEP] = { "sweep", enter_sweep, swept, 10 },
-    [DRAIN] = { "drain", enter_drain, drained, 50 },
-    [GATHER] = { "gather", enter_gather, gathered, 10 },
-    [REPORT] = { "report", enter_report, reported, 500 },
-    [LEAVE] = { "leave", enter_leave, may_leave, 5 },
+    [PREPARE] = {"prepare", enter_prepare, prepared, 0},
+    [BARRIER] = {"barrier", enter_barrier, barrier_open, 1000},
+    [LAUNCH] = {"launch", enter_launch, launched, 1000},
+    [RUN] = {"run", enter_run, ranks_gone, 0},
+    [SWEEP] = {"sweep", enter_sweep, swept, 10},
+    [DRAIN] = {"drain", enter_drain, drained, 50},
+    [GATHER] = {"gather", enter_gather, gathered, 10},
+    [REPORT] = {"report", enter_report, reported, 500},
+    [LEAVE] = {"leave", enter_leave, may_leave, 5},
 };
 
 static void enter(struct tug_life *l, enum phase phase)
@@ -382,8 +400,9 @@ static void enter(struct tug_life *l, enum phase phase)
 
 static void set_tick(struct tug_life *l, uint64_t now)
 {
-    uint64_t at[] = { phases[l->phase].poll_ms ? now + phases[l->phase].poll_ms : 0, l->kill_at_ms, l->wire_by_ms, l->join_by_ms,
-                      l->killed_ms && l->phase == RUN ? now + 1000 : 0 };
+    uint64_t at[] = {phases[l->phase].poll_ms ? now + phases[l->phase].poll_ms : 0, l->kill_at_ms,
+                     l->wire_by_ms, l->join_by_ms,
+                     l->killed_ms && l->phase == RUN ? now + 1000 : 0};
     uint64_t first = 0;
 
     for (size_t i = 0; i < sizeof at / sizeof *at; i++)
@@ -427,14 +446,15 @@ static void on_stop(void *arg, int signo)
     struct tug_life *l = arg;
     struct tug_cause c;
 
-    tug_cause_set(&c, "cancel", l->p->node, 0, NULL, "the step daemon on node %s was told to stop by signal %d (%s)", l->p->node,
+    tug_cause_set(&c, "cancel", l->p->node, 0, NULL,
+                  "the step daemon on node %s was told to stop by signal %d (%s)", l->p->node,
                   signo, strsignal(signo));
     tug_life_fail(l, &c);
 }
 
 static void on_tick(void *arg)
 {
-    (void) arg;                           /* before_sleep does the work */
+    (void) arg; /* before_sleep does the work */
 }
 
 /* ---- outside ---- */
@@ -447,14 +467,14 @@ static void make_exits(struct tug_life *l)
     l->local_exits = tug_xcalloc(p->n_local + 1, sizeof *l->local_exits);
     for (unsigned i = 0; i < p->n_ranks; i++) {
         tugpb__exit_info__init(&l->exits[i]);
-        l->exits[i].signal = SIGKILL;     /* of ranks that were never started, or whose node was lost */
+        l->exits[i].signal = SIGKILL; /* of ranks that were never started, or whose node was lost */
     }
     for (unsigned i = 0; i < p->n_local; i++)
         l->local_exits[i] = &l->exits[tug_payload_rank(p, i)];
 }
 
-int tug_life_new(struct tug_life **out, struct tug_loop *loop, const struct tug_payload *p, const char *noded,
-                 const char *run_dir, struct tug_err *err)
+int tug_life_new(struct tug_life **out, struct tug_loop *loop, const struct tug_payload *p,
+                 const char *noded, const char *run_dir, struct tug_err *err)
 {
     struct tug_life *l = tug_new(struct tug_life);
     int rc;

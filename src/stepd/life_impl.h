@@ -1,8 +1,8 @@
 /* life_impl.h - what the files of life share; nobody else includes it
  *
  *   life.c   the phases and what begins with each of them
- *   gang.c   failures and endings: what is said to the other nodes, the node daemon and the terminal, and heard from them
- * Layer: stepd.
+ *   gang.c   failures and endings: what is said to the other nodes, the node daemon and the
+ * terminal, and heard from them Layer: stepd.
  */
 #ifndef TUG_STEPD_LIFE_IMPL_H
 #define TUG_STEPD_LIFE_IMPL_H
@@ -26,7 +26,7 @@
 
 enum phase { PREPARE, BARRIER, LAUNCH, RUN, SWEEP, DRAIN, GATHER, REPORT, LEAVE, PHASES };
 
-struct node_end {                        /* head: how a node's part ended */
+struct node_end { /* head: how a node's part ended */
     bool done;
     bool wired;
 };
@@ -37,37 +37,38 @@ struct tug_life {
     const char *run_dir;
     enum phase phase;
     uint64_t phase_since_ms;
-    struct tug_timer *tick;              /* only wakes the loop: deadlines and polls are looked at before each sleep */
+    struct tug_timer
+        *tick; /* only wakes the loop: deadlines and polls are looked at before each sleep */
     /* parts */
     struct tug_link *link;
     struct tug_star *star;
     struct tug_output *output;
     struct tug_input *input;
-    struct tug_client *client;           /* head of an interactive step */
+    struct tug_client *client; /* head of an interactive step */
     struct tug_ranks *ranks;
     struct tug_rank_env *env;
-    struct tug_port *port;               /* head */
-    struct tug_exchange *exchange;       /* with PMIx */
+    struct tug_port *port;         /* head */
+    struct tug_exchange *exchange; /* with PMIx */
     /* what is known */
-    bool started;                        /* the barrier opened */
+    bool started; /* the barrier opened */
     bool pmix_up;
-    bool ended;                          /* ranks were told to end; how they end from now on is no cause */
-    uint64_t kill_at_ms;                 /* then SIGKILL; 0: not set, or done */
-    uint64_t killed_ms;                  /* when SIGKILL was sent */
+    bool ended;          /* ranks were told to end; how they end from now on is no cause */
+    uint64_t kill_at_ms; /* then SIGKILL; 0: not set, or done */
+    uint64_t killed_ms;  /* when SIGKILL was sent */
     struct tug_cause cause;
-    uint64_t cause_at_ms;                /* when the head heard of it (tug_now_ms) */
-    bool released;                       /* the head said that all is over, or it is gone */
+    uint64_t cause_at_ms; /* when the head heard of it (tug_now_ms) */
+    bool released;        /* the head said that all is over, or it is gone */
     bool acked;
-    Tugpb__ExitInfo *exits;              /* per rank of the gang (head) ... */
-    Tugpb__ExitInfo **local_exits;       /* ... pointers to those of this node */
-    struct node_end *nodes;              /* head */
-    bool *connected;                     /* per local rank: its PMIx client came */
+    Tugpb__ExitInfo *exits;        /* per rank of the gang (head) ... */
+    Tugpb__ExitInfo **local_exits; /* ... pointers to those of this node */
+    struct node_end *nodes;        /* head */
+    bool *connected;               /* per local rank: its PMIx client came */
     unsigned n_connected, n_nodes_wired;
-    uint64_t wire_by_ms;                 /* deadline of the wire-up; 0: no rank has connected, or all have */
-    uint64_t join_by_ms;                 /* head: deadline for the other nodes to join the star; 0: none */
+    uint64_t wire_by_ms; /* deadline of the wire-up; 0: no rank has connected, or all have */
+    uint64_t join_by_ms; /* head: deadline for the other nodes to join the star; 0: none */
     int64_t started_wall_ms, ended_wall_ms, wired_wall_ms;
     uint64_t flush_since_ms, result_sent_ms;
-    int kill_grace_s;                    /* of a cancellation; -1: nobody said */
+    int kill_grace_s; /* of a cancellation; -1: nobody said */
     bool ready_said;
 };
 

@@ -12,7 +12,7 @@
 #include "host/net.h"
 
 #define REDIAL_FIRST_MS 10
-#define REDIAL_LAST_MS 1000
+#define REDIAL_LAST_MS  1000
 
 struct tug_link {
     struct event_base *base;
@@ -64,7 +64,7 @@ static void on_close(void *arg, struct tug_conn *c, const char *why)
 static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
 {
     struct tug_link *l = arg;
-    struct tug_arena arena = { 0 };
+    struct tug_arena arena = {0};
     ProtobufCMessage *m;
 
     if (tug_msg_decode(&arena, f->number, f->body, f->len, &m, NULL) == 0) {
@@ -76,12 +76,14 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
     tug_arena_clear(&arena);
 }
 
-static const struct tug_net_ops net_ops = { .on_open = on_open, .on_frame = on_frame, .on_close = on_close };
+static const struct tug_net_ops net_ops = {
+    .on_open = on_open, .on_frame = on_frame, .on_close = on_close};
 
 static void on_redial(void *arg)
 {
     struct tug_link *l = arg;
-    struct tug_net_opts o = { .auth = TUG_AUTH_UNIX, .channel = TUG_CH_STEPD, .ops = &net_ops, .arg = l };
+    struct tug_net_opts o = {
+        .auth = TUG_AUTH_UNIX, .channel = TUG_CH_STEPD, .ops = &net_ops, .arg = l};
 
     if (tug_net_dial(&l->conn, l->base, l->endpoint, &o, NULL) < 0) {
         l->conn = NULL;
@@ -89,8 +91,8 @@ static void on_redial(void *arg)
     }
 }
 
-int tug_link_new(struct tug_link **out, struct event_base *base, const char *endpoint, const struct tug_link_ops *ops,
-                 void *arg, struct tug_err *err)
+int tug_link_new(struct tug_link **out, struct event_base *base, const char *endpoint,
+                 const struct tug_link_ops *ops, void *arg, struct tug_err *err)
 {
     struct tug_link *l = tug_new(struct tug_link);
     char *slash;

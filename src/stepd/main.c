@@ -29,29 +29,39 @@ struct options {
 
 static int read_options(int argc, char **argv, struct options *o)
 {
-    static const struct option known[] = { { "run-dir", required_argument, NULL, 'r' },
-                                           { "noded", required_argument, NULL, 'n' },
-                                           { "log-level", required_argument, NULL, 'l' },
-                                           { "version", no_argument, NULL, 'V' },
-                                           { 0 } };
+    static const struct option known[] = {{"run-dir", required_argument, NULL, 'r'},
+                                          {"noded", required_argument, NULL, 'n'},
+                                          {"log-level", required_argument, NULL, 'l'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {0}};
     int c;
 
     while ((c = getopt_long(argc, argv, "", known, NULL)) != -1)
         switch (c) {
-        case 'r': o->run_dir = optarg; break;
-        case 'n': o->noded = optarg; break;
+        case 'r':
+            o->run_dir = optarg;
+            break;
+        case 'n':
+            o->noded = optarg;
+            break;
         case 'l':
             if (tug_log_level_parse(optarg, &o->level) < 0) {
-                fprintf(stderr, "tugstepd: --log-level=%s is none of error, warn, info, debug\n", optarg);
+                fprintf(stderr, "tugstepd: --log-level=%s is none of error, warn, info, debug\n",
+                        optarg);
                 return -EINVAL;
             }
             break;
-        case 'V': printf("tugstepd %s\n", TUG_VERSION); exit(0);
-        default: return -EINVAL;
+        case 'V':
+            printf("tugstepd %s\n", TUG_VERSION);
+            exit(0);
+        default:
+            return -EINVAL;
         }
     if (o->run_dir && o->noded && optind == argc)
         return 0;
-    fprintf(stderr, "usage: tugstepd --run-dir DIR --noded unix:PATH   (started by tuglaunch, not by hand)\n");
+    fprintf(
+        stderr,
+        "usage: tugstepd --run-dir DIR --noded unix:PATH   (started by tuglaunch, not by hand)\n");
     return -EINVAL;
 }
 
@@ -69,8 +79,8 @@ static void fill_standard_fds(void)
 
 int main(int argc, char **argv)
 {
-    struct options o = { .level = TUG_LOG_INFO };
-    struct tug_err err = { 0 };
+    struct options o = {.level = TUG_LOG_INFO};
+    struct tug_err err = {0};
     struct tug_payload payload;
     struct tug_loop *loop;
     struct tug_life *life;
@@ -92,5 +102,5 @@ int main(int argc, char **argv)
         return 1;
     }
     tug_life_run(life);
-    _exit(0);                 /* not exit: the PMIx library and a writer that hangs must not be waited for */
+    _exit(0); /* not exit: the PMIx library and a writer that hangs must not be waited for */
 }

@@ -1,7 +1,7 @@
 /* netif.c - which network interface carries the node's address
  *
- * Libraries that choose an interface themselves choose badly (docker0, or what the host name resolves to), so ranks
- * are told. Layer: stepd.
+ * Libraries that choose an interface themselves choose badly (docker0, or what the host name
+ * resolves to), so ranks are told. Layer: stepd.
  */
 #include "stepd/netif.h"
 
@@ -32,7 +32,9 @@ void tug_netif_find(const char *address, char *name, size_t name_size, char *cid
 {
     struct ifaddrs *all = NULL;
     uint8_t want[16], have[16], mask[16];
-    size_t n = inet_pton(AF_INET, address, want) == 1 ? 4 : inet_pton(AF_INET6, address, want) == 1 ? 16 : 0;
+    size_t n = inet_pton(AF_INET, address, want) == 1    ? 4
+               : inet_pton(AF_INET6, address, want) == 1 ? 16
+                                                         : 0;
     int best = -1;
 
     name[0] = cidr[0] = 0;
@@ -50,7 +52,7 @@ void tug_netif_find(const char *address, char *name, size_t name_size, char *cid
             in = in && (have[k] & mask[k]) == (want[k] & mask[k]);
         }
         if (memcmp(have, want, n) == 0)
-            bits += 1000;                         /* the very address beats any network */
+            bits += 1000; /* the very address beats any network */
         if (!in || bits <= best)
             continue;
         best = bits;

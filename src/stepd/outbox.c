@@ -18,7 +18,7 @@ void tug_outbox_clear(struct tug_outbox *o)
 void tug_outbox_send(struct tug_outbox *o, enum tug_msg number, const ProtobufCMessage *m)
 {
     if (o->open)
-        tug_conn_send(o->conn, number, 0, m);   /* a failure is followed by on_close, which decides */
+        tug_conn_send(o->conn, number, 0, m); /* a failure is followed by on_close, which decides */
     else
         tug_msg_encode(&o->kept, number, 0, m);
 }
@@ -31,7 +31,8 @@ void tug_outbox_open(struct tug_outbox *o, struct tug_conn *c)
 
     o->conn = c;
     o->open = true;
-    while (at < o->kept.len && (n = tug_frame_cut(o->kept.data + at, o->kept.len - at, o->channel, &f, NULL)) > 0) {
+    while (at < o->kept.len &&
+           (n = tug_frame_cut(o->kept.data + at, o->kept.len - at, o->channel, &f, NULL)) > 0) {
         if (tug_conn_send_raw(c, f.number, 0, f.body, f.len) < 0)
             break;
         at += (size_t) n;

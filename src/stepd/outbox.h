@@ -1,7 +1,7 @@
 /* outbox.h - frames for a connection that is not up yet
  *
- * A step does not wait for its connections: what is said before they are up is kept and leaves first.
- * Layer: stepd.
+ * A step does not wait for its connections: what is said before they are up is kept and leaves
+ * first. Layer: stepd.
  */
 #ifndef TUG_STEPD_OUTBOX_H
 #define TUG_STEPD_OUTBOX_H
@@ -13,7 +13,7 @@
 
 struct tug_outbox {
     enum tug_channel channel;
-    struct tug_conn *conn;            /* borrowed; NULL or not yet open: keep */
+    struct tug_conn *conn; /* borrowed; NULL or not yet open: keep */
     bool open;
     struct tug_buf kept;
 };

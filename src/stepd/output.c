@@ -1,8 +1,8 @@
 /* output.c - what ranks print: read from their pipes, and brought to where the user wants it
  *
- * A stream is one pipe of one local rank; it cuts lines. A sink is one file; it labels lines. In between lies a route
- * (files of this node, the head, the terminal), which is watched for standing still. Output lasts as long as the
- * process. Layer: stepd.
+ * A stream is one pipe of one local rank; it cuts lines. A sink is one file; it labels lines. In
+ * between lies a route (files of this node, the head, the terminal), which is watched for standing
+ * still. Output lasts as long as the process. Layer: stepd.
  */
 #include "stepd/output.h"
 
@@ -21,36 +21,36 @@
 #include "host/loop.h"
 #include "stepd/writer.h"
 
-#define CAP_BYTES ((size_t) 1 << 20)         /* for each rank that a route serves ... */
-#define CAP_RANKS 64                         /* ... up to this many */
-#define READ_BYTES ((size_t) 64 << 10)
-#define LINE_MAX_BYTES ((size_t) 64 << 10)   /* longer lines are cut */
-#define PARTIAL_MS 100
-#define STALL_MS 1000
-#define POLL_MS 5
+#define CAP_BYTES      ((size_t) 1 << 20) /* for each rank that a route serves ... */
+#define CAP_RANKS      64                 /* ... up to this many */
+#define READ_BYTES     ((size_t) 64 << 10)
+#define LINE_MAX_BYTES ((size_t) 64 << 10) /* longer lines are cut */
+#define PARTIAL_MS     100
+#define STALL_MS       1000
+#define POLL_MS        5
 
 struct sink {
     unsigned file;
     bool lines, label;
-    int open_rank;                /* whose line is unfinished; -1: none */
-    uint64_t lost;                /* bytes that could not be written */
+    int open_rank; /* whose line is unfinished; -1: none */
+    uint64_t lost; /* bytes that could not be written */
 };
 
 struct stream {
     struct tug_output *o;
-    struct event *ev;             /* NULL: at its end */
+    struct event *ev; /* NULL: at its end */
     int fd;
-    unsigned rank, number;        /* 1 stdout, 2 stderr */
+    unsigned rank, number; /* 1 stdout, 2 stderr */
     enum tug_route route;
-    struct sink *sink;            /* of ROUTE_FILES */
+    struct sink *sink; /* of ROUTE_FILES */
     bool lines;
-    struct tug_buf tail;          /* a line without its end */
+    struct tug_buf tail; /* a line without its end */
     uint64_t tail_ms;
     uint64_t dropped;
     bool dropping, waiting;
 };
 
-struct gate {                     /* is a route moving? */
+struct gate { /* is a route moving? */
     size_t backlog;
     uint64_t progress_ms;
 };
@@ -64,11 +64,11 @@ struct tug_output {
     struct tug_timer *tick;
     struct gate gates[TUG_ROUTES];
     struct tug_vec(struct sink *) sinks;
-    struct sink *job_sink[2];     /* head: of stdout and stderr, when the job has one file */
-    struct sink **rank_sink[2];   /* per local rank, when files are local */
+    struct sink *job_sink[2];   /* head: of stdout and stderr, when the job has one file */
+    struct sink **rank_sink[2]; /* per local rank, when files are local */
     struct tug_vec(struct stream *) streams;
     unsigned open_streams;
-    uint64_t *node_dropped;       /* head: per rank, what other nodes sent while files stood still */
+    uint64_t *node_dropped; /* head: per rank, what other nodes sent while files stood still */
     bool nodes_paused;
     char trouble[512];
 };
@@ -77,7 +77,8 @@ struct tug_output {
 
 static size_t backlog(struct tug_output *o, enum tug_route route)
 {
-    return route == TUG_ROUTE_FILES ? tug_writer_backlog(o->writer) : o->ops->backlog(o->arg, route);
+    return route == TUG_ROUTE_FILES ? tug_writer_backlog(o->writer)
+                                    : o->ops->backlog(o->arg, route);
 }
 
 static size_t cap(const struct tug_output *o)
@@ -118,9 +119,10 @@ static void sink_marker(struct tug_buf *b, struct sink *s, unsigned rank, uint64
     tug_buf_addf(b, "[tug: output dropped %llu bytes]\n", (unsigned long long) bytes);
 }
 
-static void sink_put(struct tug_output *o, struct sink *s, unsigned rank, const char *data, size_t len)
+static void sink_put(struct tug_output *o, struct sink *s, unsigned rank, const char *data,
+                     size_t len)
 {
-    struct tug_buf b = { 0 };
+    struct tug_buf b = {0};
 
     if (s->lost) {
         sink_marker(&b, s, rank, s->lost);
@@ -160,8 +162,10 @@ static void on_written(void *arg)
         uint64_t lost = tug_writer_lost(o->writer, o->sinks.at[i]->file, &error);
         o->sinks.at[i]->lost += lost;
         if (lost && !o->trouble[0])
-            snprintf(o->trouble, sizeof o->trouble, "an output file on node %s cannot be written: %s; output is lost until that ends",
-                     o->p->node, strerror(error));
+            snprintf(
+                o->trouble, sizeof o->trouble,
+                "an output file on node %s cannot be written: %s; output is lost until that ends",
+                o->p->node, strerror(error));
     }
 }
 
@@ -171,7 +175,7 @@ static int open_file(const struct tug_payload *p, const char *path, struct tug_e
     int fd = open(path, flags | (p->spec->open_append ? 0 : O_TRUNC), 0666), e = errno;
     char *dir, *slash;
 
-    if (fd >= 0) {                /* not blocking only so that a fifo without reader is refused, not waited for */
+    if (fd >= 0) { /* not blocking only so that a fifo without reader is refused, not waited for */
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
         return fd;
     }
@@ -179,19 +183,24 @@ static int open_file(const struct tug_payload *p, const char *path, struct tug_e
     slash = strrchr(dir, '/');
     *(slash == dir ? slash + 1 : slash) = 0;
     if (e == ENOENT && access(dir, F_OK))
-        tug_fail(err, -e, "cannot write output to '%s' on node %s: directory '%s' does not exist; create it or choose another --output",
+        tug_fail(err, -e,
+                 "cannot write output to '%s' on node %s: directory '%s' does not exist; create it "
+                 "or choose another --output",
                  path, p->node, dir);
     else if (e == EACCES)
-        tug_fail(err, -e, "cannot write output to '%s' on node %s: %s; choose an --output that user %s may write",
-                 path, p->node, strerror(e), p->pb->user);
+        tug_fail(
+            err, -e,
+            "cannot write output to '%s' on node %s: %s; choose an --output that user %s may write",
+            path, p->node, strerror(e), p->pb->user);
     else
-        tug_fail(err, -e, "cannot write output to '%s' on node %s: %s; choose another --output", path, p->node, strerror(e));
+        tug_fail(err, -e, "cannot write output to '%s' on node %s: %s; choose another --output",
+                 path, p->node, strerror(e));
     free(dir);
     return -e;
 }
 
-static int add_sink(struct tug_output *o, const char *pattern, unsigned rank, bool lines, bool label,
-                    struct sink **out, struct tug_err *err)
+static int add_sink(struct tug_output *o, const char *pattern, unsigned rank, bool lines,
+                    bool label, struct sink **out, struct tug_err *err)
 {
     char *path = tug_payload_path(o->p, pattern, rank);
     int fd = open_file(o->p, path, err);
@@ -200,7 +209,8 @@ static int add_sink(struct tug_output *o, const char *pattern, unsigned rank, bo
     if (fd < 0)
         return fd;
     *out = tug_new(struct sink);
-    **out = (struct sink){ .file = tug_writer_add(o->writer, fd), .lines = lines, .label = label, .open_rank = -1 };
+    **out = (struct sink){
+        .file = tug_writer_add(o->writer, fd), .lines = lines, .label = label, .open_rank = -1};
     tug_vec_push(&o->sinks, *out);
     return 0;
 }
@@ -219,7 +229,8 @@ static bool per_rank(const char *pattern)
 }
 
 /* Files of one stream on this node. */
-static int open_sinks(struct tug_output *o, unsigned number, const char *pattern, struct tug_err *err)
+static int open_sinks(struct tug_output *o, unsigned number, const char *pattern,
+                      struct tug_err *err)
 {
     const struct tug_payload *p = o->p;
     struct sink *shared = NULL;
@@ -227,7 +238,8 @@ static int open_sinks(struct tug_output *o, unsigned number, const char *pattern
 
     if (!tug_pattern_is_split(pattern)) {
         bool several = p->n_ranks > 1;
-        return p->me == 0 ? add_sink(o, pattern, 0, several, several, &o->job_sink[number - 1], err) : 0;
+        return p->me == 0 ? add_sink(o, pattern, 0, several, several, &o->job_sink[number - 1], err)
+                          : 0;
     }
     o->rank_sink[number - 1] = tug_xcalloc(p->n_local ? p->n_local : 1, sizeof(struct sink *));
     if (!per_rank(pattern) && p->n_local)
@@ -235,7 +247,8 @@ static int open_sinks(struct tug_output *o, unsigned number, const char *pattern
     for (unsigned i = 0; rc == 0 && i < p->n_local; i++) {
         o->rank_sink[number - 1][i] = shared;
         if (!shared)
-            rc = add_sink(o, pattern, tug_payload_rank(p, i), false, false, &o->rank_sink[number - 1][i], err);
+            rc = add_sink(o, pattern, tug_payload_rank(p, i), false, false,
+                          &o->rank_sink[number - 1][i], err);
     }
     return rc;
 }
@@ -263,8 +276,8 @@ static void flush_tail(struct stream *s)
 static void say_dropped(struct stream *s)
 {
     char text[80];
-    int n = snprintf(text, sizeof text, "%s[tug: output dropped %llu bytes]\n", s->lines ? "" : "\n",
-                     (unsigned long long) s->dropped);
+    int n = snprintf(text, sizeof text, "%s[tug: output dropped %llu bytes]\n",
+                     s->lines ? "" : "\n", (unsigned long long) s->dropped);
 
     if (!s->dropped)
         return;
@@ -321,7 +334,8 @@ static void close_stream(struct stream *s)
     s->o->open_streams--;
 }
 
-/* Before reading: is there room? A full route makes the rank wait, one that stands still makes it lose output. */
+/* Before reading: is there room? A full route makes the rank wait, one that stands still makes it
+ * lose output. */
 static bool may_read(struct stream *s)
 {
     struct tug_output *o = s->o;
@@ -448,17 +462,19 @@ int tug_output_open(struct tug_output **out, struct event_base *base, const stru
     return rc;
 }
 
-static int add_stream(struct tug_output *o, unsigned local, unsigned number, int *child_end, struct tug_err *err)
+static int add_stream(struct tug_output *o, unsigned local, unsigned number, int *child_end,
+                      struct tug_err *err)
 {
     struct stream *s;
     int fds[2];
 
     if (pipe2(fds, O_CLOEXEC))
-        return tug_fail(err, -errno, "cannot make a pipe for the output of rank %u: %s", tug_payload_rank(o->p, local),
-                        strerror(errno));
+        return tug_fail(err, -errno, "cannot make a pipe for the output of rank %u: %s",
+                        tug_payload_rank(o->p, local), strerror(errno));
     fcntl(fds[0], F_SETFL, O_NONBLOCK);
     s = tug_new(struct stream);
-    *s = (struct stream){ .o = o, .fd = fds[0], .rank = tug_payload_rank(o->p, local), .number = number };
+    *s = (struct stream){
+        .o = o, .fd = fds[0], .rank = tug_payload_rank(o->p, local), .number = number};
     if (o->p->spec->interactive)
         s->route = o->p->me == 0 ? TUG_ROUTE_CLIENT : TUG_ROUTE_HEAD;
     else if (o->rank_sink[number - 1])
@@ -491,7 +507,8 @@ int tug_output_rank_pipe(struct tug_output *o, unsigned local, int fds[2], struc
     return rc;
 }
 
-void tug_output_take(struct tug_output *o, unsigned rank, unsigned stream, const void *data, size_t len)
+void tug_output_take(struct tug_output *o, unsigned rank, unsigned stream, const void *data,
+                     size_t len)
 {
     struct sink *s = o->job_sink[stream == 2 && o->job_sink[1] ? 1 : 0];
 
@@ -504,11 +521,11 @@ void tug_output_take(struct tug_output *o, unsigned rank, unsigned stream, const
             o->node_dropped[rank] += len;
             return;
         }
-        pause_nodes(o, true);     /* what is on its way is taken; the nodes hold back the rest */
+        pause_nodes(o, true); /* what is on its way is taken; the nodes hold back the rest */
         tug_timer_set(o->tick, tug_now_ms() + POLL_MS);
     }
     if (o->node_dropped[rank]) {
-        struct tug_buf b = { 0 };
+        struct tug_buf b = {0};
         sink_marker(&b, s, rank, o->node_dropped[rank]);
         tug_writer_put(o->writer, s->file, b.data, b.len);
         tug_buf_clear(&b);

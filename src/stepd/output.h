@@ -1,10 +1,11 @@
 /* output.h - what ranks print: read from their pipes, and brought to where the user wants it
  *
- * Where: one file of the job, written by the head, lines labelled "RANK: " when there are several ranks; or a file for
- * each node or rank, written where they run; or the terminal of `tug run`, through the head. Lines stay whole; a line
- * without an end leaves after 100 ms.
- * At most 1 MiB a rank waits here. When a target is slow, ranks wait for it as they would for any pipe; when it stands
- * still for a second, their output is dropped until it moves again, and a line says how much. Layer: stepd.
+ * Where: one file of the job, written by the head, lines labelled "RANK: " when there are several
+ * ranks; or a file for each node or rank, written where they run; or the terminal of `tug run`,
+ * through the head. Lines stay whole; a line without an end leaves after 100 ms. At most 1 MiB a
+ * rank waits here. When a target is slow, ranks wait for it as they would for any pipe; when it
+ * stands still for a second, their output is dropped until it moves again, and a line says how
+ * much. Layer: stepd.
  */
 #ifndef TUG_STEPD_OUTPUT_H
 #define TUG_STEPD_OUTPUT_H
@@ -21,9 +22,10 @@ struct tug_output;
 enum tug_route { TUG_ROUTE_FILES, TUG_ROUTE_HEAD, TUG_ROUTE_CLIENT, TUG_ROUTES };
 
 struct tug_output_ops {
-    void (*send)(void *arg, enum tug_route route, unsigned rank, unsigned stream, const void *data, size_t len);
+    void (*send)(void *arg, enum tug_route route, unsigned rank, unsigned stream, const void *data,
+                 size_t len);
     size_t (*backlog)(void *arg, enum tug_route route);
-    void (*pause_nodes)(void *arg, bool paused);       /* head: the files are slow */
+    void (*pause_nodes)(void *arg, bool paused); /* head: the files are slow */
 };
 
 /* Opens the files of this node, as the user that we are.
@@ -34,7 +36,8 @@ int tug_output_open(struct tug_output **out, struct event_base *base, const stru
 /* Descriptors 1 and 2 for the local-th rank; close them once it runs (they may be the same one). */
 int tug_output_rank_pipe(struct tug_output *o, unsigned local, int fds[2], struct tug_err *err);
 /* Head: output of another node's rank. */
-void tug_output_take(struct tug_output *o, unsigned rank, unsigned stream, const void *data, size_t len);
+void tug_output_take(struct tug_output *o, unsigned rank, unsigned stream, const void *data,
+                     size_t len);
 
 /* All pipes of the local ranks are at their end, and what they held was handed on. */
 bool tug_output_drained(const struct tug_output *o);

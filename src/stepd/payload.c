@@ -1,8 +1,8 @@
 /* payload.c - what one step is, as told by the controller, seen from this node
  *
- * The bytes were made by the controller and their digest was checked by the launcher; they are checked
- * again for what this program takes for granted, because a payload of another release may say less.
- * Layer: stepd.
+ * The bytes were made by the controller and their digest was checked by the launcher; they are
+ * checked again for what this program takes for granted, because a payload of another release may
+ * say less. Layer: stepd.
  */
 #include "stepd/payload.h"
 
@@ -14,17 +14,18 @@
 #include "base/mem.h"
 #include "base/pattern.h"
 
-#define PAYLOAD_MAX_BYTES (12u << 20)   /* as StepLaunch.payload in proto/caps.def */
+#define PAYLOAD_MAX_BYTES (12u << 20) /* as StepLaunch.payload in proto/caps.def */
 
 static int read_all(int fd, struct tug_buf *b, struct tug_err *err)
 {
-    lseek(fd, 0, SEEK_SET);             /* a memfd may stand at its end; a pipe does not mind */
+    lseek(fd, 0, SEEK_SET); /* a memfd may stand at its end; a pipe does not mind */
     for (;;) {
         ssize_t n = read(fd, tug_buf_room(b, 65536), 65536);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return tug_fail(err, -errno, "reading the step's payload from descriptor %d: %s", fd, strerror(errno));
+            return tug_fail(err, -errno, "reading the step's payload from descriptor %d: %s", fd,
+                            strerror(errno));
         if (n == 0)
             return 0;
         b->len += (size_t) n;
@@ -35,7 +36,9 @@ static int read_all(int fd, struct tug_buf *b, struct tug_err *err)
 
 static int bad(struct tug_err *err, const char *what)
 {
-    return tug_fail(err, -EPROTO, "the step's payload %s; the controller and this node differ too much in version", what);
+    return tug_fail(
+        err, -EPROTO,
+        "the step's payload %s; the controller and this node differ too much in version", what);
 }
 
 /* Ranks are numbered along the slices: that is what makes "rank -> node" computable everywhere. */
@@ -56,7 +59,8 @@ static int check(const Tugpb__StepPayload *pb, struct tug_err *err)
     }
     if (pb->n_slices > 1 && (pb->gang_key.len != 32 || pb->n_addresses != pb->n_slices))
         return bad(err, "lacks the gang's key or a node's address");
-    if (pb->spec->kind == TUGPB__JOB_KIND__JOB_BATCH ? pb->spec->script.len == 0 : pb->spec->n_argv == 0)
+    if (pb->spec->kind == TUGPB__JOB_KIND__JOB_BATCH ? pb->spec->script.len == 0
+                                                     : pb->spec->n_argv == 0)
         return bad(err, "has nothing to run");
     if (pb->spec->kind == TUGPB__JOB_KIND__JOB_GANG && next == 0)
         return bad(err, "has no ranks");
@@ -96,13 +100,14 @@ static void derive(struct tug_payload *p, const Tugpb__StepPayload *pb)
 
 int tug_payload_read(struct tug_payload *out, int fd, struct tug_err *err)
 {
-    struct tug_buf bytes = { 0 };
-    struct tug_arena arena = { 0 };
+    struct tug_buf bytes = {0};
+    struct tug_arena arena = {0};
     ProtobufCMessage *m = NULL;
     int rc = read_all(fd, &bytes, err);
 
     if (rc == 0)
-        rc = tug_proto_decode(&arena, &tugpb__step_payload__descriptor, tug_buf_str(&bytes), bytes.len, &m, err);
+        rc = tug_proto_decode(&arena, &tugpb__step_payload__descriptor, tug_buf_str(&bytes),
+                              bytes.len, &m, err);
     if (rc == 0)
         rc = check((const Tugpb__StepPayload *) m, err);
     tug_buf_clear(&bytes);
@@ -126,7 +131,7 @@ unsigned tug_payload_node_of(const struct tug_payload *p, unsigned rank)
 {
     size_t lo = 0, hi = p->pb->n_slices;
 
-    while (hi - lo > 1) {               /* last slice whose first rank is <= rank; empty slices come before it */
+    while (hi - lo > 1) { /* last slice whose first rank is <= rank; empty slices come before it */
         size_t mid = lo + (hi - lo) / 2;
         if (p->pb->slices[mid]->first_rank <= rank)
             lo = mid;
@@ -138,9 +143,14 @@ unsigned tug_payload_node_of(const struct tug_payload *p, unsigned rank)
 
 char *tug_payload_path(const struct tug_payload *p, const char *pattern, unsigned rank)
 {
-    struct tug_pattern_values v = { .job = p->pb->key->job, .attempt = p->pb->key->attempt, .name = p->spec->name,
-                                    .user = p->pb->user, .rank = rank, .node_index = p->me, .node = p->node };
-    struct tug_buf b = { 0 };
+    struct tug_pattern_values v = {.job = p->pb->key->job,
+                                   .attempt = p->pb->key->attempt,
+                                   .name = p->spec->name,
+                                   .user = p->pb->user,
+                                   .rank = rank,
+                                   .node_index = p->me,
+                                   .node = p->node};
+    struct tug_buf b = {0};
 
     tug_pattern_path(&b, p->spec->cwd, pattern, &v);
     return b.data ? tug_buf_take(&b) : tug_xstrdup("");

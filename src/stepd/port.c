@@ -1,13 +1,14 @@
 /* port.c - the rendezvous port of a gang, reserved on its head
  *
- * A port between 61000 and 65535 lies outside what Linux gives to outgoing connections (ip_local_port_range, 32768 to
- * 60999 unless an admin changed it; then we move below it) and above where Open MPI listens (1024 upwards).
- * Two things hold it:
- *   - sockets bound to the pair until just before the ranks start: nobody can listen there meanwhile;
- *   - an abstract unix socket named after the port until the step ends: other step daemons on this host, of whatever
- *     user, pass the port by. Abstract names live in the network namespace, as ports do, and go with the process.
- * The race that is left: a program that is not ours, and asks for exactly this port, between release and rank 0's
- * own bind. Layer: stepd.
+ * A port between 61000 and 65535 lies outside what Linux gives to outgoing connections
+ * (ip_local_port_range, 32768 to 60999 unless an admin changed it; then we move below it) and above
+ * where Open MPI listens (1024 upwards). Two things hold it:
+ *   - sockets bound to the pair until just before the ranks start: nobody can listen there
+ * meanwhile;
+ *   - an abstract unix socket named after the port until the step ends: other step daemons on this
+ * host, of whatever user, pass the port by. Abstract names live in the network namespace, as ports
+ * do, and go with the process. The race that is left: a program that is not ours, and asks for
+ * exactly this port, between release and rank 0's own bind. Layer: stepd.
  */
 #include "stepd/port.h"
 
@@ -55,25 +56,27 @@ static void range(unsigned *first, unsigned *last)
 
 static int lock_name(unsigned number)
 {
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int n = snprintf(a.sun_path + 1, sizeof a.sun_path - 1, "tugline/port/%u", number);
 
-    if (fd >= 0 && bind(fd, (struct sockaddr *) &a, (socklen_t) (offsetof(struct sockaddr_un, sun_path) + 1 + (size_t) n))) {
+    if (fd >= 0 && bind(fd, (struct sockaddr *) &a,
+                        (socklen_t) (offsetof(struct sockaddr_un, sun_path) + 1 + (size_t) n))) {
         close(fd);
         fd = -1;
     }
     return fd;
 }
 
-/* Without SO_REUSEADDR: a port with connections of an earlier job in TIME_WAIT is not good enough. */
+/* Without SO_REUSEADDR: a port with connections of an earlier job in TIME_WAIT is not good enough.
+ */
 static int hold(unsigned number)
 {
-    struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t) number) };
-    struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons((uint16_t) number) };
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t) number)};
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons((uint16_t) number)};
     int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), rc;
 
-    if (fd >= 0) {                    /* dual stack: takes the IPv4 port too */
+    if (fd >= 0) { /* dual stack: takes the IPv4 port too */
         rc = bind(fd, (struct sockaddr *) &six, sizeof six);
     } else {
         fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -109,15 +112,17 @@ int tug_port_reserve(struct tug_port **out, struct tug_err *err)
     range(&first, &last);
     pairs = (last - first) / 2 + 1;
     if (getrandom(&start, sizeof start, GRND_NONBLOCK) < 0)
-        start ^= (uint32_t) errno;    /* the start only spreads the tries */
+        start ^= (uint32_t) errno; /* the start only spreads the tries */
     for (unsigned i = 0; i < pairs; i++)
         if (try_pair(p, first + 2 * ((start + i) % pairs))) {
             *out = p;
             return 0;
         }
     free(p);
-    return tug_fail(err, -EADDRINUSE, "no free port between %u and %u for the gang's rendezvous; close what listens there",
-                    first, last + 1);
+    return tug_fail(
+        err, -EADDRINUSE,
+        "no free port between %u and %u for the gang's rendezvous; close what listens there", first,
+        last + 1);
 }
 
 unsigned tug_port_number(const struct tug_port *p)

@@ -1,9 +1,10 @@
-/* ranks.c - the processes of a step on this node: started, signalled, reaped, and nothing left behind
+/* ranks.c - the processes of a step on this node: started, signalled, reaped, and nothing left
+ * behind
  *
- * vfork, because this process has threads (the PMIx library) and a page table that need not be copied: the child
- * shares our memory until it execs, so it may only make system calls, with all signals blocked until their handlers
- * are gone; it reports a failed exec through that shared memory.
- * Layer: stepd.
+ * vfork, because this process has threads (the PMIx library) and a page table that need not be
+ * copied: the child shares our memory until it execs, so it may only make system calls, with all
+ * signals blocked until their handlers are gone; it reports a failed exec through that shared
+ * memory. Layer: stepd.
  */
 #include "stepd/ranks.h"
 
@@ -30,22 +31,22 @@
 #include "stepd/env.h"
 
 struct rank {
-    pid_t pid;                        /* 0: not started, or gone */
+    pid_t pid; /* 0: not started, or gone */
 };
 
 struct tug_ranks {
     const struct tug_payload *p;
-    struct rank *at;                  /* n_local */
+    struct rank *at; /* n_local */
     unsigned living;
-    char **argv;                      /* NULL at the end; argv[0] is what is looked for */
-    char *script;                     /* path of the batch script, or NULL */
+    char **argv;  /* NULL at the end; argv[0] is what is looked for */
+    char *script; /* path of the batch script, or NULL */
     char *interpreter, *interpreter_arg;
 };
 
 /* ---- what to run ---- */
 
-/* "#!interpreter [one argument]" as the kernel reads it. Done here and not by the kernel so that a run directory on a
- * noexec mount is no obstacle. */
+/* "#!interpreter [one argument]" as the kernel reads it. Done here and not by the kernel so that a
+ * run directory on a noexec mount is no obstacle. */
 static void read_interpreter(struct tug_ranks *r, const char *s, size_t len)
 {
     const char *end = memchr(s, '\n', len), *at, *to;
@@ -87,7 +88,8 @@ static int write_script(struct tug_ranks *r, const char *run_dir, struct tug_err
         done += (size_t) n;
     }
     if (fd < 0 || done < script->len) {
-        int rc = tug_fail(err, -errno, "cannot write the batch script to %s: %s", r->script, strerror(errno));
+        int rc = tug_fail(err, -errno, "cannot write the batch script to %s: %s", r->script,
+                          strerror(errno));
         if (fd >= 0)
             close(fd);
         return rc;
@@ -113,7 +115,8 @@ static void make_argv(struct tug_ranks *r)
         r->argv[n++] = spec->argv[i];
 }
 
-int tug_ranks_new(struct tug_ranks **out, const struct tug_payload *p, const char *run_dir, struct tug_err *err)
+int tug_ranks_new(struct tug_ranks **out, const struct tug_payload *p, const char *run_dir,
+                  struct tug_err *err)
 {
     struct tug_ranks *r = tug_new(struct tug_ranks);
     int rc = 0;
@@ -146,15 +149,17 @@ void tug_ranks_free(struct tug_ranks *r)
     free(r);
 }
 
-static int not_run(struct tug_rank_end *end, int exit_code, struct tug_err *err, int code, const char *sentence)
+static int not_run(struct tug_rank_end *end, int exit_code, struct tug_err *err, int code,
+                   const char *sentence)
 {
     end->exit_code = exit_code;
     return tug_fail(err, code, "%s", sentence);
 }
 
-/* The file behind the command, as execvp would find it but in the job's PATH and directory. NULL with *exit_code and
- * the sentence when there is none. */
-static char *find_program(const struct tug_ranks *r, char **env, struct tug_rank_end *end, struct tug_err *err)
+/* The file behind the command, as execvp would find it but in the job's PATH and directory. NULL
+ * with *exit_code and the sentence when there is none. */
+static char *find_program(const struct tug_ranks *r, char **env, struct tug_rank_end *end,
+                          struct tug_err *err)
 {
     const char *cmd = r->argv[0], *path = tug_rank_env_get(env, "PATH"), *cwd = r->p->spec->cwd;
     bool seen = false, has_slash = strchr(cmd, '/') != NULL;
@@ -164,8 +169,9 @@ static char *find_program(const struct tug_ranks *r, char **env, struct tug_rank
 
     while (tug_str_split(&rest, ':', &at, &len)) {
         struct stat st;
-        char *dir = len == 0 ? tug_xstrdup(cwd) : at[0] == '/' ? tug_xasprintf("%.*s", (int) len, at)
-                                                               : tug_xasprintf("%s/%.*s", cwd, (int) len, at);
+        char *dir = len == 0       ? tug_xstrdup(cwd)
+                    : at[0] == '/' ? tug_xasprintf("%.*s", (int) len, at)
+                                   : tug_xasprintf("%s/%.*s", cwd, (int) len, at);
         char *file = cmd[0] == '/' ? tug_xstrdup(cmd) : tug_xasprintf("%s/%s", dir, cmd);
         free(dir);
         if (stat(file, &st) == 0) {
@@ -175,19 +181,26 @@ static char *find_program(const struct tug_ranks *r, char **env, struct tug_rank
             if (has_slash && S_ISDIR(st.st_mode))
                 snprintf(text, sizeof text, "command '%s' is a directory", cmd);
             else
-                snprintf(text, sizeof text, "command '%s' is not executable; try: chmod +x %s", cmd, file);
+                snprintf(text, sizeof text, "command '%s' is not executable; try: chmod +x %s", cmd,
+                         file);
         }
         free(file);
     }
     if (seen)
         not_run(end, TUG_EXIT_NOT_RUN, err, -EACCES, text);
     else if (r->script)
-        not_run(end, TUG_EXIT_NOT_FOUND, err, -ENOENT,
-                (snprintf(text, sizeof text, "the script's interpreter '%s' does not exist on node %s", cmd, r->p->node), text));
+        not_run(
+            end, TUG_EXIT_NOT_FOUND, err, -ENOENT,
+            (snprintf(text, sizeof text, "the script's interpreter '%s' does not exist on node %s",
+                      cmd, r->p->node),
+             text));
     else
         not_run(end, TUG_EXIT_NOT_FOUND, err, -ENOENT,
-                (snprintf(text, sizeof text, has_slash ? "command '%s' does not exist on node %s"
-                                                       : "command '%s' not found in PATH on node %s", cmd, r->p->node), text));
+                (snprintf(text, sizeof text,
+                          has_slash ? "command '%s' does not exist on node %s"
+                                    : "command '%s' not found in PATH on node %s",
+                          cmd, r->p->node),
+                 text));
     return NULL;
 }
 
@@ -199,10 +212,10 @@ struct start {
     char *const *argv;
     char *const *env;
     const int *fds;
-    const cpu_set_t *cpus;            /* NULL: not bound */
+    const cpu_set_t *cpus; /* NULL: not bound */
     pid_t parent;
-    volatile int error;               /* errno of what failed in the child ... */
-    const char *volatile what;        /* ... and what that was */
+    volatile int error;        /* errno of what failed in the child ... */
+    const char *volatile what; /* ... and what that was */
 };
 
 /* Runs in the child, in our memory: system calls only. */
@@ -220,22 +233,24 @@ static void set_limits(const struct tug_payload *p)
         int what = (int) p->spec->rlimits[i];
         if (getrlimit(what, &lim))
             continue;
-        lim.rlim_cur = p->spec->rlimits[i + 1] < lim.rlim_max ? p->spec->rlimits[i + 1] : lim.rlim_max;
+        lim.rlim_cur =
+            p->spec->rlimits[i + 1] < lim.rlim_max ? p->spec->rlimits[i + 1] : lim.rlim_max;
         setrlimit(what, &lim);
     }
 }
 
 static void child(struct start *s)
 {
-    struct sigaction dfl = { .sa_handler = SIG_DFL };
+    struct sigaction dfl = {.sa_handler = SIG_DFL};
     sigset_t none;
 
     setsid();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != s->parent)       /* it died before the line above */
+    if (getppid() != s->parent) /* it died before the line above */
         _exit(TUG_EXIT_NOT_RUN);
     if (s->cpus)
-        sched_setaffinity(0, sizeof *s->cpus, s->cpus);   /* an emulated node may name CPUs that aren't there */
+        sched_setaffinity(0, sizeof *s->cpus,
+                          s->cpus); /* an emulated node may name CPUs that aren't there */
     set_limits(s->p);
     umask(s->p->spec->umask & 0777);
     if (chdir(s->p->spec->cwd))
@@ -272,13 +287,17 @@ static int explain(const struct start *s, struct tug_rank_end *end, struct tug_e
     char text[512];
 
     if (s->what)
-        snprintf(text, sizeof text, "cannot start '%s' on node %s: %s (%s): %s", s->argv[0], s->p->node, s->what,
-                 s->p->spec->cwd, strerror(s->error));
+        snprintf(text, sizeof text, "cannot start '%s' on node %s: %s (%s): %s", s->argv[0],
+                 s->p->node, s->what, s->p->spec->cwd, strerror(s->error));
     else if (s->error == ENOENT)
-        snprintf(text, sizeof text, "cannot run '%s' on node %s: the interpreter named in it does not exist", s->file, s->p->node);
+        snprintf(text, sizeof text,
+                 "cannot run '%s' on node %s: the interpreter named in it does not exist", s->file,
+                 s->p->node);
     else
-        snprintf(text, sizeof text, "cannot run '%s' on node %s: %s", s->file, s->p->node, strerror(s->error));
-    return not_run(end, s->error == ENOENT && !s->what ? TUG_EXIT_NOT_FOUND : TUG_EXIT_NOT_RUN, err, -s->error, text);
+        snprintf(text, sizeof text, "cannot run '%s' on node %s: %s", s->file, s->p->node,
+                 strerror(s->error));
+    return not_run(end, s->error == ENOENT && !s->what ? TUG_EXIT_NOT_FOUND : TUG_EXIT_NOT_RUN, err,
+                   -s->error, text);
 }
 
 /* A text file without "#!" is a shell script, as for execvp. */
@@ -302,10 +321,10 @@ static void retry_as_script(struct tug_ranks *r, struct start *s, char *file, pi
     free(argv);
 }
 
-int tug_ranks_spawn(struct tug_ranks *r, unsigned local, char **env, const int fds[3], struct tug_rank_end *end,
-                    struct tug_err *err)
+int tug_ranks_spawn(struct tug_ranks *r, unsigned local, char **env, const int fds[3],
+                    struct tug_rank_end *end, struct tug_err *err)
 {
-    struct start s = { .p = r->p, .argv = r->argv, .env = env, .fds = fds, .parent = getpid() };
+    struct start s = {.p = r->p, .argv = r->argv, .env = env, .fds = fds, .parent = getpid()};
     cpu_set_t cpus;
     char *file;
     pid_t pid;
@@ -324,8 +343,8 @@ int tug_ranks_spawn(struct tug_ranks *r, unsigned local, char **env, const int f
         retry_as_script(r, &s, file, &pid);
     if (pid < 0) {
         end->exit_code = TUG_EXIT_NOT_RUN;
-        rc = tug_fail(err, -errno, "cannot start a process for rank %u on node %s: %s", tug_payload_rank(r->p, local),
-                      r->p->node, strerror(errno));
+        rc = tug_fail(err, -errno, "cannot start a process for rank %u on node %s: %s",
+                      tug_payload_rank(r->p, local), r->p->node, strerror(errno));
     } else if (s.error) {
         waitpid(pid, NULL, 0);
         rc = explain(&s, end, err);
@@ -378,11 +397,12 @@ void tug_ranks_signal(struct tug_ranks *r, int signo)
 
 char *tug_ranks_name_living(const struct tug_ranks *r, char *out, size_t size)
 {
-    struct tug_buf b = { 0 };
+    struct tug_buf b = {0};
 
     for (unsigned i = 0; i < r->p->n_local; i++)
         if (r->at[i].pid)
-            tug_buf_addf(&b, "%s%u (pid %d)", b.len ? ", " : "", tug_payload_rank(r->p, i), (int) r->at[i].pid);
+            tug_buf_addf(&b, "%s%u (pid %d)", b.len ? ", " : "", tug_payload_rank(r->p, i),
+                         (int) r->at[i].pid);
     tug_str_copy(out, size, tug_buf_str(&b));
     tug_buf_clear(&b);
     return out;
@@ -402,7 +422,7 @@ static pid_t parent_of(const char *pid)
     if (n <= 0)
         return 0;
     text[n] = 0;
-    end = strrchr(text, ')');         /* the name in brackets may hold anything */
+    end = strrchr(text, ')'); /* the name in brackets may hold anything */
     return end && end[1] && end[2] ? (pid_t) strtol(end + 4, NULL, 10) : 0;
 }
 

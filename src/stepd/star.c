@@ -1,7 +1,8 @@
 /* star.c - the connections between a gang's step daemons: everybody dials the head
  *
- * A connection counts from its StarHello, which must name this very attempt. A node that is lost stays lost: its ranks
- * die with its step daemon, so there is nothing to come back for. Layer: stepd.
+ * A connection counts from its StarHello, which must name this very attempt. A node that is lost
+ * stays lost: its ranks die with its step daemon, so there is nothing to come back for. Layer:
+ * stepd.
  */
 #include "stepd/star.h"
 
@@ -16,9 +17,9 @@
 #include "host/net.h"
 #include "stepd/outbox.h"
 
-#define OUT_MAX_BYTES ((size_t) 640 << 20)   /* two of the largest frames */
+#define OUT_MAX_BYTES   ((size_t) 640 << 20) /* two of the largest frames */
 #define REDIAL_FIRST_MS 2
-#define REDIAL_LAST_MS 500
+#define REDIAL_LAST_MS  500
 
 struct peer {
     struct tug_outbox out;
@@ -32,7 +33,7 @@ struct tug_star {
     void *arg;
     struct tug_net_opts opts;
     struct tug_listener *listener;
-    struct peer *peers;                      /* per node; on others than the head only [0] is used */
+    struct peer *peers; /* per node; on others than the head only [0] is used */
     unsigned n_joined;
     bool finished;
     /* dialling */
@@ -78,9 +79,10 @@ static void on_hello(struct tug_star *s, struct tug_conn *c, const Tugpb__StarHe
     const Tugpb__StepKey *mine = s->p->pb->key, *its = h->key;
     unsigned node = h->node_index;
 
-    /* The key proved that it is of this gang; this is a gang member that is confused, or one of an older attempt. */
-    if (!its || its->job != mine->job || its->attempt != mine->attempt || its->step != mine->step || node == 0 ||
-        node >= s->p->n_stepds || s->peers[node].joined) {
+    /* The key proved that it is of this gang; this is a gang member that is confused, or one of an
+     * older attempt. */
+    if (!its || its->job != mine->job || its->attempt != mine->attempt || its->step != mine->step ||
+        node == 0 || node >= s->p->n_stepds || s->peers[node].joined) {
         tug_conn_drop(c);
         return;
     }
@@ -91,7 +93,7 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
 {
     struct tug_star *s = arg;
     struct peer *peer = tug_conn_data(c);
-    struct tug_arena arena = { 0 };
+    struct tug_arena arena = {0};
     ProtobufCMessage *m;
 
     if (tug_msg_decode(&arena, f->number, f->body, f->len, &m, NULL) < 0) {
@@ -144,7 +146,8 @@ static void on_open(void *arg, struct tug_conn *c)
     joined(s, 0, c);
 }
 
-static const struct tug_net_ops net_ops = { .on_open = on_open, .on_frame = on_frame, .on_close = on_close };
+static const struct tug_net_ops net_ops = {
+    .on_open = on_open, .on_frame = on_frame, .on_close = on_close};
 
 static void on_redial(void *arg)
 {
@@ -165,10 +168,13 @@ static int listen_here(struct tug_star *s, struct tug_err *err)
     char endpoint[320];
     int rc;
 
-    snprintf(endpoint, sizeof endpoint, strchr(host, ':') && host[0] != '[' ? "[%s]:0" : "%s:0", host);
+    snprintf(endpoint, sizeof endpoint, strchr(host, ':') && host[0] != '[' ? "[%s]:0" : "%s:0",
+             host);
     rc = tug_net_listen(&s->listener, s->base, endpoint, 0, &s->opts, err);
     if (rc < 0)
-        return tug_fail_ctx(err, rc, "node %s cannot listen for the other nodes of the gang on its address", s->p->node);
+        return tug_fail_ctx(err, rc,
+                            "node %s cannot listen for the other nodes of the gang on its address",
+                            s->p->node);
     return 0;
 }
 
@@ -185,8 +191,11 @@ int tug_star_new(struct tug_star **out, struct event_base *base, const struct tu
     s->peers = tug_xcalloc(p->n_stepds, sizeof *s->peers);
     for (unsigned i = 0; i < p->n_stepds; i++)
         s->peers[i].out.channel = TUG_CH_STAR;
-    s->opts = (struct tug_net_opts){ .auth = TUG_AUTH_PSK, .channel = TUG_CH_STAR, .ops = &net_ops, .arg = s,
-                                     .out_max_bytes = OUT_MAX_BYTES };
+    s->opts = (struct tug_net_opts){.auth = TUG_AUTH_PSK,
+                                    .channel = TUG_CH_STAR,
+                                    .ops = &net_ops,
+                                    .arg = s,
+                                    .out_max_bytes = OUT_MAX_BYTES};
     if (p->n_stepds > 1) {
         memcpy(s->opts.psk, p->pb->gang_key.data, sizeof s->opts.psk);
         rc = is_head(s) ? listen_here(s, err) : tug_timer_new(&s->redial, base, on_redial, s, err);
@@ -233,7 +242,7 @@ void tug_star_dial(struct tug_star *s, const char *endpoint, uint64_t give_up_ms
 /* Through the same bytes as over a socket, so that both ways behave the same. */
 static void to_myself(struct tug_star *s, enum tug_msg number, const ProtobufCMessage *m)
 {
-    struct tug_arena arena = { 0 };
+    struct tug_arena arena = {0};
     size_t len = protobuf_c_message_get_packed_size(m);
     uint8_t *body = tug_xmalloc(len ? len : 1);
     ProtobufCMessage *copy;
@@ -266,7 +275,7 @@ bool tug_star_complete(const struct tug_star *s)
 
 char *tug_star_missing(const struct tug_star *s, char *out, size_t size)
 {
-    struct tug_buf b = { 0 };
+    struct tug_buf b = {0};
 
     for (unsigned i = 1; i < s->p->n_stepds; i++)
         if (!s->peers[i].joined)
@@ -280,7 +289,8 @@ void tug_star_give_up(struct tug_star *s)
 {
     for (unsigned i = 1; i < s->p->n_stepds; i++)
         if (!s->peers[i].joined)
-            s->peers[i].joined = s->peers[i].lost = true;   /* a late StarHello finds its place taken */
+            s->peers[i].joined = s->peers[i].lost =
+                true; /* a late StarHello finds its place taken */
 }
 
 bool tug_star_lost(const struct tug_star *s, unsigned node)

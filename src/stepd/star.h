@@ -1,7 +1,8 @@
 /* star.h - the connections between a gang's step daemons: everybody dials the head
  *
- * Both sides prove the gang's key. Every node has an index, the head is 0; sending to oneself works too, so that the
- * code above need not know where it runs. A gang of one node has no sockets. Layer: stepd.
+ * Both sides prove the gang's key. Every node has an index, the head is 0; sending to oneself works
+ * too, so that the code above need not know where it runs. A gang of one node has no sockets.
+ * Layer: stepd.
  */
 #ifndef TUG_STEPD_STAR_H
 #define TUG_STEPD_STAR_H
@@ -19,8 +20,8 @@ struct tug_star;
 struct tug_star_ops {
     /* 'm' is borrowed for the call. */
     void (*on_message)(void *arg, unsigned from, enum tug_msg number, const ProtobufCMessage *m);
-    void (*on_joined)(void *arg, unsigned node);                  /* head: a node is there; spoke: the head is */
-    void (*on_lost)(void *arg, unsigned node, const char *why);   /* it will not come back */
+    void (*on_joined)(void *arg, unsigned node); /* head: a node is there; spoke: the head is */
+    void (*on_lost)(void *arg, unsigned node, const char *why); /* it will not come back */
 };
 
 /* On the head this listens; nobody is dialled yet. */

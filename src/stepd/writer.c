@@ -1,8 +1,8 @@
 /* writer.c - output files, written on a thread of their own
  *
- * The lock guards all of struct tug_writer; the thread writes without it. There is no free: the thread may hang, so a
- * writer lasts as long as the process. The thread starts with the first
- * byte: most steps of a benchmark say nothing. Layer: stepd.
+ * The lock guards all of struct tug_writer; the thread writes without it. There is no free: the
+ * thread may hang, so a writer lasts as long as the process. The thread starts with the first byte:
+ * most steps of a benchmark say nothing. Layer: stepd.
  */
 #include "stepd/writer.h"
 
@@ -88,8 +88,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-int tug_writer_new(struct tug_writer **out, struct event_base *base, void (*on_progress)(void *arg), void *arg,
-                   struct tug_err *err)
+int tug_writer_new(struct tug_writer **out, struct event_base *base, void (*on_progress)(void *arg),
+                   void *arg, struct tug_err *err)
 {
     struct tug_writer *w = tug_new(struct tug_writer);
     int rc = tug_wake_new(&w->wake, base, on_progress, arg, err);
@@ -106,7 +106,7 @@ int tug_writer_new(struct tug_writer **out, struct event_base *base, void (*on_p
 
 unsigned tug_writer_add(struct tug_writer *w, int fd)
 {
-    struct file f = { .fd = fd };
+    struct file f = {.fd = fd};
 
     pthread_mutex_lock(&w->lock);
     tug_vec_push(&w->files, f);

@@ -75,7 +75,8 @@ struct drive *drive_new(unsigned n_nodes, unsigned tasks)
     d->pay.home = d->dir;
     d->pay.shell = "/bin/sh";
     d->pay.queue = "train";
-    d->pay.nspace = keep(d, tug_xasprintf("tug.7.1.0.%08x%08x", (unsigned) getpid(), (unsigned) time(NULL)));
+    d->pay.nspace =
+        keep(d, tug_xasprintf("tug.7.1.0.%08x%08x", (unsigned) getpid(), (unsigned) time(NULL)));
     d->pay.job_token = "token";
     d->pay.gang_key.data = key;
     d->pay.gang_key.len = 32;
@@ -110,7 +111,7 @@ void drive_argv(struct drive *d, const char *first, ...)
 void drive_script(struct drive *d, const char *text)
 {
     d->spec.kind = TUGPB__JOB_KIND__JOB_BATCH;
-    d->n_nodes = 1;                   /* as the controller does it */
+    d->n_nodes = 1; /* as the controller does it */
     d->spec.script.data = keep(d, tug_xstrdup(text));
     d->spec.script.len = strlen(text);
 }
@@ -203,11 +204,10 @@ static void on_result(struct drive_node *n, const Tugpb__SdResult *m)
         ack(n);
 }
 
-
 static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
 {
     struct drive_node *n = arg;
-    struct tug_arena arena = { 0 };
+    struct tug_arena arena = {0};
     struct tug_err err;
     ProtobufCMessage *m;
 
@@ -225,15 +225,20 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
         if (drive_all_ready(n->d) && !n->d->no_start && !n->d->started)
             drive_start_gang(n->d);
         break;
-    case TUG_MSG_SD_WIRED: n->wired = true; break;
+    case TUG_MSG_SD_WIRED:
+        n->wired = true;
+        break;
     case TUG_MSG_SD_FAILURE:
         if (!n->failure)
             n->failure = copy(&((Tugpb__SdFailure *) m)->cause->base);
         if (!n->d->failed_ms)
             n->d->failed_ms = tug_now_ms();
         break;
-    case TUG_MSG_SD_RESULT: on_result(n, (Tugpb__SdResult *) m); break;
-    default: ck_abort_msg("a step daemon sent message %u", f->number);
+    case TUG_MSG_SD_RESULT:
+        on_result(n, (Tugpb__SdResult *) m);
+        break;
+    default:
+        ck_abort_msg("a step daemon sent message %u", f->number);
     }
     tug_arena_clear(&arena);
 }
@@ -247,16 +252,18 @@ static void on_close(void *arg, struct tug_conn *c, const char *why)
         n->conn = NULL;
 }
 
-static const struct tug_net_ops ops = { .on_frame = on_frame, .on_close = on_close };
+static const struct tug_net_ops ops = {.on_frame = on_frame, .on_close = on_close};
 
 void drive_listen(struct drive *d, unsigned node)
 {
     struct drive_node *n = &d->nodes[node];
-    struct tug_net_opts o = { .auth = TUG_AUTH_UNIX, .channel = TUG_CH_STEPD, .ops = &ops, .arg = n };
+    struct tug_net_opts o = {.auth = TUG_AUTH_UNIX, .channel = TUG_CH_STEPD, .ops = &ops, .arg = n};
     struct tug_err err;
 
     snprintf(n->endpoint, sizeof n->endpoint, "unix:%s/node%u/sock", d->dir, node);
-    ck_assert_msg(tug_net_listen(&n->listener, tug_loop_base(d->loop), n->endpoint, 0600, &o, &err) == 0, "%s", err.msg);
+    ck_assert_msg(
+        tug_net_listen(&n->listener, tug_loop_base(d->loop), n->endpoint, 0600, &o, &err) == 0,
+        "%s", err.msg);
 }
 
 void drive_deaf(struct drive *d, unsigned node)
@@ -273,7 +280,7 @@ void drive_deaf(struct drive *d, unsigned node)
 static void on_run_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
 {
     struct drive *d = arg;
-    struct tug_arena arena = { 0 };
+    struct tug_arena arena = {0};
     ProtobufCMessage *m;
 
     d->run_conn = c;
@@ -284,7 +291,7 @@ static void on_run_frame(void *arg, struct tug_conn *c, const struct tug_frame *
         tug_buf_add(&d->run_out[o->stream], o->data.data, o->data.len);
     } else if (f->number == TUG_MSG_RUN_DONE) {
         d->run_done = copy(m);
-        tug_conn_drop(c);             /* not close: the loop may not run any more to do it */
+        tug_conn_drop(c); /* not close: the loop may not run any more to do it */
         d->run_conn = NULL;
     }
     tug_arena_clear(&arena);
@@ -301,12 +308,14 @@ static void on_run_close(void *arg, struct tug_conn *c, const char *why)
 
 void drive_interactive(struct drive *d)
 {
-    static const struct tug_net_ops run_ops = { .on_frame = on_run_frame, .on_close = on_run_close };
-    struct tug_net_opts o = { .auth = TUG_AUTH_PSK, .channel = TUG_CH_RUN, .ops = &run_ops, .arg = d };
+    static const struct tug_net_ops run_ops = {.on_frame = on_run_frame, .on_close = on_run_close};
+    struct tug_net_opts o = {
+        .auth = TUG_AUTH_PSK, .channel = TUG_CH_RUN, .ops = &run_ops, .arg = d};
     static uint8_t key[32] = "another key, of the terminal....";
 
     memcpy(o.psk, key, 32);
-    ck_assert_int_eq(tug_net_listen(&d->run_listener, tug_loop_base(d->loop), "127.0.0.1:0", 0, &o, NULL), 0);
+    ck_assert_int_eq(
+        tug_net_listen(&d->run_listener, tug_loop_base(d->loop), "127.0.0.1:0", 0, &o, NULL), 0);
     d->spec.interactive = true;
     d->spec.io_addr = (char *) tug_listener_endpoint(d->run_listener);
     d->spec.io_key.data = key;
@@ -317,7 +326,7 @@ void drive_interactive(struct drive *d)
 
 static int payload_fd(struct drive *d, unsigned node)
 {
-    Tugpb__Inventory *invs[1] = { &d->inv };
+    Tugpb__Inventory *invs[1] = {&d->inv};
     int fd = memfd_create("payload", MFD_CLOEXEC);
     size_t len;
     uint8_t *b;
@@ -341,7 +350,7 @@ static void start_node(struct drive *d, unsigned i)
     struct drive_node *n = &d->nodes[i];
     const char *build = getenv("TUG_BUILDDIR"), *level = getenv("TUG_TEST_LOG");
     char program[512], dir[256];
-    char *const env[] = { NULL };
+    char *const env[] = {NULL};
     char cwd[256];
     int fd;
 
@@ -352,11 +361,19 @@ static void start_node(struct drive *d, unsigned i)
     fd = payload_fd(d, i);
     n->pid = fork();
     if (n->pid == 0) {
-        char *const argv[] = { "tugstepd", "--run-dir", dir, "--noded", n->endpoint, "--log-level", (char *) (level ? level : "error"), NULL };
+        char *const argv[] = {"tugstepd",
+                              "--run-dir",
+                              dir,
+                              "--noded",
+                              n->endpoint,
+                              "--log-level",
+                              (char *) (level ? level : "error"),
+                              NULL};
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         dup2(fd, 3);
         fcntl(3, F_SETFD, 0);
-        if (chdir("/") == 0)          /* no ck_assert in here: libcheck keeps notes in some descriptor, perhaps in 3 */
+        if (chdir("/") ==
+            0) /* no ck_assert in here: libcheck keeps notes in some descriptor, perhaps in 3 */
             execve(program, argv, env);
         fprintf(stderr, "cannot run %s: %s\n", program, strerror(errno));
         _exit(99);
@@ -412,7 +429,7 @@ static void on_limit(void *arg)
 
 void drive_until(struct drive *d, bool (*is_so)(struct drive *d), const char *what)
 {
-    struct until u = { .d = d, .is_so = is_so };
+    struct until u = {.d = d, .is_so = is_so};
 
     if (is_so(d))
         return;
@@ -435,8 +452,9 @@ void drive_run(struct drive *d)
     drive_until(d, drive_all_results, "results of all nodes");
     drive_until(d, drive_all_gone, "step daemons end after their result was acknowledged");
     for (unsigned i = 0; i < d->n_nodes; i++)
-        ck_assert_msg(WIFEXITED(d->nodes[i].wait_status) && WEXITSTATUS(d->nodes[i].wait_status) == 0,
-                      "step daemon %u ended with status 0x%x", i, (unsigned) d->nodes[i].wait_status);
+        ck_assert_msg(
+            WIFEXITED(d->nodes[i].wait_status) && WEXITSTATUS(d->nodes[i].wait_status) == 0,
+            "step daemon %u ended with status 0x%x", i, (unsigned) d->nodes[i].wait_status);
 }
 
 const char *drive_file(struct drive *d, const char *name)
@@ -482,10 +500,8 @@ const char *drive_program(struct drive *d, const char *name, const char *how)
     snprintf(from, sizeof from, "%s/testsuite/unit/stepd/programs/%s.c", src ? src : ".", name);
     snprintf(to, sizeof to, "%s/%s", d->dir, name);
     _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wformat-nonliteral\"")
-    snprintf(command, sizeof command, how, from, to);
-    _Pragma("GCC diagnostic pop")
-    if (system(command) != 0)
-        return NULL;
+        snprintf(command, sizeof command, how, from, to);
+    _Pragma("GCC diagnostic pop") if (system(command) != 0) return NULL;
     return keep(d, tug_xstrdup(to));
 }
 

@@ -17,7 +17,8 @@ static void has(struct drive *d, unsigned rank, const char *line)
     snprintf(name, sizeof name, "env-%u", rank);
     text = drive_file(d, name);
     snprintf(want, sizeof want, "\n%s\n", line);
-    ck_assert_msg(strstr(text, want) || strncmp(text, want + 1, strlen(want) - 1) == 0, "rank %u does not have %s, but:\n%s", rank, line, text);
+    ck_assert_msg(strstr(text, want) || strncmp(text, want + 1, strlen(want) - 1) == 0,
+                  "rank %u does not have %s, but:\n%s", rank, line, text);
 }
 
 static void lacks(struct drive *d, unsigned rank, const char *name_)
@@ -68,7 +69,7 @@ START_TEST(ranks_get_torch_slurm_and_our_own_names)
     has(d, 2, "SLURM_JOB_PARTITION=train");
     has(d, 2, "USER=tester");
     lacks(d, 2, "SLURM_RESTART_COUNT");
-    lacks(d, 2, "OMPI_MCA_schizo");                  /* a plain MPI program would die of it: only with PMIx */
+    lacks(d, 2, "OMPI_MCA_schizo"); /* a plain MPI program would die of it: only with PMIx */
     drive_free(d);
 }
 END_TEST
@@ -114,7 +115,7 @@ START_TEST(gpus_are_shared_out_among_the_ranks_of_a_node)
     struct drive *d = printing(1, 2);
 
     d->inv.gpus = 8;
-    d->pay.slices[0]->gpus = 0xb4;                   /* 2, 4, 5, 7 */
+    d->pay.slices[0]->gpus = 0xb4; /* 2, 4, 5, 7 */
     drive_run(d);
     has(d, 0, "CUDA_VISIBLE_DEVICES=2,4");
     has(d, 1, "CUDA_VISIBLE_DEVICES=5,7");
@@ -140,7 +141,7 @@ END_TEST
 START_TEST(real_gpus_are_named_by_uuid)
 {
     struct drive *d = printing(1, 1);
-    char *uuids[] = { "GPU-aaaa", "GPU-bbbb" };
+    char *uuids[] = {"GPU-aaaa", "GPU-bbbb"};
 
     d->inv.emulated = false;
     d->inv.gpus = d->inv.n_gpu_uuids = 2;
@@ -157,7 +158,10 @@ START_TEST(rank_0_can_listen_on_the_rendezvous_port_at_once)
 {
     struct drive *d = drive_new(1, 1);
 
-    drive_argv(d, "/usr/bin/python3", "-c", "import os, socket\ns = socket.create_server(('', int(os.environ['MASTER_PORT'])))\nprint('listening')", NULL);
+    drive_argv(d, "/usr/bin/python3", "-c",
+               "import os, socket\ns = socket.create_server(('', "
+               "int(os.environ['MASTER_PORT'])))\nprint('listening')",
+               NULL);
     drive_run(d);
     ck_assert_str_eq(drive_output(d), "listening\n");
     ck_assert_uint_ge(d->nodes[0].ready->master_port, 61000);
@@ -171,7 +175,7 @@ START_TEST(a_reserved_port_is_passed_by_until_it_is_freed)
 
     for (int i = 0; i < 400; i++) {
         ck_assert_int_eq(tug_port_reserve(&ports[i], NULL), 0);
-        tug_port_release(ports[i]);                  /* ranks run: the lock alone must keep others away */
+        tug_port_release(ports[i]); /* ranks run: the lock alone must keep others away */
         for (int k = 0; k < i; k++)
             ck_assert_uint_ne(tug_port_number(ports[i]), tug_port_number(ports[k]));
         ck_assert_uint_eq(tug_port_number(ports[i]) % 2, 0);
@@ -182,10 +186,18 @@ START_TEST(a_reserved_port_is_passed_by_until_it_is_freed)
 END_TEST
 
 /* A payload without any process: one node, 'ranks' ranks, these CPUs. */
-static struct tug_payload bare(unsigned ranks, uint8_t *mask, Tugpb__StepPayload *pb, Tugpb__JobSpec *spec, Tugpb__Slice *slice)
+static struct tug_payload bare(unsigned ranks, uint8_t *mask, Tugpb__StepPayload *pb,
+                               Tugpb__JobSpec *spec, Tugpb__Slice *slice)
 {
-    struct tug_payload p = { .pb = pb, .spec = spec, .slice = slice, .node = "n", .address = "", .n_nodes = 1, .ntasks = ranks,
-                             .n_local = ranks, .n_ranks = ranks };
+    struct tug_payload p = {.pb = pb,
+                            .spec = spec,
+                            .slice = slice,
+                            .node = "n",
+                            .address = "",
+                            .n_nodes = 1,
+                            .ntasks = ranks,
+                            .n_local = ranks,
+                            .n_ranks = ranks};
 
     tugpb__step_payload__init(pb);
     tugpb__job_spec__init(spec);
@@ -210,9 +222,9 @@ START_TEST(cpus_are_split_evenly_and_next_to_the_ranks_gpus)
     Tugpb__JobSpec spec;
     Tugpb__Slice slice;
     Tugpb__Inventory inv = TUGPB__INVENTORY__INIT;
-    uint8_t mask[] = { 0xff }, none[] = { 0 }, node0[] = { 0x0f }, node1[] = { 0xf0 };
-    uint32_t numa[] = { 1, 0 };
-    ProtobufCBinaryData cpus[] = { { 1, node0 }, { 1, node1 } };
+    uint8_t mask[] = {0xff}, none[] = {0}, node0[] = {0x0f}, node1[] = {0xf0};
+    uint32_t numa[] = {1, 0};
+    ProtobufCBinaryData cpus[] = {{1, node0}, {1, node1}};
     struct tug_payload p = bare(2, mask, &pb, &spec, &slice);
     cpu_set_t s;
 
@@ -221,7 +233,7 @@ START_TEST(cpus_are_split_evenly_and_next_to_the_ranks_gpus)
     ck_assert(tug_bind_rank(&p, 1, &s));
     ck_assert_uint_eq(bits(&s), 0xf0);
 
-    inv.gpus = 2;                                    /* GPU 0 sits on NUMA node 1 */
+    inv.gpus = 2; /* GPU 0 sits on NUMA node 1 */
     inv.n_gpu_numa = inv.n_numa_cpus = 2;
     inv.gpu_numa = numa;
     inv.numa_cpus = cpus;
@@ -233,7 +245,7 @@ START_TEST(cpus_are_split_evenly_and_next_to_the_ranks_gpus)
     ck_assert_uint_eq(bits(&s), 0x0f);
 
     slice.cpu_mask.data = none;
-    ck_assert(!tug_bind_rank(&p, 0, &s));            /* no mask: not bound */
+    ck_assert(!tug_bind_rank(&p, 0, &s)); /* no mask: not bound */
 }
 END_TEST
 
@@ -242,7 +254,7 @@ START_TEST(more_ranks_than_cpus_share_all_of_them)
     Tugpb__StepPayload pb;
     Tugpb__JobSpec spec;
     Tugpb__Slice slice;
-    uint8_t mask[] = { 0x03 };
+    uint8_t mask[] = {0x03};
     struct tug_payload p = bare(5, mask, &pb, &spec, &slice);
     cpu_set_t s;
 
@@ -251,7 +263,9 @@ START_TEST(more_ranks_than_cpus_share_all_of_them)
 }
 END_TEST
 
-UNIT_MAIN("stepd/env", ranks_get_torch_slurm_and_our_own_names, users_words_beat_defaults_and_stale_words_are_gone,
+UNIT_MAIN("stepd/env", ranks_get_torch_slurm_and_our_own_names,
+          users_words_beat_defaults_and_stale_words_are_gone,
           gpus_are_shared_out_among_the_ranks_of_a_node, real_gpus_are_named_by_uuid,
-          rank_0_can_listen_on_the_rendezvous_port_at_once, a_reserved_port_is_passed_by_until_it_is_freed,
+          rank_0_can_listen_on_the_rendezvous_port_at_once,
+          a_reserved_port_is_passed_by_until_it_is_freed,
           cpus_are_split_evenly_and_next_to_the_ranks_gpus, more_ranks_than_cpus_share_all_of_them)

@@ -9,7 +9,8 @@
 
 static void print_time(const char *what, const struct drive *d)
 {
-    printf("# %s: %llu ms from first step daemon to last result\n", what, (unsigned long long) (d->ended_ms - d->began_ms));
+    printf("# %s: %llu ms from first step daemon to last result\n", what,
+           (unsigned long long) (d->ended_ms - d->began_ms));
 }
 
 static void all_exits_zero(const struct drive *d)
@@ -105,12 +106,12 @@ START_TEST(ranks_of_true_on_eight_nodes_end_well)
 }
 END_TEST
 
-
 /* ---- failures ---- */
 
 static void gone_within_two_seconds(const struct drive *d)
 {
-    ck_assert_msg(d->ended_ms - d->failed_ms <= 2000, "the gang was gone %llu ms after the first failure",
+    ck_assert_msg(d->ended_ms - d->failed_ms <= 2000,
+                  "the gang was gone %llu ms after the first failure",
                   (unsigned long long) (d->ended_ms - d->failed_ms));
 }
 
@@ -127,7 +128,7 @@ START_TEST(a_rank_that_exits_with_7_ends_the_gang_and_is_named)
     ck_assert_uint_eq(c->rank, 3);
     ck_assert_str_eq(c->node, "n01");
     ck_assert_int_eq(c->exit->exit_code, 7);
-    ck_assert_ptr_nonnull(d->nodes[0].failure);      /* the early word comes from the head */
+    ck_assert_ptr_nonnull(d->nodes[0].failure); /* the early word comes from the head */
     ck_assert_int_eq(d->nodes[1].result->exits[1]->exit_code, 7);
     ck_assert_int_eq(d->nodes[0].result->exits[0]->signal, SIGTERM);
     gone_within_two_seconds(d);
@@ -139,7 +140,9 @@ START_TEST(ranks_that_ignore_sigterm_are_gone_within_two_seconds_too)
 {
     struct drive *d = drive_new(2, 2);
     d->pay.kill_grace_s = 30;
-    drive_argv(d, "sh", "-c", "test $RANK = 0 && { sleep 0.1; exit 1; }; trap '' TERM; while :; do sleep 1; done", NULL);
+    drive_argv(d, "sh", "-c",
+               "test $RANK = 0 && { sleep 0.1; exit 1; }; trap '' TERM; while :; do sleep 1; done",
+               NULL);
     drive_run(d);
     ck_assert_str_eq(drive_cause(d)->text, "rank 0 on node n00 exited with code 1");
     ck_assert_int_eq(d->nodes[1].result->exits[0]->signal, SIGKILL);
@@ -154,7 +157,8 @@ START_TEST(a_rank_that_crashes_is_named_with_its_signal)
     drive_argv(d, "sh", "-c", "test $RANK = 1 && kill -SEGV $$; exec sleep 1000", NULL);
     drive_run(d);
     ck_assert_int_eq(drive_cause(d)->exit->signal, SIGSEGV);
-    ck_assert_ptr_nonnull(strstr(drive_cause(d)->text, "rank 1 on node n01 was killed by signal 11 (Segmentation fault)"));
+    ck_assert_ptr_nonnull(strstr(
+        drive_cause(d)->text, "rank 1 on node n01 was killed by signal 11 (Segmentation fault)"));
     gone_within_two_seconds(d);
     drive_free(d);
 }
@@ -166,14 +170,16 @@ START_TEST(a_command_that_does_not_exist_fails_as_in_a_shell)
     drive_argv(d, "/bin/nonexistent", NULL);
     drive_run(d);
     ck_assert_int_eq(drive_cause(d)->exit->exit_code, 127);
-    ck_assert_ptr_nonnull(strstr(drive_cause(d)->text, "command '/bin/nonexistent' does not exist on node n0"));
+    ck_assert_ptr_nonnull(
+        strstr(drive_cause(d)->text, "command '/bin/nonexistent' does not exist on node n0"));
     drive_free(d);
 
     d = drive_new(1, 1);
     drive_argv(d, "no-such-program", NULL);
     drive_run(d);
     ck_assert_int_eq(drive_cause(d)->exit->exit_code, 127);
-    ck_assert_str_eq(drive_cause(d)->text, "command 'no-such-program' not found in PATH on node n00");
+    ck_assert_str_eq(drive_cause(d)->text,
+                     "command 'no-such-program' not found in PATH on node n00");
     drive_free(d);
 
     d = drive_new(1, 1);
@@ -193,7 +199,9 @@ START_TEST(an_output_file_that_cannot_be_made_fails_before_the_start)
     drive_start(d);
     drive_until(d, head_has_result, "a result of the head");
     ck_assert_str_eq(d->nodes[0].result->cause->kind, "output");
-    ck_assert_ptr_nonnull(strstr(d->nodes[0].result->cause->text, "no/such/dir' does not exist; create it or choose another --output"));
+    ck_assert_ptr_nonnull(
+        strstr(d->nodes[0].result->cause->text,
+               "no/such/dir' does not exist; create it or choose another --output"));
     ck_assert_uint_eq(d->nodes[0].result->n_exits, 0);
     ck_assert_ptr_nonnull(d->nodes[0].failure);
     ck_assert_ptr_null(d->nodes[0].ready);
@@ -208,7 +216,9 @@ START_TEST(a_working_directory_that_is_missing_fails_before_the_start)
     d->spec.cwd = "/no/such/dir";
     drive_run(d);
     ck_assert_str_eq(drive_cause(d)->kind, "launch");
-    ck_assert_ptr_nonnull(strstr(drive_cause(d)->text, "cannot enter working directory '/no/such/dir' on node n00: No such file"));
+    ck_assert_ptr_nonnull(
+        strstr(drive_cause(d)->text,
+               "cannot enter working directory '/no/such/dir' on node n00: No such file"));
     drive_free(d);
 }
 END_TEST
@@ -235,12 +245,13 @@ START_TEST(a_kill_from_the_node_daemon_is_obeyed_with_its_grace)
 {
     struct drive *d = drive_new(2, 1);
     Tugpb__SdKill m = TUGPB__SD_KILL__INIT;
-    drive_argv(d, "sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done", NULL);
+    drive_argv(d, "sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done",
+               NULL);
     drive_start(d);
     drive_until(d, ranks_0_and_1_are_up, "both run");
     m.grace_s = 10;
     m.why = "cancelled by tester";
-    drive_send(d, 1, TUG_MSG_SD_KILL, &m.base);      /* one node is enough */
+    drive_send(d, 1, TUG_MSG_SD_KILL, &m.base); /* one node is enough */
     drive_until(d, drive_all_results, "results");
     ck_assert_str_eq(drive_cause(d)->kind, "cancel");
     ck_assert_str_eq(drive_cause(d)->text, "cancelled by tester");
@@ -280,7 +291,7 @@ START_TEST(a_node_daemon_that_comes_back_finds_its_step_and_hears_all_of_it)
     drive_listen(d, 1);
     drive_until(d, node_1_called_again, "it calls again");
     ck_assert_int_eq(d->nodes[1].phase, TUGPB__STEP_PHASE__STEP_RUNNING);
-    drive_deaf(d, 1);                                /* and hears of the end only later */
+    drive_deaf(d, 1); /* and hears of the end only later */
     snprintf(go, sizeof go, "%s/go", d->dir);
     ck_assert_int_eq(close(creat(go, 0600)), 0);
     drive_until(d, head_has_result, "result of the head");
@@ -326,7 +337,8 @@ END_TEST
 START_TEST(a_batch_script_runs_once_on_the_first_node_of_its_nodes)
 {
     struct drive *d = drive_new(2, 2);
-    drive_script(d, "#!/bin/bash -e\necho \"$BASH_VERSION\" | cut -c1 | tr 0-9 x\necho args $# $1 rank ${RANK-none} tasks $SLURM_NTASKS on $TUG_NODELIST\n");
+    drive_script(d, "#!/bin/bash -e\necho \"$BASH_VERSION\" | cut -c1 | tr 0-9 x\necho args $# $1 "
+                    "rank ${RANK-none} tasks $SLURM_NTASKS on $TUG_NODELIST\n");
     drive_argv(d, "one", "two", NULL);
     drive_run(d);
     ck_assert_ptr_null(drive_cause(d));
@@ -344,7 +356,8 @@ START_TEST(a_batch_script_runs_once_on_the_first_node_of_its_nodes)
     drive_script(d, "#!/no/interpreter\n");
     drive_run(d);
     ck_assert_int_eq(drive_cause(d)->exit->exit_code, 127);
-    ck_assert_str_eq(drive_cause(d)->text, "the script's interpreter '/no/interpreter' does not exist on node n00");
+    ck_assert_str_eq(drive_cause(d)->text,
+                     "the script's interpreter '/no/interpreter' does not exist on node n00");
     drive_free(d);
 }
 END_TEST
@@ -354,7 +367,10 @@ START_TEST(an_interactive_step_talks_to_its_terminal)
     struct drive *d = drive_new(2, 1);
     Tugpb__RunInput in = TUGPB__RUN_INPUT__INIT;
     drive_interactive(d);
-    drive_argv(d, "sh", "-c", "echo out $RANK; echo err $RANK >&2; if test $RANK = 0; then read line; echo \"got $line\"; cat; touch go; fi; while ! test -e go; do sleep 0.01; done; exit $RANK", NULL);
+    drive_argv(d, "sh", "-c",
+               "echo out $RANK; echo err $RANK >&2; if test $RANK = 0; then read line; echo \"got "
+               "$line\"; cat; touch go; fi; while ! test -e go; do sleep 0.01; done; exit $RANK",
+               NULL);
     drive_start(d);
     drive_until(d, terminal_shows_out_0, "output");
     in.data.data = (uint8_t *) "hello\nmore\n";
@@ -381,7 +397,8 @@ START_TEST(a_signal_from_the_terminal_reaches_ranks_on_all_nodes)
     struct drive *d = drive_new(2, 1);
     Tugpb__RunSignal m = TUGPB__RUN_SIGNAL__INIT;
     drive_interactive(d);
-    drive_argv(d, "sh", "-c", "trap 'echo usr; exit 0' USR1; echo up; while :; do sleep 0.01; done", NULL);
+    drive_argv(d, "sh", "-c", "trap 'echo usr; exit 0' USR1; echo up; while :; do sleep 0.01; done",
+               NULL);
     drive_start(d);
     drive_until(d, terminal_shows_both_up, "both run");
     m.signal = SIGUSR1;
@@ -410,12 +427,18 @@ START_TEST(an_interactive_step_ends_when_its_terminal_goes)
 END_TEST
 
 UNIT_MAIN("stepd/life", ranks_of_true_on_one_node_end_well, ranks_of_true_on_eight_nodes_end_well,
-          a_rank_that_exits_with_7_ends_the_gang_and_is_named, ranks_that_ignore_sigterm_are_gone_within_two_seconds_too,
-          a_rank_that_crashes_is_named_with_its_signal, a_command_that_does_not_exist_fails_as_in_a_shell,
+          a_rank_that_exits_with_7_ends_the_gang_and_is_named,
+          ranks_that_ignore_sigterm_are_gone_within_two_seconds_too,
+          a_rank_that_crashes_is_named_with_its_signal,
+          a_command_that_does_not_exist_fails_as_in_a_shell,
           an_output_file_that_cannot_be_made_fails_before_the_start,
-          a_working_directory_that_is_missing_fails_before_the_start, a_lost_node_ends_the_gang_and_is_named,
-          a_kill_from_the_node_daemon_is_obeyed_with_its_grace, a_kill_at_the_barrier_ends_a_step_that_never_ran,
+          a_working_directory_that_is_missing_fails_before_the_start,
+          a_lost_node_ends_the_gang_and_is_named,
+          a_kill_from_the_node_daemon_is_obeyed_with_its_grace,
+          a_kill_at_the_barrier_ends_a_step_that_never_ran,
           a_node_daemon_that_comes_back_finds_its_step_and_hears_all_of_it,
           a_result_is_repeated_until_it_is_acknowledged, nothing_survives_the_step,
-          a_batch_script_runs_once_on_the_first_node_of_its_nodes, an_interactive_step_talks_to_its_terminal,
-          a_signal_from_the_terminal_reaches_ranks_on_all_nodes, an_interactive_step_ends_when_its_terminal_goes)
+          a_batch_script_runs_once_on_the_first_node_of_its_nodes,
+          an_interactive_step_talks_to_its_terminal,
+          a_signal_from_the_terminal_reaches_ranks_on_all_nodes,
+          an_interactive_step_ends_when_its_terminal_goes)

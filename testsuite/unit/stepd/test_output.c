@@ -11,16 +11,18 @@ START_TEST(lines_of_several_ranks_are_labelled_whole_and_in_order)
 {
     struct drive *d = drive_new(4, 2);
     const char *text, *line;
-    unsigned next[8] = { 0 };
+    unsigned next[8] = {0};
 
-    drive_argv(d, "sh", "-c", "i=0; while test $i -lt 500; do echo line $i of $RANK; i=$((i+1)); done", NULL);
+    drive_argv(d, "sh", "-c",
+               "i=0; while test $i -lt 500; do echo line $i of $RANK; i=$((i+1)); done", NULL);
     drive_run(d);
     ck_assert_ptr_null(drive_cause(d));
     text = drive_output(d);
     for (line = text; *line; line = strchr(line, '\n') + 1) {
         unsigned label, n, rank;
         int end = 0;
-        ck_assert_msg(sscanf(line, "%u: line %u of %u%n", &label, &n, &rank, &end) == 3 && line[end] == '\n' && label == rank && rank < 8,
+        ck_assert_msg(sscanf(line, "%u: line %u of %u%n", &label, &n, &rank, &end) == 3 &&
+                          line[end] == '\n' && label == rank && rank < 8,
                       "a line is \"%.60s\"", line);
         ck_assert_uint_eq(n, next[rank]++);
     }
@@ -66,8 +68,11 @@ START_TEST(a_line_without_an_end_comes_out_and_is_closed_before_another_rank_spe
 {
     struct drive *d = drive_new(2, 1);
 
-    drive_argv(d, "sh", "-c", "if test $RANK = 0; then printf no-end; touch said; while ! test -e seen; do sleep 0.01; done; else "
-               "while ! grep -q no-end tug-7.out; do sleep 0.01; done; echo whole; touch seen; fi", NULL);
+    drive_argv(d, "sh", "-c",
+               "if test $RANK = 0; then printf no-end; touch said; while ! test -e seen; do sleep "
+               "0.01; done; else "
+               "while ! grep -q no-end tug-7.out; do sleep 0.01; done; echo whole; touch seen; fi",
+               NULL);
     drive_run(d);
     ck_assert_str_eq(drive_output(d), "0: no-end\n1: whole\n");
     drive_free(d);
@@ -109,12 +114,12 @@ START_TEST(a_rank_has_descriptors_0_1_and_2_only)
 {
     struct drive *d = drive_new(2, 2);
 
-    d->spec.launcher = TUGPB__LAUNCHER__LAUNCHER_AUTO;   /* with the PMIx server's sockets about */
+    d->spec.launcher = TUGPB__LAUNCHER__LAUNCHER_AUTO; /* with the PMIx server's sockets about */
     drive_argv(d, "sh", "-c", "exec ls /proc/self/fd", NULL);
     d->spec.stdout_path = "fds-%t";
     drive_run(d);
     ck_assert_ptr_null(drive_cause(d));
-    ck_assert_str_eq(drive_file(d, "fds-0"), "0\n1\n2\n3\n");   /* 3 is ls reading the directory */
+    ck_assert_str_eq(drive_file(d, "fds-0"), "0\n1\n2\n3\n"); /* 3 is ls reading the directory */
     ck_assert_str_eq(drive_file(d, "fds-3"), "0\n1\n2\n3\n");
     drive_free(d);
 }
@@ -161,7 +166,8 @@ START_TEST(ranks_read_the_jobs_input_file_or_nothing)
     d->spec.stdin_path = "missing";
     drive_argv(d, "cat", NULL);
     drive_run(d);
-    ck_assert_ptr_nonnull(strstr(drive_cause(d)->text, "/missing' on node n00: No such file or directory; check --input"));
+    ck_assert_ptr_nonnull(strstr(
+        drive_cause(d)->text, "/missing' on node n00: No such file or directory; check --input"));
     drive_free(d);
 }
 END_TEST
@@ -207,7 +213,10 @@ START_TEST(a_target_that_stands_still_makes_output_drop_with_a_marker)
     fifo = open(path, O_RDONLY | O_NONBLOCK);
     d->spec.stdout_path = "fifo";
     /* 8 MB fit nowhere; once the rank got through, the fifo is read and the last line must come */
-    drive_argv(d, "sh", "-c", "yes aaaaaaa | head -c 8000000; echo survived >proof; while ! test -e read; do sleep 0.01; done; echo last", NULL);
+    drive_argv(d, "sh", "-c",
+               "yes aaaaaaa | head -c 8000000; echo survived >proof; while ! test -e read; do "
+               "sleep 0.01; done; echo last",
+               NULL);
     drive_start(d);
     drive_until(d, rank_got_through, "the rank goes on although nobody reads");
     snprintf(path, sizeof path, "%s/read", d->dir);
@@ -224,9 +233,11 @@ START_TEST(a_target_that_stands_still_makes_output_drop_with_a_marker)
 END_TEST
 
 UNIT_MAIN("stepd/output", lines_of_several_ranks_are_labelled_whole_and_in_order,
-          a_rank_alone_is_not_labelled_and_keeps_every_byte, ten_megabytes_through_the_star_arrive_whole,
+          a_rank_alone_is_not_labelled_and_keeps_every_byte,
+          ten_megabytes_through_the_star_arrive_whole,
           a_line_without_an_end_comes_out_and_is_closed_before_another_rank_speaks,
-          a_pattern_with_the_rank_or_node_makes_files_without_labels, stderr_has_its_own_file_when_asked_for,
-          a_rank_has_descriptors_0_1_and_2_only, signals_are_as_in_a_fresh_shell,
-          ranks_read_the_jobs_input_file_or_nothing, an_output_file_that_takes_nothing_does_not_hold_up_the_job,
+          a_pattern_with_the_rank_or_node_makes_files_without_labels,
+          stderr_has_its_own_file_when_asked_for, a_rank_has_descriptors_0_1_and_2_only,
+          signals_are_as_in_a_fresh_shell, ranks_read_the_jobs_input_file_or_nothing,
+          an_output_file_that_takes_nothing_does_not_hold_up_the_job,
           a_target_that_stands_still_makes_output_drop_with_a_marker)

@@ -3,7 +3,7 @@
 
 #include "stepd/stepdrive.h"
 
-#define MPICC "mpicc -O1 -o '%2$s' '%1$s' >&2"
+#define MPICC  "mpicc -O1 -o '%2$s' '%1$s' >&2"
 #define PMIXCC "${CC:-cc} -O1 -o '%2$s' '%1$s' $(pkg-config --cflags --libs pmix) >&2"
 
 static struct drive *with_pmix(unsigned nodes, unsigned tasks)
@@ -39,7 +39,8 @@ static unsigned count(const char *text, const char *what)
 
 static void print_time(const char *what, const struct drive *d)
 {
-    printf("# %s: %llu ms from first step daemon to last result\n", what, (unsigned long long) (d->ended_ms - d->began_ms));
+    printf("# %s: %llu ms from first step daemon to last result\n", what,
+           (unsigned long long) (d->ended_ms - d->began_ms));
 }
 
 START_TEST(mpi_on_two_nodes_has_the_right_size_and_sum)
@@ -80,7 +81,7 @@ START_TEST(mpi_runs_on_four_nodes_at_addresses_of_their_own)
 {
     struct drive *d = with_pmix(4, 2);
     const char *program = mpi_program(d);
-    char *addresses[] = { "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4" };
+    char *addresses[] = {"127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"};
     d->pay.addresses = addresses;
     if (program) {
         drive_argv(d, program, NULL);
@@ -140,7 +141,8 @@ START_TEST(a_rank_that_never_wires_up_is_named_after_the_deadline)
         ck_assert_ptr_nonnull(drive_cause(d));
         ck_assert_str_eq(drive_cause(d)->kind, "wireup");
         ck_assert_uint_eq(drive_cause(d)->rank, 1);
-        ck_assert_ptr_nonnull(strstr(drive_cause(d)->text, "rank 1 on node n00 did not call MPI_Init"));
+        ck_assert_ptr_nonnull(
+            strstr(drive_cause(d)->text, "rank 1 on node n00 did not call MPI_Init"));
     }
     drive_free(d);
 }
@@ -180,6 +182,8 @@ END_TEST
 
 UNIT_MAIN("stepd/pmix", mpi_on_two_nodes_has_the_right_size_and_sum, mpi_on_one_node_needs_no_other,
           mpi_runs_on_four_nodes_at_addresses_of_their_own,
-          a_rank_that_calls_mpi_abort_is_the_cause, a_killed_mpi_rank_ends_the_gang_within_two_seconds,
+          a_rank_that_calls_mpi_abort_is_the_cause,
+          a_killed_mpi_rank_ends_the_gang_within_two_seconds,
           a_rank_that_never_wires_up_is_named_after_the_deadline,
-          pmix_clients_put_fence_get_publish_and_look_up_across_nodes, a_command_that_uses_no_pmix_is_fine_with_it)
+          pmix_clients_put_fence_get_publish_and_look_up_across_nodes,
+          a_command_that_uses_no_pmix_is_fine_with_it)

@@ -1,7 +1,8 @@
 /* mpisum.c - an MPI program that knows when it is right: size, sum, neighbours on the node
  *
- * Prints "rank R size N sum S local L" and fails when MPI's size is not WORLD_SIZE. "abort R" makes rank R abort with
- * 9; "kill R" makes rank R die by SIGKILL between two collectives; "late R" makes rank R not call MPI_Init.
+ * Prints "rank R size N sum S local L" and fails when MPI's size is not WORLD_SIZE. "abort R" makes
+ * rank R abort with 9; "kill R" makes rank R die by SIGKILL between two collectives; "late R" makes
+ * rank R not call MPI_Init.
  */
 #include <mpi.h>
 #include <signal.h>

@@ -1,7 +1,9 @@
-/* pmixcli.c - what the PMIx server must do beyond MPI_Init: put, fence, get, direct get, publish, lookup
+/* pmixcli.c - what the PMIx server must do beyond MPI_Init: put, fence, get, direct get, publish,
+ * lookup
  *
- * Every rank puts two values; the first is exchanged by a fence, the second is fetched directly from its rank. The last
- * rank publishes a name that rank 0 already waits for. Prints "rank R of N ok".
+ * Every rank puts two values; the first is exchanged by a fence, the second is fetched directly
+ * from its rank. The last rank publishes a name that rank 0 already waits for. Prints "rank R of N
+ * ok".
  */
 #include <pmix.h>
 #include <stdio.h>
@@ -32,7 +34,7 @@ static unsigned get(unsigned rank, const char *key)
 
 static void put(pmix_scope_t scope, const char *key, unsigned number)
 {
-    pmix_value_t v = { .type = PMIX_UINT32, .data.uint32 = number };
+    pmix_value_t v = {.type = PMIX_UINT32, .data.uint32 = number};
 
     must(PMIx_Put(scope, key, &v), "put");
 }
@@ -73,18 +75,19 @@ int main(void)
         strcpy(d.key, "a-name");
         PMIx_Info_load(&wait, PMIX_WAIT, &zero, PMIX_INT);
         must(PMIx_Lookup(&d, 1, &wait, 1), "lookup");
-        if (d.value.type != PMIX_STRING || strcmp(d.value.data.string, "a-value") != 0 || d.proc.rank != n - 1)
+        if (d.value.type != PMIX_STRING || strcmp(d.value.data.string, "a-value") != 0 ||
+            d.proc.rank != n - 1)
             must(PMIX_ERROR, "looked up value");
     }
     if (me.rank == n - 1) {
         pmix_info_t i;
-        usleep(30000);                    /* so that the lookup has to wait */
+        usleep(30000); /* so that the lookup has to wait */
         PMIx_Info_load(&i, "a-name", "a-value", PMIX_STRING);
         must(PMIx_Publish(&i, 1), "publish");
     }
     must(PMIx_Fence(&all, 1, NULL, 0), "last fence");
     if (me.rank == n - 1) {
-        char *keys[] = { "a-name", NULL };
+        char *keys[] = {"a-name", NULL};
         must(PMIx_Unpublish(keys, NULL, 0), "unpublish");
     }
     must(PMIx_Finalize(NULL, 0), "finalize");
