@@ -11,6 +11,8 @@
 #include "base/mem.h"
 #include "noded/daemon.h"
 
+#define LEAVE_MS 100
+
 static int64_t world_now(void *ctx)
 {
     const struct noded *d = ctx;
@@ -106,5 +108,6 @@ void world_check(struct noded *d)
         return;
     tug_error("the controller does not want this node: %s", why);
     d->exit_code = TUG_WIRE_EXIT_REFUSED;
-    tug_loop_stop(d->loop);
+    tug_timer_stop(d->redial);
+    tug_timer_set(d->leaving, tug_now_ms() + LEAVE_MS);     /* the connection is being closed */
 }

@@ -20,7 +20,6 @@
 
 #include "unit.h"
 
-#include "base/mem.h"
 #include "host/net.h"
 #include "proto/wire.h"
 
@@ -173,9 +172,9 @@ static struct world w;
 
 static char *in_dir(const char *name)
 {
-    static char path[4][512];
+    static char path[16][512];
     static int at;
-    at = (at + 1) % 4;
+    at = (at + 1) % 16;
     snprintf(path[at], sizeof path[at], "%s/%s", w.dir, name);
     return path[at];
 }
@@ -210,8 +209,8 @@ static void meet_noded(void)
 
 static void start_launcher(const char *cgroup_root, char *const *more)
 {
-    char *argv[32] = {w.launcher, "--node", "gpu03", "--cluster", "lab", "--controller-pub", tug_xstrdup(in_dir("key.pub")),
-                      "--run-dir", tug_xstrdup(in_dir("run")), "--stepd", w.self, "--emulated"};
+    char *argv[32] = {w.launcher, "--node", "gpu03", "--cluster", "lab", "--controller-pub", in_dir("key.pub"),
+                      "--run-dir", in_dir("run"), "--stepd", w.self, "--emulated"};
     int n = 12;
     if (cgroup_root) {
         argv[n++] = "--cgroup-root";
@@ -221,7 +220,7 @@ static void start_launcher(const char *cgroup_root, char *const *more)
         argv[n++] = *more;
     argv[n++] = "--";
     argv[n++] = w.self;
-    argv[n++] = tug_xstrdup(in_dir("sock"));
+    argv[n++] = in_dir("sock");
     argv[n] = NULL;
     fflush(NULL);
     w.pid = fork();

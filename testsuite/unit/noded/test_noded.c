@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sodium.h>
@@ -17,7 +18,6 @@
 
 #include "unit.h"
 
-#include "base/mem.h"
 #include "base/vec.h"
 #include "host/loop.h"
 #include "host/net.h"
@@ -120,9 +120,9 @@ static struct world {
 
 static char *in_dir(const char *name)
 {
-    static char path[8][512];
+    static char path[16][512];
     static int at;
-    at = (at + 1) % 8;
+    at = (at + 1) % 16;
     snprintf(path[at], sizeof path[at], "%s/%s", w.dir, name);
     return path[at];
 }
@@ -222,7 +222,7 @@ static const Tugpb__NodeHello *welcome(void)
 
 static void start(const char *node_key_file)
 {
-    char endpoint[64], *argv[64], *pub = tug_xstrdup(in_dir("controller.pub")), *run = tug_xstrdup(in_dir("run"));
+    char endpoint[64], *argv[64], *pub = in_dir("controller.pub"), *run = in_dir("run");
     const char *build = getenv("TUG_BUILDDIR");
     int n = 0;
     build = build ? build : ".";
@@ -235,10 +235,12 @@ static void start(const char *node_key_file)
     for (size_t i = 0; i < sizeof args / sizeof *args; i++)
         argv[n++] = (char *) (uintptr_t) args[i];
     argv[n] = NULL;
-    argv[0] = tug_xasprintf("%s/tuglaunch", build);
-    char abs[512];
+    char abs[PATH_MAX], tuglaunch[PATH_MAX + 16], tugnoded[PATH_MAX + 16];
     ck_assert_ptr_nonnull(realpath(build, abs));
-    argv[16] = tug_xasprintf("%s/tugnoded", abs);
+    snprintf(tuglaunch, sizeof tuglaunch, "%s/tuglaunch", abs);
+    snprintf(tugnoded, sizeof tugnoded, "%s/tugnoded", abs);
+    argv[0] = tuglaunch;
+    argv[16] = tugnoded;
     fflush(NULL);
     w.pid = fork();
     if (w.pid == 0) {
@@ -280,6 +282,14 @@ static void finish(void)
         poll(NULL, 0, 1);
     }
     ck_assert_int_eq(status, 0);
+    if (w.conn)
+        tug_conn_drop(w.conn);
+    tug_listener_free(w.listener);
+    tug_loop_free(w.loop);
+    for (size_t i = 0; i < w.got.len; i++)
+        tug_arena_clear(&w.got.at[i].arena);
+    tug_arena_clear(&w.last.arena);
+    tug_vec_clear(&w.got);
     snprintf(cmd, sizeof cmd, "rm -rf %s", w.dir);
     ck_assert_int_eq(system(cmd), 0);
 }
