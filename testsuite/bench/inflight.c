@@ -24,10 +24,12 @@
 #include "proto/client.pb-c.h"
 #include "proto/msg.h"
 
+#define SILENCE_S 60         /* nothing came for so long: something hangs */
 #define WAIT_RID 0x80000000u /* set in the id of a request that waits for a job's end */
 
 struct bench {
     struct event_base *loop;
+    struct event *silence;
     struct tug_conn *conn;
     uint32_t jobs, window, sent, replied, ended;
     int to_end;
@@ -102,10 +104,27 @@ static void on_ended(struct bench *b, const Tugpb__WaitReply *r)
     b->ended++;
 }
 
+static void on_silence(evutil_socket_t fd, short what, void *arg)
+{
+    const struct bench *b = arg;
+    (void) fd;
+    (void) what;
+    fprintf(stderr, "inflight: nothing came for %d s; %" PRIu32 " of %" PRIu32 " jobs are taken, %" PRIu32 " have ended\n",
+            SILENCE_S, b->replied, b->jobs, b->ended);
+    exit(1);
+}
+
+static void watch(struct bench *b)
+{
+    struct timeval tv = { SILENCE_S, 0 };
+    event_add(b->silence, &tv);
+}
+
 static void on_open(void *arg, struct tug_conn *c)
 {
     struct bench *b = arg;
     b->conn = c;
+    watch(b);
     b->start_ns = now_ns();
     while (b->sent < b->jobs && b->sent < b->window)
         submit_one(b);
@@ -127,6 +146,7 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
     else if (f->number == TUG_MSG_ERROR)
         give_up("refused", ((const Tugpb__Error *) m)->text);
     tug_arena_clear(&a);
+    watch(b);
     if (b->replied == b->jobs && (!b->to_end || b->ended == b->jobs)) {
         b->end_ns = now_ns();
         event_base_loopbreak(b->loop);
@@ -229,11 +249,13 @@ int main(int argc, char **argv)
     take_environ(&b.spec);
     b.sent_ns = tug_xcalloc(b.jobs, sizeof *b.sent_ns);
     b.loop = event_base_new();
-    if (!b.loop || tug_net_dial(&b.conn, b.loop, endpoint, &o, &err))
+    b.silence = b.loop ? event_new(b.loop, -1, EV_TIMEOUT, on_silence, &b) : NULL;
+    if (!b.silence || tug_net_dial(&b.conn, b.loop, endpoint, &o, &err))
         give_up(endpoint, err.msg);
     event_base_dispatch(b.loop);
     report(&b);
     tug_conn_drop(b.conn);
+    event_free(b.silence);
     event_base_free(b.loop);
     free(b.sent_ns);
     free(b.spec.env.data);

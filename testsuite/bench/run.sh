@@ -5,8 +5,9 @@
 #
 # NAME is one of the measures in 'measures' below (none: all of them); README.md beside this says what each of them is.
 # Runs the programs of $TUG_BUILDDIR, else of build/check, else builds build/bench. The cluster is a `tug sandbox` of
-# its own in a new directory under $TUG_BENCH_DIR (default /var/tmp), which must be on a real disk: what is measured is
-# durable. --slurm DIR runs the scripts of DIR (a copy of them) right after ours and prints how the two compare.
+# its own, laid out as in production: the controller's state in a new directory under $TUG_BENCH_DIR (default /var/tmp),
+# which must be on a real disk, since what is measured is durable; sockets and steps on the tmpfs $TUG_BENCH_RUN_DIR
+# (default /dev/shm). --slurm DIR runs the scripts of DIR (a copy of them) right after ours and prints how the two compare.
 # Exit status: 0 when every measure that was asked for has a value.
 set -u
 export LC_ALL=C
@@ -17,6 +18,7 @@ measures="noop_jobs_per_s run_8x8_ms run_1x1_ms submit_seq_ms submit_inflight_pe
     list_10k_ms list_10k_json_ms rss_10k_kib restart_10k_s"
 nodes=8
 gpus=8
+cpus=8
 pending=10000
 window=512
 seq_jobs=200
@@ -24,16 +26,18 @@ noop_jobs=600
 runs=
 slurm=
 work=
+run_base=
 failed=0
 
 say() { echo "run.sh: $*" >&2; }
 die() { say "$*"; exit 1; }
 us() { local t=$EPOCHREALTIME; echo "${t/[.,]/}"; }
+nap() { read -rt "$1" <>"$pause" || :; } # without a process
 calc() { awk "BEGIN { printf \"%.${2:-3}f\", $1 }"; }
 
 usage()
 {
-    sed -n '4,11s/^# \{0,1\}//p' "$0"
+    sed -n '4,12s/^# \{0,1\}//p' "$0"
     echo "measures:" $measures
 }
 
@@ -80,11 +84,12 @@ fsync_ms()
 
 describe_machine()
 {
-    local fs
-    fs=$(stat -f -c %T "$work")
+    local fs run_fs
+    fs=$(df --output=fstype "$work" | tail -1)
+    run_fs=$(df --output=fstype "$run_base" | tail -1)
     [ "$fs" != tmpfs ] && [ "$fs" != ramfs ] ||
         die "$work is on $fs, where nothing is durable; set TUG_BENCH_DIR to a directory on a disk"
-    machine="\"nodes\":$nodes,\"gpus\":$gpus,\"fs\":\"$fs\",\"fsync_ms\":$(fsync_ms),\"cores\":$(nproc)"
+    machine="\"nodes\":$nodes,\"cpus\":$cpus,\"gpus\":$gpus,\"fs\":\"$fs\",\"fsync_ms\":$(fsync_ms),\"run_fs\":\"$run_fs\",\"cores\":$(nproc)"
 }
 
 # ---- the cluster
@@ -102,13 +107,14 @@ tugd_pid()
 start_cluster()
 {
     stop_cluster
-    XDG_RUNTIME_DIR=$(mktemp -d "$work/run.XXXX") || return 1
+    XDG_RUNTIME_DIR=$(mktemp -d "$run_base/run.XXXX") && state=$(mktemp -d "$work/state.XXXX") || return 1
     export XDG_RUNTIME_DIR
-    tug sandbox start --nodes $nodes --gpus $gpus >"$work/start.log" 2>&1 || { cat "$work/start.log" >&2; say "the sandbox did not start"; return 1; }
+    tug sandbox start --nodes $nodes --gpus $gpus --cpus $cpus --state-dir "$state" >"$work/start.log" 2>&1 || { cat "$work/start.log" >&2; say "the sandbox did not start"; return 1; }
     socket=$XDG_RUNTIME_DIR/tugline/sandbox/tugd.sock
     up=1
 }
 up=0
+state=
 
 stop_cluster()
 {
@@ -116,8 +122,10 @@ stop_cluster()
     up=0
     filled=0
     launched=0
+    local pid
+    pid=$(tugd_pid) && kill "$pid" # it may be one of restart_10k, which the sandbox does not know
     tug sandbox stop >"$work/stop.log" 2>&1 || { cat "$work/stop.log" >&2; say "the sandbox did not stop"; }
-    rm -rf "$XDG_RUNTIME_DIR"
+    rm -rf "$XDG_RUNTIME_DIR" "$state"
 }
 filled=0 # it holds 10,000 pending jobs
 launched=0 # it has run a gang on every node
@@ -126,7 +134,7 @@ launched=0 # it has run a gang on every node
 start_full_cluster()
 {
     start_cluster && tug submit -Q -N $nodes --exclusive -o /dev/null -- sleep 86400 >/dev/null &&
-        until [ "$(tug queue -H -t R -o id | wc -l)" = 1 ]; do read -rt 0.02 <>"$pause"; done
+        until [ "$(tug queue -H -t R -o id | wc -l)" = 1 ]; do nap 0.02; done
 }
 
 # 10,000 pending jobs, whole nodes each; the rate goes to 'rates'
@@ -198,7 +206,7 @@ run_wall()
     shift
     [ $launched = 1 ] || { start_cluster && tug run -Q -N $nodes --ntasks-per-node 8 true >/dev/null && launched=1; } || return
     v=$(walls "${runs:-11}" tug run -Q "$@" true) || return
-    emit "$name" ms "\"command\":\"tug run $* true\"" $v
+    emit "$name" ms "\"command\":\"tug run${*:+ $*} true\"" $v
 }
 
 list_wall()
@@ -227,11 +235,11 @@ restart_10k()
     mapfile -d '' argv <"/proc/$pid/cmdline"
     for ((r = 0; r < ${runs:-5}; r++)); do
         kill "$pid" || return
-        while kill -0 "$pid" 2>/dev/null; do read -rt 0.005 <>"$pause"; done
+        while kill -0 "$pid" 2>/dev/null; do nap 0.005; done
         t0=$(us)
         start_tugd "${argv[@]}"
         until tug ping >/dev/null 2>&1; do
-            read -rt 0.002 <>"$pause"
+            nap 0.002
             [ $(($(us) - t0)) -lt 60000000 ] || { say "tugd does not answer; its log is"; tail -5 "$work/tugd.log" >&2; return; }
         done
         v+=("$(calc "($(us) - $t0) / 1000000" 4)")
@@ -258,7 +266,7 @@ start_tugd()
 
 state_bytes()
 {
-    find "$XDG_RUNTIME_DIR" -name 'state.db*' -printf '%s\n' | awk '{ n += $1 } END { print n + 0 }'
+    find "$state" -name 'state.db*' -printf '%s\n' | awk '{ n += $1 } END { print n + 0 }'
 }
 
 # One measure by its name; nothing is printed for one that fails, and the exit status says so.
@@ -343,7 +351,7 @@ find_programs()
 clean_up()
 {
     stop_cluster
-    [ -n "$work" ] && cd / && rm -rf "$work"
+    cd / && rm -rf "$work" "$run_base"
 }
 
 names=
@@ -363,6 +371,7 @@ done
 
 find_programs
 work=$(mktemp -d "${TUG_BENCH_DIR:-/var/tmp}/tug-bench.XXXXXX") || exit 1
+run_base=$(mktemp -d "${TUG_BENCH_RUN_DIR:-/dev/shm}/tug-bench.XXXXXX" 2>/dev/null) || run_base=$(mktemp -d "$work/run.XXXXXX") || exit 1
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 pause=$work/pause
