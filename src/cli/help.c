@@ -59,8 +59,11 @@ static int help_man(const char *name)
         tug_columns_help(&tug_out.buf, true);
         return TUG_EXIT_OK;
     }
-    if (strcmp(name, "verbs") != 0)
-        return TUG_EXIT_USAGE;
+    if (strcmp(name, "verbs") != 0) {
+        struct tug_err err = { 0 };
+        tug_fail(&err, -EINVAL, "--man: '%.64s' is no verb, and neither 'verbs' nor 'columns'", name);
+        return tug_out_usage(&err);
+    }
     for (size_t i = 0; i < tug_verbs_n; i++)
         tug_out_addf("*%s*\n\t%s\n\n", tug_verbs[i].name, tug_verbs[i].summary);
     return TUG_EXIT_OK;

@@ -24,6 +24,7 @@
 static char dir[64];
 static pid_t child;
 static struct event_base *loop;
+static struct tug_listener *listener;
 static char first_token[128];
 static pid_t client_pid;
 static char run_name[64];
@@ -358,10 +359,12 @@ static const struct tug_net_ops ops = { on_nothing, on_frame, head_close };
 
 /* ---- its process ---- */
 
+static char *texts[256]; /* what struct ran points to, until fake_stop() */
+static size_t n_texts;
+
 void fake_start(void)
 {
     struct tug_net_opts o = { .auth = TUG_AUTH_UNIX, .channel = TUG_CH_CLIENT, .ops = &ops };
-    struct tug_listener *l;
     struct tug_err err = { 0 };
     char endpoint[128], mark[128];
     snprintf(dir, sizeof dir, "/tmp/tug-fake-XXXXXX");
@@ -373,7 +376,7 @@ void fake_start(void)
     snprintf(mark, sizeof mark, "%s/sandbox.state", dir); /* all on this host: tug run uses a unix socket */
     close(open(mark, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     loop = event_base_new();
-    ck_assert_msg(tug_net_listen(&l, loop, endpoint, 0600, &o, &err) == 0, "%s", err.msg);
+    ck_assert_msg(tug_net_listen(&listener, loop, endpoint, 0600, &o, &err) == 0, "%s", err.msg);
     child = fork(); /* it listens already */
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -391,6 +394,10 @@ void fake_stop(void)
     waitpid(child, NULL, 0);
     snprintf(command, sizeof command, "rm -rf '%s'", dir);
     ck_assert_int_eq(system(command), 0);
+    while (n_texts)
+        free(texts[--n_texts]);
+    tug_listener_free(listener); /* ours too, from before the fork */
+    event_base_free(loop);
 }
 
 /* ---- running tug ---- */
@@ -398,12 +405,14 @@ void fake_stop(void)
 static char *read_all(const char *path)
 {
     struct tug_buf b = { 0 };
+    tug_assert(n_texts < sizeof texts / sizeof *texts);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n;
     while (fd >= 0 && (n = read(fd, tug_buf_room(&b, 65536), 65536)) > 0)
         b.len += (size_t) n;
     close(fd);
-    return strdup(tug_buf_str(&b));
+    tug_buf_addc(&b, '\0');
+    return texts[n_texts++] = tug_buf_take(&b);
 }
 
 struct ran tug(const char *args, ...)
@@ -435,7 +444,7 @@ const char *json_at(const struct ran *r, const char *path)
     static int turn;
     char *out = found[turn++ & 3], part[64];
     json_error_t e;
-    json_t *v = json_loads(r->out, 0, &e);
+    json_t *whole = json_loads(r->out, 0, &e), *v = whole;
     ck_assert_msg(v != NULL, "not JSON (%s): %s", e.text, r->out);
     for (int n = 0; *path; path += n + (path[n] == '.')) {
         n = (int) strcspn(path, ".");
@@ -445,5 +454,6 @@ const char *json_at(const struct ran *r, const char *path)
     char *dump = v ? json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT) : strdup("(nothing)");
     snprintf(out, 512, "%s", json_is_string(v) ? json_string_value(v) : dump);
     free(dump);
+    json_decref(whole);
     return out;
 }

@@ -16,7 +16,7 @@ const char *fake_dir(void);                  /* of the socket; other files may b
 
 struct ran {
     int status;      /* exit status; 128 + signal */
-    char *out, *err; /* what it printed; leaked: a test is a process */
+    char *out, *err; /* what it printed; until fake_stop() */
 };
 /* Runs "tug ARGS" through the shell, standard input from /dev/null unless ARGS say otherwise. */
 struct ran tug(const char *args, ...) __attribute__((format(printf, 1, 2)));
