@@ -3,8 +3,8 @@
  * Layer: cli.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,15 +16,16 @@
 
 enum { OPT_SIGNAL = 1, OPT_ME, OPT_USER, OPT_QUEUE, OPT_STATE, OPT_NAME, OPT_WHY, OPT_QUIET };
 static const struct tug_opt opts[] = {
-    { OPT_SIGNAL, "signal", 's', TUG_ARG_NEED, "SIGNAL", "send this to all ranks instead: USR1, SIGTERM, 10" },
-    { OPT_ME, "me", 0, TUG_ARG_NONE, NULL, "all of my jobs" },
-    { OPT_USER, "user", 'u', TUG_ARG_NEED, "LIST", "all jobs of these users" },
-    { OPT_QUEUE, "queue", 'q', TUG_ARG_NEED, "LIST", "all jobs in these queues" },
-    { OPT_QUEUE, "partition", 'p', TUG_ARG_NEED, "LIST", "as --queue, the way scancel writes it" },
-    { OPT_STATE, "state", 't', TUG_ARG_NEED, "LIST", "all jobs in these states" },
-    { OPT_NAME, "name", 'n', TUG_ARG_NEED, "NAME", "all jobs of this name" },
-    { OPT_WHY, "why", 0, TUG_ARG_NEED, "TEXT", "kept as the cause of the job's end" },
-    { OPT_QUIET, "quiet", 'Q', TUG_ARG_NONE, NULL, "don't say what was cancelled" },
+    {OPT_SIGNAL, "signal", 's', TUG_ARG_NEED, "SIGNAL",
+     "send this to all ranks instead: USR1, SIGTERM, 10"},
+    {OPT_ME, "me", 0, TUG_ARG_NONE, NULL, "all of my jobs"},
+    {OPT_USER, "user", 'u', TUG_ARG_NEED, "LIST", "all jobs of these users"},
+    {OPT_QUEUE, "queue", 'q', TUG_ARG_NEED, "LIST", "all jobs in these queues"},
+    {OPT_QUEUE, "partition", 'p', TUG_ARG_NEED, "LIST", "as --queue, the way scancel writes it"},
+    {OPT_STATE, "state", 't', TUG_ARG_NEED, "LIST", "all jobs in these states"},
+    {OPT_NAME, "name", 'n', TUG_ARG_NEED, "NAME", "all jobs of this name"},
+    {OPT_WHY, "why", 0, TUG_ARG_NEED, "TEXT", "kept as the cause of the job's end"},
+    {OPT_QUIET, "quiet", 'Q', TUG_ARG_NONE, NULL, "don't say what was cancelled"},
     TUG_COMMON_OPTS,
 };
 
@@ -86,19 +87,26 @@ static int take_words(struct cancel_args *a, int n, char **words, struct tug_err
         const char *dot = strchr(words[i], '.');
         char id[32];
         uint64_t step = 0;
-        if (!tug_str_copy(id, dot && dot - words[i] < 31 ? (size_t) (dot - words[i]) + 1 : sizeof id, words[i]) && !dot)
+        if (!tug_str_copy(id,
+                          dot && dot - words[i] < 31 ? (size_t) (dot - words[i]) + 1 : sizeof id,
+                          words[i]) &&
+            !dot)
             return tug_fail(err, -EINVAL, "'%.64s' is not a job id", words[i]);
         int rc = tug_verb_job_id(id, &a->ids[i], err);
         if (rc)
             return rc;
         if (dot && (tug_str_u64(dot + 1, UINT32_MAX, &step) || step == 0))
-            return tug_fail(err, -EINVAL, "'%.64s' is not JOB.STEP; steps are numbers from 1", words[i]);
+            return tug_fail(err, -EINVAL, "'%.64s' is not JOB.STEP; steps are numbers from 1",
+                            words[i]);
         if (dot && n > 1)
-            return tug_fail(err, -EINVAL, "'%.64s' is one step; it must be the only word", words[i]);
+            return tug_fail(err, -EINVAL, "'%.64s' is one step; it must be the only word",
+                            words[i]);
         a->request.step = (uint32_t) step;
     }
     if (!n && !a->by_filter)
-        return tug_fail(err, -EINVAL, "nothing says which jobs; tug cancel JOB..., or --me, --user, --queue, --state, --name");
+        return tug_fail(err, -EINVAL,
+                        "nothing says which jobs; tug cancel JOB..., or --me, --user, --queue, "
+                        "--state, --name");
     if (n && a->by_filter)
         return tug_fail(err, -EINVAL, "give job ids, or options that choose jobs, not both");
     a->request.jobs = a->ids;
@@ -126,7 +134,8 @@ static int say(const Tugpb__CancelReply *r, const struct cancel_args *a)
     }
     for (size_t i = 0; i < r->n_done && !a->quiet; i++) {
         if (a->request.signal)
-            tug_out_addf("Sent %s to job %" PRIu64 "\n", tug_signal_name(a->request.signal), r->done[i]);
+            tug_out_addf("Sent %s to job %" PRIu64 "\n", tug_signal_name(a->request.signal),
+                         r->done[i]);
         else if (a->request.step)
             tug_out_addf("Cancelled step %u of job %" PRIu64 "\n", a->request.step, r->done[i]);
         else
@@ -135,7 +144,7 @@ static int say(const Tugpb__CancelReply *r, const struct cancel_args *a)
     if (a->by_filter && !r->n_done && !r->n_failed && !a->quiet)
         tug_out_note("no job is like that; nothing was done");
     for (size_t i = 0; i < r->n_failed; i++) {
-        struct tug_err err = { 0 };
+        struct tug_err err = {0};
         tug_client_refused(r->failed[i], &err);
         tug_out_fail(&err);
     }
@@ -144,9 +153,10 @@ static int say(const Tugpb__CancelReply *r, const struct cancel_args *a)
 
 int tug_do_cancel(int argc, char **argv)
 {
-    struct cancel_args a = { .request = TUGPB__CANCEL_REQUEST__INIT, .filter = TUGPB__JOBS_REQUEST__INIT };
-    struct tug_client c = { 0 };
-    struct tug_err err = { 0 };
+    struct cancel_args a = {.request = TUGPB__CANCEL_REQUEST__INIT,
+                            .filter = TUGPB__JOBS_REQUEST__INIT};
+    struct tug_client c = {0};
+    struct tug_err err = {0};
     ProtobufCMessage *m;
     int words, status = tug_verb_parse("cancel", argc, argv, take, &a, &words);
     if (status >= 0)
@@ -156,7 +166,8 @@ int tug_do_cancel(int argc, char **argv)
         goto out;
     }
     set_filter(&a);
-    if (tug_client_once(TUG_MSG_CANCEL_REQUEST, &a.request.base, TUG_MSG_CANCEL_REPLY, &c, &m, &err))
+    if (tug_client_once(TUG_MSG_CANCEL_REQUEST, &a.request.base, TUG_MSG_CANCEL_REPLY, &c, &m,
+                        &err))
         status = tug_out_fail(&err);
     else
         status = say((Tugpb__CancelReply *) m, &a);

@@ -23,8 +23,10 @@ static int check_own_dir(const char *path, struct tug_err *err)
     if (lstat(path, &st) < 0)
         return tug_fail(err, -errno, "%s: %s", path, strerror(errno));
     if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022))
-        return tug_fail(err, -EPERM,
-                        "%s is not a directory that only you can write to; remove it or set XDG_RUNTIME_DIR", path);
+        return tug_fail(
+            err, -EPERM,
+            "%s is not a directory that only you can write to; remove it or set XDG_RUNTIME_DIR",
+            path);
     return 0;
 }
 
@@ -72,15 +74,16 @@ bool tug_client_is_local(const char *endpoint)
 
 int tug_client_open(struct tug_client *c, struct tug_err *err)
 {
-    struct tug_net_opts o = { .auth = TUG_AUTH_UNIX, .channel = TUG_CH_CLIENT };
-    struct tug_err why = { 0 };
-    *c = (struct tug_client){ 0 };
+    struct tug_net_opts o = {.auth = TUG_AUTH_UNIX, .channel = TUG_CH_CLIENT};
+    struct tug_err why = {0};
+    *c = (struct tug_client){0};
     tug_client_endpoint(c->endpoint, sizeof c->endpoint);
     int rc = tug_call_open(&c->call, c->endpoint, &o, TUG_ANSWER_MS, &why);
     if (rc == 0)
         return 0;
-    return tug_fail(err, TUG_UNREACHABLE, "no controller answers at %s (%s); start one with: tug sandbox start",
-                    c->endpoint + strlen("unix:"), rc == -ENOENT ? "there is no such socket" : strerror(-rc));
+    return tug_fail(
+        err, TUG_UNREACHABLE, "no controller answers at %s (%s); start one with: tug sandbox start",
+        c->endpoint + strlen("unix:"), rc == -ENOENT ? "there is no such socket" : strerror(-rc));
 }
 
 void tug_client_close(struct tug_client *c)
@@ -96,10 +99,12 @@ int tug_client_refused(const Tugpb__Error *e, struct tug_err *err)
     int code = e->code > 0 && e->code < 4096 ? -e->code : -EIO;
     if (code == TUG_UNREACHABLE) /* that one is ours */
         code = -EIO;
-    return tug_fail(err, code, "%s", *e->text ? e->text : "the controller refused without saying why");
+    return tug_fail(err, code, "%s",
+                    *e->text ? e->text : "the controller refused without saying why");
 }
 
-int tug_client_send(struct tug_client *c, enum tug_msg number, const ProtobufCMessage *request, struct tug_err *err)
+int tug_client_send(struct tug_client *c, enum tug_msg number, const ProtobufCMessage *request,
+                    struct tug_err *err)
 {
     int rc = tug_msg_check(request, err);
     if (rc)
@@ -121,8 +126,8 @@ int tug_client_frame(struct tug_client *c, struct tug_frame *f, int timeout_ms, 
     }
 }
 
-int tug_client_take(struct tug_client *c, const struct tug_frame *f, enum tug_msg want, ProtobufCMessage **answer,
-                    struct tug_err *err)
+int tug_client_take(struct tug_client *c, const struct tug_frame *f, enum tug_msg want,
+                    ProtobufCMessage **answer, struct tug_err *err)
 {
     ProtobufCMessage *m;
     tug_arena_clear(&c->arena);
@@ -132,29 +137,32 @@ int tug_client_take(struct tug_client *c, const struct tug_frame *f, enum tug_ms
     if (f->number == TUG_MSG_ERROR)
         return tug_client_refused((const Tugpb__Error *) m, err);
     if (f->number != want)
-        return tug_fail(err, -EPROTO, "the controller answered %s where %s was expected; is it of another version?",
-                        tug_msg_info(f->number)->name, tug_msg_info((uint16_t) want)->name);
+        return tug_fail(
+            err, -EPROTO,
+            "the controller answered %s where %s was expected; is it of another version?",
+            tug_msg_info(f->number)->name, tug_msg_info((uint16_t) want)->name);
     *answer = m;
     return 0;
 }
 
-int tug_client_recv(struct tug_client *c, enum tug_msg want, ProtobufCMessage **answer, int timeout_ms,
-                    struct tug_err *err)
+int tug_client_recv(struct tug_client *c, enum tug_msg want, ProtobufCMessage **answer,
+                    int timeout_ms, struct tug_err *err)
 {
     struct tug_frame f;
     int rc = tug_client_frame(c, &f, timeout_ms, err);
     return rc ? rc : tug_client_take(c, &f, want, answer, err);
 }
 
-int tug_client_ask(struct tug_client *c, enum tug_msg number, const ProtobufCMessage *request, enum tug_msg want,
-                   ProtobufCMessage **answer, int timeout_ms, struct tug_err *err)
+int tug_client_ask(struct tug_client *c, enum tug_msg number, const ProtobufCMessage *request,
+                   enum tug_msg want, ProtobufCMessage **answer, int timeout_ms,
+                   struct tug_err *err)
 {
     int rc = tug_client_send(c, number, request, err);
     return rc ? rc : tug_client_recv(c, want, answer, timeout_ms, err);
 }
 
-int tug_client_once(enum tug_msg number, const ProtobufCMessage *request, enum tug_msg want, struct tug_client *c,
-                    ProtobufCMessage **answer, struct tug_err *err)
+int tug_client_once(enum tug_msg number, const ProtobufCMessage *request, enum tug_msg want,
+                    struct tug_client *c, ProtobufCMessage **answer, struct tug_err *err)
 {
     int rc = tug_client_open(c, err);
     return rc ? rc : tug_client_ask(c, number, request, want, answer, TUG_ANSWER_MS, err);

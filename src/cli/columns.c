@@ -29,7 +29,7 @@ static const struct {
     enum kind kind;
     int least;
 } columns_[COLUMNS] = {
-#define TUG_COLUMN(ID, name, head, kind, least, expr, help) { name, head, help, kind, least },
+#define TUG_COLUMN(ID, name, head, kind, least, expr, help) {name, head, help, kind, least},
 #include "cli/columns.def"
 #undef TUG_COLUMN
 };
@@ -69,15 +69,15 @@ union value {
 static union value value_of(int column, const Tugpb__JobView *j, int64_t now_ms)
 {
     switch ((enum column_id) column) {
-#define TUG_COLUMN(ID, name, head, kind, least, expr, help) \
-    case COLUMN_##ID:                                       \
-        return (union value){ VALUE_##kind(expr) };
+#define TUG_COLUMN(ID, name, head, kind, least, expr, help)                                        \
+    case COLUMN_##ID:                                                                              \
+        return (union value){VALUE_##kind(expr)};
 #include "cli/columns.def"
 #undef TUG_COLUMN
     case COLUMNS:
         break;
     }
-    return (union value){ 0 };
+    return (union value){0};
 }
 
 static void build(int column, const Tugpb__JobView *j, struct tug_buf *out)
@@ -100,7 +100,8 @@ static void build(int column, const Tugpb__JobView *j, struct tug_buf *out)
     }
 }
 
-static void put(struct tug_table *t, int column, const Tugpb__JobView *j, int64_t now_ms, struct tug_buf *scratch)
+static void put(struct tug_table *t, int column, const Tugpb__JobView *j, int64_t now_ms,
+                struct tug_buf *scratch)
 {
     char text[64];
     union value v = value_of(column, j, now_ms);
@@ -117,16 +118,21 @@ static void put(struct tug_table *t, int column, const Tugpb__JobView *j, int64_
         break;
     }
     case SPAN:
-        tug_table_cells(t, v.number < 0 ? "-" : tug_out_span(v.number, text, sizeof text), TUG_PLAIN);
+        tug_table_cells(t, v.number < 0 ? "-" : tug_out_span(v.number, text, sizeof text),
+                        TUG_PLAIN);
         break;
     case TIME:
         tug_table_cells(t, tug_out_time(v.number, text, sizeof text), TUG_PLAIN);
         break;
     case SIZE:
-        tug_table_cells(t, v.number ? tug_size_format((uint64_t) v.number, text, sizeof text) : "-", TUG_PLAIN);
+        tug_table_cells(t, v.number ? tug_size_format((uint64_t) v.number, text, sizeof text) : "-",
+                        TUG_PLAIN);
         break;
     case TEXT:
-        tug_table_cells(t, v.text, column == COLUMN_STATE || column == COLUMN_STATUS ? tug_jobview_colour(j->state) : TUG_PLAIN);
+        tug_table_cells(t, v.text,
+                        column == COLUMN_STATE || column == COLUMN_STATUS
+                            ? tug_jobview_colour(j->state)
+                            : TUG_PLAIN);
         break;
     case BUILT:
         tug_buf_reset(scratch);
@@ -177,7 +183,7 @@ int tug_sort_parse(const char *text, struct tug_sort *out, struct tug_err *err)
             return i;
         if (columns_[i].kind == BUILT)
             return tug_fail(err, -EINVAL, "lists cannot be sorted by '%s'", columns_[i].name);
-        tug_vec_push(out, ((struct tug_sort_key){ i, sign && *at == '-' }));
+        tug_vec_push(out, ((struct tug_sort_key){i, sign && *at == '-'}));
     }
     return 0;
 }
@@ -210,7 +216,9 @@ static int compare(const void *a, const void *b, void *ctx)
     for (size_t i = 0; i < s->by->len; i++) {
         const struct tug_sort_key *k = &s->by->at[i];
         union value v = value_of(k->column, x, s->now_ms), w = value_of(k->column, y, s->now_ms);
-        int order = columns_[k->column].kind == TEXT ? strcmp(v.text, w.text) : (v.number > w.number) - (v.number < w.number);
+        int order = columns_[k->column].kind == TEXT
+                        ? strcmp(v.text, w.text)
+                        : (v.number > w.number) - (v.number < w.number);
         if (order)
             return k->down ? -order : order;
     }
@@ -219,7 +227,7 @@ static int compare(const void *a, const void *b, void *ctx)
 
 void tug_columns_sort(Tugpb__JobView **jobs, size_t n, const struct tug_sort *by, int64_t now_ms)
 {
-    struct sorting s = { by, now_ms };
+    struct sorting s = {by, now_ms};
     if (n > 1)
         qsort_r(jobs, n, sizeof *jobs, compare, &s);
 }
@@ -240,8 +248,9 @@ struct tug_joblist *tug_joblist_new(const struct tug_columns *columns)
     l->heads = tug_xcalloc(columns->len, sizeof *l->heads);
     for (size_t i = 0; i < columns->len; i++) {
         int c = columns->at[i];
-        l->heads[i] = (struct tug_table_column){ columns_[c].head, columns_[c].kind < TIME || columns_[c].kind == SIZE,
-                                                 columns_[c].least };
+        l->heads[i] = (struct tug_table_column){columns_[c].head,
+                                                columns_[c].kind < TIME || columns_[c].kind == SIZE,
+                                                columns_[c].least};
     }
     l->table = tug_table_new(l->heads, columns->len);
     return l;
@@ -264,7 +273,8 @@ void tug_joblist_add(struct tug_joblist *l, Tugpb__JobView *const *jobs, size_t 
             put(l->table, l->columns->at[i], jobs[k], now_ms, &l->scratch);
 }
 
-void tug_joblist_print(const struct tug_joblist *l, struct tug_buf *out, int width, bool head, bool colour)
+void tug_joblist_print(const struct tug_joblist *l, struct tug_buf *out, int width, bool head,
+                       bool colour)
 {
     tug_table_print(l->table, out, width, head, colour);
 }

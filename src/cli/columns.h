@@ -14,8 +14,11 @@
 #include "base/vec.h"
 #include "proto/job.pb-c.h"
 
-struct tug_columns tug_vec(int);     /* enum of columns.def */
-struct tug_sort_key { int column; bool down; };
+struct tug_columns tug_vec(int); /* enum of columns.def */
+struct tug_sort_key {
+    int column;
+    bool down;
+};
 struct tug_sort tug_vec(struct tug_sort_key);
 
 /* "id,name,state". -EINVAL names the one that isn't there and a near one. */
@@ -30,7 +33,8 @@ struct tug_joblist;
 struct tug_joblist *tug_joblist_new(const struct tug_columns *columns);
 void tug_joblist_free(struct tug_joblist *l);
 void tug_joblist_add(struct tug_joblist *l, Tugpb__JobView *const *jobs, size_t n, int64_t now_ms);
-void tug_joblist_print(const struct tug_joblist *l, struct tug_buf *out, int width, bool head, bool colour);
+void tug_joblist_print(const struct tug_joblist *l, struct tug_buf *out, int width, bool head,
+                       bool colour);
 
 /* Must the answer carry more than 'brief' gives? */
 bool tug_columns_need_all(const struct tug_columns *columns);

@@ -11,7 +11,7 @@
 #define HELP_MAN 1
 
 static const struct tug_opt opts[] = {
-    { HELP_MAN, "man", 0, TUG_ARG_NEED, "VERB", NULL }, /* for the build: the options as scdoc */
+    {HELP_MAN, "man", 0, TUG_ARG_NEED, "VERB", NULL}, /* for the build: the options as scdoc */
     TUG_COMMON_OPTS,
 };
 
@@ -26,8 +26,10 @@ static void help_all(void)
     tug_out_adds("usage: tug VERB [OPTIONS] [WORDS]\n\n");
     for (size_t i = 0; i < tug_verbs_n; i++)
         tug_out_addf("  %-9s %s\n", tug_verbs[i].name, tug_verbs[i].summary);
-    tug_out_adds("\ntug VERB --help tells more about one. Exit status: 0 done, 1 refused or failed, 2 wrong usage,\n"
-                 "3 no controller answers; tug run, tug wait and tug submit --wait hand on the job's own.\n");
+    tug_out_adds("\ntug VERB --help tells more about one. Exit status: 0 done, 1 refused or "
+                 "failed, 2 wrong usage,\n"
+                 "3 no controller answers; tug run, tug wait and tug submit --wait hand on the "
+                 "job's own.\n");
 }
 
 static void help_json(void)
@@ -60,8 +62,9 @@ static int help_man(const char *name)
         return TUG_EXIT_OK;
     }
     if (strcmp(name, "verbs") != 0) {
-        struct tug_err err = { 0 };
-        tug_fail(&err, -EINVAL, "--man: '%.64s' is no verb, and neither 'verbs' nor 'columns'", name);
+        struct tug_err err = {0};
+        tug_fail(&err, -EINVAL, "--man: '%.64s' is no verb, and neither 'verbs' nor 'columns'",
+                 name);
         return tug_out_usage(&err);
     }
     for (size_t i = 0; i < tug_verbs_n; i++)
@@ -85,7 +88,7 @@ int tug_do_help(int argc, char **argv)
     if (man)
         return help_man(man);
     if (words) {
-        char *sub[] = { argv[1], (char *) "--help", NULL };
+        char *sub[] = {argv[1], (char *) "--help", NULL};
         return tug_verb_run(2, sub);
     }
     if (tug_out.json)

@@ -17,18 +17,21 @@
 #include "cli/when.h"
 
 #define COLUMNS_DEFAULT "id,name,user,queue,status,time,nodes,gpus,exit,end,cause"
-#define LIMIT_DEFAULT 50
+#define LIMIT_DEFAULT   50
 
 enum { OPT_SINCE = 1, OPT_UNTIL, OPT_USER, OPT_ME, OPT_STATE, OPT_COLUMNS, OPT_LIMIT, OPT_NOHEAD };
 static const struct tug_opt opts[] = {
-    { OPT_SINCE, "since", 'S', TUG_ARG_NEED, "TIME", "that ended at or after: today, yesterday, now-2h, 2026-11-20, 14:30" },
-    { OPT_UNTIL, "until", 'E', TUG_ARG_NEED, "TIME", "that ended before" },
-    { OPT_USER, "user", 'u', TUG_ARG_NEED, "LIST", "jobs of these users" },
-    { OPT_ME, "me", 0, TUG_ARG_NONE, NULL, "my own jobs" },
-    { OPT_STATE, "state", 't', TUG_ARG_NEED, "LIST", "that ended so: COMPLETED, FAILED, TIMEOUT, CANCELLED, NODE_FAIL, ..." },
-    { OPT_COLUMNS, "columns", 'o', TUG_ARG_NEED, "LIST", "columns, as of tug queue; the default is " COLUMNS_DEFAULT },
-    { OPT_LIMIT, "limit", 'n', TUG_ARG_NEED, "N", "the newest N; the default is 50" },
-    { OPT_NOHEAD, "noheader", 'H', TUG_ARG_NONE, NULL, "no line of headings" },
+    {OPT_SINCE, "since", 'S', TUG_ARG_NEED, "TIME",
+     "that ended at or after: today, yesterday, now-2h, 2026-11-20, 14:30"},
+    {OPT_UNTIL, "until", 'E', TUG_ARG_NEED, "TIME", "that ended before"},
+    {OPT_USER, "user", 'u', TUG_ARG_NEED, "LIST", "jobs of these users"},
+    {OPT_ME, "me", 0, TUG_ARG_NONE, NULL, "my own jobs"},
+    {OPT_STATE, "state", 't', TUG_ARG_NEED, "LIST",
+     "that ended so: COMPLETED, FAILED, TIMEOUT, CANCELLED, NODE_FAIL, ..."},
+    {OPT_COLUMNS, "columns", 'o', TUG_ARG_NEED, "LIST",
+     "columns, as of tug queue; the default is " COLUMNS_DEFAULT},
+    {OPT_LIMIT, "limit", 'n', TUG_ARG_NEED, "N", "the newest N; the default is 50"},
+    {OPT_NOHEAD, "noheader", 'H', TUG_ARG_NONE, NULL, "no line of headings"},
     TUG_COMMON_OPTS,
 };
 
@@ -56,7 +59,8 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
     switch (o->id) {
     case OPT_SINCE:
     case OPT_UNTIL:
-        rc = tug_when_parse(value, a->now_ms, false, o->id == OPT_SINCE ? &a->request.since_ms : &a->request.until_ms, err);
+        rc = tug_when_parse(value, a->now_ms, false,
+                            o->id == OPT_SINCE ? &a->request.since_ms : &a->request.until_ms, err);
         return rc ? tug_fail_ctx(err, rc, "--%s", o->name) : 0;
     case OPT_USER:
         tug_words_add(&a->users, value);
@@ -96,9 +100,9 @@ static void say(const Tugpb__HistoryReply *r, const struct history_args *a)
 
 int tug_do_history(int argc, char **argv)
 {
-    struct history_args a = { .request = TUGPB__HISTORY_REQUEST__INIT };
-    struct tug_client c = { 0 };
-    struct tug_err err = { 0 };
+    struct history_args a = {.request = TUGPB__HISTORY_REQUEST__INIT};
+    struct tug_client c = {0};
+    struct tug_err err = {0};
     struct timespec now;
     ProtobufCMessage *m;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -121,7 +125,8 @@ int tug_do_history(int argc, char **argv)
     a.request.n_states = a.states.len;
     if (!a.columns.len)
         tug_columns_parse(COLUMNS_DEFAULT, &a.columns, NULL);
-    if (tug_client_once(TUG_MSG_HISTORY_REQUEST, &a.request.base, TUG_MSG_HISTORY_REPLY, &c, &m, &err)) {
+    if (tug_client_once(TUG_MSG_HISTORY_REQUEST, &a.request.base, TUG_MSG_HISTORY_REPLY, &c, &m,
+                        &err)) {
         status = tug_out_fail(&err);
     } else {
         status = TUG_EXIT_OK;

@@ -15,7 +15,7 @@
 #include "cli/jobopts.h"
 
 #define ENV_TOTAL_MAX 1048576u /* as caps.def: job_spec.env */
-#define ENV_ONE_MAX 131071u    /* MAX_ARG_STRLEN of the kernel, less its NUL */
+#define ENV_ONE_MAX   131071u  /* MAX_ARG_STRLEN of the kernel, less its NUL */
 
 /* Is 'entry' ("NAME=VALUE") the variable 'name'? */
 static bool is_variable(const char *entry, const char *name, size_t len)
@@ -36,11 +36,16 @@ static int check_size(const struct tug_buf *out, const char *entry, size_t len, 
     int name = (int) strcspn(entry, "=");
     if (len > ENV_ONE_MAX)
         return tug_fail(err, -E2BIG,
-                        "the variable %.*s has %zu bytes; one may have %u (the kernel takes no more): unset it, or use "
-                        "--export to choose what goes with the job", name > 64 ? 64 : name, entry, len, ENV_ONE_MAX);
+                        "the variable %.*s has %zu bytes; one may have %u (the kernel takes no "
+                        "more): unset it, or use "
+                        "--export to choose what goes with the job",
+                        name > 64 ? 64 : name, entry, len, ENV_ONE_MAX);
     if (out->len + len + 1 > ENV_TOTAL_MAX)
-        return tug_fail(err, -E2BIG, "the environment is over %u bytes; use --export=NONE or --export=NAME,... to choose "
-                                     "what goes with the job", ENV_TOTAL_MAX);
+        return tug_fail(
+            err, -E2BIG,
+            "the environment is over %u bytes; use --export=NONE or --export=NAME,... to choose "
+            "what goes with the job",
+            ENV_TOTAL_MAX);
     return 0;
 }
 
@@ -56,7 +61,7 @@ static int add(struct tug_buf *out, const char *entry, struct tug_err *err)
 /* What a job cannot do without, when the environment stays behind. */
 static int add_basics(struct tug_buf *out, char *const *env, struct tug_err *err)
 {
-    static const char *const names[] = { "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ" };
+    static const char *const names[] = {"HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ"};
     int rc = add(out, "PATH=/usr/local/bin:/usr/bin:/bin", err);
     for (size_t i = 0; i < sizeof names / sizeof *names && rc == 0; i++) {
         const char *entry = lookup(env, names[i], strlen(names[i]));
@@ -78,7 +83,8 @@ static bool listed(const char *list, const char *entry)
     return false;
 }
 
-static int add_listed(struct tug_buf *out, const char *list, char *const *env, bool all, struct tug_err *err)
+static int add_listed(struct tug_buf *out, const char *list, char *const *env, bool all,
+                      struct tug_err *err)
 {
     const char *at;
     size_t len;
@@ -101,7 +107,7 @@ static int add_listed(struct tug_buf *out, const char *list, char *const *env, b
 static int take_environ(struct tug_jobopts *o, char *const *env, struct tug_err *err)
 {
     const char *list = o->export_list ? o->export_list : "ALL", *rest = list, *at;
-    struct tug_buf out = { 0 };
+    struct tug_buf out = {0};
     size_t len;
     bool all = false;
     int rc = 0;
@@ -125,7 +131,8 @@ static int take_directory(struct tug_jobopts *o, struct tug_err *err)
         return 0;
     char *here = getcwd(NULL, 0);
     if (!here)
-        return tug_fail(err, -errno, "the present directory: %s; give one with --chdir", strerror(errno));
+        return tug_fail(err, -errno, "the present directory: %s; give one with --chdir",
+                        strerror(errno));
     if (o->spec.cwd[0])
         o->spec.cwd = tug_jobopts_own(o, tug_xasprintf("%s/%s", here, o->spec.cwd));
     else
@@ -134,11 +141,14 @@ static int take_directory(struct tug_jobopts *o, struct tug_err *err)
     return 0;
 }
 
-/* Those that say how a program may use its own process; not counts over all of the user's processes. */
+/* Those that say how a program may use its own process; not counts over all of the user's
+ * processes. */
 static void take_limits(struct tug_jobopts *o)
 {
-    static const int which[] = { RLIMIT_CORE, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_STACK, RLIMIT_AS };
-    uint64_t *pairs = tug_jobopts_own(o, tug_xcalloc(2 * (sizeof which / sizeof *which), sizeof *pairs));
+    static const int which[] = {RLIMIT_CORE,   RLIMIT_DATA,  RLIMIT_FSIZE,
+                                RLIMIT_NOFILE, RLIMIT_STACK, RLIMIT_AS};
+    uint64_t *pairs =
+        tug_jobopts_own(o, tug_xcalloc(2 * (sizeof which / sizeof *which), sizeof *pairs));
     size_t n = 0;
     for (size_t i = 0; i < sizeof which / sizeof *which; i++) {
         struct rlimit r;

@@ -1,6 +1,7 @@
 /* jobopts.c - what a user says about a job, from the command line, the script and the environment
  *
- * One table (jobopts.def) makes the parser's rows; set_KIND() reads a value into the field. Layer: cli.
+ * One table (jobopts.def) makes the parser's rows; set_KIND() reads a value into the field. Layer:
+ * cli.
  */
 #include "cli/jobopts.h"
 
@@ -49,7 +50,8 @@ static int set_COUNT(struct tug_jobopts *o, void *field, const char *value, stru
     }
     const char *dash = strchr(value, '-');
     if (dash && dash > value && isdigit((unsigned char) dash[1]))
-        return tug_fail(err, -EINVAL, "'%.64s' is a range, which is not there yet; give one number", value);
+        return tug_fail(err, -EINVAL, "'%.64s' is a range, which is not there yet; give one number",
+                        value);
     return tug_fail(err, -EINVAL, "'%.64s' is not a number from 1 to 1000000", value);
 }
 
@@ -73,7 +75,8 @@ static int set_GPUS(struct tug_jobopts *o, void *field, const char *value, struc
     const char *colon = strrchr(value, ':'), *digits = colon ? colon + 1 : value;
     uint64_t n;
     if (strchr(value, ','))
-        return tug_fail(err, -EINVAL, "'%.64s' names several kinds of GPUs; one kind a job: MODEL:N", value);
+        return tug_fail(err, -EINVAL,
+                        "'%.64s' names several kinds of GPUs; one kind a job: MODEL:N", value);
     if (tug_str_u64(digits, 1000000, &n) || colon == value)
         return tug_fail(err, -EINVAL, "'%.64s' is not a number of GPUs; write 8 or h100:8", value);
     *(uint32_t *) field = (uint32_t) n;
@@ -93,18 +96,22 @@ static int set_GRES(struct tug_jobopts *o, void *field, const char *value, struc
     if (!strcmp(value, "gpu"))
         return set_GPUS(o, field, "1", err);
     if (!tug_str_has_prefix(value, "gpu:"))
-        return tug_fail(err, -EINVAL, "'%.64s': gpu is the only generic resource here; write gpu:8 or gpu:h100:8", value);
+        return tug_fail(err, -EINVAL,
+                        "'%.64s': gpu is the only generic resource here; write gpu:8 or gpu:h100:8",
+                        value);
     value += 4;
     return isdigit((unsigned char) *value) || strchr(value, ':')
                ? set_GPUS(o, field, value, err)
-               : tug_fail(err, -EINVAL, "'gpu:%.64s' has no number; write gpu:%.64s:8", value, value);
+               : tug_fail(err, -EINVAL, "'gpu:%.64s' has no number; write gpu:%.64s:8", value,
+                          value);
 }
 
 static int set_TIME(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)
 {
     int64_t s;
     (void) o;
-    int rc = tug_duration_parse(value, TUG_DURATION_BARE_MINUTES | TUG_DURATION_ALLOW_INFINITE, &s, err);
+    int rc =
+        tug_duration_parse(value, TUG_DURATION_BARE_MINUTES | TUG_DURATION_ALLOW_INFINITE, &s, err);
     if (rc)
         return rc;
     /* 0 is "no limit" in sbatch too; the queue's own limit then says no, if it has one. */
@@ -181,7 +188,7 @@ static int set_OPENMODE(struct tug_jobopts *o, void *field, const char *value, s
 
 static int set_LAUNCHER(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)
 {
-    static const char *const names[] = { "auto", "pmix", "torch", "plain" };
+    static const char *const names[] = {"auto", "pmix", "torch", "plain"};
     (void) o;
     for (size_t i = 0; i < 4; i++)
         if (!strcmp(value, names[i])) {
@@ -195,7 +202,8 @@ static int set_EXCLUSIVE(struct tug_jobopts *o, void *field, const char *value, 
 {
     (void) o;
     if (value && *value)
-        return tug_fail(err, -EINVAL, "'%.64s' is not there; --exclusive alone gives whole nodes", value);
+        return tug_fail(err, -EINVAL, "'%.64s' is not there; --exclusive alone gives whole nodes",
+                        value);
     *(protobuf_c_boolean *) field = 1;
     return 0;
 }
@@ -231,8 +239,8 @@ struct row {
 
 #define FIELD(f) offsetof(struct tug_jobopts, f), sizeof(((struct tug_jobopts *) 0)->f)
 static const struct row rows[TUG_JOBOPTS] = {
-#define TUG_JOBOPT(ID, name, letter, arg, argname, kind, field, verbs, group, help) \
-    [TUG_JOBOPT_##ID] = { set_##kind, FIELD(field), verbs, group },
+#define TUG_JOBOPT(ID, name, letter, arg, argname, kind, field, verbs, group, help)                \
+    [TUG_JOBOPT_##ID] = {set_##kind, FIELD(field), verbs, group},
 #define TUG_JOBALIAS(...)
 #define TUG_SBATCHOPT(...)
 #include "cli/jobopts.def"
@@ -249,7 +257,7 @@ struct sbatch_row {
 static const struct sbatch_row sbatch_rows[] = {
 #define TUG_JOBOPT(...)
 #define TUG_JOBALIAS(...)
-#define TUG_SBATCHOPT(name, letter, arg, verdict, why) { verdict, why },
+#define TUG_SBATCHOPT(name, letter, arg, verdict, why) {verdict, why},
 #include "cli/jobopts.def"
 #undef TUG_JOBOPT
 #undef TUG_SBATCHOPT
@@ -257,10 +265,11 @@ static const struct sbatch_row sbatch_rows[] = {
 #define SBATCH_ROWS (sizeof sbatch_rows / sizeof *sbatch_rows)
 
 static const struct tug_opt own_opts[] = {
-#define TUG_JOBOPT(ID, name, letter, arg, argname, kind, field, verbs, group, help) \
-    { TUG_JOBOPT_##ID, name, letter, TUG_ARG_##arg, argname, help },
+#define TUG_JOBOPT(ID, name, letter, arg, argname, kind, field, verbs, group, help)                \
+    {TUG_JOBOPT_##ID, name, letter, TUG_ARG_##arg, argname, help},
 #undef TUG_JOBALIAS
-#define TUG_JOBALIAS(ID, name, letter, help) { TUG_JOBOPT_##ID, name, letter, TUG_ARG_NEED, "NAME", help },
+#define TUG_JOBALIAS(ID, name, letter, help)                                                       \
+    {TUG_JOBOPT_##ID, name, letter, TUG_ARG_NEED, "NAME", help},
 #define TUG_SBATCHOPT(...)
 #include "cli/jobopts.def"
 #undef TUG_JOBOPT
@@ -272,15 +281,16 @@ static const struct tug_opt own_opts[] = {
 static const struct tug_opt sbatch_opts[] = {
 #define TUG_JOBOPT(...)
 #define TUG_JOBALIAS(...)
-#define TUG_SBATCHOPT(name, letter, arg, verdict, why) { 0, name, letter, TUG_ARG_##arg, "VALUE", NULL },
+#define TUG_SBATCHOPT(name, letter, arg, verdict, why)                                             \
+    {0, name, letter, TUG_ARG_##arg, "VALUE", NULL},
 #include "cli/jobopts.def"
 #undef TUG_JOBOPT
 #undef TUG_JOBALIAS
 #undef TUG_SBATCHOPT
 };
 
-/* The rows of a verb, own before sbatch's; in #SBATCH lines sbatch's come first (its -q is --qos). Ids of sbatch's rows start
- * behind the own ones. The array is made once. */
+/* The rows of a verb, own before sbatch's; in #SBATCH lines sbatch's come first (its -q is --qos).
+ * Ids of sbatch's rows start behind the own ones. The array is made once. */
 struct opt_list {
     struct tug_opt at[OWN_OPTS + SBATCH_ROWS];
     size_t n, shown;
@@ -309,7 +319,7 @@ static const struct opt_list *list_of(char verb, bool sbatch_first)
         return l;
     if (sbatch_first)
         list_sbatch(l);
-    list_own(l, (char[]){ verb, '\0' });
+    list_own(l, (char[]){verb, '\0'});
     l->shown = l->n;
     if (!sbatch_first)
         list_sbatch(l);
@@ -327,7 +337,7 @@ const struct tug_opt *tug_jobopts_table(char verb, size_t *n)
 
 void tug_jobopts_init(struct tug_jobopts *o, char verb, int64_t now_ms)
 {
-    *o = (struct tug_jobopts){ .verb = verb, .now_ms = now_ms };
+    *o = (struct tug_jobopts){.verb = verb, .now_ms = now_ms};
     tugpb__job_spec__init(&o->spec);
     tugpb__resource_request__init(&o->res);
     o->spec.res = &o->res;
@@ -373,7 +383,7 @@ static bool outranks(struct tug_jobopts *o, int id, enum tug_jobopt_source sourc
 struct taking {
     struct tug_jobopts *o;
     enum tug_jobopt_source source;
-    const char *where;      /* "train.sh:3: #SBATCH ", "TUG_OPT_TIME: ", "" */
+    const char *where; /* "train.sh:3: #SBATCH ", "TUG_OPT_TIME: ", "" */
 };
 
 static int take_sbatch(struct taking *t, const struct tug_opt *opt, struct tug_err *err)
@@ -383,8 +393,8 @@ static int take_sbatch(struct taking *t, const struct tug_opt *opt, struct tug_e
         return tug_fail(err, -EINVAL, "%s--%s: %s", t->where, opt->name, r->why);
     if (t->source == TUG_FROM_SBATCH || tug_str_has_prefix(opt->name, "mail-"))
         return warn(t->o, "%s--%s is not used: %s", t->where, opt->name, r->why);
-    return tug_fail(err, -EINVAL, "%s--%s is sbatch's; it has no effect here, leave it out: %s", t->where, opt->name,
-                    r->why);
+    return tug_fail(err, -EINVAL, "%s--%s is sbatch's; it has no effect here, leave it out: %s",
+                    t->where, opt->name, r->why);
 }
 
 static int take(void *ctx, const struct tug_opt *opt, const char *value, struct tug_err *err)
@@ -402,10 +412,11 @@ static int take(void *ctx, const struct tug_opt *opt, const char *value, struct 
     return 0;
 }
 
-int tug_jobopts_command(struct tug_jobopts *o, int argc, char **argv, int *first, struct tug_err *err)
+int tug_jobopts_command(struct tug_jobopts *o, int argc, char **argv, int *first,
+                        struct tug_err *err)
 {
     const struct opt_list *l = list_of(o->verb, false);
-    struct taking t = { o, TUG_FROM_COMMAND, "" };
+    struct taking t = {o, TUG_FROM_COMMAND, ""};
     int bad = 0;
     int rc = tug_opts_parse(l->at, l->n, argc, argv, take, &t, first, &bad, err);
     for (int i = bad; rc && i < argc && strcmp(argv[i], "--") != 0; i++)
@@ -418,8 +429,10 @@ int tug_jobopts_command(struct tug_jobopts *o, int argc, char **argv, int *first
 
 #define ENV_PREFIX "TUG_OPT_"
 
-/* "TUG_OPT_GPUS_PER_NODE=8" is "--gpus-per-node=8"; a flag is on unless it says 0, no or nothing. */
-static int take_variable(struct tug_jobopts *o, const struct opt_list *l, const char *entry, struct tug_err *err)
+/* "TUG_OPT_GPUS_PER_NODE=8" is "--gpus-per-node=8"; a flag is on unless it says 0, no or nothing.
+ */
+static int take_variable(struct tug_jobopts *o, const struct opt_list *l, const char *entry,
+                         struct tug_err *err)
 {
     const char *eq = strchr(entry, '=');
     size_t len = eq ? (size_t) (eq - entry) - strlen(ENV_PREFIX) : 0;
@@ -432,7 +445,7 @@ static int take_variable(struct tug_jobopts *o, const struct opt_list *l, const 
     }
     name[len] = '\0';
     snprintf(where, sizeof where, "%.*s in the environment: ", (int) (eq - entry), entry);
-    struct taking t = { o, TUG_FROM_ENVIRON, where };
+    struct taking t = {o, TUG_FROM_ENVIRON, where};
     for (size_t i = 0; i < l->n; i++) {
         const struct tug_opt *opt = &l->at[i];
         if (strcmp(opt->name, name) != 0 || opt->id >= TUG_JOBOPTS)
@@ -442,14 +455,18 @@ static int take_variable(struct tug_jobopts *o, const struct opt_list *l, const 
         const char *value = eq + 1;
         if (opt->arg == TUG_ARG_NONE && (!*value || !strcmp(value, "0") || !strcmp(value, "no")))
             return 0;
-        return take(&t, opt, opt->arg == TUG_ARG_NONE || (opt->arg == TUG_ARG_MAYBE && !*value) ? NULL : value, err);
+        return take(
+            &t, opt,
+            opt->arg == TUG_ARG_NONE || (opt->arg == TUG_ARG_MAYBE && !*value) ? NULL : value, err);
     }
-    return warn(o, "%.*s in the environment names no option; it is not used", (int) (eq - entry), entry);
+    return warn(o, "%.*s in the environment names no option; it is not used", (int) (eq - entry),
+                entry);
 }
 
 int tug_jobopts_environ(struct tug_jobopts *o, char *const *environ_, struct tug_err *err)
 {
-    const struct opt_list *l = list_of('L', false); /* one that the verb has not is not wrong, see below */
+    const struct opt_list *l =
+        list_of('L', false); /* one that the verb has not is not wrong, see below */
     for (; *environ_; environ_++) {
         if (strncmp(*environ_, ENV_PREFIX, strlen(ENV_PREFIX)) != 0)
             continue;
@@ -506,11 +523,11 @@ static int words_split(struct words *w, const char *s, size_t len, struct tug_er
 }
 
 /* One line; options that nobody knows are errors for #TUG and warnings for #SBATCH. */
-static int take_line(struct tug_jobopts *o, const char *where, enum tug_jobopt_source source, const char *s, size_t len,
-                     struct tug_err *err)
+static int take_line(struct tug_jobopts *o, const char *where, enum tug_jobopt_source source,
+                     const char *s, size_t len, struct tug_err *err)
 {
-    struct words w = { 0 };
-    struct taking t = { o, source, where };
+    struct words w = {0};
+    struct taking t = {o, source, where};
     const struct opt_list *l = list_of('L', source == TUG_FROM_SBATCH);
     int rc = words_split(&w, s, len, err);
     if (rc)
@@ -518,7 +535,7 @@ static int take_line(struct tug_jobopts *o, const char *where, enum tug_jobopt_s
     int at = 0, n = (int) w.at.len - 1;
     while (rc == 0 && at + 1 < n) {
         int first = 0, bad = 0;
-        struct tug_err why = { 0 };
+        struct tug_err why = {0};
         rc = tug_opts_parse(l->at, l->n, n - at, w.at.at + at, take, &t, &first, &bad, &why);
         if (rc == -ENOENT && source == TUG_FROM_SBATCH) {
             rc = warn(o, "%s%s (not used)", where, why.msg);
@@ -543,9 +560,10 @@ static int take_line(struct tug_jobopts *o, const char *where, enum tug_jobopt_s
 
 static enum tug_jobopt_source directive_of(const char *line, size_t len, size_t *skip)
 {
-    static const struct { const char *word; enum tug_jobopt_source source; } kinds[] = {
-        { "#TUG", TUG_FROM_TUG }, { "#SBATCH", TUG_FROM_SBATCH }
-    };
+    static const struct {
+        const char *word;
+        enum tug_jobopt_source source;
+    } kinds[] = {{"#TUG", TUG_FROM_TUG}, {"#SBATCH", TUG_FROM_SBATCH}};
     for (size_t i = 0; i < 2; i++) {
         size_t n = strlen(kinds[i].word);
         if (len > n && !memcmp(line, kinds[i].word, n) && (line[n] == ' ' || line[n] == '\t')) {
@@ -556,7 +574,8 @@ static enum tug_jobopt_source directive_of(const char *line, size_t len, size_t 
     return TUG_FROM_NOWHERE;
 }
 
-int tug_jobopts_script(struct tug_jobopts *o, const char *name, const char *text, size_t len, struct tug_err *err)
+int tug_jobopts_script(struct tug_jobopts *o, const char *name, const char *text, size_t len,
+                       struct tug_err *err)
 {
     bool commands = false;
     int number = 0, rc = 0;

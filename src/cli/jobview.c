@@ -17,10 +17,10 @@
 static const struct {
     const char *name, *flags;
 } states[] = {
-#define W "W"
-#define H "H"
-#define E "E"
-#define TUG_STATE(NAME, code, flags, text) { #NAME, flags },
+#define W                                  "W"
+#define H                                  "H"
+#define E                                  "E"
+#define TUG_STATE(NAME, code, flags, text) {#NAME, flags},
 #include "core/states.def"
 #undef TUG_STATE
 #undef W
@@ -95,11 +95,13 @@ static const struct {
     const char *name;
     int signo;
 } signals[] = {
-    { "SIGHUP", SIGHUP },   { "SIGINT", SIGINT },   { "SIGQUIT", SIGQUIT }, { "SIGILL", SIGILL },   { "SIGTRAP", SIGTRAP },
-    { "SIGABRT", SIGABRT }, { "SIGBUS", SIGBUS },   { "SIGFPE", SIGFPE },   { "SIGKILL", SIGKILL }, { "SIGUSR1", SIGUSR1 },
-    { "SIGSEGV", SIGSEGV }, { "SIGUSR2", SIGUSR2 }, { "SIGPIPE", SIGPIPE }, { "SIGALRM", SIGALRM }, { "SIGTERM", SIGTERM },
-    { "SIGCHLD", SIGCHLD }, { "SIGCONT", SIGCONT }, { "SIGSTOP", SIGSTOP }, { "SIGTSTP", SIGTSTP }, { "SIGTTIN", SIGTTIN },
-    { "SIGTTOU", SIGTTOU }, { "SIGURG", SIGURG },   { "SIGXCPU", SIGXCPU }, { "SIGXFSZ", SIGXFSZ }, { "SIGSYS", SIGSYS },
+    {"SIGHUP", SIGHUP},   {"SIGINT", SIGINT},   {"SIGQUIT", SIGQUIT}, {"SIGILL", SIGILL},
+    {"SIGTRAP", SIGTRAP}, {"SIGABRT", SIGABRT}, {"SIGBUS", SIGBUS},   {"SIGFPE", SIGFPE},
+    {"SIGKILL", SIGKILL}, {"SIGUSR1", SIGUSR1}, {"SIGSEGV", SIGSEGV}, {"SIGUSR2", SIGUSR2},
+    {"SIGPIPE", SIGPIPE}, {"SIGALRM", SIGALRM}, {"SIGTERM", SIGTERM}, {"SIGCHLD", SIGCHLD},
+    {"SIGCONT", SIGCONT}, {"SIGSTOP", SIGSTOP}, {"SIGTSTP", SIGTSTP}, {"SIGTTIN", SIGTTIN},
+    {"SIGTTOU", SIGTTOU}, {"SIGURG", SIGURG},   {"SIGXCPU", SIGXCPU}, {"SIGXFSZ", SIGXFSZ},
+    {"SIGSYS", SIGSYS},
 };
 
 const char *tug_signal_name(int signo)
@@ -124,5 +126,6 @@ int tug_signal_parse(const char *text, int *out, struct tug_err *err)
             *out = signals[i].signo;
             return 0;
         }
-    return tug_fail(err, -EINVAL, "'%.64s' is not a signal; write TERM, SIGUSR1 or a number from 1 to 64", text);
+    return tug_fail(err, -EINVAL,
+                    "'%.64s' is not a signal; write TERM, SIGUSR1 or a number from 1 to 64", text);
 }

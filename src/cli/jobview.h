@@ -12,7 +12,8 @@
 #include "cli/client.h"
 #include "proto/job.pb-c.h"
 
-/* 0 when all is well; the exit code, 128 + signal, or 1 for a job that ended badly without either. */
+/* 0 when all is well; the exit code, 128 + signal, or 1 for a job that ended badly without either.
+ */
 int tug_jobview_status(const Tugpb__JobView *j);
 /* Of one rank. */
 int tug_jobview_exit(const Tugpb__ExitInfo *e);

@@ -60,7 +60,7 @@ static void one(struct tug_loglines *l, const char *text, size_t n, bool ended)
         text += label;
         n -= label;
     }
-    struct tug_buf line = { 0 };
+    struct tug_buf line = {0};
     if (l->json) {
         tug_buf_addf(&line, "{\"rank\":");
         if (rank >= 0)
@@ -119,7 +119,8 @@ void tug_loglines_release(struct tug_loglines *l)
     }
     l->ring.len = 0;
     l->last = 0;
-    if (l->rank < 0 && !l->json) { /* from now on bytes pass as they come: a line that has begun too */
+    if (l->rank < 0 &&
+        !l->json) { /* from now on bytes pass as they come: a line that has begun too */
         tug_buf_add(&l->out, tug_buf_str(&l->partial), l->partial.len);
         tug_buf_reset(&l->partial);
     }

@@ -1,7 +1,7 @@
 /* loglines.h - the lines of a gang's output file, by rank
  *
- * The file of a gang with more than one rank has "RANK: " before each line. Lines without it are notes of the step daemon and belong
- * to nobody. Layer: cli.
+ * The file of a gang with more than one rank has "RANK: " before each line. Lines without it are
+ * notes of the step daemon and belong to nobody. Layer: cli.
  */
 #ifndef TUG_CLI_LOGLINES_H
 #define TUG_CLI_LOGLINES_H
@@ -17,13 +17,13 @@
 
 struct tug_loglines {
     bool labelled;
-    int64_t rank;      /* only this one's, label taken off; TUG_LOGLINES_ALL: as they are */
-    size_t last;       /* keep only so many; 0 = hand on at once */
-    bool json;         /* each line as {"rank":R,"text":"..."} */
+    int64_t rank; /* only this one's, label taken off; TUG_LOGLINES_ALL: as they are */
+    size_t last;  /* keep only so many; 0 = hand on at once */
+    bool json;    /* each line as {"rank":R,"text":"..."} */
     struct tug_buf partial;
-    struct tug_buf out;                  /* what to show; the caller empties it */
-    struct tug_vec(char *) ring;         /* the last ones, when 'last' */
-    size_t n_lines;                      /* that were let through */
+    struct tug_buf out;          /* what to show; the caller empties it */
+    struct tug_vec(char *) ring; /* the last ones, when 'last' */
+    size_t n_lines;              /* that were let through */
 };
 
 void tug_loglines_clear(struct tug_loglines *l);

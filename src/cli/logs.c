@@ -20,15 +20,19 @@
 #include "cli/verb.h"
 
 #define FAILURE_LINES 20
-#define POLL_MS 500 /* where inotify does not see writes: a file system that other hosts write to */
+#define POLL_MS       500 /* where inotify does not see writes: a file system that other hosts write to \
+                           */
 
 enum { OPT_FOLLOW = 1, OPT_RANK, OPT_FAILURE, OPT_LINES, OPT_STDERR };
 static const struct tug_opt opts[] = {
-    { OPT_FOLLOW, "follow", 'f', TUG_ARG_NONE, NULL, "go on until the job has ended; wait for it when it has not started" },
-    { OPT_RANK, "rank", 'r', TUG_ARG_NEED, "N", "only this rank's lines, without the label" },
-    { OPT_FAILURE, "first-failure", 0, TUG_ARG_NONE, NULL, "the last lines of the rank that failed first, and how it failed" },
-    { OPT_LINES, "lines", 'n', TUG_ARG_NEED, "N", "only the last N lines" },
-    { OPT_STDERR, "stderr", 'e', TUG_ARG_NONE, NULL, "the file of --error, when the job has one of its own" },
+    {OPT_FOLLOW, "follow", 'f', TUG_ARG_NONE, NULL,
+     "go on until the job has ended; wait for it when it has not started"},
+    {OPT_RANK, "rank", 'r', TUG_ARG_NEED, "N", "only this rank's lines, without the label"},
+    {OPT_FAILURE, "first-failure", 0, TUG_ARG_NONE, NULL,
+     "the last lines of the rank that failed first, and how it failed"},
+    {OPT_LINES, "lines", 'n', TUG_ARG_NEED, "N", "only the last N lines"},
+    {OPT_STDERR, "stderr", 'e', TUG_ARG_NONE, NULL,
+     "the file of --error, when the job has one of its own"},
     TUG_COMMON_OPTS,
 };
 
@@ -65,7 +69,8 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
         break;
     case OPT_LINES:
         if (tug_str_u64(value, 10000000, &n) || n == 0)
-            return tug_fail(err, -EINVAL, "--lines: '%.64s' is not a number from 1 to 10000000", value);
+            return tug_fail(err, -EINVAL, "--lines: '%.64s' is not a number from 1 to 10000000",
+                            value);
         a->lines = n;
         break;
     }
@@ -77,8 +82,8 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
 struct logs {
     struct logs_args a;
     uint64_t id;
-    struct tug_client ask;      /* answers are copied out of it */
-    struct tug_client wait;     /* the job's end is asked for here */
+    struct tug_client ask;  /* answers are copied out of it */
+    struct tug_client wait; /* the job's end is asked for here */
     struct tug_loglines lines;
     char *path;
     struct tug_buf cause;
@@ -112,21 +117,26 @@ static int ask_view(struct logs *l, struct tug_buf *explain, struct tug_err *err
     request.job = l->id;
     int rc = l->ask.call ? 0 : tug_client_open(&l->ask, err);
     if (rc == 0)
-        rc = tug_client_ask(&l->ask, TUG_MSG_SHOW_REQUEST, &request.base, TUG_MSG_SHOW_REPLY, &m, TUG_ANSWER_MS, err);
+        rc = tug_client_ask(&l->ask, TUG_MSG_SHOW_REQUEST, &request.base, TUG_MSG_SHOW_REPLY, &m,
+                            TUG_ANSWER_MS, err);
     if (rc)
         return rc;
     const Tugpb__JobView *j = ((Tugpb__ShowReply *) m)->job;
     if (!j)
-        return tug_fail(err, -EPROTO, "the controller's answer about job %" PRIu64 " is empty", l->id);
+        return tug_fail(err, -EPROTO, "the controller's answer about job %" PRIu64 " is empty",
+                        l->id);
     if (j->interactive)
-        return tug_fail(err, -ENOENT, "job %" PRIu64 " is a tug run: its output went to the terminal that started it", l->id);
+        return tug_fail(
+            err, -ENOENT,
+            "job %" PRIu64 " is a tug run: its output went to the terminal that started it", l->id);
     tug_buf_reset(explain);
     tug_buf_addf(explain, "%s%s%s", j->reason, *j->reason && *j->explain ? ": " : "", j->explain);
     take_view(l, j);
     return 0;
 }
 
-static int wait_for(struct tug_client *c, uint64_t id, Tugpb__WaitFor until, bool only_send, struct tug_err *err)
+static int wait_for(struct tug_client *c, uint64_t id, Tugpb__WaitFor until, bool only_send,
+                    struct tug_err *err)
 {
     Tugpb__WaitRequest request = TUGPB__WAIT_REQUEST__INIT;
     ProtobufCMessage *m;
@@ -143,15 +153,17 @@ static int wait_for(struct tug_client *c, uint64_t id, Tugpb__WaitFor until, boo
 /* Until there may be output. -EAGAIN: it has not started and we don't wait. */
 static int await_start(struct logs *l, struct tug_err *err)
 {
-    struct tug_buf explain = { 0 };
+    struct tug_buf explain = {0};
     int rc = ask_view(l, &explain, err);
     if (rc == 0 && !l->started && !l->a.follow)
-        rc = tug_fail(err, -EAGAIN, "job %" PRIu64 " has not started (%s%s%s); to follow it: tug logs -f %" PRIu64, l->id,
-                      l->state, explain.len ? ", " : "", tug_buf_str(&explain), l->id);
+        rc =
+            tug_fail(err, -EAGAIN,
+                     "job %" PRIu64 " has not started (%s%s%s); to follow it: tug logs -f %" PRIu64,
+                     l->id, l->state, explain.len ? ", " : "", tug_buf_str(&explain), l->id);
     while (rc == 0 && !l->started) {
         if (!tug_out.json && !strcmp(l->state, "PENDING"))
-            tug_out_note("job %" PRIu64 " has not started (%s%s%s); waiting for it", l->id, l->state,
-                         explain.len ? ", " : "", tug_buf_str(&explain));
+            tug_out_note("job %" PRIu64 " has not started (%s%s%s); waiting for it", l->id,
+                         l->state, explain.len ? ", " : "", tug_buf_str(&explain));
         rc = wait_for(&l->wait, l->id, TUGPB__WAIT_FOR__WAIT_START, false, err);
         if (rc == 0)
             rc = ask_view(l, &explain, err);
@@ -198,7 +210,8 @@ static int open_file(struct logs *l, struct tug_err *err)
     if (l->fd < 0 && errno == ENOENT && !l->over && l->a.follow)
         return 0; /* it will come */
     if (l->fd < 0)
-        return tug_fail(err, -errno, "the output of job %" PRIu64 " is in %s: %s%s", l->id, l->path, strerror(errno),
+        return tug_fail(err, -errno, "the output of job %" PRIu64 " is in %s: %s%s", l->id, l->path,
+                        strerror(errno),
                         errno == ENOENT ? " (is it on another host's own disk?)" : "");
     return 0;
 }
@@ -206,10 +219,12 @@ static int open_file(struct logs *l, struct tug_err *err)
 /* Until something was written, the job has ended (true), or half a second is over. */
 static int await_more(struct logs *l, bool *ended, struct tug_err *err)
 {
-    struct pollfd p[2] = { { .fd = tug_call_fd(l->wait.call), .events = POLLIN }, { .fd = l->watch, .events = POLLIN } };
+    struct pollfd p[2] = {{.fd = tug_call_fd(l->wait.call), .events = POLLIN},
+                          {.fd = l->watch, .events = POLLIN}};
     char events[4096];
     int n = poll(p, l->watch >= 0 ? 2 : 1, POLL_MS);
-    if (l->watch >= 0 && n > 0 && (p[1].revents & POLLIN) && read(l->watch, events, sizeof events) < 0)
+    if (l->watch >= 0 && n > 0 && (p[1].revents & POLLIN) &&
+        read(l->watch, events, sizeof events) < 0)
         l->watch = -1;
     if (n <= 0 || !p[0].revents)
         return 0;
@@ -247,7 +262,8 @@ static int follow(struct logs *l, struct tug_err *err)
         }
         if (rc == 0 && l->fd >= 0)
             rc = read_on(l, err);
-        if (rc == 0 && l->fd >= 0 && l->lines.last) { /* --lines: the last ones of what is there, then all that comes */
+        if (rc == 0 && l->fd >= 0 &&
+            l->lines.last) { /* --lines: the last ones of what is there, then all that comes */
             tug_loglines_release(&l->lines);
             flush(l);
         }
@@ -262,7 +278,7 @@ static int follow(struct logs *l, struct tug_err *err)
 /* Files of single ranks ("%t"): the one that was asked for, or all of them, labelled. */
 static char *path_of_rank(const char *path, uint32_t rank)
 {
-    struct tug_buf out = { 0 };
+    struct tug_buf out = {0};
     for (const char *at = path; *at; at++)
         if (at[0] == '%' && at[1] == 't') {
             tug_buf_addf(&out, "%u", rank);
@@ -278,7 +294,9 @@ static int read_ranks(struct logs *l, struct tug_err *err)
     char *pattern = l->path;
     int rc = 0;
     if (l->a.follow && l->a.rank < 0)
-        return tug_fail(err, -EINVAL, "job %" PRIu64 " has a file for each rank (%s); follow one: tug logs -f --rank N %" PRIu64,
+        return tug_fail(err, -EINVAL,
+                        "job %" PRIu64
+                        " has a file for each rank (%s); follow one: tug logs -f --rank N %" PRIu64,
                         l->id, l->path, l->id);
     for (uint32_t rank = 0; rank < l->ntasks && rc == 0; rank++) {
         if (l->a.rank >= 0 && (int64_t) rank != l->a.rank)
@@ -307,13 +325,14 @@ static int say(struct logs *l, struct tug_err *err)
         return rc;
     if (l->a.failure) {
         if (!l->cause.len)
-            return tug_fail(err, -ENOENT, "job %" PRIu64 " has no failure: it is %s", l->id, l->state);
+            return tug_fail(err, -ENOENT, "job %" PRIu64 " has no failure: it is %s", l->id,
+                            l->state);
         l->a.rank = l->failed_rank;
         l->a.lines = l->a.lines ? l->a.lines : FAILURE_LINES;
     }
     if (l->a.rank >= (int64_t) l->ntasks && l->gang)
-        return tug_fail(err, -EINVAL, "job %" PRIu64 " has no rank %lld; its ranks are 0 to %u", l->id, (long long) l->a.rank,
-                        l->ntasks - 1);
+        return tug_fail(err, -EINVAL, "job %" PRIu64 " has no rank %lld; its ranks are 0 to %u",
+                        l->id, (long long) l->a.rank, l->ntasks - 1);
     bool array = tug_out.json && !l->a.follow;
     l->lines.rank = l->gang ? l->a.rank : -1;
     l->lines.last = (size_t) l->a.lines;
@@ -349,13 +368,14 @@ static int say(struct logs *l, struct tug_err *err)
 
 int tug_do_logs(int argc, char **argv)
 {
-    struct logs l = { .a.rank = -1, .fd = -1, .watch = -1, .lines.rank = -1 };
-    struct tug_err err = { 0 };
+    struct logs l = {.a.rank = -1, .fd = -1, .watch = -1, .lines.rank = -1};
+    struct tug_err err = {0};
     int words, status = tug_verb_parse("logs", argc, argv, take, &l.a, &words);
     if (status >= 0)
         return status;
     if (words != 1) {
-        tug_fail(&err, -EINVAL, "%s; tug logs [OPTIONS] JOB", words ? "one job at a time" : "no job given");
+        tug_fail(&err, -EINVAL, "%s; tug logs [OPTIONS] JOB",
+                 words ? "one job at a time" : "no job given");
         return tug_out_usage(&err);
     }
     if (tug_verb_job_id(argv[1], &l.id, &err))

@@ -10,9 +10,10 @@
 
 int main(int argc, char **argv)
 {
-    char *help[] = { (char *) "help", NULL }, *version[] = { (char *) "version", NULL };
+    char *help[] = {(char *) "help", NULL}, *version[] = {(char *) "version", NULL};
     signal(SIGPIPE, SIG_IGN); /* a connection or a pipe that is gone comes back as EPIPE */
-    /* A command lives for milliseconds: take memory in large pieces and give nothing back before the end. */
+    /* A command lives for milliseconds: take memory in large pieces and give nothing back before
+     * the end. */
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
     mallopt(M_TRIM_THRESHOLD, -1);
     mallopt(M_TOP_PAD, 1 << 20);

@@ -15,8 +15,9 @@
 
 enum { OPT_STATE = 1, OPT_NOHEAD };
 static const struct tug_opt opts[] = {
-    { OPT_STATE, "state", 't', TUG_ARG_NEED, "LIST", "nodes in these states: IDLE, MIXED, ALLOCATED, DOWN, DRAINED, DRAINING" },
-    { OPT_NOHEAD, "noheader", 'H', TUG_ARG_NONE, NULL, "no line of headings" },
+    {OPT_STATE, "state", 't', TUG_ARG_NEED, "LIST",
+     "nodes in these states: IDLE, MIXED, ALLOCATED, DOWN, DRAINED, DRAINING"},
+    {OPT_NOHEAD, "noheader", 'H', TUG_ARG_NONE, NULL, "no line of headings"},
     TUG_COMMON_OPTS,
 };
 
@@ -71,7 +72,7 @@ static enum tug_colour colour_of(const char *state)
 static void add_row(struct tug_table *t, const Tugpb__NodeView *n)
 {
     char map[TUG_GPUS_MAX + 1], used[32], all[32];
-    struct tug_buf jobs = { 0 };
+    struct tug_buf jobs = {0};
     gpu_map(n, map);
     tug_table_cells(t, n->name, TUG_PLAIN);
     tug_table_cells(t, n->state, colour_of(n->state));
@@ -92,8 +93,9 @@ static void add_row(struct tug_table *t, const Tugpb__NodeView *n)
 static void say(const Tugpb__NodesReply *r, const struct nodes_args *a)
 {
     static const struct tug_table_column columns[] = {
-        { "NODE", false, 0 },  { "STATE", false, 0 }, { "CPUS", true, 0 },     { "MEMORY", true, 0 }, { "GPUS", true, 0 },
-        { "IN USE", false, 0 }, { "MODEL", false, 6 }, { "JOBS", false, 6 }, { "REASON", false, 8 },
+        {"NODE", false, 0},  {"STATE", false, 0}, {"CPUS", true, 0},
+        {"MEMORY", true, 0}, {"GPUS", true, 0},   {"IN USE", false, 0},
+        {"MODEL", false, 6}, {"JOBS", false, 6},  {"REASON", false, 8},
     };
     struct tug_table *t = tug_table_new(columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < r->n_nodes; i++)
@@ -130,10 +132,10 @@ static int join(int n, char **words, struct tug_buf *out, struct tug_err *err)
 
 int tug_do_nodes(int argc, char **argv)
 {
-    struct nodes_args a = { 0 };
-    struct tug_client c = { 0 };
-    struct tug_buf hosts = { 0 };
-    struct tug_err err = { 0 };
+    struct nodes_args a = {0};
+    struct tug_client c = {0};
+    struct tug_buf hosts = {0};
+    struct tug_err err = {0};
     Tugpb__NodesRequest request = TUGPB__NODES_REQUEST__INIT;
     ProtobufCMessage *m;
     int words, status = tug_verb_parse("nodes", argc, argv, take, &a, &words);

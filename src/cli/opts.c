@@ -1,8 +1,8 @@
 /* opts.c - one table of options: the parser, the help and the manual read it
  *
  * The parser is our own and not getopt_long: an unknown option must be named as it was written and
- * answered with the near one, the same rows are used for lines of a script, and getopt keeps its place in globals.
- * Layer: cli.
+ * answered with the near one, the same rows are used for lines of a script, and getopt keeps its
+ * place in globals. Layer: cli.
  */
 #include "cli/opts.h"
 
@@ -53,8 +53,8 @@ static const struct tug_opt *find_long(const struct tug_opt *table, size_t n, co
     if (!hit || len == 0)
         *rc = fail_unknown(table, n, name, len, err);
     else if (other)
-        *rc = tug_fail(err, -ENOENT, "option --%.*s may be --%s or --%s; write more of it", (int) len,
-                       name, hit->name, other->name);
+        *rc = tug_fail(err, -ENOENT, "option --%.*s may be --%s or --%s; write more of it",
+                       (int) len, name, hit->name, other->name);
     else
         return hit;
     return NULL;
@@ -71,7 +71,8 @@ static int parse_long(const struct tug_opt *table, size_t n, int argc, char **ar
         return rc;
     const char *value = eq ? eq + 1 : NULL;
     if (value && o->arg == TUG_ARG_NONE)
-        return tug_fail(err, -EINVAL, "option --%s takes no value, but '%s' was given", o->name, value);
+        return tug_fail(err, -EINVAL, "option --%s takes no value, but '%s' was given", o->name,
+                        value);
     if (!value && o->arg == TUG_ARG_NEED) {
         if (*i + 1 >= argc)
             return tug_fail(err, -EINVAL, "option --%s needs a value: --%s=%s", o->name, o->name,
@@ -91,7 +92,8 @@ static int parse_short(const struct tug_opt *table, size_t n, int argc, char **a
             if (table[k].letter == *at)
                 o = &table[k];
         if (!o)
-            return tug_fail(err, -ENOENT, "unknown option -%c; --help lists those that there are", *at);
+            return tug_fail(err, -ENOENT, "unknown option -%c; --help lists those that there are",
+                            *at);
         const char *value = o->arg != TUG_ARG_NONE && at[1] ? at + 1 : NULL;
         if (value && *value == '=')
             value++;
@@ -110,8 +112,8 @@ static int parse_short(const struct tug_opt *table, size_t n, int argc, char **a
     return 0;
 }
 
-int tug_opts_parse(const struct tug_opt *table, size_t n, int argc, char **argv, tug_opts_take *take,
-                   void *ctx, int *first, int *bad, struct tug_err *err)
+int tug_opts_parse(const struct tug_opt *table, size_t n, int argc, char **argv,
+                   tug_opts_take *take, void *ctx, int *first, int *bad, struct tug_err *err)
 {
     int i = 1, rc = 0;
     for (; i < argc; i++) {
@@ -137,7 +139,7 @@ int tug_opts_parse(const struct tug_opt *table, size_t n, int argc, char **argv,
 /* ---- showing ---- */
 
 #define HELP_COLUMN 34
-#define HELP_WIDTH 100
+#define HELP_WIDTH  100
 
 static void put_wrapped(struct tug_buf *out, const char *text, size_t indent, size_t width)
 {

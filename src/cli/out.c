@@ -1,7 +1,7 @@
 /* out.c - how the command speaks: one buffer for stdout, sentences on stderr, JSON, colour
  *
- * stdout is one buffer that is written in one go, so a listing of 10,000 jobs is a handful of system calls. stdio is
- * not used for it. Tables are in table.c. Layer: cli.
+ * stdout is one buffer that is written in one go, so a listing of 10,000 jobs is a handful of
+ * system calls. stdio is not used for it. Tables are in table.c. Layer: cli.
  */
 #include "cli/out.h"
 
@@ -18,7 +18,7 @@
 #include "base/str.h"
 #include "proto/msg.h"
 
-struct tug_out tug_out = { .verb = "" };
+struct tug_out tug_out = {.verb = ""};
 
 static bool wants_colour(int fd)
 {
@@ -28,10 +28,11 @@ static bool wants_colour(int fd)
     return isatty(fd) && term && *term && strcmp(term, "dumb") != 0;
 }
 
-/* By name only: setlocale() costs more than the whole command, and only this one question matters. */
+/* By name only: setlocale() costs more than the whole command, and only this one question matters.
+ */
 static bool locale_is_utf8(void)
 {
-    const char *names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
+    const char *names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
     for (size_t i = 0; i < 3; i++) {
         const char *v = getenv(names[i]);
         if (v && *v)
@@ -87,7 +88,7 @@ void tug_out_flush(void)
 
 static void say(const char *kind, enum tug_colour c, const char *text)
 {
-    struct tug_buf line = { 0 };
+    struct tug_buf line = {0};
     tug_buf_adds(&line, "tug: ");
     if (*kind) {
         if (tug_out.err_colour)
@@ -110,8 +111,9 @@ static int fail(int status, const struct tug_err *err)
         say("error", TUG_RED, err->msg);
         return status;
     }
-    struct tug_buf line = { 0 };
-    tug_buf_addf(&line, "{\"error\":{\"code\":%d,\"text\":", err->code < 0 ? -err->code : err->code);
+    struct tug_buf line = {0};
+    tug_buf_addf(&line,
+                 "{\"error\":{\"code\":%d,\"text\":", err->code < 0 ? -err->code : err->code);
     tug_out_json_string(&line, err->msg, strlen(err->msg));
     tug_buf_adds(&line, "}}\n");
     tug_buf_reset(&tug_out.buf); /* half an answer and an error would not be JSON */
@@ -185,8 +187,8 @@ void tug_out_text(const char *s)
 
 void tug_out_colour(enum tug_colour c)
 {
-    static const char *const codes[] = { "\033[0m",  "\033[1m",  "\033[2m", "\033[31m",
-                                         "\033[32m", "\033[33m", "\033[36m" };
+    static const char *const codes[] = {"\033[0m",  "\033[1m",  "\033[2m", "\033[31m",
+                                        "\033[32m", "\033[33m", "\033[36m"};
     if (tug_out.colour)
         tug_buf_adds(&tug_out.buf, codes[c]);
 }
@@ -203,13 +205,21 @@ void tug_out_json_string(struct tug_buf *out, const char *s, size_t n)
     tug_buf_addc(out, '"');
     for (size_t i = 0; i < n;) {
         unsigned char c = (unsigned char) s[i];
-        size_t len = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
+        size_t len = c < 0x80                ? 1
+                     : c >= 0xC2 && c < 0xE0 ? 2
+                     : c >= 0xE0 && c < 0xF0 ? 3
+                     : c >= 0xF0 && c < 0xF5 ? 4
+                                             : 0;
         bool whole = len > 0 && len <= n - i;
         for (size_t k = 1; whole && k < len; k++)
             whole = ((unsigned char) s[i + k] & 0xC0) == 0x80;
-        if (c == 0xE0 || c == 0xF0 || c == 0xED || c == 0xF4) { /* overlong forms, surrogates, over U+10FFFF */
+        if (c == 0xE0 || c == 0xF0 || c == 0xED ||
+            c == 0xF4) { /* overlong forms, surrogates, over U+10FFFF */
             unsigned char d = whole ? (unsigned char) s[i + 1] : 0;
-            whole = whole && (c == 0xE0 ? d >= 0xA0 : c == 0xF0 ? d >= 0x90 : c == 0xED ? d < 0xA0 : d < 0x90);
+            whole = whole && (c == 0xE0   ? d >= 0xA0
+                              : c == 0xF0 ? d >= 0x90
+                              : c == 0xED ? d < 0xA0
+                                          : d < 0x90);
         }
         if (!whole) {
             tug_buf_adds(out, "\xef\xbf\xbd");
@@ -259,9 +269,11 @@ char *tug_out_precise(int64_t ms, char *out, size_t size_bytes)
     if (ms < 0)
         ms = 0;
     if (ms < 10000)
-        snprintf(out, size_bytes, "%lld.%03lld s", (long long) (ms / 1000), (long long) (ms % 1000));
+        snprintf(out, size_bytes, "%lld.%03lld s", (long long) (ms / 1000),
+                 (long long) (ms % 1000));
     else if (ms < 60000)
-        snprintf(out, size_bytes, "%lld.%lld s", (long long) (ms / 1000), (long long) (ms % 1000 / 100));
+        snprintf(out, size_bytes, "%lld.%lld s", (long long) (ms / 1000),
+                 (long long) (ms % 1000 / 100));
     else
         tug_out_span(ms, out, size_bytes);
     return out;

@@ -10,7 +10,7 @@
 #include "cli/client.h"
 #include "cli/verb.h"
 
-static const struct tug_opt opts[] = { TUG_COMMON_OPTS };
+static const struct tug_opt opts[] = {TUG_COMMON_OPTS};
 
 const struct tug_opt *tug_opts_of_ping(size_t *n)
 {
@@ -34,8 +34,8 @@ static int ask(struct tug_client *c, Tugpb__PingReply **reply, struct tug_err *e
 
 int tug_do_ping(int argc, char **argv)
 {
-    struct tug_client c = { 0 };
-    struct tug_err err = { 0 };
+    struct tug_client c = {0};
+    struct tug_err err = {0};
     Tugpb__PingReply *r;
     char up[32];
     struct timespec a, b;
@@ -54,10 +54,11 @@ int tug_do_ping(int argc, char **argv)
         double ms = (double) (b.tv_sec - a.tv_sec) * 1e3 + (double) (b.tv_nsec - a.tv_nsec) / 1e6;
         tug_out_adds("cluster ");
         tug_out_text(r->cluster);
-        tug_out_addf(": %u of %u nodes up, %" PRIu64 " jobs wait, %" PRIu64 " run\n", r->nodes_up, r->nodes_known,
-                     r->jobs_pending, r->jobs_running);
+        tug_out_addf(": %u of %u nodes up, %" PRIu64 " jobs wait, %" PRIu64 " run\n", r->nodes_up,
+                     r->nodes_known, r->jobs_pending, r->jobs_running);
         tug_out_addf("controller %s at %s, up %s, answered in %.1f ms, policy ", r->version,
-                     c.endpoint + strlen("unix:"), tug_out_span(r->now_ms - r->started_ms, up, sizeof up), ms);
+                     c.endpoint + strlen("unix:"),
+                     tug_out_span(r->now_ms - r->started_ms, up, sizeof up), ms);
         tug_out_text(r->policy);
         if (*r->policy_note) {
             tug_out_adds(" (");
@@ -73,8 +74,8 @@ int tug_do_ping(int argc, char **argv)
 /* No controller is not an error here: the command has a version all the same. */
 int tug_do_version(int argc, char **argv)
 {
-    struct tug_client c = { 0 };
-    struct tug_err err = { 0 };
+    struct tug_client c = {0};
+    struct tug_err err = {0};
     Tugpb__PingReply *r;
     int words, status = tug_verb_parse("version", argc, argv, NULL, NULL, &words);
     if (status >= 0)

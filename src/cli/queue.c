@@ -16,20 +16,32 @@
 
 #define COLUMNS_DEFAULT "id,name,user,queue,state,time,nodes,gpus,where"
 
-enum { OPT_USER = 1, OPT_ME, OPT_QUEUE, OPT_STATE, OPT_NAME, OPT_ALL, OPT_COLUMNS, OPT_SORT, OPT_NOHEAD, OPT_LIMIT };
+enum {
+    OPT_USER = 1,
+    OPT_ME,
+    OPT_QUEUE,
+    OPT_STATE,
+    OPT_NAME,
+    OPT_ALL,
+    OPT_COLUMNS,
+    OPT_SORT,
+    OPT_NOHEAD,
+    OPT_LIMIT
+};
 static const struct tug_opt opts[] = {
-    { OPT_USER, "user", 'u', TUG_ARG_NEED, "LIST", "jobs of these users" },
-    { OPT_ME, "me", 0, TUG_ARG_NONE, NULL, "my own jobs" },
-    { OPT_QUEUE, "queue", 'q', TUG_ARG_NEED, "LIST", "jobs in these queues" },
-    { OPT_QUEUE, "partition", 'p', TUG_ARG_NEED, "LIST", "as --queue, the way squeue writes it" },
-    { OPT_STATE, "state", 't', TUG_ARG_NEED, "LIST", "jobs in these states: PENDING, RUNNING, ... or PD, R, ..." },
-    { OPT_STATE, "states", 0, TUG_ARG_NEED, "LIST", NULL },
-    { OPT_NAME, "name", 'n', TUG_ARG_NEED, "NAME", "jobs of this name" },
-    { OPT_ALL, "all", 'a', TUG_ARG_NONE, NULL, "also jobs that ended a short while ago" },
-    { OPT_COLUMNS, "columns", 'o', TUG_ARG_NEED, "LIST", "columns; the default is " COLUMNS_DEFAULT },
-    { OPT_SORT, "sort", 'S', TUG_ARG_NEED, "LIST", "sort by columns; -COLUMN is largest first" },
-    { OPT_LIMIT, "limit", 0, TUG_ARG_NEED, "N", "at most so many jobs" },
-    { OPT_NOHEAD, "noheader", 'H', TUG_ARG_NONE, NULL, "no line of headings" },
+    {OPT_USER, "user", 'u', TUG_ARG_NEED, "LIST", "jobs of these users"},
+    {OPT_ME, "me", 0, TUG_ARG_NONE, NULL, "my own jobs"},
+    {OPT_QUEUE, "queue", 'q', TUG_ARG_NEED, "LIST", "jobs in these queues"},
+    {OPT_QUEUE, "partition", 'p', TUG_ARG_NEED, "LIST", "as --queue, the way squeue writes it"},
+    {OPT_STATE, "state", 't', TUG_ARG_NEED, "LIST",
+     "jobs in these states: PENDING, RUNNING, ... or PD, R, ..."},
+    {OPT_STATE, "states", 0, TUG_ARG_NEED, "LIST", NULL},
+    {OPT_NAME, "name", 'n', TUG_ARG_NEED, "NAME", "jobs of this name"},
+    {OPT_ALL, "all", 'a', TUG_ARG_NONE, NULL, "also jobs that ended a short while ago"},
+    {OPT_COLUMNS, "columns", 'o', TUG_ARG_NEED, "LIST", "columns; the default is " COLUMNS_DEFAULT},
+    {OPT_SORT, "sort", 'S', TUG_ARG_NEED, "LIST", "sort by columns; -COLUMN is largest first"},
+    {OPT_LIMIT, "limit", 0, TUG_ARG_NEED, "N", "at most so many jobs"},
+    {OPT_NOHEAD, "noheader", 'H', TUG_ARG_NONE, NULL, "no line of headings"},
     TUG_COMMON_OPTS,
 };
 
@@ -100,14 +112,14 @@ static void clear(struct queue_args *a)
     free(a->ids);
 }
 
-/* The list comes in pages, so that the controller makes one while we read the other, and memory is used again. Only a list that is
- * to be sorted is kept as a whole. */
+/* The list comes in pages, so that the controller makes one while we read the other, and memory is
+ * used again. Only a list that is to be sorted is kept as a whole. */
 #define PAGE_JOBS 1500
 
 struct listing {
-    struct tug_joblist *list;               /* of text; NULL for JSON */
-    struct tug_vec(Tugpb__JobView *) jobs;  /* to be sorted */
-    struct tug_vec(struct tug_arena) kept;  /* their memory */
+    struct tug_joblist *list;              /* of text; NULL for JSON */
+    struct tug_vec(Tugpb__JobView *) jobs; /* to be sorted */
+    struct tug_vec(struct tug_arena) kept; /* their memory */
     size_t n;
     int64_t now_ms;
 };
@@ -133,7 +145,8 @@ static void say_jobs(struct listing *l, Tugpb__JobView *const *jobs, size_t n)
     l->n += n;
 }
 
-static void take_page(struct listing *l, const Tugpb__JobsReply *r, bool sort, struct tug_arena *arena)
+static void take_page(struct listing *l, const Tugpb__JobsReply *r, bool sort,
+                      struct tug_arena *arena)
 {
     l->now_ms = r->now_ms;
     if (!sort) {
@@ -143,7 +156,7 @@ static void take_page(struct listing *l, const Tugpb__JobsReply *r, bool sort, s
     for (size_t i = 0; i < r->n_jobs; i++)
         tug_vec_push(&l->jobs, r->jobs[i]);
     tug_vec_push(&l->kept, *arena);
-    *arena = (struct tug_arena){ 0 };
+    *arena = (struct tug_arena){0};
 }
 
 static bool read_varint(const uint8_t **p, const uint8_t *end, uint64_t *out)
@@ -160,14 +173,15 @@ static bool read_varint(const uint8_t **p, const uint8_t *end, uint64_t *out)
     return false;
 }
 
-/* What the next request needs of a packed JobsReply (jobs = 1, more = 2, JobView.id = 1), without decoding it. 0: no more, or
- * not to be told so quickly. */
+/* What the next request needs of a packed JobsReply (jobs = 1, more = 2, JobView.id = 1), without
+ * decoding it. 0: no more, or not to be told so quickly. */
 static uint64_t next_page_after(const uint8_t *p, size_t len)
 {
     const uint8_t *end = p + len, *last = NULL, *last_end = NULL;
     uint64_t tag, v, more = 0, id = 0;
     while (p < end) {
-        if (!read_varint(&p, end, &tag) || !read_varint(&p, end, &v) || ((tag & 7) != 0 && (tag & 7) != 2))
+        if (!read_varint(&p, end, &tag) || !read_varint(&p, end, &v) ||
+            ((tag & 7) != 0 && (tag & 7) != 2))
             return 0;
         if (tag == (2 << 3 | 0))
             more = v;
@@ -181,21 +195,24 @@ static uint64_t next_page_after(const uint8_t *p, size_t len)
         }
         p += v;
     }
-    if (!more || !last || !read_varint(&last, last_end, &tag) || tag != (1 << 3 | 0) || !read_varint(&last, last_end, &id))
+    if (!more || !last || !read_varint(&last, last_end, &tag) || tag != (1 << 3 | 0) ||
+        !read_varint(&last, last_end, &id))
         return 0;
     return id;
 }
 
-static int ask_page(struct queue_args *a, struct tug_client *c, uint32_t limit, size_t *asked, struct tug_err *err)
+static int ask_page(struct queue_args *a, struct tug_client *c, uint32_t limit, size_t *asked,
+                    struct tug_err *err)
 {
-    a->request.limit = limit && limit - *asked < PAGE_JOBS ? (uint32_t) (limit - *asked) : PAGE_JOBS;
+    a->request.limit =
+        limit && limit - *asked < PAGE_JOBS ? (uint32_t) (limit - *asked) : PAGE_JOBS;
     *asked += a->request.limit;
     return tug_client_send(c, TUG_MSG_JOBS_REQUEST, &a->request.base, err);
 }
 
 static int fetch(struct queue_args *a, struct listing *l, struct tug_err *err)
 {
-    struct tug_client c = { 0 };
+    struct tug_client c = {0};
     struct tug_frame f;
     ProtobufCMessage *m;
     uint32_t limit = a->request.limit;
@@ -222,7 +239,7 @@ static int fetch(struct queue_args *a, struct listing *l, struct tug_err *err)
 /* Fetch and show. */
 static int list_jobs(struct queue_args *a, struct tug_err *err)
 {
-    struct listing l = { 0 };
+    struct listing l = {0};
     if (tug_out.json)
         tug_out_adds("{\"jobs\":[");
     else
@@ -244,8 +261,8 @@ static int list_jobs(struct queue_args *a, struct tug_err *err)
 
 int tug_do_queue(int argc, char **argv)
 {
-    struct queue_args a = { .request = TUGPB__JOBS_REQUEST__INIT };
-    struct tug_err err = { 0 };
+    struct queue_args a = {.request = TUGPB__JOBS_REQUEST__INIT};
+    struct tug_err err = {0};
     int words, status = tug_verb_parse("queue", argc, argv, take, &a, &words);
     if (status >= 0) {
         if (status == TUG_EXIT_OK) {

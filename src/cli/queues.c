@@ -7,7 +7,7 @@
 #include "cli/client.h"
 #include "cli/verb.h"
 
-static const struct tug_opt opts[] = { TUG_COMMON_OPTS };
+static const struct tug_opt opts[] = {TUG_COMMON_OPTS};
 
 const struct tug_opt *tug_opts_of_queues(size_t *n)
 {
@@ -18,9 +18,9 @@ const struct tug_opt *tug_opts_of_queues(size_t *n)
 static void say(const Tugpb__QueuesReply *r)
 {
     static const struct tug_table_column columns[] = {
-        { "QUEUE", false, 8 },    { "STATE", false, 0 },   { "PRIORITY", true, 0 }, { "MAX TIME", true, 0 },
-        { "DEFAULT", true, 0 },   { "PENDING", true, 0 },  { "RUNNING", true, 0 },  { "GPUS", true, 0 },
-        { "NODES", false, 12 },
+        {"QUEUE", false, 8},   {"STATE", false, 0},  {"PRIORITY", true, 0},
+        {"MAX TIME", true, 0}, {"DEFAULT", true, 0}, {"PENDING", true, 0},
+        {"RUNNING", true, 0},  {"GPUS", true, 0},    {"NODES", false, 12},
     };
     struct tug_table *t = tug_table_new(columns, sizeof columns / sizeof *columns);
     char span[32];
@@ -29,8 +29,15 @@ static void say(const Tugpb__QueuesReply *r)
         tug_table_cellf(t, "%s%s", q->name, q->is_default ? "*" : "");
         tug_table_cells(t, q->state, strcmp(q->state, "UP") ? TUG_YELLOW : TUG_GREEN);
         tug_table_cellf(t, "%d", q->priority);
-        tug_table_cells(t, q->max_time_s ? tug_out_span((int64_t) q->max_time_s * 1000, span, sizeof span) : "none", TUG_PLAIN);
-        tug_table_cells(t, q->default_time_s ? tug_out_span((int64_t) q->default_time_s * 1000, span, sizeof span) : "-",
+        tug_table_cells(t,
+                        q->max_time_s
+                            ? tug_out_span((int64_t) q->max_time_s * 1000, span, sizeof span)
+                            : "none",
+                        TUG_PLAIN);
+        tug_table_cells(t,
+                        q->default_time_s
+                            ? tug_out_span((int64_t) q->default_time_s * 1000, span, sizeof span)
+                            : "-",
                         TUG_PLAIN);
         tug_table_cellf(t, "%u", q->jobs_pending);
         tug_table_cellf(t, "%u", q->jobs_running);
@@ -44,13 +51,14 @@ static void say(const Tugpb__QueuesReply *r)
 int tug_do_queues(int argc, char **argv)
 {
     Tugpb__QueuesRequest request = TUGPB__QUEUES_REQUEST__INIT;
-    struct tug_client c = { 0 };
-    struct tug_err err = { 0 };
+    struct tug_client c = {0};
+    struct tug_err err = {0};
     ProtobufCMessage *m;
     int words, status = tug_verb_parse("queues", argc, argv, NULL, NULL, &words);
     if (status >= 0)
         return status;
-    if (tug_client_once(TUG_MSG_QUEUES_REQUEST, &request.base, TUG_MSG_QUEUES_REPLY, &c, &m, &err)) {
+    if (tug_client_once(TUG_MSG_QUEUES_REQUEST, &request.base, TUG_MSG_QUEUES_REPLY, &c, &m,
+                        &err)) {
         status = tug_out_fail(&err);
     } else {
         status = TUG_EXIT_OK;

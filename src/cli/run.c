@@ -1,9 +1,10 @@
 /* run.c - tug run: a gang now, its output here
  *
- * Submits an interactive job and listens for the head step daemon, which dials in, proves the key that went with the
- * request, and carries output, input and signals. The controller is asked for the job's end all the while, so that a job
- * that never starts is heard of too. What always holds: once the job has an id, leaving without its end known
- * closes both connections, and the job ends with them. Layer: cli.
+ * Submits an interactive job and listens for the head step daemon, which dials in, proves the key
+ * that went with the request, and carries output, input and signals. The controller is asked for
+ * the job's end all the while, so that a job that never starts is heard of too. What always holds:
+ * once the job has an id, leaving without its end known closes both connections, and the job ends
+ * with them. Layer: cli.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -31,12 +32,12 @@
 #include "host/net.h"
 #include "proto/step.pb-c.h"
 
-#define RETRY_MS 500
-#define GIVE_UP_MS 60000
-#define LAST_WORDS_MS 2000       /* the job has ended, the head still owes its last message */
-#define INPUT_CHUNK 65536
+#define RETRY_MS          500
+#define GIVE_UP_MS        60000
+#define LAST_WORDS_MS     2000 /* the job has ended, the head still owes its last message */
+#define INPUT_CHUNK       65536
 #define INPUT_WAITING_MAX (1 << 20)
-#define TTY_PROGRESS_MS 300
+#define TTY_PROGRESS_MS   300
 #define PLAIN_PROGRESS_MS 2000
 
 enum { RID_SUBMIT = 1, RID_END, RID_CHANGE, RID_CANCEL };
@@ -51,13 +52,13 @@ struct run {
     struct tug_timer *retry, *last_words, *progress, *input_later;
     struct event *input;
     bool control_up, opened_once;
-    uint64_t lost_ms;               /* since when the controller is away; 0 = it is there */
-    uint64_t job;                   /* 0 = not yet known */
+    uint64_t lost_ms; /* since when the controller is away; 0 = it is there */
+    uint64_t job;     /* 0 = not yet known */
     uint32_t step;
     struct tug_runout out;
     struct tug_runsig signals;
-    bool heard, done;               /* the head said hello; it said how all ranks ended */
-    bool line_shown, waiting_said;  /* progress */
+    bool heard, done;              /* the head said hello; it said how all ranks ended */
+    bool line_shown, waiting_said; /* progress */
     bool tty;
     struct tug_buf json;
     int status;
@@ -88,7 +89,7 @@ static void line_clear(struct run *r)
 /* One line on the terminal that the next one replaces. */
 static void line_show(struct run *r, const char *text)
 {
-    struct tug_buf b = { 0 };
+    struct tug_buf b = {0};
     int width = tug_out.width > 4 ? tug_out.width - 1 : 79;
     tug_buf_adds(&b, "\rtug: ");
     size_t at = b.len;
@@ -109,15 +110,16 @@ static void say(struct run *r, const char *text)
         tug_out_note("%s", text);
 }
 
-/* Waits for a slow reader: the head notices and holds the ranks back. A reader that is gone ends the job, as SIGPIPE ends a
- * program that runs here: leaving closes the connection, and the job goes with it. */
+/* Waits for a slow reader: the head notices and holds the ranks back. A reader that is gone ends
+ * the job, as SIGPIPE ends a program that runs here: leaving closes the connection, and the job
+ * goes with it. */
 static void write_fd(struct run *r, int fd, struct tug_buf *b)
 {
     size_t at = 0;
     while (at < b->len) {
         ssize_t n = write(fd, b->data + at, b->len - at);
         if (n < 0 && errno == EAGAIN)
-            poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, -1);
+            poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
         else if (n < 0 && errno != EINTR) {
             if (fd == 1)
                 leave(r, 128 + SIGPIPE);
@@ -138,7 +140,8 @@ static void show_output(struct run *r)
 
 static void json_output(struct run *r, const Tugpb__RunOutput *o)
 {
-    tug_buf_addf(&r->json, "{\"event\":\"output\",\"rank\":%u,\"stream\":%u,\"data\":", o->rank, o->stream);
+    tug_buf_addf(&r->json, "{\"event\":\"output\",\"rank\":%u,\"stream\":%u,\"data\":", o->rank,
+                 o->stream);
     tug_out_json_string(&r->json, (const char *) o->data.data, o->data.len);
     tug_buf_adds(&r->json, "}\n");
     write_fd(r, 1, &r->json);
@@ -146,8 +149,9 @@ static void json_output(struct run *r, const Tugpb__RunOutput *o)
 
 static void json_end(struct run *r, const Tugpb__Cause *cause)
 {
-    tug_buf_addf(&r->json, "{\"event\":\"end\",\"job\":%" PRIu64 ",\"step\":%u,\"status\":%d,\"cause\":", r->job, r->step,
-                 r->status);
+    tug_buf_addf(&r->json,
+                 "{\"event\":\"end\",\"job\":%" PRIu64 ",\"step\":%u,\"status\":%d,\"cause\":",
+                 r->job, r->step, r->status);
     if (cause)
         tug_msg_json(&r->json, &cause->base, 0);
     else
@@ -158,7 +162,7 @@ static void json_end(struct run *r, const Tugpb__Cause *cause)
 
 static void say_cause(struct run *r, const Tugpb__Cause *cause, const char *state)
 {
-    struct tug_buf text = { 0 };
+    struct tug_buf text = {0};
     tug_buf_addf(&text, "job %" PRIu64 ": ", r->job);
     size_t at = text.len;
     tug_jobview_cause(&text, cause);
@@ -260,9 +264,11 @@ static void input_start(struct run *r)
     if (*r->o.spec.stdin_path)
         return; /* the ranks open it themselves */
     struct tug_err err;
-    if (!r->input_later && tug_timer_new(&r->input_later, tug_loop_base(r->loop), on_input_later, r, &err))
+    if (!r->input_later &&
+        tug_timer_new(&r->input_later, tug_loop_base(r->loop), on_input_later, r, &err))
         return;
-    if (S_ISREG(st.st_mode) || (S_ISCHR(st.st_mode) && !isatty(0))) { /* epoll takes neither files nor /dev/null */
+    if (S_ISREG(st.st_mode) ||
+        (S_ISCHR(st.st_mode) && !isatty(0))) { /* epoll takes neither files nor /dev/null */
         on_input_later(r);
         return;
     }
@@ -285,7 +291,8 @@ static void on_run_state(struct run *r, const Tugpb__RunState *s)
         line_clear(r);
         return;
     }
-    snprintf(text, sizeof text, "job %" PRIu64 ": %.32s %u/%u", r->job, s->phase, s->count, s->total);
+    snprintf(text, sizeof text, "job %" PRIu64 ": %.32s %u/%u", r->job, s->phase, s->count,
+             s->total);
     if (r->line_shown) /* quick launches show nothing at all */
         line_show(r, text);
 }
@@ -310,8 +317,8 @@ static void on_run_done(struct run *r, const Tugpb__RunDone *d)
 static void on_run_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
 {
     struct run *r = arg;
-    struct tug_arena arena = { 0 };
-    struct tug_err err = { 0 };
+    struct tug_arena arena = {0};
+    struct tug_err err = {0};
     ProtobufCMessage *m;
     if (r->done || tug_msg_decode(&arena, f->number, f->body, f->len, &m, &err))
         return;
@@ -356,12 +363,13 @@ static void on_run_close(void *arg, struct tug_conn *c, const char *why)
     input_stop(r);
 }
 
-static const struct tug_net_ops run_ops = { on_run_open, on_run_frame, on_run_close };
+static const struct tug_net_ops run_ops = {on_run_open, on_run_frame, on_run_close};
 
 /* Unix socket where everything is on this host, TCP else. */
 static int listen_for_head(struct run *r, struct tug_err *err)
 {
-    struct tug_net_opts o = { .auth = TUG_AUTH_PSK, .channel = TUG_CH_RUN, .ops = &run_ops, .arg = r, .max_conns = 16 };
+    struct tug_net_opts o = {
+        .auth = TUG_AUTH_PSK, .channel = TUG_CH_RUN, .ops = &run_ops, .arg = r, .max_conns = 16};
     char dir[TUG_PATH_MAX / 2], address[TUG_ADDRESS_MAX];
     int rc = -ENOENT;
     if (getrandom(o.psk, sizeof o.psk, 0) != (ssize_t) sizeof o.psk)
@@ -394,7 +402,8 @@ static int listen_for_head(struct run *r, struct tug_err *err)
 
 static int dial(struct run *r, struct tug_err *err)
 {
-    struct tug_net_opts o = { .auth = TUG_AUTH_UNIX, .channel = TUG_CH_CLIENT, .ops = &control_ops, .arg = r };
+    struct tug_net_opts o = {
+        .auth = TUG_AUTH_UNIX, .channel = TUG_CH_CLIENT, .ops = &control_ops, .arg = r};
     return tug_net_dial(&r->control, tug_loop_base(r->loop), r->endpoint, &o, err);
 }
 
@@ -442,9 +451,10 @@ static void on_control_open(void *arg, struct tug_conn *c)
 static void on_retry(void *arg)
 {
     struct run *r = arg;
-    struct tug_err err = { 0 };
+    struct tug_err err = {0};
     if (!r->head && tug_now_ms() - r->lost_ms > GIVE_UP_MS) {
-        tug_fail(&err, TUG_UNREACHABLE, "the controller at %s has been away for %d s; job %" PRIu64 " is left to it",
+        tug_fail(&err, TUG_UNREACHABLE,
+                 "the controller at %s has been away for %d s; job %" PRIu64 " is left to it",
                  r->endpoint + strlen("unix:"), GIVE_UP_MS / 1000, r->job);
         fail(r, &err);
     } else if (dial(r, &err)) {
@@ -455,11 +465,12 @@ static void on_retry(void *arg)
 
 static void control_lost(struct run *r, const char *why)
 {
-    struct tug_err err = { 0 };
+    struct tug_err err = {0};
     r->control = NULL;
     r->control_up = false;
     if (!r->opened_once) {
-        tug_fail(&err, TUG_UNREACHABLE, "no controller answers at %s (%s); start one with: tug sandbox start",
+        tug_fail(&err, TUG_UNREACHABLE,
+                 "no controller answers at %s (%s); start one with: tug sandbox start",
                  r->endpoint + strlen("unix:"), why);
         fail(r, &err);
         return;
@@ -485,7 +496,8 @@ static void on_submitted(struct run *r, const Tugpb__SubmitReply *s)
     for (size_t i = 0; i < s->n_warnings && !r->o.quiet && !r->o.json; i++)
         tug_out_warn("%s", s->warnings[i]);
     if (r->o.json) {
-        tug_buf_addf(&r->json, "{\"event\":\"submitted\",\"job\":%" PRIu64 ",\"step\":%u}\n", r->job, r->step);
+        tug_buf_addf(&r->json, "{\"event\":\"submitted\",\"job\":%" PRIu64 ",\"step\":%u}\n",
+                     r->job, r->step);
         write_fd(r, 1, &r->json);
     }
     ask_wait(r, RID_END, TUGPB__WAIT_FOR__WAIT_END);
@@ -525,14 +537,14 @@ static void on_changed(struct run *r, const Tugpb__WaitReply *w)
 {
     const Tugpb__JobView *j = w->job;
     char span[32];
-    struct tug_buf text = { 0 };
+    struct tug_buf text = {0};
     if (!j || r->heard)
         return;
     bool waits = !strcmp(j->state, "PENDING");
     if (waits)
         tug_buf_addf(&text, "job %" PRIu64 " waits%s%s: %s%s%s", j->id, r->tty ? " " : "",
-                     r->tty ? tug_out_span(tug_wall_ms() - j->submit_ms, span, sizeof span) : "", j->reason,
-                     *j->reason && *j->explain ? ": " : "", j->explain);
+                     r->tty ? tug_out_span(tug_wall_ms() - j->submit_ms, span, sizeof span) : "",
+                     j->reason, *j->reason && *j->explain ? ": " : "", j->explain);
     else
         tug_buf_addf(&text, "job %" PRIu64 " starts on %s", j->id, j->nodelist);
     if (r->tty)
@@ -551,8 +563,8 @@ static void on_changed(struct run *r, const Tugpb__WaitReply *w)
 static void on_control_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
 {
     struct run *r = arg;
-    struct tug_arena arena = { 0 };
-    struct tug_err err = { 0 };
+    struct tug_arena arena = {0};
+    struct tug_err err = {0};
     ProtobufCMessage *m;
     if (tug_msg_decode(&arena, f->number, f->body, f->len, &m, &err)) {
         tug_conn_drop(c);
@@ -573,7 +585,7 @@ static void on_control_frame(void *arg, struct tug_conn *c, const struct tug_fra
     tug_arena_clear(&arena);
 }
 
-static const struct tug_net_ops control_ops = { on_control_open, on_control_frame, on_control_close };
+static const struct tug_net_ops control_ops = {on_control_open, on_control_frame, on_control_close};
 
 /* ---- signals ---- */
 
@@ -618,7 +630,7 @@ static void on_signal(void *arg, int signo)
 
 static int prepare(struct run *r, struct tug_err *err)
 {
-    static const int passed_on[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
+    static const int passed_on[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
     struct event_base *base;
     int rc = tug_loop_new(&r->loop, err);
     if (rc)
@@ -638,7 +650,8 @@ static int prepare(struct run *r, struct tug_err *err)
         rc = tug_msg_check(&r->request.base, err);
     if (rc == 0 && (rc = dial(r, err))) {
         struct tug_err why = *err;
-        rc = tug_fail(err, TUG_UNREACHABLE, "no controller answers at %s (%s); start one with: tug sandbox start",
+        rc = tug_fail(err, TUG_UNREACHABLE,
+                      "no controller answers at %s (%s); start one with: tug sandbox start",
                       r->endpoint + strlen("unix:"), why.msg);
     }
     return rc;
@@ -707,7 +720,8 @@ static bool take_command_line(struct run *r, int argc, char **argv, struct tug_e
         r->status = tug_out_usage(err);
         return false;
     }
-    if (tug_submit_argv(&r->o, argc - first, argv + first, err) || tug_jobopts_finish(&r->o, environ, err)) {
+    if (tug_submit_argv(&r->o, argc - first, argv + first, err) ||
+        tug_jobopts_finish(&r->o, environ, err)) {
         r->status = tug_out_fail(err);
         return false;
     }
@@ -717,8 +731,8 @@ static bool take_command_line(struct run *r, int argc, char **argv, struct tug_e
 
 int tug_do_run(int argc, char **argv)
 {
-    struct run r = { 0 };
-    struct tug_err err = { 0 };
+    struct run r = {0};
+    struct tug_err err = {0};
     tug_jobopts_init(&r.o, 'R', tug_wall_ms());
     if (take_command_line(&r, argc, argv, &err)) {
         r.tty = isatty(2) && !r.o.quiet;

@@ -10,7 +10,7 @@
 
 void tug_runout_init(struct tug_runout *o, bool label, uint32_t ntasks)
 {
-    *o = (struct tug_runout){ .label = label, .ntasks = ntasks };
+    *o = (struct tug_runout){.label = label, .ntasks = ntasks};
 }
 
 void tug_runout_clear(struct tug_runout *o)
@@ -27,11 +27,12 @@ static struct tug_buf *partial_of(struct tug_runout *o, uint32_t rank, uint32_t 
 {
     size_t i = (size_t) rank * 2 + stream - 1;
     while (o->partial.len <= i)
-        tug_vec_push(&o->partial, ((struct tug_buf){ 0 }));
+        tug_vec_push(&o->partial, ((struct tug_buf){0}));
     return &o->partial.at[i];
 }
 
-static void put(struct tug_runout *o, uint32_t rank, uint32_t stream, struct tug_buf *begun, const char *data, size_t n)
+static void put(struct tug_runout *o, uint32_t rank, uint32_t stream, struct tug_buf *begun,
+                const char *data, size_t n)
 {
     struct tug_buf *out = &o->ready[stream - 1];
     if (o->label)
@@ -45,14 +46,16 @@ static void put(struct tug_runout *o, uint32_t rank, uint32_t stream, struct tug
         tug_buf_addc(out, '\n');
 }
 
-/* Where the line ends; a progress bar that goes back with \r counts as lines when nothing is labelled. */
+/* Where the line ends; a progress bar that goes back with \r counts as lines when nothing is
+ * labelled. */
 static const char *line_end(const struct tug_runout *o, const char *data, size_t n)
 {
     const char *nl = memchr(data, '\n', n), *cr = o->label ? NULL : memchr(data, '\r', n);
     return !nl || (cr && cr < nl) ? cr : nl;
 }
 
-void tug_runout_data(struct tug_runout *o, uint32_t rank, uint32_t stream, const void *data, size_t n)
+void tug_runout_data(struct tug_runout *o, uint32_t rank, uint32_t stream, const void *data,
+                     size_t n)
 {
     const char *at = data;
     if (rank >= o->ntasks || stream < 1 || stream > 2 || n == 0)

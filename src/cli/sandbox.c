@@ -19,18 +19,39 @@
 #include "base/str.h"
 #include "cli/verb.h"
 
-enum { OPT_NODES = 1, OPT_GPUS, OPT_CPUS, OPT_MEMORY, OPT_MODEL, OPT_MACHINE, OPT_NAMES, OPT_DIR, OPT_STATE_DIR, OPT_POLICY };
+enum {
+    OPT_NODES = 1,
+    OPT_GPUS,
+    OPT_CPUS,
+    OPT_MEMORY,
+    OPT_MODEL,
+    OPT_MACHINE,
+    OPT_NAMES,
+    OPT_DIR,
+    OPT_STATE_DIR,
+    OPT_POLICY
+};
 static const struct tug_opt opts[] = {
-    { OPT_NODES, "nodes", 'N', TUG_ARG_NEED, "N", "start: how many nodes; the default is 4" },
-    { OPT_GPUS, "gpus", 'G', TUG_ARG_NEED, "N", "start: emulated GPUs of each node; the default is 8" },
-    { OPT_CPUS, "cpus", 'c', TUG_ARG_NEED, "N", "start: CPUs that each node offers; the default is 64" },
-    { OPT_MEMORY, "memory", 'm', TUG_ARG_NEED, "SIZE", "start: memory that each node offers; the default is 512G" },
-    { OPT_MODEL, "gpu-model", 0, TUG_ARG_NEED, "NAME", "start: model of the GPUs; the default is emulated" },
-    { OPT_MACHINE, "machine", 0, TUG_ARG_NEED, "NAME", "start: nodes like this machine: dgx-1, dgx-2, dgx-a100, dgx-h100, dgx-h200, dgx-b200" },
-    { OPT_NAMES, "names", 0, TUG_ARG_NEED, "HOSTS", "start: names of the nodes: gpu[001-064]; the default is n1, n2, ..." },
-    { OPT_POLICY, "policy", 0, TUG_ARG_NEED, "NAME", "start: the scheduling policy; the default is fifo" },
-    { OPT_STATE_DIR, "state-dir", 0, TUG_ARG_NEED, "DIR", "start: keep the controller's state there; the jobs of an earlier sandbox are still there then" },
-    { OPT_DIR, "dir", 0, TUG_ARG_NEED, "DIR", "the sandbox in this directory; the default is one of your own under $XDG_RUNTIME_DIR" },
+    {OPT_NODES, "nodes", 'N', TUG_ARG_NEED, "N", "start: how many nodes; the default is 4"},
+    {OPT_GPUS, "gpus", 'G', TUG_ARG_NEED, "N",
+     "start: emulated GPUs of each node; the default is 8"},
+    {OPT_CPUS, "cpus", 'c', TUG_ARG_NEED, "N",
+     "start: CPUs that each node offers; the default is 64"},
+    {OPT_MEMORY, "memory", 'm', TUG_ARG_NEED, "SIZE",
+     "start: memory that each node offers; the default is 512G"},
+    {OPT_MODEL, "gpu-model", 0, TUG_ARG_NEED, "NAME",
+     "start: model of the GPUs; the default is emulated"},
+    {OPT_MACHINE, "machine", 0, TUG_ARG_NEED, "NAME",
+     "start: nodes like this machine: dgx-1, dgx-2, dgx-a100, dgx-h100, dgx-h200, dgx-b200"},
+    {OPT_NAMES, "names", 0, TUG_ARG_NEED, "HOSTS",
+     "start: names of the nodes: gpu[001-064]; the default is n1, n2, ..."},
+    {OPT_POLICY, "policy", 0, TUG_ARG_NEED, "NAME",
+     "start: the scheduling policy; the default is fifo"},
+    {OPT_STATE_DIR, "state-dir", 0, TUG_ARG_NEED, "DIR",
+     "start: keep the controller's state there; the jobs of an earlier sandbox are still there "
+     "then"},
+    {OPT_DIR, "dir", 0, TUG_ARG_NEED, "DIR",
+     "the sandbox in this directory; the default is one of your own under $XDG_RUNTIME_DIR"},
     TUG_COMMON_OPTS,
 };
 
@@ -47,7 +68,7 @@ static const struct {
     uint32_t cpus;
     uint64_t mem_gib;
 } machines[] = {
-#define TUG_MACHINE(name, gpus, model, cpus, mem_gib) { name, gpus, model, cpus, mem_gib },
+#define TUG_MACHINE(name, gpus, model, cpus, mem_gib) {name, gpus, model, cpus, mem_gib},
 #include "cli/machines.def"
 #undef TUG_MACHINE
 };
@@ -59,12 +80,13 @@ struct sandbox_args {
     const char *model, *machine, *names, *policy, *dir, *state_dir;
 };
 
-static int take_number(const char *name, const char *value, uint64_t least, uint64_t most, uint64_t *out, struct tug_err *err)
+static int take_number(const char *name, const char *value, uint64_t least, uint64_t most,
+                       uint64_t *out, struct tug_err *err)
 {
     uint64_t n;
     if (tug_str_u64(value, most, &n) || n < least)
-        return tug_fail(err, -EINVAL, "--%s: '%.64s' is not a number from %llu to %llu", name, value,
-                        (unsigned long long) least, (unsigned long long) most);
+        return tug_fail(err, -EINVAL, "--%s: '%.64s' is not a number from %llu to %llu", name,
+                        value, (unsigned long long) least, (unsigned long long) most);
     *out = n;
     return 0;
 }
@@ -149,12 +171,15 @@ static int apply_machine(struct sandbox_args *a, struct tug_err *err)
     }
     const char *near = tug_str_nearest(a->machine, names, MACHINES);
     return tug_fail(err, -EINVAL, "--machine: '%.64s' is not known; %s%s", a->machine,
-                    near ? "did you mean " : "dgx-1, dgx-2, dgx-a100, dgx-h100, dgx-h200 and dgx-b200 are", near ? near : "");
+                    near ? "did you mean "
+                         : "dgx-1, dgx-2, dgx-a100, dgx-h100, dgx-h200 and dgx-b200 are",
+                    near ? near : "");
 }
 
 static int take_names(const struct sandbox_args *a, struct tug_hostlist **out, struct tug_err *err)
 {
-    char *text = a->names ? tug_xstrdup(a->names) : tug_xasprintf("n[1-%llu]", (unsigned long long) a->nodes);
+    char *text = a->names ? tug_xstrdup(a->names)
+                          : tug_xasprintf("n[1-%llu]", (unsigned long long) a->nodes);
     int rc = tug_hostlist_parse(text, out, err);
     free(text);
     if (rc == 0 && tug_hostlist_count(*out) == 0)
@@ -174,14 +199,17 @@ static int check_dir(const char *dir, struct tug_err *err)
     if (errno == ENOENT)
         return 0;
     if (errno == ENOTEMPTY || errno == EEXIST)
-        return tug_fail(err, -ENOTEMPTY, "%s is not empty and not a sandbox; give --dir a directory of its own", dir);
+        return tug_fail(err, -ENOTEMPTY,
+                        "%s is not empty and not a sandbox; give --dir a directory of its own",
+                        dir);
     return tug_fail(err, -errno, "%s: %s", dir, strerror(errno));
 }
 
-/* Two starts at once: the second is refused by the lock, a later one by the processes. *lock is held until the caller closes it. */
+/* Two starts at once: the second is refused by the lock, a later one by the processes. *lock is
+ * held until the caller closes it. */
 static int claim_dir(const char *dir, int *lock, struct tug_err *err)
 {
-    struct tug_sandbox_procs old = { 0 };
+    struct tug_sandbox_procs old = {0};
     char *path = tug_xasprintf("%s/lock", dir);
     int rc = check_dir(dir, err);
     if (rc == 0 && mkdir(dir, 0700) < 0 && errno != EEXIST)
@@ -192,7 +220,9 @@ static int claim_dir(const char *dir, int *lock, struct tug_err *err)
     else if (rc == 0 && flock(*lock, LOCK_EX | LOCK_NB) < 0)
         rc = tug_fail(err, -EBUSY, "another tug sandbox start is at work in %s", dir);
     if (rc == 0 && tug_sandbox_load(dir, &old, NULL) == 0 && tug_sandbox_alive_n(&old) > 0)
-        rc = tug_fail(err, -EEXIST, "a sandbox is running in %s; end it with: tug sandbox stop, or start another with --dir DIR",
+        rc = tug_fail(err, -EEXIST,
+                      "a sandbox is running in %s; end it with: tug sandbox stop, or start another "
+                      "with --dir DIR",
                       dir);
     tug_sandbox_procs_clear(&old);
     free(path);
@@ -203,22 +233,24 @@ static void say_started(const struct tug_sandbox_conf *c, const char *dir, int64
 {
     size_t n = tug_hostlist_count(c->nodes);
     if (tug_out.json) {
-        tug_out_addf("{\"running\":true,\"nodes\":%zu,\"gpus_per_node\":%u,\"took_ms\":%lld,\"socket\":", n, c->gpus,
-                     (long long) took_ms);
+        tug_out_addf(
+            "{\"running\":true,\"nodes\":%zu,\"gpus_per_node\":%u,\"took_ms\":%lld,\"socket\":", n,
+            c->gpus, (long long) took_ms);
         char *sock = tug_xasprintf("%s/tugd.sock", dir);
         tug_out_json_string(&tug_out.buf, sock, strlen(sock));
         free(sock);
         tug_out_adds("}\n");
         return;
     }
-    tug_out_addf("A sandbox of %zu node%s with %u GPU%s each is ready after %.1f s, in %s\n", n, n == 1 ? "" : "s", c->gpus,
-                 c->gpus == 1 ? "" : "s", (double) took_ms / 1000.0, dir);
+    tug_out_addf("A sandbox of %zu node%s with %u GPU%s each is ready after %.1f s, in %s\n", n,
+                 n == 1 ? "" : "s", c->gpus, c->gpus == 1 ? "" : "s", (double) took_ms / 1000.0,
+                 dir);
 }
 
 static int do_start(struct sandbox_args *a)
 {
-    struct tug_err err = { 0 };
-    struct tug_sandbox_conf c = { .policy = a->policy ? a->policy : "fifo" };
+    struct tug_err err = {0};
+    struct tug_sandbox_conf c = {.policy = a->policy ? a->policy : "fifo"};
     struct timespec t0, t1;
     char *dir = NULL, *state = NULL;
     int lock = -1, status;
@@ -261,13 +293,14 @@ out:
 
 static int do_stop(const char *dir)
 {
-    struct tug_sandbox_procs procs = { 0 };
-    struct tug_err err = { 0 };
+    struct tug_sandbox_procs procs = {0};
+    struct tug_err err = {0};
     int status = TUG_EXIT_OK;
     if (tug_sandbox_load(dir, &procs, &err) || tug_sandbox_end(&procs, &err)) {
         status = tug_out_fail(&err);
     } else {
-        char *state = tug_xasprintf("%s/sandbox.state", dir), *sock = tug_xasprintf("%s/tugd.sock", dir);
+        char *state = tug_xasprintf("%s/sandbox.state", dir),
+             *sock = tug_xasprintf("%s/tugd.sock", dir);
         unlink(sock);
         unlink(state);
         free(sock);
@@ -280,7 +313,7 @@ static int do_stop(const char *dir)
 
 static int ask_nodes(const char *dir, uint32_t *up, uint32_t *known)
 {
-    struct tug_client c = { 0 };
+    struct tug_client c = {0};
     ProtobufCMessage *m;
     Tugpb__PingRequest ping = TUGPB__PING_REQUEST__INIT;
     char *sock = tug_xasprintf("%s/tugd.sock", dir);
@@ -297,8 +330,8 @@ static int ask_nodes(const char *dir, uint32_t *up, uint32_t *known)
 
 static int do_status(const char *dir)
 {
-    struct tug_sandbox_procs procs = { 0 };
-    struct tug_err err = { 0 };
+    struct tug_sandbox_procs procs = {0};
+    struct tug_err err = {0};
     uint32_t up = 0, known = 0;
     if (tug_sandbox_load(dir, &procs, &err)) {
         if (!tug_out.json)
@@ -310,17 +343,19 @@ static int do_status(const char *dir)
     bool answers = alive && ask_nodes(dir, &up, &known) == 0;
     bool well = answers && alive == procs.len && up == known;
     if (tug_out.json) {
-        tug_out_addf("{\"running\":%s,\"processes\":%zu,\"alive\":%zu,\"nodes_up\":%u,\"nodes_known\":%u,\"dir\":",
+        tug_out_addf("{\"running\":%s,\"processes\":%zu,\"alive\":%zu,\"nodes_up\":%u,\"nodes_"
+                     "known\":%u,\"dir\":",
                      answers ? "true" : "false", procs.len, alive, up, known);
         tug_out_json_string(&tug_out.buf, dir, strlen(dir));
         tug_out_adds("}\n");
     } else {
-        tug_out_addf("%s: %s, %u of %u nodes up\n", dir, answers ? "the controller answers" : "the controller does not answer",
-                     up, known);
+        tug_out_addf("%s: %s, %u of %u nodes up\n", dir,
+                     answers ? "the controller answers" : "the controller does not answer", up,
+                     known);
         for (size_t i = 0; i < procs.len; i++)
             if (!tug_sandbox_alive(&procs.at[i]))
-                tug_out_addf("%s (pid %d) has ended; see %s/%s.log\n", procs.at[i].name, (int) procs.at[i].pid, dir,
-                             procs.at[i].name);
+                tug_out_addf("%s (pid %d) has ended; see %s/%s.log\n", procs.at[i].name,
+                             (int) procs.at[i].pid, dir, procs.at[i].name);
     }
     tug_sandbox_procs_clear(&procs);
     return well ? TUG_EXIT_OK : TUG_EXIT_REFUSED;
@@ -328,17 +363,18 @@ static int do_status(const char *dir)
 
 static int do_restart(const char *dir)
 {
-    struct tug_err err = { 0 };
+    struct tug_err err = {0};
     if (tug_sandbox_restart(dir, &err))
         return tug_out_fail(&err);
-    tug_out_adds(tug_out.json ? "{\"running\":true}\n" : "The controller was started again; nodes and gangs went on\n");
+    tug_out_adds(tug_out.json ? "{\"running\":true}\n"
+                              : "The controller was started again; nodes and gangs went on\n");
     return TUG_EXIT_OK;
 }
 
 static int do_env(const char *dir)
 {
-    struct tug_sandbox_procs procs = { 0 };
-    struct tug_err err = { 0 };
+    struct tug_sandbox_procs procs = {0};
+    struct tug_err err = {0};
     int rc = tug_sandbox_load(dir, &procs, &err);
     tug_sandbox_procs_clear(&procs);
     if (rc)
@@ -360,8 +396,8 @@ static int do_env(const char *dir)
 
 int tug_do_sandbox(int argc, char **argv)
 {
-    struct sandbox_args a = { .nodes = 4, .gpus = 8, .cpus = 64, .mem_bytes = 512ULL << 30 };
-    struct tug_err err = { 0 };
+    struct sandbox_args a = {.nodes = 4, .gpus = 8, .cpus = 64, .mem_bytes = 512ULL << 30};
+    struct tug_err err = {0};
     int words, status = tug_verb_parse("sandbox", argc, argv, take, &a, &words);
     if (status >= 0)
         return status;
@@ -370,7 +406,8 @@ int tug_do_sandbox(int argc, char **argv)
     static const struct {
         const char *word;
         int (*run)(const char *dir);
-    } words_[] = { { "stop", do_stop }, { "status", do_status }, { "restart", do_restart }, { "env", do_env } };
+    } words_[] = {
+        {"stop", do_stop}, {"status", do_status}, {"restart", do_restart}, {"env", do_env}};
     for (size_t i = 0; words == 1 && i < sizeof words_ / sizeof *words_; i++) {
         if (strcmp(argv[1], words_[i].word) != 0)
             continue;

@@ -21,22 +21,22 @@
 #include "cli/client.h"
 
 struct tug_sandbox_conf {
-    const char *dir;           /* absolute */
-    const char *state_dir;     /* absolute */
+    const char *dir;       /* absolute */
+    const char *state_dir; /* absolute */
     struct tug_hostlist *nodes;
     uint32_t cpus, gpus;
     uint64_t mem_bytes;
-    const char *gpu_model;     /* "" = none */
-    const char *machine;       /* "" = none */
+    const char *gpu_model; /* "" = none */
+    const char *machine;   /* "" = none */
     const char *policy;
-    bool fresh;                /* nothing of an earlier sandbox is kept */
+    bool fresh; /* nothing of an earlier sandbox is kept */
 };
 
 /* One process that was started. */
 struct tug_sandbox_proc {
     pid_t pid;
-    uint64_t ticks;            /* its start; with the pid, it is this process and no later one */
-    char *name;                /* "tugd" or the node's */
+    uint64_t ticks; /* its start; with the pid, it is this process and no later one */
+    char *name;     /* "tugd" or the node's */
 };
 struct tug_sandbox_procs tug_vec(struct tug_sandbox_proc);
 
@@ -47,16 +47,20 @@ int tug_sandbox_save(const char *dir, const struct tug_sandbox_procs *p, struct 
 bool tug_sandbox_alive(const struct tug_sandbox_proc *p);
 /* How many of them are alive. */
 size_t tug_sandbox_alive_n(const struct tug_sandbox_procs *p);
-/* SIGTERM, then SIGKILL to what is left after a while; then to what they left behind. Returns when nothing is left. */
+/* SIGTERM, then SIGKILL to what is left after a while; then to what they left behind. Returns when
+ * nothing is left. */
 int tug_sandbox_end(const struct tug_sandbox_procs *p, struct tug_err *err);
 
-/* argv[0] is the program's path; its output goes to 'log', which is emptied. ready_fd >= 0 becomes descriptor 3. Adds to 'procs'. */
-int tug_sandbox_spawn(struct tug_sandbox_procs *procs, const char *name, char *const *argv, const char *log, int ready_fd,
-                      struct tug_err *err);
-/* Path of one of our programs: beside this one (a build tree), or where it is installed. -ENOENT lists where it was looked for. */
+/* argv[0] is the program's path; its output goes to 'log', which is emptied. ready_fd >= 0 becomes
+ * descriptor 3. Adds to 'procs'. */
+int tug_sandbox_spawn(struct tug_sandbox_procs *procs, const char *name, char *const *argv,
+                      const char *log, int ready_fd, struct tug_err *err);
+/* Path of one of our programs: beside this one (a build tree), or where it is installed. -ENOENT
+ * lists where it was looked for. */
 int tug_sandbox_program(const char *name, char out[TUG_PATH_MAX], struct tug_err *err);
 
-/* Start it and wait until every node is up. On failure all of it is ended again and 'err' has the last lines of the log. */
+/* Start it and wait until every node is up. On failure all of it is ended again and 'err' has the
+ * last lines of the log. */
 int tug_sandbox_start(const struct tug_sandbox_conf *conf, struct tug_err *err);
 /* End the controller, if it runs, and start it again on the same state; nodes and gangs go on. */
 int tug_sandbox_restart(const char *dir, struct tug_err *err);

@@ -1,7 +1,8 @@
 /* sandbox_proc.c - the processes of a sandbox: start, remember, know again, end
  *
- * A process is known by its pid and its start time, so that no later process of the same pid is ever hit. Each is started
- * as the leader of a session of its own; what a killed launcher leaves behind is found by that. Layer: cli.
+ * A process is known by its pid and its start time, so that no later process of the same pid is
+ * ever hit. Each is started as the leader of a session of its own; what a killed launcher leaves
+ * behind is found by that. Layer: cli.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -21,7 +22,7 @@
 #include "cli/sandbox.h"
 #include "host/proc.h"
 
-#define TERM_MS 8000  /* for the launchers to end what they started */
+#define TERM_MS 8000 /* for the launchers to end what they started */
 #define KILL_MS 5000
 #define POLL_MS 5
 
@@ -42,11 +43,14 @@ int tug_sandbox_load(const char *dir, struct tug_sandbox_procs *out, struct tug_
     snprintf(path, sizeof path, "%s/sandbox.state", dir);
     FILE *f = fopen(path, "re");
     if (!f)
-        return tug_fail(err, -errno, errno == ENOENT ? "there is no sandbox in %s; start one with: tug sandbox start"
-                                                     : "%s/sandbox.state cannot be read", dir);
+        return tug_fail(err, -errno,
+                        errno == ENOENT
+                            ? "there is no sandbox in %s; start one with: tug sandbox start"
+                            : "%s/sandbox.state cannot be read",
+                        dir);
     while (fscanf(f, "%ld %" SCNu64 " %255s", &pid, &ticks, name) == 3)
         if (pid > 1)
-            tug_vec_push(out, ((struct tug_sandbox_proc){ (pid_t) pid, ticks, tug_xstrdup(name) }));
+            tug_vec_push(out, ((struct tug_sandbox_proc){(pid_t) pid, ticks, tug_xstrdup(name)}));
     fclose(f);
     return 0;
 }
@@ -69,9 +73,10 @@ int tug_sandbox_save(const char *dir, const struct tug_sandbox_procs *p, struct 
 bool tug_sandbox_alive(const struct tug_sandbox_proc *p)
 {
     uint64_t ticks;
-    siginfo_t info = { 0 };
+    siginfo_t info = {0};
     /* Our own dead child is no longer alive, though /proc still has it. */
-    if (waitid(P_PID, (id_t) p->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == p->pid)
+    if (waitid(P_PID, (id_t) p->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+        info.si_pid == p->pid)
         return false;
     return tug_proc_start_ticks(p->pid, &ticks, NULL) == 0 && ticks == p->ticks;
 }
@@ -98,7 +103,7 @@ static bool await_end(const struct tug_sandbox_procs *p, int ms)
     for (int waited = 0; tug_sandbox_alive_n(p); waited += POLL_MS) {
         if (waited >= ms)
             return false;
-        nanosleep(&(struct timespec){ 0, POLL_MS * 1000000L }, NULL);
+        nanosleep(&(struct timespec){0, POLL_MS * 1000000L}, NULL);
         while (waitpid(-1, NULL, WNOHANG) > 0)
             ;
     }
@@ -149,11 +154,13 @@ int tug_sandbox_end(const struct tug_sandbox_procs *p, struct tug_err *err)
     if (!await_end(p, TERM_MS)) {
         signal_all(p, SIGKILL);
         if (!await_end(p, KILL_MS))
-            return tug_fail(err, -ETIMEDOUT, "%zu processes of the sandbox don't end, even by SIGKILL; the first is pid %d (%s)",
-                            tug_sandbox_alive_n(p), (int) p->at[0].pid, p->at[0].name);
+            return tug_fail(
+                err, -ETIMEDOUT,
+                "%zu processes of the sandbox don't end, even by SIGKILL; the first is pid %d (%s)",
+                tug_sandbox_alive_n(p), (int) p->at[0].pid, p->at[0].name);
     }
     for (int waited = 0; kill_sessions(p) > 0 && waited < KILL_MS; waited += POLL_MS)
-        nanosleep(&(struct timespec){ 0, POLL_MS * 1000000L }, NULL);
+        nanosleep(&(struct timespec){0, POLL_MS * 1000000L}, NULL);
     return 0;
 }
 
@@ -180,8 +187,8 @@ static void become(char *const *argv, int log_fd, int ready_fd)
     _exit(127);
 }
 
-int tug_sandbox_spawn(struct tug_sandbox_procs *procs, const char *name, char *const *argv, const char *log, int ready_fd,
-                      struct tug_err *err)
+int tug_sandbox_spawn(struct tug_sandbox_procs *procs, const char *name, char *const *argv,
+                      const char *log, int ready_fd, struct tug_err *err)
 {
     int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -193,7 +200,7 @@ int tug_sandbox_spawn(struct tug_sandbox_procs *procs, const char *name, char *c
     close(fd);
     if (rc)
         return rc;
-    struct tug_sandbox_proc p = { pid, 0, tug_xstrdup(name) };
+    struct tug_sandbox_proc p = {pid, 0, tug_xstrdup(name)};
     tug_proc_start_ticks(pid, &p.ticks, NULL); /* it cannot be reaped before we do it */
     tug_vec_push(procs, p);
     return 0;
@@ -201,8 +208,8 @@ int tug_sandbox_spawn(struct tug_sandbox_procs *procs, const char *name, char *c
 
 int tug_sandbox_program(const char *name, char out[TUG_PATH_MAX], struct tug_err *err)
 {
-    static const char *const beside[] = { "", "/../sbin", "/../libexec/tugline", "/../bin" };
-    static const char *const installed[] = { TUG_SBINDIR, TUG_LIBEXECDIR, TUG_BINDIR };
+    static const char *const beside[] = {"", "/../sbin", "/../libexec/tugline", "/../bin"};
+    static const char *const installed[] = {TUG_SBINDIR, TUG_LIBEXECDIR, TUG_BINDIR};
     char self[TUG_PATH_MAX - 300]; /* leaves room for what is put behind it */
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     self[n > 0 ? n : 0] = '\0';
@@ -219,6 +226,8 @@ int tug_sandbox_program(const char *name, char out[TUG_PATH_MAX], struct tug_err
         if (access(out, X_OK) == 0)
             return 0;
     }
-    return tug_fail(err, -ENOENT, "the program %s is not beside tug (%s) and not installed (%s, %s); build or install it", name,
-                    self, TUG_SBINDIR, TUG_LIBEXECDIR);
+    return tug_fail(
+        err, -ENOENT,
+        "the program %s is not beside tug (%s) and not installed (%s, %s); build or install it",
+        name, self, TUG_SBINDIR, TUG_LIBEXECDIR);
 }

@@ -20,16 +20,17 @@
 #include "cli/sandbox.h"
 #include "host/net.h"
 
-#define READY_MS 20000
-#define POLL_MS 10
+#define READY_MS  20000
+#define POLL_MS   10
 #define LOG_LINES 3
-#define CLUSTER "sandbox"
-#define MODE_DIR 0700
+#define CLUSTER   "sandbox"
+#define MODE_DIR  0700
 
 struct start {
     const struct tug_sandbox_conf *conf;
     struct tug_sandbox_procs procs;
-    char tugd[TUG_PATH_MAX], tuglaunch[TUG_PATH_MAX], tugnoded[TUG_PATH_MAX], tugstepd[TUG_PATH_MAX];
+    char tugd[TUG_PATH_MAX], tuglaunch[TUG_PATH_MAX], tugnoded[TUG_PATH_MAX],
+        tugstepd[TUG_PATH_MAX];
     char endpoint[256];
     int64_t until_ms;
 };
@@ -43,7 +44,7 @@ static int64_t mono_ms(void)
 
 static void nap(void)
 {
-    nanosleep(&(struct timespec){ 0, POLL_MS * 1000000L }, NULL);
+    nanosleep(&(struct timespec){0, POLL_MS * 1000000L}, NULL);
 }
 
 /* A path in the sandbox; valid until the next four calls. */
@@ -83,11 +84,12 @@ static int remove_one(const char *path, const struct stat *st, int what, struct 
 /* What an earlier sandbox left; the caller has made sure that the directory is a sandbox's. */
 static int remove_old(const struct start *s, struct tug_err *err)
 {
-    const char *const parts[] = { "state%s", "nodes%s", "run%s" };
+    const char *const parts[] = {"state%s", "nodes%s", "run%s"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         const char *path = in(s, parts[i], "");
         if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0 && errno != ENOENT)
-            return tug_fail(err, -errno, "removing %s of an earlier sandbox: %s", path, strerror(errno));
+            return tug_fail(err, -errno, "removing %s of an earlier sandbox: %s", path,
+                            strerror(errno));
     }
     return 0;
 }
@@ -96,7 +98,9 @@ static int write_file(const char *path, const char *text, size_t len, struct tug
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     ssize_t n = fd < 0 ? -1 : write(fd, text, len);
-    int rc = n == (ssize_t) len ? 0 : tug_fail(err, errno ? -errno : -EIO, "writing %s: %s", path, strerror(errno));
+    int rc = n == (ssize_t) len
+                 ? 0
+                 : tug_fail(err, errno ? -errno : -EIO, "writing %s: %s", path, strerror(errno));
     if (fd >= 0)
         close(fd);
     return rc;
@@ -109,7 +113,8 @@ static int copy_file(const char *from, const char *to, struct tug_err *err)
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
     if (fd >= 0)
         close(fd);
-    return n < 0 ? tug_fail(err, -errno, "reading %s: %s", from, strerror(errno)) : write_file(to, text, (size_t) n, err);
+    return n < 0 ? tug_fail(err, -errno, "reading %s: %s", from, strerror(errno))
+                 : write_file(to, text, (size_t) n, err);
 }
 
 /* One key for the controller and one for each node; the controller gets the nodes' public ones. */
@@ -162,7 +167,7 @@ static void put_policy_dirs(struct tug_buf *out, const char *tugd)
 {
     const char *slash = strrchr(tugd, '/');
     int n = (int) (slash - tugd);
-    static const char *const beside[] = { "plugins", "../lib/tugline/policy" };
+    static const char *const beside[] = {"plugins", "../lib/tugline/policy"};
     tug_buf_adds(out, "  policy_dirs:\n");
     for (size_t i = 0; i < 2; i++) {
         char *dir = tug_xasprintf("%.*s/%s", n, tugd, beside[i]);
@@ -181,18 +186,20 @@ static void put_policy_dirs(struct tug_buf *out, const char *tugd)
 static int write_config(const struct start *s, struct tug_err *err)
 {
     const struct tug_sandbox_conf *c = s->conf;
-    struct tug_buf y = { 0 };
+    struct tug_buf y = {0};
     tug_buf_adds(&y, "# made by tug sandbox start\ncluster:\n  name: " CLUSTER "\n");
     put_path(&y, "state_dir", c->state_dir);
     put_path(&y, "run_dir", in(s, "run%s", ""));
     put_path(&y, "socket", in(s, "tugd.sock%s", ""));
-    tug_buf_addf(&y, "  listen: %s\nscheduler:\n  policy: %s\n", *s->endpoint ? s->endpoint : "127.0.0.1:0", c->policy);
+    tug_buf_addf(&y, "  listen: %s\nscheduler:\n  policy: %s\n",
+                 *s->endpoint ? s->endpoint : "127.0.0.1:0", c->policy);
     put_policy_dirs(&y, s->tugd);
     tug_buf_adds(&y, "timeouts:\n  kill_grace: 5s\nnodes:\n  - name: ");
-    struct tug_buf names = { 0 };
+    struct tug_buf names = {0};
     tug_hostlist_format(c->nodes, &names);
     quote(&y, tug_buf_str(&names));
-    tug_buf_addf(&y, "\n    cpus: %u\n    memory: %" PRIu64 "M\n    gpus: %u\n", c->cpus, c->mem_bytes >> 20, c->gpus);
+    tug_buf_addf(&y, "\n    cpus: %u\n    memory: %" PRIu64 "M\n    gpus: %u\n", c->cpus,
+                 c->mem_bytes >> 20, c->gpus);
     if (*c->gpu_model && c->gpus)
         put_path(&y, "  gpu_model", c->gpu_model);
     if (*c->machine)
@@ -240,7 +247,8 @@ static int check_alive(const struct start *s, struct tug_err *err)
     for (size_t i = 0; i < s->procs.len; i++)
         if (!tug_sandbox_alive(&s->procs.at[i])) {
             char what[320];
-            snprintf(what, sizeof what, "%.250s ended at once", i == 0 ? "tugd" : s->procs.at[i].name);
+            snprintf(what, sizeof what, "%.250s ended at once",
+                     i == 0 ? "tugd" : s->procs.at[i].name);
             return fail_with_log(err, -ECHILD, what, log_of(s, s->procs.at[i].name));
         }
     return 0;
@@ -256,7 +264,8 @@ static int read_endpoint(struct start *s, struct tug_err *err)
     if (fd >= 0)
         close(fd);
     if (n <= 0)
-        return fail_with_log(err, -EIO, "tugd is ready but did not say where it listens", log_of(s, "tugd"));
+        return fail_with_log(err, -EIO, "tugd is ready but did not say where it listens",
+                             log_of(s, "tugd"));
     s->endpoint[n] = '\0';
     s->endpoint[strcspn(s->endpoint, "\n")] = '\0';
     return 0;
@@ -266,18 +275,24 @@ static int start_tugd(struct start *s, struct tug_err *err)
 {
     int ready[2];
     char c;
-    char *argv[] = { s->tugd, (char *) "--config", tug_xstrdup(in(s, "tugline.yaml%s", "")), (char *) "--foreground",
-                     (char *) "--ready-fd", (char *) "3", NULL };
+    char *argv[] = {s->tugd,
+                    (char *) "--config",
+                    tug_xstrdup(in(s, "tugline.yaml%s", "")),
+                    (char *) "--foreground",
+                    (char *) "--ready-fd",
+                    (char *) "3",
+                    NULL};
     unlink(in(s, "run/endpoint%s", ""));
     if (pipe2(ready, O_CLOEXEC) < 0)
         return tug_fail(err, -errno, "a pipe: %s", strerror(errno));
     int rc = tug_sandbox_spawn(&s->procs, "tugd", argv, log_of(s, "tugd"), ready[1], err);
     close(ready[1]);
     if (rc == 0) {
-        struct pollfd p = { .fd = ready[0], .events = POLLIN };
+        struct pollfd p = {.fd = ready[0], .events = POLLIN};
         int n = poll(&p, 1, READY_MS);
         if (n <= 0)
-            rc = fail_with_log(err, -ETIMEDOUT, "tugd did not get ready in 20 s", log_of(s, "tugd"));
+            rc =
+                fail_with_log(err, -ETIMEDOUT, "tugd did not get ready in 20 s", log_of(s, "tugd"));
         else if (read(ready[0], &c, 1) != 1)
             rc = fail_with_log(err, -ECHILD, "tugd did not start", log_of(s, "tugd"));
     }
@@ -307,7 +322,7 @@ static void arg2(struct args *a, const char *option, const char *value)
 static int start_node(struct start *s, const char *name, struct tug_err *err)
 {
     const struct tug_sandbox_conf *c = s->conf;
-    struct args a = { 0 };
+    struct args a = {0};
     char number[32], *pub = tug_xasprintf("%s/keys/controller.pub", c->state_dir);
     arg(&a, s->tuglaunch);
     arg(&a, "--emulated");
@@ -351,9 +366,9 @@ static int start_node(struct start *s, const char *name, struct tug_err *err)
 static int nodes_up(struct start *s, struct tug_call **call)
 {
     Tugpb__PingRequest ping = TUGPB__PING_REQUEST__INIT;
-    struct tug_net_opts o = { .auth = TUG_AUTH_UNIX, .channel = TUG_CH_CLIENT };
+    struct tug_net_opts o = {.auth = TUG_AUTH_UNIX, .channel = TUG_CH_CLIENT};
     struct tug_frame f;
-    struct tug_arena arena = { 0 };
+    struct tug_arena arena = {0};
     ProtobufCMessage *m;
     char *endpoint = tug_xasprintf("unix:%s", in(s, "tugd.sock%s", ""));
     int up = -1, rc = *call ? 0 : tug_call_open(call, endpoint, &o, 2000, NULL);
@@ -362,7 +377,8 @@ static int nodes_up(struct start *s, struct tug_call **call)
         rc = tug_call_send(*call, TUG_MSG_PING_REQUEST, 1, &ping.base, NULL);
     if (rc == 0)
         rc = tug_call_recv(*call, &f, 5000, NULL);
-    if (rc == 0 && f.number == TUG_MSG_PING_REPLY && !tug_msg_decode(&arena, f.number, f.body, f.len, &m, NULL))
+    if (rc == 0 && f.number == TUG_MSG_PING_REPLY &&
+        !tug_msg_decode(&arena, f.number, f.body, f.len, &m, NULL))
         up = (int) ((Tugpb__PingReply *) m)->nodes_up;
     tug_arena_clear(&arena);
     if (rc && *call) {
@@ -381,7 +397,8 @@ static int await_nodes(struct start *s, struct tug_err *err)
         if (rc == 0 && mono_ms() > s->until_ms) {
             char what[128];
             snprintf(what, sizeof what, "after 20 s %d of %d nodes are up", up < 0 ? 0 : up, want);
-            rc = fail_with_log(err, -ETIMEDOUT, what, log_of(s, up < 0 ? "tugd" : tug_hostlist_nth(s->conf->nodes, 0)));
+            rc = fail_with_log(err, -ETIMEDOUT, what,
+                               log_of(s, up < 0 ? "tugd" : tug_hostlist_nth(s->conf->nodes, 0)));
         }
         if (rc == 0)
             nap();
@@ -393,9 +410,9 @@ static int await_nodes(struct start *s, struct tug_err *err)
 
 int tug_sandbox_restart(const char *dir, struct tug_err *err)
 {
-    struct tug_sandbox_conf conf = { .dir = dir };
-    struct tug_sandbox_procs old = { 0 }, one = { 0 };
-    struct start s = { .conf = &conf, .until_ms = mono_ms() + READY_MS };
+    struct tug_sandbox_conf conf = {.dir = dir};
+    struct tug_sandbox_procs old = {0}, one = {0};
+    struct start s = {.conf = &conf, .until_ms = mono_ms() + READY_MS};
     int rc = tug_sandbox_load(dir, &old, err);
     if (rc == 0 && old.len == 0)
         rc = tug_fail(err, -ENOENT, "the sandbox in %s has no controller", dir);
@@ -423,10 +440,11 @@ int tug_sandbox_restart(const char *dir, struct tug_err *err)
     return rc;
 }
 
-/* The state is written before anything is started and after each step, so that stop finds what a broken start left. */
+/* The state is written before anything is started and after each step, so that stop finds what a
+ * broken start left. */
 int tug_sandbox_start(const struct tug_sandbox_conf *conf, struct tug_err *err)
 {
-    struct start s = { .conf = conf, .until_ms = mono_ms() + READY_MS };
+    struct start s = {.conf = conf, .until_ms = mono_ms() + READY_MS};
     int rc = tug_sandbox_program("tugd", s.tugd, err);
     if (rc == 0)
         rc = tug_sandbox_program("tuglaunch", s.tuglaunch, err);
@@ -448,7 +466,8 @@ int tug_sandbox_start(const struct tug_sandbox_conf *conf, struct tug_err *err)
     if (rc == 0)
         rc = tug_sandbox_save(conf->dir, &s.procs, err);
     if (rc == 0)
-        rc = write_config(&s, err); /* with the port that it got: where the nodes look for it after a restart */
+        rc = write_config(
+            &s, err); /* with the port that it got: where the nodes look for it after a restart */
     for (size_t i = 0; i < tug_hostlist_count(conf->nodes) && rc == 0; i++)
         rc = start_node(&s, tug_hostlist_nth(conf->nodes, i), err);
     if (rc == 0)

@@ -13,25 +13,33 @@
 int tug_script_check(const char *name, const char *text, size_t len, struct tug_err *err)
 {
     if (len == 0)
-        return tug_fail(err, -ENODATA, "%s is empty; a script starts with a line such as #!/bin/bash", name);
+        return tug_fail(err, -ENODATA,
+                        "%s is empty; a script starts with a line such as #!/bin/bash", name);
     if (len > TUG_SCRIPT_MAX)
         return tug_fail(err, -EFBIG,
-                        "%s is over 4 MiB, the most that a script may have; put the data into a file that it reads", name);
+                        "%s is over 4 MiB, the most that a script may have; put the data into a "
+                        "file that it reads",
+                        name);
     if (memchr(text, '\0', len))
         return tug_fail(err, -ENOEXEC,
-                        "%s is a binary file, not a script; to run a program on the gang: tug submit [options] -- %s", name,
-                        name);
+                        "%s is a binary file, not a script; to run a program on the gang: tug "
+                        "submit [options] -- %s",
+                        name, name);
     if (len < 3 || memcmp(text, "#!", 2) != 0)
-        return tug_fail(err, -ENOEXEC,
-                        "%s has no #! line; its first line must name what runs it, such as #!/bin/bash", name);
+        return tug_fail(
+            err, -ENOEXEC,
+            "%s has no #! line; its first line must name what runs it, such as #!/bin/bash", name);
     const char *nl = memchr(text, '\n', len);
     size_t first = nl ? (size_t) (nl - text) : len;
     if (text[first - 1] == '\r')
         return tug_fail(err, -ENOEXEC,
-                        "%s has lines that end with CR LF (as on Windows), so its #! line names no program; convert it, "
-                        "for instance: sed -i 's/\\r$//' %s", name, name);
+                        "%s has lines that end with CR LF (as on Windows), so its #! line names no "
+                        "program; convert it, "
+                        "for instance: sed -i 's/\\r$//' %s",
+                        name, name);
     if (strspn(text + 2, " \t") >= first - 2)
-        return tug_fail(err, -ENOEXEC, "%s has a #! line that names no program; write #!/bin/bash", name);
+        return tug_fail(err, -ENOEXEC, "%s has a #! line that names no program; write #!/bin/bash",
+                        name);
     return 0;
 }
 
@@ -59,7 +67,9 @@ int tug_script_read(const char *path, struct tug_buf *out, struct tug_err *err)
     }
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc; /* a fifo must not make us wait */
     if (fd < 0 && errno == ENOENT)
-        return tug_fail(err, -ENOENT, "script %s: No such file or directory; to run a command on the gang: tug submit [options] -- %s",
+        return tug_fail(err, -ENOENT,
+                        "script %s: No such file or directory; to run a command on the gang: tug "
+                        "submit [options] -- %s",
                         path, path);
     if (fd < 0)
         return tug_fail(err, -errno, "script %s: %s", path, strerror(errno));
@@ -69,7 +79,9 @@ int tug_script_read(const char *path, struct tug_buf *out, struct tug_err *err)
     else if (S_ISDIR(st.st_mode))
         rc = tug_fail(err, -EISDIR, "%s is a directory; give the script inside it", path);
     else if (!S_ISREG(st.st_mode))
-        rc = tug_fail(err, -EISDIR, "%s is not a regular file; to read a script from standard input: tug submit -", path);
+        rc = tug_fail(
+            err, -EISDIR,
+            "%s is not a regular file; to read a script from standard input: tug submit -", path);
     else
         rc = read_all(fd, path, out, err);
     close(fd);

@@ -15,7 +15,8 @@
  *   -EISDIR              a directory, or no regular file
  *   -ENODATA             empty
  *   -EFBIG               over 4 MiB
- *   -ENOEXEC             holds a NUL byte (a program, not a script), has no #! line, or ends it with CR LF */
+ *   -ENOEXEC             holds a NUL byte (a program, not a script), has no #! line, or ends it
+ * with CR LF */
 int tug_script_read(const char *path, struct tug_buf *out, struct tug_err *err);
 /* The checks of a script that is in memory; 'name' is for the sentence. */
 int tug_script_check(const char *name, const char *text, size_t len, struct tug_err *err);

@@ -13,8 +13,9 @@
 
 enum { OPT_SCRIPT = 1, OPT_SPEC };
 static const struct tug_opt opts[] = {
-    { OPT_SCRIPT, "script", 0, TUG_ARG_NONE, NULL, "the script as it was submitted, and nothing else" },
-    { OPT_SPEC, "spec", 0, TUG_ARG_NONE, NULL, "with --json: also what was asked for" },
+    {OPT_SCRIPT, "script", 0, TUG_ARG_NONE, NULL,
+     "the script as it was submitted, and nothing else"},
+    {OPT_SPEC, "spec", 0, TUG_ARG_NONE, NULL, "with --json: also what was asked for"},
     TUG_COMMON_OPTS,
 };
 
@@ -96,12 +97,14 @@ static void say_request(const Tugpb__JobView *j)
 {
     char size[32], span[32];
     label("asked for");
-    tug_out_addf("%u node%s, %u rank%s, %u GPU%s, %u CPU%s", j->nodes, j->nodes == 1 ? "" : "s", j->ntasks,
-                 j->ntasks == 1 ? "" : "s", j->gpus, j->gpus == 1 ? "" : "s", j->cpus, j->cpus == 1 ? "" : "s");
+    tug_out_addf("%u node%s, %u rank%s, %u GPU%s, %u CPU%s", j->nodes, j->nodes == 1 ? "" : "s",
+                 j->ntasks, j->ntasks == 1 ? "" : "s", j->gpus, j->gpus == 1 ? "" : "s", j->cpus,
+                 j->cpus == 1 ? "" : "s");
     if (j->mem_bytes)
         tug_out_addf(", %s memory", tug_size_format(j->mem_bytes, size, sizeof size));
     if (j->time_limit_s && j->time_limit_s != UINT32_MAX)
-        tug_out_addf(", at most %s", tug_out_span((int64_t) j->time_limit_s * 1000, span, sizeof span));
+        tug_out_addf(", at most %s",
+                     tug_out_span((int64_t) j->time_limit_s * 1000, span, sizeof span));
     tug_out_addf(", priority %d\n", j->priority);
 }
 
@@ -112,7 +115,8 @@ static void say_slices(const Tugpb__JobView *j)
         char gpus[256], size[32];
         label(i == 0 ? "where" : "");
         tug_out_text(s->node);
-        tug_out_addf(": GPUs %s, %u CPUs", s->gpus ? tug_gpuset_format(s->gpus, gpus, sizeof gpus) : "none", s->cpus);
+        tug_out_addf(": GPUs %s, %u CPUs",
+                     s->gpus ? tug_gpuset_format(s->gpus, gpus, sizeof gpus) : "none", s->cpus);
         if (s->mem_bytes)
             tug_out_addf(", %s", tug_size_format(s->mem_bytes, size, sizeof size));
         if (s->ntasks > 1)
@@ -132,7 +136,8 @@ static void say_phase(const char *name, int64_t from_ms, int64_t to_ms, int64_t 
     char span[32];
     if (!from_ms || (!to_ms && over))
         return;
-    tug_out_addf("%s %s%s", name, tug_out_precise((to_ms ? to_ms : now_ms) - from_ms, span, sizeof span),
+    tug_out_addf("%s %s%s", name,
+                 tug_out_precise((to_ms ? to_ms : now_ms) - from_ms, span, sizeof span),
                  to_ms ? "" : " so far");
 }
 
@@ -148,7 +153,8 @@ static void say_times(const Tugpb__JobView *j, int64_t now_ms)
     label("took");
     say_phase("waiting", j->submit_ms, j->alloc_ms ? j->alloc_ms : j->end_ms, now_ms, over);
     if (j->alloc_ms)
-        say_phase(", launch", j->alloc_ms, j->launched_ms ? j->launched_ms : j->end_ms, now_ms, over);
+        say_phase(", launch", j->alloc_ms, j->launched_ms ? j->launched_ms : j->end_ms, now_ms,
+                  over);
     if (j->launched_ms && j->wired_ms)
         say_phase(", wire-up", j->launched_ms, j->wired_ms, now_ms, over);
     if (j->launched_ms)
@@ -158,7 +164,7 @@ static void say_times(const Tugpb__JobView *j, int64_t now_ms)
 
 static void say_end(const Tugpb__JobView *j)
 {
-    struct tug_buf text = { 0 };
+    struct tug_buf text = {0};
     tug_jobview_cause(&text, j->cause);
     line("cause", tug_buf_str(&text));
     tug_buf_reset(&text);
@@ -202,13 +208,15 @@ static void say_job(const Tugpb__JobView *j, int64_t now_ms)
 
 /* ---- the verb ---- */
 
-static int show_one(struct tug_client *c, uint64_t id, const struct show_args *a, bool first, struct tug_err *err)
+static int show_one(struct tug_client *c, uint64_t id, const struct show_args *a, bool first,
+                    struct tug_err *err)
 {
     Tugpb__ShowRequest request = TUGPB__SHOW_REQUEST__INIT;
     ProtobufCMessage *m;
     request.job = id;
     request.spec = a->script || a->spec;
-    int rc = tug_client_ask(c, TUG_MSG_SHOW_REQUEST, &request.base, TUG_MSG_SHOW_REPLY, &m, TUG_ANSWER_MS, err);
+    int rc = tug_client_ask(c, TUG_MSG_SHOW_REQUEST, &request.base, TUG_MSG_SHOW_REPLY, &m,
+                            TUG_ANSWER_MS, err);
     if (rc)
         return rc;
     const Tugpb__ShowReply *r = (Tugpb__ShowReply *) m;
@@ -216,8 +224,10 @@ static int show_one(struct tug_client *c, uint64_t id, const struct show_args *a
         return tug_fail(err, -EPROTO, "the controller's answer about job %" PRIu64 " is empty", id);
     if (a->script && !tug_out.json) {
         if (!r->spec || !r->spec->script.len)
-            return tug_fail(err, -ENOENT, "job %" PRIu64 " has no script; it is a %s", id, r->job->kind);
-        tug_buf_add(&tug_out.buf, r->spec->script.data, r->spec->script.len); /* as it is: for a file */
+            return tug_fail(err, -ENOENT, "job %" PRIu64 " has no script; it is a %s", id,
+                            r->job->kind);
+        tug_buf_add(&tug_out.buf, r->spec->script.data,
+                    r->spec->script.len); /* as it is: for a file */
     } else if (tug_out.json) {
         tug_out_adds(first ? "" : ",");
         tug_msg_json(&tug_out.buf, &r->base, 0);
@@ -230,9 +240,9 @@ static int show_one(struct tug_client *c, uint64_t id, const struct show_args *a
 
 int tug_do_show(int argc, char **argv)
 {
-    struct show_args a = { 0 };
-    struct tug_client c = { 0 };
-    struct tug_err err = { 0 };
+    struct show_args a = {0};
+    struct tug_client c = {0};
+    struct tug_err err = {0};
     uint64_t id;
     int words, status = tug_verb_parse("show", argc, argv, take, &a, &words);
     if (status >= 0)

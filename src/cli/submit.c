@@ -18,8 +18,8 @@
 #include "cli/wait.h"
 
 #define ARGV_TOTAL_MAX 1048576u /* as caps.def: job_spec.argv */
-#define ARGV_ONE_MAX 131071u
-#define RETRY_MS 30000
+#define ARGV_ONE_MAX   131071u
+#define RETRY_MS       30000
 
 const struct tug_opt *tug_opts_of_submit(size_t *n)
 {
@@ -49,12 +49,14 @@ int tug_submit_argv(struct tug_jobopts *o, int argc, char **argv, struct tug_err
         size_t len = strlen(argv[i]);
         total += len + 1;
         if (len > ARGV_ONE_MAX)
-            return tug_fail(err, -E2BIG, "argument %d has %zu bytes; one may have %u (the kernel takes no more)", i + 1, len,
-                            ARGV_ONE_MAX);
+            return tug_fail(err, -E2BIG,
+                            "argument %d has %zu bytes; one may have %u (the kernel takes no more)",
+                            i + 1, len, ARGV_ONE_MAX);
     }
     if (total > ARGV_TOTAL_MAX)
-        return tug_fail(err, -E2BIG, "the arguments have %zu bytes; they may have %u; put them into a file", total,
-                        ARGV_TOTAL_MAX);
+        return tug_fail(err, -E2BIG,
+                        "the arguments have %zu bytes; they may have %u; put them into a file",
+                        total, ARGV_TOTAL_MAX);
     o->spec.argv = argv;
     o->spec.n_argv = (size_t) argc;
     return 0;
@@ -67,8 +69,8 @@ static int64_t mono_ms(void)
     return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-int tug_submit_send(struct tug_client *c, const Tugpb__SubmitRequest *request, Tugpb__SubmitReply **answer,
-                    struct tug_err *err)
+int tug_submit_send(struct tug_client *c, const Tugpb__SubmitRequest *request,
+                    Tugpb__SubmitReply **answer, struct tug_err *err)
 {
     ProtobufCMessage *m = NULL;
     int64_t until = 0;
@@ -77,7 +79,8 @@ int tug_submit_send(struct tug_client *c, const Tugpb__SubmitRequest *request, T
         int rc = c->call ? 0 : tug_client_open(c, err);
         bool was_open = rc == 0;
         if (rc == 0)
-            rc = tug_client_ask(c, TUG_MSG_SUBMIT_REQUEST, &request->base, TUG_MSG_SUBMIT_REPLY, &m, TUG_ANSWER_MS, err);
+            rc = tug_client_ask(c, TUG_MSG_SUBMIT_REQUEST, &request->base, TUG_MSG_SUBMIT_REPLY, &m,
+                                TUG_ANSWER_MS, err);
         if (rc == 0) {
             *answer = (Tugpb__SubmitReply *) m;
             return 0;
@@ -87,13 +90,16 @@ int tug_submit_send(struct tug_client *c, const Tugpb__SubmitRequest *request, T
             return rc;
         if (!until) {
             until = mono_ms() + RETRY_MS;
-            tug_out_note("the connection broke before the answer; trying again (there will be one job, not two)");
+            tug_out_note("the connection broke before the answer; trying again (there will be one "
+                         "job, not two)");
         }
         tug_client_close(c);
         if (mono_ms() >= until)
-            return tug_fail_ctx(err, rc, "no answer for %d s; whether the job was taken is not known, tug queue tells",
-                                RETRY_MS / 1000);
-        struct timespec t = { 0, pause_ms * 1000000L };
+            return tug_fail_ctx(
+                err, rc,
+                "no answer for %d s; whether the job was taken is not known, tug queue tells",
+                RETRY_MS / 1000);
+        struct timespec t = {0, pause_ms * 1000000L};
         nanosleep(&t, NULL);
         pause_ms = pause_ms < 400 ? pause_ms * 2 : 800;
     }
@@ -109,7 +115,7 @@ void tug_submit_warnings(const struct tug_jobopts *o)
 
 static int take_script(struct tug_jobopts *o, const char *path, struct tug_err *err)
 {
-    struct tug_buf text = { 0 };
+    struct tug_buf text = {0};
     int rc = tug_script_read(path, &text, err);
     const char *name = strcmp(path, "-") ? path : "standard input";
     if (rc == 0)
@@ -123,20 +129,23 @@ static int take_script(struct tug_jobopts *o, const char *path, struct tug_err *
 
 static void take_wrap(struct tug_jobopts *o)
 {
-    char *text = tug_jobopts_own(o, tug_xasprintf("#!/bin/sh\n# made by tug submit --wrap\n%s\n", o->wrap));
+    char *text =
+        tug_jobopts_own(o, tug_xasprintf("#!/bin/sh\n# made by tug submit --wrap\n%s\n", o->wrap));
     o->spec.script.data = (uint8_t *) text;
     o->spec.script.len = strlen(text);
     if (!*o->spec.name)
         o->spec.name = (char *) "wrap";
 }
 
-/* What is to run: --wrap, a command behind "--", a script, or standard input. 'words' is argc - first of argv + first. */
+/* What is to run: --wrap, a command behind "--", a script, or standard input. 'words' is argc -
+ * first of argv + first. */
 static int take_work(struct tug_jobopts *o, int n, char **words, bool gang, struct tug_err *err)
 {
     int rc = 0;
     o->spec.kind = gang ? TUGPB__JOB_KIND__JOB_GANG : TUGPB__JOB_KIND__JOB_BATCH;
     if (o->wrap && n)
-        return tug_fail(err, -EINVAL, "--wrap makes the script, so '%.64s' is one too many", words[0]);
+        return tug_fail(err, -EINVAL, "--wrap makes the script, so '%.64s' is one too many",
+                        words[0]);
     if (gang && !n)
         return tug_fail(err, -EINVAL, "there is no command behind --");
     if (o->wrap) {
@@ -152,7 +161,8 @@ static int take_work(struct tug_jobopts *o, int n, char **words, bool gang, stru
     } else if (!isatty(0)) {
         rc = take_script(o, "-", err);
     } else {
-        rc = tug_fail(err, -EINVAL, "no script and no command; tug submit SCRIPT, or tug submit -- COMMAND");
+        rc = tug_fail(err, -EINVAL,
+                      "no script and no command; tug submit SCRIPT, or tug submit -- COMMAND");
     }
     return rc;
 }
@@ -160,8 +170,8 @@ static int take_work(struct tug_jobopts *o, int n, char **words, bool gang, stru
 static void say_json(const Tugpb__SubmitReply *r, const struct tug_jobopts *o)
 {
     struct tug_buf *out = &tug_out.buf;
-    tug_out_addf("{\"job\":%llu,\"step\":%u,\"existed\":%s,\"warnings\":[", (unsigned long long) r->job, r->step,
-                 r->existed ? "true" : "false");
+    tug_out_addf("{\"job\":%llu,\"step\":%u,\"existed\":%s,\"warnings\":[",
+                 (unsigned long long) r->job, r->step, r->existed ? "true" : "false");
     size_t n = 0;
     for (size_t i = 0; i < o->warnings.len; i++) {
         tug_buf_adds(out, n++ ? "," : "");
@@ -191,7 +201,7 @@ static int submit(struct tug_jobopts *o, struct tug_err *err)
     char token[TUG_TOKEN_MAX];
     Tugpb__SubmitRequest request = TUGPB__SUBMIT_REQUEST__INIT;
     Tugpb__SubmitReply *answer = NULL;
-    struct tug_client c = { 0 };
+    struct tug_client c = {0};
     tug_submit_token(token);
     request.token = token;
     request.spec = &o->spec;
@@ -210,7 +220,7 @@ static int submit(struct tug_jobopts *o, struct tug_err *err)
 int tug_do_submit(int argc, char **argv)
 {
     struct tug_jobopts o;
-    struct tug_err err = { 0 };
+    struct tug_err err = {0};
     struct timespec now;
     int first = argc, status;
     clock_gettime(CLOCK_REALTIME, &now);

@@ -19,10 +19,10 @@ const char *tug_submit_base(const char *path);
 /* -EINVAL: over 1 MiB in all, or one argument over 128 KiB. */
 int tug_submit_argv(struct tug_jobopts *o, int argc, char **argv, struct tug_err *err);
 
-/* Send until it is answered. A connection that breaks before the answer is tried again with the same token for up to 30 s, so
- * there is one job or none. The answer is in the client's arena. */
-int tug_submit_send(struct tug_client *c, const Tugpb__SubmitRequest *request, Tugpb__SubmitReply **answer,
-                    struct tug_err *err);
+/* Send until it is answered. A connection that breaks before the answer is tried again with the
+ * same token for up to 30 s, so there is one job or none. The answer is in the client's arena. */
+int tug_submit_send(struct tug_client *c, const Tugpb__SubmitRequest *request,
+                    Tugpb__SubmitReply **answer, struct tug_err *err);
 
 /* The options' warnings on stderr. */
 void tug_submit_warnings(const struct tug_jobopts *o);

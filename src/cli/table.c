@@ -1,7 +1,7 @@
 /* table.c - rows and columns that fit the terminal
  *
- * Cells are kept escaped in one buffer, with where each ends and how wide it is shown. When the rows are wider than the terminal, the
- * widest column that may be cut gives way first. Layer: cli.
+ * Cells are kept escaped in one buffer, with where each ends and how wide it is shown. When the
+ * rows are wider than the terminal, the widest column that may be cut gives way first. Layer: cli.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 #include "cli/out.h"
 
 struct cell {
-    uint32_t end;      /* in 'text' */
+    uint32_t end; /* in 'text' */
     int columns;
     enum tug_colour colour;
 };
@@ -26,8 +26,8 @@ struct tug_table {
     struct tug_vec(struct cell) cells;
 };
 
-static const char *const colour_codes[] = { "", "\033[1m", "\033[2m", "\033[31m",
-                                            "\033[32m", "\033[33m", "\033[36m" };
+static const char *const colour_codes[] = {"",         "\033[1m",  "\033[2m", "\033[31m",
+                                           "\033[32m", "\033[33m", "\033[36m"};
 
 struct tug_table *tug_table_new(const struct tug_table_column *columns, size_t n)
 {
@@ -48,14 +48,16 @@ void tug_table_free(struct tug_table *t)
 
 static bool is_wide(uint32_t c)
 {
-    return (c >= 0x1100 && c <= 0x115F) || (c >= 0x2E80 && c <= 0xA4CF) || (c >= 0xAC00 && c <= 0xD7A3) ||
-           (c >= 0xF900 && c <= 0xFAFF) || (c >= 0xFE30 && c <= 0xFE6F) || (c >= 0xFF00 && c <= 0xFF60) ||
+    return (c >= 0x1100 && c <= 0x115F) || (c >= 0x2E80 && c <= 0xA4CF) ||
+           (c >= 0xAC00 && c <= 0xD7A3) || (c >= 0xF900 && c <= 0xFAFF) ||
+           (c >= 0xFE30 && c <= 0xFE6F) || (c >= 0xFF00 && c <= 0xFF60) ||
            (c >= 0x1F300 && c <= 0x1FAFF) || (c >= 0x20000 && c <= 0x3FFFD);
 }
 
 static bool is_mark(uint32_t c)
 {
-    return (c >= 0x0300 && c <= 0x036F) || (c >= 0x200B && c <= 0x200D) || (c >= 0xFE00 && c <= 0xFE0F);
+    return (c >= 0x0300 && c <= 0x036F) || (c >= 0x200B && c <= 0x200D) ||
+           (c >= 0xFE00 && c <= 0xFE0F);
 }
 
 /* Bytes and columns of the character at s; s is well-formed after tug_str_escape(). */
@@ -97,7 +99,7 @@ void tug_table_cell(struct tug_table *t, const char *text, size_t n, enum tug_co
         tug_str_escape(&t->text, text, n);
         columns = tug_out_columns(t->text.data + at, t->text.len - at);
     }
-    tug_vec_push(&t->cells, ((struct cell){ (uint32_t) t->text.len, columns, c }));
+    tug_vec_push(&t->cells, ((struct cell){(uint32_t) t->text.len, columns, c}));
 }
 
 void tug_table_cells(struct tug_table *t, const char *text, enum tug_colour c)
@@ -112,7 +114,11 @@ void tug_table_cellf(struct tug_table *t, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(small, sizeof small, fmt, ap);
     va_end(ap);
-    tug_table_cell(t, small, n < 0 ? 0 : (size_t) n < sizeof small ? (size_t) n : sizeof small - 1, TUG_PLAIN);
+    tug_table_cell(t, small,
+                   n < 0                       ? 0
+                   : (size_t) n < sizeof small ? (size_t) n
+                                               : sizeof small - 1,
+                   TUG_PLAIN);
 }
 
 /* Widths that are wanted, then cut from the widest that may be cut until the row fits. */
@@ -129,7 +135,8 @@ static void fit(const struct tug_table *t, int width, bool head, int *w)
     while (width > 0 && total > width) {
         size_t widest = t->n;
         for (size_t k = 0; k < t->n; k++)
-            if (t->columns[k].least && w[k] > t->columns[k].least && (widest == t->n || w[k] > w[widest]))
+            if (t->columns[k].least && w[k] > t->columns[k].least &&
+                (widest == t->n || w[k] > w[widest]))
                 widest = k;
         if (widest == t->n)
             break;
@@ -163,8 +170,8 @@ static void put_spaces(struct tug_buf *out, int n)
     out->len += (size_t) n;
 }
 
-static void put_cell(struct tug_buf *out, const char *s, size_t n, int columns, int w, bool right, bool last,
-                     const char *code)
+static void put_cell(struct tug_buf *out, const char *s, size_t n, int columns, int w, bool right,
+                     bool last, const char *code)
 {
     if (right && columns < w)
         put_spaces(out, w - columns);
@@ -185,7 +192,8 @@ static void put_cell(struct tug_buf *out, const char *s, size_t n, int columns, 
     }
 }
 
-void tug_table_print(const struct tug_table *t, struct tug_buf *out, int width, bool head, bool colour)
+void tug_table_print(const struct tug_table *t, struct tug_buf *out, int width, bool head,
+                     bool colour)
 {
     int *w = tug_xcalloc(t->n, sizeof *w);
     fit(t, width, head, w);

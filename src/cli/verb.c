@@ -13,7 +13,7 @@
 #include "base/str.h"
 
 const struct tug_verb tug_verbs[] = {
-#define TUG_VERB(name, usage, summary) { #name, usage, summary, tug_do_##name, tug_opts_of_##name },
+#define TUG_VERB(name, usage, summary) {#name, usage, summary, tug_do_##name, tug_opts_of_##name},
 #include "cli/verbs.def"
 #undef TUG_VERB
 };
@@ -40,15 +40,15 @@ void tug_verb_help(const char *name)
 int tug_verb_usage(const char *name, struct tug_err *err)
 {
     size_t len = strlen(err->msg);
-    snprintf(err->msg + len, sizeof err->msg - len, "%stug %s --help tells more", strstr(err->msg, "; ") ? ", " : "; ",
-             name);
+    snprintf(err->msg + len, sizeof err->msg - len, "%stug %s --help tells more",
+             strstr(err->msg, "; ") ? ", " : "; ", name);
     return tug_out_usage(err);
 }
 
 static int unknown(const char *name)
 {
     const char **names = tug_xcalloc(tug_verbs_n, sizeof *names);
-    struct tug_err err = { 0 };
+    struct tug_err err = {0};
     for (size_t i = 0; i < tug_verbs_n; i++)
         names[i] = tug_verbs[i].name;
     const char *near = tug_str_nearest(name, names, tug_verbs_n);
@@ -91,10 +91,11 @@ static int take_common(void *ctx, const struct tug_opt *o, const char *value, st
     return 0;
 }
 
-int tug_verb_parse(const char *name, int argc, char **argv, tug_opts_take *take, void *ctx, int *words)
+int tug_verb_parse(const char *name, int argc, char **argv, tug_opts_take *take, void *ctx,
+                   int *words)
 {
-    struct common c = { take, ctx, false };
-    struct tug_err err = { 0 };
+    struct common c = {take, ctx, false};
+    struct tug_err err = {0};
     size_t n;
     const struct tug_opt *opts = find(name)->opts(&n);
     int n_words = 0, at = 0, rc = 0;
@@ -128,7 +129,8 @@ int tug_verb_job_id(const char *text, uint64_t *out, struct tug_err *err)
 {
     uint64_t id;
     if (tug_str_u64(text, INT64_MAX, &id) || id == 0)
-        return tug_fail(err, -EINVAL, "'%.64s' is not a job id; ids are numbers, tug queue shows them", text);
+        return tug_fail(err, -EINVAL,
+                        "'%.64s' is not a job id; ids are numbers, tug queue shows them", text);
     *out = id;
     return 0;
 }

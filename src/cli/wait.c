@@ -18,8 +18,8 @@
 
 enum { OPT_TIMEOUT = 1, OPT_QUIET };
 static const struct tug_opt opts[] = {
-    { OPT_TIMEOUT, "timeout", 't', TUG_ARG_NEED, "TIME", "give up after this long: 30s, 5m, 1h" },
-    { OPT_QUIET, "quiet", 'Q', TUG_ARG_NONE, NULL, "don't say how a job failed" },
+    {OPT_TIMEOUT, "timeout", 't', TUG_ARG_NEED, "TIME", "give up after this long: 30s, 5m, 1h"},
+    {OPT_QUIET, "quiet", 'Q', TUG_ARG_NONE, NULL, "don't say how a job failed"},
     TUG_COMMON_OPTS,
 };
 
@@ -29,7 +29,8 @@ const struct tug_opt *tug_opts_of_wait(size_t *n)
     return opts;
 }
 
-static int ask(struct tug_client *c, uint64_t id, uint32_t timeout_s, Tugpb__WaitReply **reply, struct tug_err *err)
+static int ask(struct tug_client *c, uint64_t id, uint32_t timeout_s, Tugpb__WaitReply **reply,
+               struct tug_err *err)
 {
     Tugpb__WaitRequest request = TUGPB__WAIT_REQUEST__INIT;
     ProtobufCMessage *m = NULL;
@@ -38,12 +39,14 @@ static int ask(struct tug_client *c, uint64_t id, uint32_t timeout_s, Tugpb__Wai
     request.timeout_s = timeout_s;
     int rc = c->call ? 0 : tug_client_open(c, err);
     if (rc == 0)
-        rc = tug_client_ask(c, TUG_MSG_WAIT_REQUEST, &request.base, TUG_MSG_WAIT_REPLY, &m, -1, err);
+        rc =
+            tug_client_ask(c, TUG_MSG_WAIT_REQUEST, &request.base, TUG_MSG_WAIT_REPLY, &m, -1, err);
     *reply = (Tugpb__WaitReply *) m;
     return rc;
 }
 
-int tug_wait_end(struct tug_client *c, uint64_t id, uint32_t timeout_s, Tugpb__JobView **job, struct tug_err *err)
+int tug_wait_end(struct tug_client *c, uint64_t id, uint32_t timeout_s, Tugpb__JobView **job,
+                 struct tug_err *err)
 {
     Tugpb__WaitReply *reply;
     bool answered_once = c->call != NULL;
@@ -56,14 +59,16 @@ int tug_wait_end(struct tug_client *c, uint64_t id, uint32_t timeout_s, Tugpb__J
         if (rc) {
             answered_once = true;
             tug_client_close(c);
-            nanosleep(&(struct timespec){ 0, 500000000 }, NULL);
+            nanosleep(&(struct timespec){0, 500000000}, NULL);
             continue;
         }
         if (reply->timed_out)
-            return tug_fail(err, -ETIMEDOUT, "job %llu has not ended after %u s; it is %s", (unsigned long long) id,
-                            timeout_s, reply->job ? reply->job->state : "still there");
+            return tug_fail(err, -ETIMEDOUT, "job %llu has not ended after %u s; it is %s",
+                            (unsigned long long) id, timeout_s,
+                            reply->job ? reply->job->state : "still there");
         if (!reply->job)
-            return tug_fail(err, -EPROTO, "the controller's answer about job %llu is empty", (unsigned long long) id);
+            return tug_fail(err, -EPROTO, "the controller's answer about job %llu is empty",
+                            (unsigned long long) id);
         *job = reply->job;
         return 0;
     }
@@ -71,17 +76,18 @@ int tug_wait_end(struct tug_client *c, uint64_t id, uint32_t timeout_s, Tugpb__J
 
 static void say_failure(const Tugpb__JobView *j)
 {
-    struct tug_buf why = { 0 };
+    struct tug_buf why = {0};
     tug_jobview_cause(&why, j->cause);
     if (why.len == 0 && j->exit)
         tug_jobview_exit_text(&why, j->exit);
-    tug_out_note("job %llu: %s%s%s", (unsigned long long) j->id, j->state, why.len ? ": " : "", tug_buf_str(&why));
+    tug_out_note("job %llu: %s%s%s", (unsigned long long) j->id, j->state, why.len ? ": " : "",
+                 tug_buf_str(&why));
     tug_buf_clear(&why);
 }
 
 int tug_wait_job(struct tug_client *c, uint64_t id, bool quiet)
 {
-    struct tug_err err = { 0 };
+    struct tug_err err = {0};
     Tugpb__JobView *job;
     if (tug_wait_end(c, id, 0, &job, &err))
         return tug_out_fail(&err);
@@ -113,9 +119,9 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
 
 int tug_do_wait(int argc, char **argv)
 {
-    struct wait_args a = { 0 };
-    struct tug_client c = { 0 };
-    struct tug_err err = { 0 };
+    struct wait_args a = {0};
+    struct tug_client c = {0};
+    struct tug_err err = {0};
     int words, worst = 0, status = tug_verb_parse("wait", argc, argv, take, &a, &words);
     if (status >= 0)
         return status;

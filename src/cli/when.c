@@ -16,15 +16,21 @@
 static int bad(const char *text, struct tug_err *err)
 {
     return tug_fail(err, -EINVAL,
-                    "'%.64s' is not a time; write 18:00, 2026-11-30, 2026-11-30T18:00, now+2h, today or tomorrow", text);
+                    "'%.64s' is not a time; write 18:00, 2026-11-30, 2026-11-30T18:00, now+2h, "
+                    "today or tomorrow",
+                    text);
 }
 
 /* "+2h", "-1day", "+90": what stands behind "now". */
 static int parse_offset(const char *text, const char *at, int64_t *out_s, struct tug_err *err)
 {
-    static const struct { const char *word; int64_t s; } units[] = {
-        { "second", 1 },  { "seconds", 1 },  { "minute", 60 },  { "minutes", 60 },   { "hour", 3600 }, { "hours", 3600 },
-        { "day", 86400 }, { "days", 86400 }, { "week", 604800 }, { "weeks", 604800 }, { "", 1 },
+    static const struct {
+        const char *word;
+        int64_t s;
+    } units[] = {
+        {"second", 1},    {"seconds", 1},    {"minute", 60}, {"minutes", 60},
+        {"hour", 3600},   {"hours", 3600},   {"day", 86400}, {"days", 86400},
+        {"week", 604800}, {"weeks", 604800}, {"", 1},
     };
     int64_t sign = *at == '-' ? -1 : 1, s = 0;
     char *end;
@@ -88,7 +94,8 @@ static bool date_time(const char *s, struct tm *tm)
     return s[n] == '\0' || ((s[n] == 'T' || s[n] == ' ') && clock_time(s + n + 1, tm));
 }
 
-int tug_when_parse(const char *text, int64_t now_ms, bool ahead, int64_t *out_ms, struct tug_err *err)
+int tug_when_parse(const char *text, int64_t now_ms, bool ahead, int64_t *out_ms,
+                   struct tug_err *err)
 {
     if (tug_str_has_prefix(text, "now")) {
         int64_t s = 0;

@@ -50,7 +50,7 @@ static char *text(const char *s)
 }
 
 static Tugpb__Slice slice = TUGPB__SLICE__INIT;
-static Tugpb__Slice *slices[] = { &slice };
+static Tugpb__Slice *slices[] = {&slice};
 static Tugpb__ExitInfo exit_info = TUGPB__EXIT_INFO__INIT;
 static Tugpb__Cause cause = TUGPB__CAUSE__INIT;
 
@@ -112,7 +112,7 @@ static bool view(uint64_t id, Tugpb__JobView *j)
 static void h_jobs(struct tug_conn *c, uint32_t rid, const Tugpb__JobsRequest *q)
 {
     Tugpb__JobsReply r = TUGPB__JOBS_REPLY__INIT;
-    Tugpb__JobView views[2], *list[2] = { &views[0], &views[1] };
+    Tugpb__JobView views[2], *list[2] = {&views[0], &views[1]};
     r.now_ms = NOW;
     r.jobs = list;
     /* Two pages of one job each, whatever the limit is. */
@@ -159,8 +159,8 @@ static void h_wait(struct tug_conn *c, uint32_t rid, const Tugpb__WaitRequest *q
 static void h_cancel(struct tug_conn *c, uint32_t rid, const Tugpb__CancelRequest *q)
 {
     Tugpb__CancelReply r = TUGPB__CANCEL_REPLY__INIT;
-    Tugpb__Error e = TUGPB__ERROR__INIT, *errors[] = { &e };
-    uint64_t done[] = { 71 };
+    Tugpb__Error e = TUGPB__ERROR__INIT, *errors[] = {&e};
+    uint64_t done[] = {71};
     e.code = EPERM;
     e.text = text("job 73 is bob's");
     r.done = done;
@@ -189,7 +189,7 @@ static void head_output(struct tug_conn *c, uint32_t rank, const char *data)
 static void head_done(struct tug_conn *c, int code0, int code1)
 {
     Tugpb__RunDone d = TUGPB__RUN_DONE__INIT;
-    Tugpb__ExitInfo a = TUGPB__EXIT_INFO__INIT, b = TUGPB__EXIT_INFO__INIT, *exits[] = { &a, &b };
+    Tugpb__ExitInfo a = TUGPB__EXIT_INFO__INIT, b = TUGPB__EXIT_INFO__INIT, *exits[] = {&a, &b};
     a.exit_code = code0;
     b.exit_code = code1;
     d.exits = exits;
@@ -216,7 +216,7 @@ static void head_open(void *arg, struct tug_conn *c)
 
 static void head_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
 {
-    struct tug_arena a = { 0 };
+    struct tug_arena a = {0};
     ProtobufCMessage *m;
     (void) arg;
     if (tug_msg_decode(&a, f->number, f->body, f->len, &m, NULL))
@@ -244,11 +244,11 @@ static void head_close(void *arg, struct tug_conn *c, const char *why)
     (void) arg, (void) c, (void) why;
 }
 
-static const struct tug_net_ops head_ops = { head_open, head_frame, head_close };
+static const struct tug_net_ops head_ops = {head_open, head_frame, head_close};
 
 static void start_head(const Tugpb__JobSpec *s)
 {
-    struct tug_net_opts o = { .auth = TUG_AUTH_PSK, .channel = TUG_CH_RUN, .ops = &head_ops };
+    struct tug_net_opts o = {.auth = TUG_AUTH_PSK, .channel = TUG_CH_RUN, .ops = &head_ops};
     struct tug_conn *c;
     memcpy(o.psk, s->io_key.data, sizeof o.psk);
     tug_net_dial(&c, loop, s->io_addr, &o, NULL);
@@ -256,13 +256,13 @@ static void start_head(const Tugpb__JobSpec *s)
 
 /* ---- submissions ---- */
 
-/* By name: "refuse" is refused; "break" loses the connection the first time and insists on the same token the second time;
- * "check:*" are checked and refused with what was found. */
+/* By name: "refuse" is refused; "break" loses the connection the first time and insists on the same
+ * token the second time; "check:*" are checked and refused with what was found. */
 static void h_submit(struct tug_conn *c, uint32_t rid, const Tugpb__SubmitRequest *q)
 {
     Tugpb__SubmitReply r = TUGPB__SUBMIT_REPLY__INIT;
     const Tugpb__JobSpec *s = q->spec;
-    char *warnings[] = { text("the controller warns") };
+    char *warnings[] = {text("the controller warns")};
     char found[512];
     r.job = 81;
     if (!strcmp(s->name, "refuse")) {
@@ -279,8 +279,10 @@ static void h_submit(struct tug_conn *c, uint32_t rid, const Tugpb__SubmitReques
         return;
     }
     if (!strcmp(s->name, "tell")) {
-        snprintf(found, sizeof found, "kind %d nodes %u gpus %u limit %u queue %s argv %zu script %zu umask %03o", s->kind,
-                 s->res->nodes, s->res->gpus_per_node, s->time_limit_s, s->queue, s->n_argv, s->script.len, s->umask);
+        snprintf(found, sizeof found,
+                 "kind %d nodes %u gpus %u limit %u queue %s argv %zu script %zu umask %03o",
+                 s->kind, s->res->nodes, s->res->gpus_per_node, s->time_limit_s, s->queue,
+                 s->n_argv, s->script.len, s->umask);
         refuse(c, rid, EINVAL, found);
         return;
     }
@@ -301,7 +303,7 @@ static void h_submit(struct tug_conn *c, uint32_t rid, const Tugpb__SubmitReques
 
 static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
 {
-    struct tug_arena a = { 0 };
+    struct tug_arena a = {0};
     ProtobufCMessage *m;
     (void) arg;
     if (tug_msg_decode(&a, f->number, f->body, f->len, &m, NULL))
@@ -333,7 +335,7 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
         break;
     case TUG_MSG_NODES_REQUEST: {
         Tugpb__NodesReply r = TUGPB__NODES_REPLY__INIT;
-        Tugpb__NodeView n = TUGPB__NODE_VIEW__INIT, *nodes[] = { &n };
+        Tugpb__NodeView n = TUGPB__NODE_VIEW__INIT, *nodes[] = {&n};
         n.name = text("n1");
         n.state = text("MIXED");
         n.cpus = 64;
@@ -355,7 +357,7 @@ static void on_nothing(void *arg, struct tug_conn *c)
     (void) arg, (void) c;
 }
 
-static const struct tug_net_ops ops = { on_nothing, on_frame, head_close };
+static const struct tug_net_ops ops = {on_nothing, on_frame, head_close};
 
 /* ---- its process ---- */
 
@@ -364,8 +366,8 @@ static size_t n_texts;
 
 void fake_start(void)
 {
-    struct tug_net_opts o = { .auth = TUG_AUTH_UNIX, .channel = TUG_CH_CLIENT, .ops = &ops };
-    struct tug_err err = { 0 };
+    struct tug_net_opts o = {.auth = TUG_AUTH_UNIX, .channel = TUG_CH_CLIENT, .ops = &ops};
+    struct tug_err err = {0};
     char endpoint[128], mark[128];
     snprintf(dir, sizeof dir, "/tmp/tug-fake-XXXXXX");
     ck_assert(mkdtemp(dir) != NULL);
@@ -373,7 +375,8 @@ void fake_start(void)
     setenv("TUG_SOCKET", endpoint + 5, 1);
     setenv("XDG_RUNTIME_DIR", dir, 1);
     unsetenv("TUG_JOB_ID");
-    snprintf(mark, sizeof mark, "%s/sandbox.state", dir); /* all on this host: tug run uses a unix socket */
+    snprintf(mark, sizeof mark, "%s/sandbox.state",
+             dir); /* all on this host: tug run uses a unix socket */
     close(open(mark, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     loop = event_base_new();
     ck_assert_msg(tug_net_listen(&listener, loop, endpoint, 0600, &o, &err) == 0, "%s", err.msg);
@@ -404,7 +407,7 @@ void fake_stop(void)
 
 static char *read_all(const char *path)
 {
-    struct tug_buf b = { 0 };
+    struct tug_buf b = {0};
     tug_assert(n_texts < sizeof texts / sizeof *texts);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n;
@@ -418,7 +421,7 @@ static char *read_all(const char *path)
 struct ran tug(const char *args, ...)
 {
     const char *build = getenv("TUG_BUILDDIR");
-    struct tug_buf command = { 0 };
+    struct tug_buf command = {0};
     char out[96], err[96], *line;
     struct ran r;
     va_list ap;
@@ -427,8 +430,8 @@ struct ran tug(const char *args, ...)
     va_end(ap);
     snprintf(out, sizeof out, "%s/stdout", dir);
     snprintf(err, sizeof err, "%s/stderr", dir);
-    tug_buf_addf(&command, "exec %s/tug %s %s >%s 2>%s", build ? build : ".", line, strchr(line, '<') ? "" : "</dev/null", out,
-                 err);
+    tug_buf_addf(&command, "exec %s/tug %s %s >%s 2>%s", build ? build : ".", line,
+                 strchr(line, '<') ? "" : "</dev/null", out, err);
     int status = system(tug_buf_str(&command));
     r.status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     r.out = read_all(out);

@@ -21,7 +21,7 @@ static void fresh(char verb)
 static int command(const char *line)
 {
     static char words[1024];
-    char *argv[64] = { (char *) "submit" };
+    char *argv[64] = {(char *) "submit"};
     int argc = 1, first;
     snprintf(words, sizeof words, "%s", line);
     for (char *w = strtok(words, " "); w; w = strtok(NULL, " "))
@@ -45,8 +45,10 @@ static const char *warning(const char *words)
 START_TEST(every_common_option_of_sbatch_is_read)
 {
     fresh('S');
-    int rc = command("-J name -N 2 -n 8 --ntasks-per-node=4 -c 6 --gpus-per-node=h100:8 -t 1-12:00 --mem=64G -p queue -A acc "
-                     "-o out.%j -e err.%j -i in -D /tmp -w n[1-4] -x n5 --exclusive --begin=now+1hour --nice=5 --no-requeue "
+    int rc = command("-J name -N 2 -n 8 --ntasks-per-node=4 -c 6 --gpus-per-node=h100:8 -t 1-12:00 "
+                     "--mem=64G -p queue -A acc "
+                     "-o out.%j -e err.%j -i in -D /tmp -w n[1-4] -x n5 --exclusive "
+                     "--begin=now+1hour --nice=5 --no-requeue "
                      "--export=A,B=2 --comment=c --open-mode=append --wait --parsable");
     ck_assert_msg(rc == 0, "%s", err.msg);
     ck_assert_str_eq(o.spec.name, "name");
@@ -75,8 +77,8 @@ END_TEST
 
 START_TEST(the_command_line_beats_tug_lines_beat_sbatch_lines_beat_the_environment)
 {
-    char *env[] = { (char *) "TUG_OPT_TIME=1", (char *) "TUG_OPT_NODES=1", (char *) "TUG_OPT_QUEUE=env",
-                    (char *) "TUG_OPT_JOB_NAME=env", NULL };
+    char *env[] = {(char *) "TUG_OPT_TIME=1", (char *) "TUG_OPT_NODES=1",
+                   (char *) "TUG_OPT_QUEUE=env", (char *) "TUG_OPT_JOB_NAME=env", NULL};
     fresh('S');
     ck_assert_int_eq(command("-t 4"), 0);
     ck_assert_int_eq(tug_jobopts_environ(&o, env, &err), 0);
@@ -111,7 +113,8 @@ END_TEST
 START_TEST(what_only_sbatch_knows_is_a_warning_with_its_line_and_the_rest_of_the_line_counts)
 {
     fresh('S');
-    ck_assert_int_eq(script("#!/bin/sh\n\n#SBATCH --mail-type=END -N 2\n#SBATCH --frob 3 -c 4\n"), 0);
+    ck_assert_int_eq(script("#!/bin/sh\n\n#SBATCH --mail-type=END -N 2\n#SBATCH --frob 3 -c 4\n"),
+                     0);
     ck_assert_ptr_nonnull(warning("train.sh:3: #SBATCH --mail-type is not used"));
     ck_assert_ptr_nonnull(warning("train.sh:4: #SBATCH unknown option --frob"));
     ck_assert_uint_eq(o.res.nodes, 2);
@@ -135,9 +138,11 @@ END_TEST
 START_TEST(a_tug_line_with_an_unknown_option_is_an_error_that_names_the_line_and_the_near_one)
 {
     fresh('S');
-    unit_fails(script("#!/bin/sh\n#TUG --nodse=4\n"), -EINVAL, err, "train.sh:2: #TUG unknown option --nodse; did you mean --nodes?");
+    unit_fails(script("#!/bin/sh\n#TUG --nodse=4\n"), -EINVAL, err,
+               "train.sh:2: #TUG unknown option --nodse; did you mean --nodes?");
     unit_fails(script("#!/bin/sh\n#TUG -N 2 stray\n"), -EINVAL, err, "'stray' is no option");
-    unit_fails(script("#!/bin/sh\n#SBATCH --time=soon\n"), -EINVAL, err, "train.sh:2: #SBATCH --time");
+    unit_fails(script("#!/bin/sh\n#SBATCH --time=soon\n"), -EINVAL, err,
+               "train.sh:2: #SBATCH --time");
     unit_fails(script("#!/bin/sh\n#SBATCH -J 'open\n"), -EINVAL, err, "the quote ' is not closed");
     tug_jobopts_clear(&o);
 }
@@ -146,7 +151,9 @@ END_TEST
 START_TEST(quotes_blanks_and_comments_in_a_line_are_the_shells)
 {
     fresh('S');
-    ck_assert_int_eq(script("#!/bin/sh\n#SBATCH --job-name=\"two words\"  # a comment --nodes=9\n#SBATCH --comment='a \"b\"'\n"), 0);
+    ck_assert_int_eq(script("#!/bin/sh\n#SBATCH --job-name=\"two words\"  # a comment "
+                            "--nodes=9\n#SBATCH --comment='a \"b\"'\n"),
+                     0);
     ck_assert_str_eq(o.spec.name, "two words");
     ck_assert_str_eq(o.spec.comment, "a \"b\"");
     ck_assert_uint_eq(o.res.nodes, 0);
@@ -169,7 +176,8 @@ START_TEST(what_is_not_there_yet_is_refused_wherever_it_is_said)
     fresh('S');
     unit_fails(command("--array=1-10"), -EINVAL, err, "job arrays are not there yet");
     unit_fails(command("-d afterok:71"), -EINVAL, err, "dependencies are not there yet");
-    unit_fails(script("#!/bin/sh\n#SBATCH -a 1-10\n"), -EINVAL, err, "train.sh:2: #SBATCH --array: job arrays");
+    unit_fails(script("#!/bin/sh\n#SBATCH -a 1-10\n"), -EINVAL, err,
+               "train.sh:2: #SBATCH --array: job arrays");
     unit_fails(command("--constraint=x"), -EINVAL, err, "has no effect here");
     ck_assert_int_eq(command("--mail-user=me"), 0);
     ck_assert_ptr_nonnull(warning("--mail-user"));
@@ -179,22 +187,24 @@ END_TEST
 
 START_TEST(values_that_make_no_sense_are_refused_with_the_option_and_the_text)
 {
-    static const struct { const char *line, *words; } bad[] = {
-        { "-N 0", "--nodes: '0' is not a number from 1" },
-        { "-N 2-4", "is a range, which is not there yet" },
-        { "-t 90x", "--time" },
-        { "--mem=1.5G", "--mem" },
-        { "-w n[1-", "--nodelist" },
-        { "--gpus=a100:4,h100:4", "one kind a job" },
-        { "--gres=shard:2", "gpu is the only generic resource" },
-        { "--gres=gpu:h100", "has no number" },
-        { "--begin=later", "'later' is not a time" },
-        { "--open-mode=w", "neither append nor truncate" },
-        { "--launcher=mpirun", "none of auto, pmix, torch, plain" },
-        { "--exclusive=user", "whole nodes" },
-        { "--nodes", "needs a value" },
-        { "--wait=3", "takes no value" },
-        { "--gpu=3", "may be --gpus or --gpus-per-node" },
+    static const struct {
+        const char *line, *words;
+    } bad[] = {
+        {"-N 0", "--nodes: '0' is not a number from 1"},
+        {"-N 2-4", "is a range, which is not there yet"},
+        {"-t 90x", "--time"},
+        {"--mem=1.5G", "--mem"},
+        {"-w n[1-", "--nodelist"},
+        {"--gpus=a100:4,h100:4", "one kind a job"},
+        {"--gres=shard:2", "gpu is the only generic resource"},
+        {"--gres=gpu:h100", "has no number"},
+        {"--begin=later", "'later' is not a time"},
+        {"--open-mode=w", "neither append nor truncate"},
+        {"--launcher=mpirun", "none of auto, pmix, torch, plain"},
+        {"--exclusive=user", "whole nodes"},
+        {"--nodes", "needs a value"},
+        {"--wait=3", "takes no value"},
+        {"--gpu=3", "may be --gpus or --gpus-per-node"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         fresh('S');
@@ -207,13 +217,15 @@ END_TEST
 
 START_TEST(a_variable_that_names_no_option_is_a_warning_and_one_with_a_bad_value_an_error)
 {
-    char *odd[] = { (char *) "TUG_OPT_FROB=1", (char *) "TUG_OPT_EXCLUSIVE=", (char *) "TUG_OPT_NO_REQUEUE=0", NULL };
-    char *bad[] = { (char *) "TUG_OPT_NODES=x", NULL };
+    char *odd[] = {(char *) "TUG_OPT_FROB=1",
+                   (char *) "TUG_OPT_EXCLUSIVE=", (char *) "TUG_OPT_NO_REQUEUE=0", NULL};
+    char *bad[] = {(char *) "TUG_OPT_NODES=x", NULL};
     fresh('S');
     ck_assert_int_eq(tug_jobopts_environ(&o, odd, &err), 0);
     ck_assert_ptr_nonnull(warning("TUG_OPT_FROB"));
     ck_assert_int_eq(o.spec.no_requeue, 0);
-    unit_fails(tug_jobopts_environ(&o, bad, &err), -EINVAL, err, "TUG_OPT_NODES in the environment");
+    unit_fails(tug_jobopts_environ(&o, bad, &err), -EINVAL, err,
+               "TUG_OPT_NODES in the environment");
     tug_jobopts_clear(&o);
 }
 END_TEST
@@ -238,7 +250,7 @@ static int finish(const char *export_list, char *const *env)
 
 START_TEST(export_chooses_what_goes_with_the_job)
 {
-    char *env[] = { (char *) "HOME=/h", (char *) "A=1", (char *) "B=2", (char *) "PATH=/p", NULL };
+    char *env[] = {(char *) "HOME=/h", (char *) "A=1", (char *) "B=2", (char *) "PATH=/p", NULL};
     ck_assert_int_eq(finish(NULL, env), 0);
     ck_assert(has("A=1") && has("B=2") && has("PATH=/p"));
     tug_jobopts_clear(&o);
@@ -256,7 +268,7 @@ END_TEST
 
 START_TEST(an_environment_over_its_limits_is_refused_with_the_way_out)
 {
-    char *one = calloc(1, 131080), *env[12] = { one };
+    char *one = calloc(1, 131080), *env[12] = {one};
     memset(one, 'x', 131072);
     memcpy(one, "BIG=", 4);
     unit_fails(finish(NULL, env), -E2BIG, err, "the variable BIG has 131072 bytes");
@@ -274,12 +286,13 @@ END_TEST
 
 START_TEST(a_relative_directory_is_made_absolute)
 {
-    char *env[] = { NULL }, here[256];
+    char *env[] = {NULL}, here[256];
     ck_assert_ptr_nonnull(getcwd(here, sizeof here));
     fresh('S');
     ck_assert_int_eq(command("-D sub"), 0);
     ck_assert_int_eq(tug_jobopts_finish(&o, env, &err), 0);
-    ck_assert(o.spec.cwd[0] == '/' && strstr(o.spec.cwd, here) == o.spec.cwd && strstr(o.spec.cwd, "/sub"));
+    ck_assert(o.spec.cwd[0] == '/' && strstr(o.spec.cwd, here) == o.spec.cwd &&
+              strstr(o.spec.cwd, "/sub"));
     tug_jobopts_clear(&o);
 }
 END_TEST
@@ -290,9 +303,11 @@ UNIT_MAIN("cli/jobopts", every_common_option_of_sbatch_is_read,
           what_only_sbatch_knows_is_a_warning_with_its_line_and_the_rest_of_the_line_counts,
           the_letter_q_is_a_queue_for_us_and_a_quality_of_service_for_sbatch,
           a_tug_line_with_an_unknown_option_is_an_error_that_names_the_line_and_the_near_one,
-          quotes_blanks_and_comments_in_a_line_are_the_shells, lines_behind_the_first_command_are_not_read_and_said_so,
+          quotes_blanks_and_comments_in_a_line_are_the_shells,
+          lines_behind_the_first_command_are_not_read_and_said_so,
           what_is_not_there_yet_is_refused_wherever_it_is_said,
           values_that_make_no_sense_are_refused_with_the_option_and_the_text,
           a_variable_that_names_no_option_is_a_warning_and_one_with_a_bad_value_an_error,
-          export_chooses_what_goes_with_the_job, an_environment_over_its_limits_is_refused_with_the_way_out,
+          export_chooses_what_goes_with_the_job,
+          an_environment_over_its_limits_is_refused_with_the_way_out,
           a_relative_directory_is_made_absolute)

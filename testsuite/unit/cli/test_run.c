@@ -1,4 +1,5 @@
-/* test_run.c - what tug run makes of output, signals and ends; and what tug logs makes of files. Layer: tests. */
+/* test_run.c - what tug run makes of output, signals and ends; and what tug logs makes of files.
+ * Layer: tests. */
 #include "unit.h"
 
 #include <errno.h>
@@ -60,12 +61,12 @@ END_TEST
 
 START_TEST(signals_cancel_while_it_waits_and_are_passed_on_while_it_runs)
 {
-    struct tug_runsig s = { 0 };
+    struct tug_runsig s = {0};
     ck_assert_int_eq(tug_runsig_on(&s, SIGUSR1, 0, false), TUG_RUNSIG_IGNORE);
     ck_assert_int_eq(tug_runsig_on(&s, SIGTERM, 0, false), TUG_RUNSIG_CANCEL);
     ck_assert_int_eq(s.first, SIGTERM);
     ck_assert_int_eq(tug_runsig_on(&s, SIGTERM, 5000, false), TUG_RUNSIG_LEAVE);
-    s = (struct tug_runsig){ 0 };
+    s = (struct tug_runsig){0};
     ck_assert_int_eq(tug_runsig_on(&s, SIGTERM, 0, true), TUG_RUNSIG_FORWARD);
     ck_assert_int_eq(tug_runsig_on(&s, SIGTERM, 1, true), TUG_RUNSIG_FORWARD);
     ck_assert_int_eq(tug_runsig_on(&s, SIGUSR2, 1, true), TUG_RUNSIG_FORWARD);
@@ -75,7 +76,7 @@ END_TEST
 
 START_TEST(two_interrupts_within_a_second_kill_and_a_third_leaves)
 {
-    struct tug_runsig s = { 0 };
+    struct tug_runsig s = {0};
     ck_assert_int_eq(tug_runsig_on(&s, SIGINT, 0, true), TUG_RUNSIG_FORWARD);
     ck_assert_int_eq(tug_runsig_on(&s, SIGINT, 1001, true), TUG_RUNSIG_FORWARD);
     ck_assert_int_eq(tug_runsig_on(&s, SIGINT, 2001, true), TUG_RUNSIG_KILL);
@@ -103,7 +104,7 @@ END_TEST
 
 START_TEST(signals_have_names_both_ways)
 {
-    struct tug_err err = { 0 };
+    struct tug_err err = {0};
     int s = 0;
     ck_assert_int_eq(tug_signal_parse("usr1", &s, &err), 0);
     ck_assert_int_eq(s, SIGUSR1);
@@ -132,7 +133,7 @@ START_TEST(a_ranks_lines_are_found_however_the_file_is_cut_into_reads)
 {
     const char *text = "1: a\n11: b\n1: \n1:c\n1x: d\n1: last";
     for (size_t piece = 1; piece < 40; piece++) {
-        struct tug_loglines l = { .labelled = true, .rank = 1 };
+        struct tug_loglines l = {.labelled = true, .rank = 1};
         ck_assert_str_eq(lines(&l, text, piece), "a\n\nlast");
         tug_loglines_clear(&l);
     }
@@ -141,10 +142,10 @@ END_TEST
 
 START_TEST(the_last_lines_are_kept_in_order)
 {
-    struct tug_loglines l = { .labelled = true, .rank = TUG_LOGLINES_ALL, .last = 3 };
+    struct tug_loglines l = {.labelled = true, .rank = TUG_LOGLINES_ALL, .last = 3};
     ck_assert_str_eq(lines(&l, "1\n2\n3\n4\n5\n6\n7\n", 3), "5\n6\n7\n");
     tug_loglines_clear(&l);
-    l = (struct tug_loglines){ .rank = TUG_LOGLINES_ALL, .last = 9 };
+    l = (struct tug_loglines){.rank = TUG_LOGLINES_ALL, .last = 9};
     ck_assert_str_eq(lines(&l, "1\n2", 1), "1\n2");
     tug_loglines_clear(&l);
 }
@@ -152,14 +153,16 @@ END_TEST
 
 START_TEST(a_file_without_labels_is_nobodys)
 {
-    struct tug_loglines l = { .rank = TUG_LOGLINES_ALL, .json = true };
+    struct tug_loglines l = {.rank = TUG_LOGLINES_ALL, .json = true};
     ck_assert_str_eq(lines(&l, "1: x\n", 9), "{\"rank\":null,\"text\":\"1: x\"}\n");
     tug_loglines_clear(&l);
 }
 END_TEST
 
-UNIT_MAIN("cli/run", one_rank_passes_as_it_comes, lines_of_several_ranks_never_mix, a_line_without_end_is_let_through_in_parts,
+UNIT_MAIN("cli/run", one_rank_passes_as_it_comes, lines_of_several_ranks_never_mix,
+          a_line_without_end_is_let_through_in_parts,
           signals_cancel_while_it_waits_and_are_passed_on_while_it_runs,
-          two_interrupts_within_a_second_kill_and_a_third_leaves, the_exit_status_is_the_code_or_128_and_the_signal,
-          signals_have_names_both_ways, a_ranks_lines_are_found_however_the_file_is_cut_into_reads,
+          two_interrupts_within_a_second_kill_and_a_third_leaves,
+          the_exit_status_is_the_code_or_128_and_the_signal, signals_have_names_both_ways,
+          a_ranks_lines_are_found_however_the_file_is_cut_into_reads,
           the_last_lines_are_kept_in_order, a_file_without_labels_is_nobodys)

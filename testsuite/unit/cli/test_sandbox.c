@@ -1,4 +1,5 @@
-/* test_sandbox.c - the processes of a sandbox are known again and ended, and no others. Layer: tests. */
+/* test_sandbox.c - the processes of a sandbox are known again and ended, and no others. Layer:
+ * tests. */
 #include "unit.h"
 
 #include <errno.h>
@@ -27,13 +28,13 @@ static void tear_down(void)
 
 static void spawn(struct tug_sandbox_procs *p, const char *name, const char *script)
 {
-    char *argv[] = { (char *) "/bin/sh", (char *) "-c", (char *) script, NULL };
+    char *argv[] = {(char *) "/bin/sh", (char *) "-c", (char *) script, NULL};
     ck_assert_int_eq(tug_sandbox_spawn(p, name, argv, log_path, -1, &err), 0);
 }
 
 START_TEST(what_was_saved_is_known_again_and_ended)
 {
-    struct tug_sandbox_procs p = { 0 }, again = { 0 };
+    struct tug_sandbox_procs p = {0}, again = {0};
     set_up();
     spawn(&p, "tugd", "exec sleep 1000");
     spawn(&p, "n1", "exec sleep 1000");
@@ -53,7 +54,7 @@ END_TEST
 
 START_TEST(a_later_process_of_the_same_pid_is_left_alone)
 {
-    struct tug_sandbox_procs p = { 0 };
+    struct tug_sandbox_procs p = {0};
     set_up();
     spawn(&p, "tugd", "exec sleep 1000");
     p.at[0].ticks--; /* as if the recorded one had started earlier */
@@ -83,7 +84,7 @@ static long first_number(const char *path)
 
 START_TEST(what_a_killed_launcher_leaves_behind_is_ended_too)
 {
-    struct tug_sandbox_procs p = { 0 };
+    struct tug_sandbox_procs p = {0};
     set_up();
     spawn(&p, "n1", "sleep 1000 & echo $!; exit 0");
     pid_t orphan = (pid_t) first_number(log_path);
@@ -104,12 +105,13 @@ END_TEST
 
 START_TEST(no_sandbox_is_said_with_the_way_to_one)
 {
-    struct tug_sandbox_procs p = { 0 };
+    struct tug_sandbox_procs p = {0};
     set_up();
     unit_fails(tug_sandbox_load(dir, &p, &err), -ENOENT, err, "tug sandbox start");
     tear_down();
 }
 END_TEST
 
-UNIT_MAIN("cli/sandbox", what_was_saved_is_known_again_and_ended, a_later_process_of_the_same_pid_is_left_alone,
+UNIT_MAIN("cli/sandbox", what_was_saved_is_known_again_and_ended,
+          a_later_process_of_the_same_pid_is_left_alone,
           what_a_killed_launcher_leaves_behind_is_ended_too, no_sandbox_is_said_with_the_way_to_one)

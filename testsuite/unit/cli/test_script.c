@@ -38,12 +38,13 @@ END_TEST
 
 START_TEST(what_is_no_file_is_not_read)
 {
-    struct tug_buf b = { 0 };
+    struct tug_buf b = {0};
     unit_fails(tug_script_read("/tmp", &b, &err), -EISDIR, err, "is a directory");
-    unit_fails(tug_script_read("/nonexistent", &b, &err), -ENOENT, err, "/nonexistent: No such file");
+    unit_fails(tug_script_read("/nonexistent", &b, &err), -ENOENT, err,
+               "/nonexistent: No such file");
     unit_fails(tug_script_read("/dev/null", &b, &err), -EISDIR, err, "not a regular file");
 }
 END_TEST
 
-UNIT_MAIN("cli/script", each_way_to_be_no_script_has_its_sentence, a_script_of_4_mib_is_taken_and_one_byte_more_is_not,
-          what_is_no_file_is_not_read)
+UNIT_MAIN("cli/script", each_way_to_be_no_script_has_its_sentence,
+          a_script_of_4_mib_is_taken_and_one_byte_more_is_not, what_is_no_file_is_not_read)

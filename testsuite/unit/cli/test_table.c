@@ -6,7 +6,7 @@
 #include "cli/columns.h"
 #include "cli/out.h"
 
-static const struct tug_table_column columns[] = { { "ID", true, 0 }, { "NAME", false, 6 } };
+static const struct tug_table_column columns[] = {{"ID", true, 0}, {"NAME", false, 6}};
 
 static const char *table(int width, bool head, const char *const *cells, size_t n)
 {
@@ -22,14 +22,14 @@ static const char *table(int width, bool head, const char *const *cells, size_t 
 
 START_TEST(numbers_stand_right_text_left_and_no_line_ends_with_blanks)
 {
-    const char *cells[] = { "7", "ann", "1234", "" };
+    const char *cells[] = {"7", "ann", "1234", ""};
     ck_assert_str_eq(table(0, true, cells, 4), "  ID  NAME\n   7  ann\n1234\n");
 }
 END_TEST
 
 START_TEST(a_narrow_terminal_cuts_what_may_be_cut_and_a_pipe_nothing)
 {
-    const char *cells[] = { "1234", "a name that is long" };
+    const char *cells[] = {"1234", "a name that is long"};
     ck_assert_str_eq(table(16, false, cells, 2), "1234  a name ...\n");
     ck_assert_str_eq(table(3, false, cells, 2), "1234  a n...\n");
     ck_assert_str_eq(table(0, false, cells, 2), "1234  a name that is long\n");
@@ -38,15 +38,15 @@ END_TEST
 
 START_TEST(control_bytes_are_shown_and_never_sent)
 {
-    const char *cells[] = { "1", "a\033[2Jb\nc\x9b" };
+    const char *cells[] = {"1", "a\033[2Jb\nc\x9b"};
     ck_assert_str_eq(table(0, false, cells, 2), "1  a\\x1b[2Jb\\nc\\x9b\n");
 }
 END_TEST
 
 START_TEST(wide_and_combining_characters_keep_the_columns_straight)
 {
-    const char *cells[] = { "1", "\xe6\xbc\xa2\xe5\xad\x97", "2", "e\xcc\x81" };
-    const struct tug_table_column two[] = { { "", false, 0 }, { "", false, 4 } };
+    const char *cells[] = {"1", "\xe6\xbc\xa2\xe5\xad\x97", "2", "e\xcc\x81"};
+    const struct tug_table_column two[] = {{"", false, 0}, {"", false, 4}};
     (void) two;
     ck_assert_int_eq(tug_out_columns(cells[1], 6), 4);
     ck_assert_int_eq(tug_out_columns(cells[3], 3), 1);
@@ -70,9 +70,10 @@ END_TEST
 
 START_TEST(json_text_is_json_whatever_the_bytes_are)
 {
-    struct tug_buf b = { 0 };
+    struct tug_buf b = {0};
     tug_out_json_string(&b, "a\"\\\n\x01\x7f\xff\xc3\xa9\xed\xa0\x80", 12);
-    ck_assert_str_eq(tug_buf_str(&b), "\"a\\\"\\\\\\u000a\\u0001\\u007f\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+    ck_assert_str_eq(tug_buf_str(&b), "\"a\\\"\\\\\\u000a\\u0001\\u007f\xef\xbf\xbd\xc3\xa9\xef\xbf"
+                                      "\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
     tug_buf_clear(&b);
 }
 END_TEST
@@ -80,10 +81,10 @@ END_TEST
 START_TEST(jobs_sort_by_several_columns_and_then_by_id)
 {
     Tugpb__JobView v[4], *jobs[4];
-    struct tug_sort by = { 0 };
-    struct tug_err err = { 0 };
-    const char *queues[] = { "b", "a", "b", "a" };
-    uint32_t gpus[] = { 1, 2, 8, 2 };
+    struct tug_sort by = {0};
+    struct tug_err err = {0};
+    const char *queues[] = {"b", "a", "b", "a"};
+    uint32_t gpus[] = {1, 2, 8, 2};
     for (size_t i = 0; i < 4; i++) {
         tugpb__job_view__init(&v[i]);
         v[i].id = 10 - i;
@@ -104,6 +105,8 @@ START_TEST(jobs_sort_by_several_columns_and_then_by_id)
 END_TEST
 
 UNIT_MAIN("cli/table", numbers_stand_right_text_left_and_no_line_ends_with_blanks,
-          a_narrow_terminal_cuts_what_may_be_cut_and_a_pipe_nothing, control_bytes_are_shown_and_never_sent,
-          wide_and_combining_characters_keep_the_columns_straight, lengths_of_time_read_as_people_say_them,
-          json_text_is_json_whatever_the_bytes_are, jobs_sort_by_several_columns_and_then_by_id)
+          a_narrow_terminal_cuts_what_may_be_cut_and_a_pipe_nothing,
+          control_bytes_are_shown_and_never_sent,
+          wide_and_combining_characters_keep_the_columns_straight,
+          lengths_of_time_read_as_people_say_them, json_text_is_json_whatever_the_bytes_are,
+          jobs_sort_by_several_columns_and_then_by_id)

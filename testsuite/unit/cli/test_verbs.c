@@ -1,12 +1,15 @@
-/* test_verbs.c - the command as users meet it, against a controller that answers from a script. Layer: tests. */
+/* test_verbs.c - the command as users meet it, against a controller that answers from a script.
+ * Layer: tests. */
 #include "unit.h"
 
 #include <unistd.h>
 
 #include "cli/fake.h"
 
-#define says(text, words) ck_assert_msg(strstr((text), (words)) != NULL, "\"%s\" does not say \"%s\"", (text), (words))
-#define says_not(text, words) ck_assert_msg(strstr((text), (words)) == NULL, "\"%s\" says \"%s\"", (text), (words))
+#define says(text, words)                                                                          \
+    ck_assert_msg(strstr((text), (words)) != NULL, "\"%s\" does not say \"%s\"", (text), (words))
+#define says_not(text, words)                                                                      \
+    ck_assert_msg(strstr((text), (words)) == NULL, "\"%s\" says \"%s\"", (text), (words))
 
 static void write_file(const char *name, const char *text, size_t n)
 {
@@ -22,7 +25,8 @@ START_TEST(no_controller_is_exit_3_and_the_socket_is_named)
 {
     fake_start();
     setenv("TUG_SOCKET", "/nonexistent/tugd.sock", 1);
-    const char *verbs[] = { "queue", "show 1", "submit -- true", "run true", "cancel 1", "wait 1", "nodes", "logs 1", "history" };
+    const char *verbs[] = {"queue",  "show 1", "submit -- true", "run true", "cancel 1",
+                           "wait 1", "nodes",  "logs 1",         "history"};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         struct ran r = tug("%s", verbs[i]);
         ck_assert_msg(r.status == 3, "tug %s: %d, %s", verbs[i], r.status, r.err);
@@ -99,7 +103,8 @@ END_TEST
 
 START_TEST(a_script_goes_with_its_lines_and_arguments)
 {
-    const char script[] = "#!/bin/sh\n#SBATCH -N 3 --gres=gpu:h100:4\n#SBATCH -t 10 -q high\n#TUG --queue=q2 -t 20\ntrue\n";
+    const char script[] = "#!/bin/sh\n#SBATCH -N 3 --gres=gpu:h100:4\n#SBATCH -t 10 -q high\n#TUG "
+                          "--queue=q2 -t 20\ntrue\n";
     fake_start();
     write_file("s.sh", script, strlen(script));
     struct ran r = tug("submit -J tell -t 30 %s/s.sh a b", fake_dir());
@@ -300,7 +305,8 @@ START_TEST(run_leaves_its_socket_nowhere)
     fake_start();
     tug("run -J two -Q prog");
     char path[128];
-    snprintf(path, sizeof path, "ls %s/tugline/*.sock 2>/dev/null | wc -l | grep -q '^0$'", fake_dir());
+    snprintf(path, sizeof path, "ls %s/tugline/*.sock 2>/dev/null | wc -l | grep -q '^0$'",
+             fake_dir());
     ck_assert_int_eq(system(path), 0);
     fake_stop();
 }
@@ -309,7 +315,8 @@ END_TEST
 START_TEST(every_verb_explains_itself)
 {
     fake_start();
-    const char *verbs[] = { "submit", "run", "queue", "show", "logs", "cancel", "wait", "nodes", "queues", "history", "sandbox", "ping", "version", "help" };
+    const char *verbs[] = {"submit", "run",    "queue",   "show",    "logs", "cancel",  "wait",
+                           "nodes",  "queues", "history", "sandbox", "ping", "version", "help"};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         struct ran r = tug("%s --help", verbs[i]);
         ck_assert_int_eq(r.status, 0);
@@ -324,12 +331,17 @@ START_TEST(every_verb_explains_itself)
 }
 END_TEST
 
-UNIT_MAIN("cli/verbs", no_controller_is_exit_3_and_the_socket_is_named, an_unknown_verb_or_option_is_exit_2_with_the_near_one,
-          submit_prints_the_id_and_nothing_else_with_parsable, a_refusal_is_the_controllers_sentence_and_exit_1,
-          a_broken_connection_is_tried_again_with_the_same_token, a_script_goes_with_its_lines_and_arguments,
+UNIT_MAIN("cli/verbs", no_controller_is_exit_3_and_the_socket_is_named,
+          an_unknown_verb_or_option_is_exit_2_with_the_near_one,
+          submit_prints_the_id_and_nothing_else_with_parsable,
+          a_refusal_is_the_controllers_sentence_and_exit_1,
+          a_broken_connection_is_tried_again_with_the_same_token,
+          a_script_goes_with_its_lines_and_arguments,
           a_script_that_cannot_run_is_refused_before_it_is_sent,
-          queue_lists_all_pages_and_escapes_what_would_move_the_cursor, show_says_why_a_job_waits_and_where_one_sits,
-          nodes_show_which_gpus_are_in_use, wait_hands_on_the_jobs_own_exit_status,
-          cancel_says_what_was_done_and_what_was_refused, logs_choose_ranks_and_the_first_failure,
-          run_shows_whole_lines_of_all_ranks_and_exits_with_the_highest_code, run_sends_its_input_and_its_end,
-          run_passes_signals_on, run_leaves_its_socket_nowhere, every_verb_explains_itself)
+          queue_lists_all_pages_and_escapes_what_would_move_the_cursor,
+          show_says_why_a_job_waits_and_where_one_sits, nodes_show_which_gpus_are_in_use,
+          wait_hands_on_the_jobs_own_exit_status, cancel_says_what_was_done_and_what_was_refused,
+          logs_choose_ranks_and_the_first_failure,
+          run_shows_whole_lines_of_all_ranks_and_exits_with_the_highest_code,
+          run_sends_its_input_and_its_end, run_passes_signals_on, run_leaves_its_socket_nowhere,
+          every_verb_explains_itself)

@@ -5,8 +5,8 @@
 
 #include "cli/when.h"
 
-#define NOW 1795225801000LL /* 2026-11-21T01:50:01 UTC */
-#define DAY 86400000LL
+#define NOW      1795225801000LL /* 2026-11-21T01:50:01 UTC */
+#define DAY      86400000LL
 #define MIDNIGHT (NOW - 6601000)
 
 static struct tug_err err;
@@ -53,12 +53,16 @@ END_TEST
 
 START_TEST(what_is_no_time_is_refused)
 {
-    static const char *const bad[] = { "", "soon", "now+", "now+x", "now*2", "25:00", "12:60", "2026-13-01", "2026-04-31", "2026-11-21T", "12:00x", "now+99999999999999999999" };
+    static const char *const bad[] = {
+        "",      "soon",       "now+",       "now+x",       "now*2",  "25:00",
+        "12:60", "2026-13-01", "2026-04-31", "2026-11-21T", "12:00x", "now+99999999999999999999"};
     int64_t ms = 42;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        ck_assert_msg(tug_when_parse(bad[i], NOW, true, &ms, &err) == -EINVAL && ms == 42, "'%s' was taken", bad[i]);
+        ck_assert_msg(tug_when_parse(bad[i], NOW, true, &ms, &err) == -EINVAL && ms == 42,
+                      "'%s' was taken", bad[i]);
 }
 END_TEST
 
-UNIT_MAIN("cli/when", now_and_what_is_added_to_it, a_clock_time_is_the_next_one_ahead_and_todays_else, dates_are_iso,
+UNIT_MAIN("cli/when", now_and_what_is_added_to_it,
+          a_clock_time_is_the_next_one_ahead_and_todays_else, dates_are_iso,
           what_is_no_time_is_refused)
