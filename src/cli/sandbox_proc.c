@@ -171,9 +171,9 @@ static void become(char *const *argv, int log_fd, int ready_fd)
     int null = open("/dev/null", O_RDONLY);
     sigset_t none;
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
     for (int s = 1; s < 32; s++)
         signal(s, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
     dup2(null, 0);
     dup2(log_fd, 1);
@@ -193,9 +193,13 @@ int tug_sandbox_spawn(struct tug_sandbox_procs *procs, const char *name, char *c
     int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0)
         return tug_fail(err, -errno, "%s: %s", log, strerror(errno));
+    sigset_t all, before; /* no handler of ours may run in the child */
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
     pid_t pid = fork();
     if (pid == 0)
         become(argv, fd, ready_fd);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     int rc = pid < 0 ? tug_fail(err, -errno, "starting %s: %s", argv[0], strerror(errno)) : 0;
     close(fd);
     if (rc)
