@@ -342,7 +342,21 @@ static int check_node(const struct tug_core *c, const struct tug_event *ev, stru
     return 0;
 }
 
-/* The node's word as a cause: where and when are known better here than there. */
+/* A gang's head reports for all of them: may it say that 'node' was it? Only a node of the gang, and
+ * never for what would count against a node. */
+static int may_name(const struct tug_core *c, const struct tug_event *ev, enum tug_cause_kind kind)
+{
+    const struct tug_job *j = tug_core_job(c, ev->job);
+
+    if (ev->cause.kind == TUG_CAUSE_NONE || kind == TUG_CAUSE_LAUNCH || kind == TUG_CAUSE_STEPD)
+        return 0;
+    for (size_t i = 0; j && i < j->n_slices; i++)
+        if (j->slices[i].node == ev->cause.node)
+            return 1;
+    return 0;
+}
+
+/* The node's word as a cause: when is known better here than there. */
 static struct tug_cause cause_of(const struct tug_core *c, const struct tug_event *ev,
                                  enum tug_cause_kind fallback, const char *text)
 {
@@ -351,7 +365,8 @@ static struct tug_cause cause_of(const struct tug_core *c, const struct tug_even
         cause.kind = fallback;
     if (!cause.text || !*cause.text)
         cause.text = (char *) (uintptr_t) text;
-    cause.node = ev->node;
+    if (!may_name(c, ev, cause.kind))
+        cause.node = ev->node;
     cause.at_ms = c->now_ms;
     return cause;
 }

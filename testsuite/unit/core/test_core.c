@@ -225,6 +225,7 @@ static void progress_one(uint32_t node)
                                              TUG_CAUSE_NONE};
         struct piece word = *p;
         word.cause = (struct tug_cause){.kind = kinds[dice(4)],
+                                        .node = TUG_NO_NODE,
                                         .text = (char *) (uintptr_t) "cannot be started"};
         report(node, TUG_EV_STEP_FAILED, &word);
     } else if (p->phase == TUG_HELD_STARTING) {

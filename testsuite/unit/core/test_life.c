@@ -72,6 +72,26 @@ START_TEST(a_rank_that_fails_ends_the_whole_gang_and_is_named)
 }
 END_TEST
 
+START_TEST(the_head_may_name_another_node_of_the_gang_but_not_for_what_counts_against_it)
+{
+    two_nodes_run(w_req(2, 8));
+    struct tug_event ev = {.type = TUG_EV_STEP_FAILED,
+                           .job = 1,
+                           .attempt = 1,
+                           .cause = {.kind = TUG_CAUSE_RANK, .rank = 1, .node = 1, .exit = {.code = 7},
+                                     .text = (char *) (uintptr_t) "rank 1 exited with code 7"}};
+    ck_assert_int_eq(w_event(&w, ev), 0);
+    ck_assert_uint_eq(w_job(&w, 1)->cause.node, 1);
+    w_clear(&w);
+
+    two_nodes_run(w_req(2, 8));
+    ev.cause.kind = TUG_CAUSE_STEPD;
+    ck_assert_int_eq(w_event(&w, ev), 0);
+    ck_assert_uint_eq(w_job(&w, 1)->cause.node, 0);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(the_first_failure_is_kept_and_the_killed_ranks_do_not_overwrite_it)
 {
     two_nodes_run(w_req(2, 8));
@@ -508,6 +528,7 @@ END_TEST
 
 UNIT_MAIN("core/life", a_gang_waits_is_set_up_runs_and_completes,
           a_rank_that_fails_ends_the_whole_gang_and_is_named,
+          the_head_may_name_another_node_of_the_gang_but_not_for_what_counts_against_it,
           the_first_failure_is_kept_and_the_killed_ranks_do_not_overwrite_it,
           resources_are_freed_only_when_every_part_is_gone,
           a_rank_killed_for_memory_makes_the_job_OUT_OF_MEMORY,

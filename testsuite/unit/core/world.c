@@ -195,7 +195,7 @@ void w_failed(struct world *w, tug_job_id job, uint32_t attempt, uint32_t step, 
                            .attempt = attempt,
                            .step = step,
                            .node = node,
-                           .cause = {.kind = kind, .text = (char *) (uintptr_t) text}};
+                           .cause = {.kind = kind, .node = TUG_NO_NODE, .text = (char *) (uintptr_t) text}};
     ck_assert_int_eq(w_event(w, ev), 0);
 }
 
