@@ -555,8 +555,9 @@ static void *start_thread(void *arg)
 }
 
 /* For this process only: ranks get their environment from elsewhere. */
-static void set_environment(void)
+static void set_environment(const char *home)
 {
+    setenv("HOME", home, 1); /* libpmix reads settings there, and crashes when a uid without a name has none */
     setenv("PMIX_MCA_gds", "hash",
            1); /* the default one hangs when a rank is killed: openpmix#1233 */
     setenv("HWLOC_SYNTHETIC", "pu:1",
@@ -613,7 +614,7 @@ int tug_pmix_start(struct tug_pmix **out, struct event_base *base, const struct 
     rc = tug_wake_new(&p->wake, base, on_wake, p, err);
     if (rc < 0)
         return rc;
-    set_environment();
+    set_environment(job->tmpdir);
     the = p;
     sigfillset(&all); /* the library's threads inherit this: signals are the loop's */
     pthread_sigmask(SIG_SETMASK, &all, &before);
