@@ -273,10 +273,13 @@ void h_submit(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
     } else if (rc == 0) {
         rc = submit_job(c, p->user, m, &r.job, &err);
     }
-    if (rc)
+    if (rc) {
         tug_ctl_reply_error(c, p, rid, rc, err.msg);
-    else
-        reply(c, p, TUG_MSG_SUBMIT_REPLY, rid, &r.base);
+        return;
+    }
+    if (m->spec->interactive && !m->in_job)
+        tug_vec_push(&p->interactive, r.job);
+    reply(c, p, TUG_MSG_SUBMIT_REPLY, rid, &r.base);
 }
 
 /* ---- listing */

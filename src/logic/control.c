@@ -142,7 +142,10 @@ void tug_control_free(struct tug_control *c)
         return;
     drain = tug_batch_new();
     HASH_ITER(hh, c->peers, p, next_peer)
+    {
+        tug_vec_clear(&p->interactive); /* we go, not they */
         tug_control_peer_down(c, p->id);
+    }
     HASH_ITER(hh, c->jobs, j, next_job)
     {
         tug_ctl_wait_gone(c, j->id);
@@ -281,6 +284,20 @@ void tug_control_peer_up(struct tug_control *c, tug_peer_id peer, const struct t
     HASH_ADD(hh, c->peers, id, sizeof p->id, p);
 }
 
+/* A gang of `tug run` that was not started yet has nobody who wants it any more. Once it runs, its head step daemon
+ * knows better: it may have ended well before its client went. */
+static void drop_interactive(struct tug_control *c, struct ctl_peer *p)
+{
+    for (size_t i = 0; i < p->interactive.len; i++) {
+        const struct tug_job *job = tug_core_job(c->core, p->interactive.at[i]);
+        struct tug_event ev = {.type = TUG_EV_JOB_CANCEL, .job = p->interactive.at[i], .text = "its client has gone"};
+
+        if (job && (job->state == TUG_JOB_PENDING || job->state == TUG_JOB_CONFIGURING))
+            tug_ctl_apply(c, &ev, NULL);
+    }
+    tug_vec_clear(&p->interactive);
+}
+
 void tug_control_peer_down(struct tug_control *c, tug_peer_id peer)
 {
     struct ctl_peer *p;
@@ -293,6 +310,7 @@ void tug_control_peer_down(struct tug_control *c, tug_peer_id peer)
     else
         tug_ctl_wait_peer_down(c, peer);
     HASH_DEL(c->peers, p);
+    drop_interactive(c, p);
     free(p->node_name);
     free(p->address);
     free(p);

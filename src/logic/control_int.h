@@ -41,6 +41,7 @@ struct ctl_peer {
     struct ctl_user *user;        /* USER */
     char *node_name, *address;    /* NODE */
     uint32_t node;                /* NODE: index once it said hello, else TUG_NO_NODE */
+    struct tug_vec(uint64_t) interactive;   /* USER: jobs that end with their client */
     UT_hash_handle hh;
 };
 

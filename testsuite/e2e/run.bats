@@ -61,3 +61,15 @@ setup() { cd "$WORK" || return 1; }
     [[ "$output" == *"0: 0 1 2 "* ]]
     [[ "$output" == *"1: 0 1 2 "* ]]
 }
+
+@test "a client that is killed while its gang waits takes it along" {
+    first=$(tug submit --parsable -N 4 --exclusive -- sleep 600)
+    until_ok 20 state_is "$first" RUNNING
+    tug run -N 4 --exclusive true &
+    client=$!
+    until_ok 20 bash -c 'tug queue --json | grep -q PENDING'
+    kill -KILL "$client"
+    until_ok 20 bash -c '! tug queue --json | grep -q PENDING'
+    tug cancel "$first"
+    tug wait "$first" || true
+}
