@@ -241,7 +241,7 @@ static void set_limits(const struct tug_payload *p)
 
 static void child(struct start *s)
 {
-    struct sigaction dfl = {.sa_handler = SIG_DFL};
+    unsigned long dfl[8] = {0}; /* SIG_DFL in the kernel's words: libc keeps some signals to itself */
     sigset_t none;
 
     setsid();
@@ -260,8 +260,7 @@ static void child(struct start *s)
             child_fail(s, "connecting standard input and output");
     syscall(SYS_close_range, 3u, ~0u, 0u);
     for (int i = 1; i < NSIG; i++)
-        if (i != SIGKILL && i != SIGSTOP)
-            sigaction(i, &dfl, NULL);
+        syscall(SYS_rt_sigaction, i, dfl, NULL, (NSIG - 1) / 8);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     execve(s->file, s->argv, s->env);
