@@ -15,7 +15,7 @@ refused()
 }
 
 @test "an unknown option is named, with a suggestion" {
-    refused tug submit --gpus-per-nod 4 -- true
+    refused tug submit --gpus-per-nide 4 -- true
     [[ "$output" == *"gpus-per-node"* ]]
 }
 

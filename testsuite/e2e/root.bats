@@ -39,7 +39,8 @@ nodes:
     gpus: 4
 EOF
     PATH=$ROOT_DIR/bin:$PATH
-    as $TUGD_UID tugd --config "$ROOT_DIR/tugline.yaml" >"$ROOT_DIR/tugd.log" 2>&1 3>&- &
+    # Not by as(): the pid must be the daemon's, not that of a shell around it.
+    setpriv --reuid $TUGD_UID --regid $TUGD_UID --clear-groups tugd --config "$ROOT_DIR/tugline.yaml" >"$ROOT_DIR/tugd.log" 2>&1 3>&- &
     echo $! >"$ROOT_DIR/pids"
     until_ok 20 test -s "$ROOT_DIR/run/endpoint"
     cp "$ROOT_DIR/state/keys/controller.pub" "$ROOT_DIR/controller.pub"

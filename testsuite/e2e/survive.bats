@@ -7,7 +7,11 @@ setup() {
     export BATS_FILE_TMPDIR="$BATS_TEST_TMPDIR"
     sandbox_up --nodes 3 --gpus 8
 }
-teardown() { sandbox_down; }
+teardown()
+{
+    [ -z "${second:-}" ] || kill "$second" 2>/dev/null || :
+    sandbox_down
+}
 
 start_gang()
 {
@@ -31,7 +35,7 @@ start_gang()
 
 @test "a killed tugd finds its gang running and keeps it; nothing acknowledged is lost" {
     start_gang
-    waiting=$(tug submit --parsable -N 3 --gpus-per-node 8 -t 5 -- true)
+    waiting=$(tug submit --parsable -N 3 --exclusive -t 5 -- true)
     victim=$(pids_of tugd | head -1)
     conf=$(find "$XDG_RUNTIME_DIR/tugline/sandbox" -name '*.yaml' | head -1)
     kill -KILL "$victim"
@@ -46,8 +50,6 @@ start_gang()
     [ "$(field "$id" attempt)" = 1 ]
     run tug wait "$waiting"
     [ "$status" -eq 0 ]
-    kill "$second"
-    wait "$second" || true
 }
 
 @test "a killed step daemon ends the gang with that cause" {
@@ -59,7 +61,8 @@ start_gang()
     [ "$(field "$id" state)" = FAILED ] || [ "$(field "$id" state)" = NODE_FAIL ]
     kind=$(field "$id" cause.kind)
     [ "$kind" = stepd ] || [ "$kind" = node ]
-    until_ok 10 bash -c '[ -z "$(pids_of tugstepd)" ]' || [ -z "$(pids_of tugstepd)" ]
+    no_stepd() { [ -z "$(pids_of tugstepd)" ]; }
+    until_ok 10 no_stepd
 }
 
 @test "a killed rank ends the gang and is named" {

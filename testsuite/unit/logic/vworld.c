@@ -301,7 +301,7 @@ void vw_start_control(struct vworld *w)
 {
     static const struct tug_core_queue queue = {.name = "main", .nodes = "", .is_default = 1};
     struct tug_core_node_row rows[VW_NODES_MAX];
-    char names[VW_NODES_MAX][8];
+    char names[VW_NODES_MAX][16];
     struct tug_control_conf conf = {.cluster = "virtual", .version = "test", .node_timeout_s = w->node_timeout_s,
                                     .lease_s = w->lease_s, .wireup_timeout_s = 60, .kill_grace_s = 1, .max_jobs = 1000,
                                     .operator_uid = 1000, .min_uid = 1000};
@@ -349,7 +349,7 @@ static void start_agent(struct vworld *w, unsigned node)
     struct proc *p = &w->procs[node];
     struct tug_env env = env_of(p);
     Tugpb__Inventory inv = TUGPB__INVENTORY__INIT;
-    char name[8], boot[33];
+    char name[16], boot[33];
     struct tug_agent_conf conf = {.node = name, .boot_id = boot, .version = "test", .address = "127.0.0.1", .inventory = &inv};
 
     snprintf(name, sizeof name, "n%u", node);
@@ -655,7 +655,7 @@ static void connect_node(struct vworld *w, unsigned node)
 {
     struct proc *p = &w->procs[node];
     struct tug_control_peer who = {.role = TUG_ROLE_NODE, .address = "127.0.0.1"};
-    char name[8];
+    char name[16];
 
     if (p->link || p->cut || !w->control || !p->agent)
         return;
