@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/version.h"
 #include "host/loop.h"
 #include "stepd/life.h"
@@ -77,6 +79,23 @@ static void fill_standard_fds(void)
         close(fd);
 }
 
+/* This process is started once a step and node, so what it takes to start counts. The PMIx library's threads would each
+ * get an arena of their own, which grows by a few pages and one mprotect at a time: a hundred calls before a rank runs. */
+static void tune_malloc(void)
+{
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_TOP_PAD, 256 << 10);
+}
+
+/* An empty directory of the step is removed by the launcher itself, anything else by a process that it has to start. */
+static void leave_nothing(const char *run_dir)
+{
+    char *pmix = tug_xasprintf("%s/pmix", run_dir); /* host/pmix.c made it */
+
+    rmdir(pmix);
+    free(pmix);
+}
+
 int main(int argc, char **argv)
 {
     struct options o = {.level = TUG_LOG_INFO};
@@ -86,6 +105,7 @@ int main(int argc, char **argv)
     struct tug_life *life;
     int rc;
 
+    tune_malloc();
     if (read_options(argc, argv, &o) < 0)
         return 2;
     tug_log_open("tugstepd", o.level);
@@ -102,5 +122,6 @@ int main(int argc, char **argv)
         return 1;
     }
     tug_life_run(life);
+    leave_nothing(o.run_dir);
     _exit(0); /* not exit: the PMIx library and a writer that hangs must not be waited for */
 }
