@@ -1,8 +1,8 @@
 /* inflight.c - submits through one connection that keeps requests in flight, and counts the replies
  *
- *   inflight [-n JOBS] [-w WINDOW] [-N NODES] [-g GPUS] [-t SECONDS] [-e] SOCKET [-- COMMAND...]
+ *   inflight [-n JOBS] [-w WINDOW] [-N NODES] [-g GPUS] [-t SECONDS] [-b] [-e] SOCKET [-- COMMAND...]
  *
- * Each job is a gang of one rank a node that writes to /dev/null, with a token and a name of its own and with this
+ * Each job is a gang of one rank a node (with -b: a script that runs `true`) that writes to /dev/null, with a token and a name of its own and with this
  * process's environment, as `tug submit` sends it. A reply comes only when the job is durable, so the rate of replies
  * is the rate of durable jobs. With -e it also waits for the end of every job, and any other end than COMPLETED is a
  * failure. Prints one line:
@@ -190,6 +190,15 @@ static void defaults(struct bench *b)
     snprintf(b->run, sizeof b->run, "%ld-%" PRIx64, (long) getpid(), (uint64_t) now_ns());
 }
 
+static void take_script(Tugpb__JobSpec *spec)
+{
+    static char script[] = "#!/bin/sh\ntrue\n";
+    spec->kind = TUGPB__JOB_KIND__JOB_BATCH;
+    spec->script.data = (uint8_t *) script;
+    spec->script.len = strlen(script);
+    spec->n_argv = 0;
+}
+
 static uint32_t number(const char *text)
 {
     uint64_t n;
@@ -201,18 +210,19 @@ static uint32_t number(const char *text)
 static const char *options(struct bench *b, int argc, char **argv)
 {
     int o;
-    while ((o = getopt(argc, argv, "+n:w:N:g:t:e")) > 0)
+    while ((o = getopt(argc, argv, "+n:w:N:g:t:be")) > 0)
         switch (o) {
         case 'n': b->jobs = number(optarg); break;
         case 'w': b->window = number(optarg); break;
         case 'N': b->res.nodes = number(optarg); break;
         case 'g': b->res.gpus_per_node = number(optarg); break;
         case 't': b->spec.time_limit_s = number(optarg); break;
+        case 'b': take_script(&b->spec); break;
         case 'e': b->to_end = 1; break;
         default: exit(2);
         }
     if (optind == argc)
-        give_up("usage", "inflight [-n JOBS] [-w WINDOW] [-N NODES] [-g GPUS] [-t SECONDS] [-e] SOCKET [-- COMMAND...]");
+        give_up("usage", "inflight [-n JOBS] [-w WINDOW] [-N NODES] [-g GPUS] [-t SECONDS] [-b] [-e] SOCKET [-- COMMAND...]");
     const char *socket = argv[optind++];
     if (optind < argc && !strcmp(argv[optind], "--"))
         optind++;

@@ -14,7 +14,7 @@ export LC_ALL=C
 unset NO_COLOR TUG_SOCKET ${!TUG_OPT_@}
 top=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
 # In the order they run: those that share a cluster stand together.
-measures="noop_jobs_per_s run_8x8_ms run_1x1_ms submit_seq_ms submit_inflight_per_s
+measures="noop_jobs_per_s noop_batch_per_s run_8x8_ms run_1x1_ms submit_seq_ms submit_inflight_per_s
     list_10k_ms list_10k_json_ms rss_10k_kib restart_10k_s"
 nodes=8
 gpus=8
@@ -175,16 +175,18 @@ submit_inflight()
     emit submit_inflight_per_s jobs/s "$details" "${rates[@]}"
 }
 
-noop_jobs_per_s()
+noop()
 {
-    local v=() r n took p50 p99 max all first last
+    local name=$1 v=() r n took p50 p99 max all first last
+    shift
     start_cluster || return
     for ((r = 0; r < ${runs:-3}; r++)); do
-        read -r n took p50 p99 max all first last < <("$inflight" -e -n $noop_jobs -w $window "$socket")
-        [ -n "${last:-}" ] || return
+        last=
+        read -r n took p50 p99 max all first last < <("$inflight" "$@" -e -n $noop_jobs -w $window "$socket")
+        [ -n "$last" ] || return
         v+=("$(calc "$n / $all" 1)")
     done
-    emit noop_jobs_per_s jobs/s "\"jobs\":$noop_jobs,\"daemons\":$nodes" "${v[@]}"
+    emit "$name" jobs/s "\"jobs\":$noop_jobs,\"daemons\":$nodes" "${v[@]}"
 }
 
 # wall of a command, in ms, 'times' times; nothing when it fails
@@ -275,7 +277,8 @@ measure()
     case $1 in
     submit_seq_ms) submit_seq ;;
     submit_inflight_per_s) submit_inflight ;;
-    noop_jobs_per_s) noop_jobs_per_s ;;
+    noop_jobs_per_s) noop noop_jobs_per_s ;;
+    noop_batch_per_s) noop noop_batch_per_s -b ;;
     run_8x8_ms) run_wall run_8x8_ms -N 8 --ntasks-per-node 8 ;;
     run_1x1_ms) run_wall run_1x1_ms ;;
     list_10k_ms) list_wall list_10k_ms ;;
@@ -311,7 +314,7 @@ run_slurm()
     PB=$work/slurm
     export PB
     wants submit_seq_ms submit_inflight_per_s && "$PB/slurm/A_submit.sh" default "${runs:-3}" >>"$work/slurm.log" 2>&1
-    wants noop_jobs_per_s && for tune in default fast; do "$PB/slurm/B_throughput.sh" $tune none 2 400 >>"$work/slurm.log" 2>&1; done
+    wants noop_jobs_per_s noop_batch_per_s && for tune in default fast; do "$PB/slurm/B_throughput.sh" $tune none 2 400 >>"$work/slurm.log" 2>&1; done
     wants run_8x8_ms run_1x1_ms && "$PB/slurm/C_launch.sh" default 10 >>"$work/slurm.log" 2>&1
     wants list_10k_ms list_10k_json_ms restart_10k_s rss_10k_kib && "$PB/slurm/F_squeue.sh" default >>"$work/slurm.log" 2>&1
     "$PB/slurm/munge.sh" stop
@@ -319,6 +322,8 @@ run_slurm()
     compare submit_inflight_per_s A6_rpc_submit_rate_4threads more 1
     compare noop_jobs_per_s B2_individual_noop_jobs_per_s more 1 '"tune":"default"'
     compare noop_jobs_per_s B2_individual_noop_jobs_per_s more 1 '"tune":"fast"'
+    compare noop_batch_per_s B2_individual_noop_jobs_per_s more 1 '"tune":"default"'
+    compare noop_batch_per_s B2_individual_noop_jobs_per_s more 1 '"tune":"fast"'
     compare run_8x8_ms C1_scratch_N8n64 less 1
     compare run_1x1_ms C3_scratch_N1n1 less 1
     compare list_10k_ms F1_squeue_default less 1
@@ -367,7 +372,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ -n "$names" ] || names=$measures
+[ -n "$names" ] || names=$(echo $measures) # without line breaks
 
 find_programs
 work=$(mktemp -d "${TUG_BENCH_DIR:-/var/tmp}/tug-bench.XXXXXX") || exit 1
