@@ -179,9 +179,8 @@ static void put_one(struct packer *w, const ProtobufCFieldDescriptor *f, const v
 
 static void put_fields(struct packer *w, const ProtobufCMessage *m)
 {
-    const ProtobufCFieldDescriptor *f = m->descriptor->fields, *end = f + m->descriptor->n_fields;
-
-    for (; f < end; f++) {
+    for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
         const char *value = (const char *) m + f->offset;
 
         if (f->label == PROTOBUF_C_LABEL_NONE) {
