@@ -11,8 +11,7 @@ as() { setpriv --reuid "$1" --regid "$1" --clear-groups -- "${@:2}"; }
 
 setup_file()
 {
-    [ "$(id -u)" -eq 0 ] || skip "needs root: it drops to other uids"
-    command -v setpriv >/dev/null || skip "setpriv (util-linux) is not installed"
+    [ "$(id -u)" -eq 0 ] || return 0 # every test says SKIP and why, see setup
     export NO_COLOR=1
     # Away from bats' own directory, which is root's alone.
     ROOT_DIR=$(mktemp -d /tmp/tug-root.XXXXXX)
