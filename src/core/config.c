@@ -258,6 +258,7 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
     c->pass_budget = conf->pass_budget;
     c->node_bad_launches = conf->node_bad_launches;
     c->kept_ms = conf->kept_ms;
+    c->placement = conf->placement;
     unbench_all(c);
     take_nodes(c, conf);
     take_queues(c, conf);

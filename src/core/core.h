@@ -35,6 +35,11 @@ struct tug_core_node_row {         /* a node that may join, and what is expected
     const char *gpu_model;
 };
 
+enum tug_placement {               /* which nodes a gang gets when the policy does not choose */
+    TUG_PLACEMENT_FIRST_FIT,       /* the first in node order */
+    TUG_PLACEMENT_CONSOLIDATE      /* those with the fewest free GPUs that still suffice, then the first in node order */
+};
+
 struct tug_core_conf {
     uint32_t launch_timeout_s;     /* barrier deadline */
     uint32_t kill_grace_s;
@@ -45,6 +50,7 @@ struct tug_core_conf {
     const struct tug_core_queue *queues;  size_t n_queues;
     const struct tug_core_node_row *nodes; size_t n_nodes;    /* node index = position; unknown nodes are refused */
     uint64_t seed;                 /* of the policy's random numbers */
+    enum tug_placement placement;
 };
 
 struct tug_core *tug_core_new(const struct tug_core_conf *conf, struct tug_err *err);

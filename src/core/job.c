@@ -347,6 +347,7 @@ void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug
 {
     (void) c;
     const struct tug_job *j = &e->j;
+    int64_t limit_ms = j->req.time_limit_s ? (int64_t) j->req.time_limit_s * 1000 : -1;
     *out = (struct tug_policy_job){
         .id = j->id,
         .uid = j->req.uid,
@@ -358,11 +359,13 @@ void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug
         .mem_per_node_bytes = j->req.mem_per_node_bytes,
         .submit_ms = j->submit_ms,
         .eligible_ms = j->eligible_ms,
-        .time_limit_ms = j->req.time_limit_s ? (int64_t) j->req.time_limit_s * 1000 : -1,
+        .time_limit_ms = limit_ms,
         .start_ms = j->alloc_ms,
         .priority = j->priority,
         .queue = j->req.queue,
-        .account = j->req.account};
+        .account = j->req.account,
+        .expected_ms = j->req.expected_ms ? j->req.expected_ms : limit_ms,
+        .exclusive = j->req.exclusive};
 }
 
 void tug_job_bench(struct tug_core *c, struct tug_entry *e)

@@ -43,6 +43,7 @@ struct tug_job_req {
     const char *nodelist;          /* hostlist, "" = any: only these */
     const char *exclude;           /* hostlist, "" = none */
     uint32_t time_limit_s;         /* 0 = none */
+    int64_t expected_ms;           /* run time that policies are told; 0 = the time limit. Not kept in records */
     int64_t begin_ms;              /* 0 = now */
     int32_t nice;
 };

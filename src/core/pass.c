@@ -206,6 +206,45 @@ static void h_log(struct tug_policy_pass *p, const char *text)
                          text ? text : "");
 }
 
+static int h_place(struct tug_policy_pass *p, uint64_t job, struct tug_policy_slice *at, size_t n)
+{
+    struct tug_entry *e;
+    int rc = find_waiting(p, job, "asks about", &e);
+    if (!rc)
+        rc = may_start(p, e);
+    if (rc)
+        return rc;
+    if (!at || n != e->j.req.nodes)
+        return refuse(p, -EINVAL, "asks for %zu nodes of job %llu, which asked for %u", n,
+                      (unsigned long long) job, e->j.req.nodes);
+    rc = tug_place_find(p->c, e->shape);
+    for (size_t i = 0; i < n && !rc; i++) {
+        const struct tug_ledger_node *l = tug_ledger_node(p->c->ledger, p->c->picked.at[i]);
+        at[i].node = p->c->picked.at[i];
+        at[i].gpus = tug_gpuset_take_low(tug_ledger_gpus_free(l), e->j.req.gpus_per_node);
+    }
+    return rc;
+}
+
+static int h_held(struct tug_policy_pass *p, uint64_t job, struct tug_policy_slice *at, size_t n)
+{
+    const struct tug_entry *e = tug_jobtab_find(&p->c->jobs, job);
+    if (!e || !tug_job_state_holds(e->j.state))
+        return -ENOENT;
+    for (size_t i = 0; i < n && i < e->j.n_slices; i++)
+        at[i] = (struct tug_policy_slice){e->j.slices[i].node, e->j.slices[i].gpus};
+    return (int) e->j.n_slices;
+}
+
+static int h_may_use(struct tug_policy_pass *p, uint64_t job, uint32_t node)
+{
+    const struct tug_entry *e = tug_jobtab_find(&p->c->jobs, job);
+    if (!e || !e->shape || node >= p->c->nodes.len)
+        return 0;
+    return tug_bit(e->shape->key.where->nodes, node) && tug_bit(p->c->index.usable, node) &&
+           tug_shape_could_hold(p->c, e->shape, node);
+}
+
 static const struct tug_policy_host host = {
     .size = sizeof host,
     .start = h_start,
@@ -214,6 +253,9 @@ static const struct tug_policy_host host = {
     .fits = h_fits,
     .random = h_random,
     .log = h_log,
+    .place = h_place,
+    .held = h_held,
+    .may_use = h_may_use,
 };
 
 /* ---- the pass */

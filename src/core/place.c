@@ -1,10 +1,10 @@
 /* place.c - where a gang fits
  *
- * First fit in node order, lowest GPUs. Three things keep a pass from looking at every node for
- * every job: nodes are indexed by how many GPUs are free there; jobs that ask for the same share
- * one shape, and a shape that did not fit is not tried again until something becomes free; shapes
- * that the usable nodes could not hold even if they were empty are parked, with their jobs, until
- * more nodes are usable. Layer: core.
+ * First fit in node order, or the fullest nodes first; lowest GPUs. Three things keep a pass from
+ * looking at every node for every job: nodes are indexed by how many GPUs are free there; jobs that
+ * ask for the same share one shape, and a shape that did not fit is not tried again until something
+ * becomes free; shapes that the usable nodes could not hold even if they were empty are parked,
+ * with their jobs, until more nodes are usable. Layer: core.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -216,7 +216,7 @@ void tug_shape_drop(struct tug_core *c, struct tug_entry *e)
     free(s);
 }
 
-static int could_hold(const struct tug_core *c, const struct tug_shape *s, uint32_t node)
+int tug_shape_could_hold(const struct tug_core *c, const struct tug_shape *s, uint32_t node)
 {
     const struct tug_ledger_node *n = tug_ledger_node(c->ledger, node);
     return n->cpus >= s->key.cpus && tug_gpuset_count(n->gpus) >= s->key.gpus &&
@@ -230,9 +230,10 @@ int tug_shape_is_possible(struct tug_core *c, struct tug_shape *s)
     s->weighed_at = c->reshaped;
     s->possible = 0;
     for (size_t w = 0; w < c->index.words && s->possible < s->key.nodes; w++)
-        for (uint64_t m = s->key.where->nodes[w] & c->index.usable[w]; m; m &= m - 1)
-            s->possible +=
-                (uint32_t) could_hold(c, s, (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m));
+        for (uint64_t m = s->key.where->nodes[w] & c->index.usable[w]; m; m &= m - 1) {
+            uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
+            s->possible += (uint32_t) tug_shape_could_hold(c, s, node);
+        }
     return s->possible >= s->key.nodes;
 }
 
@@ -267,21 +268,63 @@ int tug_place_fits(const struct tug_core *c, const struct tug_shape *s, uint32_t
            tug_gpuset_count(tug_ledger_gpus_free(n)) >= s->key.gpus;
 }
 
+/* Of one word's candidates, those that hold a slice: 1 once the gang has all its nodes. */
+static int pick_from(struct tug_core *c, const struct tug_shape *s, size_t word, uint64_t m)
+{
+    for (; m; m &= m - 1) {
+        uint32_t node = (uint32_t) (word * 64) + (uint32_t) __builtin_ctzll(m);
+        if (!tug_place_fits(c, s, node))
+            continue;
+        tug_vec_push(&c->picked, node);
+        if (c->picked.len == s->key.nodes)
+            return 1;
+    }
+    return 0;
+}
+
+static int first_fit(struct tug_core *c, const struct tug_shape *s)
+{
+    const uint64_t *candidates = s->key.exclusive ? c->index.idle : c->index.free_ge[s->key.gpus];
+    for (size_t w = 0; w < c->index.words; w++)
+        if (pick_from(c, s, w, s->key.where->nodes[w] & candidates[w]))
+            return 1;
+    return 0;
+}
+
+static int by_index(const void *a, const void *b)
+{
+    const uint32_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* Fewest free GPUs first, and the gang's nodes in node order in the end, as its ranks go there. */
+static int fullest_fit(struct tug_core *c, const struct tug_shape *s)
+{
+    uint64_t more = 1; /* nodes have more free than this */
+    for (uint32_t g = s->key.gpus; g <= TUG_GPUS_MAX && more; g++) {
+        more = 0;
+        for (size_t w = 0; w < c->index.words; w++) {
+            uint64_t m = s->key.where->nodes[w] & c->index.free_ge[g][w];
+            uint64_t higher = g < TUG_GPUS_MAX ? m & c->index.free_ge[g + 1][w] : 0;
+            more |= higher;
+            if (s->key.exclusive)
+                m &= c->index.idle[w];
+            if (!pick_from(c, s, w, m & ~higher))
+                continue;
+            qsort(c->picked.at, c->picked.len, sizeof *c->picked.at, by_index);
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int tug_place_find(struct tug_core *c, struct tug_shape *s)
 {
     if (s->failed_at == c->freed)
         return -EAGAIN;
-    const uint64_t *candidates = s->key.exclusive ? c->index.idle : c->index.free_ge[s->key.gpus];
     c->picked.len = 0;
-    for (size_t w = 0; w < c->index.words; w++)
-        for (uint64_t m = s->key.where->nodes[w] & candidates[w]; m; m &= m - 1) {
-            uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
-            if (!tug_place_fits(c, s, node))
-                continue;
-            tug_vec_push(&c->picked, node);
-            if (c->picked.len == s->key.nodes)
-                return 0;
-        }
+    if (c->placement == TUG_PLACEMENT_CONSOLIDATE ? fullest_fit(c, s) : first_fit(c, s))
+        return 0;
     s->failed_at = c->freed;
     return -EAGAIN;
 }

@@ -144,6 +144,7 @@ struct tug_actions {
 struct tug_core {
     uint32_t launch_timeout_s, kill_grace_s, launch_retries, pass_budget, node_bad_launches;
     int64_t kept_ms;
+    enum tug_placement placement;
     struct tug_rand rand;
     int64_t now_ms;
     struct tug_interns *texts;
@@ -302,9 +303,11 @@ int tug_place_model_fits(const struct tug_core *c, uint32_t node, const char *as
 void tug_shape_hold(struct tug_core *c, struct tug_entry *e);
 void tug_shape_drop(struct tug_core *c, struct tug_entry *e);
 int tug_shape_is_possible(struct tug_core *c, struct tug_shape *s);
+/* Could the node hold a slice if it were empty? */
+int tug_shape_could_hold(const struct tug_core *c, const struct tug_shape *s, uint32_t node);
 /* Does a slice fit there now? */
 int tug_place_fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node);
-/* First fit into core.picked: 0, or -EAGAIN. */
+/* As core.placement says, into core.picked: 0, or -EAGAIN. */
 int tug_place_find(struct tug_core *c, struct tug_shape *s);
 /* Slices on those nodes in that order; gpus[i] as chosen, or NULL for the lowest free ones. The
  * caller frees. */

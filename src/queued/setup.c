@@ -135,6 +135,8 @@ void setup_control(const struct tugd *d, struct setup *out)
     out->conf.core.pass_budget = u32(cfg->scheduler.pass_max_jobs);
     out->conf.core.kept_ms = cfg->timeouts.min_job_age_s * 1000;
     out->conf.core.seed = 1;
+    /* The words of the key stand in the order of the enum. */
+    out->conf.core.placement = (enum tug_placement) cfg->scheduler.placement;
     set_queues(out, cfg);
     set_nodes(out, cfg);
 }

@@ -48,6 +48,8 @@ struct tug_policy_job {
     int64_t priority;             /* queue's priority and nice, larger first */
     const char *queue;
     const char *account;
+    int64_t expected_ms;          /* run time that is expected: the time limit, a simulator's estimate; -1 = unknown */
+    uint32_t exclusive;           /* 1: takes whole nodes that nobody else is on */
 };
 
 struct tug_policy_node {
@@ -99,7 +101,7 @@ struct tug_policy_pass;           /* the pass under way; opaque */
 /* What a policy may call during pass(). Return values: 0, or a negative errno. */
 struct tug_policy_host {
     size_t size;
-    /* Start the gang now, the core chooses nodes and GPUs (first fit in node order, lowest GPUs).
+    /* Start the gang now, the core chooses nodes (as scheduler.placement says) and GPUs (the lowest).
      *   -EAGAIN  it does not fit now (nothing changed)      -ENOENT  no such waiting job
      *   -EPERM   it may not start (not eligible, queue down, too few usable nodes even if all were free)
      *   -E2BIG   the pass's budget of work is used up: return */
@@ -115,6 +117,14 @@ struct tug_policy_host {
     uint64_t (*random)(struct tug_policy_pass *pass);
     /* A sentence for the admin's log, at most once a pass. */
     void (*log)(struct tug_policy_pass *pass, const char *text);
+    /* Where start() would put the job now: at[0..nodes) is filled, n must be the gang's node count. Changes nothing.
+     *   -EAGAIN  it does not fit now   -EINVAL  wrong count   else as start() */
+    int (*place)(struct tug_policy_pass *pass, uint64_t job, struct tug_policy_slice *at, size_t n);
+    /* What a gang holds, one that this pass started included: fills at most n, returns how many it has. -ENOENT  none */
+    int (*held)(struct tug_policy_pass *pass, uint64_t job, struct tug_policy_slice *at, size_t n);
+    /* May this waiting job use that node, now or once it is empty? 1 or 0: usable, of its queue, model and node list, large
+     * enough. */
+    int (*may_use)(struct tug_policy_pass *pass, uint64_t job, uint32_t node);
 };
 
 /* A typed parameter, filled from the configuration before create(). */
