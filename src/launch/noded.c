@@ -259,7 +259,8 @@ static int receive(int sock, struct tug_wire *w, int *fd)
         struct cmsghdr align;
     } control;
     struct iovec iov = {.iov_base = w, .iov_len = sizeof *w};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    /* CMSG_LEN, not the room with its padding: a second descriptor would fit into that, and stay open. */
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_LEN(sizeof(int))};
     *fd = -1;
     ssize_t n = recvmsg(sock, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0)

@@ -297,6 +297,8 @@ static size_t kill_orphans(const struct tug_steps *s)
         return 1;                       /* cannot know: nothing is called gone */
     ssize_t len = read(fd, text, sizeof text - 1);
     close(fd);
+    while (len > 0 && text[len - 1] != ' ')
+        len--;                          /* a pid that was cut off is another process's */
     text[len > 0 ? len : 0] = 0;
     char *end, *at = text;
     for (unsigned long pid; (pid = strtoul(at, &end, 10)) > 0 && end != at; at = end)

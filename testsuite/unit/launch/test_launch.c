@@ -3,6 +3,7 @@
  * This program also stands in for tugnoded (it hands its descriptor 3 to the test and waits to be killed) and for
  * tugstepd (its payload says what to do). Which of them is to be seen from the arguments. Needs ./tuglaunch.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -595,6 +596,43 @@ START_TEST(garbage_from_noded_gets_it_replaced_and_steps_stay)
 }
 END_TEST
 
+static unsigned open_descriptors(pid_t pid)
+{
+    char path[64];
+    unsigned n = 0;
+    snprintf(path, sizeof path, "/proc/%d/fd", (int) pid);
+    DIR *d = opendir(path);
+    ck_assert_ptr_nonnull(d);
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+START_TEST(descriptors_that_nobody_asked_for_do_not_stay_open)
+{
+    setup();
+    start_launcher("none", one_user);
+    list_nothing();
+    unsigned before = open_descriptors(w.pid);
+    struct tug_wire r = record(TUG_WIRE_KILL, 5);
+    int two[2] = {w.listener, w.listener};
+    union { char room[CMSG_SPACE(sizeof two)]; struct cmsghdr align; } c = {{0}};
+    struct iovec iov = {.iov_base = &r, .iov_len = sizeof r};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = CMSG_SPACE(sizeof two)};
+    struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+    h->cmsg_level = SOL_SOCKET;
+    h->cmsg_type = SCM_RIGHTS;
+    h->cmsg_len = CMSG_LEN(sizeof two);
+    memcpy(CMSG_DATA(h), two, sizeof two);
+    ck_assert_int_eq(sendmsg(w.fd, &m, 0), (ssize_t) sizeof r);
+    meet_noded();                       /* such a record is garbage */
+    list_nothing();
+    ck_assert_uint_eq(open_descriptors(w.pid), before);
+    stop();
+}
+END_TEST
+
 START_TEST(root_becomes_the_user_for_good)
 {
     char payload[256], want[128];
@@ -653,6 +691,7 @@ int main(int argc, char **argv, char **envp)
         nothing_of_a_step_survives_it_without_cgroups, nothing_of_a_step_survives_it_with_cgroups,
         a_killed_noded_is_started_again_and_told_what_is_held_and_what_is_gone,
         a_lease_that_runs_out_ends_requeueable_steps_without_a_noded, no_step_outlives_its_launcher,
-        garbage_from_noded_gets_it_replaced_and_steps_stay, root_becomes_the_user_for_good};
+        garbage_from_noded_gets_it_replaced_and_steps_stay, descriptors_that_nobody_asked_for_do_not_stay_open,
+        root_becomes_the_user_for_good};
     return unit_run("launch/launch", tests, sizeof tests / sizeof *tests);
 }
