@@ -16,11 +16,19 @@
 
 #define PAYLOAD_MAX_BYTES (12u << 20) /* as StepLaunch.payload in proto/caps.def */
 
+/* A memfd is read at our own offset: the descriptor's is shared with the node daemon, which could
+ * move it on while we read, and what we got were not the bytes that the launcher checked. */
+static ssize_t read_some(int fd, struct tug_buf *b)
+{
+    ssize_t n = pread(fd, tug_buf_room(b, 65536), 65536, (off_t) b->len);
+
+    return n < 0 && errno == ESPIPE ? read(fd, tug_buf_room(b, 65536), 65536) : n;
+}
+
 static int read_all(int fd, struct tug_buf *b, struct tug_err *err)
 {
-    lseek(fd, 0, SEEK_SET); /* a memfd may stand at its end; a pipe does not mind */
     for (;;) {
-        ssize_t n = read(fd, tug_buf_room(b, 65536), 65536);
+        ssize_t n = read_some(fd, b);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
