@@ -79,7 +79,7 @@ enum tug_event_type {
     TUG_EV_JOB_CANCEL,     /* job, text = why: -ENOENT, -EALREADY when over */
     TUG_EV_JOB_SIGNAL,     /* job, step, signal: to all ranks of a running step */
     TUG_EV_JOB_REQUEUE,    /* job, text: end the attempt and wait again; -EPERM when it may not */
-    TUG_EV_STEP_SUBMIT,    /* job, ntasks (0 = the job's): a further step over the whole allocation; *step_out set */
+    TUG_EV_STEP_SUBMIT,    /* job, ntasks (0 = the job's): a further step over the allocation, or over the slices in on[]; *step_out set */
     TUG_EV_STEP_CANCEL,    /* job, step, text */
     TUG_EV_NODE_UP,        /* node, inventory, boot changed or not, steps that it holds: reconcile */
     TUG_EV_NODE_DOWN,      /* node, text: not heard of for node_timeout; its gangs end elsewhere, its own parts count as held */
@@ -106,6 +106,7 @@ struct tug_event {
     uint32_t node;
     const struct tug_job_req *req;
     uint32_t ntasks;
+    const uint32_t *on; size_t n_on;   /* STEP_SUBMIT: indices of the job's slices, rising; none = as many as it needs */
     int signal;
     uint32_t uid;
     const char *text;

@@ -286,8 +286,17 @@ int tug_ev_step_submit(struct tug_core *c, const struct tug_event *ev, struct tu
         return tug_fail(err, -EINVAL, "job %llu is %s: steps are started inside a job that runs",
                         (unsigned long long) ev->job, tug_job_state_name(e->j.state));
     uint32_t ntasks = ev->ntasks ? ev->ntasks : e->j.req.ntasks;
-    struct tug_step *s =
-        tug_step_new(c, e, ntasks, ntasks < e->j.n_slices ? ntasks : e->j.n_slices);
+    if (ev->n_on > ntasks)
+        return tug_fail(err, -EINVAL, "%u ranks cannot be on %zu nodes: each has one at least",
+                        ntasks, ev->n_on);
+    for (size_t i = 0; i < ev->n_on; i++)
+        if (ev->on[i] >= e->j.n_slices || (i && ev->on[i] <= ev->on[i - 1]))
+            return tug_fail(err, -EINVAL, "the step's nodes are not nodes of job %llu, each once",
+                            (unsigned long long) ev->job);
+    size_t n_parts = ntasks < e->j.n_slices ? ntasks : e->j.n_slices;
+    struct tug_step *s = tug_step_new(c, e, ntasks, ev->n_on ? ev->n_on : n_parts);
+    for (size_t i = 0; i < ev->n_on; i++)
+        s->parts[i].slice = ev->on[i];
     if (ev->step_out)
         *ev->step_out = s->id;
     tug_step_launch(c, e, s);

@@ -13,6 +13,8 @@
 
 #define TOKEN_MAX 64
 #define COMMAND_SHOWN 60
+#define STEPS_MAX 1024             /* of one job at a time: as many as a node's launcher holds */
+#define STEPS_BYTES_MAX (8u << 20) /* of their requests, all of which stand in the job's record */
 
 static void reply(struct tug_control *c, struct ctl_peer *p, enum tug_msg number, uint32_t rid, const ProtobufCMessage *m)
 {
@@ -220,10 +222,29 @@ static int submit_job(struct tug_control *c, struct ctl_user *u, const Tugpb__Su
     return 0;
 }
 
+/* Room for one more step? Whoever starts steps faster than they end must not fill the controller. */
+static int check_steps(const struct ctl_job *j, size_t n_steps, size_t more_bytes, struct tug_err *err)
+{
+    size_t bytes = more_bytes;
+
+    for (size_t i = 0; i < j->steps.len; i++)
+        bytes += j->steps.at[i].spec_len;
+    if (n_steps >= STEPS_MAX)
+        return tug_fail(err, -EAGAIN, "job %llu has %zu steps that are not over, and no more fit; wait until one has ended",
+                        (unsigned long long) j->id, n_steps);
+    if (bytes > STEPS_BYTES_MAX)
+        return tug_fail(err, -EAGAIN,
+                        "the commands of job %llu's %zu steps have %zu bytes with this one, at most %u fit; shorten them, or "
+                        "wait until a step has ended",
+                        (unsigned long long) j->id, n_steps, bytes, STEPS_BYTES_MAX);
+    return 0;
+}
+
 /* A further step inside a running job. */
 static int submit_step(struct tug_control *c, struct ctl_user *u, const Tugpb__SubmitRequest *m, uint32_t *step,
-                       struct tug_err *err)
+                       int *narrows, struct tug_err *err)
 {
+    struct ctl_step_ask ask;
     struct ctl_job *j = tug_ctl_job(c, m->in_job);
     struct ctl_step side = {0};
     struct tug_event ev = {.type = TUG_EV_STEP_SUBMIT, .job = m->in_job, .step_out = step};
@@ -235,17 +256,29 @@ static int submit_step(struct tug_control *c, struct ctl_user *u, const Tugpb__S
         return tug_fail(err, -EPERM, "job %llu belongs to %s, not to %s", (unsigned long long) j->id, job->req.user, u->name);
     if (m->spec->kind != TUGPB__JOB_KIND__JOB_GANG)
         return tug_fail(err, -EINVAL, "a step inside a job runs a command, not a script");
+    int rc = tug_ctl_step_ask(c, job, m->spec->res, &ask, err);
+    if (rc)
+        return rc;
+    side.spec = pack_spec(m->spec, &side.spec_len);
+    if (check_steps(j, job->n_steps, side.spec_len, err) != 0) {
+        free(side.spec);
+        return err->code;
+    }
     /* The core says LAUNCH from inside the event: what the step needs must be there before. */
     side.id = job->next_step ? job->next_step : 1;
     side.attempt = 0;
-    side.spec = pack_spec(m->spec, &side.spec_len);
     side.env = tug_blobs_hold(c->blobs, m->spec->env.data, m->spec->env.len, tug_ctl_batch(c));
     tug_vec_push(&j->steps, side);
-    ev.ntasks = m->spec->res ? m->spec->res->ntasks : 0;
-    if (tug_ctl_apply(c, &ev, err) != 0) {
+    ev.ntasks = ask.ntasks;
+    ev.on = ask.on;
+    ev.n_on = ask.n_on;
+    *narrows = ask.narrows;
+    rc = tug_ctl_apply(c, &ev, err);
+    free(ask.on);
+    if (rc) {
         tug_ctl_step_clear(c, &j->steps.at[j->steps.len - 1], tug_ctl_batch(c));
         j->steps.len--;
-        return err->code;
+        return rc;
     }
     tug_assert(*step == side.id);
     return 0;
@@ -257,7 +290,8 @@ void h_submit(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
     Tugpb__SubmitReply r = TUGPB__SUBMIT_REPLY__INIT;
     struct tug_err err = {0};
     struct ctl_token *t;
-    int rc = check_spec(c, m, &err);
+    char *warning = (char *) (uintptr_t) "a step sees all GPUs that its job holds on its nodes: they are not divided between steps";
+    int narrows = 0, rc = check_spec(c, m, &err);
 
     if (rc == 0 && m->token[0] && (t = tug_ctl_token(c, p->user->uid, m->token)) != NULL) {
         r.job = t->job;
@@ -269,7 +303,11 @@ void h_submit(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
         rc = check_user(c, p->user, &err);
     if (rc == 0 && m->in_job) {
         r.job = m->in_job;
-        rc = submit_step(c, p->user, m, &r.step, &err);
+        rc = submit_step(c, p->user, m, &r.step, &narrows, &err);
+        if (rc == 0 && narrows) {
+            r.warnings = &warning;
+            r.n_warnings = 1;
+        }
     } else if (rc == 0) {
         rc = submit_job(c, p->user, m, &r.job, &err);
     }

@@ -169,6 +169,16 @@ void tug_ctl_node_gone(struct tug_control *c, struct ctl_peer *p);
 /* actions.c */
 void tug_ctl_actions(struct tug_control *c);
 
+/* stepask.c: what a further step gets of its job's allocation */
+struct ctl_step_ask {
+    uint32_t *on;                  /* indices of the job's slices; the caller frees */
+    size_t n_on;
+    uint32_t ntasks;               /* 0 = as the job */
+    int narrows;                   /* it asked for fewer GPUs than it will see */
+};
+int tug_ctl_step_ask(const struct tug_control *c, const struct tug_job *job, const Tugpb__ResourceRequest *r,
+                     struct ctl_step_ask *out, struct tug_err *err);
+
 /* orders.c */
 void tug_ctl_order_launch(struct tug_control *c, const struct tug_action *a);
 void tug_ctl_order_start(struct tug_control *c, const struct tug_action *a);

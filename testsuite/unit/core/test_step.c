@@ -156,6 +156,35 @@ START_TEST(when_the_main_step_ends_all_others_are_killed_and_awaited)
 }
 END_TEST
 
+START_TEST(a_step_runs_on_the_nodes_that_it_names_and_on_no_other)
+{
+    a_job_runs(1);
+    const uint32_t on[] = {0, 2}, twice[] = {1, 1}, off[] = {3};
+    uint32_t id = 0;
+    struct tug_event ev = {.type = TUG_EV_STEP_SUBMIT,
+                           .job = 1,
+                           .ntasks = 3,
+                           .on = on,
+                           .n_on = 2,
+                           .step_out = &id};
+    ck_assert_int_eq(w_event(&w, ev), 0);
+    w_said_is(&w, "CHANGED 1\nLAUNCH 1.1.1 n0\nLAUNCH 1.1.1 n2\n");
+    const struct tug_step *s = tug_core_step(w.c, 1, id);
+    ck_assert_uint_eq(s->n_parts, 2);
+    ck_assert_uint_eq(s->parts[1].slice, 2);
+    ck_assert_uint_eq(s->parts[1].first_rank, 2);
+    ev.ntasks = 1;
+    unit_fails(w_event(&w, ev), -EINVAL, w.err, "1 ranks cannot be on 2 nodes: each has one at least");
+    ev.ntasks = 2;
+    ev.on = twice;
+    unit_fails(w_event(&w, ev), -EINVAL, w.err, "the step's nodes are not nodes of job 1, each once");
+    ev.on = off;
+    ev.n_on = 1;
+    unit_fails(w_event(&w, ev), -EINVAL, w.err, "the step's nodes are not nodes of job 1, each once");
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(steps_are_refused_in_a_job_that_does_not_run)
 {
     w_init(&w, 1, 8);
@@ -177,4 +206,5 @@ UNIT_MAIN("core/step", a_batch_script_is_one_process_on_the_first_node_and_its_e
           a_step_that_cannot_be_launched_or_is_late_fails_and_the_job_goes_on,
           a_step_is_cancelled_alone_and_step_0_is_the_job,
           when_the_main_step_ends_all_others_are_killed_and_awaited,
+          a_step_runs_on_the_nodes_that_it_names_and_on_no_other,
           steps_are_refused_in_a_job_that_does_not_run)
