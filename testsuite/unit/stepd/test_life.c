@@ -298,7 +298,8 @@ START_TEST(a_node_daemon_that_comes_back_finds_its_step_and_hears_all_of_it)
     drive_listen(d, 1);
     drive_until(d, drive_all_results, "the result comes after all");
     ck_assert_ptr_null(drive_cause(d));
-    ck_assert_int_eq(d->nodes[1].phase, TUGPB__STEP_PHASE__STEP_DONE);
+    /* What it said when it called: its ranks were over; whether the output was, is a race. */
+    ck_assert_int_ge(d->nodes[1].phase, TUGPB__STEP_PHASE__STEP_ENDING);
     drive_until(d, drive_all_gone, "step daemons end");
     drive_free(d);
 }
