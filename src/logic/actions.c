@@ -68,9 +68,10 @@ static void act_job_forgotten(struct tug_control *c, const struct tug_action *a)
     tug_batch_del(b, "job", id);
     if (j->token[0] && (t = tug_ctl_token(c, j->user->uid, j->token)) != NULL) {
         /* The job's record held its token until now. */
-        t->expires_ms = tug_ctl_now(c) + TOKEN_KEPT_MS;
+        tug_ctl_token_spend(c, t, tug_ctl_now(c) + TOKEN_KEPT_MS);
         tug_ctl_put_token(c, t, b);
     }
+    tug_ctl_tokens_purge(c, b);
     tug_ctl_wait_gone(c, a->job);
     tug_ctl_job_free(c, j, b);
 }

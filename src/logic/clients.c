@@ -262,6 +262,7 @@ static int submit_step(struct tug_control *c, struct ctl_user *u, const Tugpb__S
     side.spec = pack_spec(m->spec, &side.spec_len);
     if (check_steps(j, job->n_steps, side.spec_len, err) != 0) {
         free(side.spec);
+        free(ask.on);
         return err->code;
     }
     /* The core says LAUNCH from inside the event: what the step needs must be there before. */

@@ -90,6 +90,7 @@ struct tug_control *tug_control_new(const struct tug_env *env, const struct tug_
     c->nodes = tug_xcalloc(c->n_nodes ? c->n_nodes : 1, sizeof *c->nodes);
     c->policy_name = tug_xstrdup("built-in fifo");
     c->policy_note = tug_xstrdup("");
+    TAILQ_INIT(&c->spent);
     c->next_id = 1;
     c->id_limit = 1;
     c->wait_next_ms = INT64_MAX;
@@ -441,13 +442,37 @@ void tug_ctl_token_put(struct tug_control *c, uint32_t uid, const char *token, u
     HASH_FIND_STR(c->tokens, key, t);
     if (t) {
         free(key);
+        if (t->expires_ms != INT64_MAX)
+            TAILQ_REMOVE(&c->spent, t, age);
     } else {
         t = tug_new(struct ctl_token);
         t->key = key;
         HASH_ADD_KEYPTR(hh, c->tokens, t->key, strlen(t->key), t);
     }
     t->job = job;
+    t->expires_ms = INT64_MAX;
+    if (expires_ms != INT64_MAX)
+        tug_ctl_token_spend(c, t, expires_ms);
+}
+
+void tug_ctl_token_spend(struct tug_control *c, struct ctl_token *t, int64_t expires_ms)
+{
+    tug_assert(t->expires_ms == INT64_MAX);
     t->expires_ms = expires_ms;
+    TAILQ_INSERT_TAIL(&c->spent, t, age); /* all are kept equally long */
+}
+
+void tug_ctl_tokens_purge(struct tug_control *c, struct tug_batch *b)
+{
+    struct ctl_token *t;
+
+    while ((t = TAILQ_FIRST(&c->spent)) != NULL && t->expires_ms <= tug_ctl_now(c)) {
+        TAILQ_REMOVE(&c->spent, t, age);
+        HASH_DEL(c->tokens, t);
+        tug_batch_del(b, "tok", t->key);
+        free(t->key);
+        free(t);
+    }
 }
 
 /* ---- core, time, flush */

@@ -9,6 +9,8 @@
 #ifndef TUG_LOGIC_CONTROL_INT_H
 #define TUG_LOGIC_CONTROL_INT_H
 
+#include <sys/queue.h>
+
 #include <uthash.h>
 
 #include "base/mem.h"
@@ -76,6 +78,7 @@ struct ctl_token {
     char *key;                    /* "uid/token" */
     uint64_t job;
     int64_t expires_ms;           /* INT64_MAX: as long as the job is known */
+    TAILQ_ENTRY(ctl_token) age;   /* once it is forgotten */
     UT_hash_handle hh;
 };
 
@@ -118,6 +121,7 @@ struct tug_control {
     struct ctl_job *jobs;         /* in the order of their ids, which lists rely on for speed */
     struct ctl_job *found;        /* the one that was looked up last, or NULL */
     struct ctl_token *tokens;
+    TAILQ_HEAD(, ctl_token) spent;   /* those of forgotten jobs, the first to expire first */
     struct ctl_waitlist *waits;
     int64_t wait_next_ms;         /* no waiter's time is up before */
     struct ctl_node *nodes;  size_t n_nodes;
@@ -154,6 +158,9 @@ void tug_ctl_job_dirty(struct tug_control *c, uint64_t id);
 /* The first words of what runs, for lists; the caller frees. */
 char *tug_ctl_command(const Tugpb__JobSpec *spec);
 void tug_ctl_token_put(struct tug_control *c, uint32_t uid, const char *token, uint64_t job, int64_t expires_ms);
+/* The token's job is forgotten: known until then, so that a late repeat of its request starts nothing. */
+void tug_ctl_token_spend(struct tug_control *c, struct ctl_token *t, int64_t expires_ms);
+void tug_ctl_tokens_purge(struct tug_control *c, struct tug_batch *b);
 struct ctl_token *tug_ctl_token(struct tug_control *c, uint32_t uid, const char *token);
 
 /* clients.c, nodes.c: handlers, one a message */

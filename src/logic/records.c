@@ -11,6 +11,8 @@
 #include "base/str.h"
 #include "logic/control_int.h"
 
+#define RECORD_BUDGET_BYTES (1u << 30) /* a wide gang with all the steps that it may have; what is written is read */
+
 static void put(struct tug_batch *b, const char *kind, const char *id, const ProtobufCMessage *m)
 {
     size_t len = protobuf_c_message_get_packed_size(m);
@@ -72,8 +74,10 @@ static Tugpb__JobSpec *unpack_spec(struct tug_arena *a, const uint8_t *data, siz
 {
     ProtobufCMessage *m = NULL;
 
-    if (!data || tug_proto_decode(a, &tugpb__job_spec__descriptor, data, len, &m, NULL) != 0)
+    if (!data)
         return NULL;
+    /* We packed it ourselves. A record without its request would keep the next controller from starting. */
+    tug_assert(tug_proto_decode(a, &tugpb__job_spec__descriptor, data, len, &m, NULL) == 0);
     return (Tugpb__JobSpec *) m;
 }
 
@@ -138,7 +142,7 @@ static void set_request(Tugpb__JobRecord *m, const struct tug_job_req *r)
 void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_job *job, struct tug_batch *b)
 {
     Tugpb__JobRecord m = TUGPB__JOB_RECORD__INIT;
-    struct tug_arena a = {.budget_bytes = 64 << 20};
+    struct tug_arena a = {.budget_bytes = RECORD_BUDGET_BYTES};
     char id[24];
 
     set_request(&m, &job->req);
@@ -438,6 +442,20 @@ static int by_id(const struct ctl_job *a, const struct ctl_job *b)
     return (a->id > b->id) - (a->id < b->id);
 }
 
+static int by_expiry(const struct ctl_token *a, const struct ctl_token *b)
+{
+    return (a->expires_ms > b->expires_ms) - (a->expires_ms < b->expires_ms);
+}
+
+/* They came in the order of their keys. */
+static void sort_spent(struct tug_control *c)
+{
+    HASH_SRT(hh, c->tokens, by_expiry);
+    TAILQ_INIT(&c->spent);
+    for (struct ctl_token *t = c->tokens; t && t->expires_ms != INT64_MAX; t = t->hh.next)
+        TAILQ_INSERT_TAIL(&c->spent, t, age);
+}
+
 int tug_ctl_restore_finish(struct tug_control *c, struct tug_err *err)
 {
     int rc = 0;
@@ -445,7 +463,7 @@ int tug_ctl_restore_finish(struct tug_control *c, struct tug_err *err)
     /* Nodes first: a job names them. */
     for (int jobs = 0; jobs <= 1; jobs++)
         for (size_t i = 0; i < c->raw.len && rc == 0; i++) {
-            struct tug_arena a = {.budget_bytes = 64 << 20};
+            struct tug_arena a = {.budget_bytes = RECORD_BUDGET_BYTES};
             const struct ctl_raw *r = &c->raw.at[i];
             ProtobufCMessage *m = NULL;
 
@@ -458,6 +476,7 @@ int tug_ctl_restore_finish(struct tug_control *c, struct tug_err *err)
                           : restore_node(c, (const Tugpb__NodeRecord *) m, err);
             tug_arena_clear(&a);
         }
+    sort_spent(c);
     HASH_SRT(hh, c->jobs, by_id); /* they came in the order of the store, which sorts by text */
     for (size_t i = 0; i < c->raw.len; i++)
         free(c->raw.at[i].data);

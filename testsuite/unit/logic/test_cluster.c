@@ -281,6 +281,60 @@ START_TEST(cancel_ends_a_running_gang_everywhere)
 }
 END_TEST
 
+START_TEST(a_job_that_starts_too_many_steps_is_stopped_there_and_its_record_stays_readable)
+{
+    struct vworld *w = up(1);
+    uint32_t rid, last = 0;
+    uint64_t id;
+    unsigned taken = 0;
+
+    vw_set_run_ms(w, INT64_MAX);
+    rid = vw_submit(w, "t", 1, 1, 1);
+    vw_run(w, vw_now(w) + 1000);
+    id = vw_job(w, rid);
+    for (int i = 0; i < 100; i++) {
+        last = vw_submit_step(w, id, 120000);
+        vw_run(w, vw_now(w) + 20);
+        taken += vw_reply(w, last)->number == TUG_MSG_SUBMIT_REPLY;
+    }
+    ck_assert_uint_eq(taken, 69); /* of a bit more than 120,000 bytes each in 8 MiB */
+    ck_assert_uint_eq(vw_reply(w, last)->number, TUG_MSG_ERROR);
+    ck_assert(strstr(((Tugpb__Error *) vw_reply(w, last)->m)->text, "wait until a step has ended"));
+    vw_crash_control(w);
+    vw_start_control(w);
+    vw_run(w, vw_now(w) + 2000);
+    ck_assert_str_eq(tug_job_state_name(vw_see(w, id)->state), "RUNNING");
+    ck_assert_uint_eq(vw_see(w, id)->n_steps, 1 + 69);
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_token_is_known_for_a_day_after_its_job_was_forgotten_and_then_costs_nothing)
+{
+    struct vworld *w = up(1);
+    uint32_t rid = vw_submit(w, "once", 1, 1, 1), late;
+    uint64_t id;
+
+    vw_run(w, vw_now(w) + 5000);
+    id = vw_job(w, rid);
+    vw_run(w, vw_now(w) + 23 * 3600 * 1000LL);
+    ck_assert_ptr_null(vw_see(w, id));
+    ck_assert_uint_eq(vw_durable_tokens(w), 1);
+    vw_crash_control(w);
+    vw_start_control(w);
+    vw_run(w, vw_now(w) + 1000);
+    late = vw_submit(w, "once", 1, 1, 1);
+    vw_run(w, vw_now(w) + 1000);
+    ck_assert_uint_eq(vw_job(w, late), id);
+    vw_run(w, vw_now(w) + 2 * 3600 * 1000LL);
+    late = vw_submit(w, "twice", 1, 1, 1);
+    vw_run(w, vw_now(w) + 2 * 3600 * 1000LL); /* its job is forgotten: time to look at the old tokens */
+    ck_assert_ptr_null(vw_see(w, vw_job(w, late)));
+    ck_assert_uint_eq(vw_durable_tokens(w), 1);
+    vw_free(w);
+}
+END_TEST
+
 UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times, no_reply_leaves_before_the_job_is_durable,
           the_same_token_gives_the_same_job, a_failed_rank_ends_the_gang_and_is_named,
           a_node_that_never_gets_ready_gives_everything_back_and_is_named,
@@ -288,4 +342,6 @@ UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times,
           a_gang_that_ends_while_the_controller_is_away_is_accounted_once,
           a_controller_killed_at_any_moment_of_a_launch_neither_loses_nor_doubles_the_gang,
           a_killed_node_daemon_finds_its_step_again, a_lost_node_ends_the_gang_and_it_runs_again_only_after_the_lease,
-          a_job_that_may_not_be_requeued_fails_with_its_node, cancel_ends_a_running_gang_everywhere)
+          a_job_that_may_not_be_requeued_fails_with_its_node, cancel_ends_a_running_gang_everywhere,
+          a_job_that_starts_too_many_steps_is_stopped_there_and_its_record_stays_readable,
+          a_token_is_known_for_a_day_after_its_job_was_forgotten_and_then_costs_nothing)

@@ -837,6 +837,26 @@ uint32_t vw_submit(struct vworld *w, const char *token, uint32_t nodes, uint32_t
     return ask(w, TUG_MSG_SUBMIT_REQUEST, &m.base);
 }
 
+uint32_t vw_submit_step(struct vworld *w, uint64_t job, size_t arg_bytes)
+{
+    Tugpb__SubmitRequest m = TUGPB__SUBMIT_REQUEST__INIT;
+    Tugpb__JobSpec spec = TUGPB__JOB_SPEC__INIT;
+    char *argv[] = {(char *) "step", tug_xmalloc(arg_bytes + 1)};
+    uint32_t rid;
+
+    memset(argv[1], 'x', arg_bytes);
+    argv[1][arg_bytes] = 0;
+    spec.kind = TUGPB__JOB_KIND__JOB_GANG;
+    spec.argv = argv;
+    spec.n_argv = 2;
+    spec.cwd = (char *) "/tmp";
+    m.spec = &spec;
+    m.in_job = job;
+    rid = ask(w, TUG_MSG_SUBMIT_REQUEST, &m.base);
+    free(argv[1]);
+    return rid;
+}
+
 uint32_t vw_wait_end(struct vworld *w, uint64_t job)
 {
     Tugpb__WaitRequest m = TUGPB__WAIT_REQUEST__INIT;
@@ -884,6 +904,15 @@ int vw_durable(const struct vworld *w, const char *kind, uint64_t id)
     snprintf(key, sizeof key, "%s/%llu", kind, (unsigned long long) id);
     HASH_FIND_STR(w->procs[0].disk, key, r);
     return r != NULL;
+}
+
+unsigned vw_durable_tokens(const struct vworld *w)
+{
+    unsigned n = 0;
+
+    for (const struct record *r = w->procs[0].disk; r; r = r->hh.next)
+        n += strncmp(r->key, "tok/", 4) == 0;
+    return n;
 }
 
 unsigned vw_running(const struct vworld *w, uint64_t job, uint32_t attempt)

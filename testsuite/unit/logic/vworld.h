@@ -44,6 +44,8 @@ void vw_start_control(struct vworld *w);
 
 /* A client on the controller's host. Returns the request id; the reply is found by it. */
 uint32_t vw_submit(struct vworld *w, const char *token, uint32_t nodes, uint32_t gpus_per_node, int requeue);
+/* A step inside 'job' whose command has an argument of so many bytes. */
+uint32_t vw_submit_step(struct vworld *w, uint64_t job, size_t arg_bytes);
 uint32_t vw_wait_end(struct vworld *w, uint64_t job);
 uint32_t vw_cancel(struct vworld *w, uint64_t job);
 struct vw_reply { uint16_t number; int64_t at_ms; ProtobufCMessage *m; };
@@ -53,6 +55,7 @@ uint64_t vw_job(const struct vworld *w, uint32_t rid);             /* of a Submi
 
 const struct tug_job *vw_see(const struct vworld *w, uint64_t job);
 int vw_durable(const struct vworld *w, const char *kind, uint64_t id);  /* is there such a record on the controller's disk? */
+unsigned vw_durable_tokens(const struct vworld *w);                 /* of jobs that are forgotten */
 /* How many step daemons of (job, attempt) have running ranks now, over all nodes; attempt 0 = any. */
 unsigned vw_running(const struct vworld *w, uint64_t job, uint32_t attempt);
 unsigned vw_max_attempts_at_once(const struct vworld *w, uint64_t job); /* most attempts that ever ran at the same time */
