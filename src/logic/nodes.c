@@ -91,12 +91,22 @@ static void keep_inventory(struct ctl_node *n, const Tugpb__Inventory *inv)
     tugpb__inventory__pack(inv, n->inventory);
 }
 
-static void keep_rendezvous(struct tug_control *c, const Tugpb__StepReady *m)
+/* Where the gang meets is for its first node to say: no other one may send it elsewhere. */
+static int is_head(const struct tug_control *c, const Tugpb__StepKey *key, uint32_t node)
+{
+    const struct tug_job *job = tug_core_job(c->core, key->job);
+    const struct tug_step *step = tug_core_step(c->core, key->job, key->step);
+
+    return job && step && step->n_parts && step->parts[0].slice < job->n_slices &&
+           job->slices[step->parts[0].slice].node == node;
+}
+
+static void keep_rendezvous(struct tug_control *c, uint32_t node, const Tugpb__StepReady *m)
 {
     struct ctl_job *j = m && m->key ? tug_ctl_job(c, m->key->job) : NULL;
     struct ctl_step *s = j ? tug_ctl_step(j, m->key->step) : NULL;
 
-    if (!s || s->attempt != m->key->attempt)
+    if (!s || s->attempt != m->key->attempt || !is_head(c, m->key, node))
         return;
     if (m->star_addr[0]) {
         free(s->star_addr);
@@ -115,7 +125,8 @@ static struct tug_exit *exits_of(struct tug_arena *a, const Tugpb__StepResult *r
     return e;
 }
 
-static struct tug_held_step *held_steps(struct tug_control *c, struct tug_arena *a, const Tugpb__NodeHello *m, size_t *n)
+static struct tug_held_step *held_steps(struct tug_control *c, struct tug_arena *a, uint32_t node,
+                                        const Tugpb__NodeHello *m, size_t *n)
 {
     struct tug_held_step *held = tug_ctl_alloc(a, m->n_steps * sizeof *held);
 
@@ -126,7 +137,7 @@ static struct tug_held_step *held_steps(struct tug_control *c, struct tug_arena 
 
         if (!s->key)
             continue;
-        keep_rendezvous(c, s->ready);
+        keep_rendezvous(c, node, s->ready);
         h->job = s->key->job;
         h->attempt = s->key->attempt;
         h->step = s->key->step;
@@ -184,7 +195,7 @@ void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const
     ev.inventory.gpus = m->inventory->gpus;
     ev.inventory.mem_bytes = m->inventory->mem_bytes;
     ev.inventory.gpu_model = m->inventory->gpu_model;
-    ev.held = held_steps(c, &a, m, &ev.n_held);
+    ev.held = held_steps(c, &a, ev.node, m, &ev.n_held);
     welcome(c, p);
     if (tug_ctl_apply(c, &ev, &err) != 0)
         refuse(c, p, 1, err.msg);
@@ -230,7 +241,7 @@ void h_step_ready(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const
     (void) rid;
     if (!step_event(c, p, m->key, &ev))
         return;
-    keep_rendezvous(c, m);
+    keep_rendezvous(c, p->node, m);
     tug_ctl_apply(c, &ev, NULL);
 }
 
