@@ -136,10 +136,12 @@ void tug_agent_bind(struct tug_agent *a, struct agent_peer *p)
         s->phase = p->phase;
     tug_agent_deliver(a, s);
     struct agent_queued queue[AGENT_QUEUE_MAX];
+    struct agent_key key = s->key;
     size_t n = p->n_queue;
     memcpy(queue, p->queue, sizeof queue);
-    p->n_queue = 0;                 /* p may be closed by one of its own messages */
-    for (size_t i = 0; i < n; i++) {
+    p->n_queue = 0;
+    for (size_t i = 0; i < n; i++) {    /* one of them may close p, and may be the last word of s */
+        s = tug_agent_find(a, key);
         if (s && s->peer)
             from_bound(a, s, queue[i].number, queue[i].m);
         tug_agent_drop(queue[i].m);
