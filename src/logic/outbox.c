@@ -113,8 +113,11 @@ static void release(struct tug_outbox *o, struct load *l)
 {
     struct load done = *l;
 
-    /* Emptied first: a peer that is closed on the way must not find its messages here again. */
+    /* Emptied first: a peer that is closed on the way must not find its messages here again, and what its end changes
+     * is written like anything else. */
     memset(l, 0, sizeof *l);
+    if (l == &o->open)
+        l->batch = tug_batch_new();
     for (size_t i = 0; i < done.held.len; i++) {
         const struct held *h = &done.held.at[i];
 
@@ -141,10 +144,8 @@ void tug_outbox_flush(struct tug_outbox *o)
         return;
     o->open.expected = 0;
     if (tug_batch_len(o->open.batch) == 0) {
-        if (o->open.held.len) {
+        if (o->open.held.len)
             release(o, &o->open);
-            o->open.batch = tug_batch_new();
-        }
         return;
     }
     o->going = o->open;
