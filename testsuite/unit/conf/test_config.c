@@ -484,8 +484,8 @@ START_TEST(a_diff_lists_what_changes_and_whether_a_restart_is_needed)
     diff_is("nodes: [{name: a}, {name: b}]\n", "nodes: [{name: b, gpus: 2}, {name: a}]\n", false,
             "nodes.b.gpus 0>2 live @1;");
     diff_is("scheduler: {policy_params: {a: '1, b=2'}}\n",
-            "scheduler: {policy_params: {a: 1, b: 2}}\n", false,
-            "scheduler.policy_params a=1, b=2>a=1, b=2 live @1;");
+            "scheduler: {policy_params: {a: 1, b: 2}}\n", true,
+            "scheduler.policy_params a=1, b=2>a=1, b=2 restart @1;");
 }
 END_TEST
 
@@ -502,7 +502,7 @@ START_TEST(a_walk_opens_and_closes_in_pairs)
     ck_assert_int_eq(n[TUG_STEP_OPEN], 7);
     ck_assert_int_eq(n[TUG_STEP_ITEM], 3 + 2);
     ck_assert_int_eq(n[TUG_STEP_CLOSE], 7 + 5);
-    ck_assert_int_eq(n[TUG_STEP_VALUE], 6 + 4 + 6 + 5 + 1 + 3 * 7 + 2 * 7);
+    ck_assert_int_eq(n[TUG_STEP_VALUE], 6 + 5 + 6 + 5 + 1 + 3 * 7 + 2 * 7);
     tug_config_clear(&c);
 }
 END_TEST
@@ -574,8 +574,6 @@ START_TEST(a_node_needs_only_its_controller)
     ck_assert_int_eq(c.controller.port, 7110);
     ck_assert_str_eq(c.key_file, "/x/node.key");
     ck_assert_str_eq(c.controller_key_file, "/x/controller.pub");
-    ck_assert(!c.allow_root);
-    ck_assert_int_eq(c.min_uid, 1000);
     ck_assert_int_eq(c.emulate.gpus, -1);
     ck_assert_int_eq(c.emulate.cpus, 0);
     tug_buf_clear(&b);
@@ -590,7 +588,7 @@ START_TEST(a_node_can_pretend_and_its_dump_loads_to_the_same)
     struct tug_buf b = {0}, errors = {0};
     ck_assert_int_eq(
         load_node("controller: /run/t.sock\nname: n1\nemulate: {gpus: 8, cpus: 64, memory: 1T, "
-                  "gpu_model: 'H100 80G', machine: dgx}\nallow_root: true\n",
+                  "gpu_model: 'H100 80G', machine: dgx}\n",
                   &c, &errors),
         0);
     ck_assert_str_eq(c.controller.path, "/run/t.sock");
