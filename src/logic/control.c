@@ -214,6 +214,39 @@ int tug_control_start(struct tug_control *c, struct tug_err *err)
     return 0;
 }
 
+/* Room for nodes that were not there at the start; nobody has granted them a lease. */
+static void add_nodes(struct tug_control *c)
+{
+    size_t n = tug_core_nodes(c->core);
+    int64_t now = tug_ctl_now(c);
+
+    if (n <= c->n_nodes)
+        return;
+    c->nodes = tug_xrealloc(c->nodes, n * sizeof *c->nodes);
+    memset(c->nodes + c->n_nodes, 0, (n - c->n_nodes) * sizeof *c->nodes);
+    for (; c->n_nodes < n; c->n_nodes++)
+        c->nodes[c->n_nodes].heard_ms = c->nodes[c->n_nodes].lease_end_ms = now;
+}
+
+int tug_control_configure(struct tug_control *c, const struct tug_control_conf *conf, struct tug_err *err)
+{
+    int rc = tug_core_configure(c->core, tug_ctl_now(c), &conf->core, err);
+
+    if (rc)
+        return rc;
+    add_nodes(c);
+    c->conf.node_timeout_s = conf->node_timeout_s;
+    c->conf.wireup_timeout_s = conf->wireup_timeout_s;
+    c->conf.kill_grace_s = conf->kill_grace_s;
+    c->conf.max_jobs = conf->max_jobs;
+    c->conf.max_script_bytes = conf->max_script_bytes;
+    c->conf.max_env_bytes = conf->max_env_bytes;
+    c->conf.min_uid = conf->min_uid;
+    c->nodes_next_ms = 0; /* with another node_timeout, somebody may be down sooner */
+    tug_ctl_actions(c);
+    return 0;
+}
+
 void tug_control_set_policy(struct tug_control *c, const char *name, const struct tug_policy_ops *ops, void *self,
                             const char *note)
 {
@@ -525,6 +558,9 @@ static void run_pass(struct tug_control *c)
             policy_off(c, "too many of its proposals were refused");
         else if (c->policy_slow >= POLICY_SLOW_MAX)
             policy_off(c, "its passes take longer than 1 s");
+        /* A policy that only proposes what cannot be must not keep everybody waiting until it is switched off. */
+        if (rc >= 0 && stats.refused && !stats.started)
+            tug_core_pass(c->core, began, NULL, NULL, &stats, NULL);
     }
     tug_ctl_actions(c);
 }

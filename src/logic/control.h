@@ -56,6 +56,10 @@ int tug_control_restore(struct tug_control *c, const char *kind, const char *id,
 /* All records are in: a new epoch begins (its commit is the first thing that flush hands out). */
 int tug_control_start(struct tug_control *c, struct tug_err *err);
 
+/* Another configuration, while it runs. Nothing but numbers, queues and nodes is taken: name, version, operator and lease
+ * stay. Fails as tug_core_configure() does, and then nothing has changed. */
+int tug_control_configure(struct tug_control *c, const struct tug_control_conf *conf, struct tug_err *err);
+
 /* NULL ops: the built-in order. 'note' says why when it is not the configured policy. */
 void tug_control_set_policy(struct tug_control *c, const char *name, const struct tug_policy_ops *ops, void *self,
                             const char *note);

@@ -55,7 +55,8 @@ struct setup {
     size_t n_strings;
 };
 int setup_load(struct tugd *d, struct tug_err *err);
-void setup_control(const struct tugd *d, struct setup *out);
+void setup_reload(struct tugd *d);     /* what can change while gangs run; one that is wrong changes nothing. Logs */
+void setup_control(const struct tug_config *cfg, struct setup *out);
 void setup_free(struct setup *s);
 
 /* world.c */

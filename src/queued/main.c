@@ -108,7 +108,7 @@ static int start_control(struct tugd *d, struct tug_err *err)
     struct restore r = {d, err};
     int rc;
 
-    setup_control(d, &s);
+    setup_control(&d->cfg, &s);
     world_env(d, &env);
     d->control = tug_control_new(&env, &s.conf, err);
     setup_free(&s);
@@ -141,6 +141,10 @@ static void on_signal(void *arg, int signo)
 {
     struct tugd *d = arg;
 
+    if (signo == SIGHUP) {
+        setup_reload(d);
+        return;
+    }
     tug_info("got signal %d: stopping; running gangs go on", signo);
     world_stop(d, 0);
 }
@@ -152,6 +156,7 @@ static int open_loop(struct tugd *d, struct tug_err *err)
     rc = rc ? rc : tug_timer_new(&d->timer, tug_loop_base(d->loop), on_timer, d, err);
     rc = rc ? rc : tug_loop_on_signal(d->loop, SIGTERM, on_signal, d, err);
     rc = rc ? rc : tug_loop_on_signal(d->loop, SIGINT, on_signal, d, err);
+    rc = rc ? rc : tug_loop_on_signal(d->loop, SIGHUP, on_signal, d, err);
     return rc;
 }
 

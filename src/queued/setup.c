@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/hostlist.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
 #include "host/readfile.h"
@@ -17,11 +18,11 @@
 #define LAUNCH_RETRIES 3
 #define NODE_BAD_LAUNCHES 3
 
-int setup_load(struct tugd *d, struct tug_err *err)
+static int read_config(const char *path, struct tug_config *out, struct tug_err *err)
 {
     struct tug_conf_errors errs = {0};
     struct tug_buf text = {0};
-    int rc = tug_config_load(tug_readfile_reader(), d->config_path, &d->cfg, &errs);
+    int rc = tug_config_load(tug_readfile_reader(), path, out, &errs);
 
     if (rc) {
         tug_conf_errors_print(&errs, &text);
@@ -30,6 +31,13 @@ int setup_load(struct tugd *d, struct tug_err *err)
     }
     tug_buf_clear(&text);
     tug_conf_errors_clear(&errs);
+    return rc;
+}
+
+int setup_load(struct tugd *d, struct tug_err *err)
+{
+    int rc = read_config(d->config_path, &d->cfg, err);
+
     if (rc)
         return rc;
     d->state_dir = tug_xstrdup(d->cfg.cluster.state_dir);
@@ -112,10 +120,8 @@ static void set_nodes(struct setup *s, const struct tug_config *cfg)
     tug_hostlist_free(all);
 }
 
-void setup_control(const struct tugd *d, struct setup *out)
+void setup_control(const struct tug_config *cfg, struct setup *out)
 {
-    const struct tug_config *cfg = &d->cfg;
-
     memset(out, 0, sizeof *out);
     out->conf.cluster = cfg->cluster.name;
     out->conf.version = TUG_VERSION;
@@ -148,4 +154,45 @@ void setup_free(struct setup *s)
     free(s->strings);
     free(s->queues);
     free(s->nodes);
+}
+
+/* ---- while it runs */
+
+static void log_changes(const struct tug_schema_diff *diff)
+{
+    for (size_t i = 0; i < diff->list.len; i++) {
+        const struct tug_schema_change *c = &diff->list.at[i];
+
+        tug_log(c->reload == TUG_RELOAD_LIVE ? TUG_LOG_INFO : TUG_LOG_WARN, "configuration: %s was %s, is %s%s", c->path,
+                c->was ? c->was : "not there", c->is ? c->is : "gone",
+                c->reload == TUG_RELOAD_LIVE ? "" : "; tugd takes that when it is started again");
+    }
+    if (!diff->list.len)
+        tug_info("configuration: read again, nothing has changed");
+}
+
+void setup_reload(struct tugd *d)
+{
+    struct tug_config fresh = {0};
+    struct tug_schema_diff diff = {0};
+    struct tug_err err = {0};
+    struct setup s;
+    int rc = read_config(d->config_path, &fresh, &err);
+
+    if (!rc) {
+        setup_control(&fresh, &s);
+        rc = tug_control_configure(d->control, &s.conf, &err);
+        setup_free(&s);
+    }
+    if (rc) {
+        tug_error("the configuration stays as it was: %s", err.msg);
+        tug_config_clear(&fresh);
+        return;
+    }
+    tug_config_diff(&d->cfg, &fresh, &diff);
+    log_changes(&diff);
+    tug_schema_diff_clear(&diff);
+    tug_log_set_level((enum tug_log_level) fresh.logging.level);
+    tug_config_clear(&d->cfg);
+    d->cfg = fresh;
 }

@@ -74,3 +74,24 @@ start_gang()
     [ "$(field "$id" cause.rank)" = 2 ]
     [ "$(field "$id" cause.exit.signal)" = 9 ]
 }
+
+@test "SIGHUP makes tugd read its configuration again; one that is wrong changes nothing" {
+    start_gang
+    conf=$(find "$XDG_RUNTIME_DIR/tugline/sandbox" -name tugline.yaml)
+    log=$(find "$XDG_RUNTIME_DIR/tugline/sandbox" -name 'tugd*.log')
+    victim=$(pids_of tugd)
+    printf 'queues:\n  main: {default: true}\n  urgent: {priority: 50}\nlimits: {max_connections: 77}\n' >>"$conf"
+    sed -i 's/kill_grace: 5s/kill_grace: 6s/; s/n\[1-3\]/n[1-4]/' "$conf"
+    kill -HUP "$victim"
+    until_ok 10 grep -q 'timeouts.kill_grace was 5s, is 6s$' "$log"
+    grep -q 'limits.max_connections was 10000, is 77; tugd takes that when it is started again' "$log"
+    tug queues | grep -q urgent
+    tug nodes --json | grep -q '"n4"'
+    echo 'nonsense: 1' >>"$conf"
+    kill -HUP "$victim"
+    until_ok 10 grep -q 'the configuration stays as it was: ' "$log"
+    tug queues | grep -q urgent
+    touch go
+    tug wait "$id"
+    [ "$(pids_of tugd)" = "$victim" ]
+}
