@@ -1,7 +1,7 @@
 /* actions.c - the core's actions, carried out
  *
- * One function an action, found in a table. Records are only marked here: they are written once per batch, however
- * often they changed in between. Layer: logic.
+ * One function an action, found in a table. Records are only marked here: they are written once per
+ * batch, however often they changed in between. Layer: logic.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,16 +111,11 @@ static void act_node_log(struct tug_control *c, const struct tug_action *a)
 }
 
 static void (*const acts[])(struct tug_control *, const struct tug_action *) = {
-    [TUG_ACT_LAUNCH] = tug_ctl_order_launch,
-    [TUG_ACT_START] = tug_ctl_order_start,
-    [TUG_ACT_KILL] = tug_ctl_order_kill,
-    [TUG_ACT_SIGNAL] = tug_ctl_order_signal,
-    [TUG_ACT_ACK] = tug_ctl_order_ack,
-    [TUG_ACT_JOB_CHANGED] = act_job_changed,
-    [TUG_ACT_JOB_HISTORY] = act_job_history,
-    [TUG_ACT_JOB_FORGOTTEN] = act_job_forgotten,
-    [TUG_ACT_STEP_ENDED] = act_step_ended,
-    [TUG_ACT_NODE_CHANGED] = act_node_changed,
+    [TUG_ACT_LAUNCH] = tug_ctl_order_launch, [TUG_ACT_START] = tug_ctl_order_start,
+    [TUG_ACT_KILL] = tug_ctl_order_kill,     [TUG_ACT_SIGNAL] = tug_ctl_order_signal,
+    [TUG_ACT_ACK] = tug_ctl_order_ack,       [TUG_ACT_JOB_CHANGED] = act_job_changed,
+    [TUG_ACT_JOB_HISTORY] = act_job_history, [TUG_ACT_JOB_FORGOTTEN] = act_job_forgotten,
+    [TUG_ACT_STEP_ENDED] = act_step_ended,   [TUG_ACT_NODE_CHANGED] = act_node_changed,
     [TUG_ACT_NODE_LOG] = act_node_log,
 };
 

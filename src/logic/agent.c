@@ -1,7 +1,7 @@
 /* agent.c - a node's orders and leases: who is connected, what the controller says, what is due
  *
- * See agent.h. A step's life is agent_step.c, its daemon's words agent_stepd.c, records and outbox agent_keep.c.
- * Layer: logic.
+ * See agent.h. A step's life is agent_step.c, its daemon's words agent_stepd.c, records and outbox
+ * agent_keep.c. Layer: logic.
  */
 #include "logic/agent.h"
 
@@ -75,7 +75,8 @@ void tug_agent_free(struct tug_agent *a)
 
 static bool lease_ends_it(const struct agent_step *s)
 {
-    return s->requeueable && !s->waits_lease && !s->hard && !s->gone && s->phase != TUGPB__STEP_PHASE__STEP_DONE;
+    return s->requeueable && !s->waits_lease && !s->hard && !s->gone &&
+           s->phase != TUGPB__STEP_PHASE__STEP_DONE;
 }
 
 static void hang_up(struct tug_agent *a)
@@ -119,7 +120,8 @@ static void due_steps(struct tug_agent *a)
     }
 }
 
-/* Before any event is looked at: a process that slept through its lease must not act as if it had it. */
+/* Before any event is looked at: a process that slept through its lease must not act as if it had
+ * it. */
 static void due(struct tug_agent *a)
 {
     due_steps(a);
@@ -184,7 +186,7 @@ void tug_agent_timer(struct tug_agent *a, int64_t now_ms)
 {
     if (now_ms > a->now_ms)
         a->now_ms = now_ms;
-    a->timer_ms = -1;               /* it has gone off: set it again in any case */
+    a->timer_ms = -1; /* it has gone off: set it again in any case */
     begin(a);
     end(a);
 }
@@ -199,7 +201,8 @@ void tug_agent_start(struct tug_agent *a)
 
 /* ---- the controller */
 
-static void fill_state(const struct agent_step *s, Tugpb__StepKey *key, Tugpb__StepReady *ready, Tugpb__StepState *out)
+static void fill_state(const struct agent_step *s, Tugpb__StepKey *key, Tugpb__StepReady *ready,
+                       Tugpb__StepState *out)
 {
     *key = (Tugpb__StepKey) TUGPB__STEP_KEY__INIT;
     key->job = s->key.job;
@@ -280,7 +283,8 @@ void tug_agent_bye(struct tug_agent *a, const char *reason)
     end(a);
 }
 
-/* Every order names its controller's epoch. The highest one is kept before anything that it brought about leaves. */
+/* Every order names its controller's epoch. The highest one is kept before anything that it brought
+ * about leaves. */
 static bool epoch_holds(struct tug_agent *a, uint64_t epoch, const char *what)
 {
     if (epoch < a->max_epoch) {
@@ -313,7 +317,8 @@ static void h_node_welcome(struct tug_agent *a, const Tugpb__NodeWelcome *m)
     a->heartbeat_ms = m->heartbeat_ms ? m->heartbeat_ms : HEARTBEAT_MS;
     for (size_t i = 0; i < m->n_unknown; i++) {
         struct agent_key key;
-        struct agent_step *s = tug_agent_key_of(m->unknown[i], &key) ? tug_agent_find(a, key) : NULL;
+        struct agent_step *s =
+            tug_agent_key_of(m->unknown[i], &key) ? tug_agent_find(a, key) : NULL;
         if (s)
             tug_agent_forget(a, s);
     }
@@ -325,7 +330,8 @@ static void h_node_welcome(struct tug_agent *a, const Tugpb__NodeWelcome *m)
     ask_for_lease(a);
 }
 
-/* The lease runs from when it was asked for: whatever the answer took is lost to the node, never to the controller. */
+/* The lease runs from when it was asked for: whatever the answer took is lost to the node, never to
+ * the controller. */
 static void h_lease_grant(struct tug_agent *a, const Tugpb__LeaseGrant *m)
 {
     if (!epoch_holds(a, m->epoch, "lease"))
@@ -391,11 +397,11 @@ static void h_step_kill(struct tug_agent *a, const Tugpb__StepKill *m)
         tug_agent_kill(a, key, m->grace_s, m->why);
 }
 
-#define ORDER(type, what, call)                                          \
-    do {                                                                 \
-        const Tugpb__##type *order = (const Tugpb__##type *) m;          \
-        if (a->welcomed && epoch_holds(a, order->epoch, what))           \
-            call(a, order);                                              \
+#define ORDER(type, what, call)                                                                    \
+    do {                                                                                           \
+        const Tugpb__##type *order = (const Tugpb__##type *) m;                                    \
+        if (a->welcomed && epoch_holds(a, order->epoch, what))                                     \
+            call(a, order);                                                                        \
     } while (0)
 
 static void from_controller(struct tug_agent *a, enum tug_msg number, const ProtobufCMessage *m)
@@ -495,7 +501,7 @@ void tug_agent_stepd_down(struct tug_agent *a, tug_peer_id peer)
 void tug_agent_message(struct tug_agent *a, tug_peer_id peer, enum tug_msg number, uint32_t rid,
                        const ProtobufCMessage *m)
 {
-    (void) rid;                     /* nothing here is a question that wants its answer marked */
+    (void) rid; /* nothing here is a question that wants its answer marked */
     struct agent_peer *p;
     begin(a);
     if (peer == TUG_PEER_LAUNCHER) {
@@ -541,8 +547,13 @@ void tug_agent_step(const struct tug_agent *a, size_t i, struct tug_agent_step *
 {
     tug_assert(i < a->steps.len);
     const struct agent_step *s = a->steps.at[i];
-    *out = (struct tug_agent_step){
-        .job = s->key.job, .attempt = s->key.attempt, .step = s->key.step, .phase = s->phase, .pid = s->pid,
-        .uid = s->uid, .requeueable = s->requeueable, .connected = s->peer != 0,
-        .ending = s->ending || s->hard || s->forget};
+    *out = (struct tug_agent_step){.job = s->key.job,
+                                   .attempt = s->key.attempt,
+                                   .step = s->key.step,
+                                   .phase = s->phase,
+                                   .pid = s->pid,
+                                   .uid = s->uid,
+                                   .requeueable = s->requeueable,
+                                   .connected = s->peer != 0,
+                                   .ending = s->ending || s->hard || s->forget};
 }

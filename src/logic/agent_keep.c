@@ -1,8 +1,9 @@
 /* agent_keep.c - what the node keeps in its store, and what leaves only after that
  *
- * Every event gathers its records in one batch and its messages in the outbox. Messages go out in order, and not before
- * the last batch that had to be durable (held results, tombstones, epochs) is. Other records (which step was started)
- * are written as well, but nobody waits for them: the launcher knows the same. Layer: logic.
+ * Every event gathers its records in one batch and its messages in the outbox. Messages go out in
+ * order, and not before the last batch that had to be durable (held results, tombstones, epochs)
+ * is. Other records (which step was started) are written as well, but nobody waits for them: the
+ * launcher knows the same. Layer: logic.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -198,8 +199,8 @@ uint32_t tug_agent_tomb(const struct tug_agent *a, uint64_t job)
     return t ? t->attempt : 0;
 }
 
-/* Further steps are numbered upwards, so the lowest can become the floor when there are too many to list: a step
- * below it that still runs is held, and only its launch would be refused. */
+/* Further steps are numbered upwards, so the lowest can become the floor when there are too many to
+ * list: a step below it that still runs is held, and only its launch would be refused. */
 static void add_step(struct agent_tomb *t, uint32_t step)
 {
     if (step == 0) {
@@ -245,7 +246,8 @@ void tug_agent_bury(struct tug_agent *a, struct agent_key key)
 
 void tug_agent_purge_tombs(struct tug_agent *a)
 {
-    while (a->tombs && (a->tombs->expires_ms <= a->now_ms || HASH_COUNT(a->tombs) > TUG_TOMBS_MAX)) {
+    while (a->tombs &&
+           (a->tombs->expires_ms <= a->now_ms || HASH_COUNT(a->tombs) > TUG_TOMBS_MAX)) {
         char id[32];
         snprintf(id, sizeof id, "%llu", (unsigned long long) a->tombs->job);
         del(a, "tomb", id);
@@ -304,13 +306,14 @@ static int restore_tomb(struct tug_agent *a, const char *id, const Tugpb__TombRe
     return 0;
 }
 
-int tug_agent_restore(struct tug_agent *a, const char *kind, const char *id, const void *data, size_t len_bytes,
-                      struct tug_err *err)
+int tug_agent_restore(struct tug_agent *a, const char *kind, const char *id, const void *data,
+                      size_t len_bytes, struct tug_err *err)
 {
-    const ProtobufCMessageDescriptor *desc = !strcmp(kind, "agent")  ? &tugpb__agent_record__descriptor
-                                             : !strcmp(kind, "held") ? &tugpb__held_record__descriptor
-                                             : !strcmp(kind, "tomb") ? &tugpb__tomb_record__descriptor
-                                                                     : NULL;
+    const ProtobufCMessageDescriptor *desc =
+        !strcmp(kind, "agent")  ? &tugpb__agent_record__descriptor
+        : !strcmp(kind, "held") ? &tugpb__held_record__descriptor
+        : !strcmp(kind, "tomb") ? &tugpb__tomb_record__descriptor
+                                : NULL;
     if (!desc)
         return 0;
     struct tug_arena arena = {0};

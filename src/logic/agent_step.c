@@ -1,7 +1,8 @@
 /* agent_step.c - the life of one node's part of a step
  *
- * ordered -> (waits for a lease) -> given to the launcher -> READY -> RUNNING -> ENDING -> DONE -> acknowledged.
- * DONE means that the launcher found nothing left; only then is there a result. Layer: logic.
+ * ordered -> (waits for a lease) -> given to the launcher -> READY -> RUNNING -> ENDING -> DONE ->
+ * acknowledged. DONE means that the launcher found nothing left; only then is there a result.
+ * Layer: logic.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -151,7 +152,8 @@ static void fill_cause(struct tug_agent *a, Tugpb__Cause *c, const char *kind, c
     c->at_ms = a->now_ms;
 }
 
-void tug_agent_fail_text(struct tug_agent *a, struct agent_step *s, const char *kind, const char *fmt, ...)
+void tug_agent_fail_text(struct tug_agent *a, struct agent_step *s, const char *kind,
+                         const char *fmt, ...)
 {
     char text[512];
     va_list ap;
@@ -163,7 +165,8 @@ void tug_agent_fail_text(struct tug_agent *a, struct agent_step *s, const char *
     tug_agent_fail(a, s, &c);
 }
 
-/* Nothing of 'key' is here, and nothing was: said without keeping anything. 'text' NULL: there is nothing to say. */
+/* Nothing of 'key' is here, and nothing was: said without keeping anything. 'text' NULL: there is
+ * nothing to say. */
 static void answer_nothing(struct tug_agent *a, struct agent_key key, const char *kind, char *text)
 {
     if (!a->welcomed)
@@ -188,11 +191,13 @@ static void answer_nothing(struct tug_agent *a, struct agent_key key, const char
 
 /* ---- the way up */
 
-static bool held_by_other_attempt(const struct tug_agent *a, struct agent_key key, uint32_t *attempt)
+static bool held_by_other_attempt(const struct tug_agent *a, struct agent_key key,
+                                  uint32_t *attempt)
 {
     for (size_t i = 0; i < a->steps.len; i++) {
         const struct agent_step *s = a->steps.at[i];
-        if (s->key.job == key.job && s->key.attempt != key.attempt && s->phase != TUGPB__STEP_PHASE__STEP_DONE) {
+        if (s->key.job == key.job && s->key.attempt != key.attempt &&
+            s->phase != TUGPB__STEP_PHASE__STEP_DONE) {
             *attempt = s->key.attempt;
             return true;
         }
@@ -201,14 +206,15 @@ static bool held_by_other_attempt(const struct tug_agent *a, struct agent_key ke
 }
 
 /* Why 'm' cannot be obeyed, as a sentence; false = it can. */
-static bool launch_refused(struct tug_agent *a, const Tugpb__StepLaunch *m, struct agent_key key, bool *requeueable,
-                           char *text, size_t size_bytes)
+static bool launch_refused(struct tug_agent *a, const Tugpb__StepLaunch *m, struct agent_key key,
+                           bool *requeueable, char *text, size_t size_bytes)
 {
     struct tug_order order;
     struct tug_err err = {0};
     uint32_t other;
     if (m->order.len != TUG_ORDER_LEN || m->signature.len != TUG_ORDER_SIG_LEN) {
-        snprintf(text, size_bytes, "the launch order has %zu bytes and a signature of %zu, not %d and %d",
+        snprintf(text, size_bytes,
+                 "the launch order has %zu bytes and a signature of %zu, not %d and %d",
                  m->order.len, m->signature.len, TUG_ORDER_LEN, TUG_ORDER_SIG_LEN);
         return true;
     }
@@ -217,19 +223,23 @@ static bool launch_refused(struct tug_agent *a, const Tugpb__StepLaunch *m, stru
         return true;
     }
     if (order.job != key.job || order.attempt != key.attempt || order.step != key.step) {
-        snprintf(text, size_bytes, "the launch order is for job %llu attempt %u step %u, its message for job %llu "
-                 "attempt %u step %u", (unsigned long long) order.job, order.attempt, order.step,
+        snprintf(text, size_bytes,
+                 "the launch order is for job %llu attempt %u step %u, its message for job %llu "
+                 "attempt %u step %u",
+                 (unsigned long long) order.job, order.attempt, order.step,
                  (unsigned long long) key.job, key.attempt, key.step);
         return true;
     }
     *requeueable = m->requeueable || (order.flags & TUG_ORDER_REQUEUEABLE);
     if (tug_agent_is_buried(a, key)) {
-        snprintf(text, size_bytes, "attempt %u step %u of job %llu has ended on %s and is not started again",
+        snprintf(text, size_bytes,
+                 "attempt %u step %u of job %llu has ended on %s and is not started again",
                  key.attempt, key.step, (unsigned long long) key.job, a->node);
         return true;
     }
     if (held_by_other_attempt(a, key, &other)) {
-        snprintf(text, size_bytes, "attempt %u of job %llu is still on %s; attempt %u must wait until it is gone",
+        snprintf(text, size_bytes,
+                 "attempt %u of job %llu is still on %s; attempt %u must wait until it is gone",
                  other, (unsigned long long) key.job, a->node, key.attempt);
         return true;
     }
@@ -274,7 +284,7 @@ void tug_agent_launch(struct tug_agent *a, const Tugpb__StepLaunch *m)
     start.signature = m->signature;
     start.payload = m->payload;
     if (requeueable && a->lease_until_ms <= a->now_ms) {
-        s->waits_lease = true;      /* until the grant of the request that is under way */
+        s->waits_lease = true; /* until the grant of the request that is under way */
         s->order = (Tugpb__LnStart *) tug_agent_copy(&start.base);
         tug_agent_keep_step(a, s, false);
     } else {
@@ -287,8 +297,8 @@ void tug_agent_open(struct tug_agent *a, struct agent_key key, const Tugpb__Step
     struct agent_step *s = tug_agent_find(a, key);
     if (!s) {
         char text[256];
-        snprintf(text, sizeof text, "%s does not hold attempt %u step %u of job %llu", a->node, key.attempt, key.step,
-                 (unsigned long long) key.job);
+        snprintf(text, sizeof text, "%s does not hold attempt %u step %u of job %llu", a->node,
+                 key.attempt, key.step, (unsigned long long) key.job);
         answer_nothing(a, key, "node", text);
         return;
     }
@@ -340,7 +350,7 @@ void tug_agent_kill_hard(struct tug_agent *a, struct agent_step *s)
 void tug_agent_kill(struct tug_agent *a, struct agent_key key, uint32_t grace_s, const char *why)
 {
     struct agent_step *s = tug_agent_find(a, key);
-    if (!s) {                       /* and its launch, should it still come, finds the tombstone */
+    if (!s) { /* and its launch, should it still come, finds the tombstone */
         tug_agent_bury(a, key);
         answer_nothing(a, key, "", NULL);
         return;
@@ -364,7 +374,7 @@ void tug_agent_kill(struct tug_agent *a, struct agent_key key, uint32_t grace_s,
         s->hard_ms = hard_ms;
     if (s->peer)
         tug_agent_deliver(a, s);
-    else if (!s->seen && !s->hard)  /* no rank can run yet */
+    else if (!s->seen && !s->hard) /* no rank can run yet */
         tug_agent_kill_hard(a, s);
     tug_agent_keep_step(a, s, false);
 }
@@ -372,10 +382,11 @@ void tug_agent_kill(struct tug_agent *a, struct agent_key key, uint32_t grace_s,
 void tug_agent_lease_over(struct tug_agent *a, struct agent_step *s)
 {
     a->counts.lease_kills++;
-    tug_agent_log(a, TUG_LOG_WARN, "the lease of %s is over: ending attempt %u step %u of job %llu", a->node,
-                  s->key.attempt, s->key.step, (unsigned long long) s->key.job);
-    tug_agent_fail_text(a, s, "node", "%s was cut off from the controller until its lease was over, and ended the step",
-                        a->node);
+    tug_agent_log(a, TUG_LOG_WARN, "the lease of %s is over: ending attempt %u step %u of job %llu",
+                  a->node, s->key.attempt, s->key.step, (unsigned long long) s->key.job);
+    tug_agent_fail_text(
+        a, s, "node",
+        "%s was cut off from the controller until its lease was over, and ended the step", a->node);
     tug_agent_kill_hard(a, s);
     tug_agent_keep_step(a, s, false);
 }
@@ -386,7 +397,8 @@ void tug_agent_forget(struct tug_agent *a, struct agent_step *s)
         tug_agent_remove(a, s);
         return;
     }
-    tug_agent_log(a, TUG_LOG_WARN, "the controller does not know attempt %u step %u of job %llu: ending it",
+    tug_agent_log(a, TUG_LOG_WARN,
+                  "the controller does not know attempt %u step %u of job %llu: ending it",
                   s->key.attempt, s->key.step, (unsigned long long) s->key.job);
     s->forget = true;
     tug_agent_kill_hard(a, s);
@@ -398,12 +410,14 @@ static void explain_absence(struct tug_agent *a, struct agent_step *s)
     if (s->waits_lease)
         return;
     if (!s->started_ms)
-        tug_agent_fail_text(a, s, "launch", "the node daemon on %s ended before the step was started", a->node);
+        tug_agent_fail_text(a, s, "launch",
+                            "the node daemon on %s ended before the step was started", a->node);
     else if (a->old_boot_id && strcmp(a->old_boot_id, a->boot_id) != 0)
         tug_agent_fail_text(a, s, "node", "%s was started anew while the step ran", a->node);
     else
-        tug_agent_fail_text(a, s, "stepd", "step daemon on %s ended while the node daemon was away; how was not seen",
-                            a->node);
+        tug_agent_fail_text(
+            a, s, "stepd",
+            "step daemon on %s ended while the node daemon was away; how was not seen", a->node);
 }
 
 /* A step daemon that ended without a result: what is there to say about it. */
@@ -412,10 +426,11 @@ static void explain_loss(struct tug_agent *a, struct agent_step *s)
     if (s->cause)
         return;
     if (s->hard && s->ending && !s->seen)
-        return;                     /* told to end before it came up: no failure */
+        return; /* told to end before it came up: no failure */
     if (s->hard && s->ending) {
-        tug_agent_fail_text(a, s, "stepd", "step daemon on %s did not end the step within %u s and was killed", a->node,
-                            s->grace_s + AGENT_KILL_SLACK_MS / 1000);
+        tug_agent_fail_text(a, s, "stepd",
+                            "step daemon on %s did not end the step within %u s and was killed",
+                            a->node, s->grace_s + AGENT_KILL_SLACK_MS / 1000);
         return;
     }
     if (!s->gone) {
@@ -424,10 +439,12 @@ static void explain_loss(struct tug_agent *a, struct agent_step *s)
     }
     int status = s->gone->wait_status;
     if ((status & 0x7f) == 0)
-        tug_agent_fail_text(a, s, "stepd", "step daemon on %s ended with exit code %d before it reported a result",
+        tug_agent_fail_text(a, s, "stepd",
+                            "step daemon on %s ended with exit code %d before it reported a result",
                             a->node, (status >> 8) & 0xff);
     else
-        tug_agent_fail_text(a, s, "stepd", "step daemon on %s ended by signal %d before it reported a result%s",
+        tug_agent_fail_text(a, s, "stepd",
+                            "step daemon on %s ended by signal %d before it reported a result%s",
                             a->node, status & 0x7f, s->gone->oom ? " (out of memory)" : "");
 }
 
@@ -451,7 +468,8 @@ static void close_peers_of(struct tug_agent *a, struct agent_key key)
 {
     for (size_t i = a->peers.len; i-- > 0;) {
         struct agent_peer *p = a->peers.at[i];
-        if (p->hello && p->key.job == key.job && p->key.attempt == key.attempt && p->key.step == key.step)
+        if (p->hello && p->key.job == key.job && p->key.attempt == key.attempt &&
+            p->key.step == key.step)
             tug_agent_close_peer(a, p);
     }
 }
@@ -526,7 +544,7 @@ static void h_ln_gone(struct tug_agent *a, const Tugpb__LnGone *m)
     struct agent_step *s = tug_agent_find(a, key);
     if (!s && tug_agent_is_buried(a, key))
         return;
-    if (!s) {                       /* started by an agent that died before its record was written */
+    if (!s) { /* started by an agent that died before its record was written */
         s = tug_agent_add(a, key);
         s->seen = true;
     }

@@ -1,8 +1,8 @@
 /* agent_stepd.c - what the step daemons of this node say
  *
- * A connection counts only when its pid and uid, the kernel's word, are those that the launcher started for the key in
- * its hello. The daemon runs as the user: it can only speak about its own step, and only about what a user may decide.
- * Layer: logic.
+ * A connection counts only when its pid and uid, the kernel's word, are those that the launcher
+ * started for the key in its hello. The daemon runs as the user: it can only speak about its own
+ * step, and only about what a user may decide. Layer: logic.
  */
 #include "logic/agent_impl.h"
 
@@ -17,7 +17,8 @@ static struct agent_step *step_of(struct tug_agent *a, const struct agent_peer *
 /* The user's own daemon may not blame the node or the controller: that decides about requeueing. */
 static const char *allowed_kind(const char *kind)
 {
-    static const char *const allowed[] = {"rank", "wireup", "launch", "output", "io", "timelimit", "cancel"};
+    static const char *const allowed[] = {"rank", "wireup",    "launch", "output",
+                                          "io",   "timelimit", "cancel"};
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
         if (!strcmp(kind, allowed[i]))
             return allowed[i];
@@ -29,7 +30,7 @@ static void take_cause(struct tug_agent *a, struct agent_step *s, const Tugpb__C
     Tugpb__Cause c = *from;
     c.kind = (char *) (uintptr_t) allowed_kind(from->kind);
     if (!*c.node)
-        c.node = a->node;           /* a failure that another node of the gang reported names that node */
+        c.node = a->node; /* a failure that another node of the gang reported names that node */
     tug_agent_fail(a, s, &c);
 }
 
@@ -74,7 +75,8 @@ static void h_sd_result(struct tug_agent *a, struct agent_step *s, const Tugpb__
         if (s->result->cause) {
             take_cause(a, s, s->result->cause);
             tug_agent_drop(s->result->cause);
-            s->result->cause = NULL;    /* the step's first failure stands in its place when all is over */
+            s->result->cause =
+                NULL; /* the step's first failure stands in its place when all is over */
         }
         s->phase = TUGPB__STEP_PHASE__STEP_ENDING;
         tug_agent_keep_step(a, s, true);
@@ -84,7 +86,8 @@ static void h_sd_result(struct tug_agent *a, struct agent_step *s, const Tugpb__
         tug_agent_finish(a, s);
 }
 
-static void from_bound(struct tug_agent *a, struct agent_step *s, enum tug_msg number, const ProtobufCMessage *m)
+static void from_bound(struct tug_agent *a, struct agent_step *s, enum tug_msg number,
+                       const ProtobufCMessage *m)
 {
     switch (number) {
     case TUG_MSG_SD_READY:
@@ -121,7 +124,7 @@ void tug_agent_bind(struct tug_agent *a, struct agent_peer *p)
         return;
     }
     if (!s->pid)
-        return;                     /* the launcher's word is on its way */
+        return; /* the launcher's word is on its way */
     if (s->pid != p->pid || s->uid != p->uid) {
         stranger(a, p, "it is not the step daemon that the launcher started");
         return;
@@ -140,7 +143,7 @@ void tug_agent_bind(struct tug_agent *a, struct agent_peer *p)
     size_t n = p->n_queue;
     memcpy(queue, p->queue, sizeof queue);
     p->n_queue = 0;
-    for (size_t i = 0; i < n; i++) {    /* one of them may close p, and may be the last word of s */
+    for (size_t i = 0; i < n; i++) { /* one of them may close p, and may be the last word of s */
         s = tug_agent_find(a, key);
         if (s && s->peer)
             from_bound(a, s, queue[i].number, queue[i].m);
@@ -159,7 +162,8 @@ static void h_sd_hello(struct tug_agent *a, struct agent_peer *p, const Tugpb__S
     tug_agent_bind(a, p);
 }
 
-void tug_agent_from_stepd(struct tug_agent *a, struct agent_peer *p, enum tug_msg number, const ProtobufCMessage *m)
+void tug_agent_from_stepd(struct tug_agent *a, struct agent_peer *p, enum tug_msg number,
+                          const ProtobufCMessage *m)
 {
     struct agent_step *s = step_of(a, p);
     if (number == TUG_MSG_SD_HELLO) {

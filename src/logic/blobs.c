@@ -1,7 +1,7 @@
 /* blobs.c - scripts and environments, kept once per content
  *
- * A hash table by id; every blob's id is BLAKE2b-256 of its bytes, so equal content is one blob and a damaged record
- * is noticed. Layer: logic.
+ * A hash table by id; every blob's id is BLAKE2b-256 of its bytes, so equal content is one blob and
+ * a damaged record is noticed. Layer: logic.
  */
 #include "logic/blobs.h"
 
@@ -43,7 +43,7 @@ void tug_blobs_free(struct tug_blobs *s)
 
     if (!s)
         return;
-    HASH_ITER(hh, s->by_id, blob, next)
+    HASH_ITER (hh, s->by_id, blob, next)
         blob_free(s, blob);
     free(s);
 }
@@ -83,7 +83,8 @@ static struct tug_blob *add(struct tug_blobs *s, const uint8_t *id, const void *
     return blob;
 }
 
-struct tug_blob *tug_blobs_hold(struct tug_blobs *s, const void *data, size_t len, struct tug_batch *b)
+struct tug_blob *tug_blobs_hold(struct tug_blobs *s, const void *data, size_t len,
+                                struct tug_batch *b)
 {
     uint8_t id[TUG_BLOB_ID_LEN];
     char name[2 * TUG_BLOB_ID_LEN + 1];
@@ -127,7 +128,8 @@ const uint8_t *tug_blob_id(const struct tug_blob *blob)
     return blob->id;
 }
 
-int tug_blobs_restore(struct tug_blobs *s, const char *id_hex, const void *data, size_t len, struct tug_err *err)
+int tug_blobs_restore(struct tug_blobs *s, const char *id_hex, const void *data, size_t len,
+                      struct tug_err *err)
 {
     uint8_t id[TUG_BLOB_ID_LEN];
     char name[2 * TUG_BLOB_ID_LEN + 1];
@@ -135,7 +137,8 @@ int tug_blobs_restore(struct tug_blobs *s, const char *id_hex, const void *data,
     hash(id, data, len);
     hex(name, id);
     if (strcmp(name, id_hex) != 0)
-        return tug_fail(err, -EILSEQ, "record blob/%s is damaged: its content has the hash %s", id_hex, name);
+        return tug_fail(err, -EILSEQ, "record blob/%s is damaged: its content has the hash %s",
+                        id_hex, name);
     if (!find(s, id))
         add(s, id, data, len);
     return 0;
@@ -155,7 +158,7 @@ void tug_blobs_sweep(struct tug_blobs *s, struct tug_batch *b)
     struct tug_blob *blob, *next;
     char name[2 * TUG_BLOB_ID_LEN + 1];
 
-    HASH_ITER(hh, s->by_id, blob, next)
+    HASH_ITER (hh, s->by_id, blob, next)
         if (blob->holders == 0) {
             hex(name, blob->id);
             tug_batch_del(b, "blob", name);

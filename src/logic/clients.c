@@ -11,12 +11,13 @@
 #include "base/str.h"
 #include "logic/control_int.h"
 
-#define TOKEN_MAX 64
-#define COMMAND_SHOWN 60
-#define STEPS_MAX 1024             /* of one job at a time: as many as a node's launcher holds */
+#define TOKEN_MAX       64
+#define COMMAND_SHOWN   60
+#define STEPS_MAX       1024       /* of one job at a time: as many as a node's launcher holds */
 #define STEPS_BYTES_MAX (8u << 20) /* of their requests, all of which stand in the job's record */
 
-static void reply(struct tug_control *c, struct ctl_peer *p, enum tug_msg number, uint32_t rid, const ProtobufCMessage *m)
+static void reply(struct tug_control *c, struct ctl_peer *p, enum tug_msg number, uint32_t rid,
+                  const ProtobufCMessage *m)
 {
     tug_outbox_send(c->out, p->id, number, rid, m);
 }
@@ -44,7 +45,8 @@ void h_ping(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
     reply(c, p, TUG_MSG_PING_REPLY, rid, &m.base);
 }
 
-void h_shutdown(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+void h_shutdown(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
+                const ProtobufCMessage *msg)
 {
     Tugpb__ShutdownReply m = TUGPB__SHUTDOWN_REPLY__INIT;
 
@@ -75,24 +77,30 @@ char *tug_ctl_command(const Tugpb__JobSpec *spec)
 }
 
 /* 0 = no limit of the site's own. */
-static int check_size(const char *what, size_t len, uint64_t max, const char *key, struct tug_err *err)
+static int check_size(const char *what, size_t len, uint64_t max, const char *key,
+                      struct tug_err *err)
 {
     if (max == 0 || len <= max)
         return 0;
-    return tug_fail(err, -E2BIG, "the %s has %zu bytes, at most %llu are allowed (limits.%s); make it smaller", what, len,
-                    (unsigned long long) max, key);
+    return tug_fail(err, -E2BIG,
+                    "the %s has %zu bytes, at most %llu are allowed (limits.%s); make it smaller",
+                    what, len, (unsigned long long) max, key);
 }
 
-static int check_spec(const struct tug_control *c, const Tugpb__SubmitRequest *m, struct tug_err *err)
+static int check_spec(const struct tug_control *c, const Tugpb__SubmitRequest *m,
+                      struct tug_err *err)
 {
     const Tugpb__JobSpec *s = m->spec;
 
     if (!s)
         return tug_fail(err, -EINVAL, "the request holds no job");
     if (strlen(m->token) > TOKEN_MAX)
-        return tug_fail(err, -EINVAL, "the client token has %zu bytes, at most %d are allowed", strlen(m->token), TOKEN_MAX);
+        return tug_fail(err, -EINVAL, "the client token has %zu bytes, at most %d are allowed",
+                        strlen(m->token), TOKEN_MAX);
     if (s->cwd[0] != '/')
-        return tug_fail(err, -EINVAL, "working directory '%s' is not absolute; give one that starts with '/'", s->cwd);
+        return tug_fail(err, -EINVAL,
+                        "working directory '%s' is not absolute; give one that starts with '/'",
+                        s->cwd);
     if (s->kind == TUGPB__JOB_KIND__JOB_GANG && (s->n_argv == 0 || !s->argv[0][0]))
         return tug_fail(err, -EINVAL, "no command was given; put it after '--'");
     if (s->kind == TUGPB__JOB_KIND__JOB_BATCH && s->script.len == 0)
@@ -100,7 +108,8 @@ static int check_spec(const struct tug_control *c, const Tugpb__SubmitRequest *m
     if (s->kind == TUGPB__JOB_KIND__JOB_BATCH && s->interactive)
         return tug_fail(err, -EINVAL, "a script cannot run interactively; use 'tug submit'");
     if (s->interactive && (s->io_key.len != 32 || !s->io_addr[0]))
-        return tug_fail(err, -EINVAL, "an interactive job needs the address and the key of its client");
+        return tug_fail(err, -EINVAL,
+                        "an interactive job needs the address and the key of its client");
     if (check_size("script", s->script.len, c->conf.max_script_bytes, "max_script", err) != 0)
         return -E2BIG;
     return check_size("environment", s->env.len, c->conf.max_env_bytes, "max_env", err);
@@ -111,15 +120,19 @@ static int check_user(const struct tug_control *c, const struct ctl_user *u, str
     struct tug_core_counts n;
 
     if (u->uid < c->conf.min_uid && u->uid != c->conf.operator_uid)
-        return tug_fail(err, -EPERM, "uid %u may not run jobs: it is below min_uid %u", u->uid, c->conf.min_uid);
+        return tug_fail(err, -EPERM, "uid %u may not run jobs: it is below min_uid %u", u->uid,
+                        c->conf.min_uid);
     tug_core_count(c->core, &n);
     if (n.pending + n.running >= c->conf.max_jobs)
-        return tug_fail(err, -EAGAIN, "the cluster holds %llu jobs that are not over, its limit max_jobs is %u; try again later",
+        return tug_fail(err, -EAGAIN,
+                        "the cluster holds %llu jobs that are not over, its limit max_jobs is %u; "
+                        "try again later",
                         (unsigned long long) (n.pending + n.running), c->conf.max_jobs);
     return 0;
 }
 
-static void ask_of(const Tugpb__JobSpec *s, struct tug_core_ask *ask, struct tug_job_req *req, const struct ctl_user *u)
+static void ask_of(const Tugpb__JobSpec *s, struct tug_core_ask *ask, struct tug_job_req *req,
+                   const struct ctl_user *u)
 {
     const Tugpb__ResourceRequest *r = s->res;
 
@@ -140,8 +153,9 @@ static void ask_of(const Tugpb__JobSpec *s, struct tug_core_ask *ask, struct tug
     req->gpu_model = req->nodelist = req->exclude = "";
     if (!r)
         return;
-    *ask = (struct tug_core_ask){r->nodes, r->ntasks, r->tasks_per_node, r->cpus_per_task, r->gpus, r->gpus_per_node,
-                                 r->gpus_per_task, r->mem_per_node_bytes, r->mem_per_cpu_bytes};
+    *ask = (struct tug_core_ask){
+        r->nodes,         r->ntasks,        r->tasks_per_node,     r->cpus_per_task,    r->gpus,
+        r->gpus_per_node, r->gpus_per_task, r->mem_per_node_bytes, r->mem_per_cpu_bytes};
     req->exclusive = (uint8_t) r->exclusive;
     req->gpu_model = r->gpu_model;
     req->nodelist = r->nodelist;
@@ -180,7 +194,8 @@ static uint8_t *pack_spec(const Tugpb__JobSpec *s, size_t *len)
     return data;
 }
 
-static struct ctl_job *new_side(struct tug_control *c, struct ctl_user *u, const Tugpb__SubmitRequest *m)
+static struct ctl_job *new_side(struct tug_control *c, struct ctl_user *u,
+                                const Tugpb__SubmitRequest *m)
 {
     const Tugpb__JobSpec *s = m->spec;
     struct ctl_job *j = tug_new(struct ctl_job);
@@ -197,8 +212,8 @@ static struct ctl_job *new_side(struct tug_control *c, struct ctl_user *u, const
     return j;
 }
 
-static int submit_job(struct tug_control *c, struct ctl_user *u, const Tugpb__SubmitRequest *m, uint64_t *id,
-                      struct tug_err *err)
+static int submit_job(struct tug_control *c, struct ctl_user *u, const Tugpb__SubmitRequest *m,
+                      uint64_t *id, struct tug_err *err)
 {
     struct tug_job_req req;
     struct tug_core_ask ask;
@@ -222,27 +237,32 @@ static int submit_job(struct tug_control *c, struct ctl_user *u, const Tugpb__Su
     return 0;
 }
 
-/* Room for one more step? Whoever starts steps faster than they end must not fill the controller. */
-static int check_steps(const struct ctl_job *j, size_t n_steps, size_t more_bytes, struct tug_err *err)
+/* Room for one more step? Whoever starts steps faster than they end must not fill the controller.
+ */
+static int check_steps(const struct ctl_job *j, size_t n_steps, size_t more_bytes,
+                       struct tug_err *err)
 {
     size_t bytes = more_bytes;
 
     for (size_t i = 0; i < j->steps.len; i++)
         bytes += j->steps.at[i].spec_len;
     if (n_steps >= STEPS_MAX)
-        return tug_fail(err, -EAGAIN, "job %llu has %zu steps that are not over, and no more fit; wait until one has ended",
-                        (unsigned long long) j->id, n_steps);
+        return tug_fail(
+            err, -EAGAIN,
+            "job %llu has %zu steps that are not over, and no more fit; wait until one has ended",
+            (unsigned long long) j->id, n_steps);
     if (bytes > STEPS_BYTES_MAX)
         return tug_fail(err, -EAGAIN,
-                        "the commands of job %llu's %zu steps have %zu bytes with this one, at most %u fit; shorten them, or "
+                        "the commands of job %llu's %zu steps have %zu bytes with this one, at "
+                        "most %u fit; shorten them, or "
                         "wait until a step has ended",
                         (unsigned long long) j->id, n_steps, bytes, STEPS_BYTES_MAX);
     return 0;
 }
 
 /* A further step inside a running job. */
-static int submit_step(struct tug_control *c, struct ctl_user *u, const Tugpb__SubmitRequest *m, uint32_t *step,
-                       int *narrows, struct tug_err *err)
+static int submit_step(struct tug_control *c, struct ctl_user *u, const Tugpb__SubmitRequest *m,
+                       uint32_t *step, int *narrows, struct tug_err *err)
 {
     struct ctl_step_ask ask;
     struct ctl_job *j = tug_ctl_job(c, m->in_job);
@@ -253,7 +273,8 @@ static int submit_step(struct tug_control *c, struct ctl_user *u, const Tugpb__S
     if (!j || !job)
         return tug_fail(err, -ENOENT, "there is no job %llu", (unsigned long long) m->in_job);
     if (job->req.uid != u->uid)
-        return tug_fail(err, -EPERM, "job %llu belongs to %s, not to %s", (unsigned long long) j->id, job->req.user, u->name);
+        return tug_fail(err, -EPERM, "job %llu belongs to %s, not to %s",
+                        (unsigned long long) j->id, job->req.user, u->name);
     if (m->spec->kind != TUGPB__JOB_KIND__JOB_GANG)
         return tug_fail(err, -EINVAL, "a step inside a job runs a command, not a script");
     int rc = tug_ctl_step_ask(c, job, m->spec->res, &ask, err);
@@ -291,7 +312,8 @@ void h_submit(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
     Tugpb__SubmitReply r = TUGPB__SUBMIT_REPLY__INIT;
     struct tug_err err = {0};
     struct ctl_token *t;
-    char *warning = (char *) (uintptr_t) "a step sees all GPUs that its job holds on its nodes: they are not divided between steps";
+    char *warning = (char *) (uintptr_t) "a step sees all GPUs that its job holds on its nodes: "
+                                         "they are not divided between steps";
     int narrows = 0, rc = check_spec(c, m, &err);
 
     if (rc == 0 && m->token[0] && (t = tug_ctl_token(c, p->user->uid, m->token)) != NULL) {
@@ -344,7 +366,8 @@ static int wanted(const Tugpb__JobsRequest *f, const struct tug_job *job)
     }
     if (!in_list(f->queues, f->n_queues, job->req.queue, NULL))
         return 0;
-    if (!in_list(f->states, f->n_states, tug_job_state_name(job->state), tug_job_state_code(job->state)))
+    if (!in_list(f->states, f->n_states, tug_job_state_name(job->state),
+                 tug_job_state_code(job->state)))
         return 0;
     if (f->name[0] && strcmp(f->name, job->req.name ? job->req.name : "") != 0)
         return 0;
@@ -366,8 +389,8 @@ static int check_filter(const Tugpb__JobsRequest *f, struct tug_err *err)
         if (tug_job_state_parse(f->states[i]) < 0) {
             const char *near = tug_str_nearest(f->states[i], names, sizeof names / sizeof *names);
 
-            return tug_fail(err, -EINVAL, "there is no job state '%s'%s%s%s", f->states[i], near ? "; did you mean '" : "",
-                            near ? near : "", near ? "'?" : "");
+            return tug_fail(err, -EINVAL, "there is no job state '%s'%s%s%s", f->states[i],
+                            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
         }
     return 0;
 }
@@ -408,7 +431,9 @@ void h_jobs(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
 
 static int no_job(struct tug_err *err, uint64_t id)
 {
-    return tug_fail(err, -ENOENT, "there is no job %llu in the queue; ended jobs are in 'tug history'", (unsigned long long) id);
+    return tug_fail(err, -ENOENT,
+                    "there is no job %llu in the queue; ended jobs are in 'tug history'",
+                    (unsigned long long) id);
 }
 
 void h_show(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
@@ -432,7 +457,8 @@ void h_show(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
     r.now_ms = tug_ctl_now(c);
     /* Scripts and environments are their owner's. */
     if (m->spec && (job->req.uid == p->user->uid || tug_control_is_operator(c, p->user->uid)) &&
-        tug_proto_decode(&a, &tugpb__job_spec__descriptor, j->spec, j->spec_len, &spec, NULL) == 0) {
+        tug_proto_decode(&a, &tugpb__job_spec__descriptor, j->spec, j->spec_len, &spec, NULL) ==
+            0) {
         r.spec = (Tugpb__JobSpec *) spec;
         r.spec->script.data = (uint8_t *) tug_blob_data(j->script, &r.spec->script.len);
         r.spec->env.data = (uint8_t *) tug_blob_data(j->env, &r.spec->env.len);
@@ -464,7 +490,8 @@ void h_queues(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
         v->nodes = (char *) q.nodes;
         r.queues[r.n_queues++] = v;
     }
-    for (const struct tug_job *job = tug_core_job_after(c->core, 0); job; job = tug_core_job_after(c->core, job->id))
+    for (const struct tug_job *job = tug_core_job_after(c->core, 0); job;
+         job = tug_core_job_after(c->core, job->id))
         for (size_t i = 0; i < r.n_queues; i++)
             if (strcmp(r.queues[i]->name, job->req.queue) == 0) {
                 r.queues[i]->jobs_pending += job->state == TUG_JOB_PENDING;
@@ -478,17 +505,19 @@ void h_queues(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
 
 /* ---- cancel, wait */
 
-static int cancel_one(struct tug_control *c, const struct ctl_user *u, const Tugpb__CancelRequest *m, uint64_t id,
-                      struct tug_err *err)
+static int cancel_one(struct tug_control *c, const struct ctl_user *u,
+                      const Tugpb__CancelRequest *m, uint64_t id, struct tug_err *err)
 {
     const struct tug_job *job = tug_core_job(c->core, id);
-    struct tug_event ev = {.type = TUG_EV_JOB_CANCEL, .job = id, .step = m->step, .signal = m->signal, .uid = u->uid};
+    struct tug_event ev = {
+        .type = TUG_EV_JOB_CANCEL, .job = id, .step = m->step, .signal = m->signal, .uid = u->uid};
     char text[200];
 
     if (!job)
         return no_job(err, id);
     if (job->req.uid != u->uid && !tug_control_is_operator(c, u->uid))
-        return tug_fail(err, -EPERM, "job %llu belongs to %s, not to %s", (unsigned long long) id, job->req.user, u->name);
+        return tug_fail(err, -EPERM, "job %llu belongs to %s, not to %s", (unsigned long long) id,
+                        job->req.user, u->name);
     if (m->signal < 0 || m->signal > 64)
         return tug_fail(err, -EINVAL, "there is no signal %d", m->signal);
     snprintf(text, sizeof text, "cancelled by %s%s%.100s", u->name, m->why[0] ? ": " : "", m->why);
@@ -511,7 +540,8 @@ void h_cancel(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
     for (size_t i = 0; i < m->n_jobs; i++)
         tug_vec_push(&ids, m->jobs[i]);
     if (m->n_jobs == 0 && m->filter)
-        for (const struct tug_job *job = tug_core_job_after(c->core, 0); job; job = tug_core_job_after(c->core, job->id))
+        for (const struct tug_job *job = tug_core_job_after(c->core, 0); job;
+             job = tug_core_job_after(c->core, job->id))
             if (wanted(m->filter, job) && !tug_job_state_is_over(job->state) &&
                 (job->req.uid == p->user->uid || tug_control_is_operator(c, p->user->uid)))
                 tug_vec_push(&ids, job->id);
@@ -543,8 +573,13 @@ void h_cancel(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
 void h_wait(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
 {
     const Tugpb__WaitRequest *m = (const Tugpb__WaitRequest *) msg;
-    struct ctl_waiter w = {.peer = p->id, .rid = rid, .job = m->job, .step = m->step, .until = m->until,
-                           .seen_state = -1, .timeout_ms = INT64_MAX};
+    struct ctl_waiter w = {.peer = p->id,
+                           .rid = rid,
+                           .job = m->job,
+                           .step = m->step,
+                           .until = m->until,
+                           .seen_state = -1,
+                           .timeout_ms = INT64_MAX};
     struct tug_err err = {0};
 
     if (!tug_core_job(c->core, m->job)) {
@@ -553,7 +588,8 @@ void h_wait(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
         return;
     }
     if (m->step && !tug_core_step(c->core, m->job, m->step)) {
-        tug_fail(&err, -ENOENT, "job %llu has no step %u, or it is over", (unsigned long long) m->job, m->step);
+        tug_fail(&err, -ENOENT, "job %llu has no step %u, or it is over",
+                 (unsigned long long) m->job, m->step);
         tug_ctl_reply_error(c, p, rid, err.code, err.msg);
         return;
     }
@@ -569,7 +605,8 @@ void h_wait(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
 /* Which jobs hold something on which node: one walk over the jobs. */
 static void add_jobs(struct tug_control *c, struct tug_arena *a, Tugpb__NodeView **of_node)
 {
-    for (const struct tug_job *job = tug_core_job_after(c->core, 0); job; job = tug_core_job_after(c->core, job->id)) {
+    for (const struct tug_job *job = tug_core_job_after(c->core, 0); job;
+         job = tug_core_job_after(c->core, job->id)) {
         if (!tug_job_state_holds(job->state))
             continue;
         for (size_t i = 0; i < job->n_slices; i++) {
@@ -600,7 +637,8 @@ void h_nodes(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Prot
         goto refuse;
     for (size_t i = 0; only && i < tug_hostlist_count(only); i++)
         if (tug_core_node_find(c->core, tug_hostlist_nth(only, i)) == TUG_NO_NODE) {
-            tug_fail(&err, -ENOENT, "there is no node '%s'; 'tug nodes' lists all", tug_hostlist_nth(only, i));
+            tug_fail(&err, -ENOENT, "there is no node '%s'; 'tug nodes' lists all",
+                     tug_hostlist_nth(only, i));
             goto refuse;
         }
     r.nodes = tug_ctl_alloc(&a, c->n_nodes * sizeof *r.nodes);

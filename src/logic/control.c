@@ -1,8 +1,8 @@
 /* control.c - the controller's logic: life cycle, peers, dispatch, time, flush
  *
- * Owns struct tug_control. What always holds: every message that goes out went through the outbox; every change of the
- * core is followed by tug_ctl_actions() before anything else happens; a job is in 'jobs' exactly as long as the
- * core knows it. Layer: logic.
+ * Owns struct tug_control. What always holds: every message that goes out went through the outbox;
+ * every change of the core is followed by tug_ctl_actions() before anything else happens; a job is
+ * in 'jobs' exactly as long as the core knows it. Layer: logic.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -12,9 +12,9 @@
 
 #include "logic/control_int.h"
 
-#define POLICY_REFUSED_MAX 100 /* refused proposals before a policy is switched off */
-#define POLICY_SLOW_MS 1000    /* a pass that takes longer holds everybody up */
-#define POLICY_SLOW_MAX 3      /* such passes before a policy is switched off */
+#define POLICY_REFUSED_MAX 100  /* refused proposals before a policy is switched off */
+#define POLICY_SLOW_MS     1000 /* a pass that takes longer holds everybody up */
+#define POLICY_SLOW_MAX    3    /* such passes before a policy is switched off */
 
 enum who { WHO_ANY, WHO_OPERATOR, WHO_NODE };
 
@@ -71,7 +71,8 @@ int tug_control_next_log(struct tug_control *c, enum tug_log_level *level, const
 
 /* ---- life cycle */
 
-struct tug_control *tug_control_new(const struct tug_env *env, const struct tug_control_conf *conf, struct tug_err *err)
+struct tug_control *tug_control_new(const struct tug_env *env, const struct tug_control_conf *conf,
+                                    struct tug_err *err)
 {
     struct tug_core *core = tug_core_new(&conf->core, err);
     struct tug_control *c;
@@ -101,8 +102,7 @@ static void users_free(struct tug_control *c)
 {
     struct ctl_user *u, *next;
 
-    HASH_ITER(hh, c->users, u, next)
-    {
+    HASH_ITER (hh, c->users, u, next) {
         HASH_DEL(c->users, u);
         free(u->name);
         free(u->home);
@@ -115,8 +115,7 @@ static void tokens_free(struct tug_control *c)
 {
     struct ctl_token *t, *next;
 
-    HASH_ITER(hh, c->tokens, t, next)
-    {
+    HASH_ITER (hh, c->tokens, t, next) {
         HASH_DEL(c->tokens, t);
         free(t->key);
         free(t);
@@ -142,13 +141,11 @@ void tug_control_free(struct tug_control *c)
     if (!c)
         return;
     drain = tug_batch_new();
-    HASH_ITER(hh, c->peers, p, next_peer)
-    {
+    HASH_ITER (hh, c->peers, p, next_peer) {
         tug_vec_clear(&p->interactive); /* we go, not they */
         tug_control_peer_down(c, p->id);
     }
-    HASH_ITER(hh, c->jobs, j, next_job)
-    {
+    HASH_ITER (hh, c->jobs, j, next_job) {
         tug_ctl_wait_gone(c, j->id);
         tug_ctl_job_free(c, j, drain);
     }
@@ -172,8 +169,8 @@ void tug_control_free(struct tug_control *c)
     free(c);
 }
 
-int tug_control_restore(struct tug_control *c, const char *kind, const char *id, const void *data, size_t len,
-                        struct tug_err *err)
+int tug_control_restore(struct tug_control *c, const char *kind, const char *id, const void *data,
+                        size_t len, struct tug_err *err)
 {
     return tug_ctl_restore_record(c, kind, id, data, len, err);
 }
@@ -185,8 +182,10 @@ static void make_uuid(struct tug_control *c)
     c->env.random(c->env.ctx, r, sizeof r);
     r[6] = (uint8_t) ((r[6] & 0x0f) | 0x40); /* RFC 4122, version 4 */
     r[8] = (uint8_t) ((r[8] & 0x3f) | 0x80);
-    snprintf(c->uuid, sizeof c->uuid, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", r[0], r[1],
-             r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14], r[15]);
+    snprintf(c->uuid, sizeof c->uuid,
+             "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", r[0], r[1],
+             r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14],
+             r[15]);
 }
 
 int tug_control_start(struct tug_control *c, struct tug_err *err)
@@ -206,7 +205,8 @@ int tug_control_start(struct tug_control *c, struct tug_err *err)
     tug_blobs_sweep(c->blobs, tug_ctl_batch(c));
     for (size_t i = 0; i < c->n_nodes; i++) {
         c->nodes[i].heard_ms = now;
-        /* What the controller before granted is not known: every node is taken as leased (6.3, step 2). */
+        /* What the controller before granted is not known: every node is taken as leased (6.3, step
+         * 2). */
         c->nodes[i].lease_end_ms = now + c->conf.lease_s * 1020LL + 1000;
     }
     tug_core_restored(c->core, now);
@@ -228,7 +228,8 @@ static void add_nodes(struct tug_control *c)
         c->nodes[c->n_nodes].heard_ms = c->nodes[c->n_nodes].lease_end_ms = now;
 }
 
-int tug_control_configure(struct tug_control *c, const struct tug_control_conf *conf, struct tug_err *err)
+int tug_control_configure(struct tug_control *c, const struct tug_control_conf *conf,
+                          struct tug_err *err)
 {
     int rc = tug_core_configure(c->core, tug_ctl_now(c), &conf->core, err);
 
@@ -247,8 +248,8 @@ int tug_control_configure(struct tug_control *c, const struct tug_control_conf *
     return 0;
 }
 
-void tug_control_set_policy(struct tug_control *c, const char *name, const struct tug_policy_ops *ops, void *self,
-                            const char *note)
+void tug_control_set_policy(struct tug_control *c, const char *name,
+                            const struct tug_policy_ops *ops, void *self, const char *note)
 {
     free(c->policy_name);
     free(c->policy_note);
@@ -304,7 +305,8 @@ struct ctl_user *tug_ctl_user(struct tug_control *c, const struct tug_control_pe
     return u;
 }
 
-void tug_control_peer_up(struct tug_control *c, tug_peer_id peer, const struct tug_control_peer *who)
+void tug_control_peer_up(struct tug_control *c, tug_peer_id peer,
+                         const struct tug_control_peer *who)
 {
     struct ctl_peer *p = tug_new(struct ctl_peer);
 
@@ -318,13 +320,14 @@ void tug_control_peer_up(struct tug_control *c, tug_peer_id peer, const struct t
     HASH_ADD(hh, c->peers, id, sizeof p->id, p);
 }
 
-/* A gang of `tug run` that was not started yet has nobody who wants it any more. Once it runs, its head step daemon
- * knows better: it may have ended well before its client went. */
+/* A gang of `tug run` that was not started yet has nobody who wants it any more. Once it runs, its
+ * head step daemon knows better: it may have ended well before its client went. */
 static void drop_interactive(struct tug_control *c, struct ctl_peer *p)
 {
     for (size_t i = 0; i < p->interactive.len; i++) {
         const struct tug_job *job = tug_core_job(c->core, p->interactive.at[i]);
-        struct tug_event ev = {.type = TUG_EV_JOB_CANCEL, .job = p->interactive.at[i], .text = "its client has gone"};
+        struct tug_event ev = {
+            .type = TUG_EV_JOB_CANCEL, .job = p->interactive.at[i], .text = "its client has gone"};
 
         if (job && (job->state == TUG_JOB_PENDING || job->state == TUG_JOB_CONFIGURING))
             tug_ctl_apply(c, &ev, NULL);
@@ -352,7 +355,8 @@ void tug_control_peer_down(struct tug_control *c, tug_peer_id peer)
 
 /* ---- messages */
 
-void tug_ctl_reply_error(struct tug_control *c, struct ctl_peer *p, uint32_t rid, int code, const char *text)
+void tug_ctl_reply_error(struct tug_control *c, struct ctl_peer *p, uint32_t rid, int code,
+                         const char *text)
 {
     Tugpb__Error m = TUGPB__ERROR__INIT;
 
@@ -392,7 +396,8 @@ void tug_control_message(struct tug_control *c, tug_peer_id peer, uint16_t numbe
         tug_ctl_reply_error(c, p, rid, -EPERM, err.msg);
         return;
     }
-    tug_fail(&err, -ENOSYS, "this controller (version %s) does not answer message %u", c->version, number);
+    tug_fail(&err, -ENOSYS, "this controller (version %s) does not answer message %u", c->version,
+             number);
     tug_ctl_reply_error(c, p, rid, -ENOSYS, err.msg);
 }
 
@@ -467,7 +472,8 @@ struct ctl_token *tug_ctl_token(struct tug_control *c, uint32_t uid, const char 
     return t && t->expires_ms > tug_ctl_now(c) ? t : NULL;
 }
 
-void tug_ctl_token_put(struct tug_control *c, uint32_t uid, const char *token, uint64_t job, int64_t expires_ms)
+void tug_ctl_token_put(struct tug_control *c, uint32_t uid, const char *token, uint64_t job,
+                       int64_t expires_ms)
 {
     char *key = token_key(uid, token);
     struct ctl_token *t;
@@ -533,8 +539,10 @@ static void policy_off(struct tug_control *c, const char *why)
 {
     char note[TUG_ERR_MAX + 128];
 
-    snprintf(note, sizeof note, "policy '%s' was switched off: %s; the built-in order is in force until tugd is restarted",
-             c->policy_name, why);
+    snprintf(
+        note, sizeof note,
+        "policy '%s' was switched off: %s; the built-in order is in force until tugd is restarted",
+        c->policy_name, why);
     tug_ctl_log(c, TUG_LOG_ERROR, "%s", note);
     tug_control_set_policy(c, "built-in fifo", NULL, NULL, note);
 }
@@ -558,7 +566,8 @@ static void run_pass(struct tug_control *c)
             policy_off(c, "too many of its proposals were refused");
         else if (c->policy_slow >= POLICY_SLOW_MAX)
             policy_off(c, "its passes take longer than 1 s");
-        /* A policy that only proposes what cannot be must not keep everybody waiting until it is switched off. */
+        /* A policy that only proposes what cannot be must not keep everybody waiting until it is
+         * switched off. */
         if (rc >= 0 && stats.refused && !stats.started)
             tug_core_pass(c->core, began, NULL, NULL, &stats, NULL);
     }

@@ -1,8 +1,8 @@
 /* cpus.c - which CPUs of its nodes a gang is bound to
  *
- * The core counts CPUs; here they get numbers: first those of the NUMA nodes that hold the gang's GPUs, then the lowest
- * free ones. A node that is emulated or did not say which CPUs it has gets no mask, and its ranks are not bound.
- * Layer: logic.
+ * The core counts CPUs; here they get numbers: first those of the NUMA nodes that hold the gang's
+ * GPUs, then the lowest free ones. A node that is emulated or did not say which CPUs it has gets no
+ * mask, and its ranks are not bound. Layer: logic.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,8 @@ static void flip(uint8_t *mask, uint32_t cpu, int on)
         mask[cpu / 8] &= (uint8_t) ~(1u << (cpu % 8));
 }
 
-static uint32_t take_from(uint8_t *used, uint8_t *mine, const ProtobufCBinaryData *allowed, uint32_t want)
+static uint32_t take_from(uint8_t *used, uint8_t *mine, const ProtobufCBinaryData *allowed,
+                          uint32_t want)
 {
     uint32_t got = 0;
 
@@ -35,7 +36,8 @@ static uint32_t take_from(uint8_t *used, uint8_t *mine, const ProtobufCBinaryDat
     return got;
 }
 
-static void take_slice(struct ctl_node *n, const Tugpb__Inventory *inv, const struct tug_slice *s, uint8_t *mine)
+static void take_slice(struct ctl_node *n, const Tugpb__Inventory *inv, const struct tug_slice *s,
+                       uint8_t *mine)
 {
     uint32_t left = s->cpus;
 
@@ -58,7 +60,8 @@ void tug_ctl_cpus_take(struct tug_control *c, struct ctl_job *j, const struct tu
         ProtobufCMessage *m = NULL;
 
         if (n->inventory_len &&
-            tug_proto_decode(&a, &tugpb__inventory__descriptor, n->inventory, n->inventory_len, &m, NULL) == 0 &&
+            tug_proto_decode(&a, &tugpb__inventory__descriptor, n->inventory, n->inventory_len, &m,
+                             NULL) == 0 &&
             !((Tugpb__Inventory *) m)->emulated)
             take_slice(n, (Tugpb__Inventory *) m, &job->slices[i], j->masks[i]);
         tug_arena_clear(&a);

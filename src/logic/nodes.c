@@ -1,8 +1,8 @@
 /* nodes.c - what nodes say; who is down; leases
  *
- * A lost connection is not a lost node: the node is down once it was silent for node_timeout, and what it held is
- * certainly over once its lease has run out as well (the node counts from when it sent the request, we from when we
- * answered, so ours ends later). Layer: logic.
+ * A lost connection is not a lost node: the node is down once it was silent for node_timeout, and
+ * what it held is certainly over once its lease has run out as well (the node counts from when it
+ * sent the request, we from when we answered, so ours ends later). Layer: logic.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "base/str.h"
 #include "logic/control_int.h"
 
-#define PROTOCOL 1
+#define PROTOCOL         1
 #define HEARTBEAT_MAX_MS 5000
 
 static int64_t lease_end(const struct tug_control *c, int64_t now_ms)
@@ -49,31 +49,38 @@ static void refuse(struct tug_control *c, struct ctl_peer *p, int final, const c
     tug_outbox_close(c->out, p->id);
 }
 
-static int check_hello(struct tug_control *c, struct ctl_peer *p, const Tugpb__NodeHello *m, uint32_t *node)
+static int check_hello(struct tug_control *c, struct ctl_peer *p, const Tugpb__NodeHello *m,
+                       uint32_t *node)
 {
     struct tug_err err;
 
     if (!p->node_name || strcmp(p->node_name, m->node) != 0) {
-        tug_fail(&err, -EPERM, "it proved the key of node '%s' but says it is '%s': start it with the name its key belongs to",
+        tug_fail(&err, -EPERM,
+                 "it proved the key of node '%s' but says it is '%s': start it with the name its "
+                 "key belongs to",
                  p->node_name ? p->node_name : "", m->node);
         refuse(c, p, 1, err.msg);
         return -EPERM;
     }
     *node = tug_core_node_find(c->core, m->node);
     if (*node == TUG_NO_NODE) {
-        tug_fail(&err, -ENOENT, "node '%s' is not in the configuration: add it under 'nodes'", m->node);
+        tug_fail(&err, -ENOENT, "node '%s' is not in the configuration: add it under 'nodes'",
+                 m->node);
         refuse(c, p, 1, err.msg);
         return -ENOENT;
     }
     if (m->protocol != PROTOCOL || !m->inventory) {
-        tug_fail(&err, -EPROTO, "node '%s' (version %s) speaks protocol %u, this controller (version %s) speaks %d", m->node,
-                 m->version, m->protocol, c->version, PROTOCOL);
+        tug_fail(
+            &err, -EPROTO,
+            "node '%s' (version %s) speaks protocol %u, this controller (version %s) speaks %d",
+            m->node, m->version, m->protocol, c->version, PROTOCOL);
         refuse(c, p, 1, err.msg);
         return -EPROTO;
     }
     if (m->max_epoch > c->epoch) {
         tug_fail(&err, -ESTALE,
-                 "node '%s' has obeyed epoch %llu, this controller is only at %llu: its state is older than the "
+                 "node '%s' has obeyed epoch %llu, this controller is only at %llu: its state is "
+                 "older than the "
                  "cluster's (an old backup?); it gives that node no orders",
                  m->node, (unsigned long long) m->max_epoch, (unsigned long long) c->epoch);
         tug_ctl_log(c, TUG_LOG_ERROR, "%s", err.msg);
@@ -165,7 +172,8 @@ static void welcome(struct tug_control *c, struct ctl_peer *p)
     tug_outbox_send(c->out, p->id, TUG_MSG_NODE_WELCOME, 0, &w.base);
 }
 
-void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
+                  const ProtobufCMessage *msg)
 {
     const Tugpb__NodeHello *m = (const Tugpb__NodeHello *) msg;
     struct tug_arena a = {.budget_bytes = 64 << 20};
@@ -200,8 +208,8 @@ void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const
     if (tug_ctl_apply(c, &ev, &err) != 0)
         refuse(c, p, 1, err.msg);
     else
-        tug_ctl_log(c, TUG_LOG_INFO, "node %s is up: %u CPUs, %u GPUs, %zu steps, at %s", m->node, m->inventory->cpus,
-                    m->inventory->gpus, ev.n_held, n->address);
+        tug_ctl_log(c, TUG_LOG_INFO, "node %s is up: %u CPUs, %u GPUs, %zu steps, at %s", m->node,
+                    m->inventory->cpus, m->inventory->gpus, ev.n_held, n->address);
     tug_arena_clear(&a);
 }
 
@@ -221,8 +229,10 @@ void h_lease(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Prot
     tug_outbox_send(c->out, p->id, TUG_MSG_LEASE_GRANT, rid, &g.base);
 }
 
-/* An event about the step that 'key' names, from this peer's node; 0 when there is nothing to say. */
-static int step_event(struct tug_control *c, struct ctl_peer *p, const Tugpb__StepKey *key, struct tug_event *ev)
+/* An event about the step that 'key' names, from this peer's node; 0 when there is nothing to say.
+ */
+static int step_event(struct tug_control *c, struct ctl_peer *p, const Tugpb__StepKey *key,
+                      struct tug_event *ev)
 {
     if (!heard(c, p) || !key)
         return 0;
@@ -233,7 +243,8 @@ static int step_event(struct tug_control *c, struct ctl_peer *p, const Tugpb__St
     return 1;
 }
 
-void h_step_ready(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+void h_step_ready(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
+                  const ProtobufCMessage *msg)
 {
     const Tugpb__StepReady *m = (const Tugpb__StepReady *) msg;
     struct tug_event ev = {.type = TUG_EV_STEP_READY};
@@ -245,7 +256,8 @@ void h_step_ready(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const
     tug_ctl_apply(c, &ev, NULL);
 }
 
-void h_step_failed(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+void h_step_failed(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
+                   const ProtobufCMessage *msg)
 {
     const Tugpb__StepFailed *m = (const Tugpb__StepFailed *) msg;
     struct tug_event ev = {.type = TUG_EV_STEP_FAILED};
@@ -259,7 +271,8 @@ void h_step_failed(struct tug_control *c, struct ctl_peer *p, uint32_t rid, cons
     tug_ctl_apply(c, &ev, NULL);
 }
 
-void h_step_wired(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+void h_step_wired(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
+                  const ProtobufCMessage *msg)
 {
     const Tugpb__StepWired *m = (const Tugpb__StepWired *) msg;
     struct tug_event ev = {.type = TUG_EV_STEP_WIRED};
@@ -269,7 +282,8 @@ void h_step_wired(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const
         tug_ctl_apply(c, &ev, NULL);
 }
 
-void h_step_done(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+void h_step_done(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
+                 const ProtobufCMessage *msg)
 {
     const Tugpb__StepResult *r = ((const Tugpb__StepDone *) msg)->result;
     struct tug_arena a = {.budget_bytes = 16 << 20};
@@ -285,11 +299,13 @@ void h_step_done(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const 
     tug_arena_clear(&a);
 }
 
-void h_node_bye(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+void h_node_bye(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
+                const ProtobufCMessage *msg)
 {
     (void) rid;
     if (heard(c, p))
-        tug_ctl_log(c, TUG_LOG_INFO, "node %s says good-bye: %s", p->node_name, ((const Tugpb__NodeBye *) msg)->reason);
+        tug_ctl_log(c, TUG_LOG_INFO, "node %s says good-bye: %s", p->node_name,
+                    ((const Tugpb__NodeBye *) msg)->reason);
 }
 
 void tug_ctl_node_gone(struct tug_control *c, struct ctl_peer *p)
@@ -300,8 +316,8 @@ void tug_ctl_node_gone(struct tug_control *c, struct ctl_peer *p)
         return;
     n->peer = 0;
     check_by(c, n->heard_ms + c->conf.node_timeout_s * 1000LL);
-    tug_ctl_log(c, TUG_LOG_INFO, "node %s: connection lost; it is down if it stays silent for %u s", p->node_name,
-                c->conf.node_timeout_s);
+    tug_ctl_log(c, TUG_LOG_INFO, "node %s: connection lost; it is down if it stays silent for %u s",
+                p->node_name, c->conf.node_timeout_s);
 }
 
 static void tell_down(struct tug_control *c, uint32_t node)

@@ -1,7 +1,8 @@
 /* orders.c - what nodes are told about steps
  *
- * Every order names (epoch, job, attempt, step). A launch carries the fixed-size order that the host signs (groups,
- * digest and signature are filled in there) and the payload for the step daemon. Layer: logic.
+ * Every order names (epoch, job, attempt, step). A launch carries the fixed-size order that the
+ * host signs (groups, digest and signature are filled in there) and the payload for the step
+ * daemon. Layer: logic.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,7 +29,8 @@ static tug_peer_id peer_of(struct tug_control *c, uint32_t node)
 }
 
 /* The step's secrets, made anew for every attempt. */
-static struct ctl_step *side_of(struct tug_control *c, struct ctl_job *j, uint32_t attempt, uint32_t step)
+static struct ctl_step *side_of(struct tug_control *c, struct ctl_job *j, uint32_t attempt,
+                                uint32_t step)
 {
     struct ctl_step *s = tug_ctl_step(j, step);
     uint8_t r[16];
@@ -48,16 +50,19 @@ static struct ctl_step *side_of(struct tug_control *c, struct ctl_job *j, uint32
     s->master_port = 0;
     c->env.random(c->env.ctx, s->gang_key, sizeof s->gang_key);
     c->env.random(c->env.ctx, r, sizeof r);
-    at = snprintf(s->nspace, sizeof s->nspace, "tug.%llu.%u.%u.", (unsigned long long) j->id, attempt, step);
+    at = snprintf(s->nspace, sizeof s->nspace, "tug.%llu.%u.%u.", (unsigned long long) j->id,
+                  attempt, step);
     for (size_t i = 0; i < sizeof r; i++)
         at += snprintf(s->nspace + at, sizeof s->nspace - (size_t) at, "%02x", r[i]);
     tug_ctl_job_dirty(c, j->id);
     return s;
 }
 
-/* The slices that the step runs on, with its own ranks. A batch script sees the whole allocation. */
-static void set_slices(struct tug_control *c, struct tug_arena *a, const struct tug_job *job, const struct ctl_job *j,
-                       const struct tug_step *step, uint32_t node, Tugpb__StepPayload *p)
+/* The slices that the step runs on, with its own ranks. A batch script sees the whole allocation.
+ */
+static void set_slices(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
+                       const struct ctl_job *j, const struct tug_step *step, uint32_t node,
+                       Tugpb__StepPayload *p)
 {
     Tugpb__Slice **all = tug_ctl_slices_pb(c, a, job, j);
     int whole = job->req.batch && step->id == 0;
@@ -80,7 +85,8 @@ static void set_slices(struct tug_control *c, struct tug_arena *a, const struct 
     }
 }
 
-static Tugpb__JobSpec *spec_of(struct tug_arena *a, const struct ctl_job *j, const struct ctl_step *s)
+static Tugpb__JobSpec *spec_of(struct tug_arena *a, const struct ctl_job *j,
+                               const struct ctl_step *s)
 {
     ProtobufCMessage *m = NULL;
     const struct tug_blob *env = s->spec ? s->env : j->env;
@@ -96,8 +102,9 @@ static Tugpb__JobSpec *spec_of(struct tug_arena *a, const struct ctl_job *j, con
     return spec;
 }
 
-static void set_payload(struct tug_control *c, struct tug_arena *a, const struct tug_job *job, struct ctl_job *j,
-                        struct ctl_step *s, const struct tug_action *act, Tugpb__StepPayload *p)
+static void set_payload(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
+                        struct ctl_job *j, struct ctl_step *s, const struct tug_action *act,
+                        Tugpb__StepPayload *p)
 {
     const struct tug_step *step = tug_core_step(c->core, act->job, act->step);
     const struct ctl_node *n = &c->nodes[act->node];
@@ -111,15 +118,16 @@ static void set_payload(struct tug_control *c, struct tug_arena *a, const struct
     p->uid = job->req.uid;
     p->gid = job->req.gid;
     set_slices(c, a, job, j, step, act->node, p);
-    if (n->inventory_len &&
-        tug_proto_decode(a, &tugpb__inventory__descriptor, n->inventory, n->inventory_len, &inv, NULL) == 0) {
+    if (n->inventory_len && tug_proto_decode(a, &tugpb__inventory__descriptor, n->inventory,
+                                             n->inventory_len, &inv, NULL) == 0) {
         p->nodes = tug_ctl_alloc(a, sizeof *p->nodes);
         p->nodes[p->n_nodes++] = (Tugpb__Inventory *) inv;
     }
     p->gang_key.data = s->gang_key;
     p->gang_key.len = sizeof s->gang_key;
     p->nspace = s->nspace;
-    p->wireup_timeout_s = p->spec->wireup_timeout_s ? p->spec->wireup_timeout_s : c->conf.wireup_timeout_s;
+    p->wireup_timeout_s =
+        p->spec->wireup_timeout_s ? p->spec->wireup_timeout_s : c->conf.wireup_timeout_s;
     p->kill_grace_s = p->spec->kill_grace_s ? p->spec->kill_grace_s : c->conf.kill_grace_s;
     p->time_limit_s = job->req.time_limit_s;
     p->queue = (char *) job->req.queue;
@@ -132,7 +140,9 @@ static void parse_boot_id(const char *text, uint8_t out[16])
 
     memset(out, 0, 16);
     for (; *text && n < 32; text++) {
-        int digit = *text >= '0' && *text <= '9' ? *text - '0' : *text >= 'a' && *text <= 'f' ? *text - 'a' + 10 : -1;
+        int digit = *text >= '0' && *text <= '9'   ? *text - '0'
+                    : *text >= 'a' && *text <= 'f' ? *text - 'a' + 10
+                                                   : -1;
 
         if (digit < 0)
             continue;

@@ -1,6 +1,7 @@
 /* outbox.c - what goes out waits for what it relies on
  *
- * 'open' collects writes and the messages that rely on them; 'going' is the one whose commit is under way. Layer: logic.
+ * 'open' collects writes and the messages that rely on them; 'going' is the one whose commit is
+ * under way. Layer: logic.
  */
 #include "logic/outbox.h"
 
@@ -76,7 +77,8 @@ static struct load *behind(struct tug_outbox *o)
     return o->busy ? &o->going : NULL;
 }
 
-static void hold(struct load *l, tug_peer_id to, uint16_t number, uint32_t rid, const ProtobufCMessage *m)
+static void hold(struct load *l, tug_peer_id to, uint16_t number, uint32_t rid,
+                 const ProtobufCMessage *m)
 {
     struct held h = {.to = to, .rid = rid, .number = number, .off = l->bytes.len};
 
@@ -113,8 +115,8 @@ static void release(struct tug_outbox *o, struct load *l)
 {
     struct load done = *l;
 
-    /* Emptied first: a peer that is closed on the way must not find its messages here again, and what its end changes
-     * is written like anything else. */
+    /* Emptied first: a peer that is closed on the way must not find its messages here again, and
+     * what its end changes is written like anything else. */
     memset(l, 0, sizeof *l);
     if (l == &o->open)
         l->batch = tug_batch_new();
@@ -124,7 +126,8 @@ static void release(struct tug_outbox *o, struct load *l)
         if (h->number == 0)
             o->env.send(o->env.ctx, h->to, 0, 0, NULL);
         else
-            o->env.send_packed(o->env.ctx, h->to, h->number, h->rid, done.bytes.data ? done.bytes.data + h->off : "", h->len);
+            o->env.send_packed(o->env.ctx, h->to, h->number, h->rid,
+                               done.bytes.data ? done.bytes.data + h->off : "", h->len);
     }
     tug_vec_clear(&done.held);
     tug_buf_clear(&done.bytes);

@@ -1,7 +1,7 @@
 /* records.c - jobs, nodes and the cluster's own record, to and from the store
  *
- * Kinds: meta, job, node, blob, tok (proto/record.proto). Restoring takes any order: jobs and nodes are kept until all
- * records are in, since a job needs its blobs and its nodes. Layer: logic.
+ * Kinds: meta, job, node, blob, tok (proto/record.proto). Restoring takes any order: jobs and nodes
+ * are kept until all records are in, since a job needs its blobs and its nodes. Layer: logic.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +11,8 @@
 #include "base/str.h"
 #include "logic/control_int.h"
 
-#define RECORD_BUDGET_BYTES (1u << 30) /* a wide gang with all the steps that it may have; what is written is read */
+/* A wide gang with all the steps that it may have: what is written can be read. */
+#define RECORD_BUDGET_BYTES (1u << 30)
 
 static void put(struct tug_batch *b, const char *kind, const char *id, const ProtobufCMessage *m)
 {
@@ -39,7 +40,8 @@ void tug_ctl_put_meta(struct tug_control *c, struct tug_batch *b)
 void tug_ctl_put_token(struct tug_control *c, const struct ctl_token *t, struct tug_batch *b)
 {
     char text[64];
-    int len = snprintf(text, sizeof text, "%llu%c%lld", (unsigned long long) t->job, '\0', (long long) t->expires_ms);
+    int len = snprintf(text, sizeof text, "%llu%c%lld", (unsigned long long) t->job, '\0',
+                       (long long) t->expires_ms);
 
     (void) c;
     tug_batch_put(b, "tok", t->key, text, (size_t) len);
@@ -61,8 +63,8 @@ void tug_ctl_put_node(struct tug_control *c, uint32_t node, struct tug_batch *b)
     m.drain_uid = k.drain_uid;
     m.drain_at_ms = k.drained ? k.drain_ms : 0;
     m.address = n->address ? n->address : (char *) "";
-    if (n->inventory_len &&
-        tug_proto_decode(&a, &tugpb__inventory__descriptor, n->inventory, n->inventory_len, &inv, NULL) == 0)
+    if (n->inventory_len && tug_proto_decode(&a, &tugpb__inventory__descriptor, n->inventory,
+                                             n->inventory_len, &inv, NULL) == 0)
         m.inventory = (Tugpb__Inventory *) inv;
     put(b, "node", k.name, &m.base);
     tug_arena_clear(&a);
@@ -76,7 +78,8 @@ static Tugpb__JobSpec *unpack_spec(struct tug_arena *a, const uint8_t *data, siz
 
     if (!data)
         return NULL;
-    /* We packed it ourselves. A record without its request would keep the next controller from starting. */
+    /* We packed it ourselves. A record without its request would keep the next controller from
+     * starting. */
     tug_assert(tug_proto_decode(a, &tugpb__job_spec__descriptor, data, len, &m, NULL) == 0);
     return (Tugpb__JobSpec *) m;
 }
@@ -89,8 +92,8 @@ static void set_blob(ProtobufCBinaryData *out, const struct tug_blob *blob)
     out->len = TUG_BLOB_ID_LEN;
 }
 
-static Tugpb__StepRecord *step_record(struct tug_control *c, struct tug_arena *a, const struct tug_step *s,
-                                      struct ctl_step *side)
+static Tugpb__StepRecord *step_record(struct tug_control *c, struct tug_arena *a,
+                                      const struct tug_step *s, struct ctl_step *side)
 {
     Tugpb__StepRecord *m = tug_ctl_alloc(a, sizeof *m);
 
@@ -139,7 +142,8 @@ static void set_request(Tugpb__JobRecord *m, const struct tug_job_req *r)
     m->mem_per_node_bytes = r->mem_per_node_bytes;
 }
 
-void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_job *job, struct tug_batch *b)
+void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_job *job,
+                     struct tug_batch *b)
 {
     Tugpb__JobRecord m = TUGPB__JOB_RECORD__INIT;
     struct tug_arena a = {.budget_bytes = RECORD_BUDGET_BYTES};
@@ -166,7 +170,8 @@ void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_
     m.n_slices = job->n_slices;
     m.steps = tug_ctl_alloc(&a, job->n_steps * sizeof *m.steps);
     for (size_t i = 0; i < job->n_steps; i++)
-        m.steps[m.n_steps++] = step_record(c, &a, &job->steps[i], tug_ctl_step(j, job->steps[i].id));
+        m.steps[m.n_steps++] =
+            step_record(c, &a, &job->steps[i], tug_ctl_step(j, job->steps[i].id));
     m.exit = tug_ctl_exit_pb(&a, &job->exit);
     m.cause = tug_ctl_cause_pb(c, &a, &job->cause);
     m.spec = unpack_spec(&a, j->spec, j->spec_len);
@@ -185,7 +190,8 @@ void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_
 
 /* ---- restoring */
 
-static int restore_meta(struct tug_control *c, struct tug_arena *a, const void *data, size_t len, struct tug_err *err)
+static int restore_meta(struct tug_control *c, struct tug_arena *a, const void *data, size_t len,
+                        struct tug_err *err)
 {
     ProtobufCMessage *msg = NULL;
     const Tugpb__MetaRecord *m;
@@ -200,7 +206,8 @@ static int restore_meta(struct tug_control *c, struct tug_arena *a, const void *
     return 0;
 }
 
-static int restore_token(struct tug_control *c, const char *key, const void *data, size_t len, struct tug_err *err)
+static int restore_token(struct tug_control *c, const char *key, const void *data, size_t len,
+                         struct tug_err *err)
 {
     const char *nul = memchr(data, 0, len);
     char expires[24] = "";
@@ -221,8 +228,8 @@ static int restore_token(struct tug_control *c, const char *key, const void *dat
     return 0;
 }
 
-int tug_ctl_restore_record(struct tug_control *c, const char *kind, const char *id, const void *data, size_t len,
-                           struct tug_err *err)
+int tug_ctl_restore_record(struct tug_control *c, const char *kind, const char *id,
+                           const void *data, size_t len, struct tug_err *err)
 {
     struct tug_arena a = {.budget_bytes = 64 << 20};
     struct ctl_raw raw;
@@ -240,7 +247,8 @@ int tug_ctl_restore_record(struct tug_control *c, const char *kind, const char *
         raw.len = len;
         tug_vec_push(&c->raw, raw);
     } else {
-        rc = tug_fail(err, -EPROTO, "record %s/%s is of a kind that this version does not know", kind, id);
+        rc = tug_fail(err, -EPROTO, "record %s/%s is of a kind that this version does not know",
+                      kind, id);
     }
     tug_arena_clear(&a);
     return rc;
@@ -253,7 +261,9 @@ static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struc
     struct ctl_node *n;
 
     if (node == TUG_NO_NODE) {
-        tug_ctl_log(c, TUG_LOG_WARN, "node %s has a record but is no longer configured: its record is left alone", m->name);
+        tug_ctl_log(c, TUG_LOG_WARN,
+                    "node %s has a record but is no longer configured: its record is left alone",
+                    m->name);
         return 0;
     }
     n = &c->nodes[node];
@@ -270,11 +280,12 @@ static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struc
         n->inventory = tug_xmalloc(n->inventory_len ? n->inventory_len : 1);
         tugpb__inventory__pack(m->inventory, n->inventory);
     }
-    return tug_core_restore_node(c->core, m->name, m->inventory ? &inv : NULL, m->drain, m->drain_reason, err);
+    return tug_core_restore_node(c->core, m->name, m->inventory ? &inv : NULL, m->drain,
+                                 m->drain_reason, err);
 }
 
-static int restore_slices(struct tug_control *c, struct tug_arena *a, const Tugpb__JobRecord *m, struct tug_job *job,
-                          struct ctl_job *j, struct tug_err *err)
+static int restore_slices(struct tug_control *c, struct tug_arena *a, const Tugpb__JobRecord *m,
+                          struct tug_job *job, struct ctl_job *j, struct tug_err *err)
 {
     int masked = 0;
 
@@ -286,8 +297,10 @@ static int restore_slices(struct tug_control *c, struct tug_arena *a, const Tugp
 
         out->node = tug_core_node_find(c->core, s->node);
         if (out->node == TUG_NO_NODE)
-            return tug_fail(err, -ENOENT, "job %llu holds node %s, which is no longer configured: put it back under 'nodes'",
-                            (unsigned long long) m->id, s->node);
+            return tug_fail(
+                err, -ENOENT,
+                "job %llu holds node %s, which is no longer configured: put it back under 'nodes'",
+                (unsigned long long) m->id, s->node);
         out->gpus = s->gpus;
         out->cpus = s->cpus;
         out->mem_bytes = s->mem_bytes;
@@ -300,20 +313,21 @@ static int restore_slices(struct tug_control *c, struct tug_arena *a, const Tugp
         j->n_masks = m->n_slices;
         for (size_t i = 0; i < m->n_slices; i++)
             memcpy(j->masks[i], m->slices[i]->cpu_mask.data,
-                   m->slices[i]->cpu_mask.len < CPU_MASK_LEN ? m->slices[i]->cpu_mask.len : CPU_MASK_LEN);
+                   m->slices[i]->cpu_mask.len < CPU_MASK_LEN ? m->slices[i]->cpu_mask.len
+                                                             : CPU_MASK_LEN);
     }
     return 0;
 }
 
-static int restore_step(struct tug_control *c, struct tug_arena *a, const Tugpb__StepRecord *m, struct tug_step *s,
-                        struct ctl_job *j, struct tug_err *err)
+static int restore_step(struct tug_control *c, struct tug_arena *a, const Tugpb__StepRecord *m,
+                        struct tug_step *s, struct ctl_job *j, struct tug_err *err)
 {
     struct ctl_step side = {.id = m->step, .attempt = m->attempt};
     int state = tug_step_state_parse(m->state);
 
     if (state < 0)
-        return tug_fail(err, -EPROTO, "record job/%llu: step %u has the unknown state '%s'", (unsigned long long) j->id,
-                        m->step, m->state);
+        return tug_fail(err, -EPROTO, "record job/%llu: step %u has the unknown state '%s'",
+                        (unsigned long long) j->id, m->step, m->state);
     s->id = m->step;
     s->state = (enum tug_step_state) state;
     s->ntasks = m->ntasks;
@@ -373,7 +387,8 @@ static void restore_request(const Tugpb__JobRecord *m, struct tug_job_req *r)
 static struct ctl_job *restore_side(struct tug_control *c, const Tugpb__JobRecord *m)
 {
     struct ctl_job *j = tug_new(struct ctl_job);
-    struct tug_control_peer who = {.uid = m->uid, .gid = m->gid, .user = m->user, .home = m->home, .shell = m->shell};
+    struct tug_control_peer who = {
+        .uid = m->uid, .gid = m->gid, .user = m->user, .home = m->home, .shell = m->shell};
 
     for (size_t i = 0; i < m->n_gids && i < TUG_CONTROL_GIDS; i++)
         who.gids[who.n_gids++] = m->gids[i];
@@ -393,7 +408,8 @@ static struct ctl_job *restore_side(struct tug_control *c, const Tugpb__JobRecor
     return j;
 }
 
-static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__JobRecord *m, struct tug_err *err)
+static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__JobRecord *m,
+                       struct tug_err *err)
 {
     struct tug_job job = {.id = m->id};
     int state = tug_job_state_parse(m->state), end_state = tug_job_state_parse(m->end_state);
@@ -401,10 +417,12 @@ static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__
     int rc;
 
     if (state < 0 || !m->spec)
-        return tug_fail(err, -EPROTO, "record job/%llu has no state or no request", (unsigned long long) m->id);
+        return tug_fail(err, -EPROTO, "record job/%llu has no state or no request",
+                        (unsigned long long) m->id);
     j = restore_side(c, m);
     if ((m->script_blob.len && !j->script) || (m->env_blob.len && !j->env))
-        return tug_fail(err, -EILSEQ, "job %llu needs a blob that is not in the store", (unsigned long long) m->id);
+        return tug_fail(err, -EILSEQ, "job %llu needs a blob that is not in the store",
+                        (unsigned long long) m->id);
     restore_request(m, &job.req);
     job.state = (enum tug_job_state) state;
     job.end_state = end_state < 0 ? job.state : (enum tug_job_state) end_state;
@@ -469,8 +487,9 @@ int tug_ctl_restore_finish(struct tug_control *c, struct tug_err *err)
 
             if (r->is_job != jobs)
                 continue;
-            rc = tug_proto_decode(&a, jobs ? &tugpb__job_record__descriptor : &tugpb__node_record__descriptor, r->data,
-                                  r->len, &m, err);
+            rc = tug_proto_decode(
+                &a, jobs ? &tugpb__job_record__descriptor : &tugpb__node_record__descriptor,
+                r->data, r->len, &m, err);
             if (rc == 0)
                 rc = jobs ? restore_job(c, &a, (const Tugpb__JobRecord *) m, err)
                           : restore_node(c, (const Tugpb__NodeRecord *) m, err);

@@ -1,7 +1,7 @@
 /* views.c - jobs and nodes as users see them
  *
- * Nothing is owned here: memory comes from the caller's arena, strings are borrowed from the core's objects.
- * Layer: logic.
+ * Nothing is owned here: memory comes from the caller's arena, strings are borrowed from the core's
+ * objects. Layer: logic.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -77,7 +77,8 @@ struct tug_exit tug_ctl_exit(const Tugpb__ExitInfo *e)
     return out;
 }
 
-Tugpb__Cause *tug_ctl_cause_pb(struct tug_control *c, struct tug_arena *a, const struct tug_cause *cause)
+Tugpb__Cause *tug_ctl_cause_pb(struct tug_control *c, struct tug_arena *a,
+                               const struct tug_cause *cause)
 {
     Tugpb__Cause *m;
     struct tug_core_node node;
@@ -115,8 +116,8 @@ struct tug_cause tug_ctl_cause(struct tug_control *c, const Tugpb__Cause *m)
 
 /* ---- jobs */
 
-Tugpb__Slice **tug_ctl_slices_pb(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
-                                 const struct ctl_job *j)
+Tugpb__Slice **tug_ctl_slices_pb(struct tug_control *c, struct tug_arena *a,
+                                 const struct tug_job *job, const struct ctl_job *j)
 {
     Tugpb__Slice **all = tug_ctl_alloc(a, job->n_slices * sizeof *all);
     struct tug_core_node node;
@@ -169,7 +170,8 @@ static char *nodelist(struct tug_control *c, struct tug_arena *a, const struct t
     return out;
 }
 
-static void view_steps(struct tug_control *c, struct tug_arena *a, const struct tug_job *job, Tugpb__JobView *out)
+static void view_steps(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
+                       Tugpb__JobView *out)
 {
     out->steps = tug_ctl_alloc(a, job->n_steps * sizeof *out->steps);
     for (size_t i = 0; i < job->n_steps; i++) {
@@ -189,10 +191,15 @@ static void view_steps(struct tug_control *c, struct tug_arena *a, const struct 
 }
 
 /* Where the output goes, with what is known by now filled in. */
-static char *expand(struct tug_arena *a, const struct tug_job *job, const Tugpb__JobSpec *spec, const char *pattern)
+static char *expand(struct tug_arena *a, const struct tug_job *job, const Tugpb__JobSpec *spec,
+                    const char *pattern)
 {
-    struct tug_pattern_values v = {.job = job->id, .attempt = job->attempt, .name = job->req.name, .user = job->req.user,
-                                   .rank = -1, .node_index = -1};
+    struct tug_pattern_values v = {.job = job->id,
+                                   .attempt = job->attempt,
+                                   .name = job->req.name,
+                                   .user = job->req.user,
+                                   .rank = -1,
+                                   .node_index = -1};
     struct tug_buf text = {0};
     char *out;
 
@@ -202,8 +209,8 @@ static char *expand(struct tug_arena *a, const struct tug_job *job, const Tugpb_
     return out;
 }
 
-static void view_paths(struct tug_control *c, struct tug_arena *a, const struct tug_job *job, const struct ctl_job *j,
-                       Tugpb__JobView *out)
+static void view_paths(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
+                       const struct ctl_job *j, Tugpb__JobView *out)
 {
     ProtobufCMessage *m = NULL;
     Tugpb__JobSpec *spec;
@@ -216,8 +223,10 @@ static void view_paths(struct tug_control *c, struct tug_arena *a, const struct 
     out->comment = copy(a, spec->comment);
     if (job->req.interactive)
         return;
-    out->stdout_path = expand(a, job, spec, spec->stdout_path[0] ? spec->stdout_path : TUG_PATTERN_DEFAULT);
-    out->stderr_path = spec->stderr_path[0] ? expand(a, job, spec, spec->stderr_path) : out->stdout_path;
+    out->stdout_path =
+        expand(a, job, spec, spec->stdout_path[0] ? spec->stdout_path : TUG_PATTERN_DEFAULT);
+    out->stderr_path =
+        spec->stderr_path[0] ? expand(a, job, spec, spec->stderr_path) : out->stdout_path;
 }
 
 static void view_times(const struct tug_job *job, Tugpb__JobView *out)
@@ -230,8 +239,8 @@ static void view_times(const struct tug_job *job, Tugpb__JobView *out)
     out->end_ms = shown(job->end_ms);
 }
 
-void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct tug_job *job, int brief,
-                      Tugpb__JobView *out)
+void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
+                      int brief, Tugpb__JobView *out)
 {
     struct ctl_job *j = tug_ctl_job(c, job->id);
     char why[512];
@@ -280,7 +289,8 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
 
 /* ---- nodes */
 
-void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node, Tugpb__NodeView *out)
+void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node,
+                       Tugpb__NodeView *out)
 {
     const struct ctl_node *n = &c->nodes[node];
     struct tug_core_node k;
@@ -301,7 +311,7 @@ void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node
     out->up_since_ms = k.up ? shown(k.since_ms) : 0;
     out->address = say(n->address);
     out->version = say(n->version);
-    if (n->inventory_len &&
-        tug_proto_decode(a, &tugpb__inventory__descriptor, n->inventory, n->inventory_len, &m, NULL) == 0)
+    if (n->inventory_len && tug_proto_decode(a, &tugpb__inventory__descriptor, n->inventory,
+                                             n->inventory_len, &m, NULL) == 0)
         out->machine = ((Tugpb__Inventory *) m)->machine;
 }

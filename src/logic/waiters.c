@@ -50,7 +50,8 @@ static int is_due(const struct ctl_waiter *w, const struct tug_job *job)
 {
     switch (w->until) {
     case TUGPB__WAIT_FOR__WAIT_START:
-        return job->state == TUG_JOB_RUNNING || job->state == TUG_JOB_COMPLETING || tug_job_state_is_over(job->state);
+        return job->state == TUG_JOB_RUNNING || job->state == TUG_JOB_COMPLETING ||
+               tug_job_state_is_over(job->state);
     case TUGPB__WAIT_FOR__WAIT_CHANGE:
         return (int) job->state != w->seen_state;
     default:
@@ -61,8 +62,9 @@ static int is_due(const struct ctl_waiter *w, const struct tug_job *job)
 /* Answer and drop every waiter of the list for which 'due' holds. */
 typedef int due_fn(const struct ctl_waiter *w, const void *arg);
 
-static void sweep(struct tug_control *c, uint64_t id, const struct tug_job *job, const struct tug_step *ended,
-                  due_fn *due, const void *arg, int reply, int timed_out)
+static void sweep(struct tug_control *c, uint64_t id, const struct tug_job *job,
+                  const struct tug_step *ended, due_fn *due, const void *arg, int reply,
+                  int timed_out)
 {
     struct ctl_waitlist *l = list_of(c, id);
 
@@ -145,7 +147,8 @@ void tug_ctl_wait_job(struct tug_control *c, const struct tug_job *job)
         sweep(c, job->id, job, NULL, due_always, NULL, 1, 0);
 }
 
-void tug_ctl_wait_step(struct tug_control *c, const struct tug_job *job, const struct tug_step *ended)
+void tug_ctl_wait_step(struct tug_control *c, const struct tug_job *job,
+                       const struct tug_step *ended)
 {
     sweep(c, job->id, job, ended, due_step, ended, 1, 0);
 }
@@ -159,7 +162,7 @@ void tug_ctl_wait_peer_down(struct tug_control *c, tug_peer_id peer)
 {
     struct ctl_waitlist *l, *next;
 
-    HASH_ITER(hh, c->waits, l, next)
+    HASH_ITER (hh, c->waits, l, next)
         sweep(c, l->job, NULL, NULL, due_peer, &peer, 0, 0);
 }
 
@@ -169,7 +172,7 @@ void tug_ctl_wait_check(struct tug_control *c, int64_t now_ms)
 
     if (now_ms < c->wait_next_ms)
         return;
-    HASH_ITER(hh, c->waits, l, next)
+    HASH_ITER (hh, c->waits, l, next)
         sweep(c, l->job, tug_core_job(c->core, l->job), NULL, due_time, &now_ms, 1, 1);
     c->wait_next_ms = INT64_MAX;
     for (l = c->waits; l; l = l->hh.next)

@@ -1,7 +1,7 @@
 /* history.c - jobs of the past, asked from the store
  *
- * The rows are read on the store's thread and come back one by one; the reply is made of the views that were stored
- * when each job ended. Layer: programs.
+ * The rows are read on the store's thread and come back one by one; the reply is made of the views
+ * that were stored when each job ended. Layer: programs.
  */
 #include <errno.h>
 #include <pwd.h>
@@ -18,7 +18,7 @@
 
 struct asked {
     struct tugd *d;
-    tug_peer_id peer;             /* it may be gone when the answer comes */
+    tug_peer_id peer; /* it may be gone when the answer comes */
     uint32_t rid, limit;
     struct tug_vec(Tugpb__JobView *) views;
     int more;
@@ -99,7 +99,8 @@ void history_ask(struct tugd *d, struct peer *p, uint32_t rid, const ProtobufCMe
             Tugpb__Error e = TUGPB__ERROR__INIT;
             struct tug_err err;
 
-            e.code = -tug_fail(&err, -ENOENT, "there is no user '%s' on the controller's host", m->users[i]);
+            e.code = -tug_fail(&err, -ENOENT, "there is no user '%s' on the controller's host",
+                               m->users[i]);
             e.text = err.msg;
             tug_conn_send(p->conn, TUG_MSG_ERROR, rid, &e.base);
             tug_vec_clear(&uids);

@@ -1,7 +1,7 @@
 /* listen.c - the two sockets of the controller and who is behind them
  *
- * Commands come over a local socket, where the kernel says who they are; node daemons come over TCP and prove the
- * key that STATE_DIR/keys/nodes/NAME.pub holds. Layer: programs.
+ * Commands come over a local socket, where the kernel says who they are; node daemons come over TCP
+ * and prove the key that STATE_DIR/keys/nodes/NAME.pub holds. Layer: programs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -51,7 +51,8 @@ static void refuse(struct tugd *d, struct peer *p, uint32_t rid, const struct tu
         tug_info("a message of uid %u was refused: %s", who->uid, err->msg);
         tug_conn_send(p->conn, TUG_MSG_ERROR, rid, &e.base);
     } else {
-        tug_warn("a message of node %s was refused, its connection is closed: %s", who->name, err->msg);
+        tug_warn("a message of node %s was refused, its connection is closed: %s", who->name,
+                 err->msg);
         world_close(d, p->id);
     }
 }
@@ -115,7 +116,8 @@ static int write_endpoint(struct tugd *d, struct tug_err *err)
     snprintf(path, sizeof path, "%s/endpoint", d->run_dir);
     snprintf(tmp, sizeof tmp, "%s.new", path);
     fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t) strlen(text) || write(fd, "\n", 1) != 1)
+    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t) strlen(text) ||
+        write(fd, "\n", 1) != 1)
         rc = tug_fail(err, -errno, "cannot write %s: %s", tmp, strerror(errno));
     if (fd >= 0)
         close(fd);
@@ -126,7 +128,8 @@ static int write_endpoint(struct tugd *d, struct tug_err *err)
 
 int listen_open(struct tugd *d, struct tug_err *err)
 {
-    struct tug_net_opts o = {.auth = TUG_AUTH_UNIX, .channel = TUG_CH_CLIENT, .ops = &ops, .arg = d};
+    struct tug_net_opts o = {
+        .auth = TUG_AUTH_UNIX, .channel = TUG_CH_CLIENT, .ops = &ops, .arg = d};
     char *endpoint = tug_xasprintf("unix:%s", d->socket_path);
     int rc;
 
@@ -149,8 +152,7 @@ void listen_close(struct tugd *d)
 
     tug_listener_free(d->clients);
     tug_listener_free(d->nodes);
-    HASH_ITER(hh, d->peers, p, next)
-    {
+    HASH_ITER (hh, d->peers, p, next) {
         HASH_DEL(d->peers, p);
         tug_conn_drop(p->conn);
         free(p);

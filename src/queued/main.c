@@ -1,6 +1,7 @@
 /* main.c - tugd, the queue daemon
  *
- * Reads as a table of contents: configuration, state, sockets, loop; then the same backwards. Layer: programs.
+ * Reads as a table of contents: configuration, state, sockets, loop; then the same backwards.
+ * Layer: programs.
  */
 #include <argp.h>
 #include <errno.h>
@@ -27,10 +28,12 @@ struct options {
 
 static const struct argp_option option_table[] = {
     {"config", 'c', "FILE", 0, "The configuration; default " TUG_SYSCONFDIR "/tugline.yaml", 0},
-    {"ready-fd", 'r', "N", 0, "Write a newline to this descriptor once commands and nodes can connect, then close it", 0},
+    {"ready-fd", 'r', "N", 0,
+     "Write a newline to this descriptor once commands and nodes can connect, then close it", 0},
     {"check", 'k', NULL, 0, "Read the configuration, say what is wrong with it, and exit", 0},
     {"show-config", 's', NULL, 0, "Print the whole configuration, defaults included, and exit", 0},
-    {"foreground", 'f', NULL, 0, "Stay in the foreground (it always does; a service manager backgrounds)", 0},
+    {"foreground", 'f', NULL, 0,
+     "Stay in the foreground (it always does; a service manager backgrounds)", 0},
     {0}};
 
 static error_t on_option(int key, char *arg, struct argp_state *state)
@@ -38,16 +41,27 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
     struct options *o = state->input;
 
     switch (key) {
-    case 'c': o->config = arg; return 0;
-    case 'r': o->ready_fd = atoi(arg); return 0;
-    case 'k': o->check = 1; return 0;
-    case 's': o->dump = 1; return 0;
-    case 'f': return 0;
-    default: return ARGP_ERR_UNKNOWN;
+    case 'c':
+        o->config = arg;
+        return 0;
+    case 'r':
+        o->ready_fd = atoi(arg);
+        return 0;
+    case 'k':
+        o->check = 1;
+        return 0;
+    case 's':
+        o->dump = 1;
+        return 0;
+    case 'f':
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
 }
 
-static const struct argp argp = {option_table, on_option, NULL, "tugd - the queue daemon of Tugline", NULL, NULL, NULL};
+static const struct argp argp = {
+    option_table, on_option, NULL, "tugd - the queue daemon of Tugline", NULL, NULL, NULL};
 
 static int make_dir(const char *path, mode_t mode, struct tug_err *err)
 {
@@ -58,8 +72,9 @@ static int make_dir(const char *path, mode_t mode, struct tug_err *err)
     if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
         return tug_fail(err, -ENOTDIR, "%s is not a directory", path);
     if (st.st_uid != geteuid())
-        return tug_fail(err, -EPERM, "%s belongs to uid %u, not to uid %u that tugd runs as; chown it", path, st.st_uid,
-                        geteuid());
+        return tug_fail(err, -EPERM,
+                        "%s belongs to uid %u, not to uid %u that tugd runs as; chown it", path,
+                        st.st_uid, geteuid());
     return 0;
 }
 
@@ -185,7 +200,8 @@ static int run(struct tugd *d, const struct options *o, struct tug_err *err)
         return rc;
     tug_loop_before_sleep(d->loop, before_sleep, d);
     tug_info("cluster '%s', epoch %llu: commands at %s, nodes at %s", d->cfg.cluster.name,
-             (unsigned long long) tug_control_epoch(d->control), d->socket_path, tug_listener_endpoint(d->nodes));
+             (unsigned long long) tug_control_epoch(d->control), d->socket_path,
+             tug_listener_endpoint(d->nodes));
     say_ready(o->ready_fd);
     return tug_loop_run(d->loop);
 }

@@ -1,7 +1,7 @@
 /* plugin.c - the policy in force
  *
- * A policy that cannot be loaded is not a reason to stop a cluster: the built-in order takes over, the log and `tug
- * ping` say so. Layer: programs.
+ * A policy that cannot be loaded is not a reason to stop a cluster: the built-in order takes over,
+ * the log and `tug ping` say so. Layer: programs.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,10 +19,12 @@ void plugin_load(struct tugd *d)
     char note[TUG_ERR_MAX + 64];
 
     for (size_t i = 0; i < s->policy_params.n; i++)
-        params[i] = (struct tug_plugload_param){s->policy_params.at[i].name, s->policy_params.at[i].value};
-    if (tug_plugload_open(s->policy, (const char *const *) s->policy_dirs.at, s->policy_dirs.n, params, s->policy_params.n,
-                          &d->plugin, &err) == 0) {
-        tug_control_set_policy(d->control, s->policy, tug_plugload_ops(d->plugin), tug_plugload_self(d->plugin), "");
+        params[i] =
+            (struct tug_plugload_param){s->policy_params.at[i].name, s->policy_params.at[i].value};
+    if (tug_plugload_open(s->policy, (const char *const *) s->policy_dirs.at, s->policy_dirs.n,
+                          params, s->policy_params.n, &d->plugin, &err) == 0) {
+        tug_control_set_policy(d->control, s->policy, tug_plugload_ops(d->plugin),
+                               tug_plugload_self(d->plugin), "");
         tug_info("policy '%s' from %s", s->policy, tug_plugload_path(d->plugin));
     } else {
         snprintf(note, sizeof note, "%s; the built-in order (fifo, strict) is in force", err.msg);

@@ -1,6 +1,7 @@
 /* setup.c - from the configuration file to what the controller's logic needs
  *
- * A row of the file may name many hosts; the core wants one row a node, in natural order of the names. Layer: programs.
+ * A row of the file may name many hosts; the core wants one row a node, in natural order of the
+ * names. Layer: programs.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include "host/readfile.h"
 #include "queued/daemon.h"
 
-#define LAUNCH_RETRIES 3
+#define LAUNCH_RETRIES    3
 #define NODE_BAD_LAUNCHES 3
 
 static int read_config(const char *path, struct tug_config *out, struct tug_err *err)
@@ -26,8 +27,9 @@ static int read_config(const char *path, struct tug_config *out, struct tug_err 
 
     if (rc) {
         tug_conf_errors_print(&errs, &text);
-        rc = tug_fail(err, rc, "%zu error%s in the configuration:\n%s", tug_conf_errors_count(&errs),
-                      tug_conf_errors_count(&errs) == 1 ? "" : "s", tug_buf_str(&text));
+        rc =
+            tug_fail(err, rc, "%zu error%s in the configuration:\n%s", tug_conf_errors_count(&errs),
+                     tug_conf_errors_count(&errs) == 1 ? "" : "s", tug_buf_str(&text));
     }
     tug_buf_clear(&text);
     tug_conf_errors_clear(&errs);
@@ -81,14 +83,15 @@ static void set_queues(struct setup *s, const struct tug_config *cfg)
     for (size_t i = 0; i < cfg->n_queues; i++) {
         const struct tug_conf_queue *q = &cfg->queues[i];
 
-        s->queues[i] = (struct tug_core_queue){.name = q->name,
-                                               .priority = (int32_t) q->priority,
-                                               .max_time_s = limit(q->max_time_s),
-                                               .default_time_s = limit(q->default_time_s),
-                                               .nodes = q->nodes.all || !q->nodes.text ? "" : q->nodes.text,
-                                               .is_default = q->is_default,
-                                               .is_down = q->state == TUG_QUEUE_DOWN,
-                                               .allow_users = allowed(s, &q->allow_users)};
+        s->queues[i] =
+            (struct tug_core_queue){.name = q->name,
+                                    .priority = (int32_t) q->priority,
+                                    .max_time_s = limit(q->max_time_s),
+                                    .default_time_s = limit(q->default_time_s),
+                                    .nodes = q->nodes.all || !q->nodes.text ? "" : q->nodes.text,
+                                    .is_default = q->is_default,
+                                    .is_down = q->state == TUG_QUEUE_DOWN,
+                                    .allow_users = allowed(s, &q->allow_users)};
     }
     s->conf.core.queues = s->queues;
     s->conf.core.n_queues = cfg->n_queues;
@@ -163,8 +166,9 @@ static void log_changes(const struct tug_schema_diff *diff)
     for (size_t i = 0; i < diff->list.len; i++) {
         const struct tug_schema_change *c = &diff->list.at[i];
 
-        tug_log(c->reload == TUG_RELOAD_LIVE ? TUG_LOG_INFO : TUG_LOG_WARN, "configuration: %s was %s, is %s%s", c->path,
-                c->was ? c->was : "not there", c->is ? c->is : "gone",
+        tug_log(c->reload == TUG_RELOAD_LIVE ? TUG_LOG_INFO : TUG_LOG_WARN,
+                "configuration: %s was %s, is %s%s", c->path, c->was ? c->was : "not there",
+                c->is ? c->is : "gone",
                 c->reload == TUG_RELOAD_LIVE ? "" : "; tugd takes that when it is started again");
     }
     if (!diff->list.len)

@@ -20,7 +20,8 @@ void sign_launch(const struct tugd *d, const void *body, size_t len, struct tug_
     tug_assert(m && m->order.len == TUG_ORDER_LEN); /* we made it */
     rc = tug_order_unpack(m->order.data, &o, NULL);
     tug_assert(rc == 0);
-    crypto_generichash(o.payload_digest, sizeof o.payload_digest, m->payload.data, m->payload.len, NULL, 0);
+    crypto_generichash(o.payload_digest, sizeof o.payload_digest, m->payload.data, m->payload.len,
+                       NULL, 0);
     rc = tug_order_pack(&o, order, NULL);
     tug_assert(rc == 0);
     tug_sign(&d->key, "tug-order-v1", order, sizeof order, sig);
@@ -29,7 +30,8 @@ void sign_launch(const struct tugd *d, const void *body, size_t len, struct tug_
     m->order.data = order;
     m->signature.data = sig;
     m->signature.len = sizeof sig;
-    tugpb__step_launch__pack(m, (uint8_t *) tug_buf_room(out, tugpb__step_launch__get_packed_size(m)));
+    tugpb__step_launch__pack(m,
+                             (uint8_t *) tug_buf_room(out, tugpb__step_launch__get_packed_size(m)));
     out->len += tugpb__step_launch__get_packed_size(m);
     m->order = was_order;
     m->signature = was_sig;

@@ -1,7 +1,7 @@
 /* who.c - the names, home and groups of a uid
  *
- * Asked from the name service when a connection opens; kept for a minute, since a herd of commands of one user must
- * not become a herd of look-ups. Layer: programs.
+ * Asked from the name service when a connection opens; kept for a minute, since a herd of commands
+ * of one user must not become a herd of look-ups. Layer: programs.
  */
 #include <grp.h>
 #include <pwd.h>
@@ -42,7 +42,8 @@ static void look_up(struct known *k, uint32_t gid)
     }
     snprintf(k->name, sizeof k->name, "%s", pw->pw_name);
     snprintf(k->home, sizeof k->home, "%s", pw->pw_dir);
-    snprintf(k->shell, sizeof k->shell, "%s", pw->pw_shell && pw->pw_shell[0] ? pw->pw_shell : "/bin/sh");
+    snprintf(k->shell, sizeof k->shell, "%s",
+             pw->pw_shell && pw->pw_shell[0] ? pw->pw_shell : "/bin/sh");
     /* More groups than fit: the first ones count (the order's format says how many). */
     if (getgrouplist(pw->pw_name, gid, groups, &n) < 0)
         n = TUG_CONTROL_GIDS;

@@ -1,7 +1,7 @@
 /* world.c - the real world behind the controller's logic
  *
- * The clock starts at the wall clock and then runs with CLOCK_BOOTTIME: a step of the wall clock moves no deadline.
- * Layer: programs.
+ * The clock starts at the wall clock and then runs with CLOCK_BOOTTIME: a step of the wall clock
+ * moves no deadline. Layer: programs.
  */
 #include <errno.h>
 #include <sodium.h>
@@ -37,7 +37,8 @@ struct peer *world_peer(struct tugd *d, tug_peer_id id)
     return p;
 }
 
-static void world_send_packed(void *ctx, tug_peer_id id, enum tug_msg number, uint32_t rid, const void *body, size_t len)
+static void world_send_packed(void *ctx, tug_peer_id id, enum tug_msg number, uint32_t rid,
+                              const void *body, size_t len)
 {
     struct tugd *d = ctx;
     struct peer *p = world_peer(d, id);
@@ -70,7 +71,8 @@ void world_close(struct tugd *d, tug_peer_id id)
     tug_conn_close(conn);
 }
 
-static void world_send(void *ctx, tug_peer_id id, enum tug_msg number, uint32_t rid, const ProtobufCMessage *m)
+static void world_send(void *ctx, tug_peer_id id, enum tug_msg number, uint32_t rid,
+                       const ProtobufCMessage *m)
 {
     struct tugd *d = ctx;
     struct peer *p = world_peer(d, id);
@@ -105,9 +107,12 @@ static void on_committed(void *arg, int rc, const char *why)
     struct tugd *d = commit->d;
 
     if (rc) {
-        /* Nothing of it was acknowledged. The store is the truth after a restart (no retry after a failed fsync). */
+        /* Nothing of it was acknowledged. The store is the truth after a restart (no retry after a
+         * failed fsync). */
         if (!d->stopping)
-            tug_error("the state could not be made durable: %s; stopping, nothing unacknowledged is lost", why);
+            tug_error(
+                "the state could not be made durable: %s; stopping, nothing unacknowledged is lost",
+                why);
         world_stop(d, 1);
     } else if (d->exit_code == 0) {
         tug_control_persisted(d->control, commit->ticket);
