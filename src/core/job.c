@@ -326,6 +326,14 @@ void tug_job_launch_failed(struct tug_core *c, struct tug_entry *e, const struct
         tug_job_requeue(c, e, cause);
 }
 
+/* The step daemons of a gang notice sooner than the controller that one of them has gone: the gang
+ * is ended as failed at once, and only later it shows that the node was lost. */
+static int failed_with_node(const struct tug_job *j, uint32_t node)
+{
+    return j->state == TUG_JOB_COMPLETING && j->end_state == TUG_JOB_FAILED &&
+           j->cause.kind == TUG_CAUSE_STEPD && j->cause.node == node;
+}
+
 void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, const char *why)
 {
     struct tug_job *j = &e->j;
@@ -333,12 +341,18 @@ void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, c
     snprintf(text, sizeof text, "node %s was lost: %s", c->nodes.at[node].name, why);
     struct tug_cause cause = {
         .kind = TUG_CAUSE_NODE, .node = node, .at_ms = c->now_ms, .text = text};
-    if (j->state == TUG_JOB_CONFIGURING)
+    int late = failed_with_node(j, node);
+    if (j->state == TUG_JOB_CONFIGURING) {
         tug_job_launch_failed(c, e, &cause);
-    else if (j->state == TUG_JOB_RUNNING && j->req.requeue && !j->req.interactive)
+    } else if ((late || j->state == TUG_JOB_RUNNING) && j->req.requeue && !j->req.interactive) {
         tug_job_requeue(c, e, &cause);
-    else if (j->state == TUG_JOB_RUNNING)
+    } else if (late) {
+        j->end_state = TUG_JOB_NODE_FAIL;
+        tug_cause_set(&j->cause, &cause);
+        tug_act_changed(c, e);
+    } else if (j->state == TUG_JOB_RUNNING) {
         tug_job_end(c, e, TUG_JOB_NODE_FAIL, &cause);
+    }
 }
 
 /* ---- where it waits */

@@ -352,12 +352,16 @@ static int check_node(const struct tug_core *c, const struct tug_event *ev, stru
 }
 
 /* A gang's head reports for all of them: may it say that 'node' was it? Only a node of the gang, and
- * never for what would count against a node. */
+ * never for what would count against a node: a step daemon that is lost before the barrier does. */
 static int may_name(const struct tug_core *c, const struct tug_event *ev, enum tug_cause_kind kind)
 {
     const struct tug_job *j = tug_core_job(c, ev->job);
 
-    if (ev->cause.kind == TUG_CAUSE_NONE || kind == TUG_CAUSE_LAUNCH || kind == TUG_CAUSE_STEPD)
+    const struct tug_step *s = tug_core_step(c, ev->job, ev->step);
+    int runs = s && s->state != TUG_STEP_STARTING;
+
+    if (ev->cause.kind == TUG_CAUSE_NONE || kind == TUG_CAUSE_LAUNCH ||
+        (kind == TUG_CAUSE_STEPD && !runs))
         return 0;
     for (size_t i = 0; j && i < j->n_slices; i++)
         if (j->slices[i].node == ev->cause.node)

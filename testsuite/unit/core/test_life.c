@@ -85,7 +85,15 @@ START_TEST(the_head_may_name_another_node_of_the_gang_but_not_for_what_counts_ag
     w_clear(&w);
 
     two_nodes_run(w_req(2, 8));
-    ev.cause.kind = TUG_CAUSE_STEPD;
+    ev.cause.kind = TUG_CAUSE_STEPD; /* counts against a node before the barrier only */
+    ck_assert_int_eq(w_event(&w, ev), 0);
+    ck_assert_uint_eq(w_job(&w, 1)->cause.node, 1);
+    w_clear(&w);
+
+    w_init(&w, 2, 8);
+    w_up_all(&w);
+    w_submit(&w, 1, w_req(2, 8));
+    w_pass(&w);
     ck_assert_int_eq(w_event(&w, ev), 0);
     ck_assert_uint_eq(w_job(&w, 1)->cause.node, 0);
     w_clear(&w);

@@ -70,6 +70,46 @@ START_TEST(a_job_that_may_not_be_requeued_ends_as_NODE_FAIL)
 }
 END_TEST
 
+/* The step daemons of the others notice it before the controller does. */
+static void a_part_is_gone_and_then_its_node(uint8_t requeue)
+{
+    w_init(&w, 2, 8);
+    w_up_all(&w);
+    struct tug_job_req r = w_req(2, 8);
+    r.requeue = requeue;
+    w_submit(&w, 1, r);
+    w_run(&w, 1);
+    struct tug_event ev = {.type = TUG_EV_STEP_FAILED,
+                           .job = 1,
+                           .attempt = 1,
+                           .cause = {.kind = TUG_CAUSE_STEPD,
+                                     .node = 1,
+                                     .text = (char *) (uintptr_t) "the connection was lost"}};
+    ck_assert_int_eq(w_event(&w, ev), 0);
+    w_is(&w, 1, COMPLETING);
+    w_gone(&w, 1, 1, 0, 0);
+    w_down(&w, 1);
+    ck_assert_int_eq(w_job(&w, 1)->cause.kind, TUG_CAUSE_NODE);
+    ck_assert_uint_eq(w_job(&w, 1)->cause.node, 1);
+}
+
+START_TEST(a_gang_that_failed_by_the_loss_of_a_node_is_requeued_once_the_node_is_down)
+{
+    a_part_is_gone_and_then_its_node(1);
+    w_is(&w, 1, REQUEUED);
+    w_lease_over(&w, 1);
+    w_is(&w, 1, PENDING);
+    ck_assert_uint_eq(w_job(&w, 1)->attempt, 2);
+    w_clear(&w);
+
+    a_part_is_gone_and_then_its_node(0);
+    w_is(&w, 1, COMPLETING);
+    w_lease_over(&w, 1);
+    w_is(&w, 1, NODE_FAIL);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(a_lost_node_that_comes_back_without_the_part_frees_it_before_the_lease_is_over)
 {
     a_gang_runs();
@@ -332,6 +372,7 @@ END_TEST
 UNIT_MAIN("core/node",
           a_lost_node_ends_the_gang_elsewhere_and_keeps_its_own_part_until_the_lease_is_over,
           a_job_that_may_not_be_requeued_ends_as_NODE_FAIL,
+          a_gang_that_failed_by_the_loss_of_a_node_is_requeued_once_the_node_is_down,
           a_lost_node_that_comes_back_without_the_part_frees_it_before_the_lease_is_over,
           a_lost_node_that_comes_back_with_the_part_is_told_to_end_it,
           a_node_that_reconnects_with_its_part_keeps_the_gang_running,
