@@ -247,12 +247,20 @@ static void say_started(const struct tug_sandbox_conf *c, const char *dir, int64
                  dir);
 }
 
+/* A sandbox with another policy than the one that was asked for is ready, and not what was meant. */
+static void warn_policy(char *note)
+{
+    if (note && !tug_out.json)
+        tug_out_warn("%s", note);
+    free(note);
+}
+
 static int do_start(struct sandbox_args *a)
 {
     struct tug_err err = {0};
     struct tug_sandbox_conf c = {.policy = a->policy ? a->policy : "fifo"};
     struct timespec t0, t1;
-    char *dir = NULL, *state = NULL;
+    char *dir = NULL, *state = NULL, *policy_note = NULL;
     int lock = -1, status;
     clock_gettime(CLOCK_MONOTONIC, &t0);
     if ((a->machine && apply_machine(a, &err)) || take_names(a, &c.nodes, &err)) {
@@ -273,14 +281,17 @@ static int do_start(struct sandbox_args *a)
     c.gpu_model = a->model ? a->model : "emulated";
     c.fresh = !a->state_dir;
     c.machine = a->machine ? a->machine : "";
-    if (tug_sandbox_start(&c, &err)) {
+    if (tug_sandbox_start(&c, &policy_note, &err)) {
         status = tug_out_fail(&err);
         goto out;
     }
     clock_gettime(CLOCK_MONOTONIC, &t1);
     say_started(&c, dir, (t1.tv_sec - t0.tv_sec) * 1000 + (t1.tv_nsec - t0.tv_nsec) / 1000000);
     status = TUG_EXIT_OK;
+    warn_policy(policy_note);
+    policy_note = NULL;
 out:
+    free(policy_note);
     if (lock >= 0)
         close(lock);
     tug_hostlist_free(c.nodes);
@@ -364,8 +375,12 @@ static int do_status(const char *dir)
 static int do_restart(const char *dir)
 {
     struct tug_err err = {0};
-    if (tug_sandbox_restart(dir, &err))
+    char *policy_note = NULL;
+    if (tug_sandbox_restart(dir, &policy_note, &err)) {
+        free(policy_note);
         return tug_out_fail(&err);
+    }
+    warn_policy(policy_note);
     tug_out_adds(tug_out.json ? "{\"running\":true}\n"
                               : "The controller was started again; nodes and gangs went on\n");
     return TUG_EXIT_OK;

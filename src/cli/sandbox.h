@@ -6,6 +6,7 @@
  *     tugd.sock tugd.log NODE.log
  *     state/ run/         the controller's; state/ is elsewhere with --state-dir
  *     nodes/NAME/{state,run}
+ *     nodes/controller.pub  the key of the state that these nodes have served
  * Layer: cli.
  */
 #ifndef TUG_CLI_SANDBOX_H
@@ -29,7 +30,7 @@ struct tug_sandbox_conf {
     const char *gpu_model; /* "" = none */
     const char *machine;   /* "" = none */
     const char *policy;
-    bool fresh; /* nothing of an earlier sandbox is kept */
+    bool fresh; /* state_dir is the sandbox's own: nothing of an earlier one is kept */
 };
 
 /* One process that was started. */
@@ -60,9 +61,11 @@ int tug_sandbox_spawn(struct tug_sandbox_procs *procs, const char *name, char *c
 int tug_sandbox_program(const char *name, char out[TUG_PATH_MAX], struct tug_err *err);
 
 /* Start it and wait until every node is up. On failure all of it is ended again and 'err' has the
- * last lines of the log. */
-int tug_sandbox_start(const struct tug_sandbox_conf *conf, struct tug_err *err);
-/* End the controller, if it runs, and start it again on the same state; nodes and gangs go on. */
-int tug_sandbox_restart(const char *dir, struct tug_err *err);
+ * last lines of the log. *policy_note (the caller frees): why another policy than the configured one
+ * is in force, NULL when it is not. */
+int tug_sandbox_start(const struct tug_sandbox_conf *conf, char **policy_note, struct tug_err *err);
+/* End the controller, if it runs, and start it again on the same state; nodes and gangs go on.
+ * -ECHILD: it was started, but nodes have ended. */
+int tug_sandbox_restart(const char *dir, char **policy_note, struct tug_err *err);
 
 #endif

@@ -33,6 +33,7 @@ struct start {
         tugstepd[TUG_PATH_MAX];
     char endpoint[256];
     int64_t until_ms;
+    char *policy_note; /* why the policy in force is not the one of the configuration; or NULL */
 };
 
 static int64_t mono_ms(void)
@@ -82,15 +83,11 @@ static int remove_one(const char *path, const struct stat *st, int what, struct 
 }
 
 /* What an earlier sandbox left; the caller has made sure that the directory is a sandbox's. */
-static int remove_old(const struct start *s, struct tug_err *err)
+static int remove_old(const char *path, struct tug_err *err)
 {
-    const char *const parts[] = {"state%s", "nodes%s", "run%s"};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        const char *path = in(s, parts[i], "");
-        if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0 && errno != ENOENT)
-            return tug_fail(err, -errno, "removing %s of an earlier sandbox: %s", path,
-                            strerror(errno));
-    }
+    if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0 && errno != ENOENT)
+        return tug_fail(err, -errno, "removing %s of an earlier sandbox: %s", path,
+                        strerror(errno));
     return 0;
 }
 
@@ -117,15 +114,49 @@ static int copy_file(const char *from, const char *to, struct tug_err *err)
                  : write_file(to, text, (size_t) n, err);
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    char text[2][4096];
+    const char *const paths[] = {a, b};
+    ssize_t n[2];
+    for (size_t i = 0; i < 2; i++) {
+        int fd = open(paths[i], O_RDONLY | O_CLOEXEC);
+        n[i] = fd < 0 ? -1 : read(fd, text[i], sizeof text[i]);
+        if (fd >= 0)
+            close(fd);
+    }
+    return n[0] > 0 && n[0] == n[1] && !memcmp(text[0], text[1], (size_t) n[0]);
+}
+
+/* Nodes remember the highest epoch of their controller, and which jobs have ended. That is of use
+ * for the state that they served, known by its key; for any other it would make them refuse its
+ * first orders as stale. */
+static int keep_nodes(const struct start *s, const char *controller_pub, struct tug_err *err)
+{
+    char *mine = tug_xasprintf("%s/nodes/controller.pub", s->conf->dir);
+    int rc = 0;
+    if (!same_text(mine, controller_pub))
+        rc = remove_old(in(s, "nodes%s", ""), err);
+    if (rc == 0)
+        rc = make_dir(in(s, "nodes%s", ""), err);
+    if (rc == 0)
+        rc = copy_file(controller_pub, mine, err);
+    free(mine);
+    return rc;
+}
+
 /* One key for the controller and one for each node; the controller gets the nodes' public ones. */
 static int make_keys(const struct start *s, struct tug_err *err)
 {
     struct tug_keypair k;
     char *keys = tug_xasprintf("%s/keys/nodes", s->conf->state_dir);
     char *own = tug_xasprintf("%s/keys/controller", s->conf->state_dir);
+    char *own_pub = tug_xasprintf("%s.pub", own);
     int rc = make_dir(keys, err);
     if (rc == 0)
         rc = tug_keypair_load(own, &k, 1, err);
+    if (rc == 0)
+        rc = keep_nodes(s, own_pub, err);
     for (size_t i = 0; i < tug_hostlist_count(s->conf->nodes) && rc == 0; i++) {
         const char *name = tug_hostlist_nth(s->conf->nodes, i);
         char *pub = tug_xasprintf("%s/%s.pub", keys, name);
@@ -138,6 +169,7 @@ static int make_keys(const struct start *s, struct tug_err *err)
             rc = copy_file(in(s, "nodes/%s/state/node.key.pub", name), pub, err);
         free(pub);
     }
+    free(own_pub);
     free(own);
     free(keys);
     return rc;
@@ -194,7 +226,10 @@ static int write_config(const struct start *s, struct tug_err *err)
     tug_buf_addf(&y, "  listen: %s\nscheduler:\n  policy: %s\n",
                  *s->endpoint ? s->endpoint : "127.0.0.1:0", c->policy);
     put_policy_dirs(&y, s->tugd);
-    tug_buf_adds(&y, "timeouts:\n  kill_grace: 5s\nnodes:\n  - name: ");
+    /* Shorter than a cluster's: who kills a node here is looking. A beat is a quarter of node_timeout,
+     * so that a busy machine may miss some. */
+    tug_buf_adds(&y, "timeouts:\n  kill_grace: 5s\n  node_timeout: 20s\n  lease: 20s\n"
+                     "nodes:\n  - name: ");
     struct tug_buf names = {0};
     tug_hostlist_format(c->nodes, &names);
     quote(&y, tug_buf_str(&names));
@@ -362,6 +397,12 @@ static int start_node(struct start *s, const char *name, struct tug_err *err)
 
 /* ---- ready ---- */
 
+static void note_policy(struct start *s, const char *note)
+{
+    free(s->policy_note);
+    s->policy_note = *note ? tug_xstrdup(note) : NULL;
+}
+
 /* How many nodes the controller sees; negative: it does not answer. */
 static int nodes_up(struct start *s, struct tug_call **call)
 {
@@ -378,8 +419,10 @@ static int nodes_up(struct start *s, struct tug_call **call)
     if (rc == 0)
         rc = tug_call_recv(*call, &f, 5000, NULL);
     if (rc == 0 && f.number == TUG_MSG_PING_REPLY &&
-        !tug_msg_decode(&arena, f.number, f.body, f.len, &m, NULL))
+        !tug_msg_decode(&arena, f.number, f.body, f.len, &m, NULL)) {
         up = (int) ((Tugpb__PingReply *) m)->nodes_up;
+        note_policy(s, ((Tugpb__PingReply *) m)->policy_note);
+    }
     tug_arena_clear(&arena);
     if (rc && *call) {
         tug_call_close(*call);
@@ -408,7 +451,7 @@ static int await_nodes(struct start *s, struct tug_err *err)
     return rc;
 }
 
-int tug_sandbox_restart(const char *dir, struct tug_err *err)
+int tug_sandbox_restart(const char *dir, char **policy_note, struct tug_err *err)
 {
     struct tug_sandbox_conf conf = {.dir = dir};
     struct tug_sandbox_procs old = {0}, one = {0};
@@ -428,13 +471,22 @@ int tug_sandbox_restart(const char *dir, struct tug_err *err)
         old.at[0].pid = s.procs.at[0].pid;
         old.at[0].ticks = s.procs.at[0].ticks;
         rc = tug_sandbox_save(dir, &old, err);
+        const char *dead = NULL;
         conf.nodes = tug_hostlist_new();
         for (size_t i = 1; i < old.len; i++)
             if (tug_sandbox_alive(&old.at[i]))
                 tug_hostlist_add(conf.nodes, old.at[i].name, NULL);
+            else
+                dead = old.at[i].name;
         rc = rc ? rc : await_nodes(&s, err);
+        if (rc == 0 && dead)
+            rc = tug_fail(err, -ECHILD,
+                          "the controller was started again, but %zu of %zu nodes have ended, %s "
+                          "among them; for new ones: tug sandbox stop, then start",
+                          old.len - 1 - tug_hostlist_count(conf.nodes), old.len - 1, dead);
         tug_hostlist_free(conf.nodes);
     }
+    *policy_note = s.policy_note;
     tug_sandbox_procs_clear(&s.procs);
     tug_sandbox_procs_clear(&old);
     return rc;
@@ -442,7 +494,7 @@ int tug_sandbox_restart(const char *dir, struct tug_err *err)
 
 /* The state is written before anything is started and after each step, so that stop finds what a
  * broken start left. */
-int tug_sandbox_start(const struct tug_sandbox_conf *conf, struct tug_err *err)
+int tug_sandbox_start(const struct tug_sandbox_conf *conf, char **policy_note, struct tug_err *err)
 {
     struct start s = {.conf = conf, .until_ms = mono_ms() + READY_MS};
     int rc = tug_sandbox_program("tugd", s.tugd, err);
@@ -453,7 +505,9 @@ int tug_sandbox_start(const struct tug_sandbox_conf *conf, struct tug_err *err)
     if (rc == 0)
         rc = tug_sandbox_program("tugstepd", s.tugstepd, err);
     if (rc == 0 && conf->fresh)
-        rc = remove_old(&s, err);
+        rc = remove_old(in(&s, "state%s", ""), err);
+    if (rc == 0)
+        rc = remove_old(in(&s, "run%s", ""), err);
     if (rc == 0)
         rc = make_dir(in(&s, "run%s", ""), err);
     if (rc == 0)
@@ -479,6 +533,7 @@ int tug_sandbox_start(const struct tug_sandbox_conf *conf, struct tug_err *err)
         unlink(in(&s, "sandbox.state%s", ""));
         unlink(in(&s, "tugd.sock%s", ""));
     }
+    *policy_note = s.policy_note;
     tug_sandbox_procs_clear(&s.procs);
     return rc;
 }
