@@ -298,6 +298,36 @@ static uint64_t mem_per_node(const struct tug_core_ask *a, uint32_t cpus_per_nod
     return a->mem_per_node_bytes ? a->mem_per_node_bytes : a->mem_per_cpu_bytes * cpus_per_node;
 }
 
+struct largest {
+    struct tug_core_inventory has;
+    const char *cpus_at, *gpus_at, *mem_at;
+};
+
+static struct largest find_largest(const struct admission *m)
+{
+    struct largest l = {.cpus_at = NULL};
+    for (uint32_t i = 0; i < m->c->nodes.len; i++) {
+        struct tug_core_inventory has;
+        if (!tug_bit(m->allowed, i))
+            continue;
+        size_at_most(m->c, i, &has);
+        const char *name = m->c->nodes.at[i].name;
+        if (!l.cpus_at || has.cpus > l.has.cpus) {
+            l.has.cpus = has.cpus;
+            l.cpus_at = name;
+        }
+        if (!l.gpus_at || has.gpus > l.has.gpus) {
+            l.has.gpus = has.gpus;
+            l.gpus_at = name;
+        }
+        if (!l.mem_at || has.mem_bytes > l.has.mem_bytes) {
+            l.has.mem_bytes = has.mem_bytes;
+            l.mem_at = name;
+        }
+    }
+    return l;
+}
+
 /* The fewest nodes that hold what was said of the whole gang; 0 = none do. */
 static uint32_t fewest_nodes(const struct admission *m)
 {
@@ -307,6 +337,7 @@ static uint32_t fewest_nodes(const struct admission *m)
         most = a->ntasks;
     if (a->gpus && a->gpus < most)
         most = a->gpus;
+    struct largest l = {.has = {.cpus = UINT32_MAX, .gpus = TUG_GPUS_MAX}};
     for (uint32_t n = 1; n <= most; n++) {
         if (a->gpus && a->gpus % n)
             continue;
@@ -317,11 +348,13 @@ static uint32_t fewest_nodes(const struct admission *m)
                         : a->gpus_per_node ? a->gpus_per_node
                                            : tasks * a->gpus_per_task;
         uint64_t cpus = (uint64_t) tasks * cpus_per_task(a);
-        if ((a->tasks_per_node && tasks > a->tasks_per_node) || gpus > TUG_GPUS_MAX ||
-            cpus > UINT32_MAX)
+        if ((a->tasks_per_node && tasks > a->tasks_per_node) || cpus > l.has.cpus ||
+            gpus > l.has.gpus)
             continue;
         if (count_holding(m, (uint32_t) cpus, gpus, mem_per_node(a, (uint32_t) cpus), n) == n)
             return n;
+        if (!l.cpus_at) /* from now on, all are looked at only for what one of them holds */
+            l = find_largest(m);
     }
     return 0;
 }
@@ -452,36 +485,6 @@ static int admit_cpus_and_memory(struct admission *m)
 }
 
 /* ---- is there such a node, and are there enough? */
-
-struct largest {
-    struct tug_core_inventory has;
-    const char *cpus_at, *gpus_at, *mem_at;
-};
-
-static struct largest find_largest(const struct admission *m)
-{
-    struct largest l = {.cpus_at = NULL};
-    for (uint32_t i = 0; i < m->c->nodes.len; i++) {
-        struct tug_core_inventory has;
-        if (!tug_bit(m->allowed, i))
-            continue;
-        size_at_most(m->c, i, &has);
-        const char *name = m->c->nodes.at[i].name;
-        if (!l.cpus_at || has.cpus > l.has.cpus) {
-            l.has.cpus = has.cpus;
-            l.cpus_at = name;
-        }
-        if (!l.gpus_at || has.gpus > l.has.gpus) {
-            l.has.gpus = has.gpus;
-            l.gpus_at = name;
-        }
-        if (!l.mem_at || has.mem_bytes > l.has.mem_bytes) {
-            l.has.mem_bytes = has.mem_bytes;
-            l.mem_at = name;
-        }
-    }
-    return l;
-}
 
 /* What 'the largest node' is the largest of. */
 static const char *among(const struct admission *m, char *buf, size_t size_bytes)
