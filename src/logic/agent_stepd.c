@@ -114,6 +114,20 @@ static void stranger(struct tug_agent *a, struct agent_peer *p, const char *why)
     tug_agent_close_peer(a, p);
 }
 
+/* Its daemon knows best how far a step is. One that waits at the barrier although the records say RUNNING was never told
+ * to go on: an earlier life of this agent kept the record and died before the word left. Saying READY once more makes
+ * the controller repeat it. */
+static void take_phase(struct tug_agent *a, struct agent_step *s, Tugpb__StepPhase phase)
+{
+    if (phase > s->phase && phase <= TUGPB__STEP_PHASE__STEP_ENDING) {
+        s->phase = phase;
+    } else if (phase < TUGPB__STEP_PHASE__STEP_RUNNING && s->phase == TUGPB__STEP_PHASE__STEP_RUNNING) {
+        s->phase = s->ready ? TUGPB__STEP_PHASE__STEP_READY : TUGPB__STEP_PHASE__STEP_STARTING;
+        tug_agent_keep_step(a, s, false);
+        tug_agent_report(a, s);
+    }
+}
+
 void tug_agent_bind(struct tug_agent *a, struct agent_peer *p)
 {
     if (!a->listed || !p->hello || p->hello_by_ms == INT64_MAX)
@@ -135,8 +149,7 @@ void tug_agent_bind(struct tug_agent *a, struct agent_peer *p)
     s->peer = p->id;
     s->seen = true;
     p->hello_by_ms = INT64_MAX;
-    if (p->phase > s->phase && p->phase <= TUGPB__STEP_PHASE__STEP_ENDING)
-        s->phase = p->phase;
+    take_phase(a, s, p->phase);
     tug_agent_deliver(a, s);
     struct agent_queued queue[AGENT_QUEUE_MAX];
     struct agent_key key = s->key;

@@ -388,6 +388,30 @@ START_TEST(a_restarted_agent_adopts_what_still_runs)
 }
 END_TEST
 
+START_TEST(a_start_that_was_kept_but_never_said_is_said_by_the_next_life)
+{
+    world_start(&w);
+    world_join(&w, 4);
+    world_running(&w, 5, 50, false);
+    world_crash(&w);                    /* RUNNING is in the records, the word was still in our buffers */
+    world_boot(&w);
+    Tugpb__StepKey five = key_of(5);
+    Tugpb__LnStarted still = held_step(&five, 50);
+    Tugpb__LnStarted *list[] = {&still};
+    Tugpb__LnHeld held = TUGPB__LN_HELD__INIT;
+    held.n_steps = 1;
+    held.steps = list;
+    world_held(&w, &held);
+    world_join(&w, 4);
+    world_stepd(&w, 51, 5, 1, 50, 1000, TUGPB__STEP_PHASE__STEP_READY);
+    world_next(&w, CONTROLLER, TUG_MSG_STEP_READY);
+    world_open(&w, 4, 5, 1);
+    world_next(&w, 51, TUG_MSG_SD_START);
+    world_quiet(&w);
+    world_end(&w);
+}
+END_TEST
+
 START_TEST(a_restarted_agent_keeps_the_old_lease_and_no_more)
 {
     world_start(&w);
@@ -490,6 +514,7 @@ UNIT_MAIN("logic/agent_lease", a_lease_runs_from_when_it_was_asked_for, a_lease_
           a_second_kill_can_only_shorten_the_wait, steps_that_the_controller_does_not_know_are_ended_and_forgotten,
           a_result_is_said_again_at_every_reconnect_until_acknowledged,
           what_happened_between_hello_and_welcome_is_said_after_it, a_restarted_agent_adopts_what_still_runs,
+          a_start_that_was_kept_but_never_said_is_said_by_the_next_life,
           a_restarted_agent_keeps_the_old_lease_and_no_more, what_a_restarted_agent_does_not_find_is_reported_as_lost,
           a_new_boot_ends_what_ran_in_the_old_one, epoch_and_tombstones_survive_a_restart,
           a_record_that_cannot_be_read_is_named)
