@@ -1,0 +1,146 @@
+/* test_trace.c - what a trace file may look like, and what is said of one that does not */
+#include <errno.h>
+#include <zlib.h>
+
+#include "unit.h"
+
+#include "sim/simrun.h"
+#include "sim/trace.h"
+
+#define HEAD "job_id,submit_s,duration_s,gpus,cpus,user,vc_or_queue\n"
+
+static struct tug_trace *t;
+static struct tug_trace_job j;
+static struct tug_err err;
+
+static void open_text(const char *text)
+{
+    const char *path = simrun_file(text, strlen(text));
+    ck_assert_msg(tug_trace_open(path, &t, &err) == 0, "%s", err.msg);
+}
+
+static void done(void)
+{
+    tug_trace_close(t);
+    simrun_forget();
+}
+
+/* The line after the header is refused, and the sentence has the line and these words. */
+static void refused(const char *line, const char *words)
+{
+    char text[512];
+    snprintf(text, sizeof text, HEAD "a,5,1,1,,,\n%s\n", line);
+    open_text(text);
+    ck_assert_int_eq(tug_trace_next(t, &j, &err), 1);
+    unit_fails(tug_trace_next(t, &j, &err), -EINVAL, err, words);
+    ck_assert_msg(strstr(err.msg, ":3: ") != NULL, "no line number in: %s", err.msg);
+    done();
+}
+
+START_TEST(columns_are_found_by_name_and_unknown_ones_passed_over)
+{
+    open_text("gpus,x,job_id,limit_s,duration_s,submit_s\r\n8,?,j1,60,1.5,0.0005\r\n\r\n"
+              "1,,\"a,\"\"b\"\"\",,2,7\n");
+    ck_assert_int_eq(tug_trace_has_limits(t), 1);
+    ck_assert_int_eq(tug_trace_next(t, &j, &err), 1);
+    ck_assert_str_eq(j.id, "j1");
+    ck_assert_uint_eq(j.gpus, 8);
+    ck_assert_int_eq(j.submit_ms, 1);
+    ck_assert_int_eq(j.duration_ms, 1500);
+    ck_assert_int_eq(j.limit_ms, 60000);
+    ck_assert_str_eq(j.queue, "");
+    ck_assert_msg(tug_trace_next(t, &j, &err) == 1, "%s", err.msg);
+    ck_assert_str_eq(j.id, "a,\"b\"");
+    ck_assert_int_eq(j.limit_ms, -1);
+    ck_assert_uint_eq(j.line, 4);
+    ck_assert_int_eq(tug_trace_next(t, &j, &err), 0);
+    done();
+}
+END_TEST
+
+START_TEST(a_compressed_file_reads_as_the_plain_one_and_a_cut_one_is_an_error)
+{
+    char packed[1 << 16], text[8000] = HEAD;
+    for (int i = 0; i < 200; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "j%d,%d,%d,1,,,\n", i, i,
+                 i * 7919 % 1000);
+    z_stream z = {0};
+    ck_assert_int_eq(deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    z.next_in = (unsigned char *) text;
+    z.avail_in = (unsigned) strlen(text);
+    z.next_out = (unsigned char *) packed;
+    z.avail_out = sizeof packed;
+    ck_assert_int_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
+    size_t len = z.total_out;
+    deflateEnd(&z);
+    for (int cut = 0; cut < 2; cut++) {
+        int n = 0, rc;
+        const char *path = simrun_file(packed, cut ? len / 2 : len);
+        rc = tug_trace_open(path, &t, &err);
+        ck_assert_int_eq(rc, 0);
+        while ((rc = tug_trace_next(t, &j, &err)) == 1)
+            n++;
+        ck_assert_int_eq(rc, cut ? -EIO : 0);
+        ck_assert(cut ? n < 200 && strstr(err.msg, "ends early") != NULL : n == 200);
+        done();
+    }
+}
+END_TEST
+
+START_TEST(a_wrong_value_is_refused_with_its_line_column_and_what_was_expected)
+{
+    refused("b,x,1,1,,,", "column submit_s is 'x'; expected seconds");
+    refused("b,5,-1,1,,,", "column duration_s is '-1'; expected seconds that are not negative");
+    refused("b,5,,1,,,", "column duration_s is ''; expected seconds");
+    refused("b,5,1e3,1,,,", "column duration_s is '1e3'; expected seconds");
+    refused("b,5,99999999999999999999,1,,,", "expected at most 10000000000 seconds");
+    refused("b,5,1,1.5,,,", "column gpus is '1.5'; expected a whole number of GPUs");
+    refused("b,5,1,4294967297,,,", "expected a whole number of GPUs");
+    refused("b,4,1,1,,,", "column submit_s is '4'; expected no earlier time");
+    refused("a,6,1,1,,,", "column job_id is 'a'; expected a name that no earlier line has");
+    refused(",6,1,1,,,", "column job_id is ''; expected the job's name");
+    refused("b,5,1,1,,", "has 6 columns; expected 7");
+    refused("\"b,5,1,1,,,", "a quote was opened");
+}
+END_TEST
+
+START_TEST(a_file_that_is_no_trace_is_refused_at_once)
+{
+    static const struct {
+        const char *text, *words;
+    } bad[] = {{"", "is empty"},
+               {"1,2,3\n", "there is no column job_id"},
+               {"job_id,submit_s,gpus\n", "there is no column duration_s"},
+               {"job_id,job_id,submit_s,duration_s,gpus\n", "column job_id is there twice"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const char *path = simrun_file(bad[i].text, strlen(bad[i].text));
+        unit_fails(tug_trace_open(path, &t, &err), -EINVAL, err, bad[i].words);
+        simrun_forget();
+    }
+    unit_fails(tug_trace_open("/nonexistent/trace.csv", &t, &err), -ENOENT, err,
+               "/nonexistent/trace.csv");
+}
+END_TEST
+
+START_TEST(many_ids_are_told_apart_and_the_one_that_comes_twice_is_found)
+{
+    size_t size = 1 << 20, len;
+    char *text = malloc(size);
+    strcpy(text, HEAD);
+    len = strlen(text);
+    for (int i = 0; i <= 20000; i++)
+        len += (size_t) snprintf(text + len, size - len, "j%d,%d,1,1,,,\n", i == 20000 ? 17 : i, i);
+    open_text(text);
+    for (int i = 0; i < 20000; i++)
+        ck_assert_int_eq(tug_trace_next(t, &j, &err), 1);
+    unit_fails(tug_trace_next(t, &j, &err), -EINVAL, err, ":20002: column job_id is 'j17'");
+    free(text);
+    done();
+}
+END_TEST
+
+UNIT_MAIN("sim/trace", columns_are_found_by_name_and_unknown_ones_passed_over,
+          a_compressed_file_reads_as_the_plain_one_and_a_cut_one_is_an_error,
+          a_wrong_value_is_refused_with_its_line_column_and_what_was_expected,
+          a_file_that_is_no_trace_is_refused_at_once,
+          many_ids_are_told_apart_and_the_one_that_comes_twice_is_found)
