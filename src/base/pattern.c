@@ -25,6 +25,7 @@ static int put_number(struct tug_buf *out, int width, int64_t value)
 static int put_field(struct tug_buf *out, char field, int width, const struct tug_pattern_values *v)
 {
     switch (field) {
+    case 'A': /* sbatch's id of an array; a job is one of its own here */
     case 'j': return put_number(out, width, (int64_t) v->job);
     case 'a': return put_number(out, width, v->attempt);
     case 't': return put_number(out, width, v->rank);

@@ -2,6 +2,7 @@
  *
  *   %j job id   %x job name   %u user   %a attempt   %t rank   %n node index in the gang   %N node name   %% a percent sign
  * A number between % and j, t, n or a pads with zeroes (%4t), at most 10. Other fields stay as they are written.
+ * %A is the job id too, as sbatch has it for a job that is no array.
  * (sbatch(1), "filename pattern", gives the same names where it has them.)
  */
 #ifndef TUG_BASE_PATTERN_H

@@ -88,7 +88,7 @@ int tug_do_help(int argc, char **argv)
     if (man)
         return help_man(man);
     if (words) {
-        char *sub[] = {argv[1], (char *) "--help", NULL};
+        char *sub[] = {argv[1], (char *) "--help", NULL}; /* --json was seen */
         return tug_verb_run(2, sub);
     }
     if (tug_out.json)

@@ -89,7 +89,7 @@ struct logs {
     struct tug_buf cause;
     int64_t failed_rank;
     uint32_t ntasks;
-    bool over, started, gang;
+    bool over, ran, started, gang;
     char state[32];
     int fd, watch;
 };
@@ -100,6 +100,7 @@ static void take_view(struct logs *l, const Tugpb__JobView *j)
     free(l->path);
     l->path = tug_xstrdup(path);
     l->over = tug_jobview_is_over(j);
+    l->ran = j->launched_ms != 0;
     l->started = j->launched_ms != 0 || l->over;
     l->gang = strcmp(j->kind, "batch") != 0;
     l->ntasks = j->ntasks;
@@ -209,6 +210,9 @@ static int open_file(struct logs *l, struct tug_err *err)
     l->fd = open(l->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (l->fd < 0 && errno == ENOENT && !l->over && l->a.follow)
         return 0; /* it will come */
+    if (l->fd < 0 && errno == ENOENT && !l->ran)
+        return tug_fail(err, -ENOENT, "job %" PRIu64 " has no output: it never ran (%s%s%s)", l->id,
+                        l->state, l->cause.len ? ", " : "", tug_buf_str(&l->cause));
     if (l->fd < 0)
         return tug_fail(err, -errno, "the output of job %" PRIu64 " is in %s: %s%s", l->id, l->path,
                         strerror(errno),
@@ -323,6 +327,9 @@ static int say(struct logs *l, struct tug_err *err)
     int rc = await_start(l, err);
     if (rc)
         return rc;
+    if (l->a.rank >= 0 && !l->gang)
+        return tug_fail(err, -EINVAL, "job %" PRIu64 " is a script, and its output has no ranks; all of it: tug logs %" PRIu64,
+                        l->id, l->id);
     if (l->a.failure) {
         if (!l->cause.len)
             return tug_fail(err, -ENOENT, "job %" PRIu64 " has no failure: it is %s", l->id,

@@ -2,15 +2,27 @@
  *
  * Layer: cli.
  */
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/verb.h"
+
+/* A closed descriptor 0, 1 or 2 would be taken by the next socket, and our output would go there.
+ * Open the wrong way round, so that using it still fails. */
+static void keep_std_fds(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+            _exit(TUG_EXIT_REFUSED);
+}
 
 int main(int argc, char **argv)
 {
     char *help[] = {(char *) "help", NULL}, *version[] = {(char *) "version", NULL};
+    keep_std_fds();
     signal(SIGPIPE, SIG_IGN); /* a connection or a pipe that is gone comes back as EPIPE */
     /* A command lives for milliseconds: take memory in large pieces and give nothing back before
      * the end. */

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "cli/out.h"
 
 /* ---- parsing ---- */
 
@@ -196,6 +197,32 @@ static void put_scd(struct tug_buf *out, const char *text)
             tug_buf_addc(out, '\\');
         tug_buf_addc(out, *text);
     }
+}
+
+static void put_json(struct tug_buf *out, const char *key, const char *text)
+{
+    tug_buf_addf(out, ",\"%s\":", key);
+    tug_out_json_string(out, text, strlen(text));
+}
+
+void tug_opts_json(struct tug_buf *out, const struct tug_opt *table, size_t n)
+{
+    const char *comma = "";
+    tug_buf_addc(out, '[');
+    for (size_t i = 0; i < n; i++) {
+        const struct tug_opt *o = &table[i];
+        const char letter[2] = {o->letter};
+        if (!o->help)
+            continue;
+        tug_buf_addf(out, "%s{\"name\":", comma);
+        tug_out_json_string(out, o->name, strlen(o->name));
+        put_json(out, "letter", letter);
+        put_json(out, "value", o->arg == TUG_ARG_NONE ? "" : o->arg_name);
+        put_json(out, "help", o->help);
+        tug_buf_addc(out, '}');
+        comma = ",";
+    }
+    tug_buf_addc(out, ']');
 }
 
 void tug_opts_scd(struct tug_buf *out, const struct tug_opt *table, size_t n)

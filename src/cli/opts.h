@@ -34,8 +34,9 @@ typedef int tug_opts_take(void *ctx, const struct tug_opt *o, const char *value,
 int tug_opts_parse(const struct tug_opt *table, size_t n, int argc, char **argv,
                    tug_opts_take *take, void *ctx, int *first, int *bad, struct tug_err *err);
 
-/* The rows that have a help text: for a terminal, and as scdoc. */
+/* The rows that have a help text: for a terminal, as a JSON array, and as scdoc. */
 void tug_opts_help(struct tug_buf *out, const struct tug_opt *table, size_t n);
+void tug_opts_json(struct tug_buf *out, const struct tug_opt *table, size_t n);
 void tug_opts_scd(struct tug_buf *out, const struct tug_opt *table, size_t n);
 
 #endif

@@ -265,7 +265,7 @@ int tug_do_queue(int argc, char **argv)
     struct tug_err err = {0};
     int words, status = tug_verb_parse("queue", argc, argv, take, &a, &words);
     if (status >= 0) {
-        if (status == TUG_EXIT_OK) {
+        if (status == TUG_EXIT_OK && !tug_out.json) {
             tug_out_adds("\ncolumns:\n");
             tug_columns_help(&tug_out.buf, false);
         }

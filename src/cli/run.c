@@ -538,8 +538,8 @@ static void on_changed(struct run *r, const Tugpb__WaitReply *w)
     const Tugpb__JobView *j = w->job;
     char span[32];
     struct tug_buf text = {0};
-    if (!j || r->heard)
-        return;
+    if (!j || r->heard || (strcmp(j->state, "PENDING") != 0 && !*j->nodelist))
+        return; /* it ended while it waited: the end says so */
     bool waits = !strcmp(j->state, "PENDING");
     if (waits)
         tug_buf_addf(&text, "job %" PRIu64 " waits%s%s: %s%s%s", j->id, r->tty ? " " : "",

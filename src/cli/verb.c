@@ -33,6 +33,18 @@ void tug_verb_help(const char *name)
     const struct tug_verb *v = find(name);
     size_t n;
     const struct tug_opt *opts = v->opts(&n);
+    if (tug_out.json) {
+        tug_out_adds("{\"verb\":");
+        tug_out_json_string(&tug_out.buf, v->name, strlen(v->name));
+        tug_out_adds(",\"usage\":");
+        tug_out_json_string(&tug_out.buf, v->usage, strlen(v->usage));
+        tug_out_adds(",\"summary\":");
+        tug_out_json_string(&tug_out.buf, v->summary, strlen(v->summary));
+        tug_out_adds(",\"options\":");
+        tug_opts_json(&tug_out.buf, opts, n);
+        tug_out_adds("}\n");
+        return;
+    }
     tug_out_addf("usage: tug %s %s\n%s\n\n", v->name, v->usage, v->summary);
     tug_opts_help(&tug_out.buf, opts, n);
 }

@@ -79,6 +79,76 @@ refused()
     echo "$output" | python3 -c 'import json, sys; e = json.load(sys.stdin)["error"]; assert "999999" in e["text"], e'
 }
 
+@test "a time limit over the queue's is refused" {
+    dir=$XDG_RUNTIME_DIR/tugline/sandbox
+    cp "$dir/tugline.yaml" "$BATS_TEST_TMPDIR/yaml"
+    printf 'queues:\n  main:\n    default: true\n  short:\n    max_time: 1h\n' >>"$dir/tugline.yaml"
+    tug sandbox restart
+    refused tug submit -q short -t 2h -- true
+    [[ "$output" == *"short"* ]]
+    [[ "$output" == *"1:00:00"* || "$output" == *"1h"* ]]
+    cp "$BATS_TEST_TMPDIR/yaml" "$dir/tugline.yaml"
+    tug sandbox restart
+}
+
+@test "an output path that cannot be written fails the job with that sentence, and the daemon goes on" {
+    id=$(tug submit --parsable -o nosuchdir/%j.out -- true)
+    run tug wait "$id"
+    [ "$status" -ne 0 ]
+    [ "$(field "$id" state)" = FAILED ]
+    [[ "$(field "$id" cause.text)" == *"nosuchdir"*"--output"* ]]
+    tug ping
+}
+
+@test "a working directory that is gone fails the job with that sentence" {
+    mkdir gone
+    id=$(cd gone && tug submit --parsable --begin=now+1 -- true && rmdir ../gone)
+    run tug wait "$id"
+    [ "$status" -ne 0 ]
+    [[ "$(field "$id" cause.text)" == *"/gone"* ]]
+}
+
+@test "a configuration with several errors: all of them, each with its place" {
+    printf 'cluster:\n  nam: x\nscheduler:\n  pass_max_jobs: many\ntimeouts:\n  lease: 5parsecs\n' >bad.yaml
+    run timeout 10 tugd --config bad.yaml
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"bad.yaml:2:3:"*"nam"* ]]
+    [[ "$output" == *"bad.yaml:4:"*"many"* ]]
+    [[ "$output" == *"bad.yaml:6:"*"5parsecs"* ]]
+    tug ping
+}
+
+@test "a closed standard output: an error, and nothing goes to the controller" {
+    run bash -c 'tug submit --wrap true 2>&1 >&-'
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"output"* ]]
+    run bash -c 'tug queue <&- >&- 2>&-'
+    [ "$status" -eq 1 ]
+    run bash -c 'tug history --json | head -c 1'
+    [ "$status" -eq 0 ]
+    [[ "$output" != *"tug:"* ]]
+}
+
+@test "help is JSON where JSON was asked for" {
+    for verb in submit run queue show logs cancel wait nodes queues history sandbox ping version help; do
+        tug help --json "$verb" | python3 -c 'import json, sys; h = json.load(sys.stdin); assert h["verb"] == sys.argv[1] and h["options"], h' "$verb"
+    done
+}
+
+@test "the output of a job that never ran is no riddle" {
+    id=$(tug submit --parsable --begin=now+1hour -- true)
+    tug cancel "$id"
+    run tug logs -f "$id"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"never ran"*"CANCELLED"* ]]
+    printf '#!/bin/sh\ntrue\n' >plain.sh
+    id=$(tug submit --parsable -o %A.log plain.sh)
+    tug wait "$id"
+    [ -e "$id.log" ]
+    refused tug logs --rank 3 "$id"
+    [[ "$output" == *"no ranks"* ]]
+}
+
 @test "garbage, truncated, oversized and slow frames on the commands' socket hurt nobody" {
     python3 - "$XDG_RUNTIME_DIR"/tugline/sandbox <<'EOF'
 import os, random, socket, struct, sys, glob
