@@ -45,6 +45,70 @@ assert all(n["state"] == "IDLE" and n["gpus"] == 8 for n in nodes), nodes'
     [[ "$output" == *"tug sandbox start"* ]]
 }
 
+@test "another state directory over an old sandbox: its nodes take orders at once, and the first state is kept" {
+    dir=$BATS_TEST_TMPDIR/sb
+    for state in one two; do
+        tug sandbox start --dir "$dir" --nodes 2 --gpus 1 --state-dir "$BATS_TEST_TMPDIR/$state"
+        run env TUG_SOCKET="$dir/tugd.sock" timeout 10 tug run -N 2 true
+        tug sandbox stop --dir "$dir"
+        [ "$status" -eq 0 ]
+    done
+    tug sandbox start --dir "$dir" --nodes 2 --gpus 1 --state-dir "$BATS_TEST_TMPDIR/one"
+    run env TUG_SOCKET="$dir/tugd.sock" tug run -Q sh -c 'echo $TUG_JOB_ID'
+    tug sandbox stop --dir "$dir"
+    [ "$output" -gt 1 ]
+}
+
+@test "a policy that is not there is said by start" {
+    dir=$BATS_TEST_TMPDIR/sb
+    run tug sandbox start --dir "$dir" --nodes 1 --policy nosuch
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"warning"*"nosuch"* ]]
+    # Killed outright, it starts again in the same place.
+    awk '{ print $1 }' "$dir/sandbox.state" | xargs kill -KILL
+    run tug sandbox status --dir "$dir"
+    [ "$status" -eq 1 ]
+    gone() { ! tug sandbox status --dir "$dir" --json | grep -q '"alive":[1-9]'; }
+    until_ok 10 gone
+    tug sandbox start --dir "$dir" --nodes 1
+    awk 'NR == 2 { print $1 }' "$dir/sandbox.state" | xargs kill -KILL
+    run tug sandbox restart --dir "$dir"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"n1"*"stop"* ]]
+    tug sandbox stop --dir "$dir"
+}
+
+@test "a state that is cut short, or of a newer version, or that cannot be written: tugd says so and does not start" {
+    dir=$BATS_TEST_TMPDIR/sb
+    tug sandbox start --dir "$dir" --nodes 1
+    tug sandbox stop --dir "$dir"
+    db=$(find "$dir/state" -maxdepth 1 -type f -size +4k | head -1)
+    [ -n "$db" ]
+    cp "$db" "$BATS_TEST_TMPDIR/db"
+    rm -f "$db"-wal "$db"-shm
+    head -c 2000 "$BATS_TEST_TMPDIR/db" >"$db"
+    run timeout 10 tugd --config "$dir/tugline.yaml"
+    [ "$status" -ne 0 ]
+    [ "$status" -ne 124 ]
+    [[ "$output" == *"$db"* ]]
+    cp "$BATS_TEST_TMPDIR/db" "$db"
+    python3 - "$db" <<'EOF'
+import sqlite3, sys
+c = sqlite3.connect(sys.argv[1])
+c.execute("PRAGMA user_version = 999")
+c.commit()
+EOF
+    run timeout 10 tugd --config "$dir/tugline.yaml"
+    [ "$status" -ne 0 ]
+    [ "$status" -ne 124 ]
+    [[ "$output" == *"$db"*"999"* ]] || [[ "$output" == *"newer"* ]]
+    sed -i "s|^  state_dir: .*|  state_dir: /proc/tugline-state|" "$dir/tugline.yaml"
+    run timeout 10 tugd --config "$dir/tugline.yaml"
+    [ "$status" -ne 0 ]
+    [ "$status" -ne 124 ]
+    [[ "$output" == *"/proc/tugline-state"* ]]
+}
+
 @test "stop leaves no process and no socket" {
     tug sandbox stop
     [ -z "$(pids_of tugd)$(pids_of tugnoded)$(pids_of tuglaunch)$(pids_of tugstepd)" ]
