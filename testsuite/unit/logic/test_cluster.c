@@ -309,6 +309,18 @@ START_TEST(a_job_that_starts_too_many_steps_is_stopped_there_and_its_record_stay
 }
 END_TEST
 
+START_TEST(a_gang_meets_where_its_first_node_says_whoever_else_says_what)
+{
+    struct vworld *w = up(3);
+
+    vw_set_ready(w, 3, 2000);
+    vw_submit(w, "t", 3, 8, 1);
+    vw_run(w, vw_now(w) + 2900);
+    ck_assert_uint_eq(vw_master_port(w), 61001);
+    vw_free(w);
+}
+END_TEST
+
 START_TEST(a_token_is_known_for_a_day_after_its_job_was_forgotten_and_then_costs_nothing)
 {
     struct vworld *w = up(1);
@@ -344,4 +356,5 @@ UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times,
           a_killed_node_daemon_finds_its_step_again, a_lost_node_ends_the_gang_and_it_runs_again_only_after_the_lease,
           a_job_that_may_not_be_requeued_fails_with_its_node, cancel_ends_a_running_gang_everywhere,
           a_job_that_starts_too_many_steps_is_stopped_there_and_its_record_stays_readable,
+          a_gang_meets_where_its_first_node_says_whoever_else_says_what,
           a_token_is_known_for_a_day_after_its_job_was_forgotten_and_then_costs_nothing)

@@ -77,6 +77,7 @@ struct vworld {
     tug_peer_id client, next_peer;
     struct tug_rand rand;
     unsigned max_attempts;
+    uint32_t master_port;          /* that the last started step daemon was told */
 };
 
 /* ---- what will happen */
@@ -545,11 +546,13 @@ static void say_ready(struct vworld *w, struct stepd *s)
     Tugpb__SdReady ready = TUGPB__SD_READY__INIT;
     Tugpb__StepReady r = TUGPB__STEP_READY__INIT;
     Tugpb__StepKey k;
+    char star[32];
 
     set_key(s, &k);
     r.key = &k;
-    r.star_addr = (char *) "127.0.0.1:4000";
-    r.master_port = 61000;
+    snprintf(star, sizeof star, "127.0.0.1:%u", 4000 + s->node); /* a real one that is not the head says nothing */
+    r.star_addr = star;
+    r.master_port = 61000 + s->node;
     ready.ready = &r;
     tell_agent(w, s->node, s->peer, TUG_MSG_SD_READY, &ready.base);
 }
@@ -597,10 +600,11 @@ static void say_result(struct vworld *w, struct stepd *s)
     tell_agent(w, s->node, s->peer, TUG_MSG_SD_RESULT, &m.base);
 }
 
-static void stepd_message(struct vworld *w, struct stepd *s, uint16_t number)
+static void stepd_message(struct vworld *w, struct stepd *s, uint16_t number, const ProtobufCMessage *m)
 {
     if (number == TUG_MSG_SD_START && !s->running && !s->done) {
         s->running = 1;
+        w->master_port = ((const Tugpb__SdStart *) m)->master_port;
         count_attempts(w, s->job);
         if (w->run_ms != INT64_MAX)
             later(w, w->run_ms, W_RANKS_EXIT, s->node)->stepd = s->id;
@@ -611,7 +615,7 @@ static void stepd_message(struct vworld *w, struct stepd *s, uint16_t number)
     }
 }
 
-static void on_stepd_due(struct vworld *w, const struct due *d)
+static void on_stepd_due(struct vworld *w, const struct due *d, const ProtobufCMessage *m)
 {
     struct stepd *s = stepd_by_id(w, d->stepd);
 
@@ -642,7 +646,7 @@ static void on_stepd_due(struct vworld *w, const struct due *d)
         say_result(w, s);
         return;
     case W_MSG_TO_STEPD:
-        stepd_message(w, s, d->number);
+        stepd_message(w, s, d->number, m);
         return;
     default:
         return;
@@ -718,7 +722,7 @@ static void deliver(struct vworld *w, struct due *d)
         connect_node(w, d->node);
         break;
     default:
-        on_stepd_due(w, d);
+        on_stepd_due(w, d, m);
     }
     if (m)
         protobuf_c_message_free_unpacked(m, NULL);
@@ -904,6 +908,11 @@ int vw_durable(const struct vworld *w, const char *kind, uint64_t id)
     snprintf(key, sizeof key, "%s/%llu", kind, (unsigned long long) id);
     HASH_FIND_STR(w->procs[0].disk, key, r);
     return r != NULL;
+}
+
+uint32_t vw_master_port(const struct vworld *w)
+{
+    return w->master_port;
 }
 
 unsigned vw_durable_tokens(const struct vworld *w)

@@ -55,6 +55,7 @@ uint64_t vw_job(const struct vworld *w, uint32_t rid);             /* of a Submi
 
 const struct tug_job *vw_see(const struct vworld *w, uint64_t job);
 int vw_durable(const struct vworld *w, const char *kind, uint64_t id);  /* is there such a record on the controller's disk? */
+uint32_t vw_master_port(const struct vworld *w);  /* told to the step daemon that started last; node n's own is 61000 + n */
 unsigned vw_durable_tokens(const struct vworld *w);                 /* of jobs that are forgotten */
 /* How many step daemons of (job, attempt) have running ranks now, over all nodes; attempt 0 = any. */
 unsigned vw_running(const struct vworld *w, uint64_t job, uint32_t attempt);
