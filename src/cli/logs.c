@@ -20,8 +20,9 @@
 #include "cli/verb.h"
 
 #define FAILURE_LINES 20
-#define POLL_MS       500 /* where inotify does not see writes: a file system that other hosts write to \
-                           */
+#define POLL_MS                                                                                    \
+    500 /* where inotify does not see writes: a file system that other hosts write to              \
+         */
 
 enum { OPT_FOLLOW = 1, OPT_RANK, OPT_FAILURE, OPT_LINES, OPT_STDERR };
 static const struct tug_opt opts[] = {
@@ -328,7 +329,9 @@ static int say(struct logs *l, struct tug_err *err)
     if (rc)
         return rc;
     if (l->a.rank >= 0 && !l->gang)
-        return tug_fail(err, -EINVAL, "job %" PRIu64 " is a script, and its output has no ranks; all of it: tug logs %" PRIu64,
+        return tug_fail(err, -EINVAL,
+                        "job %" PRIu64
+                        " is a script, and its output has no ranks; all of it: tug logs %" PRIu64,
                         l->id, l->id);
     if (l->a.failure) {
         if (!l->cause.len)

@@ -247,7 +247,8 @@ static void say_started(const struct tug_sandbox_conf *c, const char *dir, int64
                  dir);
 }
 
-/* A sandbox with another policy than the one that was asked for is ready, and not what was meant. */
+/* A sandbox with another policy than the one that was asked for is ready, and not what was meant.
+ */
 static void warn_policy(char *note)
 {
     if (note && !tug_out.json)

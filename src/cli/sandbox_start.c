@@ -226,8 +226,8 @@ static int write_config(const struct start *s, struct tug_err *err)
     tug_buf_addf(&y, "  listen: %s\nscheduler:\n  policy: %s\n",
                  *s->endpoint ? s->endpoint : "127.0.0.1:0", c->policy);
     put_policy_dirs(&y, s->tugd);
-    /* Shorter than a cluster's: who kills a node here is looking. A beat is a quarter of node_timeout,
-     * so that a busy machine may miss some. */
+    /* Shorter than a cluster's: who kills a node here is looking. A beat is a quarter of
+     * node_timeout, so that a busy machine may miss some. */
     tug_buf_adds(&y, "timeouts:\n  kill_grace: 5s\n  node_timeout: 20s\n  lease: 20s\n"
                      "nodes:\n  - name: ");
     struct tug_buf names = {0};
