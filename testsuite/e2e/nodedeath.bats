@@ -23,13 +23,15 @@ launcher_of()
     return 0
 }
 
+# gang FILE OPTIONS...: sets id, and adds to others
 gang()
 {
-    id=$(tug submit --parsable "$@" -N 3 -n 3 -o gang.out -- sh -c 'echo "pid $$ on $TUG_NODE"; exec sleep 600')
+    local file=$1
+    shift
+    id=$(tug submit --parsable "$@" -N 3 -n 3 -o "$file" -- sh -c 'echo "pid $$ on $TUG_NODE"; exec sleep 600')
     until_ok 20 state_is "$id" RUNNING
-    until_ok 20 bash -c '[ $(grep -c pid gang.out) -eq 3 ]'
-    others=$(sed -n 's/.*pid \([0-9]*\) on n[13]$/\1/p' gang.out)
-    [ "$(wc -w <<<"$others")" -eq 2 ]
+    until_ok 20 bash -c "[ \$(grep -c pid $file) -eq 3 ]"
+    others="$others $(sed -n 's/.*pid \([0-9]*\) on n[13]$/\1/p' "$file" | tr '\n' ' ')"
 }
 
 nobody_left()
@@ -38,28 +40,23 @@ nobody_left()
     for p in $others; do ! kill -0 "$p" 2>/dev/null || return 1; done
 }
 
-@test "the gang ends on all other nodes and names the node; it is queued again" {
-    gang
+@test "gangs end on all other nodes; one is queued again, and one that may not be ends and names the node" {
+    others=
+    gang again.out
+    again=$id
+    gang once.out --no-requeue
+    once=$id
+    [ "$(wc -w <<<"$others")" -eq 4 ]
     kill -KILL "$(launcher_of n2)"
     until_ok 10 nobody_left
-    run tug show "$id"
-    [[ "$output" == *n2* ]]
-    waits() { state_is "$id" PENDING; }
-    until_ok 20 waits
-    [ "$(field "$id" requeues)" -eq 1 ]
-    run tug nodes n2
-    [[ "$output" == *DOWN* ]]
-    run tug ping
-    [ "$status" -eq 0 ]
-}
-
-@test "a job that may not be requeued ends, and says which node was lost" {
-    gang --no-requeue
-    kill -KILL "$(launcher_of n2)"
-    until_ok 10 nobody_left
-    run timeout 30 tug wait "$id"
+    [ "$(field "$again" cause.node)" = n2 ]
+    run timeout 30 tug wait "$once"
     [ "$status" -ne 0 ]
     [ "$status" -ne 124 ]
-    [ "$(field "$id" state)" = NODE_FAIL ]
-    [ "$(field "$id" cause.node)" = n2 ]
+    [ "$(field "$once" state)" = NODE_FAIL ]
+    [ "$(field "$once" cause.node)" = n2 ]
+    until_ok 20 state_is "$again" PENDING
+    [ "$(field "$again" requeues)" -eq 1 ]
+    run tug nodes n2
+    [[ "$output" == *DOWN* ]]
 }
