@@ -39,6 +39,7 @@ start_gang()
     victim=$(pids_of tugd | head -1)
     conf=$(find "$XDG_RUNTIME_DIR/tugline/sandbox" -name '*.yaml' | head -1)
     kill -KILL "$victim"
+    until_ok 20 bash -c "[ -z \"\$(ls /proc/$victim/fd 2>/dev/null)\" ]"      # or the next one finds its state locked
     tugd --config "$conf" >>"$BATS_TEST_TMPDIR/tugd2.log" 2>&1 3>&- &
     second=$!
     until_ok 20 tug ping
