@@ -30,6 +30,14 @@ struct node { /* what is free there at the shadow */
     uint8_t for_head; /* the head may use it */
 };
 
+/* What this pass has found out about jobs of one shape. Nothing becomes free during a pass, so what
+ * did not go once does not go later in it. */
+struct memo {
+    uint64_t shape, pass;
+    uint8_t no_room, delays_head;
+};
+#define MEMOS 1024
+
 struct easy {
     int64_t depth;
     struct ending *endings; /* heap, soonest first */
@@ -46,6 +54,8 @@ struct easy {
     uint64_t n_fit; /* nodes that could take a slice of the head at the shadow */
     char delays[160];
     int error;
+    uint64_t pass; /* number of this one */
+    struct memo memos[MEMOS];
 };
 
 struct now { /* of one pass */
@@ -53,6 +63,7 @@ struct now { /* of one pass */
     const struct tug_policy_view *view;
     const struct tug_policy_host *host;
     struct tug_policy_pass *pass;
+    int explains;
 };
 
 static const struct tug_policy_param params[] = {
@@ -326,21 +337,51 @@ static int find_elsewhere(const struct now *n, const struct tug_policy_job *job)
     return 0;
 }
 
+static struct memo *memo_of(struct easy *e, uint64_t shape)
+{
+    struct memo *m = &e->memos[shape % MEMOS];
+    if (m->shape != shape || m->pass != e->pass || !shape)
+        *m = (struct memo){.shape = shape, .pass = e->pass};
+    return m;
+}
+
+static int no_room(const struct now *n, const struct tug_policy_job *job)
+{
+    if (n->explains)
+        n->host->explain(n->pass, job->id, TUG_REASON_RESOURCES, NULL);
+    return 0;
+}
+
+static int delays_head(const struct now *n, const struct tug_policy_job *job)
+{
+    if (n->explains)
+        n->host->explain(n->pass, job->id, TUG_REASON_PRIORITY, n->e->delays);
+    return 0;
+}
+
 /* 0: go on with the next job; else the pass is over. */
 static int backfill(const struct now *n, const struct tug_policy_job *job)
 {
     struct easy *e = n->e;
+    struct memo *m = memo_of(e, job->shape);
+    if (m->no_room)
+        return no_room(n, job);
+    int64_t end_ms = expected_end(job, n->view->now_ms, n->view->now_ms);
+    int is_gone_by_then = end_ms != NEVER && end_ms <= e->shadow_ms;
+    if (m->delays_head && !is_gone_by_then)
+        return delays_head(n, job);
     if (make_room((void **) &e->at, &e->at_cap, job->nodes, sizeof *e->at))
         return e->error = -ENOMEM;
     int rc = n->host->place(n->pass, job->id, e->at, job->nodes);
     if (rc == -E2BIG)
         return rc;
-    if (rc == -EAGAIN)
-        n->host->explain(n->pass, job->id, TUG_REASON_RESOURCES, NULL);
+    if (rc == -EAGAIN) {
+        m->no_room = 1;
+        return no_room(n, job);
+    }
     if (rc)
         return 0;
-    int64_t end_ms = expected_end(job, n->view->now_ms, n->view->now_ms);
-    if (end_ms != NEVER && end_ms <= e->shadow_ms) {
+    if (is_gone_by_then) {
         n->host->start(n->pass, job->id);
         return 0;
     }
@@ -350,11 +391,12 @@ static int backfill(const struct now *n, const struct tug_policy_job *job)
         return 0;
     }
     give_all(n, job, job->nodes);
-    if (find_elsewhere(n, job))
+    if (find_elsewhere(n, job)) {
         n->host->start_on(n->pass, job->id, e->at, job->nodes);
-    else
-        n->host->explain(n->pass, job->id, TUG_REASON_PRIORITY, e->delays);
-    return 0;
+        return 0;
+    }
+    m->delays_head = 1;
+    return delays_head(n, job);
 }
 
 /* ---- the pass */
@@ -386,10 +428,12 @@ static int easy_pass(void *self, const struct tug_policy_view *view,
                      const struct tug_policy_host *host, struct tug_policy_pass *pass)
 {
     struct easy *e = self;
-    const struct now n = {e, view, host, pass};
+    const struct now n = {e, view, host, pass,
+                          !TUG_POLICY_HAS(host, explains) || host->explains};
     if (!TUG_POLICY_HAS(host, may_use))
         return -ENOTSUP;
     e->error = 0;
+    e->pass++;
     size_t at = start_in_order(&n);
     if (e->error || at == view->n_waiting)
         return e->error;

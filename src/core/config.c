@@ -259,6 +259,7 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
     c->node_bad_launches = conf->node_bad_launches;
     c->kept_ms = conf->kept_ms;
     c->placement = conf->placement;
+    c->quiet = conf->quiet;
     unbench_all(c);
     take_nodes(c, conf);
     take_queues(c, conf);

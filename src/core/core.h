@@ -51,6 +51,7 @@ struct tug_core_conf {
     const struct tug_core_node_row *nodes; size_t n_nodes;    /* node index = position; unknown nodes are refused */
     uint64_t seed;                 /* of the policy's random numbers */
     enum tug_placement placement;
+    uint8_t quiet;                 /* explanations of policies are not kept: nobody will ask */
 };
 
 struct tug_core *tug_core_new(const struct tug_core_conf *conf, struct tug_err *err);

@@ -379,7 +379,8 @@ void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug
         .queue = j->req.queue,
         .account = j->req.account,
         .expected_ms = j->req.expected_ms ? j->req.expected_ms : limit_ms,
-        .exclusive = j->req.exclusive};
+        .exclusive = j->req.exclusive,
+        .shape = e->shape ? e->shape->number : 0};
 }
 
 void tug_job_bench(struct tug_core *c, struct tug_entry *e)

@@ -165,6 +165,8 @@ static int h_explain(struct tug_policy_pass *p, uint64_t job, enum tug_policy_re
                      const char *text)
 {
     struct tug_entry *e;
+    if (p->c->quiet)
+        return 0;
     int rc = find_waiting(p, job, "explains", &e);
     if (rc)
         return rc;
@@ -245,18 +247,13 @@ static int h_may_use(struct tug_policy_pass *p, uint64_t job, uint32_t node)
            tug_shape_could_hold(p->c, e->shape, node);
 }
 
-static const struct tug_policy_host host = {
-    .size = sizeof host,
-    .start = h_start,
-    .start_on = h_start_on,
-    .explain = h_explain,
-    .fits = h_fits,
-    .random = h_random,
-    .log = h_log,
-    .place = h_place,
-    .held = h_held,
-    .may_use = h_may_use,
-};
+#define HOST(explains_)                                                                       \
+    {                                                                                         \
+        .size = sizeof(struct tug_policy_host), .start = h_start, .start_on = h_start_on,     \
+        .explain = h_explain, .fits = h_fits, .random = h_random, .log = h_log,               \
+        .place = h_place, .held = h_held, .may_use = h_may_use, .explains = (explains_)       \
+    }
+static const struct tug_policy_host host = HOST(1), quiet_host = HOST(0);
 
 /* ---- the pass */
 
@@ -292,7 +289,7 @@ static int ask_policy(struct tug_policy_pass *p, const struct tug_policy_ops *op
                                    .nodes_stride = sizeof *c->node_rows.at,
                                    .gpus = c->gpus,
                                    .gpus_free = c->gpus_free};
-    return ops->pass(self, &view, &host, p);
+    return ops->pass(self, &view, c->quiet ? &quiet_host : &host, p);
 }
 
 static int run(struct tug_policy_pass *p, const struct tug_policy_ops *ops, void *self)

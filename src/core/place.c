@@ -198,6 +198,7 @@ void tug_shape_hold(struct tug_core *c, struct tug_entry *e)
     } else {
         s = tug_new(struct tug_shape);
         s->key = key;
+        s->number = ++c->shapes_made;
         HASH_ADD(hh, c->shapes, key, sizeof s->key, s);
     }
     s->refs++;

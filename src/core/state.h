@@ -43,6 +43,7 @@ struct tug_shape {
     struct tug_shape_key key;
     UT_hash_handle hh;
     size_t refs;
+    uint64_t number;     /* never used twice */
     uint64_t failed_at;  /* value of 'freed' when it last did not fit; 0 = fits or not tried */
     uint64_t weighed_at; /* value of 'reshaped' when 'possible' was worked out; 0 = never */
     uint32_t possible;   /* usable nodes that could hold a slice if they were empty, counted up to
@@ -145,6 +146,7 @@ struct tug_core {
     uint32_t launch_timeout_s, kill_grace_s, launch_retries, pass_budget, node_bad_launches;
     int64_t kept_ms;
     enum tug_placement placement;
+    uint8_t quiet;
     struct tug_rand rand;
     int64_t now_ms;
     struct tug_interns *texts;
@@ -160,6 +162,7 @@ struct tug_core {
     struct tug_index index;
     struct tug_where *wheres;
     struct tug_shape *shapes;
+    uint64_t shapes_made;
     LIST_HEAD(tug_parked_shapes, tug_shape) parked; /* shapes with parked jobs */
     uint64_t freed;       /* grows when something becomes free: what did not fit may fit now */
     uint64_t reshaped;    /* grows when the usable nodes or their sizes change */

@@ -35,7 +35,7 @@ static const char usage[] =
     "  --param KEY=VALUE     a parameter of the policy; may be repeated\n"
     "  --policy-dir DIR      where to look for policies (" TUG_POLICYDIR "); may be repeated\n"
     "  --queue NAME          only jobs whose vc_or_queue is NAME\n"
-    "  --estimates WHAT      what the policy knows of run times: exact (default) or user (limit_s)\n"
+    "  --estimates WHAT      run times that the policy is told: exact (default) or user\n"
     "  --placement WHAT      first-fit (default) or consolidate\n"
     "  --json                print one JSON object\n"
     "tug-sim --version\n";

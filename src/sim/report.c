@@ -1,7 +1,7 @@
 /* report.c - a simulation's figures, for people and for programs
  *
- * One table says what there is to tell; the table on the terminal and the JSON object are made of it.
- * Layer: sim.
+ * One table says what there is to tell; the table on the terminal and the JSON object are made of
+ * it. Layer: sim.
  */
 #include "sim/report.h"
 
@@ -23,7 +23,8 @@ static const struct row {
 } rows[] = {
     {"jobs", "jobs", OF_RESULT, COUNT, offsetof(struct tug_sim_result, jobs)},
     {"finished", "finished", OF_RESULT, COUNT, offsetof(struct tug_sim_result, finished)},
-    {"avg_jct_s", "mean completion", OF_RESULT, SECONDS, offsetof(struct tug_sim_result, avg_jct_s)},
+    {"avg_jct_s", "mean completion", OF_RESULT, SECONDS,
+     offsetof(struct tug_sim_result, avg_jct_s)},
     {"p99_jct_s", "p99 completion", OF_RESULT, SECONDS, offsetof(struct tug_sim_result, p99_jct_s)},
     {"makespan_s", "last end", OF_RESULT, SECONDS, offsetof(struct tug_sim_result, makespan_s)},
     {"avg_wait_s", "mean wait", OF_RESULT, SECONDS, offsetof(struct tug_sim_result, avg_wait_s)},

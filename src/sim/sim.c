@@ -130,7 +130,8 @@ static struct tug_core *new_core(const struct tug_sim_conf *conf, struct tug_err
                                        .nodes = rows,
                                        .n_nodes = conf->nodes,
                                        .seed = 1,
-                                       .placement = conf->placement};
+                                       .placement = conf->placement,
+                                       .quiet = 1};
     struct tug_core *c = tug_core_new(&core, err);
     for (uint32_t i = 0; i < conf->nodes; i++)
         free((char *) (uintptr_t) rows[i].name);

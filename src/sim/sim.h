@@ -1,8 +1,8 @@
 /* sim.h - a trace on a cluster under a virtual clock, scheduled by the same core as the daemon's
  *
  * Nodes answer at once, so a job runs from the pass that starts it for as long as the trace says.
- * At equal times jobs that end come before jobs that arrive, and one pass follows them all. The same
- * trace and configuration give the same result. Layer: sim.
+ * At equal times jobs that end come before jobs that arrive, and one pass follows them all. The
+ * same trace and configuration give the same result. Layer: sim.
  */
 #ifndef TUG_SIM_SIM_H
 #define TUG_SIM_SIM_H
@@ -32,7 +32,7 @@ struct tug_sim_conf {
 
 enum tug_sim_left_out {  /* why a job of the trace was not run */
     TUG_SIM_TOO_LARGE,   /* more GPUs than the cluster has */
-    TUG_SIM_UNEVEN,      /* wider than a node, and not a multiple of one: a gang's nodes are alike */
+    TUG_SIM_UNEVEN,      /* wider than a node and no multiple of one: a gang's nodes are alike */
     TUG_SIM_NO_GPU,      /* the simulated cluster has nothing but GPUs */
     TUG_SIM_LEFT_OUTS
 };
@@ -58,8 +58,9 @@ struct tug_sim_result {
     char first_refused[256];
 };
 
-/* 0, or what reading the trace gave; -EOVERFLOW: times add up to too much; -EPROTO: the policy could
- * not decide, or the core asked for what no simulated node does. 'out' is to be cleared in any case. */
+/* 0, or what reading the trace gave; -EOVERFLOW: times add up to too much; -EPROTO: the policy
+ * could not decide, or the core asked for what no simulated node does. 'out' is to be cleared in
+ * any case. */
 int tug_sim_run(struct tug_trace *trace, const struct tug_sim_conf *conf,
                 struct tug_sim_result *out, struct tug_err *err);
 void tug_sim_result_clear(struct tug_sim_result *r);

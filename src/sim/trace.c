@@ -113,7 +113,8 @@ static int split(struct tug_trace *t, struct tug_err *err)
 
 /* ---- values */
 
-static int wrong(const struct tug_trace *t, enum column c, struct tug_err *err, const char *expected)
+static int wrong(const struct tug_trace *t, enum column c, struct tug_err *err,
+                 const char *expected)
 {
     return tug_fail(err, -EINVAL, "%s:%llu: column %s is '%.60s'; %s", t->path,
                     (unsigned long long) t->line, columns[c].name, t->fields.at[t->at[c] - 1],

@@ -1,9 +1,9 @@
 /* trace.h - jobs out of a trace file, one after the other
  *
  * Our CSV schema: a header with the columns' names, then a job a line. Needed are job_id, submit_s,
- * duration_s and gpus; user, vc_or_queue and limit_s (the user's own estimate) are used when they are
- * there; other columns are passed over. Fields may stand in double quotes. A file that is compressed
- * with gzip is decompressed on the way. Lines must be sorted by submit_s: a trace is read as it is
+ * duration_s and gpus; user, vc_or_queue and limit_s (the user's own estimate) are used when they
+ * are there; other columns are passed over. Fields may stand in double quotes. A file that is
+ * compressed with gzip is decompressed on the way. Lines must be sorted by submit_s: a trace is read as it is
  * used and never held as a whole. Of every job only 8 bytes stay, to find an id that comes twice.
  * Layer: sim.
  */

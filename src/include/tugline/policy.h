@@ -50,6 +50,7 @@ struct tug_policy_job {
     const char *account;
     int64_t expected_ms;          /* run time that is expected: the time limit, a simulator's estimate; -1 = unknown */
     uint32_t exclusive;           /* 1: takes whole nodes that nobody else is on */
+    uint64_t shape;               /* waiting jobs with the same number ask for the same, in the same places; 0 = none */
 };
 
 struct tug_policy_node {
@@ -125,6 +126,8 @@ struct tug_policy_host {
     /* May this waiting job use that node, now or once it is empty? 1 or 0: usable, of its queue, model and node list, large
      * enough. */
     int (*may_use)(struct tug_policy_pass *pass, uint64_t job, uint32_t node);
+    /* 0: nobody reads explanations (a simulation), explain() need not be called. What is started must not depend on it. */
+    uint32_t explains;
 };
 
 /* A typed parameter, filled from the configuration before create(). */

@@ -32,6 +32,8 @@ struct asks {
     struct tug_policy_slice at[4], held[4];
     int placed, n_held, may_use_0, may_use_3, placed_wrong;
     int64_t expected_ms, running_expected_ms;
+    uint64_t shapes[3];
+    uint32_t explains;
 };
 
 static int ask(void *self, const struct tug_policy_view *view, const struct tug_policy_host *host,
@@ -42,6 +44,10 @@ static int ask(void *self, const struct tug_policy_view *view, const struct tug_
               TUG_POLICY_HAS(host, may_use));
     a->expected_ms = view->n_waiting ? TUG_POLICY_WAITING(view, 0)->expected_ms : 0;
     a->running_expected_ms = view->n_running ? TUG_POLICY_RUNNING(view, 0)->expected_ms : 0;
+    a->explains = host->explains;
+    for (size_t i = 0; i < view->n_waiting && i < 3; i++)
+        a->shapes[i] = TUG_POLICY_WAITING(view, i)->shape;
+    host->explain(pass, a->job, TUG_REASON_POLICY, "asked");
     a->placed = host->place(pass, a->job, a->at, a->nodes);
     a->placed_wrong = host->place(pass, a->job, a->at + a->nodes, a->nodes + 1);
     a->may_use_0 = host->may_use(pass, a->job, 0);
@@ -154,8 +160,46 @@ START_TEST(a_job_without_an_estimate_is_expected_to_run_for_its_time_limit)
 }
 END_TEST
 
+START_TEST(jobs_that_ask_for_the_same_in_the_same_places_have_one_shape)
+{
+    open_with(2, TUG_PLACEMENT_FIRST_FIT);
+    run(1, 2, 8);
+    struct tug_job_req r = w_req(1, 4);
+    r.time_limit_s = 60;
+    w_submit(&w, 2, w_req(1, 4));
+    w_submit(&w, 3, r);
+    r.nodelist = "n1";
+    w_submit(&w, 4, r);
+    struct asks a = {.job = 2, .held_job = 99, .nodes = 1};
+    ck_assert_int_eq(w_pass_with(&w, &asker, &a), 0);
+    ck_assert_uint_ne(a.shapes[0], 0);
+    ck_assert_uint_eq(a.shapes[0], a.shapes[1]);
+    ck_assert_uint_ne(a.shapes[0], a.shapes[2]);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_quiet_core_keeps_no_explanations_and_says_so)
+{
+    for (uint8_t quiet = 0; quiet < 2; quiet++) {
+        open_with(2, TUG_PLACEMENT_FIRST_FIT);
+        w.conf.quiet = quiet;
+        ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, &w.err), 0);
+        run(1, 2, 8);
+        w_submit(&w, 2, w_req(1, 4));
+        struct asks a = {.job = 2, .held_job = 99, .nodes = 1};
+        ck_assert_int_eq(w_pass_with(&w, &asker, &a), 0);
+        ck_assert_uint_eq(a.explains, !quiet);
+        ck_assert_int_eq(w_job(&w, 2)->explain == NULL, quiet);
+        w_clear(&w);
+    }
+}
+END_TEST
+
 UNIT_MAIN("core/place", first_fit_takes_the_first_node_and_consolidate_the_fullest_that_suffices,
           consolidate_takes_the_lowest_of_equal_nodes_and_keeps_a_gang_in_node_order,
           consolidate_gives_an_exclusive_job_an_idle_node, a_live_edit_changes_the_placement,
           a_policy_is_told_where_start_would_put_a_job_and_what_gangs_hold,
-          a_job_without_an_estimate_is_expected_to_run_for_its_time_limit)
+          a_job_without_an_estimate_is_expected_to_run_for_its_time_limit,
+          jobs_that_ask_for_the_same_in_the_same_places_have_one_shape,
+          a_quiet_core_keeps_no_explanations_and_says_so)

@@ -113,6 +113,34 @@ START_TEST(fifo_that_may_overtake_starts_what_fits)
 }
 END_TEST
 
+START_TEST(easy_fills_and_says_whom_a_job_would_delay_and_until_when)
+{
+    char text[256];
+    int reason;
+    load("easy", NULL, 0);
+    setup();
+    struct tug_job_req first = {.user = "ann", .queue = "all", .nodes = 2, .ntasks = 2,
+                                .cpus_per_node = 1, .gpus_per_node = 8, .time_limit_s = 3600};
+    struct tug_job_req quick = {.user = "ann", .queue = "all", .nodes = 1, .ntasks = 1,
+                                .cpus_per_node = 1, .gpus_per_node = 8, .time_limit_s = 60};
+    event((struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = 1, .text = "in the way"});
+    event((struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = 2, .text = "in the way"});
+    event((struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = 3, .text = "in the way"});
+    event((struct tug_event){.type = TUG_EV_JOB_SUBMIT, .job = 4, .req = &first});
+    submit(5, 4, 8);
+    submit(6, 1, 8);
+    event((struct tug_event){.type = TUG_EV_JOB_SUBMIT, .job = 7, .req = &quick});
+    ck_assert_int_eq(pass(), 2);
+    ck_assert_int_eq(tug_core_job(core, 7)->state, TUG_JOB_CONFIGURING);
+    tug_core_explain(core, tug_core_job(core, 5), &reason, text, sizeof text);
+    ck_assert_int_eq(reason, TUG_REASON_RESOURCES);
+    tug_core_explain(core, tug_core_job(core, 6), &reason, text, sizeof text);
+    ck_assert_int_eq(reason, TUG_REASON_PRIORITY);
+    ck_assert_str_eq(text, "would delay job 5, which starts at 1970-01-01T01:00:01Z");
+    teardown();
+}
+END_TEST
+
 START_TEST(nonsense_starts_nothing_is_counted_and_named_and_the_built_in_order_can_go_on)
 {
     load("nonsense", NULL, 0);
@@ -156,6 +184,7 @@ END_TEST
 
 UNIT_MAIN("host/policies", fifo_is_strict_and_explains_the_one_that_holds_up_the_others,
           fifo_that_may_overtake_starts_what_fits,
+          easy_fills_and_says_whom_a_job_would_delay_and_until_when,
           nonsense_starts_nothing_is_counted_and_named_and_the_built_in_order_can_go_on,
           a_liar_that_could_not_decide_has_double_booked_nothing,
           a_slow_policy_decides_what_fifo_does)

@@ -200,9 +200,9 @@ END_TEST
 
 /* ---- easy never delays the head
  *
- * A policy that asks another one and looks at what came of it. After each pass the head is the first
- * job in order that still waits. When could it start, if nothing more were started: once without and
- * once with the jobs that were let past it? The second must not be later, nor later than after the
+ * A policy that asks another one and looks at what came of it. After each pass the head is the
+ * first job in order that still waits. When could it start, if nothing more were started: once
+ * without and once with the jobs that were let past it? The second must not be later, nor later than after the
  * pass before. Worked out by trying every end, not as the policy does it.
  */
 
