@@ -108,6 +108,24 @@ static int is_head(const struct tug_control *c, const Tugpb__StepKey *key, uint3
            job->slices[step->parts[0].slice].node == node;
 }
 
+/* A controller that was started anew may open the barrier before the head has said again where it is; the others were
+ * not told to start then (orders.c), and are now. */
+static void start_others(struct tug_control *c, uint32_t head, const Tugpb__StepKey *key)
+{
+    const struct tug_job *job = tug_core_job(c->core, key->job);
+    const struct tug_step *step = tug_core_step(c->core, key->job, key->step);
+
+    for (size_t i = 1; i < step->n_parts; i++) {
+        struct tug_action act = {.type = TUG_ACT_START,
+                                 .job = key->job,
+                                 .attempt = key->attempt,
+                                 .step = key->step,
+                                 .node = job->slices[step->parts[i].slice].node};
+        if (step->parts[i].phase == TUG_PART_STARTED && act.node != head)
+            tug_ctl_order_start(c, &act);
+    }
+}
+
 static void keep_rendezvous(struct tug_control *c, uint32_t node, const Tugpb__StepReady *m)
 {
     struct ctl_job *j = m && m->key ? tug_ctl_job(c, m->key->job) : NULL;
@@ -115,12 +133,15 @@ static void keep_rendezvous(struct tug_control *c, uint32_t node, const Tugpb__S
 
     if (!s || s->attempt != m->key->attempt || !is_head(c, m->key, node))
         return;
+    int first = !s->star_addr;
     if (m->star_addr[0]) {
         free(s->star_addr);
         s->star_addr = tug_xstrdup(m->star_addr);
     }
     if (m->master_port)
         s->master_port = m->master_port;
+    if (first && s->star_addr)
+        start_others(c, node, m->key);
 }
 
 static struct tug_exit *exits_of(struct tug_arena *a, const Tugpb__StepResult *r)

@@ -232,6 +232,8 @@ void tug_ctl_order_start(struct tug_control *c, const struct tug_action *act)
 
     if (!job || !step || !s || step->n_parts == 0)
         return;
+    if (step->n_parts > 1 && !s->star_addr)
+        return; /* told when the head has said where it is (nodes.c) */
     head = c->nodes[job->slices[step->parts[0].slice].node].address;
     set_key(&key, act);
     m.epoch = c->epoch;

@@ -182,6 +182,30 @@ START_TEST(a_controller_killed_at_any_moment_of_a_launch_neither_loses_nor_doubl
 }
 END_TEST
 
+START_TEST(a_new_controller_starts_nobody_before_it_knows_where_the_head_is)
+{
+    struct vworld *w = up(3);
+    uint32_t rid;
+    uint64_t id;
+
+    vw_set_ready(w, 3, 400);
+    rid = vw_submit(w, "t", 3, 8, 1);
+    vw_run(w, vw_now(w) + 100); /* n1, the head, and n2 are ready, and that is kept */
+    id = vw_job(w, rid);
+    vw_crash_control(w);
+    vw_cut(w, 1);
+    vw_start_control(w);
+    vw_run(w, vw_now(w) + 1000); /* n3 is ready too: the barrier opens */
+    ck_assert_str_eq(tug_job_state_name(vw_see(w, id)->state), "RUNNING");
+    ck_assert_uint_eq(vw_running(w, id, 1), 0);
+    vw_mend(w, 1);
+    vw_run(w, vw_now(w) + 60000);
+    ck_assert_uint_eq(vw_blind_starts(w), 0);
+    ck_assert_str_eq(tug_job_state_name(vw_see(w, id)->state), "COMPLETED");
+    vw_free(w);
+}
+END_TEST
+
 START_TEST(a_killed_node_daemon_finds_its_step_again)
 {
     struct vworld *w = up(3);
@@ -353,6 +377,7 @@ UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times,
           a_restarted_controller_finds_its_gang_running_and_keeps_it,
           a_gang_that_ends_while_the_controller_is_away_is_accounted_once,
           a_controller_killed_at_any_moment_of_a_launch_neither_loses_nor_doubles_the_gang,
+          a_new_controller_starts_nobody_before_it_knows_where_the_head_is,
           a_killed_node_daemon_finds_its_step_again, a_lost_node_ends_the_gang_and_it_runs_again_only_after_the_lease,
           a_job_that_may_not_be_requeued_fails_with_its_node, cancel_ends_a_running_gang_everywhere,
           a_job_that_starts_too_many_steps_is_stopped_there_and_its_record_stays_readable,

@@ -76,7 +76,7 @@ struct vworld {
     struct tug_vec(struct vw_reply) replies;   /* index = rid - 1 */
     tug_peer_id client, next_peer;
     struct tug_rand rand;
-    unsigned max_attempts;
+    unsigned max_attempts, blind_starts;
     uint32_t master_port;          /* that the last started step daemon was told */
 };
 
@@ -938,3 +938,5 @@ unsigned vw_max_attempts_at_once(const struct vworld *w, uint64_t job)
     (void) job;
     return w->max_attempts;
 }
+
+unsigned vw_blind_starts(const struct vworld *w) { return w->blind_starts; }

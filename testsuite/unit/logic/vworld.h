@@ -60,5 +60,6 @@ unsigned vw_durable_tokens(const struct vworld *w);                 /* of jobs t
 /* How many step daemons of (job, attempt) have running ranks now, over all nodes; attempt 0 = any. */
 unsigned vw_running(const struct vworld *w, uint64_t job, uint32_t attempt);
 unsigned vw_max_attempts_at_once(const struct vworld *w, uint64_t job); /* most attempts that ever ran at the same time */
+unsigned vw_blind_starts(const struct vworld *w);  /* step daemons that were started without word of where their head is */
 
 #endif
