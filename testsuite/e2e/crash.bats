@@ -1,0 +1,22 @@
+#!/usr/bin/env bats
+# What is promised holds when daemons are killed at random moments. Each line here is the short form of a program in
+# testsuite/crash; `python3 testsuite/crash/crash_submit.py --full` is the long one. TUG_SEED=N repeats the choices.
+
+crash()
+{
+    PYTHONDONTWRITEBYTECODE=1 run timeout 200 python3 "${TUG_SRCDIR:-$BATS_TEST_DIRNAME/../..}/testsuite/crash/$1.py"
+    echo "$output"
+    [ "$status" -eq 0 ]
+}
+
+@test "crash_submit: an acknowledged job is durable and its id is its own" {
+    crash crash_submit
+}
+
+@test "crash_complete: the recorded end of a job is what its ranks did, once" {
+    crash crash_complete
+}
+
+@test "crash_launch: no attempt meets another, every gang ends, nothing is left" {
+    crash crash_launch
+}
