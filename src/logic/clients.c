@@ -180,20 +180,6 @@ static void hex32(struct tug_control *c, char out[33])
         snprintf(out + 2 * i, 3, "%02x", r[i]);
 }
 
-/* The request without its bulk, packed. */
-static uint8_t *pack_spec(const Tugpb__JobSpec *s, size_t *len)
-{
-    Tugpb__JobSpec lean = *s;
-    uint8_t *data;
-
-    lean.script.len = 0;
-    lean.env.len = 0;
-    *len = tugpb__job_spec__get_packed_size(&lean);
-    data = tug_xmalloc(*len ? *len : 1);
-    tugpb__job_spec__pack(&lean, data);
-    return data;
-}
-
 static struct ctl_job *new_side(struct tug_control *c, struct ctl_user *u,
                                 const Tugpb__SubmitRequest *m)
 {
@@ -206,7 +192,7 @@ static struct ctl_job *new_side(struct tug_control *c, struct ctl_user *u,
     hex32(c, j->job_token);
     j->script = tug_blobs_hold(c->blobs, s->script.data, s->script.len, tug_ctl_batch(c));
     j->env = tug_blobs_hold(c->blobs, s->env.data, s->env.len, tug_ctl_batch(c));
-    j->spec = pack_spec(s, &j->spec_len);
+    j->spec = tug_ctl_pack_spec(s, &j->spec_len);
     j->command = tug_ctl_command(s);
     HASH_ADD(hh, c->jobs, id, sizeof j->id, j);
     return j;
@@ -280,7 +266,7 @@ static int submit_step(struct tug_control *c, struct ctl_user *u, const Tugpb__S
     int rc = tug_ctl_step_ask(c, job, m->spec->res, &ask, err);
     if (rc)
         return rc;
-    side.spec = pack_spec(m->spec, &side.spec_len);
+    side.spec = tug_ctl_pack_spec(m->spec, &side.spec_len);
     if (check_steps(j, job->n_steps, side.spec_len, err) != 0) {
         free(side.spec);
         free(ask.on);

@@ -90,14 +90,6 @@ static int check_hello(struct tug_control *c, struct ctl_peer *p, const Tugpb__N
     return 0;
 }
 
-static void keep_inventory(struct ctl_node *n, const Tugpb__Inventory *inv)
-{
-    n->inventory_len = tugpb__inventory__get_packed_size(inv);
-    free(n->inventory);
-    n->inventory = tug_xmalloc(n->inventory_len ? n->inventory_len : 1);
-    tugpb__inventory__pack(inv, n->inventory);
-}
-
 /* Where the gang meets is for its first node to say: no other one may send it elsewhere. */
 static int is_head(const struct tug_control *c, const Tugpb__StepKey *key, uint32_t node)
 {
@@ -219,11 +211,7 @@ void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     n->address = tug_xstrdup(m->address[0] ? m->address : p->address);
     free(n->version);
     n->version = tug_xstrdup(m->version);
-    keep_inventory(n, m->inventory);
-    ev.inventory.cpus = m->inventory->cpus;
-    ev.inventory.gpus = m->inventory->gpus;
-    ev.inventory.mem_bytes = m->inventory->mem_bytes;
-    ev.inventory.gpu_model = m->inventory->gpu_model;
+    ev.inventory = tug_ctl_keep_inventory(n, m->inventory);
     ev.held = held_steps(c, &a, ev.node, m, &ev.n_held);
     welcome(c, p);
     if (tug_ctl_apply(c, &ev, &err) != 0)

@@ -70,6 +70,33 @@ void tug_ctl_put_node(struct tug_control *c, uint32_t node, struct tug_batch *b)
     tug_arena_clear(&a);
 }
 
+/* ---- what is kept packed beside the core's objects, from a message or from a record */
+
+uint8_t *tug_ctl_pack_spec(const Tugpb__JobSpec *s, size_t *len)
+{
+    Tugpb__JobSpec lean = *s;
+    uint8_t *data;
+
+    lean.script.len = 0;
+    lean.env.len = 0;
+    *len = tugpb__job_spec__get_packed_size(&lean);
+    data = tug_xmalloc(*len ? *len : 1);
+    tugpb__job_spec__pack(&lean, data);
+    return data;
+}
+
+struct tug_core_inventory tug_ctl_keep_inventory(struct ctl_node *n, const Tugpb__Inventory *inv)
+{
+    n->inventory_len = tugpb__inventory__get_packed_size(inv);
+    free(n->inventory);
+    n->inventory = tug_xmalloc(n->inventory_len ? n->inventory_len : 1);
+    tugpb__inventory__pack(inv, n->inventory);
+    return (struct tug_core_inventory){.cpus = inv->cpus,
+                                       .gpus = inv->gpus,
+                                       .mem_bytes = inv->mem_bytes,
+                                       .gpu_model = inv->gpu_model};
+}
+
 /* ---- a job out */
 
 static Tugpb__JobSpec *unpack_spec(struct tug_arena *a, const uint8_t *data, size_t len)
@@ -270,16 +297,8 @@ static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struc
     tug_str_copy(n->boot_id, sizeof n->boot_id, m->boot_id);
     free(n->address);
     n->address = tug_xstrdup(m->address);
-    if (m->inventory) {
-        inv.cpus = m->inventory->cpus;
-        inv.gpus = m->inventory->gpus;
-        inv.mem_bytes = m->inventory->mem_bytes;
-        inv.gpu_model = m->inventory->gpu_model;
-        n->inventory_len = tugpb__inventory__get_packed_size(m->inventory);
-        free(n->inventory);
-        n->inventory = tug_xmalloc(n->inventory_len ? n->inventory_len : 1);
-        tugpb__inventory__pack(m->inventory, n->inventory);
-    }
+    if (m->inventory)
+        inv = tug_ctl_keep_inventory(n, m->inventory);
     return tug_core_restore_node(c->core, m->name, m->inventory ? &inv : NULL, m->drain,
                                  m->drain_reason, err);
 }
@@ -347,11 +366,8 @@ static int restore_step(struct tug_control *c, struct tug_arena *a, const Tugpb_
     if (m->gang_key.len == GANG_KEY_LEN) {
         memcpy(side.gang_key, m->gang_key.data, GANG_KEY_LEN);
         tug_str_copy(side.nspace, sizeof side.nspace, m->nspace);
-        if (m->spec) {
-            side.spec_len = tugpb__job_spec__get_packed_size(m->spec);
-            side.spec = tug_xmalloc(side.spec_len ? side.spec_len : 1);
-            tugpb__job_spec__pack(m->spec, side.spec);
-        }
+        if (m->spec)
+            side.spec = tug_ctl_pack_spec(m->spec, &side.spec_len);
         side.env = tug_blobs_hold_id(c->blobs, m->env_blob.data, m->env_blob.len);
         tug_vec_push(&j->steps, side);
     }
@@ -396,9 +412,7 @@ static struct ctl_job *restore_side(struct tug_control *c, const Tugpb__JobRecor
     j->user = tug_ctl_user(c, &who);
     j->token = tug_xstrdup(m->token);
     tug_str_copy(j->job_token, sizeof j->job_token, m->job_token);
-    j->spec_len = tugpb__job_spec__get_packed_size(m->spec);
-    j->spec = tug_xmalloc(j->spec_len ? j->spec_len : 1);
-    tugpb__job_spec__pack(m->spec, j->spec);
+    j->spec = tug_ctl_pack_spec(m->spec, &j->spec_len);
     j->command = tug_ctl_command(m->spec);
     j->script = tug_blobs_hold_id(c->blobs, m->script_blob.data, m->script_blob.len);
     j->env = tug_blobs_hold_id(c->blobs, m->env_blob.data, m->env_blob.len);
