@@ -26,6 +26,32 @@ struct tug_core_queue {            /* strings are copied */
     const char *nodes;             /* hostlist, "" = all */
     uint8_t is_default, is_down;
     const char *allow_users;       /* names with commas in between, "" or NULL = everyone */
+    /* its place in the tree; what they mean: struct tug_policy_queue */
+    const char *parent;            /* "" or NULL = at the top. Only leaves take jobs */
+    uint32_t tier;
+    double weight;                 /* 0 = 1 */
+    uint32_t guarantee_gpus;
+    uint32_t cap_gpus;             /* 0 = none */
+    uint8_t no_borrow, no_lend;
+    /* what happens to its jobs when they have to give way */
+    enum tug_policy_preemptable preemptable;
+    uint32_t preempt_min_run_s;    /* not before they ran so long */
+    int preempt_signal;            /* notice to all ranks; 0 = none */
+    uint32_t preempt_notice_s;     /* between the notice and the end */
+};
+
+struct tug_core_account {          /* who usage is charged to: a tree, users below its leaves or anywhere */
+    const char *name;
+    const char *parent;            /* "" or NULL = below the root */
+    double weight;                 /* 0 = 1 */
+    const char *users;             /* "ann=2,bob": who may charge it, with weights; "" or NULL = everyone, with weight 1 */
+};
+
+struct tug_core_domain {           /* of the fabric between nodes: a tree of any depth, leaves first or not */
+    const char *name;
+    const char *level;             /* "leaf", "spine", ...: what admins call it */
+    const char *parent;            /* "" or NULL = at the top */
+    const char *nodes;             /* hostlist, "" = none of its own. A node is in one domain at most */
 };
 
 struct tug_core_node_row {         /* a node that may join, and what is expected of it (0 / "" = whatever it says) */
@@ -37,7 +63,16 @@ struct tug_core_node_row {         /* a node that may join, and what is expected
 
 enum tug_placement {               /* which nodes a gang gets when the policy does not choose */
     TUG_PLACEMENT_FIRST_FIT,       /* the first in node order */
-    TUG_PLACEMENT_CONSOLIDATE      /* those with the fewest free GPUs that still suffice, then the first in node order */
+    TUG_PLACEMENT_CONSOLIDATE,     /* those with the fewest free GPUs that still suffice, then the first in node order */
+    TUG_PLACEMENT_TOPOLOGY         /* in the lowest, then tightest domain of the fabric that holds the gang; there as
+                                      CONSOLIDATE. Without a fabric it is that */
+};
+
+enum tug_preemption {              /* whom a job may make give way, if their queue lets it */
+    TUG_PREEMPTION_OFF,
+    TUG_PREEMPTION_TIER,           /* jobs of queues with a lower tier, and, for a queue below its guarantee, jobs of queues
+                                      above theirs */
+    TUG_PREEMPTION_ORDER           /* these, and whoever the policy says */
 };
 
 struct tug_core_conf {
@@ -51,6 +86,11 @@ struct tug_core_conf {
     const struct tug_core_node_row *nodes; size_t n_nodes;    /* node index = position; unknown nodes are refused */
     uint64_t seed;                 /* of the policy's random numbers */
     enum tug_placement placement;
+    enum tug_preemption preemption;
+    uint32_t preempt_max;          /* so often a job gives way at most; 0 = 3 */
+    const struct tug_core_account *accounts;  size_t n_accounts;   /* none: every account name is one, with weight 1 */
+    const struct tug_core_domain *domains;    size_t n_domains;
+    int64_t usage_half_life_ms;    /* of charged usage; 0 = 7 days */
     uint8_t quiet;                 /* explanations of policies are not kept: nobody will ask */
 };
 
@@ -122,11 +162,17 @@ int tug_core_apply(struct tug_core *c, int64_t now_ms, const struct tug_event *e
 
 /* ---- the scheduler pass */
 int tug_core_wants_pass(const struct tug_core *c);    /* something changed since the last one */
-/* One pass with the policy in force; 'ops' NULL = the built-in order (fifo, strict). Returns the number of gangs started, or
+/* The plugins in force, asked in this order; no hook but observe() stands in two of them. */
+#define TUG_POLICIES_MAX 4
+struct tug_policy_set {
+    struct { const struct tug_policy_ops *ops; void *self; } at[TUG_POLICIES_MAX];
+    size_t n;
+};
+/* One pass with the policies in force; NULL or none = the built-in order (fifo, strict). Returns the number of gangs started, or
  * -errno when the policy failed and the built-in order took over (err names the policy and what it did). Refused
  * proposals are counted, and 'err' says the first of them; the caller switches a policy off after too many. */
 struct tug_pass_stats { uint32_t started, looked_at, refused; };
-int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_ops *ops, void *self,
+int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_set *set,
                   struct tug_pass_stats *stats, struct tug_err *err);
 
 /* ---- actions, in order. Strings and pointers are valid until the next event. */

@@ -380,7 +380,15 @@ void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug
         .account = j->req.account,
         .expected_ms = j->req.expected_ms ? j->req.expected_ms : limit_ms,
         .exclusive = j->req.exclusive,
-        .shape = e->shape ? e->shape->number : 0};
+        .shape = e->shape ? e->shape->number : 0,
+        .name = j->req.name,
+        .user = j->req.user,
+        .gpus_last = j->req.gpus_per_node,
+        .cpus_last = j->req.cpus_per_node,
+        .gpus = j->req.nodes * j->req.gpus_per_node,
+        .nice = j->req.nice,
+        .share_row = UINT32_MAX,
+        .safe_until_ms = INT64_MAX};
 }
 
 void tug_job_bench(struct tug_core *c, struct tug_entry *e)

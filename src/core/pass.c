@@ -11,17 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/state.h"
-
-struct tug_policy_pass {
-    struct tug_core *c;
-    const char *policy; /* its name; NULL = the built-in order */
-    struct tug_pass_stats stats;
-    struct tug_err *err; /* the first thing that was refused */
-    struct tug_vec(struct tug_entry *) started;
-    tug_job_id blocker;
-    int logged;
-};
+#include "core/pass.h"
 
 void tug_pass_started(struct tug_core *c, struct tug_entry *e)
 {
@@ -31,9 +21,7 @@ void tug_pass_started(struct tug_core *c, struct tug_entry *e)
     e->running_at = c->running.len;
 }
 
-static int refuse(struct tug_policy_pass *p, int code, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-static int refuse(struct tug_policy_pass *p, int code, const char *fmt, ...)
+int tug_pass_refuse(struct tug_policy_pass *p, int code, const char *fmt, ...)
 {
     char text[512];
     va_list ap;
@@ -47,20 +35,19 @@ static int refuse(struct tug_policy_pass *p, int code, const char *fmt, ...)
 
 /* ---- may it start at all? */
 
-static int find_waiting(struct tug_policy_pass *p, uint64_t id, const char *verb,
-                        struct tug_entry **out)
+int tug_pass_find(struct tug_policy_pass *p, uint64_t id, const char *verb, struct tug_entry **out)
 {
     *out = tug_jobtab_find(&p->c->jobs, id);
     if (!*out)
-        return refuse(p, -ENOENT, "%s job %llu, which does not exist", verb,
-                      (unsigned long long) id);
+        return tug_pass_refuse(p, -ENOENT, "%s job %llu, which does not exist", verb,
+                               (unsigned long long) id);
     if ((*out)->j.state != TUG_JOB_PENDING)
-        return refuse(p, -ENOENT, "%s job %llu, which does not wait (%s)", verb,
-                      (unsigned long long) id, tug_job_state_name((*out)->j.state));
+        return tug_pass_refuse(p, -ENOENT, "%s job %llu, which does not wait (%s)", verb,
+                               (unsigned long long) id, tug_job_state_name((*out)->j.state));
     return 0;
 }
 
-static int look_at(struct tug_policy_pass *p, struct tug_entry *e)
+int tug_pass_look(struct tug_policy_pass *p, struct tug_entry *e)
 {
     if (e->looked_at == p->c->pass)
         return 0;
@@ -71,9 +58,9 @@ static int look_at(struct tug_policy_pass *p, struct tug_entry *e)
     return 0;
 }
 
-static int may_start(struct tug_policy_pass *p, struct tug_entry *e)
+int tug_pass_may_start(struct tug_policy_pass *p, struct tug_entry *e)
 {
-    int rc = look_at(p, e);
+    int rc = tug_pass_look(p, e);
     if (rc)
         return rc;
     if (e->bench != TUG_BENCH_ORDER)
@@ -85,7 +72,7 @@ static int may_start(struct tug_policy_pass *p, struct tug_entry *e)
     return 0;
 }
 
-static void start_there(struct tug_policy_pass *p, struct tug_entry *e, struct tug_slice *slices)
+void tug_pass_start(struct tug_policy_pass *p, struct tug_entry *e, struct tug_slice *slices)
 {
     tug_job_start(p->c, e, slices);
     tug_vec_push(&p->started, e);
@@ -97,16 +84,16 @@ static void start_there(struct tug_policy_pass *p, struct tug_entry *e, struct t
 static int h_start(struct tug_policy_pass *p, uint64_t job)
 {
     struct tug_entry *e;
-    int rc = find_waiting(p, job, "starts", &e);
+    int rc = tug_pass_find(p, job, "starts", &e);
     if (!rc)
-        rc = may_start(p, e);
+        rc = tug_pass_may_start(p, e);
     if (!rc)
         rc = tug_place_find(p->c, e->shape);
     if (rc == -EAGAIN && !p->blocker)
         p->blocker = e->j.id;
     if (rc)
         return rc;
-    start_there(p, e, tug_place_slices(p->c, e, p->c->picked.at, NULL));
+    tug_pass_start(p, e, tug_place_slices(p->c, e, p->c->picked.at, NULL));
     return 0;
 }
 
@@ -116,24 +103,26 @@ static int check_slice(struct tug_policy_pass *p, const struct tug_entry *e,
     struct tug_core *c = p->c;
     unsigned long long id = e->j.id;
     if (s->node >= c->nodes.len)
-        return refuse(p, -EINVAL, "puts job %llu on node %u, which does not exist", id, s->node);
+        return tug_pass_refuse(p, -EINVAL, "puts job %llu on node %u, which does not exist", id,
+                               s->node);
     struct tug_node *n = &c->nodes.at[s->node];
     if (n->mark == c->marks)
-        return refuse(p, -EINVAL, "puts job %llu on node %s twice", id, n->name);
+        return tug_pass_refuse(p, -EINVAL, "puts job %llu on node %s twice", id, n->name);
     n->mark = c->marks;
     if (!tug_bit(e->shape->key.where->nodes, s->node))
-        return refuse(p, -EINVAL, "puts job %llu on node %s, which the job may not use", id,
-                      n->name);
+        return tug_pass_refuse(p, -EINVAL, "puts job %llu on node %s, which the job may not use",
+                               id, n->name);
     const struct tug_ledger_node *l = tug_ledger_node(c->ledger, s->node);
     if (s->gpus & ~l->gpus)
-        return refuse(p, -EINVAL, "gives job %llu GPUs that node %s does not have", id, n->name);
+        return tug_pass_refuse(p, -EINVAL, "gives job %llu GPUs that node %s does not have", id,
+                               n->name);
     if (tug_gpuset_count(s->gpus) != e->j.req.gpus_per_node)
-        return refuse(p, -EINVAL, "gives job %llu %u GPUs on node %s; it asked for %u", id,
-                      tug_gpuset_count(s->gpus), n->name, e->j.req.gpus_per_node);
+        return tug_pass_refuse(p, -EINVAL, "gives job %llu %u GPUs on node %s; it asked for %u", id,
+                               tug_gpuset_count(s->gpus), n->name, e->j.req.gpus_per_node);
     if (!tug_place_fits(c, e->shape, s->node) || (s->gpus & l->gpus_used))
-        return refuse(p, -EBUSY,
-                      "puts job %llu on node %s, where something of what it needs is not free", id,
-                      n->name);
+        return tug_pass_refuse(
+            p, -EBUSY, "puts job %llu on node %s, where something of what it needs is not free", id,
+            n->name);
     return 0;
 }
 
@@ -141,21 +130,21 @@ static int h_start_on(struct tug_policy_pass *p, uint64_t job, const struct tug_
                       size_t n)
 {
     struct tug_entry *e;
-    int rc = find_waiting(p, job, "starts", &e);
+    int rc = tug_pass_find(p, job, "starts", &e);
     if (!rc)
-        rc = may_start(p, e);
+        rc = tug_pass_may_start(p, e);
     if (rc)
         return rc;
     if (!at || n != e->j.req.nodes)
-        return refuse(p, -EINVAL, "puts job %llu on %zu nodes; it asked for %u",
-                      (unsigned long long) job, n, e->j.req.nodes);
+        return tug_pass_refuse(p, -EINVAL, "puts job %llu on %zu nodes; it asked for %u",
+                               (unsigned long long) job, n, e->j.req.nodes);
     p->c->marks++;
     for (size_t i = 0; i < n; i++) {
         rc = check_slice(p, e, &at[i]);
         if (rc)
             return rc;
     }
-    start_there(p, e, tug_place_slices(p->c, e, NULL, at));
+    tug_pass_start(p, e, tug_place_slices(p->c, e, NULL, at));
     return 0;
 }
 
@@ -167,12 +156,12 @@ static int h_explain(struct tug_policy_pass *p, uint64_t job, enum tug_policy_re
     struct tug_entry *e;
     if (p->c->quiet)
         return 0;
-    int rc = find_waiting(p, job, "explains", &e);
+    int rc = tug_pass_find(p, job, "explains", &e);
     if (rc)
         return rc;
     if (!*tug_core_reason_name((int) reason))
-        return refuse(p, -EINVAL, "gives reason %d for job %llu, which is none", (int) reason,
-                      (unsigned long long) job);
+        return tug_pass_refuse(p, -EINVAL, "gives reason %d for job %llu, which is none",
+                               (int) reason, (unsigned long long) job);
     if (e->bench != TUG_BENCH_ORDER)
         return 0; /* the core knows better why this one may not start */
     char cut[EXPLAIN_MAX + 1];
@@ -186,9 +175,9 @@ static int h_explain(struct tug_policy_pass *p, uint64_t job, enum tug_policy_re
 static int h_fits(struct tug_policy_pass *p, uint64_t job)
 {
     struct tug_entry *e;
-    int rc = find_waiting(p, job, "asks about", &e);
+    int rc = tug_pass_find(p, job, "asks about", &e);
     if (!rc)
-        rc = look_at(p, e);
+        rc = tug_pass_look(p, e);
     if (rc)
         return rc;
     if (e->bench != TUG_BENCH_ORDER)
@@ -211,14 +200,14 @@ static void h_log(struct tug_policy_pass *p, const char *text)
 static int h_place(struct tug_policy_pass *p, uint64_t job, struct tug_policy_slice *at, size_t n)
 {
     struct tug_entry *e;
-    int rc = find_waiting(p, job, "asks about", &e);
+    int rc = tug_pass_find(p, job, "asks about", &e);
     if (!rc)
-        rc = may_start(p, e);
+        rc = tug_pass_may_start(p, e);
     if (rc)
         return rc;
     if (!at || n != e->j.req.nodes)
-        return refuse(p, -EINVAL, "asks for %zu nodes of job %llu, which asked for %u", n,
-                      (unsigned long long) job, e->j.req.nodes);
+        return tug_pass_refuse(p, -EINVAL, "asks for %zu nodes of job %llu, which asked for %u", n,
+                               (unsigned long long) job, e->j.req.nodes);
     rc = tug_place_find(p->c, e->shape);
     for (size_t i = 0; i < n && !rc; i++) {
         const struct tug_ledger_node *l = tug_ledger_node(p->c->ledger, p->c->picked.at[i]);
@@ -247,11 +236,21 @@ static int h_may_use(struct tug_policy_pass *p, uint64_t job, uint32_t node)
            tug_shape_could_hold(p->c, e->shape, node);
 }
 
-#define HOST(explains_)                                                                       \
-    {                                                                                         \
-        .size = sizeof(struct tug_policy_host), .start = h_start, .start_on = h_start_on,     \
-        .explain = h_explain, .fits = h_fits, .random = h_random, .log = h_log,               \
-        .place = h_place, .held = h_held, .may_use = h_may_use, .explains = (explains_)       \
+static int h_wake(struct tug_policy_pass *p, int64_t at_ms)
+{
+    (void) p;
+    (void) at_ms;
+    return -ENOSYS;
+}
+
+#define HOST(explains_)                                                                            \
+    {                                                                                              \
+        .size = sizeof(struct tug_policy_host), .start = h_start, .start_on = h_start_on,          \
+        .explain = h_explain, .fits = h_fits, .random = h_random, .log = h_log, .place = h_place,  \
+        .held = h_held, .may_use = h_may_use, .explains = (explains_),                             \
+        .expected_end = tug_plan_expected_end, .earliest = tug_plan_earliest,                      \
+        .reserve = tug_plan_reserve, .backfill = tug_plan_backfill, .horizon = tug_plan_horizon,   \
+        .victims = tug_preempt_victims, .preempt = tug_preempt_propose, .wake = h_wake             \
     }
 static const struct tug_policy_host host = HOST(1), quiet_host = HOST(0);
 
@@ -273,6 +272,15 @@ static void built_in(struct tug_policy_pass *p)
     }
 }
 
+/* The plugin that decides what starts; set->n = none does. */
+static size_t passer(const struct tug_policy_set *set)
+{
+    size_t i = 0;
+    while (i < set->n && !set->at[i].ops->pass)
+        i++;
+    return i;
+}
+
 static int ask_policy(struct tug_policy_pass *p, const struct tug_policy_ops *ops, void *self)
 {
     const struct tug_core *c = p->c;
@@ -292,14 +300,16 @@ static int ask_policy(struct tug_policy_pass *p, const struct tug_policy_ops *op
     return ops->pass(self, &view, c->quiet ? &quiet_host : &host, p);
 }
 
-static int run(struct tug_policy_pass *p, const struct tug_policy_ops *ops, void *self)
+static int run(struct tug_policy_pass *p, const struct tug_policy_set *set)
 {
-    if (!ops) {
+    size_t at = set ? passer(set) : 0;
+    if (!set || at == set->n) {
         built_in(p);
         return 0;
     }
+    const struct tug_policy_ops *ops = set->at[at].ops;
     p->policy = ops->name;
-    int rc = ask_policy(p, ops, self);
+    int rc = ask_policy(p, ops, set->at[at].self);
     if (rc >= 0)
         return 0;
     p->policy = NULL;
@@ -313,7 +323,7 @@ static int run(struct tug_policy_pass *p, const struct tug_policy_ops *ops, void
     return rc;
 }
 
-int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_ops *ops, void *self,
+int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_set *set,
                   struct tug_pass_stats *stats, struct tug_err *err)
 {
     if (now_ms > c->now_ms)
@@ -324,7 +334,7 @@ int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_op
     c->pass++;
     c->wants_pass = 0;
     struct tug_policy_pass p = {.c = c, .err = err};
-    int rc = run(&p, ops, self);
+    int rc = run(&p, set);
     for (size_t i = 0; i < p.started.len; i++)
         tug_pass_started(c, p.started.at[i]);
     c->blocker = p.blocker;

@@ -249,14 +249,13 @@ int tug_control_configure(struct tug_control *c, const struct tug_control_conf *
 }
 
 void tug_control_set_policy(struct tug_control *c, const char *name,
-                            const struct tug_policy_ops *ops, void *self, const char *note)
+                            const struct tug_policy_set *set, const char *note)
 {
     free(c->policy_name);
     free(c->policy_note);
     c->policy_name = tug_xstrdup(name);
     c->policy_note = tug_xstrdup(note ? note : "");
-    c->policy = ops;
-    c->policy_self = self;
+    c->policy = set ? *set : (struct tug_policy_set){0};
     c->policy_refused = c->policy_slow = 0;
 }
 
@@ -544,7 +543,7 @@ static void policy_off(struct tug_control *c, const char *why)
         "policy '%s' was switched off: %s; the built-in order is in force until tugd is restarted",
         c->policy_name, why);
     tug_ctl_log(c, TUG_LOG_ERROR, "%s", note);
-    tug_control_set_policy(c, "built-in fifo", NULL, NULL, note);
+    tug_control_set_policy(c, "built-in fifo", NULL, note);
 }
 
 static void run_pass(struct tug_control *c)
@@ -552,10 +551,10 @@ static void run_pass(struct tug_control *c)
     struct tug_pass_stats stats = {0};
     struct tug_err err = {0};
     int64_t began = tug_ctl_now(c), took;
-    int rc = tug_core_pass(c->core, began, c->policy, c->policy_self, &stats, &err);
+    int rc = tug_core_pass(c->core, began, &c->policy, &stats, &err);
 
     took = tug_ctl_now(c) - began;
-    if (c->policy) {
+    if (c->policy.n) {
         c->policy_refused += stats.refused;
         c->policy_slow += took > POLICY_SLOW_MS;
         if (rc < 0 || stats.refused)
@@ -569,7 +568,7 @@ static void run_pass(struct tug_control *c)
         /* A policy that only proposes what cannot be must not keep everybody waiting until it is
          * switched off. */
         if (rc >= 0 && stats.refused && !stats.started)
-            tug_core_pass(c->core, began, NULL, NULL, &stats, NULL);
+            tug_core_pass(c->core, began, NULL, &stats, NULL);
     }
     tug_ctl_actions(c);
 }

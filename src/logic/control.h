@@ -60,8 +60,8 @@ int tug_control_start(struct tug_control *c, struct tug_err *err);
  * stay. Fails as tug_core_configure() does, and then nothing has changed. */
 int tug_control_configure(struct tug_control *c, const struct tug_control_conf *conf, struct tug_err *err);
 
-/* NULL ops: the built-in order. 'note' says why when it is not the configured policy. */
-void tug_control_set_policy(struct tug_control *c, const char *name, const struct tug_policy_ops *ops, void *self,
+/* NULL or none: the built-in order. The set is copied. 'note' says why when it is not the configured policy. */
+void tug_control_set_policy(struct tug_control *c, const char *name, const struct tug_policy_set *set,
                             const char *note);
 
 void tug_control_peer_up(struct tug_control *c, tug_peer_id peer, const struct tug_control_peer *who);

@@ -135,8 +135,7 @@ struct tug_control {
     int64_t started_ms;
     uint64_t epoch, next_id, id_limit;
     char uuid[37];
-    const struct tug_policy_ops *policy;
-    void *policy_self;
+    struct tug_policy_set policy;
     char *policy_name, *policy_note;
     uint32_t policy_refused, policy_slow;
     int shutdown;

@@ -23,13 +23,14 @@ void plugin_load(struct tugd *d)
             (struct tug_plugload_param){s->policy_params.at[i].name, s->policy_params.at[i].value};
     if (tug_plugload_open(s->policy, (const char *const *) s->policy_dirs.at, s->policy_dirs.n,
                           params, s->policy_params.n, &d->plugin, &err) == 0) {
-        tug_control_set_policy(d->control, s->policy, tug_plugload_ops(d->plugin),
-                               tug_plugload_self(d->plugin), "");
+        const struct tug_policy_set set = {
+            {{tug_plugload_ops(d->plugin), tug_plugload_self(d->plugin)}}, 1};
+        tug_control_set_policy(d->control, s->policy, &set, "");
         tug_info("policy '%s' from %s", s->policy, tug_plugload_path(d->plugin));
     } else {
         snprintf(note, sizeof note, "%s; the built-in order (fifo, strict) is in force", err.msg);
         tug_error("%s", note);
-        tug_control_set_policy(d->control, "built-in fifo", NULL, NULL, note);
+        tug_control_set_policy(d->control, "built-in fifo", NULL, note);
     }
     free(params);
 }

@@ -183,8 +183,8 @@ static int run(struct options *o, struct tug_err *err)
         rc = tug_trace_open(o->trace, &trace, err);
     if (rc)
         goto out;
-    o->conf.policy = tug_plugload_ops(plugin);
-    o->conf.policy_self = tug_plugload_self(plugin);
+    o->conf.policy =
+        (struct tug_policy_set){{{tug_plugload_ops(plugin), tug_plugload_self(plugin)}}, 1};
     rc = tug_sim_run(trace, &o->conf, &result, err);
     if (rc)
         goto out;

@@ -279,7 +279,7 @@ static int pass(struct sim *s, struct tug_err *err)
 {
     struct tug_pass_stats stats = {0};
     struct tug_err why = {0};
-    int rc = tug_core_pass(s->core, s->now_ms, s->conf->policy, s->conf->policy_self, &stats, &why);
+    int rc = tug_core_pass(s->core, s->now_ms, &s->conf->policy, &stats, &why);
     s->r->passes++;
     if (rc < 0)
         return tug_fail(err, -EPROTO, "at %" PRId64 ".%03d s: %s", s->now_ms / 1000,

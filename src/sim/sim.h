@@ -17,14 +17,33 @@ enum tug_sim_estimates { /* what the policy is told of a job's run time */
     TUG_SIM_USER         /* column limit_s; a job is not ended when it runs longer */
 };
 
+/* What happens to the trace's jobs, told as it happens. */
+enum tug_sim_point {
+    TUG_SIM_SUBMIT,
+    TUG_SIM_START,   /* also after it was stopped */
+    TUG_SIM_STOP,    /* preempted, suspended, or a node of it failed: it waits again */
+    TUG_SIM_END
+};
+struct tug_sim_note {
+    enum tug_sim_point point;
+    int64_t at_ms;
+    const char *id, *user, *queue;      /* as in the trace; valid during the call */
+    uint32_t gpus;
+    int64_t submit_ms, first_start_ms;  /* -1 = not yet */
+    const struct tug_slice *slices;     /* START: where it is; node = index, GPUs as bits */
+    size_t n_slices;
+    const char *why;                    /* STOP: "preempted", "suspended", "node n3 failed" */
+};
+
 struct tug_sim_conf {
     uint32_t nodes, gpus_per_node;
     enum tug_placement placement;
     enum tug_sim_estimates estimates;
     const char *queue; /* only jobs of it; NULL = all */
-    const struct tug_policy_ops *policy;
-    void *policy_self;
+    struct tug_policy_set policy;
     uint64_t check_every; /* run tug_core_check() after so many events; 0 = never */
+    void (*note)(void *note_ctx, const struct tug_sim_note *n); /* NULL = nobody listens */
+    void *note_ctx;
     /* Called for every job that ends, in that order, if not NULL. */
     void (*on_end)(void *ctx, const char *id, int64_t submit_ms, int64_t start_ms, int64_t end_ms);
     void *ctx;

@@ -489,7 +489,8 @@ static void pass(void)
 {
     struct tug_err err = {0}, why = {0};
     int is_wild = chance(3);
-    int rc = tug_core_pass(s.c, s.now, is_wild ? &wild : NULL, NULL, NULL, &err);
+    const struct tug_policy_set set = {{{&wild, NULL}}, 1};
+    int rc = tug_core_pass(s.c, s.now, is_wild ? &set : NULL, NULL, &err);
     ck_assert_msg(rc >= 0 || (is_wild && rc == -EIO), "%s", err.msg);
     read_explanations();
     drain_actions();

@@ -108,7 +108,8 @@ int w_event(struct world *w, struct tug_event ev)
 int w_pass_with(struct world *w, const struct tug_policy_ops *ops, void *self)
 {
     memset(&w->err, 0, sizeof w->err);
-    int rc = tug_core_pass(w->c, w->now, ops, self, &w->stats, &w->err);
+    const struct tug_policy_set set = {{{ops, self}}, ops != NULL};
+    int rc = tug_core_pass(w->c, w->now, &set, &w->stats, &w->err);
     collect(w);
     w_check(w);
     return rc;

@@ -128,8 +128,13 @@ static int pass(void *self, const struct tug_policy_view *v, const struct tug_po
 
 START_TEST(a_table_that_is_short_misnamed_or_incomplete_is_refused)
 {
-    struct tug_policy_ops good = {sizeof good, TUG_POLICY_ABI, "x",     "",
-                                  NULL,        create,         destroy, pass},
+    struct tug_policy_ops good = {.size = sizeof good,
+                                  .abi = TUG_POLICY_ABI,
+                                  .name = "x",
+                                  .summary = "",
+                                  .create = create,
+                                  .destroy = destroy,
+                                  .pass = pass},
                           bad;
     ck_assert_int_eq(tug_plugload_check_ops(&good, "x", "x", &err), 0);
     unit_fails(tug_plugload_check_ops(NULL, "x", "here", &err), -ENOEXEC, err,

@@ -72,8 +72,8 @@ static void setup(void)
 
 static int pass(void)
 {
-    int rc = tug_core_pass(core, 1000, tug_plugload_ops(policy), tug_plugload_self(policy), &stats,
-                           &err);
+    const struct tug_policy_set set = {{{tug_plugload_ops(policy), tug_plugload_self(policy)}}, 1};
+    int rc = tug_core_pass(core, 1000, &set, &stats, &err);
     struct tug_err why = {0};
     ck_assert_msg(tug_core_check(core, &why) == 0, "%s", why.msg);
     return rc;
@@ -148,7 +148,7 @@ START_TEST(nonsense_starts_nothing_is_counted_and_named_and_the_built_in_order_c
     ck_assert_int_eq(pass(), 0);
     ck_assert_uint_gt(stats.refused, 10);
     ck_assert_str_eq(err.msg, "policy 'nonsense' starts job 999999999, which does not exist");
-    ck_assert_int_eq(tug_core_pass(core, 1000, NULL, NULL, &stats, &err), 1);
+    ck_assert_int_eq(tug_core_pass(core, 1000, NULL, &stats, &err), 1);
     ck_assert_int_eq(pass(), 0); /* now it tries to overbook what runs */
     struct tug_core_counts n;
     tug_core_count(core, &n);

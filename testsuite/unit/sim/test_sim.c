@@ -41,8 +41,7 @@ static int run_ops(const char *text)
 static int run_with(const char *policy, const char *key, const char *value, const char *text)
 {
     struct tug_plugload *p = simrun_policy(policy, key, value);
-    conf.policy = tug_plugload_ops(p);
-    conf.policy_self = tug_plugload_self(p);
+    conf.policy = (struct tug_policy_set){{{tug_plugload_ops(p), tug_plugload_self(p)}}, 1};
     int rc = run_ops(text);
     ck_assert_uint_eq(r.refused, 0);
     tug_plugload_close(p);
@@ -304,7 +303,7 @@ static void watch_policy(const char *name, const char *key, const char *value, u
     char *text = simrun_generate(seed, 300, NODES);
     cluster(NODES, 8);
     conf.placement = placement;
-    conf.policy = &watcher;
+    conf.policy = (struct tug_policy_set){{{&watcher, NULL}}, 1};
     watch.inner = tug_plugload_ops(p);
     watch.inner_self = tug_plugload_self(p);
     watch.head = 0;

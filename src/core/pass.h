@@ -1,0 +1,44 @@
+/* pass.h - a scheduler pass under way, for the files of src/core that answer a policy's calls
+ *
+ * Which hook of which plugin is asked, and the table of calls, is pass.c's; what a call does stands where it belongs:
+ * plan.c reservations, preempt.c who gives way, place.c where a gang goes. Layer: core.
+ */
+#ifndef TUG_CORE_PASS_H
+#define TUG_CORE_PASS_H
+
+#include "core/state.h"
+
+struct tug_policy_pass {
+    struct tug_core *c;
+    const char *policy; /* its name; NULL = the built-in order */
+    struct tug_pass_stats stats;
+    struct tug_err *err; /* the first thing that was refused */
+    struct tug_vec(struct tug_entry *) started;
+    tug_job_id blocker;
+    int logged;
+};
+
+/* Count a proposal that breaks a rule, keep the sentence of the first ("policy 'x' " goes in front). Returns code. */
+int tug_pass_refuse(struct tug_policy_pass *p, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The job, which must wait: 0, or -ENOENT ("<verb> job 7, which ..."). */
+int tug_pass_find(struct tug_policy_pass *p, uint64_t id, const char *verb, struct tug_entry **out);
+/* Against the pass's budget of jobs: 0 or -E2BIG. */
+int tug_pass_look(struct tug_policy_pass *p, struct tug_entry *e);
+/* Looks at it; -EPERM when nothing could start it now however much were free. */
+int tug_pass_may_start(struct tug_policy_pass *p, struct tug_entry *e);
+/* Starts it on these slices, which are taken over. */
+void tug_pass_start(struct tug_policy_pass *p, struct tug_entry *e, struct tug_slice *slices);
+
+/* plan.c: calls of struct tug_policy_host */
+int64_t tug_plan_expected_end(struct tug_policy_pass *p, uint64_t job);
+int tug_plan_earliest(struct tug_policy_pass *p, uint64_t job, int64_t *start_ms);
+int tug_plan_reserve(struct tug_policy_pass *p, uint64_t job, int64_t *start_ms);
+int tug_plan_backfill(struct tug_policy_pass *p, uint64_t job);
+int tug_plan_horizon(struct tug_policy_pass *p, int64_t horizon_ms, int64_t step_ms);
+
+/* preempt.c: likewise */
+int tug_preempt_victims(struct tug_policy_pass *p, uint64_t job, uint64_t *victims, size_t n);
+int tug_preempt_propose(struct tug_policy_pass *p, uint64_t job, const uint64_t *victims, size_t n);
+
+#endif
