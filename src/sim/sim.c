@@ -15,7 +15,7 @@
 
 #include <uthash.h>
 
-#define QUEUE "main"
+#define QUEUE          "main"
 #define NODE_MEM_BYTES (1ULL << 40)
 /* No simulated node is ever late. */
 #define LAUNCH_TIMEOUT_S 1000000
@@ -26,6 +26,7 @@ struct live {
     struct tug_heap_node ending;
     int64_t submit_ms, duration_ms, start_ms, end_ms;
     uint32_t gpus, node, attempt;
+    const char *user, *queue; /* behind its name */
     char name[];
 };
 
@@ -52,6 +53,26 @@ static bool ends_sooner(const struct tug_heap_node *a, const struct tug_heap_nod
     return x->end_ms != y->end_ms ? x->end_ms < y->end_ms : x->id < y->id;
 }
 
+static void note(const struct sim *s, const struct live *l, enum tug_sim_point point)
+{
+    if (!s->conf->note)
+        return;
+    struct tug_sim_note n = {.point = point,
+                             .at_ms = s->now_ms,
+                             .id = l->name,
+                             .user = l->user,
+                             .queue = l->queue,
+                             .gpus = l->gpus,
+                             .submit_ms = l->submit_ms,
+                             .first_start_ms = l->start_ms};
+    if (point == TUG_SIM_START) {
+        const struct tug_job *j = tug_core_job(s->core, l->id);
+        n.slices = j->slices;
+        n.n_slices = j->n_slices;
+    }
+    s->conf->note(s->conf->note_ctx, &n);
+}
+
 /* ---- nodes that do at once what they are told */
 
 static int apply(struct sim *s, struct tug_event ev, struct tug_err *err)
@@ -74,6 +95,7 @@ static int on_start(struct sim *s, const struct tug_action *a, struct tug_err *e
     if (__builtin_add_overflow(s->now_ms, l->duration_ms, &l->end_ms))
         return tug_fail(err, -EOVERFLOW, "job %s: its end lies beyond the largest time", l->name);
     tug_heap_push(&s->ends, &l->ending);
+    note(s, l, TUG_SIM_START);
     return 0;
 }
 
@@ -203,14 +225,19 @@ static int submit(struct sim *s, struct tug_err *err)
     int rc = estimate(s, &req.expected_ms, err);
     if (rc)
         return rc;
-    size_t name_bytes = strlen(j->id) + 1;
-    struct live *l = tug_xcalloc(1, sizeof *l + name_bytes);
+    size_t name_bytes = strlen(j->id) + 1, user_bytes = strlen(j->user) + 1,
+           queue_bytes = strlen(j->queue) + 1;
+    struct live *l = tug_xcalloc(1, sizeof *l + name_bytes + user_bytes + queue_bytes);
     l->id = ++s->last_id;
     l->submit_ms = j->submit_ms;
     l->duration_ms = j->duration_ms;
     l->gpus = j->gpus;
+    l->start_ms = -1;
     memcpy(l->name, j->id, name_bytes);
+    l->user = memcpy(l->name + name_bytes, j->user, user_bytes);
+    l->queue = memcpy(l->name + name_bytes + user_bytes, j->queue, queue_bytes);
     HASH_ADD(hh, s->live, id, sizeof l->id, l);
+    note(s, l, TUG_SIM_SUBMIT);
     return event(s, (struct tug_event){.type = TUG_EV_JOB_SUBMIT, .job = l->id, .req = &req}, err);
 }
 
@@ -224,8 +251,7 @@ static int finish(struct sim *s, struct live *l, struct tug_err *err)
                              .exits = &exit,
                              .n_exits = 1};
     int rc = event(s, done, err);
-    if (s->conf->on_end)
-        s->conf->on_end(s->conf->ctx, l->name, l->submit_ms, l->start_ms, l->end_ms);
+    note(s, l, TUG_SIM_END);
     tug_vec_push(&s->jcts, l->end_ms - l->submit_ms);
     tug_vec_push(&s->waits, l->start_ms - l->submit_ms);
     s->gpu_ms += (long double) l->duration_ms * l->gpus;

@@ -44,9 +44,6 @@ struct tug_sim_conf {
     uint64_t check_every; /* run tug_core_check() after so many events; 0 = never */
     void (*note)(void *note_ctx, const struct tug_sim_note *n); /* NULL = nobody listens */
     void *note_ctx;
-    /* Called for every job that ends, in that order, if not NULL. */
-    void (*on_end)(void *ctx, const char *id, int64_t submit_ms, int64_t start_ms, int64_t end_ms);
-    void *ctx;
 };
 
 enum tug_sim_left_out {  /* why a job of the trace was not run */

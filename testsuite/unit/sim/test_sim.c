@@ -13,17 +13,33 @@ static struct tug_sim_result r;
 static struct tug_err err;
 static struct tug_buf ends; /* "NAME START-END " for each job that ended */
 
-static void on_end(void *ctx, const char *id, int64_t submit_ms, int64_t start_ms, int64_t end_ms)
+static struct tug_buf starts; /* "NAME@NODE:GPUS,NODE:GPUS " for each job that started */
+
+static void on_note(void *ctx, const struct tug_sim_note *n)
 {
     (void) ctx;
-    ck_assert_int_le(submit_ms, start_ms);
-    tug_buf_addf(&ends, "%s %g-%g ", id, (double) start_ms / 1000, (double) end_ms / 1000);
+    if (n->point == TUG_SIM_SUBMIT) {
+        ck_assert_int_eq(n->at_ms, n->submit_ms);
+        ck_assert_int_eq(n->first_start_ms, -1);
+        return;
+    }
+    ck_assert_int_le(n->submit_ms, n->first_start_ms);
+    if (n->point == TUG_SIM_END)
+        tug_buf_addf(&ends, "%s %g-%g ", n->id, (double) n->first_start_ms / 1000,
+                     (double) n->at_ms / 1000);
+    if (n->point != TUG_SIM_START)
+        return;
+    tug_buf_addf(&starts, "%s/%s/%s@", n->id, n->user, n->queue);
+    for (size_t i = 0; i < n->n_slices; i++)
+        tug_buf_addf(&starts, "%s%u:%llx", i ? "," : "", n->slices[i].node,
+                     (unsigned long long) n->slices[i].gpus);
+    tug_buf_addf(&starts, " ");
 }
 
 static void cluster(uint32_t nodes, uint32_t gpus)
 {
     conf = (struct tug_sim_conf){
-        .nodes = nodes, .gpus_per_node = gpus, .check_every = 1, .on_end = on_end};
+        .nodes = nodes, .gpus_per_node = gpus, .check_every = 1, .note = on_note};
 }
 
 static int run_ops(const char *text)
@@ -31,6 +47,7 @@ static int run_ops(const char *text)
     struct tug_trace *t = NULL;
     tug_sim_result_clear(&r);
     tug_buf_reset(&ends);
+    tug_buf_reset(&starts);
     ck_assert_msg(tug_trace_open(simrun_file(text, strlen(text)), &t, &err) == 0, "%s", err.msg);
     int rc = tug_sim_run(t, &conf, &r, &err);
     tug_trace_close(t);
@@ -54,10 +71,10 @@ static void run(const char *policy, const char *text)
 }
 
 /* Only sjf starts 'short' because it is short; easy, because it ends before 'wide' can start. */
-#define FOUR_JOBS                  \
-    HEAD "long,0,100,8,u,a,\n"     \
-         "wide,1,50,16,u,a,\n"     \
-         "short,2,10,8,u,a,\n"     \
+#define FOUR_JOBS                                                                                  \
+    HEAD "long,0,100,8,u,a,\n"                                                                     \
+         "wide,1,50,16,u,a,\n"                                                                     \
+         "short,2,10,8,u,a,\n"                                                                     \
          "late,3,200,8,u,a,\n"
 
 START_TEST(fifo_keeps_the_order_sjf_takes_the_shortest_and_easy_fills_what_does_not_delay)
@@ -96,8 +113,7 @@ START_TEST(easy_lets_a_long_job_past_when_the_head_has_nodes_enough_without_it)
                             "not,3,500,8,u,,\n";
     cluster(3, 8);
     run("easy", text);
-    ck_assert_str_eq(tug_buf_str(&ends),
-                     "a 0-100 head 100-110 b 0-300 past 110-610 not 110-610 ");
+    ck_assert_str_eq(tug_buf_str(&ends), "a 0-100 head 100-110 b 0-300 past 110-610 not 110-610 ");
     const char *room = HEAD "a,0,100,8,u,,\nhead,1,10,16,u,,\npast,2,500,4,u,,\n";
     run("easy", room);
     ck_assert_str_eq(tug_buf_str(&ends), "head 1-11 a 0-100 past 11-511 ");
@@ -125,6 +141,15 @@ START_TEST(at_equal_times_jobs_end_before_jobs_arrive_and_nothing_lasts_no_time)
     run("fifo", HEAD "a,0,10,8,u,,\nb,10,0,8,u,,\nc,10,1.25,8,u,,\n");
     ck_assert_str_eq(tug_buf_str(&ends), "a 0-10 b 10-10 c 10-11.25 ");
     ck_assert_double_eq_tol(r.avg_wait_s, 0, 1e-9);
+}
+END_TEST
+
+START_TEST(whoever_listens_hears_where_each_gang_starts)
+{
+    cluster(2, 4);
+    run("fifo", HEAD "a,0,10,2,ann,red,\nb,1,5,1,bob,blue,\nc,2,1,8,ann,red,\n");
+    ck_assert_str_eq(tug_buf_str(&starts), "a/ann/red@0:3 b/bob/blue@0:4 c/ann/red@0:f,1:f ");
+    ck_assert_str_eq(tug_buf_str(&ends), "b 1-6 a 0-10 c 10-11 ");
 }
 END_TEST
 
@@ -201,11 +226,11 @@ END_TEST
  *
  * A policy that asks another one and looks at what came of it. After each pass the head is the
  * first job in order that still waits. When could it start, if nothing more were started: once
- * without and once with the jobs that were let past it? The second must not be later, nor later than after the
- * pass before. Worked out by trying every end, not as the policy does it.
+ * without and once with the jobs that were let past it? The second must not be later, nor later
+ * than after the pass before. Worked out by trying every end, not as the policy does it.
  */
 
-#define NODES 4
+#define NODES     4
 #define GANGS_MAX 64
 
 struct gang {
@@ -335,12 +360,12 @@ START_TEST(the_test_above_sees_a_policy_that_does)
 }
 END_TEST
 
-UNIT_MAIN("sim/sim",
-          fifo_keeps_the_order_sjf_takes_the_shortest_and_easy_fills_what_does_not_delay,
+UNIT_MAIN("sim/sim", fifo_keeps_the_order_sjf_takes_the_shortest_and_easy_fills_what_does_not_delay,
           sjf_goes_by_the_estimate_and_ties_by_submission,
           easy_lets_a_long_job_past_when_the_head_has_nodes_enough_without_it,
           easy_looks_no_deeper_than_it_is_told,
           at_equal_times_jobs_end_before_jobs_arrive_and_nothing_lasts_no_time,
+          whoever_listens_hears_where_each_gang_starts,
           jobs_that_cannot_be_run_are_counted_and_named,
           estimates_of_users_need_their_column_and_their_value,
           a_generated_trace_gives_the_figures_that_it_always_gave,
