@@ -131,8 +131,7 @@ static void print_utc(char *buf, size_t size, int64_t ms)
     int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
     int64_t month = mp < 10 ? mp + 3 : mp - 9;
     snprintf(buf, size,
-             "%04" PRId64 "-%02" PRId64 "-%02" PRId64 "T%02" PRId64 ":%02" PRId64 ":%02" PRId64
-             "Z",
+             "%04" PRId64 "-%02" PRId64 "-%02" PRId64 "T%02" PRId64 ":%02" PRId64 ":%02" PRId64 "Z",
              yoe + era * 400 + (month <= 2), month, doy - (153 * mp + 2) / 5 + 1, rest / 3600,
              rest / 60 % 60, rest % 60);
 }
@@ -157,6 +156,8 @@ static struct node share_of(const struct now *n, const struct tug_policy_job *jo
     struct node s = {.gpus = (uint32_t) __builtin_popcountll(at->gpus),
                      .cpus = job->cpus_per_node,
                      .mem_bytes = job->mem_per_node_bytes};
+    if (s.gpus < job->gpus_per_node) /* the last, smaller one */
+        s.cpus = job->cpus_last;
     if (job->exclusive) {
         s.cpus = TUG_POLICY_NODE(n->view, at->node)->cpus;
         s.gpus = TUG_POLICY_NODE(n->view, at->node)->gpus;
@@ -221,8 +222,7 @@ static int collect_endings(const struct now *n)
     e->n_endings = 0;
     for (size_t i = 0; i < n->view->n_running; i++) {
         const struct tug_policy_job *job = TUG_POLICY_RUNNING(n->view, i);
-        e->endings[e->n_endings++] =
-            (struct ending){expected_end(job, job->start_ms, now_ms), job};
+        e->endings[e->n_endings++] = (struct ending){expected_end(job, job->start_ms, now_ms), job};
     }
     for (size_t i = 0; i < e->n_started; i++)
         e->endings[e->n_endings++] =
@@ -324,7 +324,8 @@ static int find_elsewhere(const struct now *n, const struct tug_policy_job *job)
         const struct tug_policy_node *x = TUG_POLICY_NODE(n->view, i);
         if (!fits_now(job, x) || !n->host->may_use(n->pass, job->id, i))
             continue;
-        e->at[found] = (struct tug_policy_slice){i, lowest(x->gpus_free, job->gpus_per_node)};
+        uint32_t gpus = found + 1 == job->nodes ? job->gpus_last : job->gpus_per_node;
+        e->at[found] = (struct tug_policy_slice){i, lowest(x->gpus_free, gpus)};
         take(n, job, &e->at[found]);
         if (e->n_fit >= e->head->nodes)
             found++;
@@ -428,8 +429,7 @@ static int easy_pass(void *self, const struct tug_policy_view *view,
                      const struct tug_policy_host *host, struct tug_policy_pass *pass)
 {
     struct easy *e = self;
-    const struct now n = {e, view, host, pass,
-                          !TUG_POLICY_HAS(host, explains) || host->explains};
+    const struct now n = {e, view, host, pass, !TUG_POLICY_HAS(host, explains) || host->explains};
     if (!TUG_POLICY_HAS(host, may_use))
         return -ENOTSUP;
     e->error = 0;

@@ -97,9 +97,12 @@ static void say_request(const Tugpb__JobView *j)
 {
     char size[32], span[32];
     label("asked for");
-    tug_out_addf("%u node%s, %u rank%s, %u GPU%s, %u CPU%s", j->nodes, j->nodes == 1 ? "" : "s",
-                 j->ntasks, j->ntasks == 1 ? "" : "s", j->gpus, j->gpus == 1 ? "" : "s", j->cpus,
-                 j->cpus == 1 ? "" : "s");
+    tug_out_addf("%u node%s, %u rank%s, %u GPU%s", j->nodes, j->nodes == 1 ? "" : "s", j->ntasks,
+                 j->ntasks == 1 ? "" : "s", j->gpus, j->gpus == 1 ? "" : "s");
+    if (j->gpus_last && j->nodes > 1)
+        tug_out_addf(" (%u on each node, %u on the last)",
+                     (j->gpus - j->gpus_last) / (j->nodes - 1), j->gpus_last);
+    tug_out_addf(", %u CPU%s", j->cpus, j->cpus == 1 ? "" : "s");
     if (j->mem_bytes)
         tug_out_addf(", %s memory", tug_size_format(j->mem_bytes, size, sizeof size));
     if (j->time_limit_s && j->time_limit_s != UINT32_MAX)

@@ -1,9 +1,10 @@
 /* admit.c - from what a user said to a request that leaves nothing unsaid
  *
- * Slurm's rules where it has them: one task a node and one CPU a task unless more was said. Every
- * node of a gang gives the same. When only tasks or GPUs of the whole gang are said, it gets the
- * fewest nodes that hold them in equal shares. What can never run is refused with what could.
- * Drained and down nodes count: they come back. Layer: core.
+ * Slurm's rules where it has them: one task a node and one CPU a task unless more was said. When
+ * only tasks of the whole gang are said, it gets the fewest nodes that hold them in equal shares.
+ * When only GPUs are said, it gets the fewest nodes that hold them: full ones, and a last one with
+ * the rest. What can never run is refused with what could. Drained and down nodes count: they come
+ * back. Layer: core.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@ struct admission {
     uint64_t *allowed;         /* of the queue, the lists and the GPU model */
     size_t n_queue, n_allowed; /* nodes of the queue; those that are allowed */
     size_t n_listed;           /* names in the node list */
+    uint32_t gpus_full; /* GPUs on each node but the last, which gets the rest; 0 = all alike */
     struct tug_err *err;
 };
 
@@ -328,8 +330,44 @@ static struct largest find_largest(const struct admission *m)
     return l;
 }
 
+/* Could 'nodes' nodes hold the GPUs with that many on each but the last? */
+static int holds_uneven(const struct admission *m, uint32_t nodes, uint32_t full)
+{
+    const struct tug_core_ask *a = &m->a;
+    uint64_t on_full = (uint64_t) (nodes - 1) * full;
+    if (!full || on_full >= a->gpus || a->gpus - on_full >= full)
+        return 0;
+    struct tug_job_req r = {.nodes = nodes,
+                            .ntasks = a->ntasks ? a->ntasks : nodes,
+                            .gpus_per_node = full,
+                            .gpus_last = a->gpus - (uint32_t) on_full};
+    uint32_t last = tug_job_req_tasks(&r, nodes - 1), first = tug_job_req_tasks(&r, 0);
+    uint64_t cpus = (uint64_t) first * cpus_per_task(a),
+             cpus_last = (uint64_t) last * cpus_per_task(a);
+    if (r.ntasks < nodes || cpus > UINT32_MAX || (uint64_t) first * a->gpus_per_task > full ||
+        (uint64_t) last * a->gpus_per_task > r.gpus_last)
+        return 0;
+    uint64_t mem = mem_per_node(a, (uint32_t) cpus);
+    return count_holding(m, (uint32_t) cpus, full, mem, nodes - 1) == nodes - 1 &&
+           count_holding(m, (uint32_t) cpus_last, r.gpus_last, mem, nodes) == nodes;
+}
+
+/* GPUs on each node but the last, if that many nodes could hold them so; 0 = they could not. Tasks
+ * per node are said of nodes that are alike. */
+static uint32_t uneven_share(const struct admission *m, uint32_t nodes, uint32_t largest)
+{
+    const struct tug_core_ask *a = &m->a;
+    if (!a->gpus || a->gpus_per_node || a->tasks_per_node > 1 || nodes < 2)
+        return 0;
+    uint32_t full = a->gpus_per_task ? largest / a->gpus_per_task * a->gpus_per_task : largest;
+    if (holds_uneven(m, nodes, full))
+        return full;
+    full = share(a->gpus, nodes);
+    return a->gpus % nodes && holds_uneven(m, nodes, full) ? full : 0;
+}
+
 /* The fewest nodes that hold what was said of the whole gang; 0 = none do. */
-static uint32_t fewest_nodes(const struct admission *m)
+static uint32_t fewest_nodes(struct admission *m)
 {
     const struct tug_core_ask *a = &m->a;
     uint32_t most = m->n_allowed < UINT32_MAX ? (uint32_t) m->n_allowed : UINT32_MAX;
@@ -339,6 +377,13 @@ static uint32_t fewest_nodes(const struct admission *m)
         most = a->gpus;
     struct largest l = {.has = {.cpus = UINT32_MAX, .gpus = TUG_GPUS_MAX}};
     for (uint32_t n = 1; n <= most; n++) {
+        if (n == 2) /* nearly every request fits on one node */
+            l = find_largest(m);
+        if ((uint64_t) l.has.gpus * n < a->gpus)
+            continue;
+        m->gpus_full = uneven_share(m, n, l.has.gpus);
+        if (m->gpus_full)
+            return n;
         if (a->gpus && a->gpus % n)
             continue;
         uint32_t tasks = a->ntasks           ? share(a->ntasks, n)
@@ -353,8 +398,6 @@ static uint32_t fewest_nodes(const struct admission *m)
             continue;
         if (count_holding(m, (uint32_t) cpus, gpus, mem_per_node(a, (uint32_t) cpus), n) == n)
             return n;
-        if (!l.cpus_at) /* from now on, all are looked at only for what one of them holds */
-            l = find_largest(m);
     }
     return 0;
 }
@@ -365,8 +408,8 @@ static int no_nodes_hold(const struct admission *m)
     if (a->gpus)
         return tug_fail(
             m->err, -EINVAL,
-            "no number of nodes of queue '%s' holds %u GPUs in equal shares; say how many "
-            "nodes and GPUs per node",
+            "no number of nodes of queue '%s' holds %u GPUs, in equal shares or with a smaller "
+            "one on the last; say how many nodes and GPUs per node",
             m->q->name, a->gpus);
     return tug_fail(
         m->err, -EINVAL,
@@ -437,15 +480,19 @@ static int admit_gpus(struct admission *m)
     struct tug_core_ask *a = &m->a;
     uint32_t tasks = share(a->ntasks, a->nodes);
     uint64_t by_task = (uint64_t) a->gpus_per_task * tasks, gpus = a->gpus_per_node;
-    if (a->gpus && a->gpus % a->nodes)
+    if (m->gpus_full) {
+        gpus = m->gpus_full;
+        m->r->gpus_last = a->gpus - (a->nodes - 1) * m->gpus_full;
+        by_task = 0; /* fewest_nodes() saw to it */
+    } else if (a->gpus && a->gpus % a->nodes)
         return gpus_not_shared(m, "%u GPUs cannot be shared equally by %u nodes", a->nodes);
-    if (a->gpus && gpus && a->gpus / a->nodes != gpus)
+    if (!m->gpus_full && a->gpus && gpus && a->gpus / a->nodes != gpus)
         return tug_fail(
             m->err, -EINVAL,
             "%u GPUs in all contradict %u GPUs per node on %u node%s (%llu); say one of them",
             a->gpus, a->gpus_per_node, a->nodes, a->nodes == 1 ? "" : "s",
             (unsigned long long) gpus * a->nodes);
-    if (a->gpus)
+    if (a->gpus && !m->gpus_full)
         gpus = a->gpus / a->nodes;
     if (a->gpus && a->gpus_per_task && (uint64_t) a->gpus_per_task * a->ntasks != a->gpus)
         return tug_fail(
@@ -470,16 +517,18 @@ static int admit_gpus(struct admission *m)
 static int admit_cpus_and_memory(struct admission *m)
 {
     const struct tug_core_ask *a = &m->a;
-    uint64_t cpus = (uint64_t) share(a->ntasks, a->nodes) * cpus_per_task(a);
+    m->r->nodes = a->nodes;
+    m->r->ntasks = a->ntasks;
+    uint64_t cpus = (uint64_t) tug_job_req_tasks(m->r, 0) * cpus_per_task(a);
     if (a->mem_per_node_bytes && a->mem_per_cpu_bytes)
         return tug_fail(m->err, -EINVAL,
                         "memory per node and memory per CPU exclude each other; say one of them");
     if (cpus > UINT32_MAX || (a->mem_per_cpu_bytes && cpus > UINT64_MAX / a->mem_per_cpu_bytes))
         return tug_fail(m->err, -EINVAL, "%llu CPUs per node are too many",
                         (unsigned long long) cpus);
-    m->r->nodes = a->nodes;
-    m->r->ntasks = a->ntasks;
     m->r->cpus_per_node = (uint32_t) cpus;
+    if (m->gpus_full)
+        m->r->cpus_last = tug_job_req_tasks(m->r, a->nodes - 1) * cpus_per_task(a);
     m->r->mem_per_node_bytes = mem_per_node(a, (uint32_t) cpus);
     return 0;
 }
@@ -532,6 +581,17 @@ static int check_largest(const struct admission *m)
     return 0;
 }
 
+/* Could the nodes hold the gang if they were empty? */
+static int holds(const struct admission *m)
+{
+    const struct tug_job_req *r = m->r;
+    uint32_t last = r->nodes - 1, alike = r->gpus_last ? last : r->nodes;
+    return count_holding(m, r->cpus_per_node, r->gpus_per_node, r->mem_per_node_bytes, alike) ==
+               alike &&
+           count_holding(m, tug_job_req_cpus(r, last), tug_job_req_gpus(r, last),
+                         r->mem_per_node_bytes, r->nodes) == r->nodes;
+}
+
 static int check_width(const struct admission *m)
 {
     const struct tug_job_req *r = m->r;
@@ -546,10 +606,10 @@ static int check_width(const struct admission *m)
         return tug_fail(m->err, -EINVAL,
                         "%u nodes were asked for, but the job may use only %zu of queue '%s's %zu",
                         r->nodes, m->n_allowed, m->q->name, m->n_queue);
+    if (holds(m))
+        return 0;
     uint32_t n =
         count_holding(m, r->cpus_per_node, r->gpus_per_node, r->mem_per_node_bytes, r->nodes);
-    if (n == r->nodes)
-        return 0;
     char mem[TUG_SIZE_TEXT_MAX];
     struct tug_buf each = {0};
     if (r->gpus_per_node)
@@ -570,9 +630,7 @@ static int check_width(const struct admission *m)
 static int check_size(const struct admission *m)
 {
     const struct tug_job_req *r = m->r;
-    if (r->nodes <= m->n_allowed && (!m->n_listed || r->nodes <= m->n_listed) &&
-        count_holding(m, r->cpus_per_node, r->gpus_per_node, r->mem_per_node_bytes, r->nodes) ==
-            r->nodes)
+    if (r->nodes <= m->n_allowed && (!m->n_listed || r->nodes <= m->n_listed) && holds(m))
         return 0;
     int rc = check_largest(m);
     return rc ? rc : check_width(m);

@@ -96,29 +96,32 @@ static int check_steps(const struct tug_core *c, const struct tug_entry *e, stru
 static int check_slices(const struct tug_entry *e, struct tug_err *err)
 {
     const struct tug_job *j = &e->j;
-    uint32_t rank = 0;
+    uint32_t rank = 0, astray = 0;
     if (j->n_slices != j->req.nodes)
         return tug_fail(err, -EINVAL, "job %llu: holds %zu nodes of %u", ID(e), j->n_slices,
                         j->req.nodes);
     for (size_t i = 0; i < j->n_slices; i++) {
         const struct tug_slice *s = &j->slices[i];
         unsigned gpus = tug_gpuset_count(s->gpus);
-        if (j->req.exclusive ? gpus < j->req.gpus_per_node : gpus != j->req.gpus_per_node)
+        uint32_t want = tug_job_req_gpus(&j->req, (uint32_t) i);
+        if (j->req.exclusive ? gpus < want : gpus != want)
             return tug_fail(err, -EINVAL, "job %llu: holds %u GPUs on a node, not %u", ID(e), gpus,
-                            j->req.gpus_per_node);
-        if (s->cpus < j->req.cpus_per_node || s->mem_bytes != j->req.mem_per_node_bytes)
+                            want);
+        if (s->cpus < tug_job_req_cpus(&j->req, (uint32_t) i) ||
+            s->mem_bytes != j->req.mem_per_node_bytes)
             return tug_fail(err, -EINVAL, "job %llu: holds other CPUs or memory than it asked for",
                             ID(e));
         if (s->first_rank != rank)
             return tug_fail(err, -EINVAL, "job %llu: its ranks don't follow each other", ID(e));
         rank += s->ntasks;
+        astray += s->ntasks != tug_job_req_tasks(&j->req, (uint32_t) i);
         for (size_t k = 0; k < i && i < 64; k++)
             if (j->slices[k].node == s->node)
                 return tug_fail(err, -EINVAL, "job %llu: holds node %u twice", ID(e), s->node);
     }
-    return rank == j->req.ntasks ? 0
-                                 : tug_fail(err, -EINVAL, "job %llu: has %u ranks, not %u", ID(e),
-                                            rank, j->req.ntasks);
+    if (rank != j->req.ntasks)
+        return tug_fail(err, -EINVAL, "job %llu: has %u ranks, not %u", ID(e), rank, j->req.ntasks);
+    return astray ? tug_fail(err, -EINVAL, "job %llu: its ranks don't follow its GPUs", ID(e)) : 0;
 }
 
 static int check_times(const struct tug_core *c, const struct tug_entry *e, struct tug_err *err)

@@ -62,8 +62,10 @@ struct tug_core_node_row {         /* a node that may join, and what is expected
 };
 
 enum tug_placement {               /* which nodes a gang gets when the policy does not choose */
-    TUG_PLACEMENT_FIRST_FIT,       /* the first in node order */
-    TUG_PLACEMENT_CONSOLIDATE,     /* those with the fewest free GPUs that still suffice, then the first in node order */
+    TUG_PLACEMENT_FIRST_FIT,       /* the first in node order; a smaller last slice: likewise, of the other nodes */
+    TUG_PLACEMENT_CONSOLIDATE,     /* those with the fewest free GPUs that still suffice, then the first in node order; a
+                                      smaller last slice: that with the most free GPUs of the others, as the simulators do
+                                      whose published figures we reproduce */
     TUG_PLACEMENT_TOPOLOGY         /* in the lowest, then tightest domain of the fabric that holds the gang; there as
                                       CONSOLIDATE. Without a fabric it is that */
 };

@@ -79,6 +79,8 @@ static void say_needs(struct out *o, const struct tug_job_req *r)
     say(o, "%u CPU%s", r->cpus_per_node, r->cpus_per_node == 1 ? "" : "s");
     if (r->mem_per_node_bytes)
         say(o, " and %s of memory", tug_size_format(r->mem_per_node_bytes, mem, sizeof mem));
+    if (r->gpus_last)
+        say(o, " (%u GPU%s on the last)", r->gpus_last, r->gpus_last == 1 ? "" : "s");
 }
 
 static void say_resources(const struct tug_core *c, const struct tug_entry *e, struct out *o)

@@ -101,6 +101,41 @@ void tug_cause_clear(struct tug_cause *c)
     *c = (struct tug_cause){.node = TUG_NO_NODE};
 }
 
+/* ---- what each node of a gang gets */
+
+uint32_t tug_job_req_tasks(const struct tug_job_req *r, uint32_t i)
+{
+    uint32_t nodes = r->nodes, ntasks = r->ntasks;
+    if (r->gpus_last && nodes > 1) {
+        uint64_t mine = (uint64_t) ntasks * r->gpus_last / tug_job_req_all_gpus(r);
+        uint32_t last = mine ? (uint32_t) mine : 1;
+        if (i == nodes - 1)
+            return last;
+        nodes--;
+        ntasks -= last;
+    }
+    return ntasks / nodes + (i < ntasks % nodes);
+}
+
+uint32_t tug_job_req_all_gpus(const struct tug_job_req *r)
+{
+    return (r->nodes - 1) * r->gpus_per_node + tug_job_req_gpus(r, r->nodes - 1);
+}
+
+uint32_t tug_job_req_all_cpus(const struct tug_job_req *r)
+{
+    return (r->nodes - 1) * r->cpus_per_node + tug_job_req_cpus(r, r->nodes - 1);
+}
+
+int tug_job_req_is_whole(const struct tug_job_req *r)
+{
+    int uneven = r->gpus_last || r->cpus_last;
+    if (r->nodes == 0 || r->ntasks == 0 || r->gpus_per_node > TUG_GPUS_MAX)
+        return 0;
+    return !uneven || (r->nodes > 1 && r->ntasks >= r->nodes && r->gpus_last &&
+                       r->gpus_last < r->gpus_per_node && r->cpus_last <= r->cpus_per_node);
+}
+
 /* ---- making and freeing */
 
 static void intern_req(struct tug_core *c, struct tug_job_req *r)
@@ -230,8 +265,8 @@ void tug_job_start(struct tug_core *c, struct tug_entry *e, struct tug_slice *sl
     tug_job_move(c, e, TUG_JOB_CONFIGURING);
     j->alloc_ms = c->now_ms;
     j->next_step = 0;
-    struct tug_step *s =
-        j->req.batch ? tug_step_new(c, e, 1, 1) : tug_step_new(c, e, j->req.ntasks, j->n_slices);
+    struct tug_step *s = j->req.batch ? tug_step_new(c, e, 1, NULL, 1)
+                                      : tug_step_new(c, e, j->req.ntasks, NULL, j->n_slices);
     tug_step_launch(c, e, s);
     tug_job_arm(c, e);
 }
@@ -383,9 +418,9 @@ void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug
         .shape = e->shape ? e->shape->number : 0,
         .name = j->req.name,
         .user = j->req.user,
-        .gpus_last = j->req.gpus_per_node,
-        .cpus_last = j->req.cpus_per_node,
-        .gpus = j->req.nodes * j->req.gpus_per_node,
+        .gpus_last = tug_job_req_gpus(&j->req, j->req.nodes - 1),
+        .cpus_last = tug_job_req_cpus(&j->req, j->req.nodes - 1),
+        .gpus = tug_job_req_all_gpus(&j->req),
         .nice = j->req.nice,
         .share_row = UINT32_MAX,
         .safe_until_ms = INT64_MAX};
@@ -560,8 +595,7 @@ static int over_already(const struct tug_entry *e, struct tug_err *err)
 int tug_ev_job_submit(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
 {
     const struct tug_job_req *r = ev->req;
-    if (!r || ev->job == 0 || r->nodes == 0 || r->ntasks == 0 || r->gpus_per_node > TUG_GPUS_MAX ||
-        !r->queue)
+    if (!r || ev->job == 0 || !tug_job_req_is_whole(r) || !r->queue)
         return tug_fail(err, -EINVAL, "the request of job %llu did not go through admission",
                         (unsigned long long) ev->job);
     if (tug_jobtab_find(&c->jobs, ev->job))

@@ -36,8 +36,9 @@ struct tug_job_req {
     uint8_t exclusive;             /* whole nodes */
     uint8_t interactive;           /* a client holds on to it: never requeued */
     uint32_t nodes;                /* >= 1 */
-    uint32_t ntasks;               /* >= nodes for a gang; node i gets ntasks / nodes, the first ntasks % nodes one more */
+    uint32_t ntasks;               /* >= nodes for a gang; which node gets how many: tug_job_req_tasks() */
     uint32_t cpus_per_node, gpus_per_node;
+    uint32_t cpus_last, gpus_last; /* of the gang's last node, where it needs fewer; 0 = as the others */
     uint64_t mem_per_node_bytes;   /* 0 = not limited */
     const char *gpu_model;         /* "" = any */
     const char *nodelist;          /* hostlist, "" = any: only these */
@@ -47,6 +48,23 @@ struct tug_job_req {
     int64_t begin_ms;              /* 0 = now */
     int32_t nice;
 };
+
+/* What node i of the gang gets; ranks, slices and nodes count from 0. */
+static inline uint32_t tug_job_req_gpus(const struct tug_job_req *r, uint32_t i)
+{
+    return i + 1 == r->nodes && r->gpus_last ? r->gpus_last : r->gpus_per_node;
+}
+static inline uint32_t tug_job_req_cpus(const struct tug_job_req *r, uint32_t i)
+{
+    return i + 1 == r->nodes && r->cpus_last ? r->cpus_last : r->cpus_per_node;
+}
+/* Ranks follow the GPUs: a last node with fewer of them gets its part of the ranks, rounded down, but one at least; the
+ * others share the rest equally, the first ones one more where that does not come out even. */
+uint32_t tug_job_req_tasks(const struct tug_job_req *r, uint32_t i);
+uint32_t tug_job_req_all_gpus(const struct tug_job_req *r);
+uint32_t tug_job_req_all_cpus(const struct tug_job_req *r);
+/* Is it a request that admission could have made? 1 or 0. */
+int tug_job_req_is_whole(const struct tug_job_req *r);
 
 /* One node's part of a gang. Slices stand in rank order. */
 struct tug_slice {

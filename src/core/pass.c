@@ -97,9 +97,11 @@ static int h_start(struct tug_policy_pass *p, uint64_t job)
     return 0;
 }
 
-static int check_slice(struct tug_policy_pass *p, const struct tug_entry *e,
+static int check_slice(struct tug_policy_pass *p, const struct tug_entry *e, uint32_t i,
                        const struct tug_policy_slice *s)
 {
+    uint32_t gpus = tug_job_req_gpus(&e->j.req, i);
+    int last = i + 1 == e->j.req.nodes;
     struct tug_core *c = p->c;
     unsigned long long id = e->j.id;
     if (s->node >= c->nodes.len)
@@ -116,10 +118,11 @@ static int check_slice(struct tug_policy_pass *p, const struct tug_entry *e,
     if (s->gpus & ~l->gpus)
         return tug_pass_refuse(p, -EINVAL, "gives job %llu GPUs that node %s does not have", id,
                                n->name);
-    if (tug_gpuset_count(s->gpus) != e->j.req.gpus_per_node)
+    if (tug_gpuset_count(s->gpus) != gpus)
         return tug_pass_refuse(p, -EINVAL, "gives job %llu %u GPUs on node %s; it asked for %u", id,
-                               tug_gpuset_count(s->gpus), n->name, e->j.req.gpus_per_node);
-    if (!tug_place_fits(c, e->shape, s->node) || (s->gpus & l->gpus_used))
+                               tug_gpuset_count(s->gpus), n->name, gpus);
+    if (!(last ? tug_place_fits_last : tug_place_fits)(c, e->shape, s->node) ||
+        (s->gpus & l->gpus_used))
         return tug_pass_refuse(
             p, -EBUSY, "puts job %llu on node %s, where something of what it needs is not free", id,
             n->name);
@@ -140,7 +143,7 @@ static int h_start_on(struct tug_policy_pass *p, uint64_t job, const struct tug_
                                (unsigned long long) job, n, e->j.req.nodes);
     p->c->marks++;
     for (size_t i = 0; i < n; i++) {
-        rc = check_slice(p, e, &at[i]);
+        rc = check_slice(p, e, (uint32_t) i, &at[i]);
         if (rc)
             return rc;
     }
@@ -212,7 +215,8 @@ static int h_place(struct tug_policy_pass *p, uint64_t job, struct tug_policy_sl
     for (size_t i = 0; i < n && !rc; i++) {
         const struct tug_ledger_node *l = tug_ledger_node(p->c->ledger, p->c->picked.at[i]);
         at[i].node = p->c->picked.at[i];
-        at[i].gpus = tug_gpuset_take_low(tug_ledger_gpus_free(l), e->j.req.gpus_per_node);
+        at[i].gpus =
+            tug_gpuset_take_low(tug_ledger_gpus_free(l), tug_job_req_gpus(&e->j.req, (uint32_t) i));
     }
     return rc;
 }
@@ -233,7 +237,7 @@ static int h_may_use(struct tug_policy_pass *p, uint64_t job, uint32_t node)
     if (!e || !e->shape || node >= p->c->nodes.len)
         return 0;
     return tug_bit(e->shape->key.where->nodes, node) && tug_bit(p->c->index.usable, node) &&
-           tug_shape_could_hold(p->c, e->shape, node);
+           tug_shape_could_hold_last(p->c, e->shape, node);
 }
 
 static int h_wake(struct tug_policy_pass *p, int64_t at_ms)

@@ -190,6 +190,8 @@ void tug_shape_hold(struct tug_core *c, struct tug_entry *e)
                                  .nodes = r->nodes,
                                  .cpus = r->cpus_per_node,
                                  .gpus = r->gpus_per_node,
+                                 .cpus_last = tug_job_req_cpus(r, r->nodes - 1),
+                                 .gpus_last = tug_job_req_gpus(r, r->nodes - 1),
                                  .exclusive = r->exclusive != 0};
     struct tug_shape *s;
     HASH_FIND(hh, c->shapes, &key, sizeof key, s);
@@ -217,25 +219,39 @@ void tug_shape_drop(struct tug_core *c, struct tug_entry *e)
     free(s);
 }
 
-int tug_shape_could_hold(const struct tug_core *c, const struct tug_shape *s, uint32_t node)
+static int could_hold(const struct tug_core *c, const struct tug_shape *s, uint32_t node,
+                      uint32_t cpus, uint32_t gpus)
 {
     const struct tug_ledger_node *n = tug_ledger_node(c->ledger, node);
-    return n->cpus >= s->key.cpus && tug_gpuset_count(n->gpus) >= s->key.gpus &&
-           n->mem_bytes >= s->key.mem_bytes;
+    return n->cpus >= cpus && tug_gpuset_count(n->gpus) >= gpus && n->mem_bytes >= s->key.mem_bytes;
+}
+
+int tug_shape_could_hold(const struct tug_core *c, const struct tug_shape *s, uint32_t node)
+{
+    return could_hold(c, s, node, s->key.cpus, s->key.gpus);
+}
+
+int tug_shape_could_hold_last(const struct tug_core *c, const struct tug_shape *s, uint32_t node)
+{
+    return could_hold(c, s, node, s->key.cpus_last, s->key.gpus_last);
 }
 
 int tug_shape_is_possible(struct tug_core *c, struct tug_shape *s)
 {
     if (s->weighed_at == c->reshaped)
-        return s->possible >= s->key.nodes;
+        return s->possible;
+    uint32_t full = 0, any = 0;
     s->weighed_at = c->reshaped;
     s->possible = 0;
-    for (size_t w = 0; w < c->index.words && s->possible < s->key.nodes; w++)
+    for (size_t w = 0; w < c->index.words && !s->possible; w++) {
         for (uint64_t m = s->key.where->nodes[w] & c->index.usable[w]; m; m &= m - 1) {
             uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
-            s->possible += (uint32_t) tug_shape_could_hold(c, s, node);
+            full += (uint32_t) tug_shape_could_hold(c, s, node);
+            any += (uint32_t) tug_shape_could_hold_last(c, s, node);
         }
-    return s->possible >= s->key.nodes;
+        s->possible = full + 1 >= s->key.nodes && any >= s->key.nodes;
+    }
+    return s->possible;
 }
 
 void tug_place_unpark(struct tug_core *c)
@@ -258,36 +274,48 @@ void tug_place_unpark(struct tug_core *c)
 
 /* ---- placing */
 
-int tug_place_fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node)
+static int fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node, uint32_t cpus,
+                uint32_t gpus)
 {
     const struct tug_ledger_node *n = tug_ledger_node(c->ledger, node);
     if (!tug_bit(s->key.where->nodes, node) || !tug_bit(c->index.usable, node))
         return 0;
     if (s->key.exclusive && n->gangs)
         return 0;
-    return tug_ledger_cpus_free(n) >= s->key.cpus && tug_ledger_mem_free(n) >= s->key.mem_bytes &&
-           tug_gpuset_count(tug_ledger_gpus_free(n)) >= s->key.gpus;
+    return tug_ledger_cpus_free(n) >= cpus && tug_ledger_mem_free(n) >= s->key.mem_bytes &&
+           tug_gpuset_count(tug_ledger_gpus_free(n)) >= gpus;
 }
 
-/* Of one word's candidates, those that hold a slice: 1 once the gang has all its nodes. */
-static int pick_from(struct tug_core *c, const struct tug_shape *s, size_t word, uint64_t m)
+int tug_place_fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node)
+{
+    return fits(c, s, node, s->key.cpus, s->key.gpus);
+}
+
+int tug_place_fits_last(const struct tug_core *c, const struct tug_shape *s, uint32_t node)
+{
+    return fits(c, s, node, s->key.cpus_last, s->key.gpus_last);
+}
+
+/* Of one word's candidates, those that hold a slice: 1 once there are n nodes. */
+static int pick_from(struct tug_core *c, const struct tug_shape *s, size_t word, uint64_t m,
+                     size_t n)
 {
     for (; m; m &= m - 1) {
         uint32_t node = (uint32_t) (word * 64) + (uint32_t) __builtin_ctzll(m);
         if (!tug_place_fits(c, s, node))
             continue;
         tug_vec_push(&c->picked, node);
-        if (c->picked.len == s->key.nodes)
+        if (c->picked.len == n)
             return 1;
     }
     return 0;
 }
 
-static int first_fit(struct tug_core *c, const struct tug_shape *s)
+static int first_fit(struct tug_core *c, const struct tug_shape *s, size_t n)
 {
     const uint64_t *candidates = s->key.exclusive ? c->index.idle : c->index.free_ge[s->key.gpus];
     for (size_t w = 0; w < c->index.words; w++)
-        if (pick_from(c, s, w, s->key.where->nodes[w] & candidates[w]))
+        if (pick_from(c, s, w, s->key.where->nodes[w] & candidates[w], n))
             return 1;
     return 0;
 }
@@ -299,7 +327,7 @@ static int by_index(const void *a, const void *b)
 }
 
 /* Fewest free GPUs first, and the gang's nodes in node order in the end, as its ranks go there. */
-static int fullest_fit(struct tug_core *c, const struct tug_shape *s)
+static int fullest_fit(struct tug_core *c, const struct tug_shape *s, size_t n)
 {
     uint64_t more = 1; /* nodes have more free than this */
     for (uint32_t g = s->key.gpus; g <= TUG_GPUS_MAX && more; g++) {
@@ -310,7 +338,7 @@ static int fullest_fit(struct tug_core *c, const struct tug_shape *s)
             more |= higher;
             if (s->key.exclusive)
                 m &= c->index.idle[w];
-            if (!pick_from(c, s, w, m & ~higher))
+            if (!pick_from(c, s, w, m & ~higher, n))
                 continue;
             qsort(c->picked.at, c->picked.len, sizeof *c->picked.at, by_index);
             return 1;
@@ -319,12 +347,65 @@ static int fullest_fit(struct tug_core *c, const struct tug_shape *s)
     return 0;
 }
 
+/* ---- the last slice, where it is smaller: on a node that no other slice is on */
+
+static int pick_last_from(struct tug_core *c, const struct tug_shape *s, size_t word, uint64_t m)
+{
+    for (; m; m &= m - 1) {
+        uint32_t node = (uint32_t) (word * 64) + (uint32_t) __builtin_ctzll(m);
+        if (c->nodes.at[node].mark == c->marks || !tug_place_fits_last(c, s, node))
+            continue;
+        tug_vec_push(&c->picked, node);
+        return 1;
+    }
+    return 0;
+}
+
+static int first_last(struct tug_core *c, const struct tug_shape *s)
+{
+    const uint64_t *candidates =
+        s->key.exclusive ? c->index.idle : c->index.free_ge[s->key.gpus_last];
+    for (size_t w = 0; w < c->index.words; w++)
+        if (pick_last_from(c, s, w, s->key.where->nodes[w] & candidates[w]))
+            return 1;
+    return 0;
+}
+
+static int emptiest_last(struct tug_core *c, const struct tug_shape *s)
+{
+    for (uint32_t g = TUG_GPUS_MAX + 1; g-- > s->key.gpus_last;)
+        for (size_t w = 0; w < c->index.words; w++) {
+            uint64_t m = s->key.where->nodes[w] & c->index.free_ge[g][w];
+            if (g < TUG_GPUS_MAX)
+                m &= ~c->index.free_ge[g + 1][w];
+            if (s->key.exclusive)
+                m &= c->index.idle[w];
+            if (pick_last_from(c, s, w, m))
+                return 1;
+        }
+    return 0;
+}
+
+static int find(struct tug_core *c, const struct tug_shape *s)
+{
+    int first = c->placement == TUG_PLACEMENT_FIRST_FIT;
+    size_t alike = s->key.nodes - (uint32_t) tug_shape_is_uneven(s);
+    c->picked.len = 0;
+    if (!(first ? first_fit(c, s, alike) : fullest_fit(c, s, alike)))
+        return 0;
+    if (alike == s->key.nodes)
+        return 1;
+    c->marks++;
+    for (size_t i = 0; i < alike; i++)
+        c->nodes.at[c->picked.at[i]].mark = c->marks;
+    return first ? first_last(c, s) : emptiest_last(c, s);
+}
+
 int tug_place_find(struct tug_core *c, struct tug_shape *s)
 {
     if (s->failed_at == c->freed)
         return -EAGAIN;
-    c->picked.len = 0;
-    if (c->placement == TUG_PLACEMENT_CONSOLIDATE ? fullest_fit(c, s) : first_fit(c, s))
+    if (find(c, s))
         return 0;
     s->failed_at = c->freed;
     return -EAGAIN;
@@ -340,14 +421,14 @@ struct tug_slice *tug_place_slices(const struct tug_core *c, const struct tug_en
         struct tug_slice *s = &slices[i];
         s->node = at ? at[i].node : nodes[i];
         const struct tug_ledger_node *n = tug_ledger_node(c->ledger, s->node);
-        s->cpus = r->exclusive ? n->cpus : r->cpus_per_node;
+        s->cpus = r->exclusive ? n->cpus : tug_job_req_cpus(r, i);
         s->mem_bytes = r->mem_per_node_bytes;
         if (r->exclusive)
             s->gpus = n->gpus;
         else
-            s->gpus =
-                at ? at[i].gpus : tug_gpuset_take_low(tug_ledger_gpus_free(n), r->gpus_per_node);
-        s->ntasks = r->ntasks / r->nodes + (i < r->ntasks % r->nodes);
+            s->gpus = at ? at[i].gpus
+                         : tug_gpuset_take_low(tug_ledger_gpus_free(n), tug_job_req_gpus(r, i));
+        s->ntasks = tug_job_req_tasks(r, i);
         s->first_rank = rank;
         rank += s->ntasks;
     }

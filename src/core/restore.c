@@ -58,7 +58,7 @@ static int check_job(const struct tug_core *c, const struct tug_job *j, struct t
 {
     unsigned long long id = j->id;
     if (j->id == 0 || (unsigned) j->state >= TUG_JOB_STATES || j->attempt == 0 ||
-        j->req.nodes == 0 || j->req.ntasks == 0 || j->req.gpus_per_node > TUG_GPUS_MAX)
+        !tug_job_req_is_whole(&j->req))
         return tug_fail(err, -EINVAL, "record of job %llu does not make sense", id);
     if (tug_jobtab_find(&c->jobs, j->id))
         return tug_fail(err, -EEXIST, "there are two records of job %llu", id);

@@ -37,7 +37,7 @@ struct tug_where {
 struct tug_shape_key {
     const struct tug_where *where;
     uint64_t mem_bytes;
-    uint32_t nodes, cpus, gpus, exclusive;
+    uint32_t nodes, cpus, gpus, cpus_last, gpus_last, exclusive;
 };
 struct tug_shape {
     struct tug_shape_key key;
@@ -46,8 +46,7 @@ struct tug_shape {
     uint64_t number;     /* never used twice */
     uint64_t failed_at;  /* value of 'freed' when it last did not fit; 0 = fits or not tried */
     uint64_t weighed_at; /* value of 'reshaped' when 'possible' was worked out; 0 = never */
-    uint32_t possible;   /* usable nodes that could hold a slice if they were empty, counted up to
-                            key.nodes */
+    int possible;        /* the usable nodes could hold the gang if they were empty */
     LIST_HEAD(tug_parked, tug_entry)
     parked; /* waiting jobs that no pass can start until more nodes are usable */
     LIST_ENTRY(tug_shape) in_parked; /* in core.parked while 'parked' is not empty */
@@ -244,8 +243,10 @@ void tug_cause_set(struct tug_cause *to, const struct tug_cause *from);
 void tug_cause_clear(struct tug_cause *c);
 
 /* step.c */
+/* Over those slices, or the first n_parts. As many ranks as the job has there stand as the job's; else
+ * they are shared equally. */
 struct tug_step *tug_step_new(struct tug_core *c, struct tug_entry *e, uint32_t ntasks,
-                              size_t n_parts);
+                              const uint32_t *on, size_t n_parts);
 void tug_step_clear(struct tug_step *s);
 void tug_step_launch(struct tug_core *c, struct tug_entry *e, struct tug_step *s);
 void tug_step_kill(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
@@ -306,10 +307,17 @@ int tug_place_model_fits(const struct tug_core *c, uint32_t node, const char *as
 void tug_shape_hold(struct tug_core *c, struct tug_entry *e);
 void tug_shape_drop(struct tug_core *c, struct tug_entry *e);
 int tug_shape_is_possible(struct tug_core *c, struct tug_shape *s);
-/* Could the node hold a slice if it were empty? */
+/* Are the GPUs or CPUs of the last node fewer? Every node that a slice fits on, the last one does too. */
+static inline int tug_shape_is_uneven(const struct tug_shape *s)
+{
+    return s->key.gpus_last != s->key.gpus || s->key.cpus_last != s->key.cpus;
+}
+/* Could the node hold a slice, or the last one, if it were empty? */
 int tug_shape_could_hold(const struct tug_core *c, const struct tug_shape *s, uint32_t node);
-/* Does a slice fit there now? */
+int tug_shape_could_hold_last(const struct tug_core *c, const struct tug_shape *s, uint32_t node);
+/* Does a slice, or the last one, fit there now? */
 int tug_place_fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node);
+int tug_place_fits_last(const struct tug_core *c, const struct tug_shape *s, uint32_t node);
 /* As core.placement says, into core.picked: 0, or -EAGAIN. */
 int tug_place_find(struct tug_core *c, struct tug_shape *s);
 /* Slices on those nodes in that order; gpus[i] as chosen, or NULL for the lowest free ones. The

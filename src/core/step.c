@@ -33,7 +33,7 @@ int tug_step_state_parse(const char *name)
 /* ---- parts */
 
 struct tug_step *tug_step_new(struct tug_core *c, struct tug_entry *e, uint32_t ntasks,
-                              size_t n_parts)
+                              const uint32_t *on, size_t n_parts)
 {
     struct tug_job *j = &e->j;
     j->steps = tug_xrealloc(j->steps, (j->n_steps + 1) * sizeof *j->steps);
@@ -47,12 +47,17 @@ struct tug_step *tug_step_new(struct tug_core *c, struct tug_entry *e, uint32_t 
                            .cause.node = TUG_NO_NODE};
     s->deadline_ms = c->now_ms + (int64_t) c->launch_timeout_s * 1000;
     s->parts = tug_xcalloc(n_parts, sizeof *s->parts);
-    uint32_t rank = 0;
+    uint32_t rank = 0, of_job = 0;
+    for (uint32_t i = 0; i < n_parts; i++) {
+        s->parts[i].slice = on ? on[i] : i;
+        of_job += j->slices[s->parts[i].slice].ntasks;
+    }
     for (uint32_t i = 0; i < n_parts; i++) {
         struct tug_part *p = &s->parts[i];
-        p->slice = i;
         p->first_rank = rank;
-        p->ntasks = ntasks / (uint32_t) n_parts + (i < ntasks % (uint32_t) n_parts);
+        p->ntasks = of_job == ntasks
+                        ? j->slices[p->slice].ntasks
+                        : ntasks / (uint32_t) n_parts + (i < ntasks % (uint32_t) n_parts);
         rank += p->ntasks;
     }
     s->in_phase[TUG_PART_WAITING] = (uint32_t) n_parts;
@@ -294,9 +299,8 @@ int tug_ev_step_submit(struct tug_core *c, const struct tug_event *ev, struct tu
             return tug_fail(err, -EINVAL, "the step's nodes are not nodes of job %llu, each once",
                             (unsigned long long) ev->job);
     size_t n_parts = ntasks < e->j.n_slices ? ntasks : e->j.n_slices;
-    struct tug_step *s = tug_step_new(c, e, ntasks, ev->n_on ? ev->n_on : n_parts);
-    for (size_t i = 0; i < ev->n_on; i++)
-        s->parts[i].slice = ev->on[i];
+    struct tug_step *s = ev->n_on ? tug_step_new(c, e, ntasks, ev->on, ev->n_on)
+                                  : tug_step_new(c, e, ntasks, NULL, n_parts);
     if (ev->step_out)
         *ev->step_out = s->id;
     tug_step_launch(c, e, s);
@@ -351,8 +355,9 @@ static int check_node(const struct tug_core *c, const struct tug_event *ev, stru
     return 0;
 }
 
-/* A gang's head reports for all of them: may it say that 'node' was it? Only a node of the gang, and
- * never for what would count against a node: a step daemon that is lost before the barrier does. */
+/* A gang's head reports for all of them: may it say that 'node' was it? Only a node of the gang,
+ * and never for what would count against a node: a step daemon that is lost before the barrier
+ * does. */
 static int may_name(const struct tug_core *c, const struct tug_event *ev, enum tug_cause_kind kind)
 {
     const struct tug_job *j = tug_core_job(c, ev->job);

@@ -483,7 +483,7 @@ void h_queues(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
                 r.queues[i]->jobs_pending += job->state == TUG_JOB_PENDING;
                 r.queues[i]->jobs_running += job->state == TUG_JOB_RUNNING;
                 if (tug_job_state_holds(job->state))
-                    r.queues[i]->gpus_alloc += job->req.nodes * job->req.gpus_per_node;
+                    r.queues[i]->gpus_alloc += tug_job_req_all_gpus(&job->req);
             }
     reply(c, p, TUG_MSG_QUEUES_REPLY, rid, &r.base);
     tug_arena_clear(&a);

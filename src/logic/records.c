@@ -166,6 +166,8 @@ static void set_request(Tugpb__JobRecord *m, const struct tug_job_req *r)
     m->ntasks = r->ntasks;
     m->cpus_per_node = r->cpus_per_node;
     m->gpus_per_node = r->gpus_per_node;
+    m->cpus_last = r->cpus_last;
+    m->gpus_last = r->gpus_last;
     m->mem_per_node_bytes = r->mem_per_node_bytes;
 }
 
@@ -390,6 +392,8 @@ static void restore_request(const Tugpb__JobRecord *m, struct tug_job_req *r)
     r->ntasks = m->ntasks;
     r->cpus_per_node = m->cpus_per_node;
     r->gpus_per_node = m->gpus_per_node;
+    r->cpus_last = m->cpus_last;
+    r->gpus_last = m->gpus_last;
     r->mem_per_node_bytes = m->mem_per_node_bytes;
     r->gpu_model = m->spec->res ? m->spec->res->gpu_model : "";
     r->nodelist = m->spec->res ? m->spec->res->nodelist : "";

@@ -264,8 +264,9 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->attempt = job->attempt;
     out->nodes = job->req.nodes;
     out->ntasks = job->req.ntasks;
-    out->gpus = job->req.nodes * job->req.gpus_per_node;
-    out->cpus = job->req.nodes * job->req.cpus_per_node;
+    out->gpus = tug_job_req_all_gpus(&job->req);
+    out->cpus = tug_job_req_all_cpus(&job->req);
+    out->gpus_last = job->req.gpus_last;
     out->mem_bytes = job->req.nodes * job->req.mem_per_node_bytes;
     out->time_limit_s = job->req.time_limit_s;
     out->priority = (int32_t) job->priority;

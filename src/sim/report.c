@@ -44,7 +44,6 @@ static const struct {
     const char *key, *label;
 } left_out[TUG_SIM_LEFT_OUTS] = {
     [TUG_SIM_TOO_LARGE] = {"too_large", "larger than the cluster"},
-    [TUG_SIM_UNEVEN] = {"uneven", "not whole nodes"},
     [TUG_SIM_NO_GPU] = {"cpu_only", "without GPUs"},
 };
 

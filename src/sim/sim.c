@@ -207,9 +207,7 @@ static int submit(struct sim *s, struct tug_err *err)
         return leave_out(s, TUG_SIM_NO_GPU);
     if (j->gpus > (uint64_t) s->conf->nodes * per_node)
         return leave_out(s, TUG_SIM_TOO_LARGE);
-    if (j->gpus > per_node && j->gpus % per_node)
-        return leave_out(s, TUG_SIM_UNEVEN);
-    uint32_t nodes = j->gpus > per_node ? j->gpus / per_node : 1;
+    uint32_t nodes = (j->gpus - 1) / per_node + 1;
     struct tug_job_req req = {.user = j->user,
                               .queue = QUEUE,
                               .account = "",
@@ -218,7 +216,8 @@ static int submit(struct sim *s, struct tug_err *err)
                               .nodes = nodes,
                               .ntasks = nodes,
                               .cpus_per_node = 1,
-                              .gpus_per_node = j->gpus / nodes,
+                              .gpus_per_node = nodes > 1 ? per_node : j->gpus,
+                              .gpus_last = nodes > 1 ? j->gpus % per_node : 0,
                               .gpu_model = "",
                               .nodelist = "",
                               .exclude = ""};

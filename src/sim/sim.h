@@ -48,7 +48,6 @@ struct tug_sim_conf {
 
 enum tug_sim_left_out {  /* why a job of the trace was not run */
     TUG_SIM_TOO_LARGE,   /* more GPUs than the cluster has */
-    TUG_SIM_UNEVEN,      /* wider than a node and no multiple of one: a gang's nodes are alike */
     TUG_SIM_NO_GPU,      /* the simulated cluster has nothing but GPUs */
     TUG_SIM_LEFT_OUTS
 };

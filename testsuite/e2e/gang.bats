@@ -20,6 +20,43 @@ setup() { cd "$WORK" || return 1; }
     done
 }
 
+@test "GPUs that do not fill the nodes leave a smaller slice on the last, and the ranks follow them" {
+    id=$(tug submit --parsable --gpus 12 --gpus-per-task 1 -- sh -c \
+        'echo "$RANK/$WORLD_SIZE $LOCAL_RANK/$LOCAL_WORLD_SIZE node $NODE_RANK gpus $CUDA_VISIBLE_DEVICES of $SLURM_GPUS_ON_NODE tasks $SLURM_TASKS_PER_NODE cpus $SLURM_JOB_CPUS_PER_NODE"')
+    tug wait "$id"
+    run tug logs "$id"
+    [ "${#lines[@]}" -eq 12 ]
+    for r in 0 1 2 3 4 5 6 7; do
+        [[ "$output" == *"$r: $r/12 $r/8 node 0 gpus $r of 8 tasks 8,4 cpus 8,4"* ]]
+    done
+    for r in 8 9 10 11; do
+        [[ "$output" == *"$r: $r/12 $((r - 8))/4 node 1 gpus $((r - 8)) of 4 tasks 8,4 cpus 8,4"* ]]
+    done
+    run tug show "$id"
+    [[ "$output" == *"2 nodes, 12 ranks, 12 GPUs (8 on each node, 4 on the last), 12 CPUs"* ]]
+    id=$(tug submit --parsable --gpus 12 -- sh -c 'echo "$RANK/$WORLD_SIZE gpus $CUDA_VISIBLE_DEVICES"')
+    tug wait "$id"
+    run tug logs "$id"
+    [[ "$output" == *"0: 0/2 gpus 0,1,2,3,4,5,6,7"* ]]
+    [[ "$output" == *"1: 1/2 gpus 0,1,2,3"* ]]
+    run tug submit --gpus 12 --gpus-per-node 8 -- true
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"12 GPUs are not a multiple of 8 GPUs per node; ask for 8 or 16"* ]]
+}
+
+@test "a step over an uneven gang stands as its ranks do" {
+    cat >uneven.sh <<'EOF'
+#!/bin/sh
+#SBATCH --gpus=10 --gpus-per-task=1
+tug run -l sh -c 'echo "step rank $RANK local $LOCAL_RANK/$LOCAL_WORLD_SIZE gpus $CUDA_VISIBLE_DEVICES"'
+EOF
+    id=$(tug submit --parsable uneven.sh)
+    tug wait "$id"
+    run tug logs "$id"
+    [[ "$output" == *"7: step rank 7 local 7/8 gpus 7"* ]]
+    [[ "$output" == *"9: step rank 9 local 1/2 gpus 1"* ]]
+}
+
 @test "tug logs --rank shows one rank, without its label" {
     id=$(tug submit --parsable -N 2 -n 4 -- sh -c 'echo "I am $RANK"; echo "again $RANK"')
     tug wait "$id"

@@ -44,6 +44,8 @@ static const char *same_req(const struct tug_job_req *a, const struct tug_job_re
     DIFFERS(ntasks);
     DIFFERS(cpus_per_node);
     DIFFERS(gpus_per_node);
+    DIFFERS(cpus_last);
+    DIFFERS(gpus_last);
     DIFFERS(mem_per_node_bytes);
     DIFFERS(time_limit_s);
     DIFFERS(begin_ms);

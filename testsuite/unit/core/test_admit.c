@@ -56,7 +56,9 @@ START_TEST(what_was_not_said_is_filled_in)
         {ASK(.gpus = 8), 1, 1, 1, 8, 0},
         {ASK(.gpus = 16), 2, 2, 1, 8, 0},
         {ASK(.gpus = 24), 6, 6, 1, 4, 0},
-        {ASK(.gpus = 12), 2, 2, 1, 6, 0},
+        {ASK(.gpus = 12, .gpus_per_task = 3), 2, 4, 2, 6, 0},
+        {ASK(.gpus = 12, .tasks_per_node = 2), 2, 4, 2, 6, 0},
+        {ASK(.gpus = 12, .nodes = 2), 2, 2, 1, 6, 0},
         {ASK(.gpus = 8, .nodes = 4), 4, 4, 1, 2, 0},
         {ASK(.gpus = 8, .gpus_per_node = 4), 2, 2, 1, 4, 0},
         {ASK(.gpus = 8, .gpus_per_task = 1), 1, 8, 8, 8, 0},
@@ -75,12 +77,44 @@ START_TEST(what_was_not_said_is_filled_in)
         ck_assert_msg(rc == 0, "row %zu: %s", i, w.err.msg);
         ck_assert_msg(r.nodes == table[i].nodes && r.ntasks == table[i].ntasks &&
                           r.cpus_per_node == table[i].cpus && r.gpus_per_node == table[i].gpus &&
-                          r.mem_per_node_bytes == table[i].mem,
+                          r.mem_per_node_bytes == table[i].mem && !r.gpus_last && !r.cpus_last,
                       "row %zu: %u nodes %u tasks %u CPUs %u GPUs", i, r.nodes, r.ntasks,
                       r.cpus_per_node, r.gpus_per_node);
         ck_assert_str_eq(r.queue, "all");
         ck_assert_uint_eq(r.time_limit_s, 72 * 3600);
         ck_assert_str_eq(r.account, "");
+    }
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(gpus_that_do_not_fill_the_nodes_leave_a_smaller_slice_on_the_last)
+{
+    const struct {
+        struct tug_core_ask ask;
+        uint32_t nodes, ntasks, cpus, gpus, cpus_last, gpus_last;
+        uint64_t mem;
+    } table[] = {
+        {ASK(.gpus = 12), 2, 2, 1, 8, 1, 4, 0},
+        {ASK(.gpus = 13), 2, 2, 1, 8, 1, 5, 0},
+        {ASK(.gpus = 17), 3, 3, 1, 8, 1, 1, 0},
+        {ASK(.gpus = 21), 6, 6, 1, 4, 1, 1, 0}, /* only two nodes have 8 */
+        {ASK(.gpus = 12, .ntasks = 12, .cpus_per_task = 2), 2, 12, 16, 8, 8, 4, 0},
+        {ASK(.gpus = 12, .gpus_per_task = 1), 2, 12, 8, 8, 4, 4, 0},
+        {ASK(.gpus = 12, .ntasks = 3, .mem_per_cpu_bytes = GIB), 2, 3, 2, 8, 1, 4, 2 * GIB},
+    };
+    setup();
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct tug_job_req r = blank();
+        int rc = tug_core_admit(w.c, &table[i].ask, &r, &w.err);
+        ck_assert_msg(rc == 0, "row %zu: %s", i, w.err.msg);
+        ck_assert_msg(r.nodes == table[i].nodes && r.ntasks == table[i].ntasks &&
+                          r.cpus_per_node == table[i].cpus && r.gpus_per_node == table[i].gpus &&
+                          r.cpus_last == table[i].cpus_last &&
+                          r.gpus_last == table[i].gpus_last && r.mem_per_node_bytes == table[i].mem,
+                      "row %zu: %u nodes %u tasks %u CPUs %u GPUs, %u CPUs %u GPUs on the last", i,
+                      r.nodes, r.ntasks, r.cpus_per_node, r.gpus_per_node, r.cpus_last,
+                      r.gpus_last);
     }
     w_clear(&w);
 }
@@ -155,7 +189,8 @@ START_TEST(what_cannot_be_is_refused_with_what_could)
         {ASK(.nodes = 1, .ntasks = 4, .gpus_per_node = 4, .gpus_per_task = 2), blank(), -EINVAL,
          "4 tasks per node with 2 GPUs each need 8 GPUs per node; 4 were asked for"},
         {ASK(.gpus = 64), blank(), -EINVAL,
-         "no number of nodes of queue 'all' holds 64 GPUs in equal shares"},
+         "no number of nodes of queue 'all' holds 64 GPUs, in equal shares or with a smaller one on "
+         "the last"},
         {ASK(.ntasks = 1000), blank(), -EINVAL, "do not hold 1000 tasks with 1 CPU each"},
         {ASK(.nodes = 1, .gpus_per_node = 65), blank(), -EINVAL, "no node can have more than 64"},
         {ASK(.nodes = 3), with("all", 0, "n[0-1]", "", ""), -EINVAL,
@@ -233,6 +268,7 @@ START_TEST(nodes_that_never_came_and_of_which_nothing_is_configured_could_hold_a
 }
 END_TEST
 
-UNIT_MAIN("core/admit", what_was_not_said_is_filled_in, what_cannot_be_is_refused_with_what_could,
+UNIT_MAIN("core/admit", what_was_not_said_is_filled_in,
+          gpus_that_do_not_fill_the_nodes_leave_a_smaller_slice_on_the_last, what_cannot_be_is_refused_with_what_could,
           a_node_list_alone_means_those_nodes_and_users_get_into_their_queue,
           nodes_that_never_came_and_of_which_nothing_is_configured_could_hold_anything)

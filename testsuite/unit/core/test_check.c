@@ -85,6 +85,10 @@ START_TEST(a_gang_that_is_not_what_was_asked_for_is_found)
     FOUND(entry(1)->j.req.nodes = 3, "job 1: holds 2 nodes of 3");
     FOUND(entry(1)->j.req.ntasks = 7, "job 1: has 2 ranks, not 7");
     FOUND(entry(1)->j.slices[1].first_rank = 0, "job 1: its ranks don't follow each other");
+    FOUND(entry(1)->j.req.gpus_last = 4, "job 1: holds 8 GPUs on a node, not 4");
+    FOUND((entry(1)->j.slices[0].ntasks = entry(1)->j.slices[1].first_rank = 2,
+           entry(1)->j.slices[1].ntasks = 0),
+          "job 1: its ranks don't follow its GPUs");
     FOUND(entry(1)->j.req.cpus_per_node = 9, "job 1: holds other CPUs or memory");
 }
 END_TEST

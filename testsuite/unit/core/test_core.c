@@ -357,7 +357,8 @@ static void submit(void)
 {
     static const char *const queues[] = {"main", "main", "high", "some"};
     static const char *const lists[] = {"", "", "", "", "m[0-3]", "m[2-8]"};
-    uint32_t nodes = 1 + dice(4);
+    uint32_t nodes = 1 + dice(4), gpus = dice(5);
+    int uneven = nodes > 1 && gpus > 1 && dice(3) == 0;
     struct tug_job_req r = {.uid = dice(3),
                             .user = "u",
                             .queue = queues[dice(4)],
@@ -370,7 +371,8 @@ static void submit(void)
                             .nodes = nodes,
                             .ntasks = nodes + dice(6),
                             .cpus_per_node = 1 + dice(4),
-                            .gpus_per_node = dice(5),
+                            .gpus_per_node = gpus,
+                            .gpus_last = uneven ? 1 + dice(gpus - 1) : 0,
                             .mem_per_node_bytes = dice(3) ? 0 : (uint64_t) dice(32) << 30,
                             .gpu_model = dice(8) ? "" : "h200",
                             .nodelist = lists[dice(6)],
@@ -378,6 +380,8 @@ static void submit(void)
                             .time_limit_s = dice(2) ? 0 : 1 + dice(500),
                             .begin_ms = dice(6) ? 0 : s.now + dice(60000),
                             .nice = (int32_t) dice(3)};
+    if (uneven)
+        r.cpus_last = 1 + dice(r.cpus_per_node);
     struct tug_core_counts counts;
     tug_core_count(s.c, &counts);
     if (counts.pending > 25)

@@ -105,6 +105,124 @@ START_TEST(consolidate_gives_an_exclusive_job_an_idle_node)
 }
 END_TEST
 
+static struct tug_job_req uneven(uint32_t nodes, uint32_t gpus, uint32_t gpus_last)
+{
+    struct tug_job_req r = w_req(nodes, gpus);
+    r.gpus_last = gpus_last;
+    r.ntasks = (nodes - 1) * gpus + gpus_last;
+    return r;
+}
+
+/* n0 has 2 GPUs held, n2 has 5: 6, 8, 3 and 8 are free. */
+static void open_used(enum tug_placement placement)
+{
+    open_with(4, placement);
+    struct tug_job_req a = w_req(1, 2), b = w_req(1, 5);
+    a.nodelist = "n0";
+    b.nodelist = "n2";
+    w_submit(&w, 1, a);
+    w_submit(&w, 2, b);
+    ck_assert_int_eq(w_pass(&w), 2);
+}
+
+START_TEST(a_smaller_last_slice_goes_to_the_first_other_node_or_to_the_one_with_the_most_free)
+{
+    const struct {
+        enum tug_placement placement;
+        uint32_t first, last;
+    } table[] = {{TUG_PLACEMENT_FIRST_FIT, 1, 0}, {TUG_PLACEMENT_CONSOLIDATE, 1, 3}};
+    for (size_t i = 0; i < 2; i++) {
+        open_used(table[i].placement);
+        w_submit(&w, 3, uneven(2, 8, 4));
+        ck_assert_int_eq(w_pass(&w), 1);
+        ck_assert_uint_eq(node_of(3, 0), table[i].first);
+        ck_assert_uint_eq(node_of(3, 1), table[i].last);
+        ck_assert_uint_eq(w_job(&w, 3)->slices[1].gpus, table[i].last ? 0xf : 0x3c);
+        w_clear(&w);
+    }
+}
+END_TEST
+
+START_TEST(ranks_follow_the_gpus_to_the_smaller_last_slice)
+{
+    open_with(3, TUG_PLACEMENT_FIRST_FIT);
+    w_submit(&w, 1, uneven(3, 8, 4));
+    w_run(&w, 1);
+    const struct tug_job *j = w_job(&w, 1);
+    ck_assert_uint_eq(j->slices[0].ntasks, 8);
+    ck_assert_uint_eq(j->slices[1].ntasks, 8);
+    ck_assert_uint_eq(j->slices[2].ntasks, 4);
+    ck_assert_uint_eq(j->slices[2].first_rank, 16);
+    ck_assert_uint_eq(j->steps[0].parts[2].ntasks, 4);
+    ck_assert_uint_eq(j->steps[0].parts[2].first_rank, 16);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_last_slice_has_one_rank_at_least)
+{
+    struct tug_job_req r = uneven(3, 8, 1);
+    r.ntasks = 4;
+    ck_assert_uint_eq(tug_job_req_tasks(&r, 0), 2);
+    ck_assert_uint_eq(tug_job_req_tasks(&r, 1), 1);
+    ck_assert_uint_eq(tug_job_req_tasks(&r, 2), 1);
+}
+END_TEST
+
+START_TEST(a_gang_whose_last_slice_finds_no_other_node_waits_and_holds_nothing)
+{
+    open_with(2, TUG_PLACEMENT_FIRST_FIT);
+    struct tug_job_req r = w_req(1, 6);
+    r.nodelist = "n1";
+    w_submit(&w, 1, r);
+    ck_assert_int_eq(w_pass(&w), 1);
+    w_submit(&w, 2, uneven(2, 8, 3));
+    ck_assert_int_eq(w_pass(&w), 0);
+    char why[256];
+    tug_core_explain(w.c, w_job(&w, 2), NULL, why, sizeof why);
+    ck_assert_str_eq(
+        why,
+        "needs 2 nodes with 8 GPUs and 1 CPU (3 GPUs on the last) free on each; 1 has that now");
+    w_submit(&w, 3, uneven(2, 8, 2));
+    w_submit(&w, 4, w_req(1, 2));
+    struct tug_event cancel = {.type = TUG_EV_JOB_CANCEL, .job = 2};
+    ck_assert_int_eq(w_event(&w, cancel), 0);
+    ck_assert_int_eq(w_pass(&w), 1);
+    ck_assert_uint_eq(node_of(3, 1), 1);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_gang_that_needs_a_larger_last_node_than_there_is_up_is_parked)
+{
+    w_init(&w, 2, 8);
+    w.rows[1].gpus = 4;
+    w_open(&w);
+    w_up_all(&w);
+    w_submit(&w, 1, uneven(2, 8, 5));
+    w_submit(&w, 2, uneven(2, 8, 4));
+    ck_assert_int_eq(w_pass(&w), 1);
+    w_is(&w, 2, CONFIGURING);
+    char why[256];
+    int reason;
+    tug_core_explain(w.c, w_job(&w, 1), &reason, why, sizeof why);
+    ck_assert_int_eq(reason, TUG_REASON_NODES_DOWN);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_request_with_a_last_slice_that_is_not_smaller_is_refused)
+{
+    open_with(2, TUG_PLACEMENT_FIRST_FIT);
+    const struct tug_job_req bad[] = {uneven(2, 4, 4), uneven(2, 4, 5), uneven(1, 4, 2)};
+    for (size_t i = 0; i < 3; i++)
+        unit_fails(
+            w_event(&w, (struct tug_event){.type = TUG_EV_JOB_SUBMIT, .job = 1, .req = &bad[i]}),
+            -EINVAL, w.err, "did not go through admission");
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(a_live_edit_changes_the_placement)
 {
     open_with(3, TUG_PLACEMENT_FIRST_FIT);
@@ -198,7 +316,13 @@ END_TEST
 
 UNIT_MAIN("core/place", first_fit_takes_the_first_node_and_consolidate_the_fullest_that_suffices,
           consolidate_takes_the_lowest_of_equal_nodes_and_keeps_a_gang_in_node_order,
-          consolidate_gives_an_exclusive_job_an_idle_node, a_live_edit_changes_the_placement,
+          consolidate_gives_an_exclusive_job_an_idle_node,
+          a_smaller_last_slice_goes_to_the_first_other_node_or_to_the_one_with_the_most_free,
+          ranks_follow_the_gpus_to_the_smaller_last_slice, a_last_slice_has_one_rank_at_least,
+          a_gang_whose_last_slice_finds_no_other_node_waits_and_holds_nothing,
+          a_gang_that_needs_a_larger_last_node_than_there_is_up_is_parked,
+          a_request_with_a_last_slice_that_is_not_smaller_is_refused,
+          a_live_edit_changes_the_placement,
           a_policy_is_told_where_start_would_put_a_job_and_what_gangs_hold,
           a_job_without_an_estimate_is_expected_to_run_for_its_time_limit,
           jobs_that_ask_for_the_same_in_the_same_places_have_one_shape,

@@ -136,6 +136,31 @@ START_TEST(a_restarted_controller_finds_its_gang_running_and_keeps_it)
 }
 END_TEST
 
+START_TEST(a_restarted_controller_keeps_the_smaller_last_slice_of_a_gang)
+{
+    struct vworld *w = up(2);
+    uint32_t rid;
+    const struct tug_job *job;
+    uint64_t id;
+
+    vw_set_run_ms(w, 20000);
+    rid = vw_submit(w, "t", 0, 12, 1);
+    vw_run(w, vw_now(w) + 2000);
+    id = vw_job(w, rid);
+    vw_crash_control(w);
+    vw_start_control(w);
+    vw_run(w, vw_now(w) + 1000);
+    job = vw_see(w, id);
+    ck_assert_str_eq(tug_job_state_name(job->state), "RUNNING");
+    ck_assert_uint_eq(job->req.gpus_last, 4);
+    ck_assert_uint_eq(job->slices[0].gpus, 0xff);
+    ck_assert_uint_eq(job->slices[1].gpus, 0xf);
+    vw_run(w, vw_now(w) + 30000);
+    ck_assert_str_eq(tug_job_state_name(vw_see(w, id)->state), "COMPLETED");
+    vw_free(w);
+}
+END_TEST
+
 START_TEST(a_gang_that_ends_while_the_controller_is_away_is_accounted_once)
 {
     struct vworld *w = up(2);
@@ -375,6 +400,7 @@ UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times,
           the_same_token_gives_the_same_job, a_failed_rank_ends_the_gang_and_is_named,
           a_node_that_never_gets_ready_gives_everything_back_and_is_named,
           a_restarted_controller_finds_its_gang_running_and_keeps_it,
+          a_restarted_controller_keeps_the_smaller_last_slice_of_a_gang,
           a_gang_that_ends_while_the_controller_is_away_is_accounted_once,
           a_controller_killed_at_any_moment_of_a_launch_neither_loses_nor_doubles_the_gang,
           a_new_controller_starts_nobody_before_it_knows_where_the_head_is,

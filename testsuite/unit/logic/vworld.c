@@ -827,7 +827,10 @@ uint32_t vw_submit(struct vworld *w, const char *token, uint32_t nodes, uint32_t
     char *argv[] = {(char *) "train"};
 
     res.nodes = nodes;
-    res.gpus_per_node = gpus_per_node;
+    if (nodes)
+        res.gpus_per_node = gpus_per_node;
+    else
+        res.gpus = gpus_per_node;
     spec.res = &res;
     spec.kind = TUGPB__JOB_KIND__JOB_GANG;
     spec.argv = argv;

@@ -42,7 +42,7 @@ void vw_restart_agent(struct vworld *w, unsigned node);
 void vw_crash_control(struct vworld *w);
 void vw_start_control(struct vworld *w);
 
-/* A client on the controller's host. Returns the request id; the reply is found by it. */
+/* A client on the controller's host. Returns the request id; the reply is found by it. nodes 0: that many GPUs in all. */
 uint32_t vw_submit(struct vworld *w, const char *token, uint32_t nodes, uint32_t gpus_per_node, int requeue);
 /* A step inside 'job' whose command has an argument of so many bytes. */
 uint32_t vw_submit_step(struct vworld *w, uint64_t job, size_t arg_bytes);
