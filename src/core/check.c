@@ -234,16 +234,35 @@ static int check_order(const struct tug_core *c, struct tug_err *err)
         const struct tug_order_row *r = tug_order_row(&c->order, i);
         left += r->entry == NULL;
         there += r->entry != NULL;
-        if (i && tug_order_before(&r->job, &tug_order_row(&c->order, i - 1)->job))
+        if (i && tug_order_before(&c->order, &r->job, &tug_order_row(&c->order, i - 1)->job))
             return tug_fail(err, -EINVAL, "job %llu stands in the wrong place of the order",
                             (unsigned long long) r->job.id);
         if (r->entry && (r->entry->bench != TUG_BENCH_ORDER || r->entry->j.id != r->job.id ||
                          r->entry->j.priority != r->job.priority))
             return tug_fail(err, -EINVAL, "the order's row of job %llu is not its own",
                             (unsigned long long) r->job.id);
+        if (r->job.key != r->job.key || (r->entry && r->entry->key != r->job.key) ||
+            (!c->order.keyed && r->job.key != 0))
+            return tug_fail(err, -EINVAL, "job %llu stands in the order with a key that is not its own",
+                            (unsigned long long) r->job.id);
     }
     if (left != c->order.left || there != c->order.n_jobs)
         return tug_fail(err, -EINVAL, "the order's rows are counted wrongly");
+    return 0;
+}
+
+static int check_policies(const struct tug_core *c, struct tug_err *err)
+{
+    if (!c->hooks.observe && c->events.len)
+        return tug_fail(err, -EINVAL, "%zu events are kept that no policy wants", c->events.len);
+    if (!c->policies_known && (c->policies.n || c->hooks.observe))
+        return tug_fail(err, -EINVAL, "policies that have gone are still asked");
+    for (size_t i = 0; i < c->running.len; i++) {
+        const struct tug_running_row *r = &c->running.at[i];
+        if (r->job.key != r->job.key || r->job.key != r->entry->key)
+            return tug_fail(err, -EINVAL, "job %llu runs with a key that is not its own",
+                            (unsigned long long) r->job.id);
+    }
     return 0;
 }
 
@@ -353,7 +372,7 @@ static int check_nodes(const struct tug_core *c, struct tug_err *err)
 int tug_core_check(const struct tug_core *c, struct tug_err *err)
 {
     int (*const checks[])(const struct tug_core *, struct tug_err *) = {
-        check_nodes, check_counts, check_queues, check_order, check_shapes};
+        check_nodes, check_counts, check_queues, check_order, check_policies, check_shapes};
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         int rc = checks[i](c, err);
         if (rc)

@@ -268,5 +268,6 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id))
         tug_job_arm(c, e); /* kept_ms may have changed */
+    tug_observe_config(c);
     return 0;
 }

@@ -25,6 +25,7 @@ struct tug_core *tug_core_new(const struct tug_core_conf *conf, struct tug_err *
     c->wakes.less = wakes_sooner;
     c->rand = tug_rand_seed(conf->seed);
     c->actions.before = 1;
+    c->policy_wake_ms = INT64_MAX;
     c->freed = c->reshaped = 1;
     LIST_INIT(&c->parked);
     if (tug_config_apply(c, conf, err)) {
@@ -54,6 +55,10 @@ void tug_core_free(struct tug_core *c)
     tug_vec_clear(&c->running);
     tug_vec_clear(&c->picked);
     tug_actions_clear(&c->actions);
+    tug_observe_clear(c, &c->events);
+    tug_observe_clear(c, &c->recalled);
+    tug_vec_clear(&c->events);
+    tug_vec_clear(&c->recalled);
     struct tug_name *name, *next;
     HASH_ITER (hh, c->names, name, next) {
         HASH_DEL(c->names, name);
@@ -117,7 +122,8 @@ int tug_core_apply(struct tug_core *c, int64_t now_ms, const struct tug_event *e
 int64_t tug_core_next_wake(const struct tug_core *c)
 {
     const struct tug_heap_node *first = tug_heap_first(&c->wakes);
-    return first ? tug_heap_entry(first, struct tug_entry, wake)->wake_ms : INT64_MAX;
+    int64_t at = first ? tug_heap_entry(first, struct tug_entry, wake)->wake_ms : INT64_MAX;
+    return c->policy_wake_ms < at ? c->policy_wake_ms : at;
 }
 
 int tug_core_wants_pass(const struct tug_core *c)
@@ -176,6 +182,7 @@ size_t tug_core_memory_bytes(const struct tug_core *c)
         bytes += job_bytes(e);
     bytes += c->jobs.n_pages * (sizeof **c->jobs.pages + sizeof *c->jobs.pages);
     bytes += c->order.cap * sizeof *c->order.rows + c->order.added.cap * sizeof *c->order.added.at;
+    bytes += (c->events.cap + c->recalled.cap) * sizeof *c->events.at;
     bytes += c->running.cap * sizeof *c->running.at + c->wakes.cap * sizeof *c->wakes.at;
     bytes += HASH_COUNT(c->shapes) * sizeof *c->shapes;
     bytes += HASH_COUNT(c->wheres) * (sizeof *c->wheres + c->index.words * sizeof(uint64_t));

@@ -170,12 +170,33 @@ struct tug_policy_set {
     struct { const struct tug_policy_ops *ops; void *self; } at[TUG_POLICIES_MAX];
     size_t n;
 };
-/* One pass with the policies in force; NULL or none = the built-in order (fifo, strict). Returns the number of gangs started, or
- * -errno when the policy failed and the built-in order took over (err names the policy and what it did). Refused
- * proposals are counted, and 'err' says the first of them; the caller switches a policy off after too many. */
-struct tug_pass_stats { uint32_t started, looked_at, refused; };
+/* One pass with the policies in force: observe() of each, rekey() and key(), pass(), preempt(). What no plugin fills, and a set
+ * of none, is decided in the built-in order (fifo, strict). Another set than the last one is told all that lives first, and is
+ * asked for all keys.
+ * NULL: the built-in order this time, nobody is asked, and the set of the last pass stays in force.
+ * Returns the number of gangs started, or -errno when a plugin failed and the built-in order took over (err names the plugin,
+ * the hook and what it returned). Refused proposals are counted, and 'err' says the first of them; the caller switches a policy
+ * off after too many. */
+struct tug_pass_stats {
+    uint32_t started, looked_at, refused;
+    uint32_t refused_of[TUG_POLICIES_MAX];   /* the plugin that proposed it */
+    uint32_t failed;                         /* with -errno: the plugin */
+};
 int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_set *set,
                   struct tug_pass_stats *stats, struct tug_err *err);
+/* The plugins of the last pass are gone: whatever comes next is told everything anew, even if it looks the same. */
+void tug_core_forget_policies(struct tug_core *c);
+/* A job of the past that ended at that time, for the next set of plugins: they are told before anything else, in the order of
+ * these calls, once. ran_ms of the row says how long it ran. Strings are copied. */
+void tug_core_recall(struct tug_core *c, const struct tug_policy_job *row, int64_t end_ms, int ok);
+/* Who is told that a hook of plugin 'at' is asked, and that it is over (they nest: place() within pass()). The keys of many jobs
+ * count as one. NULL = nobody. Copied. */
+struct tug_hook_watch {
+    void (*begin)(void *ctx, size_t at, const struct tug_policy_ops *ops, const char *hook);
+    void (*end)(void *ctx, size_t at);
+    void *ctx;
+};
+void tug_core_watch_hooks(struct tug_core *c, const struct tug_hook_watch *w);
 
 /* ---- actions, in order. Strings and pointers are valid until the next event. */
 enum tug_action_type {
@@ -199,7 +220,7 @@ struct tug_action {
     const struct tug_step *ended_step;
 };
 int tug_core_next_action(struct tug_core *c, struct tug_action *out);   /* 1 = got one, 0 = none left */
-/* When tug_core_apply(TICK) is next needed; INT64_MAX = never. */
+/* When tug_core_apply(TICK) is next needed, which then may want a pass; INT64_MAX = never. */
 int64_t tug_core_next_wake(const struct tug_core *c);
 
 /* ---- restoring from records, before the first event; never asks a policy, emits no action. */

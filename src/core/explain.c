@@ -108,7 +108,7 @@ static const struct tug_entry *goes_first(const struct tug_core *c, const struct
     struct tug_policy_job mine, its;
     tug_job_row(c, e, &mine);
     tug_job_row(c, b, &its);
-    return tug_order_before(&its, &mine) ? b : NULL;
+    return tug_order_before(&c->order, &its, &mine) ? b : NULL;
 }
 
 static int explain_in_order(const struct tug_core *c, const struct tug_entry *e, struct out *o)

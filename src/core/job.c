@@ -232,6 +232,8 @@ void tug_job_move(struct tug_core *c, struct tug_entry *e, enum tug_job_state to
         e->j.end_ms = c->now_ms;
     }
     e->j.state = to;
+    if (tug_job_state_is_over(to))
+        tug_observe_job(c, TUG_POLICY_EV_END, e);
     tug_act_changed(c, e);
 }
 
@@ -264,6 +266,7 @@ void tug_job_start(struct tug_core *c, struct tug_entry *e, struct tug_slice *sl
     e->explained = 0;
     tug_job_move(c, e, TUG_JOB_CONFIGURING);
     j->alloc_ms = c->now_ms;
+    tug_observe_job(c, TUG_POLICY_EV_START, e);
     j->next_step = 0;
     struct tug_step *s = j->req.batch ? tug_step_new(c, e, 1, NULL, 1)
                                       : tug_step_new(c, e, j->req.ntasks, NULL, j->n_slices);
@@ -319,6 +322,7 @@ static void wait_again(struct tug_core *c, struct tug_entry *e)
     j->next_step = 1;
     tug_job_move(c, e, TUG_JOB_PENDING);
     tug_job_bench(c, e);
+    tug_observe_job(c, TUG_POLICY_EV_REQUEUE, e);
 }
 
 void tug_job_settle(struct tug_core *c, struct tug_entry *e)
@@ -423,7 +427,8 @@ void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug
         .gpus = tug_job_req_all_gpus(&j->req),
         .nice = j->req.nice,
         .share_row = UINT32_MAX,
-        .safe_until_ms = INT64_MAX};
+        .safe_until_ms = INT64_MAX,
+        .key = e->key};
 }
 
 void tug_job_bench(struct tug_core *c, struct tug_entry *e)
@@ -439,6 +444,8 @@ void tug_job_bench(struct tug_core *c, struct tug_entry *e)
         tug_job_set_explain(e, TUG_REASON_QUEUE_DOWN, NULL);
     } else {
         struct tug_policy_job row;
+        if (!c->order.keyed)
+            e->key = 0;
         tug_job_row(c, e, &row);
         e->bench = TUG_BENCH_ORDER;
         tug_job_set_explain(e, TUG_REASON_NONE, NULL);
@@ -561,6 +568,10 @@ int tug_ev_tick(struct tug_core *c, const struct tug_event *ev, struct tug_err *
 {
     (void) ev;
     (void) err;
+    if (c->policy_wake_ms <= c->now_ms) {
+        c->policy_wake_ms = INT64_MAX;
+        c->wants_pass = 1;
+    }
     struct tug_heap_node *first;
     while ((first = tug_heap_first(&c->wakes))) {
         struct tug_entry *e = tug_heap_entry(first, struct tug_entry, wake);
@@ -608,6 +619,7 @@ int tug_ev_job_submit(struct tug_core *c, const struct tug_event *ev, struct tug
     tug_act_changed(c, e);
     tug_act_job(c, TUG_ACT_JOB_HISTORY, e, "submit");
     tug_job_bench(c, e);
+    tug_observe_job(c, TUG_POLICY_EV_SUBMIT, e);
     return 0;
 }
 

@@ -84,6 +84,7 @@ void tug_node_refresh(struct tug_core *c, uint32_t node)
                   tug_ledger_cpus_free(l) > 0, l->gangs == 0);
     if (usable == was)
         return;
+    tug_observe_node(c, node, usable);
     c->reshaped++;
     if (usable) {
         c->freed++;

@@ -8,19 +8,25 @@
 
 #include "base/err.h"
 
-int tug_order_before(const struct tug_policy_job *a, const struct tug_policy_job *b)
+int tug_order_before(const struct tug_order *o, const struct tug_policy_job *a,
+                     const struct tug_policy_job *b)
 {
-    if (a->priority != b->priority)
+    if (a->tier != b->tier)
+        return a->tier > b->tier;
+    if (o->keyed && a->key != b->key)
+        return a->key < b->key;
+    if (!o->keyed && a->priority != b->priority)
         return a->priority > b->priority;
     if (a->submit_ms != b->submit_ms)
         return a->submit_ms < b->submit_ms;
     return a->id < b->id;
 }
 
-static int compare(const void *a, const void *b)
+static int compare(const void *a, const void *b, void *order)
 {
     const struct tug_order_row *x = a, *y = b;
-    return tug_order_before(&x->job, &y->job) ? -1 : tug_order_before(&y->job, &x->job);
+    return tug_order_before(order, &x->job, &y->job) ? -1
+                                                     : tug_order_before(order, &y->job, &x->job);
 }
 
 void tug_order_clear(struct tug_order *o)
@@ -34,11 +40,11 @@ void tug_order_clear(struct tug_order *o)
 static size_t rank_of(const struct tug_order *o, const struct tug_policy_job *key)
 {
     size_t low = 0, high = o->len;
-    if (high && tug_order_before(&tug_order_row(o, high - 1)->job, key))
+    if (high && tug_order_before(o, &tug_order_row(o, high - 1)->job, key))
         return high;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        if (tug_order_before(&tug_order_row(o, mid)->job, key))
+        if (tug_order_before(o, &tug_order_row(o, mid)->job, key))
             low = mid + 1;
         else
             high = mid;
@@ -78,8 +84,7 @@ void tug_order_remove(struct tug_order *o, const struct tug_policy_job *key, str
     tug_assert(found);
 }
 
-/* Take out the rows that have left. */
-static void compact(struct tug_order *o)
+void tug_order_compact(struct tug_order *o)
 {
     while (o->left && !tug_order_row(o, 0)->entry) {
         o->head++;
@@ -140,7 +145,7 @@ static void merge_at_end(struct tug_order *o)
     struct tug_order_row *r = &o->rows[o->head];
     size_t from = o->len, to = o->len + n;
     while (n > 0) {
-        if (from > 0 && tug_order_before(&o->added.at[n - 1].job, &r[from - 1].job))
+        if (from > 0 && tug_order_before(o, &o->added.at[n - 1].job, &r[from - 1].job))
             r[--to] = r[--from];
         else
             r[--to] = o->added.at[--n];
@@ -155,7 +160,7 @@ static void merge_at_front(struct tug_order *o)
     struct tug_order_row *to = r - n;
     size_t from = 0;
     while (taken < n) {
-        if (from < o->len && tug_order_before(&r[from].job, &o->added.at[taken].job))
+        if (from < o->len && tug_order_before(o, &r[from].job, &o->added.at[taken].job))
             *to++ = r[from++];
         else
             *to++ = o->added.at[taken++];
@@ -165,10 +170,9 @@ static void merge_at_front(struct tug_order *o)
 
 void tug_order_settle(struct tug_order *o)
 {
-    if (o->left)
-        compact(o);
+    tug_order_compact(o);
     if (o->added.len) {
-        qsort(o->added.at, o->added.len, sizeof *o->added.at, compare);
+        qsort_r(o->added.at, o->added.len, sizeof *o->added.at, compare, o);
         size_t first = rank_of(o, &o->added.at[0].job);
         size_t last = rank_of(o, &o->added.at[o->added.len - 1].job);
         if (o->len - first <= last)
@@ -182,4 +186,117 @@ void tug_order_settle(struct tug_order *o)
     }
     if (o->len == 0)
         o->head = 0;
+}
+
+/* ---- all again
+ *
+ * Rows are wide. What decides is taken out of them into 32 bytes each, sorted there by merging the
+ * runs that are there already (from one pass to the next nearly all of it is), and then every row
+ * moves once at most. */
+
+struct place {
+    uint64_t rank; /* smaller goes first: of the key, or of the priority */
+    int64_t submit_ms;
+    uint64_t id;
+    uint32_t tier, row;
+};
+
+/* A number that is ordered as the key is. */
+static uint64_t rank_of_key(double key)
+{
+    uint64_t bits;
+    memcpy(&bits, &key, sizeof bits);
+    return bits >> 63 ? ~bits : bits | 1ULL << 63;
+}
+
+static uint64_t rank_of_priority(int64_t priority)
+{
+    return ~((uint64_t) priority ^ 1ULL << 63);
+}
+
+static int goes_before(const struct place *a, const struct place *b)
+{
+    if (a->tier != b->tier)
+        return a->tier > b->tier;
+    if (a->rank != b->rank)
+        return a->rank < b->rank;
+    if (a->submit_ms != b->submit_ms)
+        return a->submit_ms < b->submit_ms;
+    return a->id < b->id;
+}
+
+/* Where the sorted run that begins at 'from' ends. */
+static size_t run_end(const struct place *at, size_t from, size_t n)
+{
+    size_t end = from + 1;
+    while (end < n && goes_before(&at[end - 1], &at[end]))
+        end++;
+    return end;
+}
+
+static void merge_runs(const struct place *from, size_t middle, size_t end, struct place *to)
+{
+    size_t a = 0, b = middle;
+    for (size_t i = 0; i < end; i++)
+        to[i] = b == end || (a < middle && goes_before(&from[a], &from[b])) ? from[a++] : from[b++];
+}
+
+/* Merge neighbouring runs of 'from' into 'to': how many were left. */
+static size_t merge_once(const struct place *from, struct place *to, size_t n)
+{
+    size_t runs = 0;
+    for (size_t i = 0; i < n; runs++) {
+        size_t middle = run_end(from, i, n), end = middle < n ? run_end(from, middle, n) : n;
+        merge_runs(from + i, middle - i, end - i, to + i);
+        i = end;
+    }
+    return runs;
+}
+
+/* Row i becomes what row at[i].row was; every cycle of moves needs one row of spare room. */
+static void permute(struct tug_order_row *rows, struct place *at, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (at[i].row == i)
+            continue;
+        struct tug_order_row spare = rows[i];
+        size_t to = i;
+        while (at[to].row != i) {
+            size_t from = at[to].row;
+            rows[to] = rows[from];
+            at[to].row = (uint32_t) to;
+            to = from;
+        }
+        rows[to] = spare;
+        at[to].row = (uint32_t) to;
+    }
+}
+
+static int is_sorted(const struct tug_order *o)
+{
+    for (size_t i = 1; i < o->len; i++)
+        if (!tug_order_before(o, &tug_order_row(o, i - 1)->job, &tug_order_row(o, i)->job))
+            return 0;
+    return 1;
+}
+
+void tug_order_sort(struct tug_order *o)
+{
+    tug_assert(!o->left && o->len <= UINT32_MAX);
+    if (is_sorted(o))
+        return;
+    struct place *at = tug_xmalloc(2 * o->len * sizeof *at), *to = at + o->len, *all = at;
+    for (size_t i = 0; i < o->len; i++) {
+        const struct tug_policy_job *j = &tug_order_row(o, i)->job;
+        at[i] = (struct place){o->keyed ? rank_of_key(j->key) : rank_of_priority(j->priority),
+                               j->submit_ms, j->id, j->tier, (uint32_t) i};
+    }
+    for (size_t runs = 2; runs > 1;) {
+        runs = merge_once(at, to, o->len);
+        struct place *sorted = to;
+        to = at;
+        at = sorted;
+    }
+    permute(tug_order_row(o, 0), at, o->len);
+    free(all);
 }

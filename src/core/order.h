@@ -1,8 +1,9 @@
 /* order.h - the waiting jobs that may start, in the order in which they do
  *
- * Priority (larger first), then submit time, then id. Rows are what policies see, dense and ready:
- * changes are collected and merged by settle(), which costs nothing when jobs come at the end and
- * go at the front.
+ * Tier (higher first); then the policy's key (smaller first) where one gives keys, else priority
+ * (larger first); then submit time, then id. Rows are what policies see, dense and ready: changes
+ * are collected and merged by settle(), which costs nothing when jobs come at the end and go at the
+ * front.
  */
 #ifndef TUG_CORE_ORDER_H
 #define TUG_CORE_ORDER_H
@@ -25,6 +26,7 @@ struct tug_order {              /* zero-initialised is empty */
     size_t left;                                /* rows without entry */
     struct tug_vec(struct tug_order_row) added; /* not merged yet, any order */
     size_t n_jobs;
+    int keyed; /* a policy says the order: keys count, priorities don't */
 };
 
 void tug_order_clear(struct tug_order *o);
@@ -32,12 +34,17 @@ void tug_order_add(struct tug_order *o, const struct tug_policy_job *job, struct
 /* The key is that of add(). Rows stay where they are until settle(). */
 void tug_order_remove(struct tug_order *o, const struct tug_policy_job *key, struct tug_entry *e);
 void tug_order_settle(struct tug_order *o);
+/* The first half of settle(): those that have left go, those that came stay in 'added'. */
+void tug_order_compact(struct tug_order *o);
+/* Keys of settled rows, or 'keyed', have changed: sort again. Cheap when little has moved. */
+void tug_order_sort(struct tug_order *o);
 /* After settle(): the row, i < len. */
 static inline struct tug_order_row *tug_order_row(const struct tug_order *o, size_t i)
 {
     return &o->rows[o->head + i];
 }
 /* Does a go before b? */
-int tug_order_before(const struct tug_policy_job *a, const struct tug_policy_job *b);
+int tug_order_before(const struct tug_order *o, const struct tug_policy_job *a,
+                     const struct tug_policy_job *b);
 
 #endif

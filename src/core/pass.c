@@ -1,11 +1,14 @@
-/* pass.c - a scheduler pass: the policy proposes, the core checks
+/* pass.c - a scheduler pass: policies propose, the core checks
  *
- * The view is kept up to date by events and only settled here. Rows stay where they are until the
- * pass is over: a job that starts leaves a row behind, and what it runs on shows at once in the
- * node rows. Nothing becomes free during a pass, so a shape that did not fit once is not tried
- * again. Layer: core.
+ * Each hook is filled by one plugin of the set at most; what nobody fills is decided by the
+ * built-in order. Keys are asked for when a job enters the order, which is as the next pass begins:
+ * until then its row stands aside. The view is kept up to date by events and only settled here.
+ * Rows stay where they are until the pass is over: a job that starts leaves a row behind, and what
+ * it runs on shows at once in the node rows. Nothing becomes free during a pass, so a shape that
+ * did not fit once is not tried again. Layer: core.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +31,8 @@ int tug_pass_refuse(struct tug_policy_pass *p, int code, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    if (p->policy)
+        p->stats.refused_of[p->at]++;
     if (p->stats.refused++ == 0)
         tug_fail(p->err, code, "policy '%s' %s", p->policy ? p->policy : "built-in", text);
     return code;
@@ -195,7 +200,9 @@ static uint64_t h_random(struct tug_policy_pass *p)
 
 static void h_log(struct tug_policy_pass *p, const char *text)
 {
-    if (!p->logged++)
+    uint32_t mine = p->policy ? 1u << p->at : 1u << TUG_POLICIES_MAX, had = p->logged & mine;
+    p->logged |= mine;
+    if (!had)
         tug_act_node_log(p->c, TUG_NO_NODE, "policy '%s': %s", p->policy ? p->policy : "built-in",
                          text ? text : "");
 }
@@ -242,9 +249,12 @@ static int h_may_use(struct tug_policy_pass *p, uint64_t job, uint32_t node)
 
 static int h_wake(struct tug_policy_pass *p, int64_t at_ms)
 {
-    (void) p;
-    (void) at_ms;
-    return -ENOSYS;
+    struct tug_core *c = p->c;
+    if (at_ms <= c->now_ms)
+        at_ms = c->now_ms + 1; /* a pass after this one, not for ever at the same time */
+    if (at_ms < c->policy_wake_ms)
+        c->policy_wake_ms = at_ms;
+    return 0;
 }
 
 #define HOST(explains_)                                                                            \
@@ -276,55 +286,270 @@ static void built_in(struct tug_policy_pass *p)
     }
 }
 
-/* The plugin that decides what starts; set->n = none does. */
-static size_t passer(const struct tug_policy_set *set)
+/* ---- the plugins */
+
+#define HAS_HOOK(ops, hook) (TUG_POLICY_HAS(ops, hook) && (ops)->hook)
+
+static struct tug_hooks hooks_of(const struct tug_policy_set *set)
 {
-    size_t i = 0;
-    while (i < set->n && !set->at[i].ops->pass)
-        i++;
-    return i;
+    struct tug_hooks h = {TUG_POLICIES_MAX, TUG_POLICIES_MAX, TUG_POLICIES_MAX, TUG_POLICIES_MAX,
+                          0};
+    for (size_t i = set->n; i > 0; i--) {
+        const struct tug_policy_ops *ops = set->at[i - 1].ops;
+        if (HAS_HOOK(ops, key))
+            h.key = i - 1;
+        if (HAS_HOOK(ops, pass))
+            h.pass = i - 1;
+        if (HAS_HOOK(ops, place))
+            h.place = i - 1;
+        if (HAS_HOOK(ops, preempt))
+            h.preempt = i - 1;
+        h.observe |= HAS_HOOK(ops, observe);
+    }
+    return h;
 }
 
-static int ask_policy(struct tug_policy_pass *p, const struct tug_policy_ops *ops, void *self)
+static int is_filled(const struct tug_core *c, size_t hook)
+{
+    return hook < c->policies.n;
+}
+
+size_t tug_pass_hook_begin(struct tug_policy_pass *p, size_t at, const char *hook)
+{
+    struct tug_core *c = p->c;
+    size_t before = p->policy ? p->at : TUG_POLICIES_MAX;
+    p->at = at;
+    p->policy = c->policies.at[at].ops->name;
+    if (c->watch.begin)
+        c->watch.begin(c->watch.ctx, at, c->policies.at[at].ops, hook);
+    return before;
+}
+
+void tug_pass_hook_end(struct tug_policy_pass *p, size_t before)
+{
+    struct tug_core *c = p->c;
+    if (c->watch.end)
+        c->watch.end(c->watch.ctx, p->at);
+    p->at = before;
+    p->policy = before < c->policies.n ? c->policies.at[before].ops->name : NULL;
+}
+
+void tug_pass_hook_failed(struct tug_policy_pass *p, size_t at, const char *hook, int rc)
+{
+    if (p->failed)
+        return;
+    p->failed = rc;
+    p->stats.failed = (uint32_t) at;
+    tug_fail(p->err, rc, "policy '%s' could not decide: its %s() returned %d; %s in this pass",
+             p->c->policies.at[at].ops->name, hook, rc,
+             !strcmp(hook, "preempt") ? "nobody gave way" : "the built-in order took over");
+}
+
+void tug_core_watch_hooks(struct tug_core *c, const struct tug_hook_watch *w)
+{
+    c->watch = w ? *w : (struct tug_hook_watch){0};
+}
+
+void tug_core_forget_policies(struct tug_core *c)
+{
+    tug_observe_clear(c, &c->events);
+    c->policies = (struct tug_policy_set){0};
+    c->hooks = (struct tug_hooks){0};
+    c->policies_known = 0;
+    c->policy_wake_ms = INT64_MAX;
+}
+
+static int is_in_force(const struct tug_core *c, const struct tug_policy_set *set)
+{
+    if (!c->policies_known || set->n != c->policies.n)
+        return 0;
+    for (size_t i = 0; i < set->n; i++)
+        if (set->at[i].ops != c->policies.at[i].ops || set->at[i].self != c->policies.at[i].self)
+            return 0;
+    return 1;
+}
+
+/* Nobody gives keys any more: every row is as if none had ever been given. */
+static void forget_keys(struct tug_core *c)
+{
+    for (size_t i = 0; i < c->order.len; i++)
+        tug_order_row(&c->order, i)->job.key = tug_order_row(&c->order, i)->entry->key = 0;
+    for (size_t i = 0; i < c->order.added.len; i++)
+        c->order.added.at[i].job.key = c->order.added.at[i].entry->key = 0;
+    for (size_t i = 0; i < c->running.len; i++)
+        c->running.at[i].job.key = c->running.at[i].entry->key = 0;
+    c->order.keyed = 0;
+    tug_order_sort(&c->order);
+}
+
+/* The order is compact. */
+static void use(struct tug_core *c, const struct tug_policy_set *set)
+{
+    tug_core_forget_policies(c);
+    c->policies = *set;
+    c->hooks = hooks_of(set);
+    c->policies_known = 1;
+    c->keys_stale = 1;
+    if (c->hooks.observe)
+        tug_observe_all(c);
+    else
+        tug_observe_clear(c, &c->recalled);
+    if (c->order.keyed && !is_filled(c, c->hooks.key))
+        forget_keys(c);
+}
+
+static void show(struct tug_policy_pass *p)
 {
     const struct tug_core *c = p->c;
-    struct tug_policy_view view = {.size = sizeof view,
-                                   .now_ms = c->now_ms,
-                                   .waiting = c->order.len ? tug_order_row(&c->order, 0) : NULL,
-                                   .n_waiting = c->order.len,
-                                   .waiting_stride = sizeof(struct tug_order_row),
-                                   .running = c->running.at,
-                                   .n_running = c->running.len,
-                                   .running_stride = sizeof(struct tug_running_row),
-                                   .nodes = c->node_rows.at,
-                                   .n_nodes = c->node_rows.len,
-                                   .nodes_stride = sizeof *c->node_rows.at,
-                                   .gpus = c->gpus,
-                                   .gpus_free = c->gpus_free};
-    return ops->pass(self, &view, c->quiet ? &quiet_host : &host, p);
+    p->view = (struct tug_policy_view){.size = sizeof p->view,
+                                       .now_ms = c->now_ms,
+                                       .waiting = c->order.len ? tug_order_row(&c->order, 0) : NULL,
+                                       .n_waiting = c->order.len,
+                                       .waiting_stride = sizeof(struct tug_order_row),
+                                       .running = c->running.at,
+                                       .n_running = c->running.len,
+                                       .running_stride = sizeof(struct tug_running_row),
+                                       .nodes = c->node_rows.at,
+                                       .n_nodes = c->node_rows.len,
+                                       .nodes_stride = sizeof *c->node_rows.at,
+                                       .gpus = c->gpus,
+                                       .gpus_free = c->gpus_free};
 }
 
-static int run(struct tug_policy_pass *p, const struct tug_policy_set *set)
+/* ---- the hooks, in the order in which they are asked */
+
+/* Each is told all of it, also when another one failed. */
+static void observe(struct tug_policy_pass *p)
 {
-    size_t at = set ? passer(set) : 0;
-    if (!set || at == set->n) {
-        built_in(p);
-        return 0;
+    struct tug_core *c = p->c;
+    for (size_t i = 0; i < c->policies.n && c->events.len; i++) {
+        const struct tug_policy_ops *ops = c->policies.at[i].ops;
+        if (!HAS_HOOK(ops, observe))
+            continue;
+        size_t before = tug_pass_hook_begin(p, i, "observe");
+        int rc = ops->observe(c->policies.at[i].self, &p->view, c->events.at, c->events.len,
+                              sizeof *c->events.at);
+        tug_pass_hook_end(p, before);
+        if (rc < 0)
+            tug_pass_hook_failed(p, i, "observe", rc);
     }
-    const struct tug_policy_ops *ops = set->at[at].ops;
-    p->policy = ops->name;
-    int rc = ask_policy(p, ops, set->at[at].self);
-    if (rc >= 0)
+    tug_observe_clear(c, &c->events);
+}
+
+/* A key that is no number is refused: a job that had one keeps it, another one goes last. */
+static void ask_key(struct tug_policy_pass *p, struct tug_policy_job *row, struct tug_entry *e,
+                    double otherwise)
+{
+    const struct tug_core *c = p->c;
+    double key = c->policies.at[p->at].ops->key(c->policies.at[p->at].self, &p->view, row);
+    if (key != key) {
+        tug_pass_refuse(p, -EDOM, "gives job %llu a key that is no number",
+                        (unsigned long long) row->id);
+        key = otherwise;
+    }
+    row->key = e->key = key + 0.0; /* there is one zero only */
+}
+
+static void ask_all_keys(struct tug_policy_pass *p)
+{
+    struct tug_core *c = p->c;
+    for (size_t i = 0; i < c->order.len; i++) {
+        struct tug_order_row *r = tug_order_row(&c->order, i);
+        ask_key(p, &r->job, r->entry, c->keys_stale ? HUGE_VAL : r->job.key);
+    }
+    for (size_t i = 0; c->keys_stale && i < c->running.len; i++)
+        ask_key(p, &c->running.at[i].job, c->running.at[i].entry, 0);
+    c->order.keyed = 1;
+    c->keys_stale = 0;
+    tug_order_sort(&c->order);
+}
+
+static int ask_rekey(struct tug_policy_pass *p, const struct tug_policy_ops *ops, void *self)
+{
+    if (!HAS_HOOK(ops, rekey))
         return 0;
-    p->policy = NULL;
+    size_t before = tug_pass_hook_begin(p, p->c->hooks.key, "rekey");
+    int rc = ops->rekey(self, &p->view);
+    tug_pass_hook_end(p, before);
+    return rc;
+}
+
+/* Puts the jobs that came since the last pass into the order, and all in a new one if need be. */
+static void settle(struct tug_policy_pass *p)
+{
+    struct tug_core *c = p->c;
+    size_t at = c->hooks.key;
+    int rc = 0;
+    if (is_filled(c, at)) {
+        rc = ask_rekey(p, c->policies.at[at].ops, c->policies.at[at].self);
+        size_t before = tug_pass_hook_begin(p, at, "key");
+        if (rc > 0 || c->keys_stale)
+            ask_all_keys(p);
+        for (size_t i = 0; i < c->order.added.len; i++)
+            ask_key(p, &c->order.added.at[i].job, c->order.added.at[i].entry, HUGE_VAL);
+        tug_pass_hook_end(p, before);
+    }
+    tug_order_settle(&c->order);
+    show(p);
+    if (rc < 0)
+        tug_pass_hook_failed(p, at, "rekey", rc);
+}
+
+static void ask_pass(struct tug_policy_pass *p)
+{
+    struct tug_core *c = p->c;
+    size_t at = c->hooks.pass;
+    if (!is_filled(c, at)) {
+        built_in(p);
+        return;
+    }
+    size_t before = tug_pass_hook_begin(p, at, "pass");
+    int rc = c->policies.at[at].ops->pass(c->policies.at[at].self, &p->view, p->host, p);
+    tug_pass_hook_end(p, before);
+    if (rc < 0)
+        tug_pass_hook_failed(p, at, "pass", rc);
+}
+
+/* Who does not know who gives way lets nobody: what pass() decided stands. */
+static void ask_preempt(struct tug_policy_pass *p)
+{
+    struct tug_core *c = p->c;
+    size_t at = c->hooks.preempt;
+    if (!is_filled(c, at))
+        return;
+    size_t before = tug_pass_hook_begin(p, at, "preempt");
+    int rc = c->policies.at[at].ops->preempt(c->policies.at[at].self, &p->view, p->host, p);
+    tug_pass_hook_end(p, before);
+    if (rc < 0)
+        tug_pass_hook_failed(p, at, "preempt", rc);
+}
+
+static void run(struct tug_policy_pass *p)
+{
+    show(p);
+    observe(p);
+    settle(p);
+    if (!p->failed)
+        ask_pass(p);
+    if (!p->failed) {
+        ask_preempt(p);
+        return;
+    }
     p->blocker = 0;
     tug_order_settle(&p->c->order);
     built_in(p);
-    tug_fail(p->err, rc,
-             "policy '%s' could not decide (it returned %d); the built-in order took over for this "
-             "pass",
-             ops->name, rc);
-    return rc;
+}
+
+/* Nobody is asked. What came since the last pass goes last, until a pass asks for its keys. */
+static void run_built_in(struct tug_policy_pass *p)
+{
+    struct tug_order *o = &p->c->order;
+    for (size_t i = 0; o->keyed && i < o->added.len; i++) {
+        o->added.at[i].job.key = o->added.at[i].entry->key = HUGE_VAL;
+        p->c->keys_stale = 1;
+    }
+    tug_order_settle(o);
+    built_in(p);
 }
 
 int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_set *set,
@@ -334,11 +559,16 @@ int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_se
         c->now_ms = now_ms;
     tug_actions_begin(&c->actions);
     tug_place_unpark(c);
-    tug_order_settle(&c->order);
+    tug_order_compact(&c->order);
     c->pass++;
     c->wants_pass = 0;
-    struct tug_policy_pass p = {.c = c, .err = err};
-    int rc = run(&p, set);
+    if (set && !is_in_force(c, set))
+        use(c, set);
+    struct tug_policy_pass p = {.c = c, .host = c->quiet ? &quiet_host : &host, .err = err};
+    if (set)
+        run(&p);
+    else
+        run_built_in(&p);
     for (size_t i = 0; i < p.started.len; i++)
         tug_pass_started(c, p.started.at[i]);
     c->blocker = p.blocker;
@@ -349,5 +579,5 @@ int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_se
     if (stats)
         *stats = p.stats;
     tug_vec_clear(&p.started);
-    return rc ? rc : (int) p.stats.started;
+    return p.failed ? p.failed : (int) p.stats.started;
 }

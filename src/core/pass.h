@@ -10,13 +10,24 @@
 
 struct tug_policy_pass {
     struct tug_core *c;
+    const struct tug_policy_host *host;
+    struct tug_policy_view view; /* what every hook of this pass sees */
+    size_t at;          /* the plugin that is asked, in c->policies */
     const char *policy; /* its name; NULL = the built-in order */
+    int failed; /* what the first hook that failed returned; 0 = none did */
     struct tug_pass_stats stats;
     struct tug_err *err; /* the first thing that was refused */
     struct tug_vec(struct tug_entry *) started;
     tug_job_id blocker;
-    int logged;
+    uint32_t logged; /* bit i: plugin i has had its word */
 };
+
+/* Plugin 'at' of c->policies is asked for 'hook' from now on; end() with what begin() returned goes back to who was asked
+ * before. Whatever calls a hook stands between the two. */
+size_t tug_pass_hook_begin(struct tug_policy_pass *p, size_t at, const char *hook);
+void tug_pass_hook_end(struct tug_policy_pass *p, size_t before);
+/* A hook of the plugin 'at' returned an error: the first one is what the pass fails with. */
+void tug_pass_hook_failed(struct tug_policy_pass *p, size_t at, const char *hook, int rc);
 
 /* Count a proposal that breaks a rule, keep the sentence of the first ("policy 'x' " goes in front). Returns code. */
 int tug_pass_refuse(struct tug_policy_pass *p, int code, const char *fmt, ...)

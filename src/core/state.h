@@ -81,6 +81,8 @@ struct tug_entry {    /* a job and what the core keeps beside it */
     uint64_t changed_at; /* number of its last JOB_CHANGED */
     uint64_t looked_at;  /* pass in which a policy last looked at it */
     size_t running_at;   /* 1-based row in core.running; 0 = none */
+    double key;          /* as a policy gave it last, and as its row in core.order has it; 0 = none did */
+    uint64_t recalled;   /* value of core.tellings when it was told as one of the past */
 };
 
 struct tug_running_row {
@@ -139,6 +141,15 @@ struct tug_actions {
     struct tug_vec(struct tug_step *) ended; /* steps that STEP_ENDED points to */
 };
 
+/* ---- policies (pass.c, observe.c) */
+
+struct tug_hooks { /* the plugin of core.policies that fills it; TUG_POLICIES_MAX = none */
+    size_t key, pass, place, preempt;
+    int observe; /* somebody wants to know what happens */
+};
+/* Its texts are held by whoever has the event. */
+typedef struct tug_vec(struct tug_policy_event) tug_events;
+
 /* ---- the whole */
 
 struct tug_core {
@@ -177,6 +188,15 @@ struct tug_core {
     uint64_t pass;                      /* number of the last one */
     uint64_t marks;
     int wants_pass;
+    struct tug_policy_set policies;     /* of the last pass that had one */
+    struct tug_hooks hooks;
+    int policies_known; /* 0: whatever set comes next is a new one */
+    int keys_stale;     /* rows of the order have keys that nobody gave */
+    tug_events events;   /* for observe(), not delivered yet; empty when nobody observes */
+    tug_events recalled; /* ends of the past, for the next set */
+    uint64_t tellings;
+    int64_t policy_wake_ms; /* a policy wants a pass then; INT64_MAX = none does */
+    struct tug_hook_watch watch;
     tug_job_id blocker; /* the job at which the built-in order stopped; 0 = none */
 };
 
@@ -331,6 +351,14 @@ void tug_queue_clear(struct tug_core *c, struct tug_queue *q);
 void tug_queue_add_ghost(struct tug_core *c, const char *name);
 int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struct tug_err *err);
 struct tug_queue *tug_queue_find(const struct tug_core *c, const char *name);
+
+/* observe.c: what policies are told happened. Nothing is kept while nobody wants to know. */
+void tug_observe_job(struct tug_core *c, enum tug_policy_event_type type,
+                     const struct tug_entry *e);
+void tug_observe_node(struct tug_core *c, uint32_t node, int usable);
+void tug_observe_config(struct tug_core *c);
+void tug_observe_all(struct tug_core *c); /* for a new set: the past, then whatever lives */
+void tug_observe_clear(struct tug_core *c, tug_events *events);
 
 /* pass.c */
 void tug_pass_started(struct tug_core *c,

@@ -140,8 +140,8 @@ enum tug_policy_event_type {
     TUG_POLICY_EV_REQUEUE = 4,    /* job: waits again */
     TUG_POLICY_EV_PREEMPT = 5,    /* job: had to give way (EV_REQUEUE or EV_END follows where it does not stay) */
     TUG_POLICY_EV_SUSPEND = 6,
-    TUG_POLICY_EV_NODE_UP = 7,    /* node */
-    TUG_POLICY_EV_NODE_DOWN = 8,
+    TUG_POLICY_EV_NODE_UP = 7,    /* node: is usable now */
+    TUG_POLICY_EV_NODE_DOWN = 8,  /* node: is no longer usable: down, or draining */
     TUG_POLICY_EV_CONFIG = 9      /* queues, shares, nodes: rows have changed */
 };
 struct tug_policy_event {

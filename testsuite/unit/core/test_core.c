@@ -7,6 +7,7 @@
  * repeats a run, TUG_ROUNDS=... makes it longer.
  */
 #include <errno.h>
+#include <math.h>
 
 #include "same.h"
 #include "unit.h"
@@ -46,7 +47,8 @@ static struct {
     int64_t now;
     tug_job_id next_id;
     uint64_t events, restarts, jobs_done, double_checks;
-    int calm; /* the end: nothing goes wrong any more */
+    int calm;     /* the end: nothing goes wrong any more */
+    uint32_t set; /* of policies */
 } s;
 
 static uint32_t dice(uint32_t n)
@@ -437,42 +439,169 @@ static void old_word(void)
 
 /* ---- the core's own */
 
+static uint64_t any_job(const void *rows, size_t n, size_t stride)
+{
+    const struct tug_policy_job *j =
+        (const void *) ((const char *) rows + (n ? dice((uint32_t) n) : 0) * stride);
+    return n && dice(8) ? j->id : dice((uint32_t) s.next_id + 2);
+}
+
+/* Any call of the host, with arguments some of which are by chance right. */
+static void wild_call(const struct tug_policy_view *v, const struct tug_policy_host *host,
+                      struct tug_policy_pass *p)
+{
+    uint64_t id = any_job(v->waiting, v->n_waiting, v->waiting_stride), victims[4];
+    int64_t at_ms;
+    struct tug_policy_slice at[6];
+    for (size_t k = 0; k < 6; k++) {
+        at[k].node = dice(NODES + 1);
+        at[k].gpus = tug_gpuset_first_n(dice(6)) << dice(4);
+    }
+    for (size_t k = 0; k < 4; k++)
+        victims[k] = any_job(v->running, v->n_running, v->running_stride);
+    switch (dice(17)) {
+    case 0:
+    case 1:
+        host->start(p, id);
+        break;
+    case 2:
+        host->start_on(p, id, at, dice(6));
+        break;
+    case 3:
+        host->explain(p, id, (enum tug_policy_reason) dice(13),
+                      dice(2) ? "the stars stand badly" : NULL);
+        break;
+    case 4:
+        host->fits(p, id);
+        break;
+    case 5:
+        host->log(p, "well");
+        break;
+    case 6:
+        if (!host->place(p, id, at, 1 + dice(4)) && dice(2))
+            host->start(p, id);
+        break;
+    case 7:
+        host->held(p, dice(2) ? id : victims[0], at, dice(6));
+        break;
+    case 8:
+        host->may_use(p, id, dice(NODES + 1));
+        break;
+    case 9:
+        host->expected_end(p, victims[0]);
+        break;
+    case 10:
+        host->earliest(p, id, &at_ms);
+        break;
+    case 11:
+        host->reserve(p, id, &at_ms);
+        break;
+    case 12:
+        host->backfill(p, id);
+        break;
+    case 13:
+        host->horizon(p, dice(2) ? 0 : dice(1000000), dice(2) ? 0 : dice(10000));
+        break;
+    case 14:
+        host->victims(p, id, victims, dice(5));
+        break;
+    case 15:
+        host->preempt(p, dice(6) ? id : 0, victims, dice(5));
+        break;
+    default:
+        host->wake(p, s.now + dice(5000) - 1000);
+    }
+}
+
 /* A policy that proposes anything at all, some of it by chance right. */
 static int wild_pass(void *self, const struct tug_policy_view *v,
                      const struct tug_policy_host *host, struct tug_policy_pass *p)
 {
     (void) self;
-    for (uint32_t i = dice(20); i > 0; i--) {
-        uint64_t id = v->n_waiting && dice(8)
-                          ? TUG_POLICY_WAITING(v, dice((uint32_t) v->n_waiting))->id
-                          : dice((uint32_t) s.next_id + 2);
-        struct tug_policy_slice at[6];
-        for (size_t k = 0; k < 6; k++) {
-            at[k].node = dice(NODES + 1);
-            at[k].gpus = tug_gpuset_first_n(dice(6)) << dice(4);
-        }
-        switch (dice(4)) {
-        case 0:
-            host->start(p, id);
-            break;
-        case 1:
-            host->start_on(p, id, at, dice(6));
-            break;
-        case 2:
-            host->explain(p, id, (enum tug_policy_reason) dice(11),
-                          dice(2) ? "the stars stand badly" : NULL);
-            break;
-        default:
-            host->fits(p, id);
-        }
-    }
+    for (uint32_t i = dice(20); i > 0; i--)
+        wild_call(v, host, p);
     for (size_t i = 0; i < v->n_nodes; i++)
-        tug_rand_u64(&s.rand);
-    return dice(6) ? 0 : -EIO;
+        host->random(p);
+    return dice(12) ? 0 : -EIO;
 }
 
-static const struct tug_policy_ops wild = {
-    .size = sizeof wild, .abi = TUG_POLICY_ABI, .name = "wild", .pass = wild_pass};
+static double wild_key(void *self, const struct tug_policy_view *v, const struct tug_policy_job *j)
+{
+    (void) self;
+    (void) v;
+    (void) j;
+    return dice(40) ? dice(3) ? (double) dice(9) - 4 : HUGE_VAL : NAN;
+}
+
+static int wild_rekey(void *self, const struct tug_policy_view *v)
+{
+    (void) self;
+    (void) v;
+    return dice(20) ? (int) dice(2) : -EIO;
+}
+
+static int wild_place(void *self, const struct tug_policy_view *v,
+                      const struct tug_policy_host *host, struct tug_policy_pass *p,
+                      const struct tug_policy_job *job, struct tug_policy_slice *at, size_t n)
+{
+    (void) self;
+    (void) v;
+    if (dice(3) == 0)
+        return -EAGAIN;
+    for (size_t i = 0; i < n; i++)
+        at[i] = (struct tug_policy_slice){dice(NODES), tug_gpuset_first_n(job->gpus_per_node)
+                                                           << dice(3)};
+    return host->may_use(p, job->id, at[0].node) ? 0 : -EAGAIN;
+}
+
+/* What lives by the events alone is what the core has: nothing was lost or told twice. */
+static struct {
+    uint8_t life[1 << 16]; /* by job id: 0 = not told of, 1 = waits, 2 = runs, 3 = over */
+} told;
+
+static int wild_observe(void *self, const struct tug_policy_view *v,
+                        const struct tug_policy_event *events, size_t n, size_t stride)
+{
+    (void) self;
+    (void) v;
+    for (size_t i = 0; i < n; i++) {
+        const struct tug_policy_event *ev = (const void *) ((const char *) events + i * stride);
+        uint8_t *life = &told.life[ev->job.id % sizeof told.life];
+        if (ev->type >= TUG_POLICY_EV_PREEMPT)
+            continue;
+        ck_assert_str_eq(ev->job.user, "u");
+        if (ev->type == TUG_POLICY_EV_START)
+            ck_assert_uint_ne(*life, 2);
+        else if (ev->type == TUG_POLICY_EV_REQUEUE)
+            ck_assert_uint_eq(*life, 2);
+        ck_assert_uint_ne(*life, 3);
+        *life = ev->type == TUG_POLICY_EV_START ? 2 : ev->type == TUG_POLICY_EV_END ? 3 : 1;
+    }
+    for (const struct tug_job *j = tug_core_job_after(s.c, 0); j;
+         j = tug_core_job_after(s.c, j->id)) {
+        int life = tug_job_state_is_over(j->state) ? 3 : tug_job_state_holds(j->state) ? 2 : 1;
+        ck_assert_msg(told.life[j->id % sizeof told.life] == life,
+                      "job %llu is %s, but the policy was told it is %d",
+                      (unsigned long long) j->id, tug_job_state_name(j->state),
+                      told.life[j->id % sizeof told.life]);
+    }
+    return 0;
+}
+
+static const struct tug_policy_ops wild = {.size = sizeof wild,
+                                           .abi = TUG_POLICY_ABI,
+                                           .name = "wild",
+                                           .pass = wild_pass,
+                                           .key = wild_key,
+                                           .rekey = wild_rekey,
+                                           .place = wild_place,
+                                           .preempt = wild_pass,
+                                           .observe = wild_observe},
+                                   wild_order = {.size = sizeof wild,
+                                                 .abi = TUG_POLICY_ABI,
+                                                 .name = "wild-order",
+                                                 .key = wild_key,
+                                                 .observe = wild_observe};
 
 static void read_explanations(void)
 {
@@ -489,13 +618,25 @@ static void read_explanations(void)
     }
 }
 
+/* Now and then another set; in the end the built-in order alone. */
+static const struct tug_policy_set *some_set(void)
+{
+    static const struct tug_policy_set sets[] = {
+        {.n = 0}, {{{&wild, NULL}}, 1}, {{{&wild_order, NULL}}, 1}};
+    if (dice(8) == 0 || s.calm) {
+        s.set = s.calm ? 0 : dice(3);
+        memset(&told, 0, sizeof told); /* it is told everything anew */
+        tug_core_forget_policies(s.c);
+    }
+    return !s.calm && dice(10) == 0 ? NULL : &sets[s.set];
+}
+
 static void pass(void)
 {
     struct tug_err err = {0}, why = {0};
-    int is_wild = chance(3);
-    const struct tug_policy_set set = {{{&wild, NULL}}, 1};
-    int rc = tug_core_pass(s.c, s.now, is_wild ? &set : NULL, NULL, &err);
-    ck_assert_msg(rc >= 0 || (is_wild && rc == -EIO), "%s", err.msg);
+    const struct tug_policy_set *set = some_set();
+    int rc = tug_core_pass(s.c, s.now, set, NULL, &err);
+    ck_assert_msg(rc >= 0 || (set && set->n && rc == -EIO), "%s", err.msg);
     read_explanations();
     drain_actions();
     s.events++;
@@ -525,6 +666,7 @@ static void restart(void)
     ck_assert(!a && !b);
     tug_core_free(s.c);
     s.c = again;
+    memset(&told, 0, sizeof told);
     s.restarts++;
     ck_assert_msg(tug_core_check(s.c, &err) == 0, "after a restart: %s", err.msg);
     for (uint32_t i = 0; i < NODES; i++) {
@@ -638,6 +780,7 @@ static void round_of(uint64_t seed)
     memset(&s, 0, sizeof s);
     s.events = events;
     s.restarts = restarts;
+    memset(&told, 0, sizeof told);
     s.rand = tug_rand_seed(seed);
     s.now = 1000000;
     s.next_id = 1;

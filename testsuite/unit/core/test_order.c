@@ -1,4 +1,6 @@
 /* test_order.c - rows stay sorted and dense, whatever is added and removed */
+#include <math.h>
+
 #include "unit.h"
 
 #include "base/rand.h"
@@ -38,8 +40,51 @@ START_TEST(random_changes_give_the_same_order_as_sorting)
         ck_assert_uint_eq(o.n_jobs, there);
         for (size_t k = 0; k < o.len; k++) {
             ck_assert(tug_order_row(&o, k)->entry->there);
-            ck_assert(k == 0 ||
-                      tug_order_before(&tug_order_row(&o, k - 1)->job, &tug_order_row(&o, k)->job));
+            ck_assert(k == 0 || tug_order_before(&o, &tug_order_row(&o, k - 1)->job,
+                                                 &tug_order_row(&o, k)->job));
+        }
+    }
+    tug_order_clear(&o);
+}
+END_TEST
+
+/* Sorted by keys and back by priority; what is removed in between is found by the key that its row
+ * has. */
+START_TEST(new_keys_give_a_new_order_in_which_every_job_is_still_found)
+{
+    struct tug_rand rand = tug_rand_seed(unit_seed());
+    struct tug_order o = {0};
+    for (int i = 0; i < JOBS; i++) {
+        jobs[i].there = 1;
+        rows[i] = (struct tug_policy_job){.id = (uint64_t) i + 1,
+                                          .tier = (uint32_t) tug_rand_below(&rand, 2),
+                                          .priority = (int64_t) tug_rand_below(&rand, 5) - 2,
+                                          .submit_ms = (int64_t) tug_rand_below(&rand, 10)};
+        tug_order_add(&o, &rows[i], &jobs[i]);
+    }
+    for (int round = 0; round < 300; round++) {
+        tug_order_settle(&o);
+        o.keyed = tug_rand_below(&rand, 4) != 0;
+        uint64_t changed = tug_rand_below(&rand, 3) ? 1 : tug_rand_below(&rand, 40);
+        for (size_t k = 0; k < o.len; k++) {
+            struct tug_order_row *r = tug_order_row(&o, k);
+            if (changed && tug_rand_below(&rand, changed) == 0)
+                r->job.key = rows[r->job.id - 1].key =
+                    tug_rand_below(&rand, 9) ? (double) tug_rand_below(&rand, 7) - 3.5 : -HUGE_VAL;
+        }
+        tug_order_sort(&o);
+        for (size_t k = 0; k < o.len; k++) {
+            ck_assert_ptr_eq(tug_order_row(&o, k)->entry, &jobs[tug_order_row(&o, k)->job.id - 1]);
+            ck_assert(k == 0 || tug_order_before(&o, &tug_order_row(&o, k - 1)->job,
+                                                 &tug_order_row(&o, k)->job));
+        }
+        for (int i = 0; i < 20; i++) {
+            size_t at = tug_rand_below(&rand, JOBS);
+            if (jobs[at].there)
+                tug_order_remove(&o, &rows[at], &jobs[at]);
+            else
+                tug_order_add(&o, &rows[at], &jobs[at]);
+            jobs[at].there = !jobs[at].there;
         }
     }
     tug_order_clear(&o);
@@ -66,4 +111,5 @@ START_TEST(jobs_that_come_at_the_end_and_go_at_the_front_do_not_make_it_grow)
 END_TEST
 
 UNIT_MAIN("core/order", random_changes_give_the_same_order_as_sorting,
+          new_keys_give_a_new_order_in_which_every_job_is_still_found,
           jobs_that_come_at_the_end_and_go_at_the_front_do_not_make_it_grow)

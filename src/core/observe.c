@@ -1,0 +1,120 @@
+/* observe.c - what happened since the last pass, for policies that keep state
+ *
+ * Kept only while a plugin of the set in force wants to know, and then all of it: a policy that
+ * misses an event is wrong from there on. An event holds its texts, as its job may be forgotten
+ * before it is told. Layer: core.
+ */
+#include "core/state.h"
+
+static void hold_texts(struct tug_core *c, struct tug_policy_job *j)
+{
+    j->queue = tug_intern(c->texts, j->queue);
+    j->account = tug_intern(c->texts, j->account);
+    j->name = tug_intern(c->texts, j->name);
+    j->user = tug_intern(c->texts, j->user);
+}
+
+static void drop_texts(struct tug_core *c, const struct tug_policy_job *j)
+{
+    tug_intern_drop(c->texts, j->queue);
+    tug_intern_drop(c->texts, j->account);
+    tug_intern_drop(c->texts, j->name);
+    tug_intern_drop(c->texts, j->user);
+}
+
+static void tell(struct tug_core *c, struct tug_policy_event ev)
+{
+    hold_texts(c, &ev.job); /* "" for those that are about no job */
+    tug_vec_push(&c->events, ev);
+}
+
+/* How long it ran in all, now that it is over. */
+static int64_t ran_ms(const struct tug_entry *e, const struct tug_policy_job *row)
+{
+    const struct tug_job *j = &e->j;
+    return row->ran_ms +
+           (j->alloc_ms >= 0 && j->end_ms > j->alloc_ms ? j->end_ms - j->alloc_ms : 0);
+}
+
+static void tell_job(struct tug_core *c, enum tug_policy_event_type type, const struct tug_entry *e,
+                     int64_t at_ms)
+{
+    struct tug_policy_event ev = {.at_ms = at_ms, .type = type, .node = TUG_NO_NODE};
+    tug_job_row(c, e, &ev.job);
+    if (type == TUG_POLICY_EV_END) {
+        ev.ok = e->j.state == TUG_JOB_COMPLETED;
+        ev.job.ran_ms = ran_ms(e, &ev.job);
+    }
+    tell(c, ev);
+}
+
+void tug_observe_job(struct tug_core *c, enum tug_policy_event_type type, const struct tug_entry *e)
+{
+    if (c->hooks.observe)
+        tell_job(c, type, e, c->now_ms);
+}
+
+void tug_observe_node(struct tug_core *c, uint32_t node, int usable)
+{
+    if (c->hooks.observe)
+        tell(c, (struct tug_policy_event){.at_ms = c->now_ms,
+                                          .type = usable ? TUG_POLICY_EV_NODE_UP
+                                                         : TUG_POLICY_EV_NODE_DOWN,
+                                          .node = node});
+}
+
+void tug_observe_config(struct tug_core *c)
+{
+    if (c->hooks.observe)
+        tell(c, (struct tug_policy_event){
+                    .at_ms = c->now_ms, .type = TUG_POLICY_EV_CONFIG, .node = TUG_NO_NODE});
+}
+
+void tug_observe_clear(struct tug_core *c, tug_events *events)
+{
+    for (size_t i = 0; i < events->len; i++)
+        drop_texts(c, &events->at[i].job);
+    events->len = 0;
+    if (events->cap > 4096)
+        tug_vec_clear(events);
+}
+
+void tug_core_recall(struct tug_core *c, const struct tug_policy_job *row, int64_t end_ms, int ok)
+{
+    struct tug_policy_event ev = {.at_ms = end_ms,
+                                  .type = TUG_POLICY_EV_END,
+                                  .node = TUG_NO_NODE,
+                                  .ok = ok != 0,
+                                  .job = *row};
+    hold_texts(c, &ev.job);
+    tug_vec_push(&c->recalled, ev);
+}
+
+/* The recalled ones move to the events, texts and all. */
+static void tell_past(struct tug_core *c)
+{
+    c->tellings++;
+    for (size_t i = 0; i < c->recalled.len; i++) {
+        struct tug_entry *e = tug_jobtab_find(&c->jobs, c->recalled.at[i].job.id);
+        if (e)
+            e->recalled = c->tellings;
+        tug_vec_push(&c->events, c->recalled.at[i]);
+    }
+    tug_vec_clear(&c->recalled);
+    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
+         e = tug_jobtab_after(&c->jobs, e->j.id))
+        if (tug_job_state_is_over(e->j.state) && e->recalled != c->tellings)
+            tell_job(c, TUG_POLICY_EV_END, e, e->j.end_ms);
+}
+
+void tug_observe_all(struct tug_core *c)
+{
+    tell_past(c);
+    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
+         e = tug_jobtab_after(&c->jobs, e->j.id)) {
+        if (e->j.state == TUG_JOB_PENDING)
+            tell_job(c, TUG_POLICY_EV_SUBMIT, e, e->j.submit_ms);
+        else if (e->running_at)
+            tell_job(c, TUG_POLICY_EV_START, e, e->j.alloc_ms);
+    }
+}
