@@ -13,6 +13,8 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "host/plugload.h"
+#include "sim/compare.h"
+#include "sim/outputs.h"
 #include "sim/report.h"
 #include "sim/sim.h"
 #include "sim/trace.h"
@@ -22,6 +24,7 @@
 struct options {
     const char *trace, *policy;
     struct tug_sim_conf conf;
+    struct tug_outputs outputs;
     struct tug_vec(const char *) dirs;
     struct tug_vec(struct tug_plugload_param) params;
     int json;
@@ -38,7 +41,8 @@ static const char usage[] =
     "  --estimates WHAT      run times that the policy is told: exact (default) or user\n"
     "  --placement WHAT      first-fit (default) or consolidate\n"
     "  --json                print one JSON object\n"
-    "tug-sim --version\n";
+    "  --csv FILE            a row for every job\n"
+    "  --html FILE           a page with plots\n";
 
 static const char *const placements[] = {[TUG_PLACEMENT_FIRST_FIT] = "first-fit",
                                          [TUG_PLACEMENT_CONSOLIDATE] = "consolidate"};
@@ -96,13 +100,14 @@ static int complete(const struct options *o, struct tug_err *err)
 
 static int parse(struct options *o, int argc, char **argv, struct tug_err *err)
 {
-    enum { TRACE = 256, CLUSTER, POLICY, PARAM, DIR, QUEUE, ESTIMATES, PLACEMENT, JSON, HELP };
+    enum { TRACE = 256, CLUSTER, POLICY, PARAM, DIR, QUEUE, ESTIMATES, PLACEMENT, JSON, CSV, HTML, HELP };
     static const struct option table[] = {
         {"trace", 1, NULL, TRACE},         {"cluster", 1, NULL, CLUSTER},
         {"policy", 1, NULL, POLICY},       {"param", 1, NULL, PARAM},
         {"policy-dir", 1, NULL, DIR},      {"queue", 1, NULL, QUEUE},
         {"estimates", 1, NULL, ESTIMATES}, {"placement", 1, NULL, PLACEMENT},
-        {"json", 0, NULL, JSON},           {"help", 0, NULL, HELP},
+        {"json", 0, NULL, JSON},           {"csv", 1, NULL, CSV},
+        {"html", 1, NULL, HTML},           {"help", 0, NULL, HELP},
         {0}};
     int rc = 0, word;
     for (int c; !rc && (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
@@ -122,6 +127,8 @@ static int parse(struct options *o, int argc, char **argv, struct tug_err *err)
             o->conf.placement = rc ? TUG_PLACEMENT_FIRST_FIT : (enum tug_placement) word;
             break;
         case JSON: o->json = 1; break;
+        case CSV: o->outputs.csv_path = optarg; break;
+        case HTML: o->outputs.html_path = optarg; break;
         case HELP: fputs(usage, stdout); exit(0);
         default: return tug_fail(err, -EINVAL, "see tug-sim --help");
         }
@@ -140,7 +147,8 @@ static double wall_s(void)
     return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
 }
 
-static int report(const struct options *o, const struct tug_sim_result *r, double began_s)
+static int report(struct options *o, const struct tug_sim_result *r, double began_s,
+                  struct tug_err *err)
 {
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
@@ -152,7 +160,11 @@ static int report(const struct options *o, const struct tug_sim_result *r, doubl
                                     .result = r,
                                     .wall_s = wall_s() - began_s,
                                     .rss_kib = use.ru_maxrss};
-    return o->json ? tug_report_json(stdout, &what) : tug_report_table(stdout, &what);
+    int rc = tug_outputs_write(&o->outputs, &what, err);
+    if (rc || o->outputs.dump)
+        return rc;
+    rc = o->json ? tug_report_json(stdout, &what) : tug_report_table(stdout, &what);
+    return rc ? tug_fail(err, rc, "the result cannot be written: %s", strerror(-rc)) : 0;
 }
 
 static void warn(const struct options *o, const struct tug_sim_result *r)
@@ -185,38 +197,28 @@ static int run(struct options *o, struct tug_err *err)
         goto out;
     o->conf.policy =
         (struct tug_policy_set){{{tug_plugload_ops(plugin), tug_plugload_self(plugin)}}, 1};
-    rc = tug_sim_run(trace, &o->conf, &result, err);
+    rc = tug_outputs_begin(&o->outputs, &o->conf,
+                           (uint64_t) o->conf.nodes * o->conf.gpus_per_node, NULL, err);
+    if (!rc)
+        rc = tug_sim_run(trace, &o->conf, &result, err);
     if (rc)
         goto out;
     warn(o, &result);
-    rc = report(o, &result, began_s);
-    if (rc)
-        tug_fail(err, rc, "the result cannot be written: %s", strerror(-rc));
+    rc = report(o, &result, began_s, err);
 out:
+    tug_outputs_clear(&o->outputs);
     tug_sim_result_clear(&result);
     tug_trace_close(trace);
     tug_plugload_close(plugin);
     return rc;
 }
 
-int main(int argc, char **argv)
+/* What follows "run"; argv[0] names the program. The exit status. */
+static int do_run(int argc, char **argv, FILE *dump)
 {
-    struct options o = {0};
+    struct options o = {.outputs.dump = dump};
     struct tug_err err = {0};
-    if (argc > 1 && !strcmp(argv[1], "--version")) {
-        printf("tug-sim %s\n", TUG_VERSION);
-        return 0;
-    }
-    if (argc > 1 && !strcmp(argv[1], "--help")) {
-        fputs(usage, stdout);
-        return 0;
-    }
-    if (argc < 2 || strcmp(argv[1], "run")) {
-        fputs(usage, stderr);
-        return 2;
-    }
-    argv[1] = argv[0]; /* getopt names the program */
-    int rc = parse(&o, argc - 1, argv + 1, &err);
+    int rc = parse(&o, argc, argv, &err);
     int status = rc ? 2 : 0;
     if (!rc && run(&o, &err))
         status = 1;
@@ -225,4 +227,51 @@ int main(int argc, char **argv)
     tug_vec_clear(&o.dirs);
     tug_vec_clear(&o.params);
     return status;
+}
+
+static int h_run(int argc, char **argv)
+{
+    return do_run(argc, argv, NULL);
+}
+
+static int h_compare(int argc, char **argv)
+{
+    return tug_compare_main(argc, argv, do_run);
+}
+
+static const struct {
+    const char *name;
+    const char *usage;
+    int (*run)(int argc, char **argv); /* argv[0] names the program */
+} commands[] = {
+    {"run", usage, h_run},
+    {"compare", tug_compare_usage, h_compare},
+};
+#define N_COMMANDS (sizeof commands / sizeof *commands)
+
+static void help(FILE *to)
+{
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        fprintf(to, "%s%s", i ? "\n" : "", commands[i].usage);
+    fputs("\ntug-sim --version\n", to);
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+    if (!strcmp(name, "--version")) {
+        printf("tug-sim %s\n", TUG_VERSION);
+        return 0;
+    }
+    if (!strcmp(name, "--help")) {
+        help(stdout);
+        return 0;
+    }
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        if (!strcmp(name, commands[i].name)) {
+            argv[1] = argv[0];
+            return commands[i].run(argc - 1, argv + 1);
+        }
+    help(stderr);
+    return 2;
 }
