@@ -10,6 +10,7 @@ struct tug_report { /* what was run, and what came of it; strings are borrowed *
     const char *trace, *policy, *placement, *estimates;
     const struct tug_sim_conf *conf;
     const struct tug_sim_result *result;
+    int repeatable; /* leave out wall_s and rss_kib */
     double wall_s;
     long rss_kib;
 };

@@ -1,17 +1,22 @@
 /* sim.c - a host of the core whose clock jumps from event to event
  *
  * Always: a job that the core knows and that is not over has one row in 'live'; 'ends' holds those
- * of them that run. Layer: sim.
+ * of them that run. Times are ticks of the simulation's clock, which the core takes for ms; in
+ * every struct tug_sim_note they are ms. Layer: sim.
  */
 #include "sim/sim.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/heap.h"
+#include "sim/estimate.h"
+#include "sim/failures.h"
+#include "sim/figures.h"
 
 #include <uthash.h>
 
@@ -19,13 +24,25 @@
 #define NODE_MEM_BYTES (1ULL << 40)
 /* No simulated node is ever late. */
 #define LAUNCH_TIMEOUT_S 1000000
+/* Passes at one instant while no job comes or ends: beyond them, no policy will ever be content. */
+#define RESTLESS_PASSES 1000
+/* Wake-ups one after the other while nothing runs that could bring about anything. */
+#define IDLE_WAKES          10000
+#define STEPS_BETWEEN_LOOKS 256 /* go_on() */
 
 struct live {
     tug_job_id id;
     UT_hash_handle hh;
-    struct tug_heap_node ending;
-    int64_t submit_ms, duration_ms, start_ms, end_ms;
-    uint32_t gpus, node, attempt;
+    struct tug_heap_node ending; /* in 'ends' while it runs */
+    int64_t submit, duration;
+    int64_t left;        /* work that is still to be done, as of the last stop */
+    int64_t overhead;    /* of the run under way: before work goes on */
+    int64_t first_start; /* -1 = not yet */
+    int64_t since;       /* runs or is stopped since then; see 'ending' and 'stops' */
+    int64_t stopped;     /* between its runs, in all */
+    int64_t end;         /* while it runs */
+    uint32_t gpus, node, attempt, stops;
+    uint8_t is_cut;           /* its limit ends it */
     const char *user, *queue; /* behind its name */
     char name[];
 };
@@ -35,49 +52,161 @@ struct sim {
     struct tug_trace *trace;
     struct tug_core *core;
     struct tug_sim_result *r;
-    int64_t now_ms;
+    struct tug_figures *figures;
+    struct tug_failures *failures; /* NULL: no node fails */
+    int64_t per_s, now;
+    int64_t start_cost, preempt_cost, checkpoint;
     struct live *live;
     struct tug_heap ends;
     tug_job_id last_id;
     struct tug_trace_job next; /* the job that arrives next */
     int has_next;
-    struct tug_vec(int64_t) jcts, waits; /* ms, of what has finished */
-    int64_t first_submit_ms, last_end_ms;
-    long double gpu_ms;
+    uint32_t parts;    /* nodes of the core for a node of the cluster */
+    unsigned restless; /* passes since time went on or a job came or ended */
+    unsigned idle;     /* wakes since something ran */
+    uint64_t steps;
+    int64_t first_submit, last_end;
+    long double held, overhead, lost, stopped; /* GPU-ticks; stopped: ticks */
+    struct tug_vec(struct tug_slice) merged;   /* scratch of note() */
 };
 
 static bool ends_sooner(const struct tug_heap_node *a, const struct tug_heap_node *b)
 {
     const struct live *x = tug_heap_entry(a, struct live, ending),
                       *y = tug_heap_entry(b, struct live, ending);
-    return x->end_ms != y->end_ms ? x->end_ms < y->end_ms : x->id < y->id;
+    return x->end != y->end ? x->end < y->end : x->id < y->id;
 }
 
-static void note(const struct sim *s, const struct live *l, enum tug_sim_point point)
+static int runs(const struct live *l)
+{
+    return tug_heap_holds(&l->ending);
+}
+
+static struct live *find(const struct sim *s, tug_job_id id)
+{
+    struct live *l;
+    HASH_FIND(hh, s->live, &id, sizeof id, l);
+    return l;
+}
+
+/* ---- what is told */
+
+static int64_t to_ms(const struct sim *s, int64_t t)
+{
+    return t < 0 ? -1 : s->per_s == 1000 ? t : t / (s->per_s / 1000);
+}
+
+/* Where GPUs are only counted each is a node of its own: back to nodes with GPUs. */
+static void merge(struct sim *s, const struct tug_job *j)
+{
+    s->merged.len = 0;
+    for (size_t i = 0; i < j->n_slices; i++) {
+        uint32_t node = j->slices[i].node / s->parts;
+        tug_gpuset gpus = 1ULL << j->slices[i].node % s->parts;
+        if (!s->merged.len || s->merged.at[s->merged.len - 1].node != node)
+            tug_vec_push(&s->merged, (struct tug_slice){.node = node});
+        s->merged.at[s->merged.len - 1].gpus |= gpus;
+    }
+}
+
+static void note(struct sim *s, const struct live *l, enum tug_sim_point point, const char *why)
 {
     if (!s->conf->note)
         return;
     struct tug_sim_note n = {.point = point,
-                             .at_ms = s->now_ms,
+                             .at_ms = to_ms(s, s->now),
                              .id = l->name,
                              .user = l->user,
                              .queue = l->queue,
                              .gpus = l->gpus,
-                             .submit_ms = l->submit_ms,
-                             .first_start_ms = l->start_ms};
-    if (point == TUG_SIM_START) {
-        const struct tug_job *j = tug_core_job(s->core, l->id);
+                             .submit_ms = to_ms(s, l->submit),
+                             .first_start_ms = to_ms(s, l->first_start),
+                             .why = why};
+    const struct tug_job *j = point == TUG_SIM_START ? tug_core_job(s->core, l->id) : NULL;
+    if (j && s->conf->count) {
+        merge(s, j);
+        n.slices = s->merged.at;
+        n.n_slices = s->merged.len;
+    } else if (j) {
         n.slices = j->slices;
         n.n_slices = j->n_slices;
     }
     s->conf->note(s->conf->note_ctx, &n);
 }
 
+/* ---- a job runs, stops, ends */
+
+static int run_on(struct sim *s, struct live *l, struct tug_err *err)
+{
+    int64_t left;
+    l->overhead = s->start_cost + (l->stops ? s->preempt_cost : 0);
+    if (__builtin_add_overflow(l->overhead, l->left, &left) ||
+        __builtin_add_overflow(s->now, left, &l->end))
+        return tug_fail(err, -EOVERFLOW, "job %s: its end lies beyond the largest time", l->name);
+    if (l->first_start < 0)
+        l->first_start = s->now;
+    else
+        l->stopped += s->now - l->since;
+    l->since = s->now;
+    tug_heap_push(&s->ends, &l->ending);
+    note(s, l, TUG_SIM_START, NULL);
+    return 0;
+}
+
+/* Its GPUs are no longer held; how much of this run was work. */
+static int64_t stop_running(struct sim *s, struct live *l)
+{
+    int64_t ran = s->now - l->since, overhead = ran < l->overhead ? ran : l->overhead;
+    tug_heap_remove(&s->ends, &l->ending);
+    s->held += (long double) ran * l->gpus;
+    s->overhead += (long double) overhead * l->gpus;
+    l->since = s->now;
+    return ran - overhead;
+}
+
+static void stop(struct sim *s, struct live *l, int by_failure, const char *why)
+{
+    if (!runs(l))
+        return;
+    int64_t worked = stop_running(s, l), kept = worked;
+    if (by_failure)
+        kept = s->checkpoint ? worked / s->checkpoint * s->checkpoint : 0;
+    l->left -= kept;
+    l->stops++;
+    s->lost += (long double) (worked - kept) * l->gpus;
+    if (by_failure)
+        s->r->failed_runs++;
+    else
+        s->r->preemptions++;
+    note(s, l, TUG_SIM_STOP, why);
+}
+
+static void ended(struct sim *s, struct live *l)
+{
+    const struct tug_job *j = tug_core_job(s->core, l->id);
+    if (runs(l))
+        stop_running(s, l);
+    if (l->first_start < 0)
+        l->first_start = s->now;
+    s->r->killed += !j || j->state != TUG_JOB_COMPLETED;
+    s->stopped += (long double) l->stopped;
+    note(s, l, TUG_SIM_END, NULL);
+    tug_figures_add(s->figures, &(struct tug_figures_job){.user = l->user,
+                                                          .gpus = l->gpus,
+                                                          .jct = s->now - l->submit,
+                                                          .wait = l->first_start - l->submit,
+                                                          .duration = l->duration});
+    s->last_end = s->now;
+    s->restless = 0;
+    HASH_DEL(s->live, l);
+    free(l);
+}
+
 /* ---- nodes that do at once what they are told */
 
 static int apply(struct sim *s, struct tug_event ev, struct tug_err *err)
 {
-    int rc = tug_core_apply(s->core, s->now_ms, &ev, err);
+    int rc = tug_core_apply(s->core, s->now, &ev, err);
     s->r->events++;
     if (!rc && s->conf->check_every && s->r->events % s->conf->check_every == 0)
         rc = tug_core_check(s->core, err);
@@ -86,17 +215,57 @@ static int apply(struct sim *s, struct tug_event ev, struct tug_err *err)
 
 static int on_start(struct sim *s, const struct tug_action *a, struct tug_err *err)
 {
-    struct live *l;
-    HASH_FIND(hh, s->live, &a->job, sizeof a->job, l);
-    tug_assert(l && !tug_heap_holds(&l->ending));
-    l->start_ms = s->now_ms;
+    struct live *l = find(s, a->job);
+    tug_assert(l && !runs(l));
     l->node = a->node;
     l->attempt = a->attempt;
-    if (__builtin_add_overflow(s->now_ms, l->duration_ms, &l->end_ms))
-        return tug_fail(err, -EOVERFLOW, "job %s: its end lies beyond the largest time", l->name);
-    tug_heap_push(&s->ends, &l->ending);
-    note(s, l, TUG_SIM_START);
+    return run_on(s, l, err);
+}
+
+static int on_kill(struct sim *s, const struct tug_action *a, struct tug_err *err)
+{
+    const struct tug_exit exit = {.signal = SIGKILL};
+    return apply(s,
+                 (struct tug_event){.type = TUG_EV_STEP_DONE,
+                                    .job = a->job,
+                                    .attempt = a->attempt,
+                                    .step = a->step,
+                                    .node = a->node,
+                                    .exits = &exit,
+                                    .n_exits = 1},
+                 err);
+}
+
+/* Suspension; any other signal is a notice, and a simulated job does not listen. */
+static int on_signal(struct sim *s, const struct tug_action *a, struct tug_err *err)
+{
+    struct live *l = find(s, a->job);
+    if (!l || l->attempt != a->attempt)
+        return 0;
+    if (a->signal == SIGSTOP)
+        stop(s, l, 0, "suspended");
+    else if (a->signal == SIGCONT && !runs(l))
+        return run_on(s, l, err);
     return 0;
+}
+
+static void on_history(struct sim *s, const struct tug_action *a)
+{
+    struct live *l = find(s, a->job);
+    char why[300];
+    if (!l)
+        return;
+    if (!strcmp(a->text, "end")) {
+        ended(s, l);
+    } else if (!strcmp(a->text, "requeue")) {
+        const struct tug_job *j = tug_core_job(s->core, a->job);
+        int failed = j && j->cause.kind == TUG_CAUSE_NODE;
+        struct tug_core_node n = {.name = "?"};
+        if (failed && j->cause.node != TUG_NO_NODE)
+            tug_core_node(s->core, j->cause.node, &n);
+        snprintf(why, sizeof why, failed ? "node %s failed" : "preempted", n.name);
+        stop(s, l, failed, why);
+    }
 }
 
 static int act(struct sim *s, const struct tug_action *a, struct tug_err *err)
@@ -113,9 +282,12 @@ static int act(struct sim *s, const struct tug_action *a, struct tug_err *err)
     case TUG_ACT_START:
         return on_start(s, a, err);
     case TUG_ACT_KILL:
+        return on_kill(s, a, err);
     case TUG_ACT_SIGNAL:
-        return tug_fail(err, -EPROTO, "the core wants to end job %llu early: %s",
-                        (unsigned long long) a->job, a->text);
+        return on_signal(s, a, err);
+    case TUG_ACT_JOB_HISTORY:
+        on_history(s, a);
+        return 0;
     default:
         return 0; /* records, and words for an admin */
     }
@@ -138,40 +310,94 @@ static int event(struct sim *s, struct tug_event ev, struct tug_err *err)
 
 /* ---- the cluster */
 
-static struct tug_core *new_core(const struct tug_sim_conf *conf, struct tug_err *err)
+static uint32_t core_nodes(const struct sim *s)
 {
-    const struct tug_core_queue queue = {.name = QUEUE, .nodes = "", .is_default = 1};
-    struct tug_core_node_row *rows = tug_xcalloc(conf->nodes, sizeof *rows);
-    for (uint32_t i = 0; i < conf->nodes; i++)
-        rows[i] = (struct tug_core_node_row){tug_xasprintf("n%u", i + 1), conf->gpus_per_node,
-                                             conf->gpus_per_node, NODE_MEM_BYTES, ""};
-    const struct tug_core_conf core = {.launch_timeout_s = LAUNCH_TIMEOUT_S,
-                                       .launch_retries = 1,
-                                       .queues = &queue,
-                                       .n_queues = 1,
-                                       .nodes = rows,
-                                       .n_nodes = conf->nodes,
-                                       .seed = 1,
-                                       .placement = conf->placement,
-                                       .quiet = 1};
+    return s->conf->nodes * s->parts;
+}
+
+static uint32_t gpus_of_core_node(const struct sim *s)
+{
+    return s->conf->gpus_per_node / s->parts;
+}
+
+static int needs_order(const struct tug_policy_set *set)
+{
+    for (size_t i = 0; i < set->n; i++)
+        if (TUG_POLICY_HAS(set->at[i].ops, needs) &&
+            set->at[i].ops->needs & TUG_POLICY_NEEDS_ORDER_PREEMPTION)
+            return 1;
+    return 0;
+}
+
+static struct tug_core *new_core(const struct sim *s, struct tug_err *err)
+{
+    const struct tug_core_queue queue = {
+        .name = QUEUE, .nodes = "", .is_default = 1, .preemptable = TUG_PREEMPT_REQUEUE};
+    uint32_t n = core_nodes(s), gpus = gpus_of_core_node(s);
+    struct tug_core_node_row *rows = tug_xcalloc(n, sizeof *rows);
+    for (uint32_t i = 0; i < n; i++)
+        rows[i] = (struct tug_core_node_row){
+            s->parts > 1 ? tug_xasprintf("n%ug%u", i / s->parts + 1, i % s->parts)
+                         : tug_xasprintf("n%u", i + 1),
+            gpus, gpus, NODE_MEM_BYTES, ""};
+    const struct tug_core_conf core = {
+        .launch_timeout_s = LAUNCH_TIMEOUT_S,
+        .launch_retries = 1,
+        .queues = &queue,
+        .n_queues = 1,
+        .nodes = rows,
+        .n_nodes = n,
+        .seed = s->conf->seed,
+        .placement = s->conf->placement,
+        .preemption = needs_order(&s->conf->policy) ? TUG_PREEMPTION_ORDER : TUG_PREEMPTION_OFF,
+        .preempt_max = UINT32_MAX,
+        .usage_half_life_ms = 7 * 86400 * s->per_s,
+        .quiet = 1};
     struct tug_core *c = tug_core_new(&core, err);
-    for (uint32_t i = 0; i < conf->nodes; i++)
+    for (uint32_t i = 0; i < n; i++)
         free((char *) (uintptr_t) rows[i].name);
     free(rows);
     return c;
 }
 
 /* A CPU for each GPU, as every gang takes one of each at least. */
+static int node_up(struct sim *s, uint32_t node, struct tug_err *err)
+{
+    uint32_t gpus = gpus_of_core_node(s);
+    return event(s,
+                 (struct tug_event){.type = TUG_EV_NODE_UP,
+                                    .node = node,
+                                    .boot_changed = 1,
+                                    .inventory = {gpus, gpus, NODE_MEM_BYTES, ""}},
+                 err);
+}
+
 static int nodes_up(struct sim *s, struct tug_err *err)
 {
     int rc = 0;
-    for (uint32_t i = 0; i < s->conf->nodes && !rc; i++)
-        rc = event(s,
-                   (struct tug_event){.type = TUG_EV_NODE_UP,
-                                      .node = i,
-                                      .inventory = {s->conf->gpus_per_node, s->conf->gpus_per_node,
-                                                    NODE_MEM_BYTES, ""}},
-                   err);
+    for (uint32_t i = 0; i < core_nodes(s) && !rc; i++)
+        rc = node_up(s, i, err);
+    return rc;
+}
+
+/* Nobody could still run there: the lease is over with the node. */
+static int node_down(struct sim *s, uint32_t node, struct tug_err *err)
+{
+    int rc =
+        event(s, (struct tug_event){.type = TUG_EV_NODE_DOWN, .node = node, .text = "failed"}, err);
+    return rc ? rc
+              : event(s, (struct tug_event){.type = TUG_EV_NODE_LEASE_OVER, .node = node}, err);
+}
+
+static int all_that_fail_now(struct sim *s, struct tug_err *err)
+{
+    int rc = 0, fails;
+    while (!rc && s->failures && tug_failures_next(s->failures) <= s->now) {
+        uint32_t node = tug_failures_take(s->failures, &fails) * s->parts;
+        s->r->failures += (uint64_t) fails;
+        for (uint32_t i = 0; i < s->parts && !rc; i++)
+            rc = fails ? node_down(s, node + i, err) : node_up(s, node + i, err);
+    }
     return rc;
 }
 
@@ -185,27 +411,54 @@ static int leave_out(struct sim *s, enum tug_sim_left_out why)
     return 0;
 }
 
-static int estimate(const struct sim *s, int64_t *out_ms, struct tug_err *err)
+static int estimate(const struct sim *s, const struct live *l, int64_t *out, struct tug_err *err)
 {
     const struct tug_trace_job *j = &s->next;
-    *out_ms = s->conf->estimates == TUG_SIM_USER ? j->limit_ms : j->duration_ms;
-    if (*out_ms < 0)
+    *out = l->duration;
+    if (s->conf->estimates == TUG_SIM_NOISE)
+        *out = tug_estimate_noisy(l->duration, j->id, s->conf->noise_seed);
+    if (s->conf->estimates == TUG_SIM_USER)
+        *out = j->limit_ms;
+    if (*out < 0)
         return tug_fail(err, -EINVAL,
                         "%s:%llu: column limit_s is empty; estimates of the users need it, or use "
                         "--estimates exact",
                         tug_trace_path(s->trace), (unsigned long long) j->line);
-    if (*out_ms == 0)
-        *out_ms = 1; /* 0 means that nothing is said */
+    *out += s->start_cost;
+    if (*out == 0)
+        *out = 1; /* 0 means that nothing is said */
     return 0;
+}
+
+static struct live *new_live(const struct sim *s)
+{
+    const struct tug_trace_job *j = &s->next;
+    size_t name_bytes = strlen(j->id) + 1, user_bytes = strlen(j->user) + 1,
+           queue_bytes = strlen(j->queue) + 1;
+    struct live *l = tug_xcalloc(1, sizeof *l + name_bytes + user_bytes + queue_bytes);
+    l->submit = j->submit_ms;
+    l->duration = j->duration_ms;
+    l->is_cut = s->conf->kill_at_limit && j->limit_ms >= 0 && j->limit_ms < j->duration_ms;
+    if (l->is_cut)
+        l->duration = j->limit_ms;
+    l->left = l->duration;
+    l->gpus = j->gpus;
+    l->first_start = -1;
+    memcpy(l->name, j->id, name_bytes);
+    l->user = memcpy(l->name + name_bytes, j->user, user_bytes);
+    l->queue = memcpy(l->name + name_bytes + user_bytes, j->queue, queue_bytes);
+    return l;
 }
 
 static int submit(struct sim *s, struct tug_err *err)
 {
     const struct tug_trace_job *j = &s->next;
-    uint32_t per_node = s->conf->gpus_per_node;
+    uint32_t per_node = gpus_of_core_node(s);
+    if (j->duration_ms < 0)
+        return leave_out(s, TUG_SIM_UNKNOWN);
     if (j->gpus == 0)
         return leave_out(s, TUG_SIM_NO_GPU);
-    if (j->gpus > (uint64_t) s->conf->nodes * per_node)
+    if (j->gpus > (uint64_t) s->conf->nodes * s->conf->gpus_per_node)
         return leave_out(s, TUG_SIM_TOO_LARGE);
     uint32_t nodes = (j->gpus - 1) / per_node + 1;
     struct tug_job_req req = {.user = j->user,
@@ -213,6 +466,7 @@ static int submit(struct sim *s, struct tug_err *err)
                               .account = "",
                               .name = "",
                               .batch = 1, /* one answer for the whole gang */
+                              .requeue = 1,
                               .nodes = nodes,
                               .ntasks = nodes,
                               .cpus_per_node = 1,
@@ -221,43 +475,30 @@ static int submit(struct sim *s, struct tug_err *err)
                               .gpu_model = "",
                               .nodelist = "",
                               .exclude = ""};
-    int rc = estimate(s, &req.expected_ms, err);
-    if (rc)
+    struct live *l = new_live(s);
+    int rc = estimate(s, l, &req.expected_ms, err);
+    if (rc) {
+        free(l);
         return rc;
-    size_t name_bytes = strlen(j->id) + 1, user_bytes = strlen(j->user) + 1,
-           queue_bytes = strlen(j->queue) + 1;
-    struct live *l = tug_xcalloc(1, sizeof *l + name_bytes + user_bytes + queue_bytes);
+    }
     l->id = ++s->last_id;
-    l->submit_ms = j->submit_ms;
-    l->duration_ms = j->duration_ms;
-    l->gpus = j->gpus;
-    l->start_ms = -1;
-    memcpy(l->name, j->id, name_bytes);
-    l->user = memcpy(l->name + name_bytes, j->user, user_bytes);
-    l->queue = memcpy(l->name + name_bytes + user_bytes, j->queue, queue_bytes);
     HASH_ADD(hh, s->live, id, sizeof l->id, l);
-    note(s, l, TUG_SIM_SUBMIT);
+    s->restless = 0;
+    note(s, l, TUG_SIM_SUBMIT, NULL);
     return event(s, (struct tug_event){.type = TUG_EV_JOB_SUBMIT, .job = l->id, .req = &req}, err);
 }
 
 static int finish(struct sim *s, struct live *l, struct tug_err *err)
 {
-    const struct tug_exit exit = {0};
-    struct tug_event done = {.type = TUG_EV_STEP_DONE,
-                             .job = l->id,
-                             .attempt = l->attempt,
-                             .node = l->node,
-                             .exits = &exit,
-                             .n_exits = 1};
-    int rc = event(s, done, err);
-    note(s, l, TUG_SIM_END);
-    tug_vec_push(&s->jcts, l->end_ms - l->submit_ms);
-    tug_vec_push(&s->waits, l->start_ms - l->submit_ms);
-    s->gpu_ms += (long double) l->duration_ms * l->gpus;
-    s->last_end_ms = l->end_ms;
-    HASH_DEL(s->live, l);
-    free(l);
-    return rc;
+    const struct tug_exit exit = {.signal = l->is_cut ? SIGKILL : 0};
+    return event(s,
+                 (struct tug_event){.type = TUG_EV_STEP_DONE,
+                                    .job = l->id,
+                                    .attempt = l->attempt,
+                                    .node = l->node,
+                                    .exits = &exit,
+                                    .n_exits = 1},
+                 err);
 }
 
 /* The next job of the queue that is simulated. */
@@ -269,30 +510,31 @@ static int read_next(struct sim *s, struct tug_err *err)
             return s->has_next;
     } while (s->conf->queue && strcmp(s->conf->queue, s->next.queue));
     if (s->r->jobs++ == 0)
-        s->first_submit_ms = s->next.submit_ms;
+        s->first_submit = s->next.submit_ms;
     return 0;
 }
 
 /* ---- time */
 
+static struct live *first_end(const struct sim *s)
+{
+    const struct tug_heap_node *first = tug_heap_first(&s->ends);
+    return first ? (struct live *) tug_heap_entry(first, struct live, ending) : NULL;
+}
+
 static int all_that_end_now(struct sim *s, struct tug_err *err)
 {
-    const struct tug_heap_node *first;
+    struct live *l;
     int rc = 0;
-    while (!rc && (first = tug_heap_first(&s->ends))) {
-        struct live *l = tug_heap_entry(first, struct live, ending);
-        if (l->end_ms > s->now_ms)
-            break;
-        tug_heap_pop(&s->ends);
+    while (!rc && (l = first_end(s)) && l->end <= s->now)
         rc = finish(s, l, err);
-    }
     return rc;
 }
 
 static int all_that_arrive_now(struct sim *s, struct tug_err *err)
 {
     int rc = 0;
-    while (!rc && s->has_next && s->next.submit_ms == s->now_ms) {
+    while (!rc && s->has_next && s->next.submit_ms == s->now) {
         rc = submit(s, err);
         if (!rc)
             rc = read_next(s, err);
@@ -300,18 +542,41 @@ static int all_that_arrive_now(struct sim *s, struct tug_err *err)
     return rc;
 }
 
+static void format_now(const struct sim *s, char *out, size_t size_bytes)
+{
+    snprintf(out, size_bytes, "%" PRId64 ".%0*d s", s->now / s->per_s, s->per_s == 1000 ? 3 : 6,
+             (int) (s->now % s->per_s));
+}
+
+static int is_restless(const struct sim *s, struct tug_err *err)
+{
+    char at[64], names[4 * 32 + 8] = "";
+    format_now(s, at, sizeof at);
+    for (size_t i = 0, len = 0; i < s->conf->policy.n; i++)
+        len += (size_t) snprintf(names + len, sizeof names - len, "%s%.31s", i ? "+" : "",
+                                 s->conf->policy.at[i].ops->name);
+    return tug_fail(err, -ELOOP,
+                    "at %s: policy '%s' was asked %d times and stops and starts jobs still; it "
+                    "would do so for ever, as no time passes",
+                    at, names, RESTLESS_PASSES);
+}
+
 static int pass(struct sim *s, struct tug_err *err)
 {
     struct tug_pass_stats stats = {0};
     struct tug_err why = {0};
-    int rc = tug_core_pass(s->core, s->now_ms, &s->conf->policy, &stats, &why);
+    char at[64];
+    int rc = tug_core_pass(s->core, s->now, &s->conf->policy, &stats, &why);
     s->r->passes++;
-    if (rc < 0)
-        return tug_fail(err, -EPROTO, "at %" PRId64 ".%03d s: %s", s->now_ms / 1000,
-                        (int) (s->now_ms % 1000), why.msg);
+    if (rc < 0) {
+        format_now(s, at, sizeof at);
+        return tug_fail(err, -EPROTO, "at %s: %s", at, why.msg);
+    }
     if (stats.refused && !s->r->refused)
         snprintf(s->r->first_refused, sizeof s->r->first_refused, "%.255s", why.msg);
     s->r->refused += stats.refused;
+    if (s->restless++ == RESTLESS_PASSES)
+        return is_restless(s, err);
     return drain(s, err);
 }
 
@@ -319,55 +584,91 @@ static int step(struct sim *s, struct tug_err *err)
 {
     int rc = all_that_end_now(s, err);
     if (!rc)
+        rc = all_that_fail_now(s, err);
+    if (!rc)
         rc = all_that_arrive_now(s, err);
-    if (!rc && tug_core_next_wake(s->core) <= s->now_ms)
+    if (!rc && tug_core_next_wake(s->core) <= s->now)
         rc = event(s, (struct tug_event){.type = TUG_EV_TICK}, err);
     while (!rc && tug_core_wants_pass(s->core))
         rc = pass(s, err);
     return rc;
 }
 
+/* Nobody runs and nobody comes: only a wake-up or a node that comes back could start the rest. */
+static int is_stuck(struct sim *s)
+{
+    if (first_end(s) || s->has_next) {
+        s->idle = 0;
+        return 0;
+    }
+    if (!s->live || ++s->idle > IDLE_WAKES)
+        return 1;
+    return s->failures && !tug_failures_away(s->failures) &&
+           tug_core_next_wake(s->core) == INT64_MAX;
+}
+
 /* When something happens next; INT64_MAX = never. */
-static int64_t next_ms(const struct sim *s)
+static int64_t next_time(struct sim *s)
 {
-    int64_t at = s->has_next ? s->next.submit_ms : INT64_MAX;
-    const struct tug_heap_node *first = tug_heap_first(&s->ends);
-    if (first && tug_heap_entry(first, struct live, ending)->end_ms < at)
-        at = tug_heap_entry(first, struct live, ending)->end_ms;
-    return at;
+    const struct live *l = first_end(s);
+    int64_t at = s->has_next ? s->next.submit_ms : INT64_MAX, wake = tug_core_next_wake(s->core);
+    if (is_stuck(s))
+        return INT64_MAX;
+    if (l && l->end < at)
+        at = l->end;
+    if (s->failures && tug_failures_next(s->failures) < at)
+        at = tug_failures_next(s->failures);
+    if (wake < at)
+        at = wake;
+    return at > s->now ? at : s->now;
 }
 
-/* ---- figures */
-
-static int by_value(const void *a, const void *b)
+static int goes_on(struct sim *s)
 {
-    const int64_t *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
+    if (!s->conf->go_on || s->steps++ % STEPS_BETWEEN_LOOKS)
+        return 1;
+    const struct tug_sim_progress p = {.now_ms = to_ms(s, s->now),
+                                       .submitted = s->last_id,
+                                       .finished = s->last_id - HASH_COUNT(s->live),
+                                       .read = tug_trace_part_read(s->trace)};
+    s->r->interrupted = s->conf->go_on(s->conf->go_on_ctx, &p) != 0;
+    return !s->r->interrupted;
 }
 
-static void figures_of(int64_t *ms, size_t n, double *avg_s, double *p99_s)
+static int run(struct sim *s, struct tug_err *err)
 {
-    long double sum = 0;
-    if (n == 0)
-        return;
-    for (size_t i = 0; i < n; i++)
-        sum += (long double) ms[i];
-    qsort(ms, n, sizeof *ms, by_value);
-    *avg_s = (double) (sum / (long double) n / 1000);
-    *p99_s = (double) ms[(size_t) (0.99 * (double) n)] / 1000;
+    int rc = 0;
+    for (int64_t at; !rc && (at = next_time(s)) != INT64_MAX && goes_on(s);) {
+        if (at > s->now)
+            s->restless = 0;
+        s->now = at;
+        rc = step(s, err);
+    }
+    return rc;
 }
+
+/* ---- */
 
 static void figures(struct sim *s)
 {
     struct tug_sim_result *r = s->r;
-    long double there_ms = (long double) s->conf->nodes * s->conf->gpus_per_node *
-                           (long double) (s->last_end_ms - s->first_submit_ms);
-    r->finished = s->jcts.len;
+    long double hour = (long double) s->per_s * 3600;
+    struct live *l;
+    for (l = s->live; l; l = l->hh.next)
+        if (runs(l)) /* interrupted */
+            s->held += (long double) (s->now - l->since) * l->gpus;
+    int64_t last = r->interrupted ? s->now : s->last_end;
+    long double there = (long double) s->conf->nodes * s->conf->gpus_per_node *
+                        (long double) (last - s->first_submit);
+    tug_figures_finish(s->figures, r);
     r->unfinished = HASH_COUNT(s->live);
-    r->makespan_s = (double) s->last_end_ms / 1000;
-    r->gpu_use = s->jcts.len && there_ms > 0 ? (double) (s->gpu_ms / there_ms) : 0;
-    figures_of(s->jcts.at, s->jcts.len, &r->avg_jct_s, &r->p99_jct_s);
-    figures_of(s->waits.at, s->waits.len, &r->avg_wait_s, &r->p99_wait_s);
+    r->makespan_s = (double) s->last_end / (double) s->per_s;
+    r->gpu_use = there > 0 ? (double) (s->held / there) : 0;
+    r->overhead_gpu_h = (double) (s->overhead / hour);
+    r->lost_gpu_h = (double) (s->lost / hour);
+    if (r->finished)
+        r->avg_stopped_s =
+            (double) (s->stopped / (long double) r->finished / (long double) s->per_s);
 }
 
 static void clear(struct sim *s)
@@ -378,9 +679,33 @@ static void clear(struct sim *s)
         free(l);
     }
     tug_heap_clear(&s->ends);
-    tug_vec_clear(&s->jcts);
-    tug_vec_clear(&s->waits);
+    tug_vec_clear(&s->merged);
+    tug_figures_free(s->figures);
+    tug_failures_free(s->failures);
     tug_core_free(s->core);
+}
+
+static int64_t ticks(const struct sim *s, double seconds)
+{
+    return (int64_t) (seconds * (double) s->per_s + 0.5);
+}
+
+static int set_up(struct sim *s, struct tug_err *err)
+{
+    const struct tug_sim_conf *conf = s->conf;
+    s->core = new_core(s, err);
+    if (!s->core)
+        return err && err->code ? err->code : -EINVAL;
+    tug_core_restored(s->core, 0);
+    s->figures = tug_figures_new(s->per_s);
+    int rc = nodes_up(s, err);
+    if (!rc)
+        rc = read_next(s, err);
+    if (!rc && conf->mtbf_s > 0)
+        s->failures = tug_failures_new(conf->nodes, s->first_submit, ticks(s, conf->mtbf_s),
+                                       ticks(s, conf->repair_s) ? ticks(s, conf->repair_s) : 1,
+                                       conf->failure_seed);
+    return rc;
 }
 
 int tug_sim_run(struct tug_trace *trace, const struct tug_sim_conf *conf,
@@ -388,22 +713,20 @@ int tug_sim_run(struct tug_trace *trace, const struct tug_sim_conf *conf,
 {
     struct sim s = {.conf = conf, .trace = trace, .r = out, .ends.less = ends_sooner};
     *out = (struct tug_sim_result){0};
+    s.per_s = conf->ticks_per_s ? conf->ticks_per_s : 1000;
+    s.parts = conf->count ? conf->gpus_per_node : 1;
+    s.start_cost = ticks(&s, conf->start_cost_s);
+    s.preempt_cost = ticks(&s, conf->preempt_cost_s);
+    s.checkpoint = ticks(&s, conf->checkpoint_s);
+    tug_trace_use_clock(trace, s.per_s);
     if (conf->estimates == TUG_SIM_USER && !tug_trace_has_limits(trace))
         return tug_fail(err, -EINVAL,
                         "%s has no column limit_s; estimates of the users need it, or use "
                         "--estimates exact",
                         tug_trace_path(trace));
-    s.core = new_core(conf, err);
-    if (!s.core)
-        return err ? err->code : -EINVAL;
-    tug_core_restored(s.core, 0);
-    int rc = nodes_up(&s, err);
+    int rc = set_up(&s, err);
     if (!rc)
-        rc = read_next(&s, err);
-    for (int64_t at; !rc && (at = next_ms(&s)) != INT64_MAX;) {
-        s.now_ms = at;
-        rc = step(&s, err);
-    }
+        rc = run(&s, err);
     if (!rc)
         figures(&s);
     clear(&s);

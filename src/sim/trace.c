@@ -1,41 +1,60 @@
 /* trace.c - jobs out of a trace file, one after the other
  *
- * Always: 'line' is the number of the line in 'buf'; field i of it starts at fields[i] and is ended
- * by NUL. Layer: sim.
+ * One table says what columns there are; the CSV schema finds them by the names in its header, SWF
+ * has each at its place. Always: 'line' is the number of the line in 'buf'; field i of it starts at
+ * fields[i] and is ended by NUL. Layer: sim.
  */
 #include "sim/trace.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "base/vec.h"
 
-#define LINE_MAX_BYTES 65536
+#define LINE_MAX_BYTES  65536
 #define GZ_BUFFER_BYTES (256 * 1024)
 
-enum column { JOB_ID, SUBMIT, DURATION, GPUS, USER, QUEUE, LIMIT, COLUMNS };
+#define SWF_FIELDS 18
+
+enum column { JOB_ID, SUBMIT, DURATION, GPUS, USER, QUEUE, LIMIT, ASKED_GPUS, COLUMNS };
 
 static const struct {
-    const char *name;
+    const char *name; /* in the header of the CSV schema; NULL = SWF alone has it */
     int needed;
+    const char *swf_name;
+    size_t swf_at; /* 1-based field */
 } columns[COLUMNS] = {
-    [JOB_ID] = {"job_id", 1}, [SUBMIT] = {"submit_s", 1}, [DURATION] = {"duration_s", 1},
-    [GPUS] = {"gpus", 1},     [USER] = {"user", 0},       [QUEUE] = {"vc_or_queue", 0},
-    [LIMIT] = {"limit_s", 0},
+    [JOB_ID] = {"job_id", 1, "job number", 1},
+    [SUBMIT] = {"submit_s", 1, "submit time", 2},
+    [DURATION] = {"duration_s", 1, "run time", 4},
+    [GPUS] = {"gpus", 1, "allocated processors", 5},
+    [USER] = {"user", 0, "user", 12},
+    [QUEUE] = {"vc_or_queue", 0, "queue", 15},
+    [LIMIT] = {"limit_s", 0, "requested time", 9},
+    [ASKED_GPUS] = {NULL, 0, "requested processors", 8},
 };
 
 struct tug_trace {
     char *path;
     gzFile file;
+    int64_t size_bytes; /* of the file; 0 = not known */
+    int64_t per_s;      /* ticks of the clock */
     char *buf;
     uint64_t line;
+    int is_swf;
+    int has_line; /* the first one of an SWF file is in buf already */
     struct tug_vec(char *) fields;
     size_t n_header;
-    size_t at[COLUMNS]; /* 1-based field of that column; 0 = not there */
+    size_t at[COLUMNS];            /* 1-based field of that column; 0 = not there */
+    uint32_t max_nodes, max_procs; /* as the header of an SWF file says; 0 = it does not */
     int64_t last_submit_ms;
+    uint64_t last_line;
     uint64_t *seen; /* hashes of job ids, open addressing; 0 = free */
     size_t n_seen, seen_cap;
 };
@@ -111,68 +130,83 @@ static int split(struct tug_trace *t, struct tug_err *err)
     }
 }
 
+static void split_at_blanks(struct tug_trace *t)
+{
+    t->fields.len = 0;
+    for (char *p = t->buf; *(p += strspn(p, " \t"));) {
+        tug_vec_push(&t->fields, p);
+        p += strcspn(p, " \t");
+        if (*p)
+            *p++ = '\0';
+    }
+}
+
 /* ---- values */
+
+static const char *text(const struct tug_trace *t, enum column c)
+{
+    return t->at[c] ? t->fields.at[t->at[c] - 1] : "";
+}
+
+/* Not recorded: nothing in the CSV schema, -1 in SWF. */
+static int is_unknown(const struct tug_trace *t, enum column c)
+{
+    const char *p = text(t, c);
+    return !*p || (t->is_swf && !strcmp(p, "-1"));
+}
 
 static int wrong(const struct tug_trace *t, enum column c, struct tug_err *err,
                  const char *expected)
 {
-    return tug_fail(err, -EINVAL, "%s:%llu: column %s is '%.60s'; %s", t->path,
-                    (unsigned long long) t->line, columns[c].name, t->fields.at[t->at[c] - 1],
-                    expected);
+    char where[64];
+    if (t->is_swf)
+        snprintf(where, sizeof where, "field %zu (%s)", columns[c].swf_at, columns[c].swf_name);
+    else
+        snprintf(where, sizeof where, "column %s", columns[c].name);
+    return tug_fail(err, -EINVAL, "%s:%llu: %s is '%.60s'; %s", t->path,
+                    (unsigned long long) t->line, where, text(t, c), expected);
 }
 
-/* Seconds with a fraction or without, to the next ms. */
-static int seconds(const struct tug_trace *t, enum column c, int64_t *out_ms, struct tug_err *err)
+/* Seconds with a fraction or without, to the next tick. */
+static int seconds(const struct tug_trace *t, enum column c, int64_t *out, struct tug_err *err)
 {
-    const char *p = t->fields.at[t->at[c] - 1];
-    int64_t ms = 0;
+    const char *p = text(t, c);
+    int64_t s = 0, fraction = 0, worth = t->per_s;
     if (*p == '-')
         return wrong(t, c, err, "expected seconds that are not negative");
     if (!isdigit((unsigned char) *p))
         return wrong(t, c, err, "expected seconds, like 90 or 90.5");
     for (; isdigit((unsigned char) *p); p++) {
-        ms = ms * 10 + (*p - '0');
-        if (ms > TUG_TRACE_MAX_S)
+        s = s * 10 + (*p - '0');
+        if (s > TUG_TRACE_MAX_S)
             return wrong(t, c, err, "expected at most 10000000000 seconds");
     }
-    ms *= 1000;
     if (*p == '.') {
-        static const int64_t worth[] = {100, 10, 1};
         p++;
-        for (size_t n = 0; isdigit((unsigned char) *p); p++, n++) {
-            if (n < 3)
-                ms += worth[n] * (*p - '0');
-            else if (n == 3)
-                ms += *p >= '5';
+        for (int rounded = 0; isdigit((unsigned char) *p); p++) {
+            worth /= 10;
+            if (worth)
+                fraction += worth * (*p - '0');
+            else if (!rounded++)
+                fraction += *p >= '5';
         }
     }
     if (*p)
         return wrong(t, c, err, "expected seconds, like 90 or 90.5");
-    *out_ms = ms;
+    *out = s * t->per_s + fraction;
     return 0;
 }
 
-static int gpus(const struct tug_trace *t, uint32_t *out, struct tug_err *err)
+static int gpus(const struct tug_trace *t, enum column c, uint32_t *out, struct tug_err *err)
 {
-    static const char expected[] = "expected a whole number of GPUs, from 0 to 1000000";
-    const char *p = t->fields.at[t->at[GPUS] - 1];
-    uint32_t n = 0;
-    if (!*p)
-        return wrong(t, GPUS, err, expected);
-    for (; *p; p++) {
-        if (!isdigit((unsigned char) *p) || n > 1000000)
-            return wrong(t, GPUS, err, expected);
-        n = n * 10 + (uint32_t) (*p - '0');
-    }
-    if (n > 1000000)
-        return wrong(t, GPUS, err, expected);
-    *out = n;
+    uint64_t n;
+    const char *p = text(t, c);
+    if (!isdigit((unsigned char) *p) || tug_str_u64(p, 1000000, &n))
+        return wrong(t, c, err,
+                     t->is_swf ? "expected a whole number of processors, from 0 to 1000000"
+                               : "expected a whole number of GPUs, from 0 to 1000000");
+    *out = (uint32_t) n;
     return 0;
-}
-
-static const char *text(const struct tug_trace *t, enum column c)
-{
-    return t->at[c] ? t->fields.at[t->at[c] - 1] : "";
 }
 
 /* ---- ids */
@@ -217,20 +251,58 @@ static int seen_before(struct tug_trace *t, const char *id)
 
 /* ---- */
 
-static int read_header(struct tug_trace *t, struct tug_err *err)
+/* A column name, or the first job of an SWF file without comments: numbers with blanks between. */
+static int looks_like_swf(const char *path, const char *line)
 {
-    int rc = read_line(t, err);
-    if (rc < 0)
-        return rc;
-    if (rc == 0)
-        return tug_fail(err, -EINVAL, "%s: is empty; expected a header that names the columns",
-                        t->path);
-    if ((rc = split(t, err)))
+    size_t len = strlen(path);
+    if (line[strspn(line, " \t")] == ';')
+        return 1;
+    if (!line[strcspn(line, ",")] && isdigit((unsigned char) line[strspn(line, " \t")]) &&
+        line[strcspn(line, " \t")])
+        return 1;
+    return (len > 4 && !strcmp(path + len - 4, ".swf")) ||
+           (len > 7 && !strcmp(path + len - 7, ".swf.gz"));
+}
+
+/* "; MaxProcs: 128" */
+static void swf_comment(struct tug_trace *t)
+{
+    const char *p = t->buf + strspn(t->buf, " \t;");
+    unsigned n;
+    if (sscanf(p, "MaxNodes: %9u", &n) == 1)
+        t->max_nodes = n;
+    else if (sscanf(p, "MaxProcs: %9u", &n) == 1)
+        t->max_procs = n;
+}
+
+static int is_comment(const struct tug_trace *t)
+{
+    const char *p = t->buf + strspn(t->buf, " \t");
+    return !*p || (t->is_swf && *p == ';');
+}
+
+/* The comments in front, up to the first job, which stays in buf. */
+static int read_swf_header(struct tug_trace *t, struct tug_err *err)
+{
+    int rc = 1;
+    for (size_t c = 0; c < COLUMNS; c++)
+        t->at[c] = columns[c].swf_at;
+    t->n_header = SWF_FIELDS;
+    for (; rc == 1 && is_comment(t); rc = read_line(t, err))
+        swf_comment(t);
+    t->has_line = rc == 1;
+    return rc < 0 ? rc : 0;
+}
+
+static int read_csv_header(struct tug_trace *t, struct tug_err *err)
+{
+    int rc = split(t, err);
+    if (rc)
         return rc;
     t->n_header = t->fields.len;
     for (size_t f = 0; f < t->n_header; f++)
         for (size_t c = 0; c < COLUMNS; c++)
-            if (!strcmp(t->fields.at[f], columns[c].name)) {
+            if (columns[c].name && !strcmp(t->fields.at[f], columns[c].name)) {
                 if (t->at[c])
                     return tug_fail(err, -EINVAL, "%s:1: column %s is there twice", t->path,
                                     columns[c].name);
@@ -240,9 +312,22 @@ static int read_header(struct tug_trace *t, struct tug_err *err)
         if (columns[c].needed && !t->at[c])
             return tug_fail(err, -EINVAL,
                             "%s:1: there is no column %s; expected a header like "
-                            "job_id,submit_s,duration_s,gpus,user,vc_or_queue",
+                            "job_id,submit_s,duration_s,gpus,user,vc_or_queue, or the Standard "
+                            "Workload Format",
                             t->path, columns[c].name);
     return 0;
+}
+
+static int read_header(struct tug_trace *t, struct tug_err *err)
+{
+    int rc = read_line(t, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return tug_fail(err, -EINVAL, "%s: is empty; expected a header that names the columns",
+                        t->path);
+    t->is_swf = looks_like_swf(t->path, t->buf);
+    return t->is_swf ? read_swf_header(t, err) : read_csv_header(t, err);
 }
 
 int tug_trace_open(const char *path, struct tug_trace **out, struct tug_err *err)
@@ -255,7 +340,11 @@ int tug_trace_open(const char *path, struct tug_trace **out, struct tug_err *err
     }
     gzbuffer(file, GZ_BUFFER_BYTES);
     struct tug_trace *t = tug_new(struct tug_trace);
+    struct stat st;
     t->path = tug_xstrdup(path);
+    t->per_s = 1000;
+    if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
+        t->size_bytes = st.st_size;
     t->file = file;
     t->buf = tug_xmalloc(LINE_MAX_BYTES);
     int rc = read_header(t, err);
@@ -279,47 +368,79 @@ void tug_trace_close(struct tug_trace *t)
     free(t);
 }
 
+/* What a job asked for counts; logs without it have what it got. */
+static int swf_gpus(const struct tug_trace *t, struct tug_trace_job *j, struct tug_err *err)
+{
+    enum column c = is_unknown(t, ASKED_GPUS) ? GPUS : ASKED_GPUS;
+    if (is_unknown(t, c)) {
+        j->duration_ms = -1; /* nobody knows what it was */
+        return 0;
+    }
+    return gpus(t, c, &j->gpus, err);
+}
+
+static int check_order(struct tug_trace *t, const struct tug_trace_job *j, struct tug_err *err)
+{
+    char expected[120];
+    snprintf(expected, sizeof expected,
+             "expected no earlier time than in line %llu; sort the trace by submit time",
+             (unsigned long long) t->last_line);
+    if (j->submit_ms < t->last_submit_ms)
+        return wrong(t, SUBMIT, err, expected);
+    if (seen_before(t, j->id))
+        return wrong(t, JOB_ID, err, "expected a name that no earlier line has");
+    t->last_submit_ms = j->submit_ms;
+    t->last_line = t->line;
+    return 0;
+}
+
 static int fill(struct tug_trace *t, struct tug_trace_job *j, struct tug_err *err)
 {
     *j = (struct tug_trace_job){.id = text(t, JOB_ID),
-                                .user = text(t, USER),
-                                .queue = text(t, QUEUE),
+                                .user = is_unknown(t, USER) ? "" : text(t, USER),
+                                .queue = is_unknown(t, QUEUE) ? "" : text(t, QUEUE),
+                                .duration_ms = -1,
                                 .limit_ms = -1,
                                 .line = t->line};
     if (!*j->id)
         return wrong(t, JOB_ID, err, "expected the job's name");
     int rc = seconds(t, SUBMIT, &j->submit_ms, err);
-    if (!rc)
+    if (!rc && !is_unknown(t, DURATION))
         rc = seconds(t, DURATION, &j->duration_ms, err);
     if (!rc)
-        rc = gpus(t, &j->gpus, err);
-    if (!rc && *text(t, LIMIT))
+        rc = t->is_swf ? swf_gpus(t, j, err) : gpus(t, GPUS, &j->gpus, err);
+    if (!rc && !is_unknown(t, LIMIT))
         rc = seconds(t, LIMIT, &j->limit_ms, err);
-    if (rc)
-        return rc;
-    if (j->submit_ms < t->last_submit_ms)
-        return wrong(t, SUBMIT, err, "expected no earlier time than in the line before; sort the "
-                                     "trace by submit_s");
-    if (seen_before(t, j->id))
-        return wrong(t, JOB_ID, err, "expected a name that no earlier line has");
-    t->last_submit_ms = j->submit_ms;
-    return 1;
+    if (!rc)
+        rc = check_order(t, j, err);
+    return rc ? rc : 1;
 }
 
 int tug_trace_next(struct tug_trace *t, struct tug_trace_job *out, struct tug_err *err)
 {
     int rc;
     do {
-        rc = read_line(t, err);
+        rc = t->has_line ? 1 : read_line(t, err);
+        t->has_line = 0;
         if (rc <= 0)
             return rc;
-    } while (!*t->buf);
-    if ((rc = split(t, err)))
+    } while (is_comment(t));
+    if (t->is_swf)
+        split_at_blanks(t);
+    else if ((rc = split(t, err)))
         return rc;
     if (t->fields.len != t->n_header)
-        return tug_fail(err, -EINVAL, "%s:%llu: has %zu columns; expected %zu, as the header has",
+        return tug_fail(err, -EINVAL,
+                        t->is_swf ? "%s:%llu: has %zu fields; expected %zu, as the Standard "
+                                    "Workload Format has"
+                                  : "%s:%llu: has %zu columns; expected %zu, as the header has",
                         t->path, (unsigned long long) t->line, t->fields.len, t->n_header);
     return fill(t, out, err);
+}
+
+void tug_trace_use_clock(struct tug_trace *t, int64_t ticks_per_s)
+{
+    t->per_s = ticks_per_s;
 }
 
 const char *tug_trace_path(const struct tug_trace *t)
@@ -330,4 +451,16 @@ const char *tug_trace_path(const struct tug_trace *t)
 int tug_trace_has_limits(const struct tug_trace *t)
 {
     return t->at[LIMIT] != 0;
+}
+
+int tug_trace_cluster(const struct tug_trace *t, uint32_t *nodes, uint32_t *per_node)
+{
+    *nodes = t->max_nodes ? t->max_nodes : t->max_procs;
+    *per_node = *nodes && t->max_procs >= *nodes ? t->max_procs / *nodes : 1;
+    return *nodes ? 0 : -ENOENT;
+}
+
+double tug_trace_part_read(const struct tug_trace *t)
+{
+    return t->size_bytes ? (double) gzoffset(t->file) / (double) t->size_bytes : 0;
 }

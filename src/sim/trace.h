@@ -1,11 +1,17 @@
 /* trace.h - jobs out of a trace file, one after the other
  *
- * Our CSV schema: a header with the columns' names, then a job a line. Needed are job_id, submit_s,
- * duration_s and gpus; user, vc_or_queue and limit_s (the user's own estimate) are used when they
- * are there; other columns are passed over. Fields may stand in double quotes. A file that is
- * compressed with gzip is decompressed on the way. Lines must be sorted by submit_s: a trace is read as it is
- * used and never held as a whole. Of every job only 8 bytes stay, to find an id that comes twice.
- * Layer: sim.
+ * Two formats, told apart by the first line (or the name .swf), both also compressed with gzip:
+ *   CSV   a header with the columns' names, then a job a line. Needed are job_id, submit_s,
+ *         duration_s and gpus; user, vc_or_queue and limit_s (the user's own estimate) are used
+ *         when they are there; other columns are passed over. Fields may stand in double quotes;
+ *         nothing in a field means that it was not recorded.
+ *   SWF   the Standard Workload Format 2.2 (Feitelson's Parallel Workloads Archive): lines that
+ *         begin with ';' are comments, of which MaxNodes and MaxProcs are read; every other line
+ *         has 18 numbers with blanks in between, -1 = not recorded. Used are 1 job number, 2 submit
+ *         time, 4 run time (s), 8 processors that were asked for (or else 5, those it had) as GPUs,
+ *         9 run time that was asked for as the limit, 12 user, 15 queue.
+ * Lines must be sorted by the submit time: a trace is read as it is used and never held as a whole.
+ * Of every job only 8 bytes stay, to find an id that comes twice. Layer: sim.
  */
 #ifndef TUG_SIM_TRACE_H
 #define TUG_SIM_TRACE_H
@@ -21,8 +27,8 @@ struct tug_trace; /* opaque: see trace.c */
 
 struct tug_trace_job { /* strings are valid until the next call */
     const char *id, *user, *queue;
-    int64_t submit_ms, duration_ms;
-    int64_t limit_ms; /* -1 = not said */
+    /* ms, or ticks of tug_trace_use_clock(); -1 = not recorded */
+    int64_t submit_ms, duration_ms, limit_ms;
     uint32_t gpus;
     uint64_t line;
 };
@@ -33,7 +39,13 @@ void tug_trace_close(struct tug_trace *t);
 /* 1 = got one, 0 = no more. -EINVAL: file, line and column are named, and what was expected there;
  * -EIO: the file ends early or cannot be read. */
 int tug_trace_next(struct tug_trace *t, struct tug_trace_job *out, struct tug_err *err);
+/* From now on times are told in so many ticks a second; 1000 or 1000000. */
+void tug_trace_use_clock(struct tug_trace *t, int64_t ticks_per_s);
 const char *tug_trace_path(const struct tug_trace *t);
 int tug_trace_has_limits(const struct tug_trace *t);
+/* The cluster that the header speaks of: 0, or -ENOENT when it does not. */
+int tug_trace_cluster(const struct tug_trace *t, uint32_t *nodes, uint32_t *per_node);
+/* How much of the file is read, 0..1; 0 when nobody knows. */
+double tug_trace_part_read(const struct tug_trace *t);
 
 #endif

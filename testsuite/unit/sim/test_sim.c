@@ -157,8 +157,9 @@ START_TEST(jobs_that_cannot_be_run_are_counted_and_named)
 {
     cluster(2, 8);
     run("fifo", HEAD "ok,0,10,8,u,a,\nhuge,1,10,24,u,a,\nodd,1,1,12,u,a,\ncpu,2,1,0,u,a,\n"
-                     "else,3,1,1,u,b,\nlast,500,1,1,u,a,\n");
-    ck_assert_uint_eq(r.jobs, 6);
+                     "else,3,1,1,u,b,\nnone,4,,1,u,b,\nlast,500,1,1,u,a,\n");
+    ck_assert_uint_eq(r.jobs, 7);
+    ck_assert_str_eq(r.left_out[TUG_SIM_UNKNOWN].names.at[0], "none");
     ck_assert_uint_eq(r.finished, 4);
     ck_assert_uint_eq(r.left_out[TUG_SIM_TOO_LARGE].n, 1);
     ck_assert_str_eq(r.left_out[TUG_SIM_TOO_LARGE].names.at[0], "huge");
@@ -167,6 +168,179 @@ START_TEST(jobs_that_cannot_be_run_are_counted_and_named)
     run("fifo", HEAD "ok,0,10,8,u,a,\nelse,3,1,1,u,b,\n");
     ck_assert_str_eq(tug_buf_str(&ends), "else 3-4 ");
     ck_assert_uint_eq(r.jobs, 1);
+}
+END_TEST
+
+START_TEST(counted_gpus_may_lie_anywhere)
+{
+    const char *text = HEAD "a,0,10,3,u,,\nb,0,10,3,u,,\nc,0,10,2,u,,\nodd,0,5,7,u,,\n";
+    cluster(2, 4);
+    conf.count = 1;
+    run("fifo", text);
+    ck_assert_str_eq(tug_buf_str(&starts), "a/u/@0:7 b/u/@0:8,1:3 c/u/@1:c odd/u/@0:f,1:7 ");
+    ck_assert_str_eq(tug_buf_str(&ends), "a 0-10 b 0-10 c 0-10 odd 10-15 ");
+    ck_assert_double_eq_tol(r.gpu_use, (80 + 35) / (8 * 15.0), 1e-9);
+    conf.count = 0;
+    run("fifo", HEAD "a,0,10,3,u,,\nb,0,10,3,u,,\nc,0,10,2,u,,\n");
+    ck_assert_str_eq(tug_buf_str(&ends), "a 0-10 b 0-10 c 10-20 ");
+}
+END_TEST
+
+START_TEST(a_finer_clock_keeps_microseconds)
+{
+    const char *text = HEAD "a,0.000001,1.000001,8,u,,\nb,0.5,0.0000004,8,u,,\n";
+    cluster(1, 8);
+    conf.ticks_per_s = 1000000;
+    run("fifo", text);
+    ck_assert_double_eq_tol(r.makespan_s, 1.000002, 1e-9);
+    ck_assert_double_eq_tol(r.avg_jct_s, (1.000001 + 0.500002) / 2, 1e-9);
+    ck_assert_str_eq(tug_buf_str(&ends), "a 0-1 b 1-1 "); /* ms */
+}
+END_TEST
+
+START_TEST(starting_costs_time_that_is_no_work)
+{
+    cluster(1, 8);
+    conf.start_cost_s = 2.5;
+    run("fifo", HEAD "a,0,10,8,u,,\nb,1,0,4,u,,\n");
+    ck_assert_str_eq(tug_buf_str(&ends), "a 0-12.5 b 12.5-15 ");
+    ck_assert_double_eq_tol(r.overhead_gpu_h, (2.5 * 8 + 2.5 * 4) / 3600, 1e-9);
+    ck_assert_double_eq_tol(r.gpu_use, (12.5 * 8 + 2.5 * 4) / (8 * 15.0), 1e-9);
+}
+END_TEST
+
+START_TEST(a_job_over_its_limit_is_over_when_that_is_asked_for)
+{
+    cluster(1, 8);
+    const char *text = HEAD "long,0,10,8,u,,7.5\nshort,0,3,8,u,,7\nfree,0,4,8,u,,\n";
+    run("fifo", text);
+    ck_assert_str_eq(tug_buf_str(&ends), "long 0-10 short 10-13 free 13-17 ");
+    ck_assert_uint_eq(r.killed, 0);
+    conf.kill_at_limit = 1;
+    run("fifo", text);
+    ck_assert_str_eq(tug_buf_str(&ends), "long 0-7.5 short 7.5-10.5 free 10.5-14.5 ");
+    ck_assert_uint_eq(r.killed, 1);
+    ck_assert_uint_eq(r.finished, 3);
+}
+END_TEST
+
+/* One node, one job: it needs an hour without a failure, and one comes every half hour or so. */
+START_TEST(a_failed_node_costs_the_work_since_the_last_checkpoint)
+{
+    const char *text = HEAD "a,100,3600,8,u,,\n";
+    cluster(1, 8);
+    conf.mtbf_s = 1800;
+    conf.repair_s = 60;
+    conf.failure_seed = 7;
+    run("fifo", text);
+    ck_assert_uint_gt(r.failures, 0);
+    ck_assert_uint_eq(r.failures, r.failed_runs);
+    ck_assert_uint_eq(r.preemptions, 0);
+    ck_assert_double_gt(r.lost_gpu_h, 0);
+    /* Nothing else made it longer than failures: what was lost, and repairs. */
+    ck_assert_double_eq_tol(r.avg_jct_s, 3600 + r.lost_gpu_h * 3600 / 8 + (double) r.failures * 60,
+                            1e-3);
+    ck_assert_double_eq_tol(r.avg_stopped_s, (double) r.failures * 60, 1e-3);
+    double without_s = r.avg_jct_s;
+    conf.checkpoint_s = 300;
+    run("fifo", text);
+    ck_assert_double_le(r.lost_gpu_h, (double) r.failed_runs * 300 * 8 / 3600);
+    ck_assert_double_lt(r.avg_jct_s, without_s);
+    double saved_s = r.avg_jct_s;
+    run("fifo", text);
+    ck_assert_double_eq(r.avg_jct_s, saved_s);
+    conf.failure_seed = 8;
+    run("fifo", text);
+    ck_assert_double_ne(r.avg_jct_s, saved_s);
+}
+END_TEST
+
+START_TEST(a_gang_stops_when_any_of_its_nodes_fails_and_goes_on_elsewhere)
+{
+    for (int count = 0; count < 2; count++) {
+        cluster(4, 2);
+        conf.count = (uint8_t) count;
+        conf.mtbf_s = 5000;
+        conf.repair_s = 1000;
+        conf.failure_seed = 3;
+        char *text = simrun_generate(5, 200, 1);
+        run("easy", text);
+        ck_assert_uint_eq(r.finished + r.left_out[TUG_SIM_TOO_LARGE].n, 200);
+        ck_assert_uint_gt(r.failed_runs, 20);
+        ck_assert_double_gt(r.avg_stopped_s, 0);
+        free(text);
+    }
+}
+END_TEST
+
+static int starts_nothing(void *self, const struct tug_policy_view *view,
+                          const struct tug_policy_host *host, struct tug_policy_pass *pass)
+{
+    (void) self;
+    (void) view;
+    (void) host;
+    (void) pass;
+    return 0;
+}
+static const struct tug_policy_ops idler = {
+    .size = sizeof idler, .abi = TUG_POLICY_ABI, .name = "idler", .pass = starts_nothing};
+
+START_TEST(a_policy_that_starts_nothing_leaves_jobs_unfinished)
+{
+    for (int fail = 0; fail < 2; fail++) {
+        cluster(1, 8);
+        conf.policy = (struct tug_policy_set){{{&idler, NULL}}, 1};
+        conf.mtbf_s = fail ? 100 : 0;
+        conf.repair_s = 10;
+        ck_assert_msg(run_ops(HEAD "a,0,10,8,u,,\nb,5,0,4,u,,\n") == 0, "%s", err.msg);
+        ck_assert_uint_eq(r.finished, 0);
+        ck_assert_uint_eq(r.unfinished, 2);
+        ck_assert_double_eq(r.gpu_use, 0);
+    }
+}
+END_TEST
+
+static int stop_at_once(void *ctx, const struct tug_sim_progress *p)
+{
+    int *looks = ctx;
+    ck_assert_uint_ge(p->submitted, p->finished);
+    return ++*looks == 2;
+}
+
+START_TEST(a_simulation_can_be_ended_early_with_what_it_has)
+{
+    char *text = simrun_generate(1, 400, 4);
+    int looks = 0;
+    cluster(4, 8);
+    conf.go_on = stop_at_once;
+    conf.go_on_ctx = &looks;
+    run("easy", text);
+    ck_assert_int_eq(looks, 2);
+    ck_assert_int_eq(r.interrupted, 1);
+    ck_assert_uint_gt(r.finished, 0);
+    ck_assert_uint_gt(r.unfinished, 0);
+    ck_assert_double_gt(r.gpu_use, 0);
+    ck_assert_double_le(r.gpu_use, 1);
+    free(text);
+}
+END_TEST
+
+START_TEST(figures_tell_sizes_and_users_apart)
+{
+    /* ann's job takes as long as it runs, bob's three times: (1 + 3)^2 / (2 (1 + 9)). */
+    cluster(1, 8);
+    run("fifo", HEAD "a,0,100,8,ann,,\nb,0,50,4,bob,,\n");
+    ck_assert_uint_eq(r.users, 2);
+    ck_assert_double_eq_tol(r.fairness, 0.8, 1e-9);
+    ck_assert_uint_eq(r.classes[0].jobs, 0);
+    ck_assert_uint_eq(r.classes[1].gpus_min, 2);
+    ck_assert_uint_eq(r.classes[1].gpus_max, 4);
+    ck_assert_uint_eq(r.classes[1].jobs, 1);
+    ck_assert_double_eq_tol(r.classes[1].avg_wait_s, 100, 1e-9);
+    ck_assert_double_eq_tol(r.classes[2].avg_jct_s, 100, 1e-9);
+    /* A job of no length that waits a second has not suffered. */
+    run("fifo", HEAD "a,0,1,8,ann,,\nb,0,0,4,bob,,\n");
+    ck_assert_double_eq_tol(r.fairness, 1, 1e-9);
 }
 END_TEST
 
@@ -365,7 +539,13 @@ UNIT_MAIN("sim/sim", fifo_keeps_the_order_sjf_takes_the_shortest_and_easy_fills_
           easy_looks_no_deeper_than_it_is_told,
           at_equal_times_jobs_end_before_jobs_arrive_and_nothing_lasts_no_time,
           whoever_listens_hears_where_each_gang_starts,
-          jobs_that_cannot_be_run_are_counted_and_named,
+          jobs_that_cannot_be_run_are_counted_and_named, counted_gpus_may_lie_anywhere,
+          a_finer_clock_keeps_microseconds, starting_costs_time_that_is_no_work,
+          a_job_over_its_limit_is_over_when_that_is_asked_for,
+          a_failed_node_costs_the_work_since_the_last_checkpoint,
+          a_gang_stops_when_any_of_its_nodes_fails_and_goes_on_elsewhere,
+          a_policy_that_starts_nothing_leaves_jobs_unfinished,
+          a_simulation_can_be_ended_early_with_what_it_has, figures_tell_sizes_and_users_apart,
           estimates_of_users_need_their_column_and_their_value,
           a_generated_trace_gives_the_figures_that_it_always_gave,
           easy_never_delays_the_first_job_that_waits, the_test_above_sees_a_policy_that_does)
