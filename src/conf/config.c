@@ -307,6 +307,22 @@ static void check_cluster(const struct tug_config *c, struct tug_conf_errors *er
     }
 }
 
+/* What plugins there are is not known here. */
+static void check_policy(const struct tug_config *c, struct tug_conf_errors *errs)
+{
+    const char *p = c->scheduler.policy;
+    size_t n = strlen(p);
+
+    if (n && strspn(p, "abcdefghijklmnopqrstuvwxyz0123456789_-+") == n && *p != '+' &&
+        p[n - 1] != '+' && !strstr(p, "++"))
+        return;
+    tug_conf_errors_add(errs,
+                        tug_schema_pos(&tug_conf_scheduler_schema, &c->scheduler,
+                                       &c->scheduler.policy),
+                        p, n, "write a name, or names with '+' in between: sjf+easy",
+                        "scheduler.policy: '%.131s' names no policy", p);
+}
+
 static void check(const struct tug_config *c, struct tug_conf_errors *errs)
 {
     /* A row whose name could not be read would make its hosts unknown. */
@@ -315,6 +331,7 @@ static void check(const struct tug_config *c, struct tug_conf_errors *errs)
     for (size_t i = 0; i < c->n_nodes; i++)
         nodes_known = nodes_known && c->nodes[i].name.list;
     check_cluster(c, errs);
+    check_policy(c, errs);
     check_rows(c, errs);
     check_default_queue(c, errs);
     for (size_t i = 0; i < c->n_queues; i++)

@@ -184,7 +184,8 @@ struct tug_pass_stats {
 };
 int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_set *set,
                   struct tug_pass_stats *stats, struct tug_err *err);
-/* The plugins of the last pass are gone: whatever comes next is told everything anew, even if it looks the same. */
+/* The plugins of the last pass are gone: whatever comes next is told everything anew, even if it looks the same; a
+ * pass is wanted. */
 void tug_core_forget_policies(struct tug_core *c);
 /* A job of the past that ended at that time, for the next set of plugins: they are told before anything else, in the order of
  * these calls, once. ran_ms of the row says how long it ran. Strings are copied. */

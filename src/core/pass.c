@@ -350,13 +350,19 @@ void tug_core_watch_hooks(struct tug_core *c, const struct tug_hook_watch *w)
     c->watch = w ? *w : (struct tug_hook_watch){0};
 }
 
-void tug_core_forget_policies(struct tug_core *c)
+static void forget_set(struct tug_core *c)
 {
     tug_observe_clear(c, &c->events);
     c->policies = (struct tug_policy_set){0};
     c->hooks = (struct tug_hooks){0};
     c->policies_known = 0;
     c->policy_wake_ms = INT64_MAX;
+}
+
+void tug_core_forget_policies(struct tug_core *c)
+{
+    forget_set(c);
+    c->wants_pass = 1;
 }
 
 static int is_in_force(const struct tug_core *c, const struct tug_policy_set *set)
@@ -385,7 +391,7 @@ static void forget_keys(struct tug_core *c)
 /* The order is compact. */
 static void use(struct tug_core *c, const struct tug_policy_set *set)
 {
-    tug_core_forget_policies(c);
+    forget_set(c);
     c->policies = *set;
     c->hooks = hooks_of(set);
     c->policies_known = 1;

@@ -149,11 +149,17 @@ int tug_plugload_check_ops(const struct tug_policy_ops *ops, const char *name, c
         return tug_fail(err, -ENOEXEC,
                         "%s: calls itself '%s'; the file must be named after the policy", where,
                         ops->name ? ops->name : "");
-    if (!ops->create || !ops->destroy || !ops->pass)
+    if (!ops->create || !ops->destroy)
         return tug_fail(err, -ENOEXEC, "%s: has no %s()", where,
-                        !ops->create    ? "create"
-                        : !ops->destroy ? "destroy"
-                                        : "pass");
+                        !ops->create ? "create" : "destroy");
+    if (!ops->pass && !(TUG_POLICY_HAS(ops, key) && ops->key) &&
+        !(TUG_POLICY_HAS(ops, place) && ops->place) &&
+        !(TUG_POLICY_HAS(ops, preempt) && ops->preempt))
+        return tug_fail(err, -ENOEXEC,
+                        "%s: decides nothing: it has none of key(), pass(), place() and preempt()",
+                        where);
+    if (TUG_POLICY_HAS(ops, rekey) && ops->rekey && !ops->key)
+        return tug_fail(err, -ENOEXEC, "%s: has rekey(), but no key() to ask again", where);
     return check_params(ops->params, where, err);
 }
 
@@ -290,11 +296,18 @@ static int take_given(struct tug_plugload *p, const struct tug_plugload_param *g
     return no_such_param(p, given->name, err);
 }
 
+static size_t count_params(const struct tug_policy_ops *ops)
+{
+    size_t n = 0;
+    while (ops->params && ops->params[n].name)
+        n++;
+    return n;
+}
+
 static int take_params(struct tug_plugload *p, const struct tug_plugload_param *params, size_t n,
                        struct tug_err *err)
 {
-    while (p->ops->params && p->ops->params[p->n_values].name)
-        p->n_values++;
+    p->n_values = count_params(p->ops);
     p->values = tug_xcalloc(p->n_values + 1, sizeof *p->values);
     p->texts = tug_xcalloc(p->n_values + 1, sizeof *p->texts);
     for (size_t i = 0; i < n; i++) {
@@ -314,10 +327,15 @@ static int take_params(struct tug_plugload *p, const struct tug_plugload_param *
 
 /* ---- all of it */
 
-static int create(struct tug_plugload *p, struct tug_err *err)
+int tug_plugload_create(struct tug_plugload *p, const struct tug_plugload_param *params,
+                        size_t n_params, struct tug_err *err)
 {
     char why[256] = "";
-    int rc = p->ops->create(&p->self, p->values, why, sizeof why);
+    tug_assert(!p->is_created && !p->texts);
+    int rc = take_params(p, params, n_params, err);
+    if (rc)
+        return rc;
+    rc = p->ops->create(&p->self, p->values, why, sizeof why);
     if (rc) {
         why[sizeof why - 1] = '\0';
         return tug_fail(err, rc < 0 ? rc : -EINVAL, "%s: could not be created: %s", p->where,
@@ -327,8 +345,7 @@ static int create(struct tug_plugload *p, struct tug_err *err)
     return 0;
 }
 
-int tug_plugload_open(const char *name, const char *const *dirs, size_t n_dirs,
-                      const struct tug_plugload_param *params, size_t n_params,
+int tug_plugload_load(const char *name, const char *const *dirs, size_t n_dirs,
                       struct tug_plugload **out, struct tug_err *err)
 {
     if (!name_is_proper(name))
@@ -343,10 +360,22 @@ int tug_plugload_open(const char *name, const char *const *dirs, size_t n_dirs,
     p->path = path;
     p->where = tug_xasprintf("policy '%s' (%s)", name, path);
     int rc = load_file(p, name, err);
+    if (rc) {
+        tug_plugload_close(p);
+        return rc;
+    }
+    *out = p;
+    return 0;
+}
+
+int tug_plugload_open(const char *name, const char *const *dirs, size_t n_dirs,
+                      const struct tug_plugload_param *params, size_t n_params,
+                      struct tug_plugload **out, struct tug_err *err)
+{
+    struct tug_plugload *p = NULL;
+    int rc = tug_plugload_load(name, dirs, n_dirs, &p, err);
     if (!rc)
-        rc = take_params(p, params, n_params, err);
-    if (!rc)
-        rc = create(p, err);
+        rc = tug_plugload_create(p, params, n_params, err);
     if (rc) {
         tug_plugload_close(p);
         return rc;
@@ -385,6 +414,11 @@ void *tug_plugload_self(const struct tug_plugload *p)
 const char *tug_plugload_path(const struct tug_plugload *p)
 {
     return p->path;
+}
+
+const char *tug_plugload_where(const struct tug_plugload *p)
+{
+    return p->where;
 }
 
 const char *tug_plugload_value(const struct tug_plugload *p, size_t i)

@@ -69,6 +69,43 @@ int tug_control_next_log(struct tug_control *c, enum tug_log_level *level, const
     return 1;
 }
 
+/* ---- which plugin takes how long */
+
+static void hook_account(struct tug_control *c)
+{
+    int64_t now = tug_ctl_now(c);
+
+    if (c->hook_depth)
+        c->hook_ms[c->hook_at[c->hook_depth - 1]] += now - c->hook_since_ms;
+    c->hook_since_ms = now;
+}
+
+static void hook_begins(void *ctx, size_t at, const struct tug_policy_ops *ops, const char *hook)
+{
+    struct tug_control *c = ctx;
+
+    hook_account(c);
+    tug_assert(c->hook_depth < sizeof c->hook_at / sizeof *c->hook_at);
+    c->hook_at[c->hook_depth++] = at;
+    if (c->policy_watch.begin)
+        c->policy_watch.begin(c->policy_watch.ctx, at, ops, hook);
+}
+
+static void hook_ends(void *ctx, size_t at)
+{
+    struct tug_control *c = ctx;
+
+    if (c->policy_watch.end)
+        c->policy_watch.end(c->policy_watch.ctx, at);
+    hook_account(c);
+    c->hook_depth--;
+}
+
+void tug_control_watch_hooks(struct tug_control *c, const struct tug_hook_watch *w)
+{
+    c->policy_watch = w ? *w : (struct tug_hook_watch){0};
+}
+
 /* ---- life cycle */
 
 struct tug_control *tug_control_new(const struct tug_env *env, const struct tug_control_conf *conf,
@@ -91,6 +128,7 @@ struct tug_control *tug_control_new(const struct tug_env *env, const struct tug_
     c->nodes = tug_xcalloc(c->n_nodes ? c->n_nodes : 1, sizeof *c->nodes);
     c->policy_name = tug_xstrdup("built-in fifo");
     c->policy_note = tug_xstrdup("");
+    tug_core_watch_hooks(core, &(struct tug_hook_watch){hook_begins, hook_ends, c});
     TAILQ_INIT(&c->spent);
     c->next_id = 1;
     c->id_limit = 1;
@@ -251,12 +289,34 @@ int tug_control_configure(struct tug_control *c, const struct tug_control_conf *
 void tug_control_set_policy(struct tug_control *c, const char *name,
                             const struct tug_policy_set *set, const char *note)
 {
+    char *copy = tug_xstrdup(name);
+
     free(c->policy_name);
-    free(c->policy_note);
-    c->policy_name = tug_xstrdup(name);
-    c->policy_note = tug_xstrdup(note ? note : "");
+    c->policy_name = copy;
+    tug_control_note_policy(c, note ? note : "");
     c->policy = set ? *set : (struct tug_policy_set){0};
-    c->policy_refused = c->policy_slow = 0;
+    memset(c->policy_refused, 0, sizeof c->policy_refused);
+    c->policy_slow = 0;
+    tug_core_forget_policies(c->core);
+}
+
+void tug_control_note_policy(struct tug_control *c, const char *note)
+{
+    char *copy = tug_xstrdup(note);
+
+    free(c->policy_note);
+    c->policy_note = copy;
+}
+
+int tug_control_has_policy(const struct tug_control *c)
+{
+    return c->policy.n > 0;
+}
+
+void tug_control_recall(struct tug_control *c, const struct tug_policy_job *row, int64_t end_ms,
+                        int ok)
+{
+    tug_core_recall(c->core, row, end_ms, ok);
 }
 
 const struct tug_core *tug_control_core(const struct tug_control *c)
@@ -534,41 +594,76 @@ void tug_control_timer(struct tug_control *c)
     tug_ctl_wait_check(c, now);
 }
 
-static void policy_off(struct tug_control *c, const char *why)
+static void policy_off(struct tug_control *c, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static void policy_off(struct tug_control *c, const char *fmt, ...)
 {
-    char note[TUG_ERR_MAX + 128];
+    char why[TUG_ERR_MAX], note[TUG_ERR_MAX + 192];
+    va_list ap;
 
-    snprintf(
-        note, sizeof note,
-        "policy '%s' was switched off: %s; the built-in order is in force until tugd is restarted",
-        c->policy_name, why);
+    va_start(ap, fmt);
+    vsnprintf(why, sizeof why, fmt, ap);
+    va_end(ap);
+    snprintf(note, sizeof note,
+             "policy '%s' was switched off: %s; the built-in order is in force until tugd reads its "
+             "configuration again or is restarted",
+             c->policy_name, why);
     tug_ctl_log(c, TUG_LOG_ERROR, "%s", note);
     tug_control_set_policy(c, "built-in fifo", NULL, note);
+}
+
+static const char *policy_at(const struct tug_control *c, size_t at)
+{
+    return c->policy.at[at].ops->name;
+}
+
+/* The plugin of the greatest figure. */
+static size_t largest(const struct tug_control *c, const int64_t *of)
+{
+    size_t at = 0;
+
+    for (size_t i = 1; i < c->policy.n; i++)
+        if (of[i] > of[at])
+            at = i;
+    return at;
+}
+
+/* Is it time to do without them? */
+static void judge_policy(struct tug_control *c, const struct tug_pass_stats *stats, int64_t took_ms)
+{
+    c->policy_slow += took_ms > POLICY_SLOW_MS;
+    for (size_t i = 0; i < c->policy.n; i++) {
+        c->policy_refused[i] += stats->refused_of[i];
+        if (c->policy_refused[i] > POLICY_REFUSED_MAX) {
+            policy_off(c, "too many proposals of '%s' were refused", policy_at(c, i));
+            return;
+        }
+    }
+    if (c->policy_slow >= POLICY_SLOW_MAX)
+        policy_off(c, "its passes take longer than 1 s, and '%s' most of that",
+                   policy_at(c, largest(c, c->hook_ms)));
 }
 
 static void run_pass(struct tug_control *c)
 {
     struct tug_pass_stats stats = {0};
     struct tug_err err = {0};
-    int64_t began = tug_ctl_now(c), took;
-    int rc = tug_core_pass(c->core, began, &c->policy, &stats, &err);
+    int64_t began = tug_ctl_now(c);
+    int rc;
 
-    took = tug_ctl_now(c) - began;
+    memset(c->hook_ms, 0, sizeof c->hook_ms);
+    rc = tug_core_pass(c->core, began, &c->policy, &stats, &err);
     if (c->policy.n) {
-        c->policy_refused += stats.refused;
-        c->policy_slow += took > POLICY_SLOW_MS;
         if (rc < 0 || stats.refused)
-            tug_ctl_log(c, TUG_LOG_WARN, "policy '%s': %s", c->policy_name, err.msg);
-        if (rc < 0)
-            policy_off(c, err.msg);
-        else if (c->policy_refused > POLICY_REFUSED_MAX)
-            policy_off(c, "too many of its proposals were refused");
-        else if (c->policy_slow >= POLICY_SLOW_MAX)
-            policy_off(c, "its passes take longer than 1 s");
+            tug_ctl_log(c, TUG_LOG_WARN, "%s", err.msg);
         /* A policy that only proposes what cannot be must not keep everybody waiting until it is
          * switched off. */
         if (rc >= 0 && stats.refused && !stats.started)
-            tug_core_pass(c->core, began, NULL, &stats, NULL);
+            tug_core_pass(c->core, began, NULL, NULL, NULL);
+        if (rc < 0)
+            policy_off(c, "%s", err.msg);
+        else
+            judge_policy(c, &stats, tug_ctl_now(c) - began);
     }
     tug_ctl_actions(c);
 }

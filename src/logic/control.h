@@ -60,9 +60,17 @@ int tug_control_start(struct tug_control *c, struct tug_err *err);
  * stay. Fails as tug_core_configure() does, and then nothing has changed. */
 int tug_control_configure(struct tug_control *c, const struct tug_control_conf *conf, struct tug_err *err);
 
-/* NULL or none: the built-in order. The set is copied. 'note' says why when it is not the configured policy. */
+/* From the next pass on, which comes soon. NULL or none: the built-in order. The set is copied; it is told everything anew.
+ * 'note' says why when it is not the configured policy. */
 void tug_control_set_policy(struct tug_control *c, const char *name, const struct tug_policy_set *set,
                             const char *note);
+void tug_control_note_policy(struct tug_control *c, const char *note);
+/* Is a policy in force, and not the built-in order (any more)? */
+int tug_control_has_policy(const struct tug_control *c);
+/* A job of the past, for the next policies: tug_core_recall(). */
+void tug_control_recall(struct tug_control *c, const struct tug_policy_job *row, int64_t end_ms, int ok);
+/* Who else is told when a hook is asked: a watchdog. NULL = nobody. Copied. */
+void tug_control_watch_hooks(struct tug_control *c, const struct tug_hook_watch *w);
 
 void tug_control_peer_up(struct tug_control *c, tug_peer_id peer, const struct tug_control_peer *who);
 void tug_control_peer_down(struct tug_control *c, tug_peer_id peer);

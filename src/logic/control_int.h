@@ -137,7 +137,11 @@ struct tug_control {
     char uuid[37];
     struct tug_policy_set policy;
     char *policy_name, *policy_note;
-    uint32_t policy_refused, policy_slow;
+    uint32_t policy_refused[TUG_POLICIES_MAX], policy_slow;
+    struct tug_hook_watch policy_watch;    /* the host's */
+    int64_t hook_ms[TUG_POLICIES_MAX];     /* what each took of this pass */
+    int64_t hook_since_ms;
+    size_t hook_at[2], hook_depth;         /* who is asked: place() of one in pass() of another */
     int shutdown;
 };
 

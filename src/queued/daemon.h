@@ -17,7 +17,8 @@
 #include "host/store.h"
 #include "logic/control.h"
 
-struct tug_plugload;
+struct tug_plugset;
+struct recall;
 
 /* A connection, by the number that the logic knows it by. */
 struct peer {
@@ -40,7 +41,8 @@ struct tugd {
     struct tug_listener *clients, *nodes;
     struct peer *peers;
     tug_peer_id next_peer;
-    struct tug_plugload *plugin;   /* NULL: the built-in order */
+    struct tug_plugset *policies;  /* NULL: the built-in order */
+    struct recall *recall;         /* a set that waits for the history; NULL = none does */
     int64_t wall0, mono0;          /* the daemon's clock: wall clock at start + time since */
     int exit_code;
     int stopping;
@@ -80,7 +82,8 @@ void sign_launch(const struct tugd *d, const void *body, size_t len, struct tug_
 void history_ask(struct tugd *d, struct peer *p, uint32_t rid, const ProtobufCMessage *m);
 
 /* plugin.c */
-void plugin_load(struct tugd *d);      /* on failure the built-in order stays, with a note */
+void plugin_load(struct tugd *d);      /* before the loop runs; on failure the built-in order stays, with a note */
+void plugin_reload(struct tugd *d, int has_changed);   /* the configuration was read again */
 void plugin_free(struct tugd *d);
 
 #endif

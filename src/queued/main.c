@@ -195,6 +195,8 @@ static int run(struct tugd *d, const struct options *o, struct tug_err *err)
     if (rc)
         return rc;
     plugin_load(d);
+    if (d->stopping)
+        return 0;
     rc = listen_open(d, err);
     if (rc)
         return rc;

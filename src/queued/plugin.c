@@ -1,41 +1,244 @@
-/* plugin.c - the policy in force
+/* plugin.c - the policies in force
  *
- * A policy that cannot be loaded is not a reason to stop a cluster: the built-in order takes over,
- * the log and `tug ping` say so. Layer: programs.
+ * A policy that cannot be loaded is not a reason to stop a cluster: the one before stays, or the
+ * built-in order takes over, and the log and `tug ping` say so. Policies that keep state are told
+ * the jobs of the past, from the history, before they decide anything. Layer: programs.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "host/plugload.h"
+#include "base/vec.h"
+#include "host/plugset.h"
+#include "proto/job.pb-c.h"
 #include "queued/daemon.h"
 
-void plugin_load(struct tugd *d)
+#define RECALLED_MAX 10000 /* finished jobs that a policy is told when it comes */
+
+struct recall {
+    struct tugd *d;
+    struct tug_plugset *set; /* comes into force when the history is there */
+    char *name;
+    int is_awaited;                         /* the loop runs for it alone */
+    struct tug_vec(Tugpb__JobView *) views; /* newest first */
+};
+
+/* ---- into force */
+
+static void put_in_force(struct tugd *d, struct tug_plugset *set, const char *name)
 {
-    const struct tug_conf_scheduler *s = &d->cfg.scheduler;
+    struct tug_plugset *before = d->policies;
+    const char *rest;
+
+    tug_control_set_policy(d->control, name, tug_plugset_policies(set), "");
+    d->policies = set;
+    tug_plugset_close(before);
+    for (size_t i = 0; i < tug_plugset_count(set); i++)
+        tug_info("%s", tug_plugload_where(tug_plugset_at(set, i)));
+    for (size_t i = 0; (rest = tug_plugset_unfilled(set, i)); i++)
+        tug_info("policy '%s' does not decide %s", name, rest);
+}
+
+/* The one before goes on, if there is one. */
+static void stays(struct tugd *d, const char *why)
+{
+    char note[TUG_ERR_MAX + 128];
+
+    if (tug_control_has_policy(d->control)) {
+        snprintf(note, sizeof note, "%s; the policy from before stays in force", why);
+        tug_control_note_policy(d->control, note);
+    } else {
+        snprintf(note, sizeof note, "%s; the built-in order (fifo, strict) is in force", why);
+        tug_control_set_policy(d->control, "built-in fifo", NULL, note);
+    }
+    tug_error("%s", note);
+}
+
+/* ---- the past */
+
+static void recall_free(struct recall *r)
+{
+    for (size_t i = 0; i < r->views.len; i++)
+        tugpb__job_view__free_unpacked(r->views.at[i], NULL);
+    tug_vec_clear(&r->views);
+    tug_plugset_close(r->set);
+    free(r->name);
+    free(r);
+}
+
+/* Figures of the whole gang back to those of a node; its last slice may be smaller. */
+static void recall_one(struct tugd *d, const Tugpb__JobView *v)
+{
+    uint32_t nodes = v->nodes ? v->nodes : 1, narrow = v->gpus_last ? v->gpus_last : 0;
+    struct tug_policy_job row = {
+        .id = v->id,
+        .uid = v->uid,
+        .nodes = nodes,
+        .ntasks = v->ntasks,
+        .gpus_per_node = narrow && nodes > 1 ? (v->gpus - narrow) / (nodes - 1) : v->gpus / nodes,
+        .cpus_per_node = v->cpus / nodes,
+        .attempt = v->attempt,
+        .mem_per_node_bytes = v->mem_bytes / nodes,
+        .submit_ms = v->submit_ms,
+        .eligible_ms = v->eligible_ms,
+        .time_limit_ms = v->time_limit_s ? (int64_t) v->time_limit_s * 1000 : -1,
+        .start_ms = v->alloc_ms ? v->alloc_ms : -1,
+        .priority = v->priority,
+        .queue = v->queue,
+        .account = v->account,
+        .name = v->name,
+        .user = v->user,
+        .gpus = v->gpus,
+        .queue_row = UINT32_MAX,
+        .share_row = UINT32_MAX,
+        .safe_until_ms = INT64_MAX,
+        .ran_ms = v->alloc_ms && v->end_ms > v->alloc_ms ? v->end_ms - v->alloc_ms : 0,
+    };
+
+    row.expected_ms = row.time_limit_ms;
+    row.gpus_last = narrow ? narrow : row.gpus_per_node;
+    row.cpus_last = row.cpus_per_node;
+    tug_control_recall(d->control, &row, v->end_ms,
+                       !strcmp(v->state, tug_job_state_name(TUG_JOB_COMPLETED)));
+}
+
+static void recalled(struct recall *r, int rc, const char *why)
+{
+    struct tugd *d = r->d;
+
+    if (d->recall != r) { /* another one has been asked for since */
+        recall_free(r);
+        return;
+    }
+    d->recall = NULL;
+    if (r->is_awaited)
+        tug_loop_stop(d->loop);
+    if (rc == -ECANCELED) {
+        recall_free(r);
+        return;
+    }
+    if (rc)
+        tug_warn("policy '%s' is told nothing of the past: %s", r->name, why);
+    for (size_t i = r->views.len; i > 0; i--)
+        recall_one(d, r->views.at[i - 1]);
+    put_in_force(d, r->set, r->name);
+    r->set = NULL;
+    recall_free(r);
+}
+
+static void on_row(void *arg, const struct tug_history_row *row, int rc, const char *why)
+{
+    struct recall *r = arg;
+    Tugpb__JobView *v;
+
+    if (!row) {
+        recalled(r, rc, why);
+        return;
+    }
+    v = row->view ? tugpb__job_view__unpack(NULL, row->view_len, row->view) : NULL;
+    if (v)
+        tug_vec_push(&r->views, v);
+}
+
+static void recall_then_use(struct tugd *d, struct tug_plugset *set, const char *name)
+{
+    const struct tug_history_filter f = {.what = "end", .limit = RECALLED_MAX};
+    struct recall *r = tug_new(struct recall);
+
+    r->d = d;
+    r->set = set;
+    r->name = tug_xstrdup(name);
+    d->recall = r;
+    tug_store_history(d->store, &f, on_row, r);
+}
+
+/* ---- loading */
+
+/* Every job has a time limit when every queue gives it one. */
+static uint32_t what_we_have(const struct tug_config *cfg)
+{
+    struct setup s;
+    uint32_t has = TUG_POLICY_NEEDS_EXPECTED;
+
+    setup_control(cfg, &s);
+    for (size_t i = 0; i < s.conf.core.n_queues; i++)
+        if (!s.queues[i].default_time_s && !s.queues[i].max_time_s)
+            has &= ~TUG_POLICY_NEEDS_EXPECTED;
+    if (s.conf.core.preemption == TUG_PREEMPTION_ORDER)
+        has |= TUG_POLICY_NEEDS_ORDER_PREEMPTION;
+    setup_free(&s);
+    return has;
+}
+
+static int open_set(const struct tug_config *cfg, struct tug_plugset **out, struct tug_err *err)
+{
+    const struct tug_conf_scheduler *s = &cfg->scheduler;
     struct tug_plugload_param *params = tug_xcalloc(s->policy_params.n + 1, sizeof *params);
-    struct tug_err err = {0};
-    char note[TUG_ERR_MAX + 64];
+    struct tug_plugset_conf conf = {.names = s->policy,
+                                    .dirs = (const char *const *) s->policy_dirs.at,
+                                    .n_dirs = s->policy_dirs.n,
+                                    .params = params,
+                                    .n_params = s->policy_params.n,
+                                    .has = what_we_have(cfg)};
+    int rc;
 
     for (size_t i = 0; i < s->policy_params.n; i++)
         params[i] =
             (struct tug_plugload_param){s->policy_params.at[i].name, s->policy_params.at[i].value};
-    if (tug_plugload_open(s->policy, (const char *const *) s->policy_dirs.at, s->policy_dirs.n,
-                          params, s->policy_params.n, &d->plugin, &err) == 0) {
-        const struct tug_policy_set set = {
-            {{tug_plugload_ops(d->plugin), tug_plugload_self(d->plugin)}}, 1};
-        tug_control_set_policy(d->control, s->policy, &set, "");
-        tug_info("policy '%s' from %s", s->policy, tug_plugload_path(d->plugin));
-    } else {
-        snprintf(note, sizeof note, "%s; the built-in order (fifo, strict) is in force", err.msg);
-        tug_error("%s", note);
-        tug_control_set_policy(d->control, "built-in fifo", NULL, note);
-    }
+    rc = tug_plugset_open(&conf, out, err);
     free(params);
+    return rc;
+}
+
+static int wants_the_past(const struct tug_plugset *set)
+{
+    const struct tug_policy_set *p = tug_plugset_policies(set);
+
+    for (size_t i = 0; i < p->n; i++)
+        if (TUG_POLICY_HAS(p->at[i].ops, observe) && p->at[i].ops->observe)
+            return 1;
+    return 0;
+}
+
+static void load(struct tugd *d)
+{
+    struct tug_plugset *set = NULL;
+    struct tug_err err = {0};
+
+    d->recall = NULL;
+    if (open_set(&d->cfg, &set, &err))
+        stays(d, err.msg);
+    else if (wants_the_past(set))
+        recall_then_use(d, set, d->cfg.scheduler.policy);
+    else
+        put_in_force(d, set, d->cfg.scheduler.policy);
+}
+
+void plugin_load(struct tugd *d)
+{
+    load(d);
+    if (!d->recall)
+        return;
+    d->recall->is_awaited = 1; /* no pass before the policy that is configured can decide in it */
+    tug_loop_run(d->loop);
+}
+
+void plugin_reload(struct tugd *d, int has_changed)
+{
+    if (!has_changed && (tug_control_has_policy(d->control) || d->recall))
+        return;
+    if (!tug_control_has_policy(d->control)) {
+        /* Not before its file is closed is another one loaded in its place. */
+        tug_plugset_close(d->policies);
+        d->policies = NULL;
+    }
+    load(d);
 }
 
 void plugin_free(struct tugd *d)
 {
-    tug_plugload_close(d->plugin);
+    tug_plugset_close(d->policies);
 }

@@ -175,13 +175,21 @@ static void log_changes(const struct tug_schema_diff *diff)
         tug_info("configuration: read again, nothing has changed");
 }
 
+static int policy_changed(const struct tug_schema_diff *diff)
+{
+    for (size_t i = 0; i < diff->list.len; i++)
+        if (!strncmp(diff->list.at[i].path, "scheduler.policy", strlen("scheduler.policy")))
+            return 1;
+    return 0;
+}
+
 void setup_reload(struct tugd *d)
 {
     struct tug_config fresh = {0};
     struct tug_schema_diff diff = {0};
     struct tug_err err = {0};
     struct setup s;
-    int rc = read_config(d->config_path, &fresh, &err);
+    int rc = read_config(d->config_path, &fresh, &err), new_policy;
 
     if (!rc) {
         setup_control(&fresh, &s);
@@ -195,8 +203,10 @@ void setup_reload(struct tugd *d)
     }
     tug_config_diff(&d->cfg, &fresh, &diff);
     log_changes(&diff);
+    new_policy = policy_changed(&diff);
     tug_schema_diff_clear(&diff);
     tug_log_set_level((enum tug_log_level) fresh.logging.level);
     tug_config_clear(&d->cfg);
     d->cfg = fresh;
+    plugin_reload(d, new_policy);
 }

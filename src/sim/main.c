@@ -12,10 +12,10 @@
 
 #include "base/mem.h"
 #include "base/version.h"
+#include "host/plugset.h"
 #include "sim/compare.h"
 #include "sim/options.h"
 #include "sim/outputs.h"
-#include "sim/policies.h"
 #include "sim/progress.h"
 #include "sim/report.h"
 #include "sim/sim.h"
@@ -87,7 +87,7 @@ static int cluster_of(struct tug_simopts *o, const struct tug_trace *t, struct t
 static int run(struct tug_simopts *o, struct tug_err *err)
 {
     static const char *const policydir = TUG_POLICYDIR;
-    struct tug_sim_policies policies = {0};
+    struct tug_plugset *policies = NULL;
     struct tug_trace *trace = NULL;
     struct tug_sim_result result = {0};
     struct tug_progress progress;
@@ -95,13 +95,18 @@ static int run(struct tug_simopts *o, struct tug_err *err)
     int status = EXIT_BAD;
     if (!o->dirs.len)
         tug_vec_push(&o->dirs, policydir);
-    if (tug_sim_policies_open(o->policy, o->dirs.at, o->dirs.len, o->params.at, o->params.len,
-                              &policies, err) ||
+    const struct tug_plugset_conf load = {.names = o->policy,
+                                          .dirs = o->dirs.at,
+                                          .n_dirs = o->dirs.len,
+                                          .params = o->params.at,
+                                          .n_params = o->params.len,
+                                          .has = TUG_POLICY_NEEDS_EXPECTED};
+    if (tug_plugset_open(&load, &policies, err) ||
         tug_trace_open(o->trace, &trace, err) || cluster_of(o, trace, err) ||
         tug_outputs_begin(&o->outputs, &o->conf, (uint64_t) o->conf.nodes * o->conf.gpus_per_node,
                           NULL, err))
         goto out;
-    o->conf.policy = policies.set;
+    o->conf.policy = *tug_plugset_policies(policies);
     tug_progress_begin(&progress, o->progress == 1 || (o->progress < 0 && isatty(2)));
     o->conf.go_on = tug_progress_look;
     o->conf.go_on_ctx = &progress;
@@ -119,7 +124,7 @@ out:
     tug_outputs_clear(&o->outputs);
     tug_sim_result_clear(&result);
     tug_trace_close(trace);
-    tug_sim_policies_close(&policies);
+    tug_plugset_close(policies);
     return status;
 }
 

@@ -11,14 +11,26 @@ setup_file()
 teardown_file() { sandbox_down; }
 setup() { cd "$WORK" || return 1; }
 
-# policy NAME: that policy from now on, from the tests' plugins
+# configure NAME [PARAMETERS]: that policy, from the tests' plugins, in the configuration
+configure()
+{
+    sed -e "s|^  policy: .*|  policy: $1\n  policy_params: {${2:-}}|" -e "s|^  policy_dirs:|&\n    - \"$TUG_BUILDDIR/testsuite/plugins/.libs\"\n    - \"$TUG_BUILDDIR/testsuite/plugins\"|" \
+        "$BATS_FILE_TMPDIR/yaml" >"$XDG_RUNTIME_DIR/tugline/sandbox/tugline.yaml"
+}
+
+# policy NAME [PARAMETERS]: that policy from now on
 policy()
 {
-    local dir=$XDG_RUNTIME_DIR/tugline/sandbox
-    sed -e "s|^  policy: .*|  policy: $1|" -e "s|^  policy_dirs:|&\n    - \"$TUG_BUILDDIR/testsuite/plugins/.libs\"\n    - \"$TUG_BUILDDIR/testsuite/plugins\"|" \
-        "$BATS_FILE_TMPDIR/yaml" >"$dir/tugline.yaml"
+    configure "$@"
     run tug sandbox restart
     [ "$status" -eq 0 ]
+}
+
+# live NAME [PARAMETERS]: the same, without a restart
+live()
+{
+    configure "$@"
+    kill -HUP "$(pids_of tugd)"
 }
 
 in_force() # the policy that schedules, and why not another
@@ -80,6 +92,42 @@ for n in json.load(sys.stdin)["nodes"]:
     [[ "$(in_force)" == *liar* ]]
     logged liar
     works
+}
+
+@test "several policies, changed while it runs; what does not load leaves the one before" {
+    is_in_force() { [ "$(in_force)" = "$1" ]; }
+    policy fifo
+    live sjf+easy "easy.depth: 50"
+    until_ok 20 is_in_force "sjf+easy|"
+    works
+    live sjf+easy "depth: many"
+    until_ok 20 logged "parameter 'depth': 'many' is not a whole number; the policy from before stays in force"
+    [[ "$(in_force)" == "sjf+easy|"*many* ]]
+    works
+    live fifo+easy
+    until_ok 20 logged "policies 'fifo' and 'easy' both decide which jobs start"
+    [[ "$(in_force)" == "sjf+easy|"* ]]
+    live fifo "overtake: yes"
+    until_ok 20 is_in_force "fifo|"
+    works
+}
+
+@test "a policy that keeps state is told the past, and all that lives, whenever it comes" {
+    local told=$BATS_FILE_TMPDIR/told id
+    counts() { grep -q "$1" "$told"; }
+    policy fifo
+    id=$(tug submit --parsable -- sh -c 'while [ ! -e go-on ]; do sleep 0.1; done')
+    until_ok 20 bash -c "[ \$(tug queue --json | grep -c RUNNING) -ge 1 ]"
+    ended=$(tug history --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["jobs"]))')
+    [ "$ended" -ge 4 ]
+    live tally+fifo "file: $told"
+    until_ok 20 counts "submit=0 start=1 end=$ended"
+    policy tally+fifo "file: $told"
+    until_ok 20 counts "submit=0 start=1 end=$ended"
+    touch go-on
+    tug wait "$id"
+    until_ok 20 counts "submit=0 start=1 end=$((ended + 1))"
+    rm go-on
 }
 
 @test "back to a good one" {

@@ -248,10 +248,13 @@ static const struct {
     {"scheduler: {pass_max_jobs: }\n",
      "t.yaml:1:28: scheduler.pass_max_jobs: has no value; write a value, or take the line out for "
      "the default\n"},
-    {"scheduler: {policy: [a]}\n", "t.yaml:1:21: scheduler.policy: takes a name, not a list\n"},
+    {"scheduler: {policy: [a]}\n", "t.yaml:1:21: scheduler.policy: takes a text, not a list\n"},
     {"scheduler: {policy: ../evil}\n",
-     "t.yaml:1:21: scheduler.policy: '../evil' is not a name; use letters, digits and . _ -, and "
-     "begin with a letter or digit\n"},
+     "t.yaml:1:21: scheduler.policy: '../evil' names no policy; write a name, or names with '+' in "
+     "between: sjf+easy\n"},
+    {"scheduler: {policy: sjf++easy}\n",
+     "t.yaml:1:21: scheduler.policy: 'sjf++easy' names no policy; write a name, or names with '+' in "
+     "between: sjf+easy\n"},
     {"scheduler: {policy_dirs: [/a, b]}\n",
      "t.yaml:1:26: scheduler.policy_dirs: 'b' is not an absolute path; begin with '/'\n"},
     {"scheduler: {policy_params: {a: {b: 1}, c: }}\n",
@@ -484,8 +487,8 @@ START_TEST(a_diff_lists_what_changes_and_whether_a_restart_is_needed)
     diff_is("nodes: [{name: a}, {name: b}]\n", "nodes: [{name: b, gpus: 2}, {name: a}]\n", false,
             "nodes.b.gpus 0>2 live @1;");
     diff_is("scheduler: {policy_params: {a: '1, b=2'}}\n",
-            "scheduler: {policy_params: {a: 1, b: 2}}\n", true,
-            "scheduler.policy_params a=1, b=2>a=1, b=2 restart @1;");
+            "scheduler: {policy_params: {a: 1, b: 2}}\n", false,
+            "scheduler.policy_params a=1, b=2>a=1, b=2 live @1;");
 }
 END_TEST
 

@@ -59,7 +59,7 @@ START_TEST(a_policy_that_is_missing_is_named_with_where_was_looked_and_what_was_
     unit_fails(open_policy("fifa", NULL, 0), -ENOENT, err,
                "policy 'fifa': there is no fifa.so in ");
     ck_assert_ptr_nonnull(strstr(err.msg, "testsuite/plugins; did you mean 'fifo'?"));
-    unit_fails(open_policy("zzzzzzzzzzz", NULL, 0), -ENOENT, err, "there are: abi2, easy, fifo, liar, ");
+    unit_fails(open_policy("zzzzzzzzzzz", NULL, 0), -ENOENT, err, "there are: abi2, broken, easy, fifo, ");
     const char *nowhere[] = {"/nonexistent"};
     unit_fails(tug_plugload_open("fifo", nowhere, 1, NULL, 0, &policy, &err), -ENOENT, err,
                "no fifo.so in /nonexistent");
@@ -126,6 +126,13 @@ static int pass(void *self, const struct tug_policy_view *v, const struct tug_po
     return 0;
 }
 
+static int rekey(void *self, const struct tug_policy_view *v)
+{
+    (void) self;
+    (void) v;
+    return 0;
+}
+
 START_TEST(a_table_that_is_short_misnamed_or_incomplete_is_refused)
 {
     struct tug_policy_ops good = {.size = sizeof good,
@@ -149,7 +156,12 @@ START_TEST(a_table_that_is_short_misnamed_or_incomplete_is_refused)
     unit_fails(tug_plugload_check_ops(&good, "y", "here", &err), -ENOEXEC, err, "calls itself 'x'");
     bad = good;
     bad.pass = NULL;
-    unit_fails(tug_plugload_check_ops(&bad, "x", "here", &err), -ENOEXEC, err, "has no pass()");
+    unit_fails(tug_plugload_check_ops(&bad, "x", "here", &err), -ENOEXEC, err, 
+               "decides nothing: it has none of key(), pass(), place() and preempt()");
+    bad = good;
+    bad.rekey = rekey;
+    unit_fails(tug_plugload_check_ops(&bad, "x", "here", &err), -ENOEXEC, err,
+               "has rekey(), but no key()");
     const struct tug_policy_param twice[] = {
         {.name = "a", .fallback = ""}, {.name = "a", .fallback = ""}, {.name = NULL}};
     bad = good;
