@@ -2,7 +2,7 @@
  *
  * config.def has every key. A loaded configuration is complete and consistent: defaults are in,
  * there is at least one queue and exactly one of them is the default, every node a queue names is
- * known, no host has two rows. It is not changed after loading; a reload makes a new one.
+ * known, no host has two rows, the fabric is a tree. It is not changed after loading; a reload makes a new one.
  *
  * Units are in the names of the fields; strings may be NULL (not set) unless they have a default.
  *
@@ -13,6 +13,7 @@
  *         size_t n_queues;
  *         struct tug_conf_node *nodes;         rows, each with one or many hosts
  *         size_t n_nodes;
+ *         struct tug_conf_domain *fabric;      domains; n_fabric
  *     };
  */
 #ifndef TUG_CONF_CONFIG_H
@@ -72,6 +73,10 @@ const struct tug_conf_queue *tug_config_find_queue(const struct tug_config *conf
 const struct tug_conf_queue *tug_config_default_queue(const struct tug_config *config);
 const struct tug_conf_node *tug_config_find_node(const struct tug_config *config, const char *host);
 size_t tug_config_count_hosts(const struct tug_config *config);
+
+/* fabric.c: parents are there, none is below itself, nodes are known and in one domain. */
+void tug_config_check_fabric(const struct tug_config *config, bool nodes_known,
+                             struct tug_conf_errors *errs);
 
 bool tug_config_queue_has(const struct tug_conf_queue *queue, const char *host);
 /* May this user submit? An empty list lets everyone. */

@@ -326,6 +326,9 @@ static int check_index(const struct tug_core *c, uint32_t i, const struct tug_le
         wrong |=
             tug_bit(c->index.free_ge[g], i) != (usable && tug_ledger_cpus_free(l) && g <= gpus);
     const struct tug_policy_node *r = &c->node_rows.at[i];
+    struct tug_core_inventory has;
+    tug_node_size(c, i, &has);
+    wrong |= r->gpu_model != has.gpu_model || r->domain != c->nodes.at[i].domain;
     wrong |= r->usable != (uint32_t) usable || r->gpus_free != tug_ledger_gpus_free(l) ||
              r->index != i || r->cpus_free != tug_ledger_cpus_free(l) ||
              r->mem_free_bytes != tug_ledger_mem_free(l) || r->gpus != tug_gpuset_count(l->gpus) ||
@@ -349,6 +352,21 @@ static int check_node(const struct tug_core *c, uint32_t i, const struct tug_led
     return check_index(c, i, l, err);
 }
 
+/* The node is in the regions of its domain and of all above it, and in no other. */
+static int check_domain(const struct tug_core *c, uint32_t i, struct tug_err *err)
+{
+    const struct tug_fabric *f = &c->fabric;
+    uint32_t domain = c->nodes.at[i].domain < f->n ? c->nodes.at[i].domain : (uint32_t) f->n;
+    for (uint32_t d = 0; d <= f->n; d++) {
+        int above = domain < f->n && d < f->n ? tug_fabric_contains(f, d, domain) : d == domain;
+        if (tug_bit(f->at[d].own.nodes, i) != (d == domain) ||
+            tug_bit(f->at[d].all.nodes, i) != above)
+            return tug_fail(err, -EINVAL, "node %s: domain '%s' does not know whether it has it",
+                            c->nodes.at[i].name, f->at[d].name);
+    }
+    return 0;
+}
+
 static int check_nodes(const struct tug_core *c, struct tug_err *err)
 {
     struct tug_ledger *made = ledger_of_jobs(c, err);
@@ -358,6 +376,8 @@ static int check_nodes(const struct tug_core *c, struct tug_err *err)
     uint32_t gpus = 0, gpus_free = 0, up = 0;
     for (uint32_t i = 0; i < c->nodes.len && !rc; i++) {
         rc = check_node(c, i, made, err);
+        if (!rc)
+            rc = check_domain(c, i, err);
         const struct tug_policy_node *r = &c->node_rows.at[i];
         gpus += r->usable ? r->gpus : 0;
         gpus_free += r->usable ? tug_gpuset_count(r->gpus_free) : 0;

@@ -249,6 +249,8 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
     if (!rc)
         rc = check_queues(conf, err);
     if (!rc)
+        rc = tug_fabric_check(conf, err);
+    if (!rc)
         rc = check_in_use(c, conf, err);
     if (rc)
         return rc;
@@ -262,6 +264,7 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
     c->quiet = conf->quiet;
     unbench_all(c);
     take_nodes(c, conf);
+    tug_fabric_take(c, conf);
     take_queues(c, conf);
     tug_wheres_renew(c);
     bench_all(c);

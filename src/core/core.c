@@ -72,6 +72,7 @@ void tug_core_free(struct tug_core *c)
     tug_vec_clear(&c->node_rows);
     tug_vec_clear(&c->queues);
     tug_index_clear(&c->index);
+    tug_fabric_clear(c);
     tug_ledger_free(c->ledger);
     tug_interns_free(c->texts);
     free(c);

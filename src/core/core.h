@@ -66,8 +66,9 @@ enum tug_placement {               /* which nodes a gang gets when the policy do
     TUG_PLACEMENT_CONSOLIDATE,     /* those with the fewest free GPUs that still suffice, then the first in node order; a
                                       smaller last slice: that with the most free GPUs of the others, as the simulators do
                                       whose published figures we reproduce */
-    TUG_PLACEMENT_TOPOLOGY         /* in the lowest, then tightest domain of the fabric that holds the gang; there as
-                                      CONSOLIDATE. Without a fabric it is that */
+    TUG_PLACEMENT_TOPOLOGY         /* in the lowest domain of the fabric that holds the gang, of these in the tightest (fewest
+                                      free GPUs); there on the fewest leaves, and on them on the fullest nodes, the last slice
+                                      likewise. A node is the lowest domain of all. Without a fabric the cluster is one domain */
 };
 
 enum tug_preemption {              /* whom a job may make give way, if their queue lets it */

@@ -56,6 +56,8 @@ static void refresh_row(struct tug_core *c, uint32_t node, int usable)
 {
     const struct tug_ledger_node *l = tug_ledger_node(c->ledger, node);
     struct tug_policy_node *r = &c->node_rows.at[node];
+    struct tug_core_inventory has;
+    tug_node_size(c, node, &has);
     if (r->usable) {
         c->gpus -= r->gpus;
         c->gpus_free -= tug_gpuset_count(r->gpus_free);
@@ -68,7 +70,9 @@ static void refresh_row(struct tug_core *c, uint32_t node, int usable)
                                   .usable = (uint32_t) usable,
                                   .gpus_free = tug_ledger_gpus_free(l),
                                   .mem_bytes = l->mem_bytes,
-                                  .mem_free_bytes = tug_ledger_mem_free(l)};
+                                  .mem_free_bytes = tug_ledger_mem_free(l),
+                                  .gpu_model = has.gpu_model,
+                                  .domain = c->nodes.at[node].domain};
     if (usable) {
         c->gpus += r->gpus;
         c->gpus_free += tug_gpuset_count(r->gpus_free);
@@ -116,7 +120,8 @@ static void resize(struct tug_core *c, uint32_t node)
 uint32_t tug_node_add(struct tug_core *c, const char *name)
 {
     uint32_t node = (uint32_t) c->nodes.len;
-    struct tug_node n = {.name = tug_intern(c->texts, name), .in_conf = 1};
+    struct tug_node n = {
+        .name = tug_intern(c->texts, name), .in_conf = 1, .domain = TUG_NO_DOMAIN};
     n.down_reason = tug_intern(c->texts, "");
     n.drain_reason = tug_intern(c->texts, "");
     n.row.gpu_model = tug_intern(c->texts, "");
@@ -124,7 +129,8 @@ uint32_t tug_node_add(struct tug_core *c, const char *name)
     n.since_ms = c->now_ms;
     n.drain_ms = -1;
     tug_vec_push(&c->nodes, n);
-    struct tug_policy_node row = {.name = n.name, .index = node};
+    struct tug_policy_node row = {
+        .name = n.name, .index = node, .gpu_model = n.row.gpu_model, .domain = TUG_NO_DOMAIN};
     tug_vec_push(&c->node_rows, row);
     tug_ledger_grow(c->ledger, node + 1);
     tug_index_grow(&c->index, node + 1);

@@ -320,6 +320,57 @@ static int first_fit(struct tug_core *c, const struct tug_shape *s, size_t n)
     return 0;
 }
 
+/* Nodes of a word of the region that have exactly g GPUs free. */
+static uint64_t exactly(const struct tug_core *c, const struct tug_shape *s,
+                        const struct tug_region *r, size_t word, uint32_t g, uint64_t *more)
+{
+    uint64_t m = s->key.where->nodes[word] & c->index.free_ge[g][word];
+    if (r)
+        m &= r->nodes[word];
+    uint64_t higher = g < TUG_GPUS_MAX ? m & c->index.free_ge[g + 1][word] : 0;
+    *more |= higher;
+    return (s->key.exclusive ? m & c->index.idle[word] : m) & ~higher;
+}
+
+static struct tug_region region_of(const struct tug_core *c, const struct tug_region *r)
+{
+    return r ? *r : (struct tug_region){.to = c->index.words};
+}
+
+size_t tug_place_fullest(struct tug_core *c, const struct tug_shape *s, const struct tug_region *r,
+                         size_t n)
+{
+    struct tug_region in = region_of(c, r);
+    size_t before = c->picked.len;
+    uint64_t more = n > 0; /* nodes have more free than this */
+    for (uint32_t g = s->key.gpus; g <= TUG_GPUS_MAX && more; g++) {
+        more = 0;
+        for (size_t w = in.from; w < in.to; w++)
+            if (pick_from(c, s, w, exactly(c, s, r, w, g, &more), before + n))
+                return n;
+    }
+    return c->picked.len - before;
+}
+
+uint32_t tug_place_fullest_last(const struct tug_core *c, const struct tug_shape *s,
+                                const struct tug_region *r, uint32_t *gpus_free)
+{
+    struct tug_region in = region_of(c, r);
+    uint64_t more = 1;
+    for (uint32_t g = s->key.gpus_last; g <= TUG_GPUS_MAX && more; g++) {
+        more = 0;
+        for (size_t w = in.from; w < in.to; w++)
+            for (uint64_t m = exactly(c, s, r, w, g, &more); m; m &= m - 1) {
+                uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
+                if (c->nodes.at[node].mark == c->marks || !tug_place_fits_last(c, s, node))
+                    continue;
+                *gpus_free = g;
+                return node;
+            }
+    }
+    return TUG_NO_NODE;
+}
+
 static int by_index(const void *a, const void *b)
 {
     const uint32_t *x = a, *y = b;
@@ -329,22 +380,10 @@ static int by_index(const void *a, const void *b)
 /* Fewest free GPUs first, and the gang's nodes in node order in the end, as its ranks go there. */
 static int fullest_fit(struct tug_core *c, const struct tug_shape *s, size_t n)
 {
-    uint64_t more = 1; /* nodes have more free than this */
-    for (uint32_t g = s->key.gpus; g <= TUG_GPUS_MAX && more; g++) {
-        more = 0;
-        for (size_t w = 0; w < c->index.words; w++) {
-            uint64_t m = s->key.where->nodes[w] & c->index.free_ge[g][w];
-            uint64_t higher = g < TUG_GPUS_MAX ? m & c->index.free_ge[g + 1][w] : 0;
-            more |= higher;
-            if (s->key.exclusive)
-                m &= c->index.idle[w];
-            if (!pick_from(c, s, w, m & ~higher, n))
-                continue;
-            qsort(c->picked.at, c->picked.len, sizeof *c->picked.at, by_index);
-            return 1;
-        }
-    }
-    return 0;
+    if (tug_place_fullest(c, s, NULL, n) < n)
+        return 0;
+    qsort(c->picked.at, c->picked.len, sizeof *c->picked.at, by_index);
+    return 1;
 }
 
 /* ---- the last slice, where it is smaller: on a node that no other slice is on */
@@ -391,6 +430,8 @@ static int find(struct tug_core *c, const struct tug_shape *s)
     int first = c->placement == TUG_PLACEMENT_FIRST_FIT;
     size_t alike = s->key.nodes - (uint32_t) tug_shape_is_uneven(s);
     c->picked.len = 0;
+    if (c->placement == TUG_PLACEMENT_TOPOLOGY)
+        return tug_topology_find(c, s);
     if (!(first ? first_fit(c, s, alike) : fullest_fit(c, s, alike)))
         return 0;
     if (alike == s->key.nodes)

@@ -13,6 +13,7 @@
 #include "base/rand.h"
 #include "base/vec.h"
 #include "core/core.h"
+#include "core/fabric.h"
 #include "core/intern.h"
 #include "core/jobtab.h"
 #include "core/ledger.h"
@@ -110,7 +111,8 @@ struct tug_node {
     /* Those that hold something here, in the order in which they came. */
     struct tug_vec(struct tug_entry *) gangs;
     uint64_t changed_at;
-    uint64_t mark; /* scratch of pass.c: a node twice in one proposal */
+    uint32_t domain; /* of the fabric; TUG_NO_DOMAIN = none */
+    uint64_t mark;   /* scratch: a node twice in one proposal, or taken by another slice */
 };
 
 struct tug_queue {
@@ -170,6 +172,7 @@ struct tug_core {
     struct tug_vec(struct tug_policy_node) node_rows;
     struct tug_ledger *ledger;
     struct tug_index index;
+    struct tug_fabric fabric;
     struct tug_where *wheres;
     struct tug_shape *shapes;
     uint64_t shapes_made;
@@ -338,6 +341,14 @@ int tug_shape_could_hold_last(const struct tug_core *c, const struct tug_shape *
 /* Does a slice, or the last one, fit there now? */
 int tug_place_fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node);
 int tug_place_fits_last(const struct tug_core *c, const struct tug_shape *s, uint32_t node);
+/* Adds to core.picked up to n nodes of the region that hold a slice, the fullest first: how many. */
+size_t tug_place_fullest(struct tug_core *c, const struct tug_shape *s, const struct tug_region *r,
+                         size_t n);
+/* The fullest node of the region that holds the last slice and has no mark; TUG_NO_NODE = none. */
+uint32_t tug_place_fullest_last(const struct tug_core *c, const struct tug_shape *s,
+                                const struct tug_region *r, uint32_t *gpus_free);
+/* topology.c: 1, or 0 */
+int tug_topology_find(struct tug_core *c, const struct tug_shape *s);
 /* As core.placement says, into core.picked: 0, or -EAGAIN. */
 int tug_place_find(struct tug_core *c, struct tug_shape *s);
 /* Slices on those nodes in that order; gpus[i] as chosen, or NULL for the lowest free ones. The

@@ -53,6 +53,7 @@ struct setup {
     struct tug_control_conf conf;
     struct tug_core_queue *queues;
     struct tug_core_node_row *nodes;
+    struct tug_core_domain *domains;
     char **strings;                /* owned texts */
     size_t n_strings;
 };

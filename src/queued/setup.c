@@ -123,6 +123,21 @@ static void set_nodes(struct setup *s, const struct tug_config *cfg)
     tug_hostlist_free(all);
 }
 
+static void set_fabric(struct setup *s, const struct tug_config *cfg)
+{
+    s->domains = tug_xcalloc(cfg->n_fabric + 1, sizeof *s->domains);
+    for (size_t i = 0; i < cfg->n_fabric; i++) {
+        const struct tug_conf_domain *d = &cfg->fabric[i];
+
+        s->domains[i] = (struct tug_core_domain){.name = d->name,
+                                                 .level = d->level,
+                                                 .parent = d->parent,
+                                                 .nodes = d->nodes.text ? d->nodes.text : ""};
+    }
+    s->conf.core.domains = s->domains;
+    s->conf.core.n_domains = cfg->n_fabric;
+}
+
 void setup_control(const struct tug_config *cfg, struct setup *out)
 {
     memset(out, 0, sizeof *out);
@@ -148,6 +163,7 @@ void setup_control(const struct tug_config *cfg, struct setup *out)
     out->conf.core.placement = (enum tug_placement) cfg->scheduler.placement;
     set_queues(out, cfg);
     set_nodes(out, cfg);
+    set_fabric(out, cfg);
 }
 
 void setup_free(struct setup *s)
@@ -157,6 +173,7 @@ void setup_free(struct setup *s)
     free(s->strings);
     free(s->queues);
     free(s->nodes);
+    free(s->domains);
 }
 
 /* ---- while it runs */

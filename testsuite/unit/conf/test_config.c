@@ -119,7 +119,10 @@ static const char whole[] =
     "    gpus: 8\n"
     "    gpu_model: H100 80G\n"
     "    machine: dgx-h100\n"
-    "  - {name: cpu1, address: 10.0.0.7}\n";
+    "  - {name: cpu1, address: 10.0.0.7}\n"
+    "fabric:\n"
+    "  - {name: leaf1, level: leaf, parent: spine, nodes: [gpu1, \"gpu[3-4]\"]}\n"
+    "  - {name: spine}\n";
 
 START_TEST(every_kind_of_value_arrives)
 {
@@ -169,6 +172,13 @@ START_TEST(every_kind_of_value_arrives)
     ck_assert_ptr_null(tug_config_find_node(&c, "gpu13"));
     ck_assert_ptr_null(tug_config_find_node(&c, ""));
     ck_assert_uint_eq(tug_config_count_hosts(&c), 13);
+    ck_assert_uint_eq(c.n_fabric, 2);
+    ck_assert_str_eq(c.fabric[0].name, "leaf1");
+    ck_assert_str_eq(c.fabric[0].level, "leaf");
+    ck_assert_str_eq(c.fabric[0].parent, "spine");
+    ck_assert_str_eq(c.fabric[0].nodes.text, "gpu1,gpu[3-4]");
+    ck_assert_ptr_null(c.fabric[1].parent);
+    ck_assert_ptr_null(c.fabric[1].nodes.text);
     tug_config_clear(&c);
 }
 END_TEST
@@ -335,6 +345,23 @@ static const struct {
      "t.yaml:2:5: nodes[0]: 'name' is missing\nt.yaml:3:4: nodes[1]: 'name' is missing\n"},
     {"nodes: [{name: \"n[1-4]\"}, {name: [a, n3, n4]}]\n",
      "t.yaml:1:34: host 'n3' already has a row at t.yaml:1:16; keep it in one of the two\n"},
+    {"nodes: [{name: \"n[1-4]\"}]\nfabric:\n  - {name: leaf1, nodes: \"n[1-3]\"}\n"
+     "  - {name: leaf2, nodes: \"n[3-5]\"}\n",
+     "t.yaml:4:26: domain 'leaf2' has nodes that 'nodes:' does not have: n5; add them to 'nodes:', "
+     "or take them out here\n"
+     "t.yaml:4:26: node 'n3' is in domain 'leaf2' and in domain 'leaf1' (t.yaml:3:26); keep it in "
+     "one of the two\n"},
+    {"fabric:\n  - {name: leaf1, parent: spin}\n  - {name: spine}\n",
+     "t.yaml:2:27: domain 'leaf1': there is no domain 'spin' above it; did you mean 'spine'?\n"},
+    {"fabric:\n  - {name: a, parent: b}\n  - {name: b, parent: c}\n  - {name: c, parent: b}\n",
+     "t.yaml:3:23: domain 'b' is below 'c', which is itself below 'b'; a fabric is a tree: take "
+     "out one of the parents\n"},
+    {"fabric: [{name: a, parent: a}]\n",
+     "t.yaml:1:28: domain 'a' is below 'a', which is itself below 'a'; a fabric is a tree: take "
+     "out one of the parents\n"},
+    {"fabric:\n  - {name: a}\n  - {name: a}\n",
+     "t.yaml:3:12: there is a domain 'a' already (t.yaml:2:12); give one of them another name\n"},
+    {"fabric: [{level: leaf}]\n", "t.yaml:1:10: fabric[0]: 'name' is missing\n"},
     {"nodes: [{name: \"n[1-2]\", address: x}]\n",
      "t.yaml:1:35: one address for 2 hosts; give each host a row of its own\n"},
     {"nodes: [{name: n1, gpus: 65, memory: -1}]\n",
@@ -502,10 +529,10 @@ START_TEST(a_walk_opens_and_closes_in_pairs)
     struct tug_config c = good(whole);
     int n[4] = {0};
     tug_schema_walk(&tug_config_schema, &c, count_steps, n);
-    ck_assert_int_eq(n[TUG_STEP_OPEN], 7);
-    ck_assert_int_eq(n[TUG_STEP_ITEM], 3 + 2);
-    ck_assert_int_eq(n[TUG_STEP_CLOSE], 7 + 5);
-    ck_assert_int_eq(n[TUG_STEP_VALUE], 6 + 5 + 6 + 5 + 1 + 3 * 7 + 2 * 7);
+    ck_assert_int_eq(n[TUG_STEP_OPEN], 8);
+    ck_assert_int_eq(n[TUG_STEP_ITEM], 3 + 2 + 2);
+    ck_assert_int_eq(n[TUG_STEP_CLOSE], 8 + 7);
+    ck_assert_int_eq(n[TUG_STEP_VALUE], 6 + 5 + 6 + 5 + 1 + 3 * 7 + 2 * 7 + 2 * 4);
     tug_config_clear(&c);
 }
 END_TEST

@@ -1,0 +1,49 @@
+/* fabric.h - how nodes are wired together: a tree of domains of any depth
+ *
+ * A leaf switch, a spine, a hall: what they are called is the admin's business. A node is in one domain at most, and
+ * with it in all above. Opaque for everybody but topology.c, which places by it. Layer: core.
+ */
+#ifndef TUG_CORE_FABRIC_H
+#define TUG_CORE_FABRIC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define TUG_NO_DOMAIN UINT32_MAX
+
+struct tug_core;
+struct tug_core_conf;
+
+/* A set of nodes: its bits, and the words [from, to) that have some. */
+struct tug_region {
+    uint64_t *nodes;
+    size_t from, to;
+};
+
+struct tug_domain {
+    const char *name, *level;      /* interned */
+    uint32_t parent;               /* TUG_NO_DOMAIN = at the top */
+    uint32_t height;               /* 0: nothing below; else one more than the highest below */
+    uint32_t order, order_end;     /* in the tree, parents before what is below them: [order, order_end) is all of it */
+    struct tug_region own, all;    /* nodes of its own; and those of the domains below it */
+};
+
+struct tug_fabric {
+    struct tug_domain *at;         /* n domains, and one more: 'own' of at[n] are the nodes in no domain */
+    size_t n;
+    uint32_t *by_height;           /* all n, lower ones first, then in the order of the tree */
+    uint32_t *by_order;            /* domain at each place of the tree */
+};
+
+/* Names are there once, parents exist, nobody is below himself, nodes are configured and in one domain each. -EINVAL names
+ * both that contradict each other. */
+int tug_fabric_check(const struct tug_core_conf *conf, struct tug_err *err);
+/* Of a checked configuration, once its nodes are taken. */
+void tug_fabric_take(struct tug_core *c, const struct tug_core_conf *conf);
+void tug_fabric_clear(struct tug_core *c);
+/* Is 'upper' the domain itself, or above it? */
+int tug_fabric_contains(const struct tug_fabric *f, uint32_t upper, uint32_t domain);
+
+#endif
