@@ -39,7 +39,7 @@ static int read_back(const struct tug_buf *b)
 
 START_TEST(a_policy_exports_one_symbol_and_needs_what_it_calls)
 {
-    struct tug_buf b = file_of("sjf");
+    struct tug_buf b = file_of("easy");
     int frees = 0;
     ck_assert_msg(read_back(&b) == 0, "%s", err.msg);
     ck_assert_uint_eq(s.exported.len, 1);
