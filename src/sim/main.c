@@ -13,7 +13,6 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "host/plugset.h"
-#include "sim/check.h"
 #include "sim/compare.h"
 #include "sim/options.h"
 #include "sim/outputs.h"
@@ -162,11 +161,6 @@ static void compare_help(FILE *to)
     fputs(tug_compare_usage, to);
 }
 
-static void check_help(FILE *to)
-{
-    fputs(tug_check_usage, to);
-}
-
 static const struct {
     const char *name;
     void (*help)(FILE *to);
@@ -174,7 +168,6 @@ static const struct {
 } commands[] = {
     {"run", tug_simopts_help, h_run},
     {"compare", compare_help, h_compare},
-    {"check", check_help, tug_check_main},
 };
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 

@@ -352,7 +352,7 @@ static struct tug_core *new_core(const struct sim *s, struct tug_err *err)
         .preemption = needs_order(&s->conf->policy) ? TUG_PREEMPTION_ORDER : TUG_PREEMPTION_OFF,
         .preempt_max = UINT32_MAX,
         .usage_half_life_ms = 7 * 86400 * s->per_s,
-        .quiet = !s->conf->explains};
+        .quiet = 1};
     struct tug_core *c = tug_core_new(&core, err);
     for (uint32_t i = 0; i < n; i++)
         free((char *) (uintptr_t) rows[i].name);

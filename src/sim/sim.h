@@ -56,7 +56,6 @@ struct tug_sim_conf {
     uint64_t seed;     /* of the policy's random numbers */
     const char *queue; /* only jobs of it; NULL = all */
     struct tug_policy_set policy;
-    uint8_t explains;        /* 1: policies are asked for explanations, as tugd does; nobody reads them */
     int64_t ticks_per_s;     /* what the core and policies take for ms; 0 = 1000 */
     double start_cost_s;     /* every start takes so long before work is done */
     double preempt_cost_s;   /* and one after a stop so much longer */
