@@ -13,13 +13,14 @@
 #include "base/str.h"
 #include "cli/client.h"
 #include "cli/columns.h"
+#include "cli/histtrace.h"
 #include "cli/verb.h"
 #include "cli/when.h"
 
 #define COLUMNS_DEFAULT "id,name,user,queue,status,time,nodes,gpus,exit,end,cause"
 #define LIMIT_DEFAULT   50
 
-enum { OPT_SINCE = 1, OPT_UNTIL, OPT_USER, OPT_ME, OPT_STATE, OPT_COLUMNS, OPT_LIMIT, OPT_NOHEAD };
+enum { OPT_SINCE = 1, OPT_UNTIL, OPT_USER, OPT_ME, OPT_STATE, OPT_COLUMNS, OPT_LIMIT, OPT_NOHEAD, OPT_TRACE };
 static const struct tug_opt opts[] = {
     {OPT_SINCE, "since", 'S', TUG_ARG_NEED, "TIME",
      "that ended at or after: today, yesterday, now-2h, 2026-11-20, 14:30"},
@@ -32,6 +33,8 @@ static const struct tug_opt opts[] = {
      "columns, as of tug queue; the default is " COLUMNS_DEFAULT},
     {OPT_LIMIT, "limit", 'n', TUG_ARG_NEED, "N", "the newest N; the default is 50"},
     {OPT_NOHEAD, "noheader", 'H', TUG_ARG_NONE, NULL, "no line of headings"},
+    {OPT_TRACE, "trace", 0, TUG_ARG_NONE, NULL,
+     "all of them as a trace, for tug-sim run and tug-sim replay"},
     TUG_COMMON_OPTS,
 };
 
@@ -47,7 +50,7 @@ struct history_args {
     struct tug_columns columns;
     uint64_t *ids;
     int64_t now_ms;
-    bool no_head;
+    bool no_head, trace;
 };
 
 static int take(void *ctx, const struct tug_opt *o, const char *value, struct tug_err *err)
@@ -82,6 +85,9 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
         break;
     case OPT_NOHEAD:
         a->no_head = true;
+        break;
+    case OPT_TRACE:
+        a->trace = true;
         break;
     }
     return 0;
@@ -125,6 +131,11 @@ int tug_do_history(int argc, char **argv)
     a.request.n_states = a.states.len;
     if (!a.columns.len)
         tug_columns_parse(COLUMNS_DEFAULT, &a.columns, NULL);
+    if (a.trace) {
+        status = tug_histtrace(&a.request, &tug_out.buf, &err) ? tug_out_fail(&err) : TUG_EXIT_OK;
+        tug_out_flush();
+        goto out;
+    }
     if (tug_client_once(TUG_MSG_HISTORY_REQUEST, &a.request.base, TUG_MSG_HISTORY_REPLY, &c, &m,
                         &err)) {
         status = tug_out_fail(&err);

@@ -267,6 +267,12 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->gpus = tug_job_req_all_gpus(&job->req);
     out->cpus = tug_job_req_all_cpus(&job->req);
     out->gpus_last = job->req.gpus_last;
+    out->cpus_last = job->req.cpus_last;
+    out->nice = job->req.nice;
+    out->exclusive = job->req.exclusive;
+    out->asked_nodes = say(job->req.nodelist);
+    out->asked_not = say(job->req.exclude);
+    out->asked_gpu_model = say(job->req.gpu_model);
     out->mem_bytes = job->req.nodes * job->req.mem_per_node_bytes;
     out->time_limit_s = job->req.time_limit_s;
     out->priority = (int32_t) job->priority;

@@ -1,0 +1,263 @@
+/* histtrace.c - the history as a trace for tug-sim
+ *
+ * One table has the columns. The first ones are of the trace schema that tug-sim runs; those behind
+ * it say what was decided, for tug-sim replay. Layer: cli.
+ */
+#include "cli/histtrace.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/gpuset.h"
+#include "base/mem.h"
+#include "base/vec.h"
+#include "cli/client.h"
+
+#define PAGE 1000
+
+/* ---- columns */
+
+static void in_quotes(struct tug_buf *out, const char *text)
+{
+    if (!strpbrk(text, ",\"\r\n")) {
+        tug_buf_addf(out, "%s", text);
+        return;
+    }
+    tug_buf_addf(out, "\"");
+    for (; *text; text++)
+        tug_buf_addf(out, *text == '"' ? "\"\"" : "%c",
+                     *text == '\n' || *text == '\r' ? ' ' : *text);
+    tug_buf_addf(out, "\"");
+}
+
+static void seconds(struct tug_buf *out, int64_t ms)
+{
+    if (ms >= 0)
+        tug_buf_addf(out, "%" PRId64 ".%03d", ms / 1000, (int) (ms % 1000));
+}
+
+static void submit_s(struct tug_buf *out, const Tugpb__JobView *j)
+{
+    seconds(out, j->submit_ms);
+}
+
+/* From the decision to the moment when its GPUs were free again. */
+static void duration_s(struct tug_buf *out, const Tugpb__JobView *j)
+{
+    seconds(out, j->alloc_ms > 0 && j->end_ms >= j->alloc_ms ? j->end_ms - j->alloc_ms : -1);
+}
+
+static void status(struct tug_buf *out, const Tugpb__JobView *j)
+{
+    tug_buf_addf(out, !strcmp(j->state, "COMPLETED")   ? "completed"
+                      : !strcmp(j->state, "CANCELLED") ? "cancelled"
+                                                       : "failed");
+}
+
+static void limit_s(struct tug_buf *out, const Tugpb__JobView *j)
+{
+    if (j->time_limit_s)
+        tug_buf_addf(out, "%u", j->time_limit_s);
+}
+
+static void wait_s(struct tug_buf *out, const Tugpb__JobView *j)
+{
+    seconds(out, j->alloc_ms > 0 ? j->alloc_ms - j->submit_ms : -1);
+}
+
+static void begin_s(struct tug_buf *out, const Tugpb__JobView *j)
+{
+    seconds(out, j->eligible_ms > j->submit_ms ? j->eligible_ms : -1);
+}
+
+static void start_s(struct tug_buf *out, const Tugpb__JobView *j)
+{
+    seconds(out, j->alloc_ms > 0 ? j->alloc_ms : -1);
+}
+
+static void end_s(struct tug_buf *out, const Tugpb__JobView *j)
+{
+    seconds(out, j->end_ms);
+}
+
+/* "n1:0-3;n2:0" */
+static void placed(struct tug_buf *out, const Tugpb__JobView *j)
+{
+    struct tug_buf text = {0};
+    char gpus[256];
+    for (size_t i = 0; i < j->n_slices; i++)
+        tug_buf_addf(&text, "%s%s:%s", i ? ";" : "", j->slices[i]->node,
+                     tug_gpuset_format(j->slices[i]->gpus, gpus, sizeof gpus));
+    in_quotes(out, tug_buf_str(&text));
+    tug_buf_clear(&text);
+}
+
+#define TEXT(column, field)                                                                        \
+    static void column(struct tug_buf *out, const Tugpb__JobView *j)                               \
+    {                                                                                              \
+        in_quotes(out, j->field);                                                                  \
+    }
+TEXT(user, user)
+TEXT(vc_or_queue, queue)
+TEXT(account, account)
+TEXT(asked_nodes, asked_nodes)
+TEXT(asked_not, asked_not)
+TEXT(gpu_model, asked_gpu_model)
+
+#define NUMBER(column, value)                                                                      \
+    static void column(struct tug_buf *out, const Tugpb__JobView *j)                               \
+    {                                                                                              \
+        tug_buf_addf(out, "%" PRId64, (int64_t) (value));                                          \
+    }
+NUMBER(job_id, j->id)
+NUMBER(gpus, j->gpus)
+NUMBER(cpus, j->cpus)
+NUMBER(mem_mib, j->mem_bytes >> 20)
+NUMBER(nodes, j->nodes)
+NUMBER(attempt, j->attempt)
+NUMBER(tasks, j->ntasks)
+NUMBER(gpus_last, j->gpus_last)
+NUMBER(cpus_last, j->cpus_last)
+NUMBER(nice_, j->nice)
+NUMBER(exclusive, j->exclusive)
+
+static const struct {
+    const char *name;
+    void (*add)(struct tug_buf *out, const Tugpb__JobView *j);
+} columns[] = {
+    {"job_id", job_id},
+    {"submit_s", submit_s},
+    {"duration_s", duration_s},
+    {"gpus", gpus},
+    {"cpus", cpus},
+    {"user", user},
+    {"vc_or_queue", vc_or_queue},
+    {"status", status},
+    {"gpu_model", gpu_model},
+    {"mem_mib", mem_mib},
+    {"nodes", nodes},
+    {"wait_s", wait_s},
+    {"limit_s", limit_s},
+    /* what tug-sim replay needs */
+    {"account", account},
+    {"begin_s", begin_s},
+    {"start_s", start_s},
+    {"end_s", end_s},
+    {"placed", placed},
+    {"attempt", attempt},
+    {"tasks", tasks},
+    {"gpus_last", gpus_last},
+    {"cpus_last", cpus_last},
+    {"nice", nice_},
+    {"exclusive", exclusive},
+    {"asked_nodes", asked_nodes},
+    {"asked_not", asked_not},
+};
+#define N_COLUMNS (sizeof columns / sizeof *columns)
+
+void tug_histtrace_line(struct tug_buf *out, const Tugpb__JobView *j)
+{
+    for (size_t i = 0; i < N_COLUMNS; i++) {
+        tug_buf_addf(out, "%s", i ? "," : "");
+        columns[i].add(out, j);
+    }
+    tug_buf_addf(out, "\n");
+}
+
+/* ---- pages */
+
+struct line {
+    int64_t submit_ms;
+    uint64_t id;
+    char *text;
+};
+
+static int by_submission(const void *a, const void *b)
+{
+    const struct line *x = a, *y = b;
+    if (x->submit_ms != y->submit_ms)
+        return x->submit_ms < y->submit_ms ? -1 : 1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+struct lines tug_vec(struct line);
+
+/* Pages overlap in a millisecond: a job that ended in it may come twice. */
+static int is_new(const struct lines *l, size_t before, uint64_t id)
+{
+    for (size_t i = before; i < l->len; i++)
+        if (l->at[i].id == id)
+            return 0;
+    return 1;
+}
+
+/* Takes the jobs of a page; those of the page before stand from 'before' on. The earliest end. */
+static int64_t take(struct lines *l, size_t before, const Tugpb__HistoryReply *r)
+{
+    int64_t earliest_ms = INT64_MAX;
+    size_t own = l->len;
+    for (size_t i = 0; i < r->n_jobs; i++) {
+        const Tugpb__JobView *j = r->jobs[i];
+        struct tug_buf text = {0};
+        if (j->end_ms < earliest_ms)
+            earliest_ms = j->end_ms;
+        struct lines earlier = {l->at, own, l->cap};
+        if (!is_new(&earlier, before, j->id))
+            continue;
+        tug_histtrace_line(&text, j);
+        struct line line = {j->submit_ms, j->id, tug_xstrdup(tug_buf_str(&text))};
+        tug_vec_push(l, line);
+        tug_buf_clear(&text);
+    }
+    return earliest_ms;
+}
+
+static int fetch(struct tug_client *c, Tugpb__HistoryRequest *request, struct lines *l,
+                 struct tug_err *err)
+{
+    size_t before = 0;
+    request->limit = PAGE;
+    for (int more = 1; more;) {
+        ProtobufCMessage *m;
+        size_t had = l->len;
+        int rc = tug_client_ask(c, TUG_MSG_HISTORY_REQUEST, &request->base, TUG_MSG_HISTORY_REPLY,
+                                &m, TUG_ANSWER_MS, err);
+        if (rc)
+            return rc;
+        const Tugpb__HistoryReply *r = (const Tugpb__HistoryReply *) m;
+        more = r->more;
+        request->until_ms = take(l, before, r);
+        if (more && l->len == had)
+            return tug_fail(err, -E2BIG,
+                            "more than %d jobs ended in the same millisecond; choose fewer with "
+                            "--user or --state",
+                            PAGE);
+        before = had;
+    }
+    return 0;
+}
+
+int tug_histtrace(Tugpb__HistoryRequest *request, struct tug_buf *out, struct tug_err *err)
+{
+    struct tug_client c = {0};
+    struct lines l = {0};
+    int rc = tug_client_open(&c, err);
+    if (!rc)
+        rc = fetch(&c, request, &l, err);
+    if (!rc) {
+        if (l.len)
+            qsort(l.at, l.len, sizeof *l.at, by_submission);
+        for (size_t i = 0; i < N_COLUMNS; i++)
+            tug_buf_addf(out, "%s%s", i ? "," : "", columns[i].name);
+        tug_buf_addf(out, "\n");
+        for (size_t i = 0; i < l.len; i++)
+            tug_buf_addf(out, "%s", l.at[i].text);
+    }
+    for (size_t i = 0; i < l.len; i++)
+        free(l.at[i].text);
+    tug_vec_clear(&l);
+    tug_client_close(&c);
+    return rc;
+}
