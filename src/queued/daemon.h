@@ -12,6 +12,7 @@
 #include <uthash.h>
 
 #include "conf/config.h"
+#include "host/coreconf.h"
 #include "host/loop.h"
 #include "host/net.h"
 #include "host/store.h"
@@ -51,11 +52,7 @@ struct tugd {
 /* setup.c: what control needs of the configuration; free with setup_free. */
 struct setup {
     struct tug_control_conf conf;
-    struct tug_core_queue *queues;
-    struct tug_core_node_row *nodes;
-    struct tug_core_domain *domains;
-    char **strings;                /* owned texts */
-    size_t n_strings;
+    struct tug_coreconf core;
 };
 int setup_load(struct tugd *d, struct tug_err *err);
 void setup_reload(struct tugd *d);     /* what can change while gangs run; one that is wrong changes nothing. Logs */

@@ -165,7 +165,7 @@ static uint32_t what_we_have(const struct tug_config *cfg)
 
     setup_control(cfg, &s);
     for (size_t i = 0; i < s.conf.core.n_queues; i++)
-        if (!s.queues[i].default_time_s && !s.queues[i].max_time_s)
+        if (!s.conf.core.queues[i].default_time_s && !s.conf.core.queues[i].max_time_s)
             has &= ~TUG_POLICY_NEEDS_EXPECTED;
     if (s.conf.core.preemption == TUG_PREEMPTION_ORDER)
         has |= TUG_POLICY_NEEDS_ORDER_PREEMPTION;

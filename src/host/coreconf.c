@@ -1,0 +1,152 @@
+/* coreconf.c - the scheduler's part of the configuration, as the core takes it
+ *
+ * A row of the file may name many hosts; the core wants one row a node, in natural order of the
+ * names. Layer: host.
+ */
+#include "host/coreconf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/hostlist.h"
+#include "base/mem.h"
+#include "conf/errors.h"
+#include "host/readfile.h"
+
+#define LAUNCH_RETRIES    3
+#define NODE_BAD_LAUNCHES 3
+
+int tug_coreconf_read(const char *path, struct tug_config *out, struct tug_err *err)
+{
+    struct tug_conf_errors errs = {0};
+    struct tug_buf text = {0};
+    int rc = tug_config_load(tug_readfile_reader(), path, out, &errs);
+
+    if (rc) {
+        tug_conf_errors_print(&errs, &text);
+        rc =
+            tug_fail(err, rc, "%zu error%s in the configuration:\n%s", tug_conf_errors_count(&errs),
+                     tug_conf_errors_count(&errs) == 1 ? "" : "s", tug_buf_str(&text));
+    }
+    tug_buf_clear(&text);
+    tug_conf_errors_clear(&errs);
+    return rc;
+}
+
+/* A text that lives as long as the configuration. */
+static const char *keep(struct tug_coreconf *s, char *text)
+{
+    s->strings = tug_xrealloc(s->strings, (s->n_strings + 1) * sizeof *s->strings);
+    s->strings[s->n_strings++] = text;
+    return text;
+}
+
+static const char *allowed(struct tug_coreconf *s, const struct tug_conf_strings *users)
+{
+    struct tug_buf text = {0};
+
+    for (size_t i = 0; i < users->n; i++)
+        tug_buf_addf(&text, "%s%s", i ? "," : "", users->at[i]);
+    return users->n ? keep(s, tug_buf_take(&text)) : "";
+}
+
+static uint32_t u32(int64_t v)
+{
+    return v < 0 ? 0 : v > UINT32_MAX ? UINT32_MAX : (uint32_t) v;
+}
+
+/* The core says "no limit" with 0. */
+static uint32_t limit(int64_t s)
+{
+    return s == TUG_CONF_UNLIMITED ? 0 : u32(s);
+}
+
+static void set_queues(struct tug_coreconf *s, const struct tug_config *cfg)
+{
+    s->queues = tug_xcalloc(cfg->n_queues, sizeof *s->queues);
+    for (size_t i = 0; i < cfg->n_queues; i++) {
+        const struct tug_conf_queue *q = &cfg->queues[i];
+
+        s->queues[i] =
+            (struct tug_core_queue){.name = q->name,
+                                    .priority = (int32_t) q->priority,
+                                    .max_time_s = limit(q->max_time_s),
+                                    .default_time_s = limit(q->default_time_s),
+                                    .nodes = q->nodes.all || !q->nodes.text ? "" : q->nodes.text,
+                                    .is_default = q->is_default,
+                                    .is_down = q->state == TUG_QUEUE_DOWN,
+                                    .allow_users = allowed(s, &q->allow_users)};
+    }
+    s->core.queues = s->queues;
+    s->core.n_queues = cfg->n_queues;
+}
+
+static void set_nodes(struct tug_coreconf *s, const struct tug_config *cfg)
+{
+    struct tug_hostlist *all = tug_hostlist_new();
+
+    for (size_t i = 0; i < cfg->n_nodes; i++) {
+        struct tug_hostlist *more = tug_hostlist_union(all, cfg->nodes[i].name.list);
+
+        tug_hostlist_free(all);
+        all = more;
+    }
+    s->core.n_nodes = tug_hostlist_count(all);
+    s->nodes = tug_xcalloc(s->core.n_nodes + 1, sizeof *s->nodes);
+    for (size_t i = 0; i < s->core.n_nodes; i++) {
+        const char *name = tug_hostlist_nth(all, i);
+        const struct tug_conf_node *row = tug_config_find_node(cfg, name);
+
+        s->nodes[i] = (struct tug_core_node_row){.name = keep(s, tug_xstrdup(name)),
+                                                 .cpus = u32(row->cpus),
+                                                 .gpus = u32(row->gpus),
+                                                 .mem_bytes = (uint64_t) row->memory_bytes,
+                                                 .gpu_model = row->gpu_model ? row->gpu_model : ""};
+    }
+    s->core.nodes = s->nodes;
+    tug_hostlist_free(all);
+}
+
+static void set_fabric(struct tug_coreconf *s, const struct tug_config *cfg)
+{
+    s->domains = tug_xcalloc(cfg->n_fabric + 1, sizeof *s->domains);
+    for (size_t i = 0; i < cfg->n_fabric; i++) {
+        const struct tug_conf_domain *d = &cfg->fabric[i];
+
+        s->domains[i] = (struct tug_core_domain){.name = d->name,
+                                                 .level = d->level,
+                                                 .parent = d->parent,
+                                                 .nodes = d->nodes.text ? d->nodes.text : ""};
+    }
+    s->core.domains = s->domains;
+    s->core.n_domains = cfg->n_fabric;
+}
+
+void tug_coreconf_make(const struct tug_config *cfg, struct tug_coreconf *out)
+{
+    memset(out, 0, sizeof *out);
+    out->core.launch_timeout_s = u32(cfg->timeouts.launch_timeout_s);
+    out->core.kill_grace_s = u32(cfg->timeouts.kill_grace_s);
+    out->core.launch_retries = LAUNCH_RETRIES;
+    out->core.node_bad_launches = NODE_BAD_LAUNCHES;
+    out->core.pass_budget = u32(cfg->scheduler.pass_max_jobs);
+    out->core.kept_ms = cfg->timeouts.min_job_age_s * 1000;
+    out->core.seed = 1;
+    /* The words of the key stand in the order of the enum. */
+    out->core.placement = (enum tug_placement) cfg->scheduler.placement;
+    set_queues(out, cfg);
+    set_nodes(out, cfg);
+    set_fabric(out, cfg);
+}
+
+void tug_coreconf_clear(struct tug_coreconf *s)
+{
+    for (size_t i = 0; i < s->n_strings; i++)
+        free(s->strings[i]);
+    free(s->strings);
+    free(s->queues);
+    free(s->nodes);
+    free(s->domains);
+    memset(s, 0, sizeof *s);
+}
