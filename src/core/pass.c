@@ -63,7 +63,7 @@ int tug_pass_look(struct tug_policy_pass *p, struct tug_entry *e)
     return 0;
 }
 
-int tug_pass_may_start(struct tug_policy_pass *p, struct tug_entry *e)
+static int could_start(struct tug_policy_pass *p, struct tug_entry *e)
 {
     int rc = tug_pass_look(p, e);
     if (rc)
@@ -75,6 +75,14 @@ int tug_pass_may_start(struct tug_policy_pass *p, struct tug_entry *e)
         return -EPERM;
     }
     return 0;
+}
+
+int tug_pass_may_start(struct tug_policy_pass *p, struct tug_entry *e)
+{
+    if (p->placing)
+        return tug_pass_refuse(p, -EPERM, "starts job %llu in place(), which only says where",
+                               (unsigned long long) e->j.id);
+    return could_start(p, e);
 }
 
 void tug_pass_start(struct tug_policy_pass *p, struct tug_entry *e, struct tug_slice *slices)
@@ -93,12 +101,12 @@ static int h_start(struct tug_policy_pass *p, uint64_t job)
     if (!rc)
         rc = tug_pass_may_start(p, e);
     if (!rc)
-        rc = tug_place_find(p->c, e->shape);
+        rc = tug_place_choose(p, e);
     if (rc == -EAGAIN && !p->blocker)
         p->blocker = e->j.id;
     if (rc)
         return rc;
-    tug_pass_start(p, e, tug_place_slices(p->c, e, p->c->picked.at, NULL));
+    tug_pass_start(p, e, tug_place_slices(p->c, e, p->c->chosen.at));
     return 0;
 }
 
@@ -134,6 +142,16 @@ static int check_slice(struct tug_policy_pass *p, const struct tug_entry *e, uin
     return 0;
 }
 
+int tug_pass_check_slices(struct tug_policy_pass *p, const struct tug_entry *e,
+                          const struct tug_policy_slice *at)
+{
+    int rc = 0;
+    p->c->marks++;
+    for (uint32_t i = 0; i < e->j.req.nodes && !rc; i++)
+        rc = check_slice(p, e, i, &at[i]);
+    return rc;
+}
+
 static int h_start_on(struct tug_policy_pass *p, uint64_t job, const struct tug_policy_slice *at,
                       size_t n)
 {
@@ -146,13 +164,10 @@ static int h_start_on(struct tug_policy_pass *p, uint64_t job, const struct tug_
     if (!at || n != e->j.req.nodes)
         return tug_pass_refuse(p, -EINVAL, "puts job %llu on %zu nodes; it asked for %u",
                                (unsigned long long) job, n, e->j.req.nodes);
-    p->c->marks++;
-    for (size_t i = 0; i < n; i++) {
-        rc = check_slice(p, e, (uint32_t) i, &at[i]);
-        if (rc)
-            return rc;
-    }
-    tug_pass_start(p, e, tug_place_slices(p->c, e, NULL, at));
+    rc = tug_pass_check_slices(p, e, at);
+    if (rc)
+        return rc;
+    tug_pass_start(p, e, tug_place_slices(p->c, e, at));
     return 0;
 }
 
@@ -190,7 +205,7 @@ static int h_fits(struct tug_policy_pass *p, uint64_t job)
         return rc;
     if (e->bench != TUG_BENCH_ORDER)
         return -EPERM;
-    return tug_place_find(p->c, e->shape);
+    return tug_place_choose(p, e);
 }
 
 static uint64_t h_random(struct tug_policy_pass *p)
@@ -212,19 +227,15 @@ static int h_place(struct tug_policy_pass *p, uint64_t job, struct tug_policy_sl
     struct tug_entry *e;
     int rc = tug_pass_find(p, job, "asks about", &e);
     if (!rc)
-        rc = tug_pass_may_start(p, e);
+        rc = could_start(p, e);
     if (rc)
         return rc;
     if (!at || n != e->j.req.nodes)
         return tug_pass_refuse(p, -EINVAL, "asks for %zu nodes of job %llu, which asked for %u", n,
                                (unsigned long long) job, e->j.req.nodes);
-    rc = tug_place_find(p->c, e->shape);
-    for (size_t i = 0; i < n && !rc; i++) {
-        const struct tug_ledger_node *l = tug_ledger_node(p->c->ledger, p->c->picked.at[i]);
-        at[i].node = p->c->picked.at[i];
-        at[i].gpus =
-            tug_gpuset_take_low(tug_ledger_gpus_free(l), tug_job_req_gpus(&e->j.req, (uint32_t) i));
-    }
+    rc = tug_place_choose(p, e);
+    if (!rc)
+        memcpy(at, p->c->chosen.at, n * sizeof *at);
     return rc;
 }
 
@@ -570,7 +581,7 @@ int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_se
     c->wants_pass = 0;
     if (set && !is_in_force(c, set))
         use(c, set);
-    struct tug_policy_pass p = {.c = c, .host = c->quiet ? &quiet_host : &host, .err = err};
+    struct tug_policy_pass p = {.c = c, .alone = set == NULL, .host = c->quiet ? &quiet_host : &host, .err = err};
     if (set)
         run(&p);
     else

@@ -19,6 +19,8 @@ struct tug_policy_pass {
     struct tug_err *err; /* the first thing that was refused */
     struct tug_vec(struct tug_entry *) started;
     tug_job_id blocker;
+    int alone;   /* no plugin is asked in this pass */
+    int placing; /* place() is being asked: what it asks the host is not put to it again */
     uint32_t logged; /* bit i: plugin i has had its word */
 };
 
@@ -40,6 +42,13 @@ int tug_pass_look(struct tug_policy_pass *p, struct tug_entry *e);
 int tug_pass_may_start(struct tug_policy_pass *p, struct tug_entry *e);
 /* Starts it on these slices, which are taken over. */
 void tug_pass_start(struct tug_policy_pass *p, struct tug_entry *e, struct tug_slice *slices);
+
+/* Slices that a plugin proposes, against what the job asked for and what is free: 0, or refused as start_on() says. */
+int tug_pass_check_slices(struct tug_policy_pass *p, const struct tug_entry *e, const struct tug_policy_slice *at);
+
+/* Where the gang goes now, into c->chosen: as the plugin that places says, or else as the core does. -EAGAIN: nowhere, and
+ * nor do others of its shape until something is freed. Whatever starts a job where no one else has chosen asks here. */
+int tug_place_choose(struct tug_policy_pass *p, struct tug_entry *e);
 
 /* plan.c: calls of struct tug_policy_host */
 int64_t tug_plan_expected_end(struct tug_policy_pass *p, uint64_t job);

@@ -12,7 +12,7 @@
 #include <strings.h>
 
 #include "base/hostlist.h"
-#include "core/state.h"
+#include "core/pass.h"
 
 /* ---- index */
 
@@ -186,6 +186,7 @@ void tug_shape_hold(struct tug_core *c, struct tug_entry *e)
     struct tug_shape_key key;
     memset(&key, 0, sizeof key);
     key = (struct tug_shape_key){.where = w,
+                                 .queue = r->queue,
                                  .mem_bytes = r->mem_per_node_bytes,
                                  .nodes = r->nodes,
                                  .cpus = r->cpus_per_node,
@@ -452,23 +453,80 @@ int tug_place_find(struct tug_core *c, struct tug_shape *s)
     return -EAGAIN;
 }
 
+/* ---- who chooses */
+
+static void choose_as_core(struct tug_core *c, const struct tug_entry *e)
+{
+    for (uint32_t i = 0; i < e->j.req.nodes; i++) {
+        const struct tug_ledger_node *n = tug_ledger_node(c->ledger, c->picked.at[i]);
+        c->chosen.at[i] = (struct tug_policy_slice){
+            c->picked.at[i],
+            tug_gpuset_take_low(tug_ledger_gpus_free(n), tug_job_req_gpus(&e->j.req, i))};
+    }
+}
+
+/* Asks the plugin: 0 or -EAGAIN; anything else it could not decide, or decided wrongly. */
+static int ask_policy(struct tug_policy_pass *p, struct tug_entry *e)
+{
+    struct tug_core *c = p->c;
+    size_t at = c->hooks.place, n = e->j.req.nodes;
+    struct tug_policy_job row;
+    tug_job_row(c, e, &row);
+    c->proposed.len = 0;
+    for (size_t i = 0; i < n; i++)
+        tug_vec_push(&c->proposed, (struct tug_policy_slice){0});
+    size_t before = tug_pass_hook_begin(p, at, "place");
+    p->placing = 1;
+    int rc = c->policies.at[at].ops->place(c->policies.at[at].self, &p->view, p->host, p, &row,
+                                           c->proposed.at, n);
+    p->placing = 0;
+    int failed = rc < 0 && rc != -EAGAIN;
+    if (!failed && rc != -EAGAIN)
+        rc = tug_pass_check_slices(p, e, c->proposed.at);
+    if (!rc)
+        memcpy(c->chosen.at, c->proposed.at, n * sizeof *c->chosen.at);
+    tug_pass_hook_end(p, before);
+    if (failed)
+        tug_pass_hook_failed(p, at, "place", rc);
+    return rc;
+}
+
+int tug_place_choose(struct tug_policy_pass *p, struct tug_entry *e)
+{
+    struct tug_core *c = p->c;
+    int rc = tug_place_find(c, e->shape);
+    if (rc)
+        return rc;
+    while (c->chosen.len < e->j.req.nodes)
+        tug_vec_push(&c->chosen, (struct tug_policy_slice){0});
+    if (c->hooks.place >= c->policies.n || p->alone || p->placing || p->failed) {
+        choose_as_core(c, e);
+        return 0;
+    }
+    rc = ask_policy(p, e);
+    if (rc == -EAGAIN)
+        e->shape->failed_at = c->freed;
+    if (!rc || rc == -EAGAIN)
+        return rc;
+    rc = tug_place_find(c, e->shape); /* picked may be of something else by now */
+    tug_assert(rc == 0);
+    choose_as_core(c, e);
+    return 0;
+}
+
 struct tug_slice *tug_place_slices(const struct tug_core *c, const struct tug_entry *e,
-                                   const uint32_t *nodes, const struct tug_policy_slice *at)
+                                   const struct tug_policy_slice *at)
 {
     const struct tug_job_req *r = &e->j.req;
     struct tug_slice *slices = tug_xcalloc(r->nodes, sizeof *slices);
     uint32_t rank = 0;
     for (uint32_t i = 0; i < r->nodes; i++) {
         struct tug_slice *s = &slices[i];
-        s->node = at ? at[i].node : nodes[i];
+        s->node = at[i].node;
         const struct tug_ledger_node *n = tug_ledger_node(c->ledger, s->node);
         s->cpus = r->exclusive ? n->cpus : tug_job_req_cpus(r, i);
         s->mem_bytes = r->mem_per_node_bytes;
-        if (r->exclusive)
-            s->gpus = n->gpus;
-        else
-            s->gpus = at ? at[i].gpus
-                         : tug_gpuset_take_low(tug_ledger_gpus_free(n), tug_job_req_gpus(r, i));
+        s->gpus = r->exclusive ? n->gpus : at[i].gpus;
         s->ntasks = tug_job_req_tasks(r, i);
         s->first_rank = rank;
         rank += s->ntasks;

@@ -37,6 +37,7 @@ struct tug_where {
 
 struct tug_shape_key {
     const struct tug_where *where;
+    const char *queue; /* interned; held by the jobs. A policy may treat queues differently */
     uint64_t mem_bytes;
     uint32_t nodes, cpus, gpus, cpus_last, gpus_last, exclusive;
 };
@@ -180,7 +181,9 @@ struct tug_core {
     uint64_t freed;       /* grows when something becomes free: what did not fit may fit now */
     uint64_t reshaped;    /* grows when the usable nodes or their sizes change */
     uint64_t unparked_at; /* 'reshaped' when the parked were last looked at */
-    struct tug_vec(uint32_t) picked;
+    struct tug_vec(uint32_t) picked;                /* scratch of placing */
+    struct tug_vec(struct tug_policy_slice) chosen; /* what tug_place_choose() found */
+    struct tug_vec(struct tug_policy_slice) proposed; /* scratch: what a plugin answers */
     struct tug_jobtab jobs;
     struct tug_order order;
     struct tug_vec(struct tug_running_row) running;
@@ -349,12 +352,11 @@ uint32_t tug_place_fullest_last(const struct tug_core *c, const struct tug_shape
                                 const struct tug_region *r, uint32_t *gpus_free);
 /* topology.c: 1, or 0 */
 int tug_topology_find(struct tug_core *c, const struct tug_shape *s);
-/* As core.placement says, into core.picked: 0, or -EAGAIN. */
+/* As core.placement says, into core.picked: 0, or -EAGAIN. Who starts a job asks tug_place_choose(). */
 int tug_place_find(struct tug_core *c, struct tug_shape *s);
-/* Slices on those nodes in that order; gpus[i] as chosen, or NULL for the lowest free ones. The
- * caller frees. */
+/* Slices there, in that order. The caller frees. */
 struct tug_slice *tug_place_slices(const struct tug_core *c, const struct tug_entry *e,
-                                   const uint32_t *nodes, const struct tug_policy_slice *at);
+                                   const struct tug_policy_slice *at);
 void tug_place_unpark(struct tug_core *c);
 
 /* config.c */

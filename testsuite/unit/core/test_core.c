@@ -675,12 +675,24 @@ static void restart(void)
     }
 }
 
+static void choose_placement(void)
+{
+    static const struct tug_core_domain fabric[] = {{"leaf1", "leaf", "spine", "m[0-2]"},
+                                                    {"leaf2", "leaf", "spine", "m[3-4]"},
+                                                    {"spine", "spine", "", ""},
+                                                    {"leaf3", "leaf", "", "m[5-7]"}};
+    s.conf.placement = (enum tug_placement) dice(TUG_PLACEMENT_TOPOLOGY + 1);
+    s.conf.domains = fabric;
+    s.conf.n_domains = dice(2) ? 4 : 0;
+}
+
 static void reconfigure(void)
 {
     struct tug_err err = {0};
     s.queues[2].is_down = (uint8_t) dice(2);
     s.queues[1].priority = (int32_t) dice(20);
     s.queues[2].nodes = dice(2) ? "m[0-5]" : "";
+    choose_placement();
     int rc = tug_core_configure(s.c, s.now, &s.conf, &err);
     ck_assert_msg(rc == 0, "%s", err.msg);
     drain_actions();
@@ -772,6 +784,7 @@ static void build_cluster(void)
                                     .nodes = s.rows,
                                     .n_nodes = NODES,
                                     .seed = 7};
+    choose_placement();
 }
 
 static void round_of(uint64_t seed)

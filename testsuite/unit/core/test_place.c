@@ -262,6 +262,145 @@ START_TEST(a_policy_is_told_where_start_would_put_a_job_and_what_gangs_hold)
 }
 END_TEST
 
+/* ---- place() of a plugin */
+
+static struct {
+    struct tug_policy_slice at[4];
+    int rc, asked, starts, refused;
+    uint64_t also; /* asks the host where it would put this one, and tries to start it */
+    struct tug_policy_job job;
+    struct tug_policy_slice others[4];
+} hook;
+
+static int choose(void *self, const struct tug_policy_view *view,
+                  const struct tug_policy_host *host, struct tug_policy_pass *pass,
+                  const struct tug_policy_job *job, struct tug_policy_slice *at, size_t n)
+{
+    (void) self;
+    ck_assert_uint_gt(view->n_nodes, 0);
+    hook.asked++;
+    hook.job = *job;
+    memcpy(at, hook.at, n * sizeof *at);
+    if (hook.also) {
+        ck_assert_int_eq(host->place(pass, hook.also, hook.others, 4), 0);
+        hook.refused = host->start(pass, hook.also);
+    }
+    return hook.rc;
+}
+
+static const struct tug_policy_ops chooser = {
+    .size = sizeof chooser, .abi = TUG_POLICY_ABI, .name = "chooser", .place = choose};
+
+static void hook_is(int rc, uint32_t node, uint64_t gpus)
+{
+    memset(&hook, 0, sizeof hook);
+    hook.rc = rc;
+    hook.at[0] = (struct tug_policy_slice){node, gpus};
+}
+
+START_TEST(a_plugin_that_places_says_on_which_nodes_and_gpus_jobs_start)
+{
+    open_with(3, TUG_PLACEMENT_FIRST_FIT);
+    hook_is(0, 2, 0xf0);
+    hook.at[1] = (struct tug_policy_slice){1, 0x41};
+    w_submit(&w, 1, uneven(2, 4, 2));
+    ck_assert_int_eq(w_pass_with(&w, &chooser, NULL), 1);
+    ck_assert_int_eq(hook.asked, 1);
+    ck_assert_uint_eq(hook.job.id, 1);
+    ck_assert_uint_eq(node_of(1, 0), 2);
+    ck_assert_uint_eq(w_job(&w, 1)->slices[0].gpus, 0xf0);
+    ck_assert_uint_eq(w_job(&w, 1)->slices[1].gpus, 0x41);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_plugin_that_finds_no_place_is_asked_again_once_something_is_free)
+{
+    open_with(2, TUG_PLACEMENT_FIRST_FIT);
+    run(1, 1, 8);
+    hook_is(-EAGAIN, 0, 0);
+    w_submit(&w, 2, w_req(1, 4));
+    ck_assert_int_eq(w_pass_with(&w, &chooser, NULL), 0);
+    w_submit(&w, 3, w_req(1, 4)); /* of the same shape */
+    ck_assert_int_eq(w_pass_with(&w, &chooser, NULL), 0);
+    ck_assert_int_eq(hook.asked, 1);
+    ck_assert_int_eq(w.stats.refused, 0);
+    w_ready(&w, 1, 1, 0, 0);
+    w_done(&w, 1, 1, 0, 0, 0);
+    hook_is(0, 1, 0xf);
+    ck_assert_int_eq(w_pass_with(&w, &chooser, NULL), 2); /* job 3 where the core says */
+    ck_assert_uint_eq(node_of(2, 0), 1);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_plugin_is_not_asked_about_what_cannot_fit)
+{
+    open_with(2, TUG_PLACEMENT_FIRST_FIT);
+    run(1, 2, 8);
+    hook_is(0, 0, 0xf);
+    w_submit(&w, 2, w_req(1, 4));
+    ck_assert_int_eq(w_pass_with(&w, &chooser, NULL), 0);
+    ck_assert_int_eq(hook.asked, 0);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_wrong_place_is_refused_and_the_core_chooses)
+{
+    const struct {
+        uint32_t node;
+        uint64_t gpus;
+        const char *says;
+    } table[] = {
+        {7, 0xf, "policy 'chooser' puts job 2 on node 7, which does not exist"},
+        {1, 0x7, "policy 'chooser' gives job 2 3 GPUs on node n1; it asked for 4"},
+        {0, 0xf, "policy 'chooser' puts job 2 on node n0, where something"},
+        {1, 0xf00, "policy 'chooser' gives job 2 GPUs that node n1 does not have"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        open_with(2, TUG_PLACEMENT_FIRST_FIT);
+        run(1, 1, 8);
+        hook_is(0, table[i].node, table[i].gpus);
+        w_submit(&w, 2, w_req(1, 4));
+        ck_assert_int_eq(w_pass_with(&w, &chooser, NULL), 1);
+        ck_assert_int_eq(w.stats.refused, 1);
+        ck_assert_msg(strstr(w.err.msg, table[i].says) != NULL, "%s", w.err.msg);
+        ck_assert_uint_eq(node_of(2, 0), 1);
+        w_clear(&w);
+    }
+}
+END_TEST
+
+START_TEST(a_plugin_that_fails_to_place_leaves_it_to_the_core_and_is_named)
+{
+    open_with(2, TUG_PLACEMENT_FIRST_FIT);
+    hook_is(-EIO, 1, 0xf);
+    w_submit(&w, 1, w_req(1, 4));
+    ck_assert_int_eq(w_pass_with(&w, &chooser, NULL), -EIO);
+    ck_assert_msg(strstr(w.err.msg, "policy 'chooser' could not decide: its place() returned") !=
+                      NULL,
+                  "%s", w.err.msg);
+    ck_assert_uint_eq(node_of(1, 0), 0);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_plugin_that_places_may_ask_where_the_core_would_and_may_start_nothing)
+{
+    open_with(4, TUG_PLACEMENT_FIRST_FIT);
+    hook_is(0, 3, 0xf);
+    hook.also = 2;
+    w_submit(&w, 1, w_req(1, 4));
+    w_submit(&w, 2, w_req(4, 1));
+    ck_assert_int_eq(w_pass_with(&w, &chooser, NULL), 2);
+    ck_assert_uint_eq(node_of(1, 0), 3);
+    ck_assert_uint_eq(hook.others[3].node, 3);
+    ck_assert_int_eq(hook.refused, -EPERM);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(a_job_without_an_estimate_is_expected_to_run_for_its_time_limit)
 {
     open_with(4, TUG_PLACEMENT_FIRST_FIT);
@@ -324,6 +463,12 @@ UNIT_MAIN("core/place", first_fit_takes_the_first_node_and_consolidate_the_fulle
           a_request_with_a_last_slice_that_is_not_smaller_is_refused,
           a_live_edit_changes_the_placement,
           a_policy_is_told_where_start_would_put_a_job_and_what_gangs_hold,
+          a_plugin_that_places_says_on_which_nodes_and_gpus_jobs_start,
+          a_plugin_that_finds_no_place_is_asked_again_once_something_is_free,
+          a_plugin_is_not_asked_about_what_cannot_fit,
+          a_wrong_place_is_refused_and_the_core_chooses,
+          a_plugin_that_fails_to_place_leaves_it_to_the_core_and_is_named,
+          a_plugin_that_places_may_ask_where_the_core_would_and_may_start_nothing,
           a_job_without_an_estimate_is_expected_to_run_for_its_time_limit,
           jobs_that_ask_for_the_same_in_the_same_places_have_one_shape,
           a_quiet_core_keeps_no_explanations_and_says_so)
