@@ -6,7 +6,7 @@ set -u
 page=$1
 while IFS= read -r line || [ -n "$line" ]; do
     case $line in
-    "@keys "*@ | "@env "*@)
+    "@keys "*@ | "@env "*@ | "@policy "*@)
         line=${line#@}
         # Words of a list's name are not patterns and hold no blanks of their own.
         set -f

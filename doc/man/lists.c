@@ -2,13 +2,16 @@
  *
  *     lists keys tugline.yaml|tugnode.yaml       the keys of a configuration (src/conf/config.def)
  *     lists env tug|launch|slurm                 the variables of a rank (src/stepd/env.def), by who reads them
+ *     lists policy NAME                          what plugins/NAME.so is, and its parameters
  *
  * Runs at build time only; doc/Makefrag.am puts what it prints where a page says @keys ...@ or @env ...@.
  */
+#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "conf/config.h"
+#include "tugline/policy.h"
 
 enum when { ALWAYS, RANKS, PMIX, TCP, GPUS, EMULATED };
 enum mode { SET, DEFAULT };
@@ -81,6 +84,54 @@ static int print_keys(const char *file)
     return 0;
 }
 
+static const struct tug_policy_ops *policy(const char *name)
+{
+    char path[128];
+    const struct tug_policy_ops *(*get)(void) = NULL;
+
+    snprintf(path, sizeof path, "./plugins/%s.so", name);
+    void *handle = dlopen(path, RTLD_NOW);
+    void *symbol = handle ? dlsym(handle, "tug_policy") : NULL;
+    if (!symbol) {
+        fprintf(stderr, "lists: %s\n", dlerror());
+        return NULL;
+    }
+    memcpy(&get, &symbol, sizeof get); /* ISO C has no conversion between the two kinds of pointer */
+    return get();
+}
+
+static void put_range(const struct tug_policy_param *p)
+{
+    const char *unit = p->type == TUG_POLICY_DURATION_S ? "s" : "";
+
+    if (p->type == TUG_POLICY_BOOL)
+        printf("yes or no; ");
+    else if (p->type != TUG_POLICY_STRING && p->min <= p->max)
+        printf("%.15g%s to %.15g%s; ", p->min, unit, p->max, unit);
+}
+
+static int print_policy(const char *name)
+{
+    const struct tug_policy_ops *ops = policy(name);
+
+    if (!ops)
+        return 1;
+    for (const struct tug_policy_param *p = ops->params; p && p->name; p++) {
+        printf("*");
+        put_escaped(p->name);
+        printf("* (");
+        put_range(p);
+        printf("default: ");
+        put_escaped(p->fallback);
+        printf(")\n\t");
+        put_escaped(p->text);
+        printf(".\n\n");
+    }
+    if (!ops->params || !ops->params[0].name)
+        printf("It has no parameters.\n\n");
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     int rc = 1;
@@ -89,7 +140,10 @@ int main(int argc, char **argv)
         rc = print_keys(argv[2]);
     else if (argc == 3 && strcmp(argv[1], "env") == 0)
         rc = print_env(argv[2]);
+    else if (argc == 3 && strcmp(argv[1], "policy") == 0)
+        rc = print_policy(argv[2]);
     if (rc)
-        fprintf(stderr, "lists: usage: lists keys tugline.yaml|tugnode.yaml, or lists env tug|launch|slurm\n");
+        fprintf(stderr, "lists: usage: lists keys tugline.yaml|tugnode.yaml, lists env tug|launch|slurm, "
+                        "or lists policy NAME\n");
     return rc;
 }
