@@ -243,7 +243,8 @@ static int check_order(const struct tug_core *c, struct tug_err *err)
                             (unsigned long long) r->job.id);
         if (r->job.key != r->job.key || (r->entry && r->entry->key != r->job.key) ||
             (!c->order.keyed && r->job.key != 0))
-            return tug_fail(err, -EINVAL, "job %llu stands in the order with a key that is not its own",
+            return tug_fail(err, -EINVAL,
+                            "job %llu stands in the order with a key that is not its own",
                             (unsigned long long) r->job.id);
     }
     if (left != c->order.left || there != c->order.n_jobs)
@@ -392,7 +393,8 @@ static int check_nodes(const struct tug_core *c, struct tug_err *err)
 int tug_core_check(const struct tug_core *c, struct tug_err *err)
 {
     int (*const checks[])(const struct tug_core *, struct tug_err *) = {
-        check_nodes, check_counts, check_queues, check_order, check_policies, check_shapes};
+        check_nodes,    check_counts, check_queues,  check_order,
+        check_policies, check_shapes, tug_plan_check};
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         int rc = checks[i](c, err);
         if (rc)

@@ -50,6 +50,7 @@ void tug_core_free(struct tug_core *c)
     if (!c)
         return;
     free_jobs(c);
+    tug_plan_clear(c);
     tug_order_clear(&c->order);
     tug_heap_clear(&c->wakes);
     tug_vec_clear(&c->running);
@@ -192,5 +193,6 @@ size_t tug_core_memory_bytes(const struct tug_core *c)
     bytes += c->nodes.cap * sizeof *c->nodes.at + c->node_rows.cap * sizeof *c->node_rows.at;
     bytes += c->nodes.len * sizeof(struct tug_ledger_node) +
              (TUG_GPUS_MAX + 3) * c->index.words * sizeof(uint64_t);
+    bytes += tug_plan_bytes(c);
     return bytes + c->actions.queue.cap * sizeof *c->actions.queue.at + c->actions.texts.cap;
 }

@@ -90,6 +90,7 @@ void tug_pass_start(struct tug_policy_pass *p, struct tug_entry *e, struct tug_s
     tug_job_start(p->c, e, slices);
     tug_vec_push(&p->started, e);
     p->stats.started++;
+    tug_plan_started(p, e);
 }
 
 /* ---- what a policy may call */

@@ -455,7 +455,7 @@ int tug_place_find(struct tug_core *c, struct tug_shape *s)
 
 /* ---- who chooses */
 
-static void choose_as_core(struct tug_core *c, const struct tug_entry *e)
+void tug_place_as_picked(struct tug_core *c, const struct tug_entry *e)
 {
     for (uint32_t i = 0; i < e->j.req.nodes; i++) {
         const struct tug_ledger_node *n = tug_ledger_node(c->ledger, c->picked.at[i]);
@@ -500,7 +500,7 @@ int tug_place_choose(struct tug_policy_pass *p, struct tug_entry *e)
     while (c->chosen.len < e->j.req.nodes)
         tug_vec_push(&c->chosen, (struct tug_policy_slice){0});
     if (c->hooks.place >= c->policies.n || p->alone || p->placing || p->failed) {
-        choose_as_core(c, e);
+        tug_place_as_picked(c, e);
         return 0;
     }
     rc = ask_policy(p, e);
@@ -510,7 +510,7 @@ int tug_place_choose(struct tug_policy_pass *p, struct tug_entry *e)
         return rc;
     rc = tug_place_find(c, e->shape); /* picked may be of something else by now */
     tug_assert(rc == 0);
-    choose_as_core(c, e);
+    tug_place_as_picked(c, e);
     return 0;
 }
 

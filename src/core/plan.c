@@ -1,40 +1,318 @@
 /* plan.c - what is free when: the expected ends of what runs, and a pass's reservations
  *
- * Layer: core.
+ * The profile is made when a pass first asks for it, and follows what the pass starts and reserves.
+ * Within a pass it only shrinks: what found no room, or would have delayed a reservation, need not
+ * be tried again for a run that is as long or longer. Layer: core.
  */
 #include <errno.h>
 
 #include "core/pass.h"
+#include "core/profile.h"
+
+/* A job that should have ended already, or is being ended, is expected to end this much later. */
+#define SOON_MS 1000
+/* Where the policy says nothing. */
+#define HORIZON_MS (366LL * 86400 * 1000)
+#define STEP_MS    (60 * 1000)
+
+struct tug_plan {
+    struct tug_profile *profile;
+    uint64_t pass;      /* of the profile */
+    uint64_t set_pass;  /* of the horizon */
+    uint64_t booked_in; /* pass that last reserved something */
+    int64_t horizon_ms, step_ms;
+    struct tug_vec(int64_t) ends;
+    struct tug_vec(uint64_t) allowed;
+    struct tug_vec(uint32_t) nodes;
+};
+
+static struct tug_plan *plan_of(struct tug_core *c)
+{
+    if (!c->plan) {
+        c->plan = tug_new(struct tug_plan);
+        c->plan->profile = tug_profile_new();
+    }
+    return c->plan;
+}
+
+void tug_plan_clear(struct tug_core *c)
+{
+    if (!c->plan)
+        return;
+    tug_profile_free(c->plan->profile);
+    tug_vec_clear(&c->plan->ends);
+    tug_vec_clear(&c->plan->allowed);
+    tug_vec_clear(&c->plan->nodes);
+    free(c->plan);
+    c->plan = NULL;
+}
+
+size_t tug_plan_bytes(const struct tug_core *c)
+{
+    const struct tug_plan *plan = c->plan;
+    return plan ? sizeof *plan + tug_profile_bytes(plan->profile) +
+                      plan->ends.cap * sizeof *plan->ends.at
+                : 0;
+}
+
+int tug_plan_check(const struct tug_core *c, struct tug_err *err)
+{
+    if (c->plan && c->plan->pass == c->pass && c->pass && tug_profile_check(c->plan->profile))
+        return tug_fail(err, -EINVAL, "the plan's bitmaps do not say what its nodes say");
+    return 0;
+}
+
+/* ---- how long */
+
+/* What is left of a run that is expected to take so long in all; TUG_NEVER = nobody knows. */
+static int64_t left_of(const struct tug_policy_job *row)
+{
+    if (row->expected_ms < 0)
+        return TUG_NEVER;
+    int64_t left_ms = row->expected_ms - row->ran_ms;
+    return left_ms > 0 ? left_ms : SOON_MS;
+}
+
+static int64_t end_of(const struct tug_core *c, const struct tug_entry *e,
+                      const struct tug_policy_job *row)
+{
+    int64_t end_ms;
+    if (e->j.state == TUG_JOB_COMPLETING || e->j.state == TUG_JOB_REQUEUED || row->leaving)
+        return c->now_ms + SOON_MS;
+    if (row->expected_ms < 0 ||
+        __builtin_add_overflow(row->start_ms, row->expected_ms - row->ran_ms, &end_ms))
+        return TUG_NEVER;
+    return end_ms > c->now_ms ? end_ms : c->now_ms + SOON_MS;
+}
 
 int64_t tug_plan_expected_end(struct tug_policy_pass *p, uint64_t job)
 {
-    (void) p;
-    (void) job;
-    return -1;
+    const struct tug_entry *e = tug_jobtab_find(&p->c->jobs, job);
+    struct tug_policy_job row;
+    if (!e || !tug_job_state_holds(e->j.state))
+        return -1;
+    tug_job_row(p->c, e, &row);
+    return end_of(p->c, e, &row);
+}
+
+/* ---- making the profile */
+
+static void add_ends(struct tug_core *c, const struct tug_entry *e, int64_t end_ms)
+{
+    for (size_t i = 0; i < e->j.n_slices; i++) {
+        const struct tug_slice *s = &e->j.slices[i];
+        const struct tug_ledger_node *n = tug_ledger_node(c->ledger, s->node);
+        struct tug_stock held = {.mem_bytes = (int64_t) s->mem_bytes,
+                                 .cpus = (int32_t) s->cpus,
+                                 .gpus = (int32_t) tug_gpuset_count(s->gpus & n->gpus),
+                                 .gangs = 1};
+        tug_profile_ends(c->plan->profile, s->node, end_ms, &held);
+    }
+}
+
+static void add_nodes(struct tug_core *c)
+{
+    for (uint32_t i = 0; i < c->nodes.len; i++) {
+        const struct tug_ledger_node *n = tug_ledger_node(c->ledger, i);
+        struct tug_stock has = {.mem_bytes = (int64_t) n->mem_bytes,
+                                .cpus = (int32_t) n->cpus,
+                                .gpus = (int32_t) tug_gpuset_count(n->gpus)};
+        struct tug_stock left = {.mem_bytes = has.mem_bytes - (int64_t) n->mem_used_bytes,
+                                 .cpus = has.cpus - (int32_t) n->cpus_used,
+                                 .gpus = (int32_t) tug_gpuset_count(tug_ledger_gpus_free(n)),
+                                 .gangs = n->gangs};
+        tug_profile_node(c->plan->profile, i, &has, &left);
+    }
+}
+
+static int64_t end_of_started(const struct tug_core *c, const struct tug_entry *e)
+{
+    struct tug_policy_job row;
+    tug_job_row(c, e, &row);
+    return end_of(c, e, &row);
+}
+
+/* What runs, this pass's own included. */
+static void make(struct tug_policy_pass *p)
+{
+    struct tug_core *c = p->c;
+    struct tug_plan *plan = plan_of(c);
+    size_t n = 0;
+    if (plan->set_pass != c->pass)
+        tug_plan_horizon(p, 0, 0);
+    plan->pass = c->pass;
+    tug_vec_reserve(&plan->ends, c->running.len + p->started.len);
+    for (size_t i = 0; i < c->running.len; i++)
+        plan->ends.at[n++] = end_of(c, c->running.at[i].entry, &c->running.at[i].job);
+    for (size_t i = 0; i < p->started.len; i++)
+        plan->ends.at[n++] = end_of_started(c, p->started.at[i]);
+    int64_t horizon_ms;
+    if (__builtin_add_overflow(c->now_ms, plan->horizon_ms, &horizon_ms))
+        horizon_ms = TUG_NOWHEN;
+    tug_profile_begin(plan->profile, c->now_ms, horizon_ms, plan->step_ms, c->nodes.len,
+                      plan->ends.at, n);
+    add_nodes(c);
+    for (size_t i = 0; i < c->running.len; i++)
+        add_ends(c, c->running.at[i].entry, plan->ends.at[i]);
+    for (size_t i = 0; i < p->started.len; i++)
+        add_ends(c, p->started.at[i], plan->ends.at[c->running.len + i]);
+}
+
+/* ---- what a job wants */
+
+static void want_of(struct tug_core *c, const struct tug_entry *e, struct tug_want *w)
+{
+    const struct tug_job_req *r = &e->j.req;
+    struct tug_plan *plan = c->plan;
+    struct tug_policy_job row;
+    tug_job_row(c, e, &row);
+    w->each = (struct tug_need){.mem_bytes = r->mem_per_node_bytes,
+                                .gpus = r->gpus_per_node,
+                                .cpus = r->cpus_per_node,
+                                .exclusive = r->exclusive != 0};
+    w->last = w->each;
+    w->last.gpus = row.gpus_last;
+    w->last.cpus = row.cpus_last;
+    w->nodes = r->nodes;
+    w->run_ms = left_of(&row);
+    tug_vec_reserve(&plan->allowed, c->index.words + 1);
+    for (size_t i = 0; i < c->index.words; i++)
+        plan->allowed.at[i] = e->shape->key.where->nodes[i] & c->index.usable[i];
+    w->allowed = plan->allowed.at;
+    tug_vec_reserve(&plan->nodes, r->nodes);
+}
+
+void tug_plan_started(struct tug_policy_pass *p, const struct tug_entry *e)
+{
+    struct tug_core *c = p->c;
+    struct tug_want w;
+    if (!c->plan || c->plan->pass != c->pass)
+        return;
+    want_of(c, e, &w);
+    for (size_t i = 0; i < e->j.n_slices; i++)
+        c->plan->nodes.at[i] = e->j.slices[i].node;
+    tug_profile_book(c->plan->profile, &w, c->plan->nodes.at, c->now_ms);
+}
+
+/* ---- what a policy may call */
+
+int tug_plan_horizon(struct tug_policy_pass *p, int64_t horizon_ms, int64_t step_ms)
+{
+    struct tug_plan *plan = plan_of(p->c);
+    if (horizon_ms < 0 || step_ms < 0)
+        return tug_pass_refuse(p, -EINVAL, "plans with a horizon or step that is negative");
+    if (plan->pass == p->c->pass)
+        return tug_pass_refuse(p, -EINVAL, "sets the horizon of a plan that is made already");
+    plan->set_pass = p->c->pass;
+    plan->horizon_ms = horizon_ms ? horizon_ms : HORIZON_MS;
+    plan->step_ms = step_ms ? step_ms : STEP_MS;
+    return 0;
+}
+
+/* When, and what it wants; 0 also for TUG_NOWHEN. */
+static int find(struct tug_policy_pass *p, const char *verb, uint64_t job, struct tug_entry **e,
+                struct tug_want *w, int64_t *start_ms)
+{
+    struct tug_core *c = p->c;
+    *start_ms = TUG_NEVER;
+    int rc = tug_pass_find(p, job, verb, e);
+    if (!rc)
+        rc = tug_pass_may_start(p, *e);
+    if (rc)
+        return rc;
+    if (plan_of(c)->pass != c->pass)
+        make(p);
+    want_of(c, *e, w);
+    struct tug_shape *s = (*e)->shape;
+    int64_t from_ms = c->now_ms;
+    if (s->found_in == c->pass && s->found_run_ms <= w->run_ms)
+        from_ms = s->found_ms;
+    *start_ms = from_ms == TUG_NEVER ? from_ms : tug_profile_earliest(c->plan->profile, w, from_ms);
+    s->found_in = c->pass;
+    s->found_run_ms = w->run_ms;
+    s->found_ms = *start_ms;
+    return *start_ms == TUG_NEVER ? -ENOSPC : 0;
 }
 
 int tug_plan_earliest(struct tug_policy_pass *p, uint64_t job, int64_t *start_ms)
 {
-    (void) p;
-    (void) job;
-    (void) start_ms;
-    return -ENOSYS;
+    struct tug_entry *e;
+    struct tug_want w;
+    int rc = find(p, "asks about", job, &e, &w, start_ms);
+    if (rc || *start_ms != TUG_NOWHEN)
+        return rc;
+    *start_ms = TUG_NEVER;
+    return -ENOSPC;
 }
 
 int tug_plan_reserve(struct tug_policy_pass *p, uint64_t job, int64_t *start_ms)
 {
-    return tug_plan_earliest(p, job, start_ms);
+    struct tug_entry *e;
+    struct tug_want w;
+    int rc = find(p, "reserves for", job, &e, &w, start_ms);
+    if (rc)
+        return rc;
+    struct tug_plan *plan = p->c->plan;
+    tug_profile_choose(plan->profile, &w, *start_ms, plan->nodes.at);
+    tug_profile_book(plan->profile, &w, plan->nodes.at, *start_ms);
+    plan->booked_in = p->c->pass;
+    if (*start_ms == TUG_NOWHEN)
+        *start_ms = TUG_NEVER;
+    e->planned_in = p->c->pass;
+    e->planned_ms = *start_ms;
+    return *start_ms == TUG_NEVER ? -ENOSPC : 0;
+}
+
+/* ---- backfill */
+
+/* Where core.placement puts it when only those nodes are left to it on which it delays nobody. An
+ * uneven gang's last slice goes where the others could. */
+static int choose_elsewhere(struct tug_core *c, const struct tug_entry *e, const struct tug_want *w)
+{
+    const struct tug_shape *s = e->shape;
+    struct tug_where open = *s->key.where;
+    struct tug_shape there = *s;
+    open.nodes = tug_profile_open_now(c->plan->profile, w);
+    there.key.where = &open;
+    there.failed_at = 0;
+    int rc = tug_place_find(c, &there);
+    if (!rc)
+        tug_place_as_picked(c, e);
+    return rc;
+}
+
+static int delays_nobody_there(struct tug_core *c, const struct tug_want *w)
+{
+    for (uint32_t i = 0; i < w->nodes; i++)
+        c->plan->nodes.at[i] = c->chosen.at[i].node;
+    return tug_profile_fits_now(c->plan->profile, w, c->plan->nodes.at);
 }
 
 int tug_plan_backfill(struct tug_policy_pass *p, uint64_t job)
 {
-    return tug_plan_earliest(p, job, NULL);
-}
-
-int tug_plan_horizon(struct tug_policy_pass *p, int64_t horizon_ms, int64_t step_ms)
-{
-    (void) p;
-    (void) horizon_ms;
-    (void) step_ms;
-    return -ENOSYS;
+    struct tug_core *c = p->c;
+    struct tug_entry *e;
+    struct tug_want w;
+    int rc = tug_pass_find(p, job, "backfills", &e);
+    if (!rc)
+        rc = tug_pass_may_start(p, e);
+    if (!rc)
+        rc = tug_place_choose(p, e);
+    if (rc)
+        return rc;
+    if (plan_of(c)->booked_in != c->pass) {
+        tug_pass_start(p, e, tug_place_slices(c, e, c->chosen.at));
+        return 0;
+    }
+    want_of(c, e, &w);
+    struct tug_shape *s = e->shape;
+    if (s->delays_in == c->pass && s->delays_ms <= w.run_ms)
+        return -EBUSY;
+    if (!delays_nobody_there(c, &w) && choose_elsewhere(c, e, &w)) {
+        s->delays_in = c->pass;
+        s->delays_ms = w.run_ms;
+        return -EBUSY;
+    }
+    tug_pass_start(p, e, tug_place_slices(c, e, c->chosen.at));
+    return 0;
 }

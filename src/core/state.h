@@ -52,6 +52,10 @@ struct tug_shape {
     LIST_HEAD(tug_parked, tug_entry)
     parked; /* waiting jobs that no pass can start until more nodes are usable */
     LIST_ENTRY(tug_shape) in_parked; /* in core.parked while 'parked' is not empty */
+    /* plan.c, of the pass with that number: a run of so long or longer would delay a reservation, and
+     * finds no room before that time. */
+    uint64_t delays_in, found_in;
+    int64_t delays_ms, found_run_ms, found_ms;
 };
 
 /* Nodes by what is free there: bit i of free_ge[g] = node i is usable, has a CPU and g GPUs or more
@@ -82,6 +86,8 @@ struct tug_entry {    /* a job and what the core keeps beside it */
     int64_t wake_ms;
     uint64_t changed_at; /* number of its last JOB_CHANGED */
     uint64_t looked_at;  /* pass in which a policy last looked at it */
+    uint64_t planned_in; /* pass that last reserved a start for it */
+    int64_t planned_ms;  /* that start; INT64_MAX = nobody knows when */
     size_t running_at;   /* 1-based row in core.running; 0 = none */
     double key;          /* as a policy gave it last, and as its row in core.order has it; 0 = none did */
     uint64_t recalled;   /* value of core.tellings when it was told as one of the past */
@@ -203,6 +209,8 @@ struct tug_core {
     uint64_t tellings;
     int64_t policy_wake_ms; /* a policy wants a pass then; INT64_MAX = none does */
     struct tug_hook_watch watch;
+
+    struct tug_plan *plan; /* plan.c */
     tug_job_id blocker; /* the job at which the built-in order stopped; 0 = none */
 };
 
@@ -354,6 +362,8 @@ uint32_t tug_place_fullest_last(const struct tug_core *c, const struct tug_shape
 int tug_topology_find(struct tug_core *c, const struct tug_shape *s);
 /* As core.placement says, into core.picked: 0, or -EAGAIN. Who starts a job asks tug_place_choose(). */
 int tug_place_find(struct tug_core *c, struct tug_shape *s);
+/* From core.picked to core.chosen, which has room: the lowest free GPUs there. */
+void tug_place_as_picked(struct tug_core *c, const struct tug_entry *e);
 /* Slices there, in that order. The caller frees. */
 struct tug_slice *tug_place_slices(const struct tug_core *c, const struct tug_entry *e,
                                    const struct tug_policy_slice *at);
@@ -372,6 +382,11 @@ void tug_observe_node(struct tug_core *c, uint32_t node, int usable);
 void tug_observe_config(struct tug_core *c);
 void tug_observe_all(struct tug_core *c); /* for a new set: the past, then whatever lives */
 void tug_observe_clear(struct tug_core *c, tug_events *events);
+
+/* plan.c */
+void tug_plan_clear(struct tug_core *c);
+size_t tug_plan_bytes(const struct tug_core *c);
+int tug_plan_check(const struct tug_core *c, struct tug_err *err);
 
 /* pass.c */
 void tug_pass_started(struct tug_core *c,

@@ -7,7 +7,8 @@ set -u
 build=${TUG_BUILDDIR:-.}
 cc=${CC:-cc}
 
-# Pure functions of libc, plus memory. The *_chk forms are what _FORTIFY_SOURCE makes of them.
+# Pure functions of libc, plus memory. The *_chk forms are what _FORTIFY_SOURCE makes of them, __cpu_* is
+# how the compiler chooses between two versions of a function that give the same.
 allowed='^(
 mem(cpy|move|set|cmp|chr|mem|pcpy|rchr)|
 str(len|nlen|cmp|ncmp|chr|rchr|chrnul|str|cpy|ncpy|cat|ncat|spn|cspn|pbrk|dup|ndup|casecmp|ncasecmp|casestr|tok_r)|
@@ -17,7 +18,7 @@ v?snprintf|__(mem(cpy|move|set)|str(cpy|ncpy|cat)|v?snprintf)_chk|
 malloc|calloc|realloc|reallocarray|free|abort|
 qsort|qsort_r|bsearch|abs|labs|llabs|
 (exp2?|log(2|10|1p)?|pow|sqrt|floor|ceil|round|trunc|fabs|fmin|fmax|fmod|ldexp|frexp|scalbn)f?|ll?roundf?|ll?rintf?|
-__errno_location|__stack_chk_fail|__popcount[sdt]i2|_GLOBAL_OFFSET_TABLE_|
+__errno_location|__stack_chk_fail|__popcount[sdt]i2|__cpu_(model|indicator_init)|_GLOBAL_OFFSET_TABLE_|
 tug_[a-z0-9_]+
 )$'
 # Our own, but with an effect: libraries return errors, they do not log.

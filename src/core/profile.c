@@ -1,0 +1,796 @@
+/* profile.c - what is free on which node when
+ *
+ * Two pictures of the same. Each node has a list of points: from the begin of a slot on, so much is
+ * free there, until the next point. And for each kind of need that was asked for there is a bitmap
+ * a slot: the nodes that could serve it. A gang fits from slot a to slot b where the AND of the
+ * bitmaps a..b-1 has enough bits. Slots keep their row of the bitmaps when others come between
+ * them: row_of says which.
+ *
+ * Always: t[] rises, t[0] is now and the last is TUG_NOWHEN; points of a node rise; a bit is set
+ * exactly when the node's point of that slot serves the need. Layer: core.
+ */
+#include "core/profile.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/vec.h"
+
+#define SLOTS 1024 /* at most */
+#define EXACT 512  /* so many edges are kept as they are; with more of them comes the grid */
+#define GRID  400  /* edges of the grid at most */
+#define KINDS 32   /* needs that have bitmaps of their own */
+
+struct point {
+    int64_t mem_bytes;
+    int32_t cpus;
+    int16_t gpus;
+    uint16_t row; /* of the slot from which on it holds */
+    uint32_t gangs;
+};
+
+struct node {
+    struct tug_vec(struct point) points;
+    int32_t cpus, gpus; /* in all */
+};
+
+struct kind {
+    struct tug_need need;
+    uint64_t *rows; /* SLOTS rows of 'words' words */
+    size_t cap_words;
+    uint32_t count[SLOTS]; /* bits in the row of slot i */
+};
+
+struct tug_profile {
+    int64_t now_ms, horizon_ms, step_ms;
+    size_t n_nodes, words;
+    struct tug_vec(struct node) nodes;
+    size_t n_slots;
+    int64_t t[SLOTS];
+    uint16_t row_of[SLOTS], slot_of[SLOTS]; /* slot -> row and back */
+    int has_grid, is_rounded;
+    struct kind *kinds[KINDS];
+    size_t n_kinds;
+    struct tug_vec(
+        uint64_t) found[2]; /* nodes for 'each' and for 'last', as the last search left them */
+    struct tug_vec(uint64_t) spare[2];
+    struct tug_vec(struct {
+        size_t word;
+        uint64_t bits;
+    }) gone;
+};
+
+/* Counting bits is most of what a search does. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) &&                  \
+    !defined(__SANITIZE_THREAD__)
+#define FAST __attribute__((target_clones("popcnt", "default")))
+#else
+#define FAST
+#endif
+
+struct tug_profile *tug_profile_new(void)
+{
+    return tug_new(struct tug_profile);
+}
+
+void tug_profile_free(struct tug_profile *p)
+{
+    if (!p)
+        return;
+    for (size_t i = 0; i < p->nodes.len; i++)
+        tug_vec_clear(&p->nodes.at[i].points);
+    tug_vec_clear(&p->nodes);
+    for (size_t i = 0; i < KINDS && p->kinds[i]; i++) {
+        free(p->kinds[i]->rows);
+        free(p->kinds[i]);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        tug_vec_clear(&p->found[i]);
+        tug_vec_clear(&p->spare[i]);
+    }
+    tug_vec_clear(&p->gone);
+    free(p);
+}
+
+size_t tug_profile_bytes(const struct tug_profile *p)
+{
+    if (!p)
+        return 0;
+    size_t bytes = sizeof *p + p->nodes.cap * sizeof *p->nodes.at;
+    for (size_t i = 0; i < p->nodes.len; i++)
+        bytes += p->nodes.at[i].points.cap * sizeof(struct point);
+    for (size_t i = 0; i < KINDS && p->kinds[i]; i++)
+        bytes += sizeof *p->kinds[i] + SLOTS * p->kinds[i]->cap_words * sizeof(uint64_t);
+    return bytes;
+}
+
+/* ---- slots */
+
+/* The slot that begins at t or, if none does, the next. */
+static size_t slot_from(const struct tug_profile *p, int64_t t)
+{
+    size_t low = 0, high = p->n_slots;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (p->t[mid] < t)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static int64_t plus(int64_t a, int64_t b)
+{
+    int64_t sum;
+    return __builtin_add_overflow(a, b, &sum) || sum > TUG_NOWHEN ? TUG_NOWHEN : sum;
+}
+
+/* The slot behind the last that a run of the gang from slot s takes, ends rounded up. */
+static size_t slot_behind(const struct tug_profile *p, size_t s, int64_t run_ms)
+{
+    if (run_ms == TUG_NEVER || p->t[s] == TUG_NOWHEN)
+        return p->n_slots;
+    size_t end = slot_from(p, plus(p->t[s], run_ms));
+    return end > s ? end : s + 1;
+}
+
+static uint64_t *row(const struct tug_profile *p, const struct kind *k, size_t slot)
+{
+    return &k->rows[p->row_of[slot] * p->words];
+}
+
+/* A slot that begins at t, in the middle of another: the same is free in both halves. */
+static void insert_slot(struct tug_profile *p, size_t at, int64_t t)
+{
+    size_t behind = p->n_slots - at;
+    uint16_t fresh = (uint16_t) p->n_slots;
+    memmove(&p->t[at + 1], &p->t[at], behind * sizeof *p->t);
+    memmove(&p->row_of[at + 1], &p->row_of[at], behind * sizeof *p->row_of);
+    p->t[at] = t;
+    p->row_of[at] = fresh;
+    p->n_slots++;
+    for (size_t i = at; i < p->n_slots; i++)
+        p->slot_of[p->row_of[i]] = (uint16_t) i;
+    for (size_t i = 0; i < p->n_kinds; i++) {
+        struct kind *k = p->kinds[i];
+        memmove(&k->count[at + 1], &k->count[at], behind * sizeof *k->count);
+        k->count[at] = k->count[at - 1];
+        memcpy(row(p, k, at), row(p, k, at - 1), p->words * sizeof(uint64_t));
+    }
+}
+
+/* Edges of the grid: a step apart at first, then a part of the time until there. */
+static int64_t grid_after(const struct tug_profile *p, int64_t t, int64_t step_ms, int part)
+{
+    int64_t apart = (t - p->now_ms) / part;
+    return plus(t, apart > step_ms ? apart : step_ms);
+}
+
+static size_t count_grid(const struct tug_profile *p, int64_t step_ms, int part)
+{
+    size_t n = 0;
+    for (int64_t t = grid_after(p, p->now_ms, step_ms, part); t <= p->horizon_ms && n <= GRID; n++)
+        t = grid_after(p, t, step_ms, part);
+    return n;
+}
+
+/* As fine as it goes with GRID edges. */
+static void lay_grid(struct tug_profile *p)
+{
+    int64_t step_ms = p->step_ms > 0 ? p->step_ms : 1;
+    int part = 256;
+    p->has_grid = 1;
+    while (count_grid(p, step_ms, part) > GRID)
+        if (part > 16)
+            part /= 2;
+        else
+            step_ms *= 2;
+    for (int64_t t = grid_after(p, p->now_ms, step_ms, part); t <= p->horizon_ms;
+         t = grid_after(p, t, step_ms, part)) {
+        size_t at = slot_from(p, t);
+        if (p->t[at] != t && p->n_slots < SLOTS)
+            insert_slot(p, at, t);
+    }
+}
+/* Let a slot begin at t, or the next one do where there are too many. */
+static size_t cut_at(struct tug_profile *p, int64_t t)
+{
+    if (t > p->horizon_ms)
+        return p->n_slots - 1;
+    if (p->n_slots >= SLOTS - GRID - 8 && !p->has_grid)
+        lay_grid(p);
+    size_t at = slot_from(p, t);
+    if (p->t[at] == t)
+        return at;
+    if (p->n_slots < SLOTS)
+        insert_slot(p, at, t);
+    else
+        p->is_rounded = 1;
+    return at;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const int64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* The different ones of 'ends' up to the horizon, sorted, into t[1..]: how many, EXACT + 1 = too
+ * many. */
+static size_t distinct_ends(struct tug_profile *p, const int64_t *ends, size_t n_ends)
+{
+    enum { BUCKETS = 4 * EXACT };
+    int64_t seen[BUCKETS]; /* now = free: no end is at now */
+    size_t n = 0;
+    for (size_t i = 0; i < BUCKETS; i++)
+        seen[i] = p->now_ms;
+    for (size_t i = 0; i < n_ends && n <= EXACT; i++) {
+        int64_t end = ends[i];
+        if (end > p->horizon_ms || end <= p->now_ms)
+            continue;
+        size_t b = ((uint64_t) end * 0x9e3779b97f4a7c15ULL) >> 32 & (BUCKETS - 1);
+        while (seen[b] != p->now_ms && seen[b] != end)
+            b = (b + 1) & (BUCKETS - 1);
+        if (seen[b] == end)
+            continue;
+        seen[b] = end;
+        if (n < EXACT)
+            p->t[1 + n] = end;
+        n++;
+    }
+    if (n <= EXACT)
+        qsort(&p->t[1], n, sizeof *p->t, by_time);
+    return n;
+}
+
+void tug_profile_begin(struct tug_profile *p, int64_t now_ms, int64_t horizon_ms, int64_t step_ms,
+                       size_t n_nodes, const int64_t *ends, size_t n_ends)
+{
+    static const struct node none;
+    p->now_ms = now_ms;
+    p->horizon_ms = horizon_ms < TUG_NOWHEN ? horizon_ms : TUG_NOWHEN - 1;
+    p->step_ms = step_ms;
+    p->n_nodes = n_nodes;
+    p->words = (n_nodes + 63) / 64;
+    while (p->nodes.len < n_nodes)
+        tug_vec_push(&p->nodes, none);
+    for (size_t i = 0; i < n_nodes; i++)
+        p->nodes.at[i].points.len = 0;
+    for (size_t i = 0; i < 2; i++) {
+        tug_vec_reserve(&p->found[i], p->words + 1);
+        tug_vec_reserve(&p->spare[i], p->words + 1);
+    }
+    p->n_kinds = 0;
+    p->has_grid = p->is_rounded = 0;
+    p->t[0] = now_ms;
+    size_t n = distinct_ends(p, ends, n_ends);
+    p->is_rounded = n > EXACT;
+    p->n_slots = 1 + (p->is_rounded ? 0 : n);
+    p->t[p->n_slots++] = TUG_NOWHEN;
+    for (size_t i = 0; i < p->n_slots; i++)
+        p->row_of[i] = p->slot_of[i] = (uint16_t) i;
+    if (p->is_rounded)
+        lay_grid(p);
+}
+
+int tug_profile_is_exact(const struct tug_profile *p)
+{
+    return !p->is_rounded;
+}
+
+/* ---- nodes */
+
+void tug_profile_node(struct tug_profile *p, uint32_t node, const struct tug_stock *has,
+                      const struct tug_stock *free_now)
+{
+    tug_assert(node < p->n_nodes);
+    struct node *n = &p->nodes.at[node];
+    n->cpus = has->cpus;
+    n->gpus = has->gpus;
+    n->points.len = 0;
+    struct point first = {.mem_bytes = free_now->mem_bytes,
+                          .cpus = free_now->cpus,
+                          .gpus = (int16_t) free_now->gpus,
+                          .row = p->row_of[0],
+                          .gangs = free_now->gangs};
+    tug_vec_push(&n->points, first);
+}
+
+static size_t slot_of(const struct tug_profile *p, const struct point *x)
+{
+    return p->slot_of[x->row];
+}
+
+/* The point that says what is free in that slot. */
+static size_t point_of(const struct tug_profile *p, const struct node *n, size_t slot)
+{
+    size_t low = 0, high = n->points.len;
+    while (high - low > 1) {
+        size_t mid = low + (high - low) / 2;
+        if (slot_of(p, &n->points.at[mid]) <= slot)
+            low = mid;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+/* Make a point at the begin of that slot: its index. */
+static size_t point_at(const struct tug_profile *p, struct node *n, size_t slot)
+{
+    size_t i = point_of(p, n, slot);
+    if (slot_of(p, &n->points.at[i]) == slot)
+        return i;
+    struct point x = n->points.at[i];
+    x.row = p->row_of[slot];
+    tug_vec_push(&n->points, x);
+    i++;
+    memmove(&n->points.at[i + 1], &n->points.at[i], (n->points.len - 1 - i) * sizeof x);
+    n->points.at[i] = x;
+    return i;
+}
+
+void tug_profile_ends(struct tug_profile *p, uint32_t node, int64_t end_ms,
+                      const struct tug_stock *held)
+{
+    tug_assert(node < p->n_nodes && p->n_kinds == 0 && p->nodes.at[node].points.len);
+    struct node *n = &p->nodes.at[node];
+    size_t slot = end_ms > p->horizon_ms ? p->n_slots - 1 : slot_from(p, end_ms);
+    for (size_t i = point_at(p, n, slot); i < n->points.len; i++) {
+        struct point *x = &n->points.at[i];
+        x->mem_bytes += held->mem_bytes;
+        x->cpus += held->cpus;
+        x->gpus = (int16_t) (x->gpus + held->gpus);
+        x->gangs -= held->gangs;
+    }
+}
+
+void tug_profile_at(const struct tug_profile *p, uint32_t node, int64_t at_ms,
+                    struct tug_stock *out)
+{
+    size_t slot = slot_from(p, at_ms);
+    if (p->t[slot] > at_ms)
+        slot--;
+    const struct node *n = &p->nodes.at[node];
+    const struct point *x = &n->points.at[point_of(p, n, slot)];
+    *out = (struct tug_stock){
+        .mem_bytes = x->mem_bytes, .cpus = x->cpus, .gpus = x->gpus, .gangs = x->gangs};
+}
+
+static int serves(const struct point *x, const struct tug_need *need)
+{
+    return x->gpus >= (int64_t) need->gpus && x->cpus >= (int64_t) need->cpus &&
+           x->mem_bytes >= (int64_t) need->mem_bytes && (!need->exclusive || x->gangs == 0);
+}
+
+static int serves_during(const struct tug_profile *p, uint32_t node, const struct tug_need *need,
+                         size_t from, size_t end)
+{
+    const struct node *n = &p->nodes.at[node];
+    for (size_t i = point_of(p, n, from); i < n->points.len && slot_of(p, &n->points.at[i]) < end;
+         i++)
+        if (!serves(&n->points.at[i], need))
+            return 0;
+    return 1;
+}
+
+/* ---- kinds */
+
+static int is_same_need(const struct tug_need *a, const struct tug_need *b)
+{
+    return a->gpus == b->gpus && a->cpus == b->cpus && a->mem_bytes == b->mem_bytes &&
+           a->exclusive == b->exclusive;
+}
+
+/* Where a node begins or ceases to serve the need a bit is turned over; from slot to slot they add
+ * up. */
+FAST static void fill_rows(struct tug_profile *p, struct kind *k)
+{
+    memset(k->rows, 0, p->n_slots * p->words * sizeof *k->rows);
+    for (uint32_t i = 0; i < p->n_nodes; i++) {
+        const struct node *n = &p->nodes.at[i];
+        int before = 0;
+        for (size_t x = 0; x < n->points.len; x++) {
+            int now = serves(&n->points.at[x], &k->need);
+            if (now != before)
+                k->rows[n->points.at[x].row * p->words + i / 64] ^= 1ULL << (i % 64);
+            before = now;
+        }
+    }
+    for (size_t s = 0; s < p->n_slots; s++) {
+        uint64_t *r = row(p, k, s);
+        const uint64_t *last = s ? row(p, k, s - 1) : NULL;
+        uint32_t count = 0;
+        for (size_t w = 0; w < p->words; w++) {
+            if (last)
+                r[w] ^= last[w];
+            count += (uint32_t) __builtin_popcountll(r[w]);
+        }
+        k->count[s] = count;
+    }
+}
+
+static struct kind *add_kind(struct tug_profile *p, const struct tug_need *need)
+{
+    struct kind *k = p->kinds[p->n_kinds];
+    if (!k)
+        k = p->kinds[p->n_kinds] = tug_new(struct kind);
+    if (k->cap_words < p->words) {
+        free(k->rows);
+        k->rows = tug_xmalloc(SLOTS * p->words * sizeof *k->rows);
+        k->cap_words = p->words;
+    }
+    p->n_kinds++;
+    k->need = *need;
+    fill_rows(p, k);
+    return k;
+}
+
+/* The kind for that need. When there are too many of them it is one that is easier to serve. */
+static struct kind *kind_of(struct tug_profile *p, const struct tug_need *need)
+{
+    struct tug_need least = {.gpus = need->gpus};
+    struct kind *easier = NULL;
+    for (size_t i = 0; i < p->n_kinds; i++) {
+        if (is_same_need(&p->kinds[i]->need, need))
+            return p->kinds[i];
+        const struct tug_need *has = &p->kinds[i]->need;
+        if (has->gpus <= need->gpus && has->cpus <= need->cpus &&
+            has->mem_bytes <= need->mem_bytes && has->exclusive <= need->exclusive &&
+            (!easier || has->gpus > easier->need.gpus))
+            easier = p->kinds[i];
+    }
+    if (p->n_kinds < KINDS - 1)
+        return add_kind(p, need);
+    if (easier)
+        return easier;
+    least.gpus = 0; /* the last place is for what serves all */
+    return add_kind(p, &least);
+}
+
+/* ---- searching */
+
+FAST static uint32_t and_into(uint64_t *to, const uint64_t *a, const uint64_t *b, size_t words)
+{
+    uint32_t n = 0;
+    for (size_t w = 0; w < words; w++) {
+        to[w] = a[w] & b[w];
+        n += (uint32_t) __builtin_popcountll(to[w]);
+    }
+    return n;
+}
+
+static uint32_t count_bits(const uint64_t *bits, size_t words)
+{
+    uint32_t n = 0;
+    for (size_t w = 0; w < words; w++)
+        n += (uint32_t) __builtin_popcountll(bits[w]);
+    return n;
+}
+
+/* Of the bits those nodes that serve the need itself, where the kind is an easier one. */
+static uint32_t keep_serving(const struct tug_profile *p, const struct tug_need *need,
+                             uint64_t *bits, size_t from, size_t end)
+{
+    for (size_t w = 0; w < p->words; w++)
+        for (uint64_t m = bits[w]; m; m &= m - 1) {
+            uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
+            if (!serves_during(p, node, need, from, end))
+                bits[w] &= ~(m & -m);
+        }
+    return count_bits(bits, p->words);
+}
+
+#define FITS SIZE_MAX
+/* The nodes that serve the need in all slots from..end-1 into 'out': FITS when they are n or more,
+ * else a slot at or behind which a run has to begin: from + 1 or more. */
+static size_t narrow(struct tug_profile *p, const struct kind *k, const struct tug_need *need,
+                     const uint64_t *allowed, uint32_t n, size_t from, size_t end, uint64_t *out)
+{
+    for (size_t s = end; s > from; s--)
+        if (k->count[s - 1] < n)
+            return s;
+    const uint64_t *sofar = allowed;
+    for (size_t s = end; s > from; s--) {
+        if (and_into(out, sofar, row(p, k, s - 1), p->words) < n)
+            return s;
+        sofar = out;
+    }
+    if (is_same_need(&k->need, need) || keep_serving(p, need, out, from, end) >= n)
+        return FITS;
+    return from + 1;
+}
+
+static int is_even(const struct tug_want *w)
+{
+    return w->nodes == 1 || is_same_need(&w->each, &w->last);
+}
+
+int64_t tug_profile_earliest(struct tug_profile *p, const struct tug_want *w, int64_t from_ms)
+{
+    int even = is_even(w);
+    const struct tug_need *each = w->nodes == 1 ? &w->last : &w->each;
+    struct kind *k = kind_of(p, each), *last = even ? NULL : kind_of(p, &w->last);
+    size_t s = slot_from(p, from_ms);
+    while (s < p->n_slots) {
+        size_t end = slot_behind(p, s, w->run_ms);
+        size_t next =
+            narrow(p, k, each, w->allowed, even ? w->nodes : w->nodes - 1, s, end, p->found[0].at);
+        if (next == FITS && !even)
+            next = narrow(p, last, &w->last, w->allowed, w->nodes, s, end, p->found[1].at);
+        if (next == FITS)
+            return p->t[s];
+        s = next;
+    }
+    return TUG_NEVER;
+}
+
+/* ---- choosing */
+
+/* n of the nodes in 'bits', those with the fewest GPUs free in that slot; they leave 'bits'. */
+static void choose_fullest(const struct tug_profile *p, uint64_t *bits, uint32_t n, size_t slot,
+                           uint32_t *out)
+{
+    for (int32_t most = 0, next; n; most = next) {
+        next = INT32_MAX;
+        for (size_t w = 0; w < p->words; w++)
+            for (uint64_t m = bits[w]; m && n; m &= m - 1) {
+                uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
+                const struct node *x = &p->nodes.at[node];
+                int32_t gpus = x->points.at[point_of(p, x, slot)].gpus;
+                if (gpus > most) {
+                    next = gpus < next ? gpus : next;
+                    continue;
+                }
+                *out++ = node;
+                n--;
+                bits[w] &= ~(m & -m);
+            }
+    }
+}
+
+static uint32_t take_all(uint64_t *bits, size_t words, uint32_t *out)
+{
+    uint32_t n = 0;
+    for (size_t w = 0; w < words; w++)
+        for (uint64_t m = bits[w]; m; m &= m - 1)
+            out[n++] = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
+    return n;
+}
+
+/* n nodes of 'bits', which serve the kind in slot s: those that came to do so last. */
+static void choose_latest(struct tug_profile *p, const struct kind *k, const uint64_t *bits,
+                          uint32_t n, size_t s, uint32_t *out)
+{
+    uint64_t *still = p->spare[0].at, *came = p->spare[1].at;
+    uint32_t left = count_bits(bits, p->words);
+    memcpy(still, bits, p->words * sizeof *still);
+    for (; s > 0 && n; s--) {
+        uint32_t before = and_into(came, still, row(p, k, s - 1), p->words);
+        if (before == left)
+            continue;
+        for (size_t w = 0; w < p->words; w++) {
+            uint64_t stays = came[w];
+            came[w] = still[w] & ~stays;
+            still[w] = stays;
+        }
+        uint32_t n_came = left - before;
+        left = before;
+        if (n_came > n) {
+            choose_fullest(p, came, n, s - 1, out);
+            return;
+        }
+        out += take_all(came, p->words, out);
+        n -= n_came;
+    }
+    if (n)
+        choose_fullest(p, still, n, 0, out);
+}
+
+static int by_index(const void *a, const void *b)
+{
+    const uint32_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+void tug_profile_choose(struct tug_profile *p, const struct tug_want *w, int64_t start_ms,
+                        uint32_t *nodes)
+{
+    size_t s = slot_from(p, start_ms);
+    if (is_even(w)) {
+        const struct tug_need *each = w->nodes == 1 ? &w->last : &w->each;
+        choose_latest(p, kind_of(p, each), p->found[0].at, w->nodes, s, nodes);
+        qsort(nodes, w->nodes, sizeof *nodes, by_index);
+        return;
+    }
+    uint32_t n = w->nodes - 1;
+    choose_latest(p, kind_of(p, &w->each), p->found[0].at, n, s, nodes);
+    qsort(nodes, n, sizeof *nodes, by_index);
+    for (uint32_t i = 0; i < n; i++)
+        p->found[1].at[nodes[i] / 64] &= ~(1ULL << (nodes[i] % 64));
+    choose_latest(p, kind_of(p, &w->last), p->found[1].at, 1, s, &nodes[n]);
+}
+
+uint64_t *tug_profile_open_now(struct tug_profile *p, const struct tug_want *w)
+{
+    const struct tug_need *need = w->nodes == 1 ? &w->last : &w->each;
+    struct kind *k = kind_of(p, need);
+    size_t end = slot_behind(p, 0, w->run_ms);
+    const uint64_t *sofar = w->allowed;
+    for (size_t s = end; s > 0; s--) {
+        and_into(p->found[0].at, sofar, row(p, k, s - 1), p->words);
+        sofar = p->found[0].at;
+    }
+    if (!is_same_need(&k->need, need))
+        keep_serving(p, need, p->found[0].at, 0, end);
+    return p->found[0].at;
+}
+
+int tug_profile_fits_now(const struct tug_profile *p, const struct tug_want *w,
+                         const uint32_t *nodes)
+{
+    size_t end = slot_behind(p, 0, w->run_ms);
+    for (uint32_t i = 0; i < w->nodes; i++)
+        if (!serves_during(p, nodes[i], i + 1 < w->nodes ? &w->each : &w->last, 0, end))
+            return 0;
+    return 1;
+}
+
+/* ---- booking */
+
+struct range { /* of what is free on a node while something is booked there */
+    struct point most, least;
+};
+
+static void widen(struct range *r, const struct point *x)
+{
+    r->most.gpus = x->gpus > r->most.gpus ? x->gpus : r->most.gpus;
+    r->most.cpus = x->cpus > r->most.cpus ? x->cpus : r->most.cpus;
+    r->most.mem_bytes = x->mem_bytes > r->most.mem_bytes ? x->mem_bytes : r->most.mem_bytes;
+    r->most.gangs = x->gangs < r->most.gangs ? x->gangs : r->most.gangs;
+    r->least.gpus = x->gpus < r->least.gpus ? x->gpus : r->least.gpus;
+    r->least.cpus = x->cpus < r->least.cpus ? x->cpus : r->least.cpus;
+    r->least.mem_bytes = x->mem_bytes < r->least.mem_bytes ? x->mem_bytes : r->least.mem_bytes;
+    r->least.gangs = x->gangs > r->least.gangs ? x->gangs : r->least.gangs;
+}
+
+static struct range book_node(struct tug_profile *p, uint32_t node, const struct tug_need *need,
+                              size_t from, size_t end)
+{
+    struct node *n = &p->nodes.at[node];
+    size_t first = point_at(p, n, from);
+    size_t behind = end < p->n_slots ? point_at(p, n, end) : n->points.len;
+    int32_t cpus = need->exclusive ? n->cpus : (int32_t) need->cpus;
+    int32_t gpus = need->exclusive ? n->gpus : (int32_t) need->gpus;
+    struct range r = {.most = n->points.at[first]};
+    for (size_t i = first; i < behind; i++) {
+        struct point *x = &n->points.at[i];
+        x->mem_bytes -= (int64_t) need->mem_bytes;
+        x->cpus -= cpus;
+        x->gpus = (int16_t) (x->gpus - gpus);
+        x->gangs++;
+        if (i == first)
+            r.least = r.most = *x;
+        widen(&r, x);
+    }
+    return r;
+}
+
+/* The bits of a node where it does not serve the kind any more in some of the slots. */
+static void clear_some(struct tug_profile *p, struct kind *k, uint32_t node, size_t from,
+                       size_t end)
+{
+    const struct node *n = &p->nodes.at[node];
+    uint64_t bit = 1ULL << (node % 64);
+    size_t i = point_of(p, n, from);
+    for (size_t s = from; s < end; i++) {
+        size_t next = i + 1 < n->points.len ? slot_of(p, &n->points.at[i + 1]) : p->n_slots;
+        if (serves(&n->points.at[i], &k->need)) {
+            s = next;
+            continue;
+        }
+        for (; s < next && s < end; s++) {
+            uint64_t *w = &row(p, k, s)[node / 64];
+            k->count[s] -= (*w & bit) != 0;
+            *w &= ~bit;
+        }
+    }
+}
+
+static void clear_all(struct tug_profile *p, struct kind *k, size_t from, size_t end)
+{
+    for (size_t s = from; s < end; s++) {
+        uint64_t *r = row(p, k, s);
+        for (size_t i = 0; i < p->gone.len; i++) {
+            uint64_t *w = &r[p->gone.at[i].word], was = *w & p->gone.at[i].bits;
+            if (!was)
+                continue;
+            *w &= ~was;
+            k->count[s] -= (uint32_t) __builtin_popcountll(was);
+        }
+    }
+}
+
+FAST static void update_kind(struct tug_profile *p, struct kind *k, const uint32_t *nodes,
+                             const struct range *ranges, uint32_t n, size_t from, size_t end)
+{
+    p->gone.len = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (serves(&ranges[i].least, &k->need))
+            continue;
+        if (serves(&ranges[i].most, &k->need)) {
+            clear_some(p, k, nodes[i], from, end);
+            continue;
+        }
+        size_t word = nodes[i] / 64;
+        if (p->gone.len && p->gone.at[p->gone.len - 1].word == word) {
+            p->gone.at[p->gone.len - 1].bits |= 1ULL << (nodes[i] % 64);
+        } else {
+            tug_vec_reserve(&p->gone, p->gone.len + 1);
+            p->gone.at[p->gone.len].word = word;
+            p->gone.at[p->gone.len++].bits = 1ULL << (nodes[i] % 64);
+        }
+    }
+    clear_all(p, k, from, end);
+}
+
+void tug_profile_book(struct tug_profile *p, const struct tug_want *w, const uint32_t *nodes,
+                      int64_t start_ms)
+{
+    enum { AT_ONCE = 64 };
+    struct range ranges[AT_ONCE];
+    size_t from = slot_from(p, start_ms), end = p->n_slots;
+    tug_assert(from < p->n_slots && p->t[from] == start_ms);
+    if (w->run_ms != TUG_NEVER && start_ms != TUG_NOWHEN) {
+        end = cut_at(p, plus(start_ms, w->run_ms > 0 ? w->run_ms : 1));
+        from = slot_from(p, start_ms); /* the grid may have come */
+    }
+    for (uint32_t done = 0; done < w->nodes; done += AT_ONCE) {
+        uint32_t n = w->nodes - done < AT_ONCE ? w->nodes - done : AT_ONCE;
+        for (uint32_t i = 0; i < n; i++)
+            ranges[i] = book_node(p, nodes[done + i], done + i + 1 < w->nodes ? &w->each : &w->last,
+                                  from, end);
+        for (size_t i = 0; i < p->n_kinds; i++)
+            update_kind(p, p->kinds[i], &nodes[done], ranges, n, from, end);
+    }
+}
+
+/* ---- checking */
+
+static int check_kind(const struct tug_profile *p, const struct kind *k)
+{
+    for (size_t s = 0; s < p->n_slots; s++) {
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < p->n_nodes; i++) {
+            const struct node *n = &p->nodes.at[i];
+            int is = n->points.len && serves(&n->points.at[point_of(p, n, s)], &k->need);
+            if (is != (int) (row(p, k, s)[i / 64] >> (i % 64) & 1))
+                return -EINVAL;
+            count += (uint32_t) is;
+        }
+        if (count != k->count[s])
+            return -EINVAL;
+    }
+    return 0;
+}
+
+int tug_profile_check(const struct tug_profile *p)
+{
+    for (size_t s = 0; s < p->n_slots; s++)
+        if (p->slot_of[p->row_of[s]] != s || (s && p->t[s] <= p->t[s - 1]))
+            return -EINVAL;
+    for (uint32_t i = 0; i < p->n_nodes; i++)
+        for (size_t x = 1; x < p->nodes.at[i].points.len; x++)
+            if (slot_of(p, &p->nodes.at[i].points.at[x]) <=
+                slot_of(p, &p->nodes.at[i].points.at[x - 1]))
+                return -EINVAL;
+    for (size_t i = 0; i < p->n_kinds; i++) {
+        int rc = check_kind(p, p->kinds[i]);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
