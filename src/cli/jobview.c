@@ -19,12 +19,14 @@ static const struct {
 } states[] = {
 #define W                                  "W"
 #define H                                  "H"
+#define S                                  "S"
 #define E                                  "E"
 #define TUG_STATE(NAME, code, flags, text) {#NAME, flags},
 #include "core/states.def"
 #undef TUG_STATE
 #undef W
 #undef H
+#undef S
 #undef E
 };
 
@@ -44,7 +46,9 @@ enum tug_colour tug_jobview_colour(const char *state)
         return TUG_PLAIN;
     if (!strcmp(state, "CONFIGURING") || !strcmp(state, "COMPLETING") || !strcmp(state, "REQUEUED"))
         return TUG_CYAN;
-    return !strcmp(state, "CANCELLED") ? TUG_YELLOW : TUG_RED;
+    return !strcmp(state, "CANCELLED") || !strcmp(state, "SUSPENDED") || !strcmp(state, "PREEMPTED")
+               ? TUG_YELLOW
+               : TUG_RED;
 }
 
 /* ---- how it ended ---- */

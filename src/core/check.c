@@ -39,7 +39,8 @@ static int check_parts(const struct tug_core *c, const struct tug_entry *e,
         (started || in_phase[TUG_PART_KILLING] || in_phase[TUG_PART_GONE]))
         return tug_fail(err, -EINVAL, "job %llu step %u: a part started before all were ready",
                         ID(e), s->id);
-    if (s->state == TUG_STEP_STARTING && !in_phase[TUG_PART_WAITING])
+    if (s->state == TUG_STEP_STARTING && !in_phase[TUG_PART_WAITING] &&
+        e->j.state != TUG_JOB_SUSPENDED)
         return tug_fail(err, -EINVAL,
                         "job %llu step %u: all parts are ready and the barrier is shut", ID(e),
                         s->id);
@@ -86,7 +87,7 @@ static int check_steps(const struct tug_core *c, const struct tug_entry *e, stru
     enum tug_step_state main_is = j->n_steps ? j->steps[0].state : TUG_STEP_COMPLETED;
     if ((j->state == TUG_JOB_CONFIGURING) !=
             (tug_job_state_holds(j->state) && main_is == TUG_STEP_STARTING) ||
-        (j->state == TUG_JOB_RUNNING) !=
+        (j->state == TUG_JOB_RUNNING || j->state == TUG_JOB_SUSPENDED) !=
             (tug_job_state_holds(j->state) && main_is == TUG_STEP_RUNNING))
         return tug_fail(err, -EINVAL, "job %llu: is %s, but its main step is %s", ID(e),
                         tug_job_state_name(j->state), tug_step_state_name(main_is));
@@ -139,10 +140,59 @@ static int check_times(const struct tug_core *c, const struct tug_entry *e, stru
     return 0;
 }
 
+/* It holds more than the memory of what is stopped. */
+static int uses_gpus(const struct tug_entry *e)
+{
+    return tug_job_state_holds(e->j.state) && e->j.suspended_ms < 0;
+}
+
+/* Giving way and being suspended. */
+static int check_way(const struct tug_core *c, const struct tug_entry *e, struct tug_err *err)
+{
+    const struct tug_job *j = &e->j;
+    int stopped = j->state == TUG_JOB_SUSPENDED;
+    if (j->preemptions > c->most_preemptions)
+        return tug_fail(err, -EINVAL, "job %llu: gave way %u times, more often than allowed", ID(e),
+                        j->preemptions);
+    if (stopped != (j->suspended_ms >= 0) && !tug_preempt_is_leaving(e) &&
+        !tug_job_state_is_over(j->state))
+        return tug_fail(err, -EINVAL, "job %llu: is %s, and suspended since %lld", ID(e),
+                        tug_job_state_name(j->state), (long long) j->suspended_ms);
+    if (j->state == TUG_JOB_RUNNING && (j->gives_way != TUG_PREEMPT_NEVER) != (j->notice_ms >= 0))
+        return tug_fail(err, -EINVAL, "job %llu: gives way without a time, or has one without",
+                        ID(e));
+    if ((j->state == TUG_JOB_PENDING || stopped) && (j->gives_way || j->notice_ms >= 0))
+        return tug_fail(err, -EINVAL, "job %llu: waits and gives way", ID(e));
+    if (j->ran_ms < 0 || j->sliced_ms < 0 || (j->resumed_ms >= 0 && j->resumed_ms < j->alloc_ms))
+        return tug_fail(err, -EINVAL, "job %llu: its run times cannot be", ID(e));
+    if (e->hold && (e->bench != TUG_BENCH_ORDER || e->hold->lifted))
+        return tug_fail(err, -EINVAL, "job %llu: something is kept for it, but it may not start",
+                        ID(e));
+    for (size_t i = 0; e->hold && i < e->hold->n; i++) {
+        const struct tug_node *n = &c->nodes.at[e->hold->want[i].node];
+        size_t found = 0;
+        for (size_t k = 0; k < n->holds.len; k++)
+            found += n->holds.at[k] == e;
+        if (found != 1)
+            return tug_fail(err, -EINVAL, "job %llu: is %zu times in the holds of node %s", ID(e),
+                            found, n->name);
+    }
+    if (!e->running_at)
+        return 0;
+    struct tug_policy_job row;
+    const struct tug_policy_job *is = &c->running.at[e->running_at - 1].job;
+    tug_job_row(c, e, &row);
+    if (row.leaving != is->leaving || row.safe_until_ms != is->safe_until_ms ||
+        row.preemptable != is->preemptable || row.ran_ms != is->ran_ms ||
+        row.start_ms != is->start_ms || row.preemptions != is->preemptions || row.tier != is->tier)
+        return tug_fail(err, -EINVAL, "job %llu: its row among the running is out of date", ID(e));
+    return 0;
+}
+
 static int check_bench(const struct tug_core *c, const struct tug_entry *e, struct tug_err *err)
 {
     const struct tug_job *j = &e->j;
-    if ((j->state == TUG_JOB_PENDING) != (e->bench != TUG_BENCH_NONE))
+    if (tug_job_state_waits(j->state) != (e->bench != TUG_BENCH_NONE))
         return tug_fail(err, -EINVAL, "job %llu: is %s and stands in bench %d", ID(e),
                         tug_job_state_name(j->state), (int) e->bench);
     if (tug_job_state_is_over(j->state) != (e->shape == NULL))
@@ -150,7 +200,7 @@ static int check_bench(const struct tug_core *c, const struct tug_entry *e, stru
                         ID(e));
     if (e->bench == TUG_BENCH_ORDER && tug_queue_find(c, j->req.queue)->is_down)
         return tug_fail(err, -EINVAL, "job %llu: its queue is down, but it may start", ID(e));
-    if (tug_job_state_holds(j->state) != (e->running_at != 0) ||
+    if (uses_gpus(e) != (e->running_at != 0) ||
         (e->running_at &&
          (e->running_at > c->running.len || c->running.at[e->running_at - 1].entry != e)))
         return tug_fail(err, -EINVAL, "job %llu: its row among the running is wrong", ID(e));
@@ -179,6 +229,8 @@ static int check_job(const struct tug_core *c, const struct tug_entry *e, struct
         return tug_fail(err, -EINVAL, "job %llu: waits, but has slices or steps", ID(e));
     int rc = tug_job_state_holds(e->j.state) ? check_slices(e, err) : 0;
     if (!rc)
+        rc = check_way(c, e, err);
+    if (!rc)
         rc = check_steps(c, e, err);
     if (!rc)
         rc = check_times(c, e, err);
@@ -189,14 +241,15 @@ static int check_job(const struct tug_core *c, const struct tug_entry *e, struct
 
 static int check_counts(const struct tug_core *c, struct tug_err *err)
 {
-    uint64_t pending = 0, running = 0, ended = 0, in_order = 0, wakes = 0;
+    uint64_t pending = 0, running = 0, ended = 0, in_order = 0, wakes = 0, rows = 0;
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id)) {
         int rc = check_job(c, e, err);
         if (rc)
             return rc;
-        pending += e->j.state == TUG_JOB_PENDING;
-        running += (uint64_t) tug_job_state_holds(e->j.state);
+        pending += (uint64_t) tug_job_state_waits(e->j.state);
+        running += tug_job_state_holds(e->j.state) && !tug_job_state_waits(e->j.state);
+        rows += (uint64_t) uses_gpus(e);
         ended += (uint64_t) tug_job_state_is_over(e->j.state);
         in_order += e->bench == TUG_BENCH_ORDER;
         wakes += tug_heap_holds(&e->wake);
@@ -204,7 +257,7 @@ static int check_counts(const struct tug_core *c, struct tug_err *err)
     if (pending != c->n_pending || running != c->n_running || ended != c->n_ended ||
         pending + running + ended != c->jobs.n_jobs)
         return tug_fail(err, -EINVAL, "the jobs are counted wrongly");
-    if (in_order != c->order.n_jobs || wakes != c->wakes.len || running != c->running.len)
+    if (in_order != c->order.n_jobs || wakes != c->wakes.len || rows != c->running.len)
         return tug_fail(err, -EINVAL,
                         "the order, the deadlines or the running have too many or too few jobs");
     return 0;
@@ -307,13 +360,73 @@ static struct tug_ledger *ledger_of_jobs(const struct tug_core *c, struct tug_er
     tug_ledger_grow(l, c->nodes.len);
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id))
-        if (tug_job_state_holds(e->j.state) &&
-            tug_ledger_claim(l, e->j.id, e->j.slices, e->j.n_slices, TUG_LEDGER_RESTORE, err)) {
+        if (tug_job_state_holds(e->j.state) && !uses_gpus(e))
+            tug_ledger_claim_memory(l, e->j.slices, e->j.n_slices);
+        else if (tug_job_state_holds(e->j.state) &&
+                 tug_ledger_claim(l, e->j.id, e->j.slices, e->j.n_slices, TUG_LEDGER_RESTORE,
+                                  err)) {
             tug_fail_ctx(err, -EINVAL, "double booking by job %llu", ID(e));
             tug_ledger_free(l);
             return NULL;
         }
+    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
+         e = tug_jobtab_after(&c->jobs, e->j.id))
+        for (size_t i = 0; e->hold && i < e->hold->n; i++) {
+            struct tug_slice mine = e->hold->have[i];
+            if (mine.gpus & tug_ledger_node(l, mine.node)->gpus_used) {
+                tug_fail(err, -EINVAL, "double booking by what is kept for job %llu", ID(e));
+                tug_ledger_free(l);
+                return NULL;
+            }
+            tug_ledger_keep(l, e->j.id, &mine);
+        }
     return l;
+}
+
+/* A hold has what is free, and what it lacks is coming. */
+static int check_holds(const struct tug_core *c, uint32_t node, struct tug_err *err)
+{
+    const struct tug_node *n = &c->nodes.at[node];
+    const struct tug_ledger_node *l = tug_ledger_node(c->ledger, node);
+    tug_gpuset gpus, planned = 0, coming = 0;
+    uint32_t cpus, cpus_coming = 0;
+    uint64_t mem, mem_coming = 0;
+    if (!n->holds.len)
+        return 0;
+    tug_hold_owed(c, node, &gpus, &cpus, &mem);
+    for (size_t i = 0; i < n->holds.len; i++) {
+        const struct tug_hold *h = n->holds.at[i]->hold;
+        size_t complete = 0;
+        for (size_t k = 0; h && k < h->n; k++) {
+            complete += h->want[k].gpus == h->have[k].gpus && h->want[k].cpus == h->have[k].cpus &&
+                        h->want[k].mem_bytes == h->have[k].mem_bytes;
+            if (h->want[k].node != node)
+                continue;
+            if (planned & h->want[k].gpus || h->have[k].gpus & ~h->want[k].gpus)
+                return tug_fail(err, -EINVAL, "node %s: a GPU is planned for two jobs", n->name);
+            planned |= h->want[k].gpus;
+        }
+        if (!h || complete != h->complete)
+            return tug_fail(err, -EINVAL, "node %s: a hold there is counted wrongly", n->name);
+    }
+    for (size_t i = 0; i < n->gangs.len; i++) {
+        const struct tug_entry *e = n->gangs.at[i];
+        for (size_t k = 0; k < e->j.n_slices; k++) {
+            const struct tug_slice *s = &e->j.slices[k];
+            if (s->node != node || e->j.suspended_ms >= 0 || !tug_preempt_is_leaving(e))
+                continue;
+            coming |= s->gpus;
+            cpus_coming += s->cpus;
+            mem_coming += s->mem_bytes;
+        }
+    }
+    if ((cpus && tug_ledger_cpus_free(l)) || (mem && tug_ledger_mem_free(l)) ||
+        (gpus & tug_ledger_gpus_free(l)))
+        return tug_fail(err, -EINVAL, "node %s: something that a hold lacks is free", n->name);
+    return gpus & ~coming || cpus > cpus_coming || mem > mem_coming
+               ? tug_fail(err, -EINVAL, "node %s: nobody is leaving who has what a hold lacks",
+                          n->name)
+               : 0;
 }
 
 static int check_index(const struct tug_core *c, uint32_t i, const struct tug_ledger_node *l,
@@ -321,7 +434,7 @@ static int check_index(const struct tug_core *c, uint32_t i, const struct tug_le
 {
     int usable = tug_node_is_usable(c, i),
         wrong = tug_bit(c->index.usable, i) != usable ||
-                tug_bit(c->index.idle, i) != (usable && !l->gangs);
+                tug_bit(c->index.idle, i) != (usable && !l->gangs && !c->nodes.at[i].holds.len);
     unsigned gpus = tug_gpuset_count(tug_ledger_gpus_free(l));
     for (unsigned g = 0; g <= TUG_GPUS_MAX; g++)
         wrong |=
@@ -333,7 +446,7 @@ static int check_index(const struct tug_core *c, uint32_t i, const struct tug_le
     wrong |= r->usable != (uint32_t) usable || r->gpus_free != tug_ledger_gpus_free(l) ||
              r->index != i || r->cpus_free != tug_ledger_cpus_free(l) ||
              r->mem_free_bytes != tug_ledger_mem_free(l) || r->gpus != tug_gpuset_count(l->gpus) ||
-             r->cpus != l->cpus;
+             r->cpus != l->cpus || r->held != (c->nodes.at[i].holds.len > 0);
     return wrong ? tug_fail(err, -EINVAL, "node %s: its row or its index does not say what is free",
                             c->nodes.at[i].name)
                  : 0;
@@ -346,11 +459,12 @@ static int check_node(const struct tug_core *c, uint32_t i, const struct tug_led
     const char *name = c->nodes.at[i].name;
     if (l->gpus_used != m->gpus_used || l->cpus_used != m->cpus_used ||
         l->mem_used_bytes != m->mem_used_bytes || l->gangs != m->gangs ||
-        memcmp(l->owner, m->owner, sizeof l->owner) != 0)
+        l->stopped != m->stopped || memcmp(l->owner, m->owner, sizeof l->owner) != 0)
         return tug_fail(err, -EINVAL, "node %s: the ledger is not the sum of the jobs", name);
-    if (c->nodes.at[i].gangs.len != l->gangs)
+    if (c->nodes.at[i].gangs.len != l->gangs + l->stopped)
         return tug_fail(err, -EINVAL, "node %s: its list of gangs is not the ledger's", name);
-    return check_index(c, i, l, err);
+    int rc = check_holds(c, i, err);
+    return rc ? rc : check_index(c, i, l, err);
 }
 
 /* The node is in the regions of its domain and of all above it, and in no other. */

@@ -11,6 +11,8 @@
 #include "base/hostlist.h"
 #include "core/state.h"
 
+#define PREEMPT_MAX 3
+
 struct tug_queue *tug_queue_find(const struct tug_core *c, const char *name)
 {
     for (size_t i = 0; name && i < c->queues.len; i++)
@@ -64,7 +66,12 @@ void tug_core_queue_row(const struct tug_core *c, size_t i, struct tug_core_queu
                                    .nodes = q->nodes,
                                    .is_default = q->is_default,
                                    .is_down = q->is_down,
-                                   .allow_users = q->allow_users};
+                                   .allow_users = q->allow_users,
+                                   .tier = q->tier,
+                                   .preemptable = q->preemptable,
+                                   .preempt_min_run_s = q->preempt_min_run_s,
+                                   .preempt_signal = q->preempt_signal,
+                                   .preempt_notice_s = q->preempt_notice_s};
 }
 
 /* ---- checks */
@@ -186,7 +193,12 @@ static void take_queues(struct tug_core *c, const struct tug_core_conf *conf)
                               .default_time_s = row->default_time_s,
                               .is_default = row->is_default,
                               .is_down = row->is_down,
-                              .allow_users = tug_intern(c->texts, row->allow_users)};
+                              .allow_users = tug_intern(c->texts, row->allow_users),
+                              .tier = row->tier,
+                              .preemptable = row->preemptable,
+                              .preempt_min_run_s = row->preempt_min_run_s,
+                              .preempt_signal = row->preempt_signal,
+                              .preempt_notice_s = row->preempt_notice_s};
         tug_vec_push(&c->queues, q);
     }
     for (size_t i = 0; i < n_old; i++) {
@@ -238,7 +250,7 @@ static void bench_all(struct tug_core *c)
             e->j.priority = (int64_t) q->priority - e->j.req.nice;
         if (e->running_at)
             tug_job_row(c, e, &c->running.at[e->running_at - 1].job);
-        if (e->j.state == TUG_JOB_PENDING)
+        if (tug_job_state_waits(e->j.state))
             tug_job_bench(c, e);
     }
 }
@@ -261,6 +273,10 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
     c->node_bad_launches = conf->node_bad_launches;
     c->kept_ms = conf->kept_ms;
     c->placement = conf->placement;
+    c->preemption = conf->preemption;
+    c->preempt_max = conf->preempt_max ? conf->preempt_max : PREEMPT_MAX;
+    if (c->preempt_max > c->most_preemptions)
+        c->most_preemptions = c->preempt_max;
     c->quiet = conf->quiet;
     unbench_all(c);
     take_nodes(c, conf);

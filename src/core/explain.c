@@ -111,8 +111,75 @@ static const struct tug_entry *goes_first(const struct tug_core *c, const struct
     return tug_order_before(&c->order, &its, &mine) ? b : NULL;
 }
 
+/* Those who give way to it and are not gone yet, at most so many by name. */
+#define GIVERS_SAID 4
+
+static void say_preempting(const struct tug_core *c, const struct tug_entry *e, struct out *o)
+{
+    int64_t last_ms = c->now_ms;
+    size_t n = 0;
+    for (size_t i = 0; i < e->hold->n_givers; i++) {
+        const struct tug_entry *g = tug_jobtab_find(&c->jobs, e->hold->givers[i]);
+        if (!g || !tug_preempt_is_leaving(g))
+            continue;
+        if (n++ < GIVERS_SAID)
+            say(o, "%sjob %llu of queue '%s'", n > 1 ? ", " : "", (unsigned long long) g->j.id,
+                g->j.req.queue);
+        if (g->j.notice_ms > last_ms)
+            last_ms = g->j.notice_ms;
+    }
+    if (n > GIVERS_SAID)
+        say(o, " and %zu more", n - GIVERS_SAID);
+    if (n)
+        say(o, " %s giving way to it; %s will be gone in %lld s at the latest",
+            n == 1 ? "is" : "are", n == 1 ? "it" : "they",
+            (long long) ((last_ms - c->now_ms + 999) / 1000 + c->kill_grace_s));
+    else
+        say(o, tug_hold_is_complete(e) ? "others gave way to it, and it starts next"
+                                       : "waits for others that are being ended");
+}
+
+/* The first thing that is in the way of its going on. */
+static void say_suspended(const struct tug_core *c, const struct tug_entry *e, struct out *o)
+{
+    char who[96];
+    say(o, "stopped");
+    if (e->j.preemptor)
+        say(o, ", as it gave way to %s", tug_preempt_name(c, e->j.preemptor, who, sizeof who));
+    for (size_t i = 0; i < e->j.n_slices; i++) {
+        const struct tug_slice *s = &e->j.slices[i];
+        const struct tug_ledger_node *l = tug_ledger_node(c->ledger, s->node);
+        const char *node = c->nodes.at[s->node].name;
+        tug_gpuset taken = s->gpus & l->gpus_used;
+        if (!c->nodes.at[s->node].up) {
+            say(o, "; goes on when node %s is up", node);
+            return;
+        }
+        if (taken) {
+            unsigned gpu = (unsigned) __builtin_ctzll(taken);
+            say(o, "; goes on when its GPUs are free again: GPU %u of node %s has job %llu", gpu,
+                node, (unsigned long long) l->owner[gpu]);
+            return;
+        }
+        if (s->cpus > tug_ledger_cpus_free(l)) {
+            say(o, "; goes on when %u CPUs of node %s are free; %u are", s->cpus, node,
+                tug_ledger_cpus_free(l));
+            return;
+        }
+    }
+    say(o, "; goes on when those who go first have started");
+}
+
 static int explain_in_order(const struct tug_core *c, const struct tug_entry *e, struct out *o)
 {
+    if (e->hold) {
+        say_preempting(c, e, o);
+        return TUG_REASON_PREEMPTING;
+    }
+    if (e->j.state == TUG_JOB_SUSPENDED) {
+        say_suspended(c, e, o);
+        return TUG_REASON_SUSPENDED;
+    }
     const struct tug_entry *first = goes_first(c, e);
     int reason = e->explained                       ? e->j.reason
                  : first                            ? TUG_REASON_PRIORITY
@@ -167,9 +234,9 @@ const char *tug_core_explain(const struct tug_core *c, const struct tug_job *job
     int reason = TUG_REASON_NONE;
     if (size_bytes)
         buf[0] = '\0';
-    if (job->state == TUG_JOB_PENDING) {
+    if (tug_job_state_waits(job->state)) {
         reason = explain_pending(c, tug_entry_of(job), &o);
-        if (job->attempt > 1 && job->cause.kind != TUG_CAUSE_NONE) {
+        if (job->state == TUG_JOB_PENDING && job->attempt > 1 && job->cause.kind != TUG_CAUSE_NONE) {
             say(&o, "; ");
             say_cause(c, job, job->attempt - 1, &o);
         }

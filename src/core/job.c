@@ -8,6 +8,7 @@
 #include "core/job.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,7 +56,17 @@ int tug_job_state_is_over(enum tug_job_state s)
 
 int tug_job_state_holds(enum tug_job_state s)
 {
-    return states[s].flags[0] == 'H';
+    return states[s].flags[0] == 'H' || states[s].flags[0] == 'S';
+}
+
+int tug_job_state_waits(enum tug_job_state s)
+{
+    return states[s].flags[0] == 'W' || states[s].flags[0] == 'S';
+}
+
+int64_t tug_job_run_start_ms(const struct tug_job *j)
+{
+    return j->suspended_ms >= 0 ? -1 : j->resumed_ms >= 0 ? j->resumed_ms : j->launched_ms;
 }
 
 int tug_job_may_move(enum tug_job_state from, enum tug_job_state to)
@@ -72,7 +83,8 @@ static const char *const causes[] = {[TUG_CAUSE_NONE] = "",
                                      [TUG_CAUSE_TIMELIMIT] = "timelimit",
                                      [TUG_CAUSE_CANCEL] = "cancel",
                                      [TUG_CAUSE_OUTPUT] = "output",
-                                     [TUG_CAUSE_IO] = "io"};
+                                     [TUG_CAUSE_IO] = "io",
+                                     [TUG_CAUSE_PREEMPT] = "preempt"};
 
 const char *tug_cause_kind_name(enum tug_cause_kind k)
 {
@@ -164,7 +176,7 @@ static uint64_t *counter_of(struct tug_core *c, enum tug_job_state s)
 {
     if (tug_job_state_is_over(s))
         return &c->n_ended;
-    return tug_job_state_holds(s) ? &c->n_running : &c->n_pending;
+    return tug_job_state_waits(s) ? &c->n_pending : &c->n_running;
 }
 
 struct tug_entry *tug_entry_new(struct tug_core *c, tug_job_id id, const struct tug_job_req *req,
@@ -179,6 +191,7 @@ struct tug_entry *tug_entry_new(struct tug_core *c, tug_job_id id, const struct 
     j->next_step = 1;
     j->submit_ms = j->eligible_ms = c->now_ms;
     j->alloc_ms = j->launched_ms = j->wired_ms = j->end_ms = j->limit_ms = -1;
+    j->notice_ms = j->suspended_ms = j->resumed_ms = -1;
     j->cause.node = TUG_NO_NODE;
     e->wake_ms = INT64_MAX;
     j->state = state;
@@ -205,6 +218,7 @@ static void free_steps(struct tug_job *j)
 
 void tug_entry_free(struct tug_core *c, struct tug_entry *e)
 {
+    tug_assert(!e->hold);
     --*counter_of(c, e->j.state);
     tug_heap_remove(&c->wakes, &e->wake);
     tug_jobtab_remove(&c->jobs, e->j.id);
@@ -235,6 +249,7 @@ void tug_job_move(struct tug_core *c, struct tug_entry *e, enum tug_job_state to
     if (tug_job_state_is_over(to))
         tug_observe_job(c, TUG_POLICY_EV_END, e);
     tug_act_changed(c, e);
+    tug_job_refresh_row(c, e);
 }
 
 struct tug_step *tug_job_step(const struct tug_entry *e, uint32_t step)
@@ -257,11 +272,13 @@ void tug_job_set_explain(struct tug_entry *e, int reason, const char *text)
 void tug_job_start(struct tug_core *c, struct tug_entry *e, struct tug_slice *slices)
 {
     struct tug_job *j = &e->j;
+    struct tug_hold *kept = tug_hold_detach(c, e);
     tug_job_unbench(c, e);
     j->slices = slices;
     j->n_slices = j->req.nodes;
     int rc = tug_gang_claim(c, e, TUG_LEDGER_FREE, NULL);
     tug_assert(rc == 0);
+    tug_hold_scatter(c, kept);
     tug_job_set_explain(e, TUG_REASON_NONE, NULL);
     e->explained = 0;
     tug_job_move(c, e, TUG_JOB_CONFIGURING);
@@ -289,7 +306,9 @@ static void kill_steps(struct tug_core *c, struct tug_entry *e, const struct tug
 void tug_job_end(struct tug_core *c, struct tug_entry *e, enum tug_job_state end,
                  const struct tug_cause *cause)
 {
+    tug_job_unbench(c, e); /* one that was suspended */
     tug_job_move(c, e, TUG_JOB_COMPLETING);
+    e->ending_ms = c->now_ms;
     e->j.end_state = end;
     if (cause)
         tug_cause_set(&e->j.cause, cause);
@@ -300,7 +319,12 @@ void tug_job_end(struct tug_core *c, struct tug_entry *e, enum tug_job_state end
 
 void tug_job_requeue(struct tug_core *c, struct tug_entry *e, const struct tug_cause *cause)
 {
+    struct tug_job *j = &e->j;
+    tug_job_unbench(c, e);
+    if (cause->kind == TUG_CAUSE_PREEMPT)
+        j->ran_ms += j->sliced_ms + (c->now_ms - tug_job_run_start_ms(j));
     tug_job_move(c, e, TUG_JOB_REQUEUED);
+    e->ending_ms = c->now_ms;
     tug_cause_set(&e->j.cause, cause);
     tug_act_job(c, TUG_ACT_JOB_HISTORY, e, "requeue");
     kill_steps(c, e, cause);
@@ -320,6 +344,10 @@ static void wait_again(struct tug_core *c, struct tug_entry *e)
     j->alloc_ms = j->launched_ms = j->wired_ms = j->limit_ms = -1;
     j->exit = (struct tug_exit){0};
     j->next_step = 1;
+    j->gives_way = TUG_PREEMPT_NEVER;
+    j->preemptor = 0;
+    j->notice_ms = j->suspended_ms = j->resumed_ms = -1;
+    j->sliced_ms = 0;
     tug_job_move(c, e, TUG_JOB_PENDING);
     tug_job_bench(c, e);
     tug_observe_job(c, TUG_POLICY_EV_REQUEUE, e);
@@ -381,15 +409,16 @@ void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, c
     struct tug_cause cause = {
         .kind = TUG_CAUSE_NODE, .node = node, .at_ms = c->now_ms, .text = text};
     int late = failed_with_node(j, node);
+    int runs = j->state == TUG_JOB_RUNNING || j->state == TUG_JOB_SUSPENDED;
     if (j->state == TUG_JOB_CONFIGURING) {
         tug_job_launch_failed(c, e, &cause);
-    } else if ((late || j->state == TUG_JOB_RUNNING) && j->req.requeue && !j->req.interactive) {
+    } else if ((late || runs) && j->req.requeue && !j->req.interactive) {
         tug_job_requeue(c, e, &cause);
     } else if (late) {
         j->end_state = TUG_JOB_NODE_FAIL;
         tug_cause_set(&j->cause, &cause);
         tug_act_changed(c, e);
-    } else if (j->state == TUG_JOB_RUNNING) {
+    } else if (runs) {
         tug_job_end(c, e, TUG_JOB_NODE_FAIL, &cause);
     }
 }
@@ -398,8 +427,8 @@ void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, c
 
 void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug_policy_job *out)
 {
-    (void) c;
     const struct tug_job *j = &e->j;
+    const struct tug_queue *q = tug_queue_find(c, j->req.queue);
     int64_t limit_ms = j->req.time_limit_s ? (int64_t) j->req.time_limit_s * 1000 : -1;
     *out = (struct tug_policy_job){
         .id = j->id,
@@ -413,7 +442,7 @@ void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug
         .submit_ms = j->submit_ms,
         .eligible_ms = j->eligible_ms,
         .time_limit_ms = limit_ms,
-        .start_ms = j->alloc_ms,
+        .start_ms = j->suspended_ms >= 0 ? -1 : j->resumed_ms >= 0 ? j->resumed_ms : j->alloc_ms,
         .priority = j->priority,
         .queue = j->req.queue,
         .account = j->req.account,
@@ -426,14 +455,26 @@ void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug
         .cpus_last = tug_job_req_cpus(&j->req, j->req.nodes - 1),
         .gpus = tug_job_req_all_gpus(&j->req),
         .nice = j->req.nice,
+        .tier = q ? q->tier : 0,
         .share_row = UINT32_MAX,
-        .safe_until_ms = INT64_MAX,
+        .preemptable = (uint32_t) tug_preempt_how(c, e),
+        .preemptions = j->preemptions,
+        .suspended = j->state == TUG_JOB_SUSPENDED,
+        .leaving = (uint32_t) tug_preempt_is_leaving(e),
+        .safe_until_ms = tug_preempt_safe_until(c, e),
+        .ran_ms = j->ran_ms + j->sliced_ms,
         .key = e->key};
+}
+
+void tug_job_refresh_row(struct tug_core *c, struct tug_entry *e)
+{
+    if (e->running_at)
+        tug_job_row(c, e, &c->running.at[e->running_at - 1].job);
 }
 
 void tug_job_bench(struct tug_core *c, struct tug_entry *e)
 {
-    tug_assert(e->bench == TUG_BENCH_NONE && e->j.state == TUG_JOB_PENDING);
+    tug_assert(e->bench == TUG_BENCH_NONE && tug_job_state_waits(e->j.state));
     struct tug_queue *q = tug_queue_find(c, e->j.req.queue);
     q->n_waiting++;
     if (e->j.eligible_ms > c->now_ms) {
@@ -460,6 +501,7 @@ void tug_job_unbench(struct tug_core *c, struct tug_entry *e)
 {
     if (e->bench == TUG_BENCH_NONE)
         return;
+    tug_hold_drop(c, e);
     if (e->bench == TUG_BENCH_ORDER) {
         struct tug_policy_job row;
         tug_job_row(c, e, &row);
@@ -475,7 +517,8 @@ void tug_job_unbench(struct tug_core *c, struct tug_entry *e)
 
 void tug_job_park(struct tug_core *c, struct tug_entry *e)
 {
-    tug_assert(e->bench == TUG_BENCH_ORDER);
+    tug_assert(e->bench == TUG_BENCH_ORDER && e->j.state == TUG_JOB_PENDING);
+    tug_hold_drop(c, e);
     struct tug_policy_job row;
     tug_job_row(c, e, &row);
     tug_order_remove(&c->order, &row, e);
@@ -495,12 +538,14 @@ int64_t tug_job_wake(const struct tug_core *c, const struct tug_entry *e)
     int64_t at = INT64_MAX;
     if (tug_job_state_is_over(j->state))
         return j->end_ms + c->kept_ms;
-    if (j->state == TUG_JOB_PENDING)
-        return e->bench == TUG_BENCH_BEGIN ? j->eligible_ms : INT64_MAX;
+    if (tug_job_state_waits(j->state))
+        return e->bench == TUG_BENCH_BEGIN ? j->eligible_ms : tug_hold_until(e);
     if (j->state != TUG_JOB_RUNNING && j->state != TUG_JOB_CONFIGURING)
         return INT64_MAX;
     if (j->limit_ms >= 0)
         at = j->limit_ms;
+    if (j->state == TUG_JOB_RUNNING && j->notice_ms >= 0 && j->notice_ms < at)
+        at = j->notice_ms;
     for (size_t i = 0; i < j->n_steps; i++)
         if (j->steps[i].state == TUG_STEP_STARTING && j->steps[i].deadline_ms < at)
             at = j->steps[i].deadline_ms;
@@ -555,10 +600,14 @@ void tug_job_due(struct tug_core *c, struct tug_entry *e)
         tug_entry_free(c, e);
         return;
     }
-    if (j->state == TUG_JOB_PENDING)
+    if (tug_job_state_waits(j->state) && e->hold)
+        tug_hold_drop(c, e);
+    else if (tug_job_state_waits(j->state))
         begin_has_come(c, e);
     else if (j->state == TUG_JOB_RUNNING && j->limit_ms >= 0 && j->limit_ms <= c->now_ms)
         limit_struck(c, e);
+    else if (j->state == TUG_JOB_RUNNING && j->notice_ms >= 0 && j->notice_ms <= c->now_ms)
+        tug_preempt_now(c, e);
     else
         step_deadlines(c, e);
     tug_job_arm(c, e);
@@ -658,6 +707,11 @@ int tug_ev_job_signal(struct tug_core *c, const struct tug_event *ev, struct tug
     if (rc)
         return rc;
     const struct tug_step *s = tug_job_step(e, ev->step);
+    if (e->j.state == TUG_JOB_SUSPENDED && ev->signal == SIGCONT)
+        return tug_fail(err, -EPERM,
+                        "job %llu is suspended: others have its GPUs and CPUs; it goes on by itself "
+                        "when they are free again",
+                        (unsigned long long) ev->job);
     if (!s || s->state != TUG_STEP_RUNNING)
         return tug_fail(err, s ? -EINVAL : -ENOENT,
                         s ? "step %u of job %llu does not run" : "there is no step %u in job %llu",

@@ -22,7 +22,8 @@ const char *tug_job_state_name(enum tug_job_state s);          /* "PENDING" */
 const char *tug_job_state_code(enum tug_job_state s);          /* "PD" */
 int tug_job_state_parse(const char *name_or_code);             /* -1: neither */
 int tug_job_state_is_over(enum tug_job_state s);
-int tug_job_state_holds(enum tug_job_state s);                 /* holds resources */
+int tug_job_state_holds(enum tug_job_state s);                 /* holds resources, be it memory only */
+int tug_job_state_waits(enum tug_job_state s);                 /* for a pass to start it, or to let it go on */
 
 /* What was asked for, after admission: nothing is left unsaid. */
 struct tug_job_req {
@@ -78,7 +79,7 @@ struct tug_slice {
 struct tug_exit { int32_t code, signal; uint8_t core_dumped, oom; };
 
 enum tug_cause_kind { TUG_CAUSE_NONE, TUG_CAUSE_RANK, TUG_CAUSE_NODE, TUG_CAUSE_STEPD, TUG_CAUSE_LAUNCH, TUG_CAUSE_WIREUP,
-                      TUG_CAUSE_TIMELIMIT, TUG_CAUSE_CANCEL, TUG_CAUSE_OUTPUT, TUG_CAUSE_IO };
+                      TUG_CAUSE_TIMELIMIT, TUG_CAUSE_CANCEL, TUG_CAUSE_OUTPUT, TUG_CAUSE_IO, TUG_CAUSE_PREEMPT };
 const char *tug_cause_kind_name(enum tug_cause_kind k);        /* "rank"; "" for NONE */
 enum tug_cause_kind tug_cause_kind_parse(const char *name);
 
@@ -142,6 +143,18 @@ struct tug_job {
     struct tug_exit exit;
     int reason;                    /* enum tug_policy_reason while PENDING */
     char *explain;                 /* sentence, NULL = the reason's own */
+    /* giving way (preempt.c) and being suspended (suspend.c) */
+    uint32_t preemptions;          /* so often it had to */
+    int gives_way;                 /* enum tug_policy_preemptable: how it is about to; TUG_PREEMPT_NEVER = it is not */
+    tug_job_id preemptor;          /* to whom it does, or is suspended for; 0 = nobody in particular */
+    int64_t notice_ms;             /* when its notice is over; -1 = it has none */
+    int64_t suspended_ms;          /* since when it is stopped and holds memory only (also while it is being ended then); -1 = is not */
+    int64_t resumed_ms;            /* when this attempt went on last; -1 = was never suspended */
+    int64_t sliced_ms;             /* how long this attempt ran before that */
+    int64_t ran_ms;                /* how long the attempts ran that gave way and were queued again */
 };
+
+/* Since when it runs without a break; -1 = it does not. */
+int64_t tug_job_run_start_ms(const struct tug_job *j);
 
 #endif

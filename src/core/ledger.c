@@ -92,22 +92,27 @@ static int check_slice(const struct tug_ledger *l, const struct tug_slice *s,
     return 0;
 }
 
-static void take(struct tug_ledger *l, tug_job_id job, const struct tug_slice *s)
+void tug_ledger_keep(struct tug_ledger *l, tug_job_id job, const struct tug_slice *s)
 {
     struct tug_ledger_node *n = &l->at[s->node];
     n->gpus_used |= s->gpus;
     n->cpus_used += s->cpus;
     n->mem_used_bytes += s->mem_bytes;
-    n->gangs++;
     for (tug_gpuset g = s->gpus; g; g &= g - 1)
         n->owner[__builtin_ctzll(g)] = job;
 }
 
-static void give(struct tug_ledger *l, tug_job_id job, const struct tug_slice *s)
+static void take(struct tug_ledger *l, tug_job_id job, const struct tug_slice *s)
+{
+    tug_ledger_keep(l, job, s);
+    l->at[s->node].gangs++;
+}
+
+void tug_ledger_unkeep(struct tug_ledger *l, tug_job_id job, const struct tug_slice *s)
 {
     tug_assert(s->node < l->n);
     struct tug_ledger_node *n = &l->at[s->node];
-    tug_assert((n->gpus_used & s->gpus) == s->gpus && n->cpus_used >= s->cpus && n->gangs > 0);
+    tug_assert((n->gpus_used & s->gpus) == s->gpus && n->cpus_used >= s->cpus);
     tug_assert(n->mem_used_bytes >= s->mem_bytes);
     for (tug_gpuset g = s->gpus; g; g &= g - 1) {
         tug_assert(n->owner[__builtin_ctzll(g)] == job);
@@ -116,7 +121,13 @@ static void give(struct tug_ledger *l, tug_job_id job, const struct tug_slice *s
     n->gpus_used &= ~s->gpus;
     n->cpus_used -= s->cpus;
     n->mem_used_bytes -= s->mem_bytes;
-    n->gangs--;
+}
+
+static void give(struct tug_ledger *l, tug_job_id job, const struct tug_slice *s)
+{
+    tug_ledger_unkeep(l, job, s);
+    tug_assert(l->at[s->node].gangs > 0);
+    l->at[s->node].gangs--;
 }
 
 int tug_ledger_claim(struct tug_ledger *l, tug_job_id job, const struct tug_slice *at, size_t n,
@@ -139,4 +150,23 @@ void tug_ledger_release(struct tug_ledger *l, tug_job_id job, const struct tug_s
 {
     for (size_t i = 0; i < n; i++)
         give(l, job, &at[i]);
+}
+
+void tug_ledger_claim_memory(struct tug_ledger *l, const struct tug_slice *at, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        tug_assert(at[i].node < l->n);
+        l->at[at[i].node].mem_used_bytes += at[i].mem_bytes;
+        l->at[at[i].node].stopped++;
+    }
+}
+
+void tug_ledger_release_memory(struct tug_ledger *l, const struct tug_slice *at, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct tug_ledger_node *node = &l->at[at[i].node];
+        tug_assert(node->mem_used_bytes >= at[i].mem_bytes && node->stopped > 0);
+        node->mem_used_bytes -= at[i].mem_bytes;
+        node->stopped--;
+    }
 }

@@ -20,7 +20,8 @@ struct tug_ledger_node {
     uint32_t cpus, cpus_used;
     uint64_t mem_bytes, mem_used_bytes;
     tug_gpuset gpus, gpus_used;     /* used may hold GPUs that the node no longer has */
-    uint32_t gangs;                 /* that hold something here */
+    uint32_t gangs;                 /* that hold something here, without those that hold memory only */
+    uint32_t stopped;               /* those */
     tug_job_id owner[TUG_GPUS_MAX]; /* 0 = nobody */
 };
 
@@ -59,5 +60,14 @@ int tug_ledger_claim(struct tug_ledger *l, tug_job_id job, const struct tug_slic
                      enum tug_ledger_rule rule, struct tug_err *err);
 /* Give back what claim took. The slices must be those that 'job' holds. */
 void tug_ledger_release(struct tug_ledger *l, tug_job_id job, const struct tug_slice *at, size_t n);
+
+/* A gang that is stopped: the memory of its slices, and nothing else. */
+void tug_ledger_claim_memory(struct tug_ledger *l, const struct tug_slice *at, size_t n);
+void tug_ledger_release_memory(struct tug_ledger *l, const struct tug_slice *at, size_t n);
+
+/* Keep free resources of one node for a job that will start there (hold.c): no gang, but nobody else
+ * can claim them. They must be free. */
+void tug_ledger_keep(struct tug_ledger *l, tug_job_id job, const struct tug_slice *s);
+void tug_ledger_unkeep(struct tug_ledger *l, tug_job_id job, const struct tug_slice *s);
 
 #endif

@@ -72,7 +72,8 @@ static void refresh_row(struct tug_core *c, uint32_t node, int usable)
                                   .mem_bytes = l->mem_bytes,
                                   .mem_free_bytes = tug_ledger_mem_free(l),
                                   .gpu_model = has.gpu_model,
-                                  .domain = c->nodes.at[node].domain};
+                                  .domain = c->nodes.at[node].domain,
+                                  .held = c->nodes.at[node].holds.len > 0};
     if (usable) {
         c->gpus += r->gpus;
         c->gpus_free += tug_gpuset_count(r->gpus_free);
@@ -85,7 +86,7 @@ void tug_node_refresh(struct tug_core *c, uint32_t node)
     int usable = tug_node_is_usable(c, node), was = (int) c->node_rows.at[node].usable;
     refresh_row(c, node, usable);
     tug_index_set(&c->index, node, usable, tug_gpuset_count(tug_ledger_gpus_free(l)),
-                  tug_ledger_cpus_free(l) > 0, l->gangs == 0);
+                  tug_ledger_cpus_free(l) > 0, l->gangs == 0 && !c->nodes.at[node].holds.len);
     if (usable == was)
         return;
     tug_observe_node(c, node, usable);
@@ -93,6 +94,8 @@ void tug_node_refresh(struct tug_core *c, uint32_t node)
     if (usable) {
         c->freed++;
         c->wants_pass = 1;
+    } else {
+        tug_hold_node_lost(c, node);
     }
 }
 
@@ -107,6 +110,7 @@ static void resize(struct tug_core *c, uint32_t node)
     uint32_t cpus = known ? has.cpus : 0;
     uint64_t mem_bytes = known ? has.mem_bytes : 0;
     if (l->cpus != cpus || l->gpus != tug_gpuset_first_n(gpus) || l->mem_bytes != mem_bytes) {
+        tug_hold_node_lost(c, node);
         tug_ledger_resize(c->ledger, node, cpus, tug_gpuset_first_n(gpus), mem_bytes);
         c->reshaped++;
         c->freed++;
@@ -150,6 +154,7 @@ void tug_node_clear(struct tug_core *c, struct tug_node *n)
     tug_intern_drop(c->texts, n->inv.gpu_model);
     tug_vec_clear(&n->strays);
     tug_vec_clear(&n->gangs);
+    tug_vec_clear(&n->holds);
 }
 
 void tug_node_configure(struct tug_core *c, uint32_t node, const struct tug_core_node_row *row)
@@ -244,7 +249,11 @@ void tug_node_stray_gone(struct tug_core *c, uint32_t node, tug_job_id job, uint
 int tug_gang_claim(struct tug_core *c, struct tug_entry *e, enum tug_ledger_rule rule,
                    struct tug_err *err)
 {
-    int rc = tug_ledger_claim(c->ledger, e->j.id, e->j.slices, e->j.n_slices, rule, err);
+    int rc = 0;
+    if (e->j.suspended_ms >= 0)
+        tug_ledger_claim_memory(c->ledger, e->j.slices, e->j.n_slices);
+    else
+        rc = tug_ledger_claim(c->ledger, e->j.id, e->j.slices, e->j.n_slices, rule, err);
     if (rc)
         return rc;
     for (size_t i = 0; i < e->j.n_slices; i++) {
@@ -257,7 +266,10 @@ int tug_gang_claim(struct tug_core *c, struct tug_entry *e, enum tug_ledger_rule
 
 void tug_gang_release(struct tug_core *c, struct tug_entry *e)
 {
-    tug_ledger_release(c->ledger, e->j.id, e->j.slices, e->j.n_slices);
+    if (e->j.suspended_ms >= 0)
+        tug_ledger_release_memory(c->ledger, e->j.slices, e->j.n_slices);
+    else
+        tug_ledger_release(c->ledger, e->j.id, e->j.slices, e->j.n_slices);
     for (size_t i = 0; i < e->j.n_slices; i++) {
         struct tug_node *n = &c->nodes.at[e->j.slices[i].node];
         size_t at = 0;
@@ -265,17 +277,23 @@ void tug_gang_release(struct tug_core *c, struct tug_entry *e)
             at++;
         tug_assert(at < n->gangs.len);
         tug_vec_remove(&n->gangs, at);
+        tug_hold_fill(c, e->j.slices[i].node);
         tug_node_refresh(c, e->j.slices[i].node);
     }
     c->freed++;
     c->wants_pass = 1;
-    if (e->running_at) {
-        struct tug_running_row *last = &c->running.at[c->running.len - 1];
-        last->entry->running_at = e->running_at;
-        c->running.at[e->running_at - 1] = *last;
-        e->running_at = 0;
-        c->running.len--;
-    }
+    tug_gang_runs_no_more(c, e);
+}
+
+void tug_gang_runs_no_more(struct tug_core *c, struct tug_entry *e)
+{
+    if (!e->running_at)
+        return;
+    struct tug_running_row *last = &c->running.at[c->running.len - 1];
+    last->entry->running_at = e->running_at;
+    c->running.at[e->running_at - 1] = *last;
+    e->running_at = 0;
+    c->running.len--;
 }
 
 /* ---- coming back: what it holds against what the core thinks */
@@ -317,6 +335,8 @@ static void reconcile_part(struct tug_core *c, const struct tug_event *ev, struc
                            .n_exits = held->n_exits,
                            .cause = held->cause};
     p->lost = 0;
+    if (held->phase == TUG_HELD_RUNNING && p->phase == TUG_PART_STARTED)
+        tug_suspend_say_again(c, e, s, ev->node);
     if (held->phase == TUG_HELD_DONE)
         tug_ev_step_done(c, &as, NULL);
     else if (p->phase == TUG_PART_KILLING)

@@ -31,9 +31,9 @@ static void tell(struct tug_core *c, struct tug_policy_event ev)
 /* How long it ran in all, now that it is over. */
 static int64_t ran_ms(const struct tug_entry *e, const struct tug_policy_job *row)
 {
-    const struct tug_job *j = &e->j;
-    return row->ran_ms +
-           (j->alloc_ms >= 0 && j->end_ms > j->alloc_ms ? j->end_ms - j->alloc_ms : 0);
+    return row->ran_ms + (row->start_ms >= 0 && e->j.end_ms > row->start_ms
+                              ? e->j.end_ms - row->start_ms
+                              : 0);
 }
 
 static void tell_job(struct tug_core *c, enum tug_policy_event_type type, const struct tug_entry *e,
@@ -107,6 +107,13 @@ static void tell_past(struct tug_core *c)
             tell_job(c, TUG_POLICY_EV_END, e, e->j.end_ms);
 }
 
+/* It ran, and does not now. */
+static void tell_suspended(struct tug_core *c, const struct tug_entry *e)
+{
+    tell_job(c, TUG_POLICY_EV_START, e, e->j.alloc_ms);
+    tell_job(c, TUG_POLICY_EV_SUSPEND, e, e->j.suspended_ms);
+}
+
 void tug_observe_all(struct tug_core *c)
 {
     tell_past(c);
@@ -116,5 +123,7 @@ void tug_observe_all(struct tug_core *c)
             tell_job(c, TUG_POLICY_EV_SUBMIT, e, e->j.submit_ms);
         else if (e->running_at)
             tell_job(c, TUG_POLICY_EV_START, e, e->j.alloc_ms);
+        else if (e->j.suspended_ms >= 0 && !tug_job_state_is_over(e->j.state))
+            tell_suspended(c, e);
     }
 }

@@ -46,7 +46,7 @@ int tug_pass_find(struct tug_policy_pass *p, uint64_t id, const char *verb, stru
     if (!*out)
         return tug_pass_refuse(p, -ENOENT, "%s job %llu, which does not exist", verb,
                                (unsigned long long) id);
-    if ((*out)->j.state != TUG_JOB_PENDING)
+    if (!tug_job_state_waits((*out)->j.state))
         return tug_pass_refuse(p, -ENOENT, "%s job %llu, which does not wait (%s)", verb,
                                (unsigned long long) id, tug_job_state_name((*out)->j.state));
     return 0;
@@ -70,7 +70,7 @@ static int could_start(struct tug_policy_pass *p, struct tug_entry *e)
         return rc;
     if (e->bench != TUG_BENCH_ORDER)
         return -EPERM;
-    if (!tug_shape_is_possible(p->c, e->shape)) {
+    if (e->j.state == TUG_JOB_PENDING && !tug_shape_is_possible(p->c, e->shape)) {
         tug_job_park(p->c, e);
         return -EPERM;
     }
@@ -101,6 +101,8 @@ static int h_start(struct tug_policy_pass *p, uint64_t job)
     int rc = tug_pass_find(p, job, "starts", &e);
     if (!rc)
         rc = tug_pass_may_start(p, e);
+    if (!rc && tug_preempt_has_place(e))
+        return tug_preempt_start(p, e);
     if (!rc)
         rc = tug_place_choose(p, e);
     if (rc == -EAGAIN && !p->blocker)
@@ -153,6 +155,21 @@ int tug_pass_check_slices(struct tug_policy_pass *p, const struct tug_entry *e,
     return rc;
 }
 
+/* A suspended job is where it is. */
+static int goes_on_there(struct tug_policy_pass *p, struct tug_entry *e,
+                         const struct tug_policy_slice *at)
+{
+    for (size_t i = 0; i < e->j.n_slices; i++) {
+        size_t k = 0;
+        while (k < e->j.n_slices && at[k].node != e->j.slices[i].node)
+            k++;
+        if (k == e->j.n_slices || at[k].gpus != e->j.slices[i].gpus)
+            return tug_pass_refuse(p, -EINVAL, "moves job %llu, which is suspended elsewhere",
+                                   (unsigned long long) e->j.id);
+    }
+    return tug_preempt_start(p, e);
+}
+
 static int h_start_on(struct tug_policy_pass *p, uint64_t job, const struct tug_policy_slice *at,
                       size_t n)
 {
@@ -165,11 +182,14 @@ static int h_start_on(struct tug_policy_pass *p, uint64_t job, const struct tug_
     if (!at || n != e->j.req.nodes)
         return tug_pass_refuse(p, -EINVAL, "puts job %llu on %zu nodes; it asked for %u",
                                (unsigned long long) job, n, e->j.req.nodes);
+    if (e->j.state == TUG_JOB_SUSPENDED)
+        return goes_on_there(p, e, at);
+    tug_hold_lift(p->c, e);
     rc = tug_pass_check_slices(p, e, at);
-    if (rc)
-        return rc;
-    tug_pass_start(p, e, tug_place_slices(p->c, e, at));
-    return 0;
+    tug_hold_lower(p->c, e);
+    if (!rc)
+        tug_pass_start(p, e, tug_place_slices(p->c, e, at));
+    return rc;
 }
 
 #define EXPLAIN_MAX 240
@@ -186,7 +206,7 @@ static int h_explain(struct tug_policy_pass *p, uint64_t job, enum tug_policy_re
     if (!*tug_core_reason_name((int) reason))
         return tug_pass_refuse(p, -EINVAL, "gives reason %d for job %llu, which is none",
                                (int) reason, (unsigned long long) job);
-    if (e->bench != TUG_BENCH_ORDER)
+    if (e->bench != TUG_BENCH_ORDER || tug_preempt_has_place(e))
         return 0; /* the core knows better why this one may not start */
     char cut[EXPLAIN_MAX + 1];
     if (text)
@@ -206,7 +226,7 @@ static int h_fits(struct tug_policy_pass *p, uint64_t job)
         return rc;
     if (e->bench != TUG_BENCH_ORDER)
         return -EPERM;
-    return tug_place_choose(p, e);
+    return tug_preempt_has_place(e) ? tug_preempt_choose(p, e) : tug_place_choose(p, e);
 }
 
 static uint64_t h_random(struct tug_policy_pass *p)
@@ -234,7 +254,7 @@ static int h_place(struct tug_policy_pass *p, uint64_t job, struct tug_policy_sl
     if (!at || n != e->j.req.nodes)
         return tug_pass_refuse(p, -EINVAL, "asks for %zu nodes of job %llu, which asked for %u", n,
                                (unsigned long long) job, e->j.req.nodes);
-    rc = tug_place_choose(p, e);
+    rc = tug_preempt_has_place(e) ? tug_preempt_choose(p, e) : tug_place_choose(p, e);
     if (!rc)
         memcpy(at, p->c->chosen.at, n * sizeof *at);
     return rc;
@@ -291,6 +311,8 @@ static void built_in(struct tug_policy_pass *p)
         if (!row->entry)
             continue;
         int rc = h_start(p, row->job.id);
+        if (rc == -EAGAIN && tug_preempt_has_place(row->entry))
+            continue; /* its place is its own, or will be */
         if (rc == -EAGAIN)
             h_explain(p, row->job.id, TUG_REASON_RESOURCES, NULL);
         if (rc == -EAGAIN || rc == -E2BIG)
@@ -589,6 +611,7 @@ int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_se
         run_built_in(&p);
     for (size_t i = 0; i < p.started.len; i++)
         tug_pass_started(c, p.started.at[i]);
+    tug_preempt_settle(&p);
     c->blocker = p.blocker;
     /* Those behind the budget have not been looked at; without a start, looking again would end the
      * same way. */

@@ -18,6 +18,7 @@ struct tug_policy_pass {
     struct tug_pass_stats stats;
     struct tug_err *err; /* the first thing that was refused */
     struct tug_vec(struct tug_entry *) started;
+    struct tug_vec(struct tug_entry *) preempted; /* without notice: their end comes after the pass */
     tug_job_id blocker;
     int alone;   /* no plugin is asked in this pass */
     int placing; /* place() is being asked: what it asks the host is not put to it again */
@@ -62,5 +63,12 @@ int tug_plan_horizon(struct tug_policy_pass *p, int64_t horizon_ms, int64_t step
 /* preempt.c: likewise */
 int tug_preempt_victims(struct tug_policy_pass *p, uint64_t job, uint64_t *victims, size_t n);
 int tug_preempt_propose(struct tug_policy_pass *p, uint64_t job, const uint64_t *victims, size_t n);
+/* The pass is over: those without notice go. */
+void tug_preempt_settle(struct tug_policy_pass *p);
+/* Suspended jobs and those that others give way to start where it was decided: has it such a place;
+ * as tug_place_choose(), into core.chosen; and start it there. -EAGAIN: not yet. */
+int tug_preempt_has_place(const struct tug_entry *e);
+int tug_preempt_choose(struct tug_policy_pass *p, struct tug_entry *e);
+int tug_preempt_start(struct tug_policy_pass *p, struct tug_entry *e);
 
 #endif

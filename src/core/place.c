@@ -281,7 +281,7 @@ static int fits(const struct tug_core *c, const struct tug_shape *s, uint32_t no
     const struct tug_ledger_node *n = tug_ledger_node(c->ledger, node);
     if (!tug_bit(s->key.where->nodes, node) || !tug_bit(c->index.usable, node))
         return 0;
-    if (s->key.exclusive && n->gangs)
+    if (s->key.exclusive && (n->gangs || c->nodes.at[node].holds.len))
         return 0;
     return tug_ledger_cpus_free(n) >= cpus && tug_ledger_mem_free(n) >= s->key.mem_bytes &&
            tug_gpuset_count(tug_ledger_gpus_free(n)) >= gpus;

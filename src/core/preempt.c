@@ -1,25 +1,333 @@
-/* preempt.c - who gives way to whom
+/* preempt.c - who gives way to whom, and how
  *
- * Layer: core.
+ * A policy proposes; what is checked here is the rule (scheduler.preemption), that the other one's
+ * queue lets it be preempted, that it ran its minimum time, is not leaving already, and gave way
+ * less than preempt_max times. That last makes every chain end: each job gives way so often at
+ * most, whatever policies propose. Under TIER nobody can even be made to give way by whom it had
+ * give way: the one's tier is lower than the other's.
+ *
+ * One who gives way gets the queue's signal at once, runs on until its notice is over, and then is
+ * queued again, ended, or suspended. It stays on its way out whatever becomes of the job that
+ * wanted its place. If it ends by itself before that, exit code 0 means that it was done; anything
+ * else means that it left as asked. What comes free is kept for the job that wanted it (hold.c).
+ * Only what runs gives way; a gang that is being launched is let through first. Layer: core.
  */
 #include <errno.h>
+#include <stdio.h>
 
 #include "core/pass.h"
 
+/* A hold waits so much longer than notices and the time to end somebody should take. */
+#define SLACK_MS (60 * 1000)
+
+/* ---- the rules */
+
+enum tug_policy_preemptable tug_preempt_how(const struct tug_core *c, const struct tug_entry *e)
+{
+    const struct tug_queue *q = tug_queue_find(c, e->j.req.queue);
+    enum tug_policy_preemptable how = q ? q->preemptable : TUG_PREEMPT_NEVER;
+    int again = e->j.req.requeue && !e->j.req.interactive;
+    return how == TUG_PREEMPT_REQUEUE && !again ? TUG_PREEMPT_CANCEL : how;
+}
+
+int tug_preempt_is_leaving(const struct tug_entry *e)
+{
+    return e->j.state == TUG_JOB_COMPLETING || e->j.state == TUG_JOB_REQUEUED ||
+           (e->j.state == TUG_JOB_RUNNING && e->j.gives_way != TUG_PREEMPT_NEVER);
+}
+
+int64_t tug_preempt_safe_until(const struct tug_core *c, const struct tug_entry *e)
+{
+    const struct tug_queue *q = tug_queue_find(c, e->j.req.queue);
+    int64_t start_ms = tug_job_run_start_ms(&e->j);
+    if (!q || e->j.state != TUG_JOB_RUNNING || e->j.gives_way || start_ms < 0 ||
+        c->preemption == TUG_PREEMPTION_OFF || tug_preempt_how(c, e) == TUG_PREEMPT_NEVER ||
+        e->j.preemptions >= c->preempt_max)
+        return INT64_MAX;
+    return start_ms + q->preempt_min_run_s * 1000LL;
+}
+
+static uint32_t tier_of(const struct tug_core *c, const struct tug_entry *e)
+{
+    const struct tug_queue *q = tug_queue_find(c, e->j.req.queue);
+    return q ? q->tier : 0;
+}
+
+/* By tier, or as the policy says. */
+static int rule_allows(const struct tug_core *c, const struct tug_entry *e,
+                       const struct tug_entry *v)
+{
+    if (!e)
+        return c->preemption == TUG_PREEMPTION_ORDER;
+    uint32_t mine = tier_of(c, e), its = tier_of(c, v);
+    return its < mine || (its == mine && c->preemption == TUG_PREEMPTION_ORDER);
+}
+
+static int no(char *why, size_t size, const char *text)
+{
+    if (why)
+        snprintf(why, size, "%s", text);
+    return -EPERM;
+}
+
+int tug_preempt_may(const struct tug_core *c, const struct tug_entry *e, const struct tug_entry *v,
+                    char *why, size_t why_size)
+{
+    if (c->preemption == TUG_PREEMPTION_OFF)
+        return no(why, why_size, "scheduler.preemption is off");
+    if (e == v)
+        return no(why, why_size, "it is the same job");
+    if (tug_preempt_is_leaving(v))
+        return no(why, why_size, "it is leaving already");
+    if (v->j.state != TUG_JOB_RUNNING)
+        return no(why, why_size, "it is only being launched");
+    if (tug_preempt_how(c, v) == TUG_PREEMPT_NEVER)
+        return no(why, why_size, "its queue is never preempted");
+    if (v->j.preemptions >= c->preempt_max)
+        return no(why, why_size, "it gave way as often as scheduler.preempt_max says");
+    if (tug_preempt_safe_until(c, v) > c->now_ms)
+        return no(why, why_size, "it has not run its queue's preempt_min_run yet");
+    if (!rule_allows(c, e, v))
+        return no(why, why_size, e ? "its tier is not lower" : "scheduler.preemption is not order");
+    return 0;
+}
+
+const char *tug_preempt_name(const struct tug_core *c, tug_job_id job, char *buf, size_t size)
+{
+    const struct tug_entry *e = tug_jobtab_find(&c->jobs, job);
+    if (!job)
+        snprintf(buf, size, "the policy");
+    else if (e)
+        snprintf(buf, size, "job %llu of queue '%s'", (unsigned long long) job, e->j.req.queue);
+    else
+        snprintf(buf, size, "job %llu", (unsigned long long) job);
+    return buf;
+}
+
+/* ---- giving way */
+
+static void signal_all(struct tug_core *c, const struct tug_entry *e, int signal)
+{
+    struct tug_event ev = {.job = e->j.id, .signal = signal};
+    for (size_t i = 0; i < e->j.n_steps; i++) {
+        ev.step = e->j.steps[i].id;
+        if (e->j.steps[i].state == TUG_STEP_RUNNING)
+            tug_ev_job_signal(c, &ev, NULL);
+    }
+}
+
+/* With no notice to wait for, its end comes when the pass is over: rows stay where they are until
+ * then. */
+static void give_way(struct tug_policy_pass *p, struct tug_entry *v, tug_job_id to)
+{
+    struct tug_core *c = p->c;
+    const struct tug_queue *q = tug_queue_find(c, v->j.req.queue);
+    v->j.gives_way = (int) tug_preempt_how(c, v);
+    v->j.preemptions++;
+    v->j.preemptor = to;
+    v->j.notice_ms = c->now_ms + q->preempt_notice_s * 1000LL;
+    tug_act_changed(c, v);
+    tug_act_job(c, TUG_ACT_JOB_HISTORY, v, "preempt");
+    tug_observe_job(c, TUG_POLICY_EV_PREEMPT, v);
+    if (q->preempt_signal)
+        signal_all(c, v, q->preempt_signal);
+    tug_job_refresh_row(c, v);
+    tug_job_arm(c, v);
+    if (v->j.notice_ms <= c->now_ms)
+        tug_vec_push(&p->preempted, v);
+}
+
+static void make_way(struct tug_core *c, struct tug_entry *e, int how)
+{
+    char who[96], text[TUG_ACTION_TEXT];
+    snprintf(text, sizeof text, "gave way to %s",
+             tug_preempt_name(c, e->j.preemptor, who, sizeof who));
+    struct tug_cause cause = {
+        .kind = TUG_CAUSE_PREEMPT, .node = TUG_NO_NODE, .at_ms = c->now_ms, .text = text};
+    if (how == TUG_PREEMPT_SUSPEND)
+        tug_suspend(c, e);
+    else if (how == TUG_PREEMPT_REQUEUE)
+        tug_job_requeue(c, e, &cause);
+    else
+        tug_job_end(c, e, TUG_JOB_PREEMPTED, &cause);
+}
+
+void tug_preempt_now(struct tug_core *c, struct tug_entry *e)
+{
+    make_way(c, e, e->j.gives_way);
+}
+
+void tug_preempt_left(struct tug_core *c, struct tug_entry *e)
+{
+    int again = e->j.req.requeue && !e->j.req.interactive;
+    int how = e->j.gives_way == TUG_PREEMPT_SUSPEND && again ? TUG_PREEMPT_REQUEUE
+              : e->j.gives_way == TUG_PREEMPT_SUSPEND        ? TUG_PREEMPT_CANCEL
+                                                             : e->j.gives_way;
+    make_way(c, e, how);
+}
+
+void tug_preempt_settle(struct tug_policy_pass *p)
+{
+    for (size_t i = 0; i < p->preempted.len; i++)
+        if (p->preempted.at[i]->j.state == TUG_JOB_RUNNING && p->preempted.at[i]->j.gives_way) {
+            tug_preempt_now(p->c, p->preempted.at[i]);
+            tug_job_arm(p->c, p->preempted.at[i]);
+        }
+    tug_vec_clear(&p->preempted);
+}
+
+/* ---- what a policy may call */
+
+/* The job may start, and nobody gives way to it already. */
+static int find_preemptor(struct tug_policy_pass *p, uint64_t job, struct tug_entry **out)
+{
+    int rc = tug_pass_find(p, job, "has others give way to", out);
+    if (!rc)
+        rc = tug_pass_may_start(p, *out);
+    if (!rc && ((*out)->hold || p->c->preemption == TUG_PREEMPTION_OFF))
+        rc = -EPERM;
+    return rc;
+}
+
 int tug_preempt_victims(struct tug_policy_pass *p, uint64_t job, uint64_t *victims, size_t n)
 {
-    (void) p;
-    (void) job;
-    (void) victims;
-    (void) n;
-    return -ENOSYS;
+    struct tug_entry *e;
+    int rc = find_preemptor(p, job, &e);
+    if (rc)
+        return rc;
+    struct tug_victims *v = tug_victims_new(p->c, e, NULL, 0);
+    rc = tug_victims_choose(v);
+    if (!rc)
+        rc = (int) tug_victims_get(v, victims, n);
+    tug_victims_free(v);
+    return rc;
+}
+
+static int find_victim(struct tug_policy_pass *p, const struct tug_entry *e, uint64_t id,
+                       struct tug_entry **out)
+{
+    char why[96];
+    struct tug_entry *v = *out = tug_jobtab_find(&p->c->jobs, id);
+    if (!v || !v->running_at)
+        return tug_pass_refuse(p, -ENOENT, "has job %llu give way, which does not run",
+                               (unsigned long long) id);
+    if (tug_preempt_may(p->c, e, v, why, sizeof why))
+        return tug_pass_refuse(p, -EPERM, "has job %llu give way, but %s", (unsigned long long) id,
+                               why);
+    if (v->named_at == p->c->marks)
+        return tug_pass_refuse(p, -EPERM, "has job %llu give way twice", (unsigned long long) id);
+    v->named_at = p->c->marks;
+    return 0;
+}
+
+static int64_t patience(const struct tug_core *c, struct tug_entry *const *who, size_t n)
+{
+    int64_t until_ms = c->now_ms;
+    for (size_t i = 0; i < n; i++)
+        if (who[i]->j.notice_ms > until_ms)
+            until_ms = who[i]->j.notice_ms;
+    return until_ms + c->kill_grace_s * 1000LL + SLACK_MS;
+}
+
+static int propose(struct tug_policy_pass *p, struct tug_entry *e, const uint64_t *victims,
+                   struct tug_entry **who, size_t n)
+{
+    struct tug_slice *want = NULL;
+    p->c->marks++;
+    for (size_t i = 0; i < n; i++) {
+        int rc = find_victim(p, e, victims[i], &who[i]);
+        if (rc)
+            return rc;
+    }
+    if (e) {
+        struct tug_victims *v = tug_victims_new(p->c, e, who, n);
+        want = tug_victims_place(v);
+        tug_victims_free(v);
+        if (!want)
+            return -EAGAIN;
+    }
+    for (size_t i = 0; i < n; i++)
+        give_way(p, who[i], e ? e->j.id : 0);
+    if (e)
+        tug_hold_new(p->c, e, want, victims, n, patience(p->c, who, n));
+    return 0;
 }
 
 int tug_preempt_propose(struct tug_policy_pass *p, uint64_t job, const uint64_t *victims, size_t n)
 {
-    (void) p;
-    (void) job;
-    (void) victims;
-    (void) n;
-    return -ENOSYS;
+    struct tug_entry *e = NULL;
+    int rc = job ? find_preemptor(p, job, &e) : 0;
+    if (rc)
+        return rc;
+    struct tug_entry **who = tug_xcalloc(n + 1, sizeof(struct tug_entry *));
+    rc = propose(p, e, victims, who, n);
+    free(who);
+    return rc;
+}
+
+/* ---- jobs that do not start like others: where they do is decided already */
+
+int tug_preempt_has_place(const struct tug_entry *e)
+{
+    return e->j.state == TUG_JOB_SUSPENDED || e->hold;
+}
+
+static void take_slices(struct tug_core *c, const struct tug_slice *s, size_t n)
+{
+    c->chosen.len = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct tug_policy_slice at = {s[i].node, s[i].gpus};
+        tug_vec_push(&c->chosen, at);
+    }
+}
+
+static int choose_suspended(struct tug_core *c, struct tug_entry *e)
+{
+    tug_hold_lift(c, e);
+    int fits = tug_suspend_may_resume(c, e);
+    tug_hold_lower(c, e);
+    if (!fits)
+        return -EAGAIN;
+    take_slices(c, e->j.slices, e->j.n_slices);
+    return 0;
+}
+
+/* With what is kept for it; or, when that is not complete, with that and what is free. No policy is
+ * asked in between, which would see what is kept as free. */
+static int choose_held(struct tug_policy_pass *p, struct tug_entry *e)
+{
+    if (tug_hold_is_complete(e)) {
+        take_slices(p->c, e->hold->want, e->hold->n);
+        return 0;
+    }
+    uint64_t failed_at = e->shape->failed_at;
+    int placing = p->placing;
+    tug_hold_lift(p->c, e);
+    e->shape->failed_at = 0;
+    p->placing = 1;
+    int rc = tug_place_choose(p, e);
+    p->placing = placing;
+    e->shape->failed_at = failed_at;
+    tug_hold_lower(p->c, e);
+    return rc;
+}
+
+int tug_preempt_choose(struct tug_policy_pass *p, struct tug_entry *e)
+{
+    return e->j.state == TUG_JOB_SUSPENDED ? choose_suspended(p->c, e) : choose_held(p, e);
+}
+
+int tug_preempt_start(struct tug_policy_pass *p, struct tug_entry *e)
+{
+    int rc = tug_preempt_choose(p, e);
+    if (rc)
+        return rc;
+    if (e->j.state != TUG_JOB_SUSPENDED) {
+        tug_pass_start(p, e, tug_place_slices(p->c, e, p->c->chosen.at));
+        return 0;
+    }
+    tug_resume(p->c, e);
+    tug_vec_push(&p->started, e);
+    p->stats.started++;
+    return 0;
 }

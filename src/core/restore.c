@@ -65,6 +65,8 @@ static int check_job(const struct tug_core *c, const struct tug_job *j, struct t
     if (tug_job_state_holds(j->state) && (j->n_slices != j->req.nodes || j->n_steps == 0))
         return tug_fail(err, -EINVAL, "record of job %llu: %s, with %zu of %u nodes and %zu steps",
                         id, tug_job_state_name(j->state), j->n_slices, j->req.nodes, j->n_steps);
+    if (j->state == TUG_JOB_SUSPENDED && j->suspended_ms < 0)
+        return tug_fail(err, -EINVAL, "record of job %llu: SUSPENDED, but not since when", id);
     if (j->state == TUG_JOB_COMPLETING && !tug_job_may_move(TUG_JOB_COMPLETING, j->end_state))
         return tug_fail(err, -EINVAL, "record of job %llu: is being ended as what it cannot become",
                         id);
@@ -125,6 +127,8 @@ int tug_core_restore_job(struct tug_core *c, const struct tug_job *job, struct t
         tug_queue_add_ghost(c, job->req.queue);
     struct tug_entry *e = tug_entry_new(c, job->id, &job->req, job->state);
     copy_job(c, e, job);
+    if (job->preemptions > c->most_preemptions)
+        c->most_preemptions = job->preemptions;
     if (!tug_job_state_holds(job->state))
         return 0;
     struct tug_err why = {0};
@@ -134,7 +138,8 @@ int tug_core_restore_job(struct tug_core *c, const struct tug_job *job, struct t
         return tug_fail(err, rc, "the records of job %llu and another contradict each other: %s",
                         (unsigned long long) job->id, why.msg);
     }
-    tug_pass_started(c, e);
+    if (job->suspended_ms < 0)
+        tug_pass_started(c, e);
     return 0;
 }
 
@@ -148,7 +153,8 @@ void tug_core_restored(struct tug_core *c, int64_t now_ms)
         for (size_t i = 0; i < e->j.n_steps; i++)
             if (e->j.steps[i].state == TUG_STEP_STARTING)
                 e->j.steps[i].deadline_ms = c->now_ms + (int64_t) c->launch_timeout_s * 1000;
-        if (e->j.state == TUG_JOB_PENDING)
+        e->ending_ms = c->now_ms;
+        if (tug_job_state_waits(e->j.state))
             tug_job_bench(c, e);
         tug_job_arm(c, e);
     }

@@ -66,6 +66,19 @@ struct tug_index {
     uint64_t *usable, *idle;
 };
 
+/* ---- what is kept free for a job that others give way to (hold.c) */
+
+struct tug_hold {
+    struct tug_slice *want; /* where it will start, in rank order */
+    struct tug_slice *have; /* of that, what came free and is kept in the ledger */
+    size_t n, complete;     /* slices; those of which nothing is missing */
+    tug_job_id *givers;     /* who gives way */
+    size_t n_givers;
+    int64_t until_ms; /* then it is given up */
+    size_t *place;    /* while it is lifted: where it stood among the node's holds */
+    int lifted;       /* for a moment: nothing of it is in the ledger */
+};
+
 /* ---- jobs */
 
 enum tug_bench {                  /* where a job that waits is kept */
@@ -91,6 +104,9 @@ struct tug_entry {    /* a job and what the core keeps beside it */
     size_t running_at;   /* 1-based row in core.running; 0 = none */
     double key;          /* as a policy gave it last, and as its row in core.order has it; 0 = none did */
     uint64_t recalled;   /* value of core.tellings when it was told as one of the past */
+    struct tug_hold *hold;   /* what others give way for, while it waits; NULL = nothing */
+    int64_t ending_ms;       /* COMPLETING and REQUEUED: since when */
+    uint64_t named_at;       /* scratch of preempt.c: a job twice in one proposal */
 };
 
 struct tug_running_row {
@@ -117,6 +133,8 @@ struct tug_node {
     struct tug_vec(struct tug_stray) strays;
     /* Those that hold something here, in the order in which they came. */
     struct tug_vec(struct tug_entry *) gangs;
+    /* Those that wait with a hold here, in the order in which they got it. */
+    struct tug_vec(struct tug_entry *) holds;
     uint64_t changed_at;
     uint32_t domain; /* of the fabric; TUG_NO_DOMAIN = none */
     uint64_t mark;   /* scratch: a node twice in one proposal, or taken by another slice */
@@ -130,6 +148,11 @@ struct tug_queue {
     uint8_t is_ghost; /* no longer configured, but jobs of it were restored: they end, none starts */
     size_t n_jobs; /* that are not over */
     size_t n_waiting;
+    uint32_t tier;
+    /* how its jobs give way; as in struct tug_core_queue */
+    enum tug_policy_preemptable preemptable;
+    uint32_t preempt_min_run_s, preempt_notice_s;
+    int preempt_signal;
 };
 
 /* ---- actions (actions.c) */
@@ -165,6 +188,8 @@ struct tug_core {
     uint32_t launch_timeout_s, kill_grace_s, launch_retries, pass_budget, node_bad_launches;
     int64_t kept_ms;
     enum tug_placement placement;
+    enum tug_preemption preemption;
+    uint32_t preempt_max, most_preemptions; /* the largest preempt_max there was */
     uint8_t quiet;
     struct tug_rand rand;
     int64_t now_ms;
@@ -260,6 +285,8 @@ void tug_job_requeue(struct tug_core *c, struct tug_entry *e, const struct tug_c
 void tug_job_settle(struct tug_core *c, struct tug_entry *e); /* all gone? then free and move on */
 void tug_job_due(struct tug_core *c, struct tug_entry *e);    /* a deadline has come */
 void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug_policy_job *out);
+void tug_job_refresh_row(struct tug_core *c,
+                         struct tug_entry *e); /* among the running, if it has one */
 void tug_job_set_explain(struct tug_entry *e, int reason, const char *text);
 struct tug_step *tug_job_step(const struct tug_entry *e, uint32_t step);
 int64_t tug_job_wake(const struct tug_core *c, const struct tug_entry *e);
@@ -293,6 +320,8 @@ struct tug_part *tug_step_part_at(const struct tug_entry *e, const struct tug_st
 /* Nothing of the part is left, without a word from the node about its ranks. */
 void tug_step_part_vanished(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
                             struct tug_part *p);
+/* The barrier, if every part is ready and the job is not suspended. */
+void tug_step_open(struct tug_core *c, struct tug_entry *e, struct tug_step *s);
 void tug_step_settle(struct tug_core *c, struct tug_entry *e, struct tug_step *s);
 int tug_ev_step_submit(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_step_cancel(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
@@ -320,6 +349,7 @@ void tug_node_stray_gone(struct tug_core *c, uint32_t node, tug_job_id job, uint
 int tug_gang_claim(struct tug_core *c, struct tug_entry *e, enum tug_ledger_rule rule,
                    struct tug_err *err);
 void tug_gang_release(struct tug_core *c, struct tug_entry *e);
+void tug_gang_runs_no_more(struct tug_core *c, struct tug_entry *e); /* its row */
 int tug_ev_node_up(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_node_down(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_node_lease_over(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
@@ -368,6 +398,63 @@ void tug_place_as_picked(struct tug_core *c, const struct tug_entry *e);
 struct tug_slice *tug_place_slices(const struct tug_core *c, const struct tug_entry *e,
                                    const struct tug_policy_slice *at);
 void tug_place_unpark(struct tug_core *c);
+
+/* preempt.c: who gives way, and how it goes */
+/* What would happen to it if it had to give way: as its queue says, but what may not wait again is
+ * ended for good. */
+enum tug_policy_preemptable tug_preempt_how(const struct tug_core *c, const struct tug_entry *e);
+int64_t tug_preempt_safe_until(const struct tug_core *c, const struct tug_entry *e);
+int tug_preempt_is_leaving(const struct tug_entry *e);
+/* 0, or -EPERM with the rule in 'why': may 'e' (NULL = nobody in particular) have 'v' give way? */
+int tug_preempt_may(const struct tug_core *c, const struct tug_entry *e, const struct tug_entry *v,
+                    char *why, size_t why_size);
+void tug_preempt_now(struct tug_core *c, struct tug_entry *e); /* its notice is over */
+void tug_preempt_left(struct tug_core *c,
+                      struct tug_entry *e); /* it ended by itself, not well, during its notice */
+/* In words: "job 12 of queue 'high'". */
+const char *tug_preempt_name(const struct tug_core *c, tug_job_id job, char *buf, size_t size);
+
+/* victims.c: whose end makes room for a job */
+struct tug_victims;
+/* Looks at 'only' (n_only of them, which may be 0), or when that is NULL at everybody whom 'e' may
+ * have give way; the caller frees. */
+struct tug_victims *tug_victims_new(struct tug_core *c, struct tug_entry *e,
+                                    struct tug_entry *const *only, size_t n_only);
+void tug_victims_free(struct tug_victims *v);
+/* Choose: 0, -EAGAIN when not even all of them suffice, -EPERM when there is nobody. */
+int tug_victims_choose(struct tug_victims *v);
+size_t tug_victims_get(const struct tug_victims *v, uint64_t *out, size_t n);
+/* Where the job starts once they, or those that were given as 'only', are gone; the caller frees.
+ * NULL: it would not fit even then. */
+struct tug_slice *tug_victims_place(struct tug_victims *v);
+
+/* hold.c: what is kept for a job that others give way to */
+/* Takes 'want'. */
+void tug_hold_new(struct tug_core *c, struct tug_entry *e, struct tug_slice *want,
+                  const tug_job_id *givers, size_t n_givers, int64_t until_ms);
+void tug_hold_drop(struct tug_core *c, struct tug_entry *e); /* if it has one */
+/* The same in two steps, for its own job to start in between: out of the ledger; then the rest is
+ * for others. Frees it. */
+struct tug_hold *tug_hold_detach(struct tug_core *c, struct tug_entry *e);
+void tug_hold_scatter(struct tug_core *c, struct tug_hold *h);
+int64_t tug_hold_until(const struct tug_entry *e);           /* INT64_MAX = has none */
+int tug_hold_is_complete(const struct tug_entry *e);
+void tug_hold_fill(struct tug_core *c, uint32_t node); /* something came free there */
+/* What the holds there still wait for. */
+void tug_hold_owed(const struct tug_core *c, uint32_t node, tug_gpuset *gpus, uint32_t *cpus,
+                   uint64_t *mem_bytes);
+void tug_hold_node_lost(struct tug_core *c, uint32_t node);
+/* As if it were not there, to look where its own job fits; and back. Nothing may change in between. */
+void tug_hold_lift(struct tug_core *c, struct tug_entry *e);
+void tug_hold_lower(struct tug_core *c, struct tug_entry *e);
+
+/* suspend.c */
+void tug_suspend(struct tug_core *c, struct tug_entry *e);
+int tug_suspend_may_resume(const struct tug_core *c, const struct tug_entry *e);
+void tug_resume(struct tug_core *c, struct tug_entry *e);
+/* To a node that came back with a part that runs: stopped or not, as it should be. */
+void tug_suspend_say_again(struct tug_core *c, const struct tug_entry *e, const struct tug_step *s,
+                           uint32_t node);
 
 /* config.c */
 void tug_queue_clear(struct tug_core *c, struct tug_queue *q);

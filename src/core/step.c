@@ -110,8 +110,9 @@ void tug_step_kill(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
 {
     if (s->state >= TUG_STEP_COMPLETED)
         return;
+    /* Nobody runs before the barrier; and what is stopped must not go on where others run now. */
     uint32_t grace_s =
-        s->state == TUG_STEP_STARTING ? 0 : c->kill_grace_s; /* nobody runs before the barrier */
+        s->state == TUG_STEP_STARTING || e->j.suspended_ms >= 0 ? 0 : c->kill_grace_s;
     if (s->cause.kind == TUG_CAUSE_NONE && cause)
         tug_cause_set(&s->cause, cause);
     s->state = TUG_STEP_ENDING;
@@ -172,7 +173,10 @@ static void run_failed(struct tug_core *c, struct tug_entry *e, struct tug_step 
     }
     tug_cause_set(&s->cause, cause);
     e->j.exit = s->exit;
-    tug_job_end(c, e, failed_state(s), cause);
+    if (e->j.state == TUG_JOB_RUNNING && e->j.gives_way && cause->kind == TUG_CAUSE_RANK)
+        tug_preempt_left(c, e);
+    else
+        tug_job_end(c, e, failed_state(s), cause);
 }
 
 static void failed(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
@@ -216,7 +220,9 @@ static void finish(struct tug_core *c, struct tug_entry *e, struct tug_step *s)
     if (s->cause.kind == TUG_CAUSE_NONE)
         s->state = TUG_STEP_COMPLETED;
     else
-        s->state = s->cause.kind == TUG_CAUSE_CANCEL ? TUG_STEP_CANCELLED : TUG_STEP_FAILED;
+        s->state = s->cause.kind == TUG_CAUSE_CANCEL || s->cause.kind == TUG_CAUSE_PREEMPT
+                       ? TUG_STEP_CANCELLED
+                       : TUG_STEP_FAILED;
     s->end_ms = c->now_ms;
     if (s->id == 0)
         e->j.exit = s->exit;
@@ -240,7 +246,7 @@ void tug_step_settle(struct tug_core *c, struct tug_entry *e, struct tug_step *s
     finish(c, e, s);
     if (s->id != 0)
         take_off(c, e, s);
-    else if (e->j.state == TUG_JOB_RUNNING)
+    else if (e->j.state == TUG_JOB_RUNNING || e->j.state == TUG_JOB_SUSPENDED)
         tug_job_end(c, e, TUG_JOB_COMPLETED, NULL);
     tug_job_settle(c, e);
     tug_job_arm(c, e);
@@ -401,6 +407,7 @@ static void open_barrier(struct tug_core *c, struct tug_entry *e, struct tug_ste
         if (j->req.time_limit_s)
             j->limit_ms = c->now_ms + (int64_t) j->req.time_limit_s * 1000;
         tug_act_job(c, TUG_ACT_JOB_HISTORY, e, "start");
+        tug_job_refresh_row(c, e);
     }
     tug_act_changed(c, e);
     for (size_t i = 0; i < s->n_parts; i++) {
@@ -409,6 +416,13 @@ static void open_barrier(struct tug_core *c, struct tug_entry *e, struct tug_ste
         c->nodes.at[j->slices[s->parts[i].slice].node].bad_launches = 0;
     }
     tug_job_arm(c, e);
+}
+
+void tug_step_open(struct tug_core *c, struct tug_entry *e, struct tug_step *s)
+{
+    if (s->state == TUG_STEP_STARTING && s->in_phase[TUG_PART_READY] == s->n_parts &&
+        e->j.state != TUG_JOB_SUSPENDED)
+        open_barrier(c, e, s);
 }
 
 int tug_ev_step_ready(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
@@ -424,9 +438,8 @@ int tug_ev_step_ready(struct tug_core *c, const struct tug_event *ev, struct tug
     if (r.p->phase == TUG_PART_WAITING) {
         tug_step_part_set(r.s, r.p, TUG_PART_READY);
         tug_act_changed(c, r.e);
-        if (r.s->in_phase[TUG_PART_READY] == r.s->n_parts)
-            open_barrier(c, r.e, r.s);
-    } else if (r.p->phase == TUG_PART_STARTED) {
+        tug_step_open(c, r.e, r.s);
+    } else if (r.p->phase == TUG_PART_STARTED && r.e->j.state != TUG_JOB_SUSPENDED) {
         tell(c, TUG_ACT_START, r.e, r.s, r.p, 0, NULL);
     } else if (r.p->phase == TUG_PART_KILLING) {
         tell(c, TUG_ACT_KILL, r.e, r.s, r.p, 0, r.s->cause.text);

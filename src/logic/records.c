@@ -171,6 +171,31 @@ static void set_request(Tugpb__JobRecord *m, const struct tug_job_req *r)
     m->mem_per_node_bytes = r->mem_per_node_bytes;
 }
 
+/* Giving way and being suspended. Records of older versions have zeroes there. */
+static void set_way(Tugpb__JobRecord *m, const struct tug_job *job)
+{
+    m->preemptions = job->preemptions;
+    m->gives_way = (uint32_t) job->gives_way;
+    m->preemptor = job->preemptor;
+    m->notice_ms = job->notice_ms < 0 ? 0 : job->notice_ms;
+    m->suspended_ms = job->suspended_ms < 0 ? 0 : job->suspended_ms;
+    m->resumed_ms = job->resumed_ms < 0 ? 0 : job->resumed_ms;
+    m->sliced_ms = job->sliced_ms;
+    m->ran_ms = job->ran_ms;
+}
+
+static void restore_way(const Tugpb__JobRecord *m, struct tug_job *job)
+{
+    job->preemptions = m->preemptions;
+    job->gives_way = m->gives_way <= TUG_PREEMPT_SUSPEND ? (int) m->gives_way : TUG_PREEMPT_NEVER;
+    job->preemptor = m->preemptor;
+    job->notice_ms = m->notice_ms ? m->notice_ms : -1;
+    job->suspended_ms = m->suspended_ms ? m->suspended_ms : -1;
+    job->resumed_ms = m->resumed_ms ? m->resumed_ms : -1;
+    job->sliced_ms = m->sliced_ms;
+    job->ran_ms = m->ran_ms;
+}
+
 void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_job *job,
                      struct tug_batch *b)
 {
@@ -195,6 +220,7 @@ void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_
     m.wired_ms = job->wired_ms;
     m.end_ms = job->end_ms;
     m.limit_ms = job->limit_ms;
+    set_way(&m, job);
     m.slices = tug_ctl_slices_pb(c, &a, job, j);
     m.n_slices = job->n_slices;
     m.steps = tug_ctl_alloc(&a, job->n_steps * sizeof *m.steps);
@@ -456,6 +482,7 @@ static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__
     job.wired_ms = m->wired_ms;
     job.end_ms = m->end_ms;
     job.limit_ms = m->limit_ms;
+    restore_way(m, &job);
     job.exit = tug_ctl_exit(m->exit);
     job.cause = tug_ctl_cause(c, m->cause);
     job.explain = m->explain[0] ? m->explain : NULL;

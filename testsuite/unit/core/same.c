@@ -96,6 +96,14 @@ const char *same_job(const struct tug_job *a, const struct tug_job *b)
     DIFFERS(wired_ms);
     DIFFERS(end_ms);
     DIFFERS(limit_ms);
+    DIFFERS(preemptions);
+    DIFFERS(gives_way);
+    DIFFERS(preemptor);
+    DIFFERS(notice_ms);
+    DIFFERS(suspended_ms);
+    DIFFERS(resumed_ms);
+    DIFFERS(sliced_ms);
+    DIFFERS(ran_ms);
     DIFFERS(n_slices);
     DIFFERS(n_steps);
     if (a->state == TUG_JOB_COMPLETING && a->end_state != b->end_state)

@@ -3,17 +3,20 @@
  *
  * The nodes here are small models of the real ones: orders reach them late, in order, or not at all
  * when the connection breaks; reports are repeated and come from attempts long gone; nodes vanish,
- * come back with what they hold, or rebooted; the core is restarted from its records. TUG_SEED=...
- * repeats a run, TUG_ROUNDS=... makes it longer.
+ * come back with what they hold, or rebooted; the core is restarted from its records; a policy has
+ * anybody give way to anybody. TUG_SEED=... repeats a run, TUG_ROUNDS=... makes it longer (400 are
+ * a million events).
  */
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
 
 #include "same.h"
 #include "unit.h"
 
 #include "base/rand.h"
 #include "base/vec.h"
+#include "core/state.h"
 
 #define NODES          9
 #define EVENTS_A_ROUND 2600
@@ -25,6 +28,7 @@ struct piece { /* what a node holds of a step */
     tug_gpuset gpus;
     int fails;
     int requeueable; /* the node ends it when its lease runs out */
+    int stopped;
     struct tug_exit exits[8];
     size_t n_exits;
     struct tug_cause cause;
@@ -39,7 +43,7 @@ struct model { /* a node as it really is */
 static struct {
     struct tug_core *c;
     struct tug_core_conf conf;
-    struct tug_core_queue queues[3];
+    struct tug_core_queue queues[4];
     struct tug_core_node_row rows[NODES];
     char names[NODES][8];
     struct model nodes[NODES];
@@ -47,6 +51,9 @@ static struct {
     int64_t now;
     tug_job_id next_id;
     uint64_t events, restarts, jobs_done, double_checks;
+    uint64_t preempted, suspended, resumed, ended_preempted, held_starts;
+    int crowded; /* this round, gangs run for long and little else goes wrong */
+    int pushy; /* this pass, whoever may have others give way does */
     int calm;     /* the end: nothing goes wrong any more */
     uint32_t set; /* of policies */
 } s;
@@ -79,7 +86,10 @@ static void nobody_else_uses(const struct model *n, const struct piece *p)
     for (size_t i = 0; i < n->held.len; i++) {
         const struct piece *q = &n->held.at[i];
         s.double_checks++;
-        if (q->phase == TUG_HELD_DONE || (q->job == p->job && q->attempt == p->attempt))
+        const struct tug_job *its = tug_core_job(s.c, q->job);
+        int at_barrier = q->phase < TUG_HELD_RUNNING && its && its->suspended_ms >= 0;
+        if (q->phase == TUG_HELD_DONE || q->stopped || at_barrier ||
+            (q->job == p->job && q->attempt == p->attempt))
             continue;
         ck_assert_msg((q->gpus & p->gpus) == 0, "job %llu.%u gets GPUs that %llu.%u still uses",
                       (unsigned long long) p->job, p->attempt, (unsigned long long) q->job,
@@ -112,6 +122,13 @@ static void drain_actions(void)
 {
     struct tug_action a;
     while (tug_core_next_action(s.c, &a)) {
+        if (a.type == TUG_ACT_JOB_HISTORY) {
+            s.preempted += !strcmp(a.text, "preempt");
+            s.suspended += !strcmp(a.text, "suspend");
+            s.resumed += !strcmp(a.text, "resume");
+            s.ended_preempted += !strcmp(a.text, "end") &&
+                                 tug_core_job(s.c, a.job)->state == TUG_JOB_PREEMPTED;
+        }
         if (a.type > TUG_ACT_ACK)
             continue;
         ck_assert_uint_lt(a.node, NODES);
@@ -175,7 +192,7 @@ static void take_launch(uint32_t node, const struct tug_action *a)
     struct piece p = {.job = a->job,
                       .attempt = a->attempt,
                       .step = a->step,
-                      .fails = chance(12),
+                      .fails = chance(s.crowded ? 100 : 12),
                       .requeueable = !j || j->req.requeue};
     for (size_t i = 0; j && i < j->n_slices; i++)
         if (j->slices[i].node == node && j->attempt == a->attempt)
@@ -206,6 +223,10 @@ static void deliver_one(uint32_t node)
     struct tug_action a = n->inbox.at[0];
     tug_vec_remove(&n->inbox, 0);
     struct piece *p = find_piece(n, a.job, a.attempt, a.step);
+    if (p && p->phase == TUG_HELD_RUNNING && a.type == TUG_ACT_SIGNAL && a.signal == SIGCONT)
+        nobody_else_uses(n, p);
+    if (p && p->phase == TUG_HELD_RUNNING && a.type == TUG_ACT_SIGNAL)
+        p->stopped = a.signal == SIGSTOP || (p->stopped && a.signal != SIGCONT);
     if (a.type == TUG_ACT_LAUNCH)
         take_launch(node, &a);
     else if (a.type == TUG_ACT_KILL)
@@ -222,6 +243,8 @@ static void progress_one(uint32_t node)
     if (!n->held.len)
         return;
     struct piece *p = &n->held.at[dice((uint32_t) n->held.len)];
+    if (p->stopped && p->phase != TUG_HELD_DONE)
+        return;
     if (p->phase == TUG_HELD_STARTING && p->fails) {
         const enum tug_cause_kind kinds[] = {TUG_CAUSE_LAUNCH, TUG_CAUSE_OUTPUT, TUG_CAUSE_STEPD,
                                              TUG_CAUSE_NONE};
@@ -243,7 +266,7 @@ static void progress_one(uint32_t node)
     } else if (p->phase == TUG_HELD_RUNNING) {
         if (dice(3) == 0) {
             report(node, TUG_EV_STEP_WIRED, p);
-        } else if (s.calm || dice(6) == 0) {
+        } else if (s.calm || dice(s.crowded ? 100 : 6) == 0) {
             piece_ends(p, chance(6) ? 1 + (int) dice(9) : 0, 0);
             report(node, TUG_EV_STEP_DONE, p);
         }
@@ -357,7 +380,7 @@ static void something_about_a_node(void)
 
 static void submit(void)
 {
-    static const char *const queues[] = {"main", "main", "high", "some"};
+    static const char *const queues[] = {"main", "low", "high", "some"};
     static const char *const lists[] = {"", "", "", "", "m[0-3]", "m[2-8]"};
     uint32_t nodes = 1 + dice(4), gpus = dice(5);
     int uneven = nodes > 1 && gpus > 1 && dice(3) == 0;
@@ -502,9 +525,12 @@ static void wild_call(const struct tug_policy_view *v, const struct tug_policy_h
     case 13:
         host->horizon(p, dice(2) ? 0 : dice(1000000), dice(2) ? 0 : dice(10000));
         break;
-    case 14:
-        host->victims(p, id, victims, dice(5));
+    case 14: {
+        int n = host->victims(p, id, victims, dice(5));
+        if (n >= 0 && n <= 4 && dice(4))
+            host->preempt(p, id, victims, (size_t) n);
         break;
+    }
     case 15:
         host->preempt(p, dice(6) ? id : 0, victims, dice(5));
         break;
@@ -567,19 +593,23 @@ static int wild_observe(void *self, const struct tug_policy_view *v,
     for (size_t i = 0; i < n; i++) {
         const struct tug_policy_event *ev = (const void *) ((const char *) events + i * stride);
         uint8_t *life = &told.life[ev->job.id % sizeof told.life];
-        if (ev->type >= TUG_POLICY_EV_PREEMPT)
+        if (ev->type > TUG_POLICY_EV_SUSPEND || ev->type == TUG_POLICY_EV_PREEMPT)
             continue;
         ck_assert_str_eq(ev->job.user, "u");
         if (ev->type == TUG_POLICY_EV_START)
             ck_assert_uint_ne(*life, 2);
-        else if (ev->type == TUG_POLICY_EV_REQUEUE)
+        else if (ev->type == TUG_POLICY_EV_SUSPEND)
             ck_assert_uint_eq(*life, 2);
+        else if (ev->type == TUG_POLICY_EV_REQUEUE)
+            ck_assert_uint_ne(*life, 0);
         ck_assert_uint_ne(*life, 3);
         *life = ev->type == TUG_POLICY_EV_START ? 2 : ev->type == TUG_POLICY_EV_END ? 3 : 1;
     }
     for (const struct tug_job *j = tug_core_job_after(s.c, 0); j;
          j = tug_core_job_after(s.c, j->id)) {
-        int life = tug_job_state_is_over(j->state) ? 3 : tug_job_state_holds(j->state) ? 2 : 1;
+        int life = tug_job_state_is_over(j->state) ? 3
+                   : tug_job_state_holds(j->state) && j->suspended_ms < 0 ? 2
+                                                                          : 1;
         ck_assert_msg(told.life[j->id % sizeof told.life] == life,
                       "job %llu is %s, but the policy was told it is %d",
                       (unsigned long long) j->id, tug_job_state_name(j->state),
@@ -613,18 +643,46 @@ static void read_explanations(void)
         ck_assert_msg(*tug_core_reason_name(reason), "job %llu waits for reason %d",
                       (unsigned long long) j->id, reason);
         ck_assert_msg(
-            (j->state == TUG_JOB_PENDING || j->state == TUG_JOB_REQUEUED) == (text[0] != 0),
+            (tug_job_state_waits(j->state) || j->state == TUG_JOB_REQUEUED) == (text[0] != 0),
             "job %llu is %s: '%s'", (unsigned long long) j->id, tug_job_state_name(j->state), text);
     }
 }
 
-/* Now and then another set; in the end the built-in order alone. */
+/* In order, whoever fits: a job for which everything is kept must start. */
+static int greedy_pass(void *self, const struct tug_policy_view *v,
+                       const struct tug_policy_host *host, struct tug_policy_pass *p)
+{
+    (void) self;
+    for (size_t i = 0; i < v->n_waiting; i++) {
+        uint64_t id = TUG_POLICY_WAITING(v, i)->id;
+        const struct tug_job *j = tug_core_job(s.c, id);
+        int kept = tug_hold_is_complete(tug_entry_of(j));
+        int rc = host->start(p, id);
+        ck_assert_msg(rc == 0 || rc == -E2BIG || !kept,
+                      "all that job %llu needs is kept for it, and it does not start (%d)",
+                      (unsigned long long) id, rc);
+        s.held_starts += rc == 0 && kept;
+        uint64_t who[16];
+        int n = rc == -EAGAIN && s.pushy ? host->victims(p, id, who, 16) : -1;
+        if (n < 0 || n > 16)
+            continue;
+        rc = host->preempt(p, id, who, (size_t) n);
+        ck_assert_msg(rc == 0, "job %llu does not get the victims that it was told (%d)",
+                      (unsigned long long) id, rc);
+    }
+    return 0;
+}
+
+static const struct tug_policy_ops greedy = {
+    .size = sizeof greedy, .abi = TUG_POLICY_ABI, .name = "greedy", .pass = greedy_pass};
+
+/* Now and then another set; in the end whoever fits, in the built-in order. */
 static const struct tug_policy_set *some_set(void)
 {
     static const struct tug_policy_set sets[] = {
-        {.n = 0}, {{{&wild, NULL}}, 1}, {{{&wild_order, NULL}}, 1}};
+        {.n = 0}, {{{&wild, NULL}}, 1}, {{{&wild_order, NULL}}, 1}, {{{&greedy, NULL}}, 1}};
     if (dice(8) == 0 || s.calm) {
-        s.set = s.calm ? 0 : dice(3);
+        s.set = s.calm ? 3 : s.crowded && dice(2) ? 3 : dice(4);
         memset(&told, 0, sizeof told); /* it is told everything anew */
         tug_core_forget_policies(s.c);
     }
@@ -635,6 +693,7 @@ static void pass(void)
 {
     struct tug_err err = {0}, why = {0};
     const struct tug_policy_set *set = some_set();
+    s.pushy = !s.calm && dice(2);
     int rc = tug_core_pass(s.c, s.now, set, NULL, &err);
     ck_assert_msg(rc >= 0 || (set && set->n && rc == -EIO), "%s", err.msg);
     read_explanations();
@@ -693,6 +752,7 @@ static void reconfigure(void)
     s.queues[1].priority = (int32_t) dice(20);
     s.queues[2].nodes = dice(2) ? "m[0-5]" : "";
     choose_placement();
+    s.conf.preemption = (enum tug_preemption) dice(3);
     int rc = tug_core_configure(s.c, s.now, &s.conf, &err);
     ck_assert_msg(rc == 0, "%s", err.msg);
     drain_actions();
@@ -702,6 +762,8 @@ static void reconfigure(void)
 static void one_thing(void)
 {
     uint32_t d = dice(100);
+    if (s.crowded && d >= 86 && dice(10))
+        d = dice(86);
     if (d < 12)
         submit();
     else if (d < 45)
@@ -773,14 +835,25 @@ static void build_cluster(void)
     s.queues[0] = (struct tug_core_queue){.name = "main", .nodes = "", .is_default = 1};
     s.queues[1] = (struct tug_core_queue){.name = "high", .nodes = "", .priority = 10};
     s.queues[2] = (struct tug_core_queue){.name = "some", .nodes = "m[0-5]"};
+    s.queues[3] = (struct tug_core_queue){.name = "low", .nodes = ""};
+    for (size_t i = 0; i < 4; i++) {
+        s.queues[i].tier = dice(3);
+        s.queues[i].preemptable = (enum tug_policy_preemptable) (s.crowded ? 1 + dice(3) : dice(4));
+        s.queues[i].preempt_min_run_s = dice(2) ? 0 : dice(10);
+        s.queues[i].preempt_notice_s = dice(2) ? 0 : dice(30);
+        s.queues[i].preempt_signal = dice(2) ? 0 : SIGUSR1;
+    }
     s.conf = (struct tug_core_conf){.launch_timeout_s = 20,
+                                    .preemption =
+                                        (enum tug_preemption) (s.crowded ? 1 + dice(2) : dice(3)),
+                                    .preempt_max = 1 + dice(4),
                                     .kill_grace_s = 3,
                                     .launch_retries = 1 + dice(4),
                                     .pass_budget = dice(3) ? 0 : 5,
-                                    .node_bad_launches = dice(4),
+                                    .node_bad_launches = s.crowded ? 0 : dice(4),
                                     .kept_ms = dice(40000),
                                     .queues = s.queues,
-                                    .n_queues = 3,
+                                    .n_queues = 4,
                                     .nodes = s.rows,
                                     .n_nodes = NODES,
                                     .seed = 7};
@@ -789,14 +862,21 @@ static void build_cluster(void)
 
 static void round_of(uint64_t seed)
 {
-    uint64_t events = s.events, restarts = s.restarts;
+    uint64_t counts[] = {s.events,  s.restarts,        s.preempted,  s.suspended,
+                         s.resumed, s.ended_preempted, s.held_starts};
     memset(&s, 0, sizeof s);
-    s.events = events;
-    s.restarts = restarts;
+    s.events = counts[0];
+    s.restarts = counts[1];
+    s.preempted = counts[2];
+    s.suspended = counts[3];
+    s.resumed = counts[4];
+    s.ended_preempted = counts[5];
+    s.held_starts = counts[6];
     memset(&told, 0, sizeof told);
     s.rand = tug_rand_seed(seed);
     s.now = 1000000;
     s.next_id = 1;
+    s.crowded = (int) dice(2);
     build_cluster();
     s.c = tug_core_new(&s.conf, NULL);
     ck_assert_ptr_nonnull(s.c);
@@ -818,10 +898,20 @@ START_TEST(whatever_happens_every_invariant_holds_and_all_comes_to_rest)
     int rounds = unit_rounds(40);
     for (int i = 0; i < rounds; i++)
         round_of(seed + (uint64_t) i);
-    printf("# %llu events, %llu restarts\n", (unsigned long long) s.events,
-           (unsigned long long) s.restarts);
-    if (rounds >= 40)
-        ck_assert_uint_ge(s.events, 100000);
+    printf("# %llu events, %llu restarts; %llu gave way, of them %llu for good, %llu suspended and "
+           "%llu resumed; %llu started on what was kept\n",
+           (unsigned long long) s.events, (unsigned long long) s.restarts,
+           (unsigned long long) s.preempted, (unsigned long long) s.ended_preempted,
+           (unsigned long long) s.suspended, (unsigned long long) s.resumed,
+           (unsigned long long) s.held_starts);
+    if (rounds < 40)
+        return;
+    ck_assert_uint_ge(s.events, 100000);
+    ck_assert_uint_ge(s.preempted, 100);
+    ck_assert_uint_ge(s.ended_preempted, 10);
+    ck_assert_uint_ge(s.suspended, 10);
+    ck_assert_uint_ge(s.resumed, 5);
+    ck_assert_uint_ge(s.held_starts, 10);
 }
 END_TEST
 

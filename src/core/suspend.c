@@ -1,0 +1,113 @@
+/* suspend.c - jobs that are stopped where they are
+ *
+ * All ranks of all steps are stopped by signal. The gang keeps its slices and, in the ledger, their
+ * memory; its GPUs and CPUs are free for others. It stands among the waiting, and goes on in the
+ * same place when just these GPUs and as many CPUs are free there. Time that it is stopped counts
+ * for no limit. A signal may be lost with a connection, so it is said again to every node that
+ * comes back. Layer: core.
+ */
+#include <signal.h>
+
+#include "core/state.h"
+
+/* To every part that runs. One that was told to start may never have heard it, and was not told
+ * again while it was to be stopped: it is now. */
+static void signal_parts(struct tug_core *c, const struct tug_entry *e, int signal)
+{
+    for (size_t i = 0; i < e->j.n_steps; i++) {
+        const struct tug_step *s = &e->j.steps[i];
+        for (size_t k = 0; k < s->n_parts; k++)
+            if (s->parts[k].phase == TUG_PART_STARTED) {
+                uint32_t node = e->j.slices[s->parts[k].slice].node;
+                if (signal == SIGCONT)
+                    tug_act_part(c, TUG_ACT_START, e->j.id, e->j.attempt, s->id, node, 0, 0, NULL);
+                tug_act_part(c, TUG_ACT_SIGNAL, e->j.id, e->j.attempt, s->id, node, 0, signal,
+                             NULL);
+            }
+    }
+}
+
+void tug_suspend(struct tug_core *c, struct tug_entry *e)
+{
+    struct tug_job *j = &e->j;
+    j->sliced_ms += c->now_ms - tug_job_run_start_ms(j);
+    j->gives_way = TUG_PREEMPT_NEVER;
+    j->notice_ms = -1;
+    signal_parts(c, e, SIGSTOP);
+    tug_ledger_release(c->ledger, j->id, j->slices, j->n_slices);
+    tug_ledger_claim_memory(c->ledger, j->slices, j->n_slices);
+    j->suspended_ms = c->now_ms;
+    tug_job_move(c, e, TUG_JOB_SUSPENDED);
+    tug_gang_runs_no_more(c, e);
+    for (size_t i = 0; i < j->n_slices; i++) {
+        tug_hold_fill(c, j->slices[i].node);
+        tug_node_refresh(c, j->slices[i].node);
+    }
+    c->freed++;
+    c->wants_pass = 1;
+    tug_act_job(c, TUG_ACT_JOB_HISTORY, e, "suspend");
+    tug_observe_job(c, TUG_POLICY_EV_SUSPEND, e);
+    tug_job_bench(c, e);
+}
+
+/* A node that is being drained may: what is on it ends sooner that way. */
+int tug_suspend_may_resume(const struct tug_core *c, const struct tug_entry *e)
+{
+    for (size_t i = 0; i < e->j.n_slices; i++) {
+        const struct tug_slice *s = &e->j.slices[i];
+        const struct tug_ledger_node *l = tug_ledger_node(c->ledger, s->node);
+        const struct tug_node *n = &c->nodes.at[s->node];
+        if (!n->up || n->strays.len || (s->gpus & ~tug_ledger_gpus_free(l)) ||
+            s->cpus > tug_ledger_cpus_free(l) || l->mem_used_bytes > l->mem_bytes ||
+            (e->j.req.exclusive && (l->gangs || n->holds.len)))
+            return 0;
+    }
+    return 1;
+}
+
+/* Its steps go on; those that were not past their barrier get the time back that they lost. */
+static void resume_steps(struct tug_core *c, struct tug_entry *e, int64_t stopped_ms)
+{
+    signal_parts(c, e, SIGCONT);
+    for (size_t i = 0; i < e->j.n_steps; i++) {
+        struct tug_step *s = &e->j.steps[i];
+        s->deadline_ms += stopped_ms;
+        tug_step_open(c, e, s);
+    }
+}
+
+void tug_resume(struct tug_core *c, struct tug_entry *e)
+{
+    struct tug_job *j = &e->j;
+    int64_t stopped_ms = c->now_ms - j->suspended_ms;
+    struct tug_hold *kept = tug_hold_detach(c, e);
+    tug_job_unbench(c, e);
+    tug_job_set_explain(e, TUG_REASON_NONE, NULL);
+    e->explained = 0;
+    tug_ledger_release_memory(c->ledger, j->slices, j->n_slices);
+    int rc = tug_ledger_claim(c->ledger, j->id, j->slices, j->n_slices, TUG_LEDGER_FREE, NULL);
+    tug_assert(rc == 0);
+    j->suspended_ms = -1;
+    j->resumed_ms = c->now_ms;
+    j->preemptor = 0;
+    if (j->limit_ms >= 0)
+        j->limit_ms += stopped_ms;
+    for (size_t i = 0; i < j->n_slices; i++)
+        tug_node_refresh(c, j->slices[i].node);
+    tug_hold_scatter(c, kept);
+    tug_job_move(c, e, TUG_JOB_RUNNING);
+    tug_observe_job(c, TUG_POLICY_EV_START, e);
+    tug_act_job(c, TUG_ACT_JOB_HISTORY, e, "resume");
+    resume_steps(c, e, stopped_ms);
+    tug_job_arm(c, e);
+}
+
+void tug_suspend_say_again(struct tug_core *c, const struct tug_entry *e, const struct tug_step *s,
+                           uint32_t node)
+{
+    int signal = e->j.state == TUG_JOB_SUSPENDED                         ? SIGSTOP
+                 : e->j.state == TUG_JOB_RUNNING && e->j.resumed_ms >= 0 ? SIGCONT
+                                                                         : 0;
+    if (signal)
+        tug_act_part(c, TUG_ACT_SIGNAL, e->j.id, e->j.attempt, s->id, node, 0, signal, NULL);
+}

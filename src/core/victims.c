@@ -1,0 +1,612 @@
+/* victims.c - whose end makes room for a job
+ *
+ * Looks at the slices of those who could give way, node by node: what a node has free plus what the
+ * chosen ones hold there is the room that the job would have. Those who are on their way out
+ * already are chosen from the start and cost nothing. The others: take the node that becomes large
+ * enough for the least lost work, again and again until the gang has all its nodes; once by what
+ * each one's end costs in all, once by that per node that it would clear; then send back whoever is
+ * not needed, dearest first, so that without any single one of those left the job would not fit.
+ * The cheaper of the two answers counts. Work: slices of the candidates, plus nodes, times the log.
+ * Layer: core.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/state.h"
+
+/* One who leaves is waited for as long as an end takes, and this. */
+#define LEAVING_MS (60 * 1000)
+/* So many on a node are tried in all combinations. */
+#define TRY_ALL_MAX 6
+
+struct cand {
+    struct tug_entry *e;
+    double cost;          /* lost work, in GPU-ms */
+    double price;         /* what choosing looks at: the cost, or a share of it */
+    uint32_t nodes;       /* usable ones that it is on */
+    uint8_t chosen, free; /* free: leaves anyway */
+    uint8_t keeps_memory;
+};
+
+struct part {
+    uint32_t cand, slice;
+};
+
+struct room {
+    tug_gpuset gpus;
+    uint32_t cpus, others; /* others: gangs that would still run there */
+    uint64_t mem_bytes;
+    tug_gpuset gpus_owed; /* what holds of other jobs still wait for */
+    uint32_t cpus_owed;
+    uint64_t mem_owed_bytes;
+};
+
+enum { FITS_NOT, FITS_LAST, FITS_ANY }; /* no slice, only a smaller last one, any */
+
+struct offer {
+    double price;
+    uint32_t node;
+};
+
+struct tug_victims {
+    struct tug_core *c;
+    struct tug_entry *e;
+    uint32_t n_nodes;
+    struct tug_vec(struct cand) cands;
+    struct part *parts;
+    uint32_t *first;      /* parts of node i: first[i] .. first[i + 1] */
+    uint32_t *fixed;      /* a suspended job: its slice on node i, + 1 */
+    uint8_t *fits, *best; /* by node: FITS_..., by candidate */
+    uint32_t n_full, n_any, n_chosen;
+    int for_last; /* offers are for the last slice, the smaller one */
+    struct tug_vec(struct offer) heap;
+};
+
+/* ---- who could give way */
+
+static double lost_work(const struct tug_core *c, const struct tug_entry *e)
+{
+    const struct tug_job *j = &e->j;
+    int64_t start_ms = tug_job_run_start_ms(j);
+    double gpus = 0;
+    if (tug_preempt_how(c, e) == TUG_PREEMPT_SUSPEND || start_ms < 0)
+        return 1; /* nothing is lost; fewer are still better */
+    for (size_t i = 0; i < j->n_slices; i++)
+        gpus += tug_gpuset_count(j->slices[i].gpus) + j->slices[i].cpus / 1000.0;
+    return 1 + gpus * (double) (c->now_ms - start_ms);
+}
+
+/* Leaves anyway, and soon. */
+static int leaves_anyway(const struct tug_core *c, const struct tug_entry *e)
+{
+    return e->j.suspended_ms < 0 && tug_preempt_is_leaving(e) &&
+           (e->j.state == TUG_JOB_RUNNING ||
+            c->now_ms < e->ending_ms + c->kill_grace_s * 1000LL + LEAVING_MS);
+}
+
+/* Of those of the same tier only who stands behind it in the order: whom it made give way cannot
+ * have it give way in turn. */
+static int is_candidate(const struct tug_core *c, const struct tug_entry *e,
+                        const struct tug_entry *v)
+{
+    struct tug_policy_job mine, its;
+    if (tug_preempt_may(c, e, v, NULL, 0))
+        return 0;
+    tug_job_row(c, e, &mine);
+    tug_job_row(c, v, &its);
+    return its.tier != mine.tier || tug_order_before(&c->order, &mine, &its);
+}
+
+static void add(struct tug_victims *v, struct tug_entry *e, int leaves)
+{
+    struct cand k = {.e = e, .chosen = (uint8_t) leaves, .free = (uint8_t) leaves};
+    int how = e->j.gives_way ? e->j.gives_way : (int) tug_preempt_how(v->c, e);
+    k.cost = leaves ? 0 : lost_work(v->c, e);
+    k.keeps_memory = e->j.state == TUG_JOB_RUNNING && how == TUG_PREEMPT_SUSPEND;
+    for (size_t i = 0; i < e->j.n_slices; i++)
+        k.nodes += (uint32_t) tug_bit(v->c->index.usable, e->j.slices[i].node);
+    if (k.nodes)
+        tug_vec_push(&v->cands, k);
+}
+
+static void gather(struct tug_victims *v, struct tug_entry *const *only, size_t n_only)
+{
+    const struct tug_core *c = v->c;
+    for (size_t i = 0; i < c->running.len; i++) {
+        struct tug_entry *e = c->running.at[i].entry;
+        if (leaves_anyway(c, e))
+            add(v, e, 1);
+        else if (!only && is_candidate(c, v->e, e))
+            add(v, e, 0);
+    }
+    for (size_t i = 0; i < n_only; i++)
+        add(v, only[i], 0);
+}
+
+/* By node: count, then sum up, then fill in from the end. */
+static void sort_parts(struct tug_victims *v)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < v->cands.len; i++) {
+        const struct tug_job *j = &v->cands.at[i].e->j;
+        for (size_t k = 0; k < j->n_slices; k++)
+            v->first[j->slices[k].node + 1]++;
+        n += j->n_slices;
+    }
+    for (uint32_t i = 0; i < v->n_nodes; i++)
+        v->first[i + 1] += v->first[i];
+    v->parts = tug_xcalloc(n + 1, sizeof *v->parts);
+    uint32_t *at = tug_xmemdup(v->first, (v->n_nodes + 1) * sizeof *at);
+    for (uint32_t i = 0; i < v->cands.len; i++) {
+        const struct tug_job *j = &v->cands.at[i].e->j;
+        for (uint32_t k = 0; k < j->n_slices; k++)
+            v->parts[at[j->slices[k].node]++] = (struct part){i, k};
+    }
+    free(at);
+}
+
+struct tug_victims *tug_victims_new(struct tug_core *c, struct tug_entry *e,
+                                    struct tug_entry *const *only, size_t n_only)
+{
+    struct tug_victims *v = tug_new(struct tug_victims);
+    v->c = c;
+    v->e = e;
+    v->n_nodes = (uint32_t) c->nodes.len;
+    v->first = tug_xcalloc(v->n_nodes + 1, sizeof *v->first);
+    v->fits = tug_xcalloc(v->n_nodes + 1, sizeof *v->fits);
+    v->fixed = tug_xcalloc(v->n_nodes + 1, sizeof *v->fixed);
+    for (uint32_t i = 0; e->j.state == TUG_JOB_SUSPENDED && i < e->j.n_slices; i++)
+        v->fixed[e->j.slices[i].node] = i + 1;
+    gather(v, only, n_only);
+    sort_parts(v);
+    return v;
+}
+
+void tug_victims_free(struct tug_victims *v)
+{
+    if (!v)
+        return;
+    tug_vec_clear(&v->cands);
+    tug_vec_clear(&v->heap);
+    free(v->parts);
+    free(v->first);
+    free(v->fits);
+    free(v->fixed);
+    free(v->best);
+    free(v);
+}
+
+/* ---- room */
+
+static struct room room_at(const struct tug_victims *v, uint32_t node)
+{
+    const struct tug_ledger_node *l = tug_ledger_node(v->c->ledger, node);
+    struct room r = {.gpus = tug_ledger_gpus_free(l),
+                     .cpus = tug_ledger_cpus_free(l),
+                     .mem_bytes = tug_ledger_mem_free(l),
+                     .others = l->gangs + (uint32_t) v->c->nodes.at[node].holds.len};
+    tug_hold_owed(v->c, node, &r.gpus_owed, &r.cpus_owed, &r.mem_owed_bytes);
+    return r;
+}
+
+static void add_room(const struct tug_victims *v, struct room *r, const struct part *p)
+{
+    const struct cand *k = &v->cands.at[p->cand];
+    const struct tug_slice *s = &k->e->j.slices[p->slice];
+    r->gpus |= s->gpus & tug_ledger_node(v->c->ledger, s->node)->gpus;
+    r->cpus += s->cpus;
+    r->mem_bytes += k->keeps_memory ? 0 : s->mem_bytes;
+    r->others--;
+}
+
+static struct room room_with_chosen(const struct tug_victims *v, uint32_t node)
+{
+    struct room r = room_at(v, node);
+    for (uint32_t i = v->first[node]; i < v->first[node + 1]; i++)
+        if (v->cands.at[v->parts[i].cand].chosen)
+            add_room(v, &r, &v->parts[i]);
+    return r;
+}
+
+static int may_use(const struct tug_victims *v, uint32_t node)
+{
+    if (!tug_bit(v->c->index.usable, node))
+        return 0;
+    return v->e->j.state == TUG_JOB_SUSPENDED ? v->fixed[node] != 0
+                                              : tug_bit(v->e->shape->key.where->nodes, node);
+}
+
+static int is_enough(const struct tug_victims *v, uint32_t node, const struct room *r, int last)
+{
+    uint32_t n_gpus = last ? v->e->shape->key.gpus_last : v->e->shape->key.gpus;
+    uint32_t n_cpus = last ? v->e->shape->key.cpus_last : v->e->shape->key.cpus;
+    const struct tug_shape_key *key = &v->e->shape->key;
+    tug_gpuset gpus = r->gpus & ~r->gpus_owed;
+    if (key->exclusive && r->others)
+        return 0;
+    if (v->e->j.state == TUG_JOB_SUSPENDED) {
+        const struct tug_slice *s = &v->e->j.slices[v->fixed[node] - 1];
+        return !(s->gpus & ~gpus) && s->cpus + r->cpus_owed <= r->cpus;
+    }
+    return tug_gpuset_count(gpus) >= n_gpus && r->cpus >= n_cpus + r->cpus_owed &&
+           r->mem_bytes >= key->mem_bytes + r->mem_owed_bytes;
+}
+
+static uint8_t fits_now(const struct tug_victims *v, uint32_t node)
+{
+    struct room r = room_with_chosen(v, node);
+    if (!may_use(v, node) || !is_enough(v, node, &r, 1))
+        return FITS_NOT;
+    return is_enough(v, node, &r, 0) ? FITS_ANY : FITS_LAST;
+}
+
+static void set_fits(struct tug_victims *v, uint32_t node, uint8_t fits)
+{
+    v->n_any += (fits != FITS_NOT) - (v->fits[node] != FITS_NOT);
+    v->n_full += (fits == FITS_ANY) - (v->fits[node] == FITS_ANY);
+    v->fits[node] = fits;
+}
+
+/* After one was chosen or sent back: the nodes that it is on. */
+static void refit(struct tug_victims *v, const struct cand *k)
+{
+    for (size_t i = 0; i < k->e->j.n_slices; i++)
+        set_fits(v, k->e->j.slices[i].node, fits_now(v, k->e->j.slices[i].node));
+}
+
+static int has_all_but_last(const struct tug_victims *v)
+{
+    return v->n_full + 1 >= v->e->j.req.nodes;
+}
+
+static int has_all(const struct tug_victims *v)
+{
+    return has_all_but_last(v) && v->n_any >= v->e->j.req.nodes;
+}
+
+/* ---- the cheapest way to clear one node */
+
+struct clearing {
+    uint32_t at[64]; /* candidates that are not chosen yet */
+    uint32_t slice[64];
+    size_t n;
+};
+
+static void on_node(const struct tug_victims *v, uint32_t node, struct clearing *out)
+{
+    out->n = 0;
+    for (uint32_t i = v->first[node]; i < v->first[node + 1]; i++) {
+        const struct part *p = &v->parts[i];
+        if (v->cands.at[p->cand].chosen)
+            continue;
+        size_t at =
+            out->n < 64 ? out->n++ : 64; /* cheapest first; beyond 64, the dearest fall off */
+        if (at == 64 && v->cands.at[out->at[--at]].price <= v->cands.at[p->cand].price)
+            continue;
+        while (at > 0 && v->cands.at[out->at[at - 1]].price > v->cands.at[p->cand].price) {
+            out->at[at] = out->at[at - 1];
+            out->slice[at] = out->slice[at - 1];
+            at--;
+        }
+        out->at[at] = p->cand;
+        out->slice[at] = p->slice;
+    }
+}
+
+static int set_is_enough(const struct tug_victims *v, uint32_t node, const struct clearing *k,
+                         uint64_t set, double *price)
+{
+    struct room r = room_with_chosen(v, node);
+    *price = 0;
+    for (uint64_t m = set; m; m &= m - 1) {
+        size_t i = (size_t) __builtin_ctzll(m);
+        struct part p = {k->at[i], k->slice[i]};
+        add_room(v, &r, &p);
+        *price += v->cands.at[p.cand].price;
+    }
+    return is_enough(v, node, &r, v->for_last);
+}
+
+static uint64_t try_all(const struct tug_victims *v, uint32_t node, const struct clearing *k,
+                        double *price)
+{
+    uint64_t best = 0;
+    double p;
+    for (uint64_t set = 1; set < 1ULL << k->n; set++)
+        if (set_is_enough(v, node, k, set, &p) && (!best || p < *price)) {
+            best = set;
+            *price = p;
+        }
+    return best;
+}
+
+/* Cheapest first until it is enough, then without whoever turns out not to be needed; or the
+ * cheapest one that is enough alone. */
+static uint64_t try_some(const struct tug_victims *v, uint32_t node, const struct clearing *k,
+                         double *price)
+{
+    uint64_t set = 0;
+    double p;
+    for (size_t i = 0; i < k->n && !set_is_enough(v, node, k, set, price); i++)
+        set |= 1ULL << i;
+    if (!set_is_enough(v, node, k, set, price))
+        return 0;
+    for (size_t i = k->n; i > 0; i--)
+        if (set >> (i - 1) & 1 && set_is_enough(v, node, k, set & ~(1ULL << (i - 1)), &p))
+            set &= ~(1ULL << (i - 1));
+    set_is_enough(v, node, k, set, price);
+    for (size_t i = 0; i < k->n; i++)
+        if (v->cands.at[k->at[i]].price < *price && set_is_enough(v, node, k, 1ULL << i, &p)) {
+            *price = p;
+            return 1ULL << i;
+        }
+    return set;
+}
+
+/* Who has to go so that the node is large enough: 1, or 0 when not even all suffice. */
+static int clear_node(const struct tug_victims *v, uint32_t node, struct clearing *k, uint64_t *set,
+                      double *price)
+{
+    on_node(v, node, k);
+    *set = 0;
+    if (set_is_enough(v, node, k, 0, price))
+        return 1;
+    *set = k->n <= TRY_ALL_MAX ? try_all(v, node, k, price) : try_some(v, node, k, price);
+    return *set != 0;
+}
+
+/* ---- choosing */
+
+static int is_cheaper(const struct offer *a, const struct offer *b)
+{
+    return a->price != b->price ? a->price < b->price : a->node < b->node;
+}
+
+static void push(struct tug_victims *v, struct offer o)
+{
+    tug_vec_push(&v->heap, o);
+    struct offer *h = v->heap.at;
+    for (size_t i = v->heap.len - 1; i && is_cheaper(&h[i], &h[(i - 1) / 2]); i = (i - 1) / 2) {
+        struct offer t = h[i];
+        h[i] = h[(i - 1) / 2];
+        h[(i - 1) / 2] = t;
+    }
+}
+
+static struct offer pop(struct tug_victims *v)
+{
+    struct offer *h = v->heap.at, first = h[0];
+    h[0] = h[--v->heap.len];
+    for (size_t i = 0;;) {
+        size_t l = 2 * i + 1, r = l + 1, m = i;
+        if (l < v->heap.len && is_cheaper(&h[l], &h[m]))
+            m = l;
+        if (r < v->heap.len && is_cheaper(&h[r], &h[m]))
+            m = r;
+        if (m == i)
+            return first;
+        struct offer t = h[i];
+        h[i] = h[m];
+        h[m] = t;
+        i = m;
+    }
+}
+
+static void choose(struct tug_victims *v, struct cand *k)
+{
+    k->chosen = 1;
+    v->n_chosen++;
+    refit(v, k);
+}
+
+/* It will do for the slice that is looked for. */
+static int is_taken(const struct tug_victims *v, uint32_t node)
+{
+    return v->fits[node] >= (v->for_last ? FITS_LAST : FITS_ANY);
+}
+
+static void offer(struct tug_victims *v, uint32_t node)
+{
+    struct clearing k;
+    uint64_t set;
+    double price;
+    if (may_use(v, node) && !is_taken(v, node) && clear_node(v, node, &k, &set, &price))
+        push(v, (struct offer){price, node});
+}
+
+/* Choosing makes other nodes cheaper: those get a new offer, and an old one that is too dear by
+ * then is made anew when its turn comes. */
+static void take(struct tug_victims *v, struct offer o)
+{
+    struct clearing k;
+    uint64_t set;
+    double price;
+    if (is_taken(v, o.node) || !clear_node(v, o.node, &k, &set, &price))
+        return;
+    uint32_t n = 0, who[64];
+    for (; set; set &= set - 1)
+        who[n++] = k.at[__builtin_ctzll(set)];
+    for (uint32_t i = 0; i < n; i++)
+        choose(v, &v->cands.at[who[i]]);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct tug_job *j = &v->cands.at[who[i]].e->j;
+        for (size_t s = 0; s < j->n_slices; s++)
+            offer(v, j->slices[s].node);
+    }
+}
+
+static int dearest_first(const void *a, const void *b)
+{
+    const struct cand *x = *(const struct cand *const *) a, *y = *(const struct cand *const *) b;
+    if (x->cost != y->cost)
+        return x->cost < y->cost ? 1 : -1;
+    return x->e->j.id < y->e->j.id ? 1 : -1;
+}
+
+static void send_back_unneeded(struct tug_victims *v)
+{
+    struct cand **all = tug_xcalloc(v->n_chosen + 1, sizeof(struct cand *));
+    size_t n = 0;
+    for (size_t i = 0; i < v->cands.len; i++)
+        if (v->cands.at[i].chosen && !v->cands.at[i].free)
+            all[n++] = &v->cands.at[i];
+    qsort(all, n, sizeof(struct cand *), dearest_first);
+    for (size_t i = 0; i < n; i++) {
+        all[i]->chosen = 0;
+        v->n_chosen--;
+        refit(v, all[i]);
+        if (!has_all(v))
+            choose(v, all[i]);
+    }
+    free(all);
+}
+
+static void start_over(struct tug_victims *v)
+{
+    v->heap.len = 0;
+    v->n_chosen = 0;
+    for (size_t i = 0; i < v->cands.len; i++)
+        v->cands.at[i].chosen = v->cands.at[i].free;
+    for (uint32_t i = 0; i < v->n_nodes; i++)
+        set_fits(v, i, fits_now(v, i));
+}
+
+static int look_for(struct tug_victims *v, int last, int (*enough)(const struct tug_victims *))
+{
+    v->for_last = last;
+    v->heap.len = 0;
+    for (uint32_t i = 0; i < v->n_nodes && !enough(v); i++)
+        offer(v, i);
+    while (!enough(v) && v->heap.len)
+        take(v, pop(v));
+    return enough(v);
+}
+
+/* Who was chosen costs that much in all; INFINITY stands for not enough. */
+static double try_prices(struct tug_victims *v)
+{
+    double cost = 0;
+    start_over(v);
+    if (!tug_shape_is_uneven(v->e->shape))
+        look_for(v, 0, has_all);
+    else if (look_for(v, 0, has_all_but_last))
+        look_for(v, 1, has_all);
+    if (!has_all(v))
+        return -1;
+    send_back_unneeded(v);
+    for (size_t i = 0; i < v->cands.len; i++)
+        cost += v->cands.at[i].chosen ? v->cands.at[i].cost : 0;
+    return cost;
+}
+
+static void remember(struct tug_victims *v)
+{
+    for (size_t i = 0; i < v->cands.len; i++)
+        v->best[i] = v->cands.at[i].chosen;
+}
+
+static void recall(struct tug_victims *v)
+{
+    v->n_chosen = 0;
+    for (size_t i = 0; i < v->cands.len; i++) {
+        v->cands.at[i].chosen = v->best[i];
+        v->n_chosen += v->best[i] && !v->cands.at[i].free;
+    }
+}
+
+int tug_victims_choose(struct tug_victims *v)
+{
+    uint32_t wanted = v->e->j.req.nodes;
+    start_over(v);
+    if (has_all(v))
+        return 0;
+    if (!v->cands.len)
+        return -EPERM;
+    for (size_t i = 0; i < v->cands.len; i++)
+        v->cands.at[i].price = v->cands.at[i].cost;
+    double whole = try_prices(v);
+    if (whole < 0)
+        return -EAGAIN;
+    v->best = tug_xcalloc(v->cands.len, 1);
+    remember(v);
+    for (size_t i = 0; i < v->cands.len; i++) {
+        struct cand *k = &v->cands.at[i];
+        k->price = k->cost / (k->nodes < wanted ? k->nodes : wanted);
+    }
+    double shared = try_prices(v);
+    if (shared >= 0 && shared < whole)
+        remember(v);
+    recall(v);
+    return 0;
+}
+
+size_t tug_victims_get(const struct tug_victims *v, uint64_t *out, size_t n)
+{
+    size_t got = 0;
+    for (size_t i = 0; i < v->cands.len; i++)
+        if (v->cands.at[i].chosen && !v->cands.at[i].free) {
+            if (got < n)
+                out[got] = v->cands.at[i].e->j.id;
+            got++;
+        }
+    return got;
+}
+
+/* ---- the plan */
+
+static struct tug_slice *place_suspended(const struct tug_victims *v)
+{
+    struct tug_slice *want = tug_xmemdup(v->e->j.slices, v->e->j.n_slices * sizeof *want);
+    for (size_t i = 0; i < v->e->j.n_slices; i++)
+        want[i].mem_bytes = 0; /* that, it still has */
+    return want;
+}
+
+/* Free GPUs first, then those that come free. */
+static tug_gpuset pick_gpus(const struct tug_victims *v, uint32_t node, unsigned n)
+{
+    tug_gpuset now = tug_ledger_gpus_free(tug_ledger_node(v->c->ledger, node));
+    struct room r = room_with_chosen(v, node);
+    tug_gpuset later = r.gpus & ~now & ~r.gpus_owed;
+    unsigned has = tug_gpuset_count(now);
+    if (has >= n)
+        return tug_gpuset_take_low(now, n);
+    return now | tug_gpuset_take_low(later, n - has);
+}
+
+/* In node order, the last slice where only that fits, if there is such a node. */
+static void pick_nodes(const struct tug_victims *v, struct tug_policy_slice *at, uint32_t n)
+{
+    uint32_t got = 0, last = TUG_NO_NODE;
+    for (uint32_t i = 0; i < v->n_nodes && last == TUG_NO_NODE; i++)
+        if (v->fits[i] == FITS_LAST)
+            last = i;
+    for (uint32_t i = 0; i < v->n_nodes && got < n - (last != TUG_NO_NODE); i++)
+        if (v->fits[i] == FITS_ANY)
+            at[got++].node = i;
+    if (last != TUG_NO_NODE)
+        at[n - 1].node = last;
+}
+
+struct tug_slice *tug_victims_place(struct tug_victims *v)
+{
+    const struct tug_job_req *r = &v->e->j.req;
+    struct tug_slice *want;
+    for (size_t i = 0; i < v->cands.len; i++)
+        v->cands.at[i].free = 1; /* those that were asked for are chosen, all of them */
+    start_over(v);
+    if (!has_all(v))
+        return NULL;
+    if (v->e->j.state == TUG_JOB_SUSPENDED) {
+        want = place_suspended(v);
+    } else {
+        struct tug_policy_slice *at = tug_xcalloc(r->nodes, sizeof *at);
+        pick_nodes(v, at, r->nodes);
+        for (uint32_t i = 0; i < r->nodes; i++)
+            at[i].gpus = pick_gpus(v, at[i].node, tug_job_req_gpus(r, i));
+        want = tug_place_slices(v->c, v->e, at);
+        free(at);
+    }
+    return want;
+}
