@@ -59,6 +59,8 @@ static void warn(const struct tug_simopts *o, const struct tug_sim_result *r)
     if (r->refused)
         fprintf(stderr, "tug-sim: %llu proposals were refused, the first: %s\n",
                 (unsigned long long) r->refused, r->first_refused);
+    if (*r->first_refused_job)
+        fprintf(stderr, "tug-sim: the configuration does not admit job %s\n", r->first_refused_job);
     if (r->interrupted)
         fprintf(stderr, "tug-sim: interrupted; the figures are of what had happened until then\n");
     else if (r->unfinished)
@@ -83,36 +85,102 @@ static int cluster_of(struct tug_simopts *o, const struct tug_trace *t, struct t
     return 0;
 }
 
-/* The exit status. */
-static int run(struct tug_simopts *o, struct tug_err *err)
+static int is_said(const struct tug_simopts *o, const char *param)
+{
+    for (size_t i = 0; i < o->params.len; i++)
+        if (!strcmp(o->params.at[i].name, param))
+            return 1;
+    return 0;
+}
+
+/* What the command line does not say, the configuration does. */
+static void take_defaults(struct tug_simopts *o, const struct tug_sim_cluster *c)
 {
     static const char *const policydir = TUG_POLICYDIR;
-    struct tug_plugset *policies = NULL;
-    struct tug_trace *trace = NULL;
-    struct tug_sim_result result = {0};
-    struct tug_progress progress;
-    double began_s = wall_s();
-    int status = EXIT_BAD;
+    const struct tug_conf_scheduler *s = &c->config.scheduler;
+    int said_dirs = o->dirs.len > 0;
+    if (c->is_configured) {
+        for (size_t i = 0; i < s->policy_dirs.n && !said_dirs; i++)
+            tug_vec_push(&o->dirs, s->policy_dirs.at[i]);
+        for (size_t i = 0; i < s->policy_params.n && !o->policy; i++) {
+            struct tug_plugload_param p = {s->policy_params.at[i].name,
+                                           s->policy_params.at[i].value};
+            if (!is_said(o, p.name))
+                tug_vec_push(&o->params, p);
+        }
+        if (!o->policy)
+            o->policy = s->policy;
+        if (!o->conf.placement_said)
+            o->placement = tug_simopts_placement(c->core.placement);
+    }
     if (!o->dirs.len)
         tug_vec_push(&o->dirs, policydir);
+}
+
+static int load_policies(const struct tug_simopts *o, struct tug_plugset **out, struct tug_err *err)
+{
     const struct tug_plugset_conf load = {.names = o->policy,
                                           .dirs = o->dirs.at,
                                           .n_dirs = o->dirs.len,
                                           .params = o->params.at,
                                           .n_params = o->params.len,
-                                          .has = TUG_POLICY_NEEDS_EXPECTED};
-    if (tug_plugset_open(&load, &policies, err) ||
-        tug_trace_open(o->trace, &trace, err) || cluster_of(o, trace, err) ||
-        tug_outputs_begin(&o->outputs, &o->conf, (uint64_t) o->conf.nodes * o->conf.gpus_per_node,
-                          NULL, err))
-        goto out;
-    o->conf.policy = *tug_plugset_policies(policies);
+                                          .has = TUG_POLICY_NEEDS_EXPECTED |
+                                                 TUG_POLICY_NEEDS_ORDER_PREEMPTION};
+    return tug_plugset_open(&load, out, err);
+}
+
+static int load_cluster(struct tug_simopts *o, struct tug_sim_cluster *c, struct tug_err *err)
+{
+    if (!o->config)
+        return 0;
+    int rc = tug_sim_cluster_read(c, o->config, err);
+    o->conf.cluster = c;
+    o->conf.nodes = (uint32_t) c->core.n_nodes;
+    o->conf.gpus_per_node = 0;
+    for (size_t i = 0; i < c->core.n_nodes; i++)
+        if (c->core.nodes[i].gpus > o->conf.gpus_per_node)
+            o->conf.gpus_per_node = c->core.nodes[i].gpus;
+    return rc;
+}
+
+static int begin_outputs(struct tug_simopts *o, const struct tug_sim_cluster *c,
+                         struct tug_err *err)
+{
+    uint64_t gpus = c->is_configured ? c->gpus : (uint64_t) o->conf.nodes * o->conf.gpus_per_node;
+    for (size_t i = 0; c->is_configured && i < c->core.n_nodes; i++)
+        tug_vec_push(&o->node_names, c->core.nodes[i].name);
+    return tug_outputs_begin(&o->outputs, &o->conf, gpus, o->node_names.at, err);
+}
+
+static int simulate(struct tug_simopts *o, struct tug_trace *trace, struct tug_sim_result *result,
+                    struct tug_err *err)
+{
+    struct tug_progress progress;
     tug_progress_begin(&progress, o->progress == 1 || (o->progress < 0 && isatty(2)));
     o->conf.go_on = tug_progress_look;
     o->conf.go_on_ctx = &progress;
-    int rc = tug_sim_run(trace, &o->conf, &result, err);
+    int rc = tug_sim_run(trace, &o->conf, result, err);
     tug_progress_end(&progress);
-    if (rc)
+    return rc;
+}
+
+/* The exit status. */
+static int run(struct tug_simopts *o, struct tug_err *err)
+{
+    struct tug_sim_cluster cluster = {0};
+    struct tug_plugset *policies = NULL;
+    struct tug_trace *trace = NULL;
+    struct tug_sim_result result = {0};
+    double began_s = wall_s();
+    int status = EXIT_BAD;
+    if (load_cluster(o, &cluster, err))
+        goto out;
+    take_defaults(o, &cluster);
+    if (load_policies(o, &policies, err) || tug_trace_open(o->trace, &trace, err) ||
+        cluster_of(o, trace, err) || begin_outputs(o, &cluster, err))
+        goto out;
+    o->conf.policy = *tug_plugset_policies(policies);
+    if (simulate(o, trace, &result, err))
         goto out;
     warn(o, &result);
     if (report(o, &result, began_s, err))
@@ -125,6 +193,7 @@ out:
     tug_sim_result_clear(&result);
     tug_trace_close(trace);
     tug_plugset_close(policies);
+    tug_sim_cluster_clear(&cluster);
     return status;
 }
 

@@ -20,6 +20,9 @@
 enum {
     TRACE = 256,
     CLUSTER,
+    CONFIG,
+    QUEUE_MAP,
+    ANY_QUEUE,
     POLICY,
     PARAM,
     DIR,
@@ -48,6 +51,9 @@ static const struct {
 } table[] = {
     {TRACE, "trace", "FILE", "jobs: CSV with a header or SWF, also compressed with gzip"},
     {CLUSTER, "cluster", "8x8", "nodes and GPUs of each, or 'trace': as an SWF header says"},
+    {CONFIG, "config", "FILE", "nodes, queues, policy and the rest as in a tugline.yaml"},
+    {QUEUE_MAP, "queue-map", "A=B", "jobs of queue A go to queue B of it; may be repeated"},
+    {ANY_QUEUE, "any-queue", NULL, "jobs of queues that it has not go to its default one"},
     {POLICY, "policy", "A[+B..]", "policies NAME.so, as tugd loads them"},
     {PARAM, "param", "[A.]K=V", "a parameter of a policy; may be repeated"},
     {DIR, "policy-dir", "DIR", "where to look for policies; may be repeated"},
@@ -82,10 +88,20 @@ static const struct {
 
 void tug_simopts_help(FILE *to)
 {
-    fputs("usage: tug-sim run --trace FILE --cluster NODESxGPUS --policy NAME [options]\n", to);
+    fputs("usage: tug-sim run --trace FILE --cluster NODESxGPUS|--config FILE --policy NAME "
+          "[options]\n",
+          to);
     for (size_t i = 0; i < N_OPTIONS; i++)
         fprintf(to, "  --%-14s %-8s %s\n", table[i].name, table[i].takes ? table[i].takes : "",
                 table[i].text);
+}
+
+const char *tug_simopts_placement(enum tug_placement p)
+{
+    size_t i = 0;
+    while (placements[i].placement != p)
+        i++;
+    return placements[i].name;
 }
 
 static const char *name_of(int id)
@@ -129,6 +145,17 @@ static int param(struct tug_simopts *o, char *text, struct tug_err *err)
     return 0;
 }
 
+static int queue_map(struct tug_simopts *o, char *text, struct tug_err *err)
+{
+    char *equals = strchr(text, '=');
+    if (!equals || !equals[1])
+        return tug_fail(err, -EINVAL, "--queue-map: '%s' is not QUEUE=QUEUE", text);
+    *equals = '\0';
+    struct tug_sim_queue_map m = {text, equals + 1};
+    tug_vec_push(&o->queue_map, m);
+    return 0;
+}
+
 static int estimates(struct tug_simopts *o, const char *text, struct tug_err *err)
 {
     o->estimates = text;
@@ -151,6 +178,7 @@ static int placement(struct tug_simopts *o, const char *text, struct tug_err *er
     for (size_t i = 0; i < sizeof placements / sizeof *placements; i++)
         if (!strcmp(text, placements[i].name)) {
             o->placement = text;
+            o->conf.placement_said = 1;
             o->conf.placement = placements[i].placement;
             o->conf.count = placements[i].count;
             return 0;
@@ -225,6 +253,14 @@ static int take(struct tug_simopts *o, int id, char *text, struct tug_err *err)
         return 0;
     case CLUSTER:
         return cluster(text, o, err);
+    case CONFIG:
+        o->config = text;
+        return 0;
+    case QUEUE_MAP:
+        return queue_map(o, text, err);
+    case ANY_QUEUE:
+        o->conf.any_queue = 1;
+        return 0;
     case POLICY:
         o->policy = text;
         return 0;
@@ -280,13 +316,23 @@ static int take(struct tug_simopts *o, int id, char *text, struct tug_err *err)
     }
 }
 
-static int complete(const struct tug_simopts *o, struct tug_err *err)
+static int complete(struct tug_simopts *o, struct tug_err *err)
 {
-    const char *missing = !o->trace                                ? "--trace FILE"
-                          : !o->conf.nodes && !o->cluster_of_trace ? "--cluster NODESxGPUS"
-                          : !o->policy                             ? "--policy NAME"
-                                                                   : NULL;
-    return missing ? tug_fail(err, -EINVAL, "%s is missing; see tug-sim --help", missing) : 0;
+    int has_cluster = o->conf.nodes || o->cluster_of_trace;
+    const char *missing = !o->trace                    ? "--trace FILE"
+                          : !has_cluster && !o->config ? "--cluster NODESxGPUS or --config FILE"
+                          : !o->policy && !o->config   ? "--policy NAME"
+                                                       : NULL;
+    o->conf.queue_map = o->queue_map.at;
+    o->conf.n_queue_map = o->queue_map.len;
+    if (missing)
+        return tug_fail(err, -EINVAL, "%s is missing; see tug-sim --help", missing);
+    if (has_cluster && o->config)
+        return tug_fail(err, -EINVAL, "--cluster and --config: both say what the nodes are");
+    if (o->conf.count && o->config)
+        return tug_fail(err, -EINVAL,
+                        "--placement count: needs nodes that are all alike, from --cluster");
+    return 0;
 }
 
 int tug_simopts_parse(int argc, char **argv, struct tug_simopts *out, struct tug_err *err)
@@ -313,4 +359,6 @@ void tug_simopts_clear(struct tug_simopts *o)
 {
     tug_vec_clear(&o->dirs);
     tug_vec_clear(&o->params);
+    tug_vec_clear(&o->queue_map);
+    tug_vec_clear(&o->node_names);
 }

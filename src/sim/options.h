@@ -10,11 +10,14 @@
 
 struct tug_simopts { /* strings are the command line's */
     const char *trace, *policy;
+    const char *config; /* a file, or NULL */
     const char *placement, *estimates; /* as said, or what holds instead */
     struct tug_sim_conf conf;
     int cluster_of_trace; /* --cluster trace: conf.nodes is still to be filled in */
     struct tug_vec(const char *) dirs;
     struct tug_vec(struct tug_plugload_param) params;
+    struct tug_vec(struct tug_sim_queue_map) queue_map;
+    struct tug_vec(const char *) node_names; /* of a configured cluster, borrowed from it */
     int json;
     struct tug_outputs outputs;
     int repeatable; /* leave out what differs from run to run */
@@ -26,6 +29,8 @@ struct tug_simopts { /* strings are the command line's */
  * takes. 'out' is to be cleared in any case. */
 int tug_simopts_parse(int argc, char **argv, struct tug_simopts *out, struct tug_err *err);
 void tug_simopts_clear(struct tug_simopts *o);
+/* "consolidate" */
+const char *tug_simopts_placement(enum tug_placement p);
 /* How it is used, a line for each option. */
 void tug_simopts_help(FILE *to);
 

@@ -60,6 +60,7 @@ static const struct {
     [TUG_SIM_TOO_LARGE] = {"too_large", "larger than the cluster"},
     [TUG_SIM_NO_GPU] = {"cpu_only", "without GPUs"},
     [TUG_SIM_UNKNOWN] = {"unknown", "of unknown length or size"},
+    [TUG_SIM_REFUSED] = {"not_admitted", "not admitted"},
 };
 
 static const void *value(const struct tug_report *r, const struct row *row)

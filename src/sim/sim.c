@@ -21,9 +21,6 @@
 #include <uthash.h>
 
 #define QUEUE          "main"
-#define NODE_MEM_BYTES (1ULL << 40)
-/* No simulated node is ever late. */
-#define LAUNCH_TIMEOUT_S 1000000
 /* Passes at one instant while no job comes or ends: beyond them, no policy will ever be content. */
 #define RESTLESS_PASSES 1000
 /* Wake-ups one after the other while nothing runs that could bring about anything. */
@@ -61,6 +58,7 @@ struct sim {
     tug_job_id last_id;
     struct tug_trace_job next; /* the job that arrives next */
     int has_next;
+    struct tug_sim_cluster *cluster, own; /* own: when the configuration names none */
     uint32_t parts;    /* nodes of the core for a node of the cluster */
     unsigned restless; /* passes since time went on or a job came or ended */
     unsigned idle;     /* wakes since something ran */
@@ -310,16 +308,6 @@ static int event(struct sim *s, struct tug_event ev, struct tug_err *err)
 
 /* ---- the cluster */
 
-static uint32_t core_nodes(const struct sim *s)
-{
-    return s->conf->nodes * s->parts;
-}
-
-static uint32_t gpus_of_core_node(const struct sim *s)
-{
-    return s->conf->gpus_per_node / s->parts;
-}
-
 static int needs_order(const struct tug_policy_set *set)
 {
     for (size_t i = 0; i < set->n; i++)
@@ -331,51 +319,31 @@ static int needs_order(const struct tug_policy_set *set)
 
 static struct tug_core *new_core(const struct sim *s, struct tug_err *err)
 {
-    const struct tug_core_queue queue = {
-        .name = QUEUE, .nodes = "", .is_default = 1, .preemptable = TUG_PREEMPT_REQUEUE};
-    uint32_t n = core_nodes(s), gpus = gpus_of_core_node(s);
-    struct tug_core_node_row *rows = tug_xcalloc(n, sizeof *rows);
-    for (uint32_t i = 0; i < n; i++)
-        rows[i] = (struct tug_core_node_row){
-            s->parts > 1 ? tug_xasprintf("n%ug%u", i / s->parts + 1, i % s->parts)
-                         : tug_xasprintf("n%u", i + 1),
-            gpus, gpus, NODE_MEM_BYTES, ""};
-    const struct tug_core_conf core = {
-        .launch_timeout_s = LAUNCH_TIMEOUT_S,
-        .launch_retries = 1,
-        .queues = &queue,
-        .n_queues = 1,
-        .nodes = rows,
-        .n_nodes = n,
-        .seed = s->conf->seed,
-        .placement = s->conf->placement,
-        .preemption = needs_order(&s->conf->policy) ? TUG_PREEMPTION_ORDER : TUG_PREEMPTION_OFF,
-        .preempt_max = UINT32_MAX,
-        .usage_half_life_ms = 7 * 86400 * s->per_s,
-        .quiet = 1};
-    struct tug_core *c = tug_core_new(&core, err);
-    for (uint32_t i = 0; i < n; i++)
-        free((char *) (uintptr_t) rows[i].name);
-    free(rows);
-    return c;
+    struct tug_core_conf core = s->cluster->core;
+    core.seed = s->conf->seed;
+    if (s->conf->placement_said || !s->cluster->is_configured)
+        core.placement = s->conf->placement;
+    if (needs_order(&s->conf->policy))
+        core.preemption = TUG_PREEMPTION_ORDER;
+    return tug_core_new(&core, err);
 }
 
-/* A CPU for each GPU, as every gang takes one of each at least. */
 static int node_up(struct sim *s, uint32_t node, struct tug_err *err)
 {
-    uint32_t gpus = gpus_of_core_node(s);
-    return event(s,
-                 (struct tug_event){.type = TUG_EV_NODE_UP,
-                                    .node = node,
-                                    .boot_changed = 1,
-                                    .inventory = {gpus, gpus, NODE_MEM_BYTES, ""}},
-                 err);
+    const struct tug_core_node_row *row = &s->cluster->core.nodes[node];
+    return event(
+        s,
+        (struct tug_event){.type = TUG_EV_NODE_UP,
+                           .node = node,
+                           .boot_changed = 1,
+                           .inventory = {row->cpus, row->gpus, row->mem_bytes, row->gpu_model}},
+        err);
 }
 
 static int nodes_up(struct sim *s, struct tug_err *err)
 {
     int rc = 0;
-    for (uint32_t i = 0; i < core_nodes(s) && !rc; i++)
+    for (uint32_t i = 0; i < s->cluster->core.n_nodes && !rc; i++)
         rc = node_up(s, i, err);
     return rc;
 }
@@ -450,31 +418,77 @@ static struct live *new_live(const struct sim *s)
     return l;
 }
 
+/* Of nodes that are all alike: as many as it takes, the last one with the rest. */
+static int shape_even(const struct sim *s, struct tug_job_req *req)
+{
+    uint32_t gpus = s->next.gpus, per_node = s->cluster->core.nodes[0].gpus;
+    req->queue = TUG_SIM_QUEUE;
+    req->nodes = (gpus - 1) / per_node + 1;
+    req->ntasks = req->nodes;
+    req->cpus_per_node = 1;
+    req->gpus_per_node = req->nodes > 1 ? per_node : gpus;
+    req->gpus_last = req->nodes > 1 ? gpus % per_node : 0;
+    return -1;
+}
+
+static const char *queue_of(const struct sim *s)
+{
+    const struct tug_sim_conf *conf = s->conf;
+    for (size_t i = 0; i < conf->n_queue_map; i++)
+        if (!strcmp(conf->queue_map[i].from, s->next.queue))
+            return conf->queue_map[i].to;
+    for (size_t i = 0; i < s->cluster->core.n_queues; i++)
+        if (!strcmp(s->cluster->core.queues[i].name, s->next.queue))
+            return s->next.queue;
+    return conf->any_queue || !*s->next.queue ? tug_core_default_queue(s->core) : NULL;
+}
+
+/* As the daemon would take it: -1, or why it would not. */
+static int shape_configured(struct sim *s, struct tug_job_req *req, struct tug_err *err)
+{
+    const struct tug_core_ask ask = {.gpus = s->next.gpus};
+    struct tug_err why = {0};
+    req->queue = queue_of(s);
+    if (!req->queue)
+        return tug_fail(err, -EINVAL,
+                        "%s:%llu: queue '%s' is not configured; --queue-map %s=QUEUE says which "
+                        "one to take instead, --any-queue takes the default one for all such",
+                        tug_trace_path(s->trace), (unsigned long long) s->next.line,
+                        s->next.queue, s->next.queue);
+    req->account = s->next.account;
+    if (tug_core_admit(s->core, &ask, req, &why)) {
+        if (!*s->r->first_refused_job)
+            snprintf(s->r->first_refused_job, sizeof s->r->first_refused_job, "%.80s: %.170s",
+                     s->next.id, why.msg);
+        return TUG_SIM_REFUSED;
+    }
+    req->time_limit_s = 0; /* the trace says how long it runs */
+    return -1;
+}
+
 static int submit(struct sim *s, struct tug_err *err)
 {
     const struct tug_trace_job *j = &s->next;
-    uint32_t per_node = gpus_of_core_node(s);
     if (j->duration_ms < 0)
         return leave_out(s, TUG_SIM_UNKNOWN);
     if (j->gpus == 0)
         return leave_out(s, TUG_SIM_NO_GPU);
-    if (j->gpus > (uint64_t) s->conf->nodes * s->conf->gpus_per_node)
+    if (j->gpus > s->cluster->gpus)
         return leave_out(s, TUG_SIM_TOO_LARGE);
-    uint32_t nodes = (j->gpus - 1) / per_node + 1;
     struct tug_job_req req = {.user = j->user,
-                              .queue = QUEUE,
+                              .queue = "",
                               .account = "",
                               .name = "",
                               .batch = 1, /* one answer for the whole gang */
                               .requeue = 1,
-                              .nodes = nodes,
-                              .ntasks = nodes,
-                              .cpus_per_node = 1,
-                              .gpus_per_node = nodes > 1 ? per_node : j->gpus,
-                              .gpus_last = nodes > 1 ? j->gpus % per_node : 0,
                               .gpu_model = "",
                               .nodelist = "",
                               .exclude = ""};
+    int out = s->cluster->is_configured ? shape_configured(s, &req, err) : shape_even(s, &req);
+    if (out < -1)
+        return out;
+    if (out >= 0)
+        return leave_out(s, (enum tug_sim_left_out) out);
     struct live *l = new_live(s);
     int rc = estimate(s, l, &req.expected_ms, err);
     if (rc) {
@@ -658,8 +672,7 @@ static void figures(struct sim *s)
         if (runs(l)) /* interrupted */
             s->held += (long double) (s->now - l->since) * l->gpus;
     int64_t last = r->interrupted ? s->now : s->last_end;
-    long double there = (long double) s->conf->nodes * s->conf->gpus_per_node *
-                        (long double) (last - s->first_submit);
+    long double there = (long double) s->cluster->gpus * (long double) (last - s->first_submit);
     tug_figures_finish(s->figures, r);
     r->unfinished = HASH_COUNT(s->live);
     r->makespan_s = (double) s->last_end / (double) s->per_s;
@@ -683,6 +696,7 @@ static void clear(struct sim *s)
     tug_figures_free(s->figures);
     tug_failures_free(s->failures);
     tug_core_free(s->core);
+    tug_sim_cluster_clear(&s->own);
 }
 
 static int64_t ticks(const struct sim *s, double seconds)
@@ -693,6 +707,11 @@ static int64_t ticks(const struct sim *s, double seconds)
 static int set_up(struct sim *s, struct tug_err *err)
 {
     const struct tug_sim_conf *conf = s->conf;
+    if (conf->cluster)
+        s->cluster = conf->cluster;
+    else
+        tug_sim_cluster_even(s->cluster = &s->own, conf->nodes, conf->gpus_per_node, s->parts);
+    tug_sim_cluster_use_clock(s->cluster, s->per_s);
     s->core = new_core(s, err);
     if (!s->core)
         return err && err->code ? err->code : -EINVAL;
@@ -702,7 +721,7 @@ static int set_up(struct sim *s, struct tug_err *err)
     if (!rc)
         rc = read_next(s, err);
     if (!rc && conf->mtbf_s > 0)
-        s->failures = tug_failures_new(conf->nodes, s->first_submit, ticks(s, conf->mtbf_s),
+        s->failures = tug_failures_new((uint32_t) s->cluster->core.n_nodes / s->parts, s->first_submit, ticks(s, conf->mtbf_s),
                                        ticks(s, conf->repair_s) ? ticks(s, conf->repair_s) : 1,
                                        conf->failure_seed);
     return rc;
@@ -714,7 +733,7 @@ int tug_sim_run(struct tug_trace *trace, const struct tug_sim_conf *conf,
     struct sim s = {.conf = conf, .trace = trace, .r = out, .ends.less = ends_sooner};
     *out = (struct tug_sim_result){0};
     s.per_s = conf->ticks_per_s ? conf->ticks_per_s : 1000;
-    s.parts = conf->count ? conf->gpus_per_node : 1;
+    s.parts = conf->count && !conf->cluster ? conf->gpus_per_node : 1;
     s.start_cost = ticks(&s, conf->start_cost_s);
     s.preempt_cost = ticks(&s, conf->preempt_cost_s);
     s.checkpoint = ticks(&s, conf->checkpoint_s);

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/vec.h"
 #include "core/core.h"
+#include "sim/cluster.h"
 #include "sim/trace.h"
 
 /* what the policy is told of a job's run time */
@@ -48,13 +49,21 @@ struct tug_sim_progress {
 };
 
 struct tug_sim_conf {
+    struct tug_sim_cluster *cluster; /* borrowed; NULL: nodes that are all alike, as follows */
     uint32_t nodes, gpus_per_node;
     enum tug_placement placement;
+    uint8_t placement_said; /* 1: it holds instead of the cluster's own */
     uint8_t count; /* 1: GPUs are only counted, a gang takes any that are free */
     enum tug_sim_estimates estimates;
     uint64_t noise_seed;
     uint64_t seed;     /* of the policy's random numbers */
     const char *queue; /* only jobs of it; NULL = all */
+    /* With a configured cluster: jobs of queue 'from' of the trace go to 'to'. */
+    const struct tug_sim_queue_map {
+        const char *from, *to;
+    } *queue_map;
+    size_t n_queue_map;
+    uint8_t any_queue; /* and those of queues that are not configured to the default one */
     struct tug_policy_set policy;
     int64_t ticks_per_s;     /* what the core and policies take for ms; 0 = 1000 */
     double start_cost_s;     /* every start takes so long before work is done */
@@ -76,6 +85,7 @@ enum tug_sim_left_out {
     TUG_SIM_TOO_LARGE, /* more GPUs than the cluster has */
     TUG_SIM_NO_GPU,    /* the simulated cluster has nothing but GPUs */
     TUG_SIM_UNKNOWN,   /* the trace does not say how long it ran or how large it was */
+    TUG_SIM_REFUSED,   /* the configuration does not admit it */
     TUG_SIM_LEFT_OUTS
 };
 
@@ -118,6 +128,7 @@ struct tug_sim_result {
     uint64_t passes, events;
     uint64_t refused; /* proposals of the policy that the core did not take */
     char first_refused[256];
+    char first_refused_job[256]; /* the first that was not admitted, and why; "" = none */
 };
 
 /* 0, or what reading the trace gave; -EOVERFLOW: times add up to too much; -EPROTO: the policy

@@ -22,7 +22,7 @@
 
 #define SWF_FIELDS 18
 
-enum column { JOB_ID, SUBMIT, DURATION, GPUS, USER, QUEUE, LIMIT, ASKED_GPUS, COLUMNS };
+enum column { JOB_ID, SUBMIT, DURATION, GPUS, USER, ACCOUNT, QUEUE, LIMIT, ASKED_GPUS, COLUMNS };
 
 static const struct {
     const char *name; /* in the header of the CSV schema; NULL = SWF alone has it */
@@ -35,6 +35,7 @@ static const struct {
     [DURATION] = {"duration_s", 1, "run time", 4},
     [GPUS] = {"gpus", 1, "allocated processors", 5},
     [USER] = {"user", 0, "user", 12},
+    [ACCOUNT] = {"account", 0, NULL, 0},
     [QUEUE] = {"vc_or_queue", 0, "queue", 15},
     [LIMIT] = {"limit_s", 0, "requested time", 9},
     [ASKED_GPUS] = {NULL, 0, "requested processors", 8},
@@ -51,6 +52,7 @@ struct tug_trace {
     int has_line; /* the first one of an SWF file is in buf already */
     struct tug_vec(char *) fields;
     size_t n_header;
+    struct tug_vec(char *) names; /* of the columns, owned */
     size_t at[COLUMNS];            /* 1-based field of that column; 0 = not there */
     uint32_t max_nodes, max_procs; /* as the header of an SWF file says; 0 = it does not */
     int64_t last_submit_ms;
@@ -155,31 +157,35 @@ static int is_unknown(const struct tug_trace *t, enum column c)
     return !*p || (t->is_swf && !strcmp(p, "-1"));
 }
 
+static int wrong_in(const struct tug_trace *t, const char *column, const char *text,
+                    struct tug_err *err, const char *expected)
+{
+    return tug_fail(err, -EINVAL, "%s:%llu: column %s is '%.60s'; %s", t->path,
+                    (unsigned long long) t->line, column, text, expected);
+}
+
 static int wrong(const struct tug_trace *t, enum column c, struct tug_err *err,
                  const char *expected)
 {
-    char where[64];
-    if (t->is_swf)
-        snprintf(where, sizeof where, "field %zu (%s)", columns[c].swf_at, columns[c].swf_name);
-    else
-        snprintf(where, sizeof where, "column %s", columns[c].name);
-    return tug_fail(err, -EINVAL, "%s:%llu: %s is '%.60s'; %s", t->path,
-                    (unsigned long long) t->line, where, text(t, c), expected);
+    if (!t->is_swf)
+        return wrong_in(t, columns[c].name, text(t, c), err, expected);
+    return tug_fail(err, -EINVAL, "%s:%llu: field %zu (%s) is '%.60s'; %s", t->path,
+                    (unsigned long long) t->line, columns[c].swf_at, columns[c].swf_name,
+                    text(t, c), expected);
 }
 
-/* Seconds with a fraction or without, to the next tick. */
-static int seconds(const struct tug_trace *t, enum column c, int64_t *out, struct tug_err *err)
+/* Seconds with a fraction or without, to the next tick: NULL, or what was expected. */
+static const char *parse_seconds(const char *p, int64_t per_s, int64_t *out)
 {
-    const char *p = text(t, c);
-    int64_t s = 0, fraction = 0, worth = t->per_s;
+    int64_t s = 0, fraction = 0, worth = per_s;
     if (*p == '-')
-        return wrong(t, c, err, "expected seconds that are not negative");
+        return "expected seconds that are not negative";
     if (!isdigit((unsigned char) *p))
-        return wrong(t, c, err, "expected seconds, like 90 or 90.5");
+        return "expected seconds, like 90 or 90.5";
     for (; isdigit((unsigned char) *p); p++) {
         s = s * 10 + (*p - '0');
         if (s > TUG_TRACE_MAX_S)
-            return wrong(t, c, err, "expected at most 10000000000 seconds");
+            return "expected at most 10000000000 seconds";
     }
     if (*p == '.') {
         p++;
@@ -192,9 +198,15 @@ static int seconds(const struct tug_trace *t, enum column c, int64_t *out, struc
         }
     }
     if (*p)
-        return wrong(t, c, err, "expected seconds, like 90 or 90.5");
-    *out = s * t->per_s + fraction;
-    return 0;
+        return "expected seconds, like 90 or 90.5";
+    *out = s * per_s + fraction;
+    return NULL;
+}
+
+static int seconds(const struct tug_trace *t, enum column c, int64_t *out, struct tug_err *err)
+{
+    const char *expected = parse_seconds(text(t, c), t->per_s, out);
+    return expected ? wrong(t, c, err, expected) : 0;
 }
 
 static int gpus(const struct tug_trace *t, enum column c, uint32_t *out, struct tug_err *err)
@@ -301,6 +313,8 @@ static int read_csv_header(struct tug_trace *t, struct tug_err *err)
         return rc;
     t->n_header = t->fields.len;
     for (size_t f = 0; f < t->n_header; f++)
+        tug_vec_push(&t->names, tug_xstrdup(t->fields.at[f]));
+    for (size_t f = 0; f < t->n_header; f++)
         for (size_t c = 0; c < COLUMNS; c++)
             if (columns[c].name && !strcmp(t->fields.at[f], columns[c].name)) {
                 if (t->at[c])
@@ -362,6 +376,9 @@ void tug_trace_close(struct tug_trace *t)
         return;
     gzclose(t->file);
     tug_vec_clear(&t->fields);
+    for (size_t i = 0; i < t->names.len; i++)
+        free(t->names.at[i]);
+    tug_vec_clear(&t->names);
     free(t->seen);
     free(t->buf);
     free(t->path);
@@ -398,6 +415,7 @@ static int fill(struct tug_trace *t, struct tug_trace_job *j, struct tug_err *er
 {
     *j = (struct tug_trace_job){.id = text(t, JOB_ID),
                                 .user = is_unknown(t, USER) ? "" : text(t, USER),
+                                .account = text(t, ACCOUNT),
                                 .queue = is_unknown(t, QUEUE) ? "" : text(t, QUEUE),
                                 .duration_ms = -1,
                                 .limit_ms = -1,
@@ -441,6 +459,36 @@ int tug_trace_next(struct tug_trace *t, struct tug_trace_job *out, struct tug_er
 void tug_trace_use_clock(struct tug_trace *t, int64_t ticks_per_s)
 {
     t->per_s = ticks_per_s;
+}
+
+const char *tug_trace_text(const struct tug_trace *t, const char *column)
+{
+    for (size_t i = 0; i < t->names.len; i++)
+        if (!strcmp(t->names.at[i], column))
+            return t->fields.at[i];
+    return "";
+}
+
+int tug_trace_time(const struct tug_trace *t, const char *column, int64_t *out,
+                   struct tug_err *err)
+{
+    const char *p = tug_trace_text(t, column);
+    *out = -1;
+    const char *expected = *p ? parse_seconds(p, t->per_s, out) : NULL;
+    return expected ? wrong_in(t, column, p, err, expected) : 0;
+}
+
+int tug_trace_number(const struct tug_trace *t, const char *column, uint64_t max, uint64_t *out,
+                     struct tug_err *err)
+{
+    const char *p = tug_trace_text(t, column);
+    char expected[80];
+    *out = 0;
+    if (!*p || tug_str_u64(p, max, out) == 0)
+        return 0;
+    snprintf(expected, sizeof expected, "expected a whole number up to %llu",
+             (unsigned long long) max);
+    return wrong_in(t, column, p, err, expected);
 }
 
 const char *tug_trace_path(const struct tug_trace *t)

@@ -2,7 +2,7 @@
  *
  * Two formats, told apart by the first line (or the name .swf), both also compressed with gzip:
  *   CSV   a header with the columns' names, then a job a line. Needed are job_id, submit_s,
- *         duration_s and gpus; user, vc_or_queue and limit_s (the user's own estimate) are used
+ *         duration_s and gpus; user, account, vc_or_queue and limit_s (the user's estimate) are used
  *         when they are there; other columns are passed over. Fields may stand in double quotes;
  *         nothing in a field means that it was not recorded.
  *   SWF   the Standard Workload Format 2.2 (Feitelson's Parallel Workloads Archive): lines that
@@ -26,7 +26,7 @@
 struct tug_trace; /* opaque: see trace.c */
 
 struct tug_trace_job { /* strings are valid until the next call */
-    const char *id, *user, *queue;
+    const char *id, *user, *queue, *account;
     /* ms, or ticks of tug_trace_use_clock(); -1 = not recorded */
     int64_t submit_ms, duration_ms, limit_ms;
     uint32_t gpus;
@@ -41,6 +41,14 @@ void tug_trace_close(struct tug_trace *t);
 int tug_trace_next(struct tug_trace *t, struct tug_trace_job *out, struct tug_err *err);
 /* From now on times are told in so many ticks a second; 1000 or 1000000. */
 void tug_trace_use_clock(struct tug_trace *t, int64_t ticks_per_s);
+/* What the line of the last job has in another column of the CSV schema: a text, "" when that is
+ * empty or there is no such column. */
+const char *tug_trace_text(const struct tug_trace *t, const char *column);
+/* The same as a time in ticks (-1 = empty), or as a whole number up to 'max' (0 = empty). */
+int tug_trace_time(const struct tug_trace *t, const char *column, int64_t *out,
+                   struct tug_err *err);
+int tug_trace_number(const struct tug_trace *t, const char *column, uint64_t max, uint64_t *out,
+                     struct tug_err *err);
 const char *tug_trace_path(const struct tug_trace *t);
 int tug_trace_has_limits(const struct tug_trace *t);
 /* The cluster that the header speaks of: 0, or -ENOENT when it does not. */

@@ -83,6 +83,9 @@ START_TEST(a_wrong_option_is_refused_by_name_with_what_it_takes)
         {"--failures 1d,4h,x", "the seed 'x' is no whole number"},
         {"--param depth", "--param: 'depth' is not KEY=VALUE"},
         {"--param =4", "is not KEY=VALUE"},
+        {"--config f", "both say what the nodes are"},
+        {"--queue-map a", "--queue-map: 'a' is not QUEUE=QUEUE"},
+        {"--queue-map a=", "is not QUEUE=QUEUE"},
         {"more", "'more' is no option"},
         {"--nonsense", "see tug-sim --help"},
     };
@@ -91,7 +94,14 @@ START_TEST(a_wrong_option_is_refused_by_name_with_what_it_takes)
     char *none[] = {"tug-sim", "--trace", "t", "--policy", "p", NULL};
     tug_simopts_clear(&o);
     unit_fails(tug_simopts_parse(5, none, &o, &err), -EINVAL, err,
-               "--cluster NODESxGPUS is missing");
+               "--cluster NODESxGPUS or --config FILE is missing");
+    char map[] = "a=b";
+    char *both[] = {"tug-sim",     "--trace", "t",           "--config", "c",
+                    "--queue-map", map,       "--placement", "count",    NULL};
+    unit_fails(tug_simopts_parse(9, both, &o, &err), -EINVAL, err,
+               "needs nodes that are all alike");
+    ck_assert_uint_eq(o.conf.n_queue_map, 1);
+    ck_assert_str_eq(o.conf.queue_map[0].to, "b");
     tug_simopts_clear(&o);
 }
 END_TEST

@@ -1,0 +1,89 @@
+/* cluster.c - what a simulation schedules. Layer: sim. */
+#include "sim/cluster.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define NODE_MEM_BYTES (1ULL << 40)
+/* No simulated node is ever late. */
+#define LAUNCH_TIMEOUT_S 1000000
+
+static const struct tug_core_queue only_queue = {
+    .name = TUG_SIM_QUEUE, .nodes = "", .is_default = 1, .preemptable = TUG_PREEMPT_REQUEUE};
+
+static void as_simulated(struct tug_sim_cluster *c)
+{
+    c->core.launch_timeout_s = LAUNCH_TIMEOUT_S;
+    c->core.launch_retries = 1;
+    c->core.node_bad_launches = 0;
+    c->core.kept_ms = 0;
+    c->core.quiet = 1;
+    for (size_t i = 0; i < c->core.n_nodes; i++)
+        c->gpus += c->core.nodes[i].gpus;
+}
+
+void tug_sim_cluster_even(struct tug_sim_cluster *c, uint32_t nodes, uint32_t gpus_per_node,
+                          uint32_t parts)
+{
+    uint32_t n = nodes * parts, gpus = gpus_per_node / parts;
+    *c = (struct tug_sim_cluster){.parts = parts};
+    c->rows = tug_xcalloc(n, sizeof *c->rows);
+    /* A CPU for each GPU, as every gang takes one of each at least. */
+    for (uint32_t i = 0; i < n; i++)
+        c->rows[i] =
+            (struct tug_core_node_row){parts > 1 ? tug_xasprintf("n%ug%u", i / parts + 1, i % parts)
+                                                 : tug_xasprintf("n%u", i + 1),
+                                       gpus, gpus, NODE_MEM_BYTES, ""};
+    c->core.nodes = c->rows;
+    c->core.n_nodes = n;
+    c->queues = tug_xmemdup(&only_queue, sizeof only_queue);
+    c->core.queues = c->queues;
+    c->core.n_queues = 1;
+    c->core.preempt_max = UINT32_MAX;
+    as_simulated(c);
+}
+
+int tug_sim_cluster_read(struct tug_sim_cluster *c, const char *path, struct tug_err *err)
+{
+    *c = (struct tug_sim_cluster){.parts = 1, .is_configured = 1};
+    int rc = tug_coreconf_read(path, &c->config, err);
+    if (rc)
+        return rc;
+    tug_coreconf_make(&c->config, &c->from);
+    c->core = c->from.core;
+    for (size_t i = 0; i < c->core.n_nodes; i++)
+        if (!c->core.nodes[i].cpus)
+            return tug_fail(err, -EINVAL,
+                            "%s: node %s has no cpus (nothing says how many it has); a simulated "
+                            "node has what the configuration says",
+                            path, c->core.nodes[i].name);
+    c->queues = tug_xmemdup(c->core.queues, c->core.n_queues * sizeof *c->queues);
+    c->core.queues = c->queues;
+    as_simulated(c);
+    return 0;
+}
+
+void tug_sim_cluster_use_clock(struct tug_sim_cluster *c, int64_t ticks_per_s)
+{
+    int64_t times = ticks_per_s / 1000;
+    int64_t half_life_ms = c->core.usage_half_life_ms;
+    c->core.usage_half_life_ms = (half_life_ms ? half_life_ms : 7 * INT64_C(86400000)) * times;
+    for (size_t i = 0; i < c->core.n_queues; i++) {
+        c->queues[i].preempt_min_run_s *= (uint32_t) times;
+        c->queues[i].preempt_notice_s *= (uint32_t) times;
+    }
+}
+
+void tug_sim_cluster_clear(struct tug_sim_cluster *c)
+{
+    for (size_t i = 0; c->rows && i < c->core.n_nodes; i++)
+        free((char *) (uintptr_t) c->rows[i].name);
+    free(c->rows);
+    free(c->queues);
+    tug_coreconf_clear(&c->from);
+    tug_config_clear(&c->config);
+    *c = (struct tug_sim_cluster){0};
+}

@@ -1,0 +1,34 @@
+/* cluster.h - what a simulation schedules: nodes that are all alike, or a daemon's configuration
+ *
+ * Layer: sim.
+ */
+#ifndef TUG_SIM_CLUSTER_H
+#define TUG_SIM_CLUSTER_H
+
+#include "host/coreconf.h"
+
+struct tug_sim_cluster {
+    struct tug_core_conf core; /* of a host whose nodes answer at once and where nobody asks why */
+    uint64_t gpus;             /* of all nodes */
+    uint32_t parts;            /* core's nodes for a node of the cluster */
+    int is_configured;         /* queues are the configuration's */
+    /* owned */
+    struct tug_config config;
+    struct tug_coreconf from;
+    struct tug_core_node_row *rows;
+    struct tug_core_queue *queues;
+};
+
+/* Nodes n1, n2, ... with one queue that all jobs go to. 'parts' > 1: each is so many nodes of the
+ * core, with one GPU each. */
+void tug_sim_cluster_even(struct tug_sim_cluster *c, uint32_t nodes, uint32_t gpus_per_node,
+                          uint32_t parts);
+/* tugline.yaml. What nodes have must stand there: -EINVAL names one without GPUs and CPUs. */
+int tug_sim_cluster_read(struct tug_sim_cluster *c, const char *path, struct tug_err *err);
+/* Times in the configuration become ticks of that clock. */
+void tug_sim_cluster_use_clock(struct tug_sim_cluster *c, int64_t ticks_per_s);
+void tug_sim_cluster_clear(struct tug_sim_cluster *c); /* a zeroed one is fine */
+
+#define TUG_SIM_QUEUE "main" /* of clusters without a configuration */
+
+#endif
