@@ -28,7 +28,7 @@ echo "$rows" | while read -r vc cluster policy jct wait; do
     what="$policy on $vc ($cluster): mean completion $jct s, mean wait $wait s, within $tolerance s"
     out=$("$build/tug-sim" run --trace "$TUG_TRACES/$file" --cluster "$cluster" --queue "$vc" --policy "$policy" \
         --policy-dir "$build/plugins" --placement consolidate --json) || out=
-    echo "$out" | sed -n 's/.*"avg_jct_s": \([0-9.]*\).*"avg_wait_s": \([0-9.]*\).*/\1 \2/p' |
+    echo "$out" | sed -e 's/"classes".*//' | sed -n 's/.*"avg_jct_s": \([0-9.]*\).*"avg_wait_s": \([0-9.]*\).*/\1 \2/p' |
     awk -v jct="$jct" -v wait="$wait" -v tolerance="$tolerance" -v what="$n - $what" '
         function off(a, b) { return a > b ? a - b : b - a }
         { seen = 1; good = off($1, jct) <= tolerance && off($2, wait) <= tolerance; got = $1 " and " $2 }
