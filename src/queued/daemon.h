@@ -4,7 +4,8 @@
  * world.c    the real env: clock, timer, send, persist, random
  * listen.c   the two sockets and their peers         who.c     user names and groups
  * sign.c     launch orders                           history.c rows of the past, asked from the store
- * plugin.c   the policy                              Layer: programs.
+ * plugin.c   the policies                            watchdog.c when one of them hangs or crashes
+ * Layer: programs.
  */
 #ifndef TUG_QUEUED_DAEMON_H
 #define TUG_QUEUED_DAEMON_H
@@ -31,7 +32,7 @@ struct peer {
 };
 
 struct tugd {
-    const char *config_path;
+    const char *program, *config_path;
     struct tug_config cfg;
     char *run_dir, *state_dir, *socket_path;
     struct tug_loop *loop;
@@ -47,6 +48,7 @@ struct tugd {
     int64_t wall0, mono0;          /* the daemon's clock: wall clock at start + time since */
     int exit_code;
     int stopping;
+    int without_policy;            /* until the configuration is read again */
 };
 
 /* setup.c: what control needs of the configuration; free with setup_free. */
@@ -83,5 +85,18 @@ void history_ask(struct tugd *d, struct peer *p, uint32_t rid, const ProtobufCMe
 void plugin_load(struct tugd *d);      /* before the loop runs; on failure the built-in order stays, with a note */
 void plugin_reload(struct tugd *d, int has_changed);   /* the configuration was read again */
 void plugin_free(struct tugd *d);
+
+/* watchdog.c */
+int watchdog_open(struct tugd *d, const char *program, struct tug_err *err);
+void watchdog_close(void);
+/* From now on the policies are those of 'block', a text that says which they are and of what files: it goes into the
+ * marker, and is what a later one is compared with. Copied. */
+void watchdog_of(struct tugd *d, const char *block);
+void watchdog_patience(const struct tugd *d);   /* policy_timeout may have changed */
+/* 1: a policy of just these files and parameters has broken, or none is wanted; why[] says which and what it did. */
+int watchdog_forbids(const struct tugd *d, const char *block, char *why, size_t size_bytes);
+/* Code of a policy runs between the two; they nest. Strings are valid in between. */
+void watchdog_begin(const char *policy, const char *hook);
+void watchdog_end(void);
 
 #endif

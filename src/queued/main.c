@@ -23,8 +23,10 @@ const char *argp_program_version = "tugd " TUG_VERSION;
 struct options {
     const char *config;
     int ready_fd;
-    int check, dump;
+    int check, dump, without_policy;
 };
+
+enum { OPT_WITHOUT_POLICY = 256 };
 
 static const struct argp_option option_table[] = {
     {"config", 'c', "FILE", 0, "The configuration; default " TUG_SYSCONFDIR "/tugline.yaml", 0},
@@ -32,6 +34,8 @@ static const struct argp_option option_table[] = {
      "Write a newline to this descriptor once commands and nodes can connect, then close it", 0},
     {"check", 'k', NULL, 0, "Read the configuration, say what is wrong with it, and exit", 0},
     {"show-config", 's', NULL, 0, "Print the whole configuration, defaults included, and exit", 0},
+    {"without-policy", OPT_WITHOUT_POLICY, NULL, 0,
+     "Begin with the built-in order, whatever the configuration says, until SIGHUP", 0},
     {"foreground", 'f', NULL, 0,
      "Stay in the foreground (it always does; a service manager backgrounds)", 0},
     {0}};
@@ -54,6 +58,9 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
         o->dump = 1;
         return 0;
     case 'f':
+        return 0;
+    case OPT_WITHOUT_POLICY:
+        o->without_policy = 1;
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -188,6 +195,7 @@ static int run(struct tugd *d, const struct options *o, struct tug_err *err)
 {
     int rc = make_dirs(d, err);
 
+    rc = rc ? rc : watchdog_open(d, d->program, err);
     rc = rc ? rc : tug_keypair_load(d->cfg.cluster.key_file, &d->key, 1, err);
     rc = rc ? rc : open_loop(d, err);
     rc = rc ? rc : open_state(d, err);
@@ -214,6 +222,7 @@ static void stop(struct tugd *d)
     tug_store_close(d->store);
     tug_control_free(d->control);
     plugin_free(d);
+    watchdog_close();
     tug_timer_free(d->timer);
     tug_loop_free(d->loop);
     tug_config_clear(&d->cfg);
@@ -242,7 +251,9 @@ int main(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &o);
     tug_log_open("tugd", TUG_LOG_INFO);
     umask(022);
+    d.program = argv[0];
     d.config_path = o.config;
+    d.without_policy = o.without_policy;
     d.wall0 = tug_wall_ms();
     d.mono0 = (int64_t) tug_now_ms();
     rc = setup_load(&d, &err);

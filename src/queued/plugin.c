@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -28,6 +29,13 @@ struct recall {
 
 /* ---- into force */
 
+static void close_set(struct tug_plugset *set)
+{
+    watchdog_begin("(the one before)", "destroy");
+    tug_plugset_close(set);
+    watchdog_end();
+}
+
 static void put_in_force(struct tugd *d, struct tug_plugset *set, const char *name)
 {
     struct tug_plugset *before = d->policies;
@@ -35,7 +43,7 @@ static void put_in_force(struct tugd *d, struct tug_plugset *set, const char *na
 
     tug_control_set_policy(d->control, name, tug_plugset_policies(set), "");
     d->policies = set;
-    tug_plugset_close(before);
+    close_set(before);
     for (size_t i = 0; i < tug_plugset_count(set); i++)
         tug_info("%s", tug_plugload_where(tug_plugset_at(set, i)));
     for (size_t i = 0; (rest = tug_plugset_unfilled(set, i)); i++)
@@ -64,7 +72,7 @@ static void recall_free(struct recall *r)
     for (size_t i = 0; i < r->views.len; i++)
         tugpb__job_view__free_unpacked(r->views.at[i], NULL);
     tug_vec_clear(&r->views);
-    tug_plugset_close(r->set);
+    close_set(r->set);
     free(r->name);
     free(r);
 }
@@ -188,7 +196,9 @@ static int open_set(const struct tug_config *cfg, struct tug_plugset **out, stru
     for (size_t i = 0; i < s->policy_params.n; i++)
         params[i] =
             (struct tug_plugload_param){s->policy_params.at[i].name, s->policy_params.at[i].value};
+    watchdog_begin(s->policy, "create");
     rc = tug_plugset_open(&conf, out, err);
+    watchdog_end();
     free(params);
     return rc;
 }
@@ -203,12 +213,62 @@ static int wants_the_past(const struct tug_plugset *set)
     return 0;
 }
 
+/* The file that a policy comes from, as it is now. */
+static void say_file(struct tug_buf *out, const struct tug_conf_scheduler *s, const char *name,
+                     int len)
+{
+    struct stat st;
+
+    for (size_t i = 0; i < s->policy_dirs.n; i++) {
+        char *path = tug_xasprintf("%s/%.*s.so", s->policy_dirs.at[i], len, name);
+
+        if (stat(path, &st) == 0) {
+            tug_buf_addf(out, "file %s %lld.%09ld %lld\n", path, (long long) st.st_mtim.tv_sec,
+                         st.st_mtim.tv_nsec, (long long) st.st_size);
+            free(path);
+            return;
+        }
+        free(path);
+    }
+}
+
+/* Which policies, with what parameters, of what files: all that may change when one is mended. */
+static void say_all(struct tug_buf *out, const struct tug_conf_scheduler *s)
+{
+    tug_buf_addf(out, "policy %s\n", s->policy);
+    for (size_t i = 0; i < s->policy_params.n; i++)
+        tug_buf_addf(out, "param %s=%s\n", s->policy_params.at[i].name,
+                     s->policy_params.at[i].value);
+    for (const char *at = s->policy; *at; at += *at == '+') {
+        int len = (int) strcspn(at, "+");
+
+        say_file(out, s, at, len);
+        at += len;
+    }
+}
+
+static int is_forbidden(struct tugd *d)
+{
+    char why[TUG_ERR_MAX];
+    struct tug_buf block = {0};
+
+    say_all(&block, &d->cfg.scheduler);
+    int rc = watchdog_forbids(d, tug_buf_str(&block), why, sizeof why);
+    watchdog_of(d, tug_buf_str(&block));
+    tug_buf_clear(&block);
+    if (rc)
+        stays(d, why);
+    return rc;
+}
+
 static void load(struct tugd *d)
 {
     struct tug_plugset *set = NULL;
     struct tug_err err = {0};
 
     d->recall = NULL;
+    if (is_forbidden(d))
+        return;
     if (open_set(&d->cfg, &set, &err))
         stays(d, err.msg);
     else if (wants_the_past(set))
@@ -228,11 +288,14 @@ void plugin_load(struct tugd *d)
 
 void plugin_reload(struct tugd *d, int has_changed)
 {
-    if (!has_changed && (tug_control_has_policy(d->control) || d->recall))
+    d->without_policy = 0;
+    if (!has_changed && (tug_control_has_policy(d->control) || d->recall)) {
+        watchdog_patience(d);
         return;
+    }
     if (!tug_control_has_policy(d->control)) {
         /* Not before its file is closed is another one loaded in its place. */
-        tug_plugset_close(d->policies);
+        close_set(d->policies);
         d->policies = NULL;
     }
     load(d);
@@ -240,5 +303,5 @@ void plugin_reload(struct tugd *d, int has_changed)
 
 void plugin_free(struct tugd *d)
 {
-    tug_plugset_close(d->policies);
+    close_set(d->policies);
 }

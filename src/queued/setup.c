@@ -71,9 +71,13 @@ static void log_changes(const struct tug_schema_diff *diff)
 
 static int policy_changed(const struct tug_schema_diff *diff)
 {
+    static const char *const keys[] = {"scheduler.policy", "scheduler.policy_dirs",
+                                       "scheduler.policy_params"};
+
     for (size_t i = 0; i < diff->list.len; i++)
-        if (!strncmp(diff->list.at[i].path, "scheduler.policy", strlen("scheduler.policy")))
-            return 1;
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+            if (!strcmp(diff->list.at[i].path, keys[k]))
+                return 1;
     return 0;
 }
 

@@ -14,7 +14,7 @@ setup() { cd "$WORK" || return 1; }
 # configure NAME [PARAMETERS]: that policy, from the tests' plugins, in the configuration
 configure()
 {
-    sed -e "s|^  policy: .*|  policy: $1\n  policy_params: {${2:-}}|" -e "s|^  policy_dirs:|&\n    - \"$TUG_BUILDDIR/testsuite/plugins/.libs\"\n    - \"$TUG_BUILDDIR/testsuite/plugins\"|" \
+    sed -e "s|^  policy: .*|  policy: $1\n  policy_params: {${2:-}}\n  policy_timeout: 1s|" -e "s|^  policy_dirs:|&\n    - \"$TUG_BUILDDIR/testsuite/plugins/.libs\"\n    - \"$TUG_BUILDDIR/testsuite/plugins\"|" \
         "$BATS_FILE_TMPDIR/yaml" >"$XDG_RUNTIME_DIR/tugline/sandbox/tugline.yaml"
 }
 
@@ -23,7 +23,7 @@ policy()
 {
     configure "$@"
     run tug sandbox restart
-    [ "$status" -eq 0 ]
+    [ "$status" -eq 0 ] || { echo "$output"; false; }
 }
 
 # live NAME [PARAMETERS]: the same, without a restart
@@ -128,6 +128,80 @@ for n in json.load(sys.stdin)["nodes"]:
     tug wait "$id"
     until_ok 20 counts "submit=0 start=1 end=$((ended + 1))"
     rm go-on
+}
+
+# breaks HOW WHAT: a gang runs and another waits while the policy breaks; the first goes on, the second starts after it, and
+# all of it in the same process
+breaks()
+{
+    local a b pid open
+    note_says() { [[ "$(in_force)" == "built-in fifo|policy 'broken': its pass() $1"* ]]; }
+    answers() { timeout 5 tug ping >/dev/null 2>&1; }
+    rm -f go-on
+    policy broken "how: $1, nth: 3"
+    [ "$(in_force)" = "broken|" ]
+    pid=$(pids_of tugd)
+    open=$(find "/proc/$pid/fd" -type l | wc -l)
+    a=$(tug submit --parsable -N 2 -n 2 --gpus-per-node 4 -- sh -c 'echo "pid $$"; while [ ! -e go-on ]; do sleep 0.1; done')
+    until_ok 20 state_is "$a" RUNNING
+    b=$(tug submit --parsable -N 2 --gpus-per-node 4 -- true)
+    tug submit --parsable -N 1 -- true || : # the pass that breaks takes the connection with it
+    until_ok 20 answers
+    until_ok 20 note_says "$2"
+    logged "its pass() $2"
+    [ "$(pids_of tugd)" = "$pid" ]
+    [ "$(find "/proc/$pid/fd" -type l | wc -l)" -le "$((open + 1))" ] # nothing was left open; a command may be connected
+    state_is "$a" RUNNING
+    state_is "$b" PENDING
+    grep -q "^file .*broken.so" "$(dirname "$(state_file)")/policy-off"
+    touch go-on
+    run timeout 30 tug wait "$a" "$b"
+    [ "$status" -eq 0 ]
+    [ "$(field "$a" attempt)" -eq 1 ]
+    works
+}
+
+state_file() { find "$BATS_FILE_TMPDIR" "$HOME" -name state.db -path "*tugline*" 2>/dev/null | head -1; }
+
+@test "a policy that hangs: tugd starts anew without it, what runs goes on, what waits starts" {
+    breaks hang "did not return within 1 s"
+    policy broken "how: hang, nth: 3" # a further start: not again
+    note_says "did not return within 1 s"
+    works
+    live fifo
+    until_ok 20 bash -c '[ "$(tug ping --json | grep -c "\"policy\": *\"fifo\"")" -eq 1 ]'
+    [ ! -e "$(dirname "$(state_file)")/policy-off" ]
+}
+
+@test "a policy that follows a wrong pointer" {
+    breaks pointer "crashed (SIGSEGV, a wrong memory access)"
+    live broken "how: pointer, nth: 1000000" # mended, so to say
+    until_ok 20 bash -c '[ "$(tug ping --json | grep -c "\"policy\": *\"broken\"")" -eq 1 ]'
+    works
+}
+
+@test "a policy that gives up, one that divides by zero, one that uses up the stack" {
+    breaks abort "crashed (SIGABRT, it gave up itself)"
+    breaks divide "crashed (SIGFPE, a wrong calculation)"
+    breaks deep "crashed (SIGSEGV, a wrong memory access)"
+}
+
+@test "a policy that breaks while it is loaded" {
+    note_says() { [[ "$(in_force)" == "built-in fifo|policy 'broken': its create() crashed (SIGABRT"* ]]; }
+    policy fifo
+    live broken "how: early"
+    until_ok 20 note_says
+    works
+}
+
+@test "a crash of tugd outside of policies ends it, as ever" {
+    local pid
+    policy fifo
+    pid=$(pids_of tugd)
+    kill -SEGV "$pid"
+    gone() { [ -z "$(pids_of tugd)" ]; }
+    until_ok 20 gone
+    [ ! -e "$(dirname "$(state_file)")/policy-off" ]
 }
 
 @test "back to a good one" {

@@ -1,5 +1,7 @@
-/* broken.c - a policy for tests: fifo that breaks in its n-th pass (parameter 'nth'), in the way
- * that parameter 'how' says: hang, null (a wrong pointer), abort or divide
+/* broken.c - a policy for tests: fifo that breaks in the n-th pass in which a job waits (parameter
+ * 'nth'), in the way that parameter 'how' says: hang, pointer (a wrong one), abort, divide, or
+ * deep (no end of a recursion);
+ * early: in create() already
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,6 +24,11 @@ static const struct tug_policy_param params[] = {
     {.name = NULL},
 };
 
+static void broken_destroy(void *self)
+{
+    free(self);
+}
+
 static int broken_create(void **self, const struct tug_policy_value *v, char *why, size_t why_size)
 {
     (void) why;
@@ -31,26 +38,33 @@ static int broken_create(void **self, const struct tug_policy_value *v, char *wh
         return -ENOMEM;
     b->nth = v[0].i;
     strncpy(b->how, v[1].s, sizeof b->how - 1);
+    if (!strcmp(b->how, "early"))
+        abort();
     *self = b;
     return 0;
-}
-
-static void broken_destroy(void *self)
-{
-    free(self);
 }
 
 static volatile int zero;
 static int *volatile nowhere;
 
+/* Not to be made a loop of. */
+static int deeper(volatile int *above)
+{
+    volatile int here[1024];
+    here[0] = *above + 1;
+    return zero ? 0 : deeper(here) + here[0];
+}
+
 static void give_way(const char *how)
 {
-    if (!strcmp(how, "null"))
+    if (!strcmp(how, "deep"))
+        zero = deeper(&zero);
+    if (!strcmp(how, "pointer"))
         *nowhere = 1;
     if (!strcmp(how, "abort"))
         abort();
     if (!strcmp(how, "divide"))
-        zero = 1 / zero;
+        zero = 7 / zero;
     while (!zero)
         ;
 }
@@ -59,7 +73,7 @@ static int broken_pass(void *self, const struct tug_policy_view *view,
                        const struct tug_policy_host *host, struct tug_policy_pass *pass)
 {
     struct broken *b = self;
-    if (++b->passes == b->nth)
+    if (view->n_waiting && ++b->passes == b->nth)
         give_way(b->how);
     for (size_t i = 0; i < view->n_waiting; i++)
         if (host->start(pass, TUG_POLICY_WAITING(view, i)->id) == -EAGAIN)
