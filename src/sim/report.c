@@ -159,6 +159,7 @@ static void add_left_out(json_t *o, size_t why, const struct tug_sim_names *n)
     json_object_set_new(o, key, names);
 }
 
+/* Keys of their own: who looks for 'avg_wait_s' in the text must find the one of all. */
 static json_t *classes(const struct tug_sim_result *r)
 {
     json_t *out = json_array();
@@ -168,10 +169,10 @@ static json_t *classes(const struct tug_sim_result *r)
         json_object_set_new(o, "gpus_min", json_integer(c->gpus_min));
         json_object_set_new(o, "gpus_max",
                             c->gpus_max == UINT32_MAX ? json_null() : json_integer(c->gpus_max));
-        json_object_set_new(o, "jobs", json_integer((json_int_t) c->jobs));
-        json_object_set_new(o, "avg_wait_s", json_real(c->avg_wait_s));
-        json_object_set_new(o, "p99_wait_s", json_real(c->p99_wait_s));
-        json_object_set_new(o, "avg_jct_s", json_real(c->avg_jct_s));
+        json_object_set_new(o, "count", json_integer((json_int_t) c->jobs));
+        json_object_set_new(o, "wait_avg_s", json_real(c->avg_wait_s));
+        json_object_set_new(o, "wait_p99_s", json_real(c->p99_wait_s));
+        json_object_set_new(o, "jct_avg_s", json_real(c->avg_jct_s));
         json_array_append_new(out, o);
     }
     return out;
