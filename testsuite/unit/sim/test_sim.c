@@ -13,6 +13,8 @@ static struct tug_sim_result r;
 static struct tug_err err;
 static struct tug_buf ends; /* "NAME START-END " for each job that ended */
 
+static struct tug_buf stops;  /* "NAME@TIME:WHY " */
+static int64_t held_gpu_ms;   /* from starts to stops and ends */
 static struct tug_buf starts; /* "NAME@NODE:GPUS,NODE:GPUS " for each job that started */
 
 static void on_note(void *ctx, const struct tug_sim_note *n)
@@ -24,6 +26,9 @@ static void on_note(void *ctx, const struct tug_sim_note *n)
         return;
     }
     ck_assert_int_le(n->submit_ms, n->first_start_ms);
+    held_gpu_ms += (n->point == TUG_SIM_START ? -1 : 1) * n->at_ms * n->gpus;
+    if (n->point == TUG_SIM_STOP)
+        tug_buf_addf(&stops, "%s@%g:%s ", n->id, (double) n->at_ms / 1000, n->why);
     if (n->point == TUG_SIM_END)
         tug_buf_addf(&ends, "%s %g-%g ", n->id, (double) n->first_start_ms / 1000,
                      (double) n->at_ms / 1000);
@@ -48,6 +53,8 @@ static int run_ops(const char *text)
     tug_sim_result_clear(&r);
     tug_buf_reset(&ends);
     tug_buf_reset(&starts);
+    tug_buf_reset(&stops);
+    held_gpu_ms = 0;
     ck_assert_msg(tug_trace_open(simrun_file(text, strlen(text)), &t, &err) == 0, "%s", err.msg);
     int rc = tug_sim_run(t, &conf, &r, &err);
     tug_trace_close(t);
@@ -300,6 +307,119 @@ START_TEST(a_policy_that_starts_nothing_leaves_jobs_unfinished)
 }
 END_TEST
 
+/* ---- preemption */
+
+#define SHORT_COMES HEAD "long,0,100,8,u,,\nshort,10,10,8,u,,\n"
+
+START_TEST(a_job_that_gives_way_goes_on_with_what_is_left)
+{
+    cluster(1, 8);
+    run("srtf", SHORT_COMES);
+    ck_assert_str_eq(tug_buf_str(&ends), "short 10-20 long 0-110 ");
+    ck_assert_str_eq(tug_buf_str(&stops), "long@10:preempted ");
+    ck_assert_uint_eq(r.preemptions, 1);
+    ck_assert_double_eq_tol(r.avg_stopped_s, 5, 1e-9);
+    ck_assert_double_eq_tol(r.avg_wait_s, 0, 1e-9);
+    ck_assert_double_eq_tol(r.gpu_use, 1, 1e-9);
+    conf.start_cost_s = 1;
+    conf.preempt_cost_s = 4;
+    /* long: 1 + 9 of 100; short: 1 + 10; long again: 1 + 4 + 91 */
+    run("srtf", SHORT_COMES);
+    ck_assert_str_eq(tug_buf_str(&ends), "short 10-21 long 0-117 ");
+    ck_assert_double_eq_tol(r.overhead_gpu_h, (1 + 1 + 5) * 8 / 3600.0, 1e-9);
+    ck_assert_double_eq_tol(r.lost_gpu_h, 0, 1e-9);
+}
+END_TEST
+
+START_TEST(a_suspended_job_stays_where_it_is_and_goes_on_there)
+{
+    struct tug_sim_cluster own;
+    cluster(2, 8);
+    tug_sim_cluster_even(&own, 1, 8, 1);
+    own.queues[0].preemptable = TUG_PREEMPT_SUSPEND;
+    conf.cluster = &own;
+    run("srtf", SHORT_COMES);
+    ck_assert_str_eq(tug_buf_str(&ends), "short 10-20 long 0-110 ");
+    ck_assert_str_eq(tug_buf_str(&stops), "long@10:suspended ");
+    ck_assert_str_eq(tug_buf_str(&starts), "long/u/@0:ff short/u/@0:ff long/u/@0:ff ");
+    ck_assert_uint_eq(r.preemptions, 1);
+    tug_sim_cluster_clear(&own);
+}
+END_TEST
+
+START_TEST(a_job_that_is_ended_to_give_way_counts_as_killed)
+{
+    struct tug_sim_cluster own;
+    cluster(2, 8);
+    tug_sim_cluster_even(&own, 1, 8, 1);
+    own.queues[0].preemptable = TUG_PREEMPT_CANCEL;
+    conf.cluster = &own;
+    run("srtf", SHORT_COMES);
+    ck_assert_str_eq(tug_buf_str(&ends), "long 0-10 short 10-20 ");
+    ck_assert_uint_eq(r.killed, 1);
+    tug_sim_cluster_clear(&own);
+}
+END_TEST
+
+START_TEST(work_that_is_stopped_often_is_done_in_the_end)
+{
+    char *text = simrun_generate(11, 200, 4);
+    long double work_s = 0;
+    double plain_s = 0;
+    for (const char *p = strchr(text, '\n'); p && p[1]; p = strchr(p + 1, '\n')) {
+        unsigned long long submit, duration;
+        unsigned gpus;
+        ck_assert_int_eq(sscanf(p + 1, "j%*d,%llu,%llu,%u", &submit, &duration, &gpus), 3);
+        work_s += (long double) duration * gpus;
+    }
+    for (int fail = 0; fail < 2; fail++) {
+        cluster(4, 8);
+        conf.mtbf_s = fail ? 20000 : 0;
+        conf.repair_s = 500;
+        conf.failure_seed = 1;
+        conf.preempt_cost_s = fail ? 7 : 0;
+        run("srtf", text);
+        ck_assert_uint_eq(r.finished, 200);
+        ck_assert_uint_gt(r.preemptions, 10);
+        ck_assert_uint_eq(r.failed_runs > 0, fail);
+        /* What was held is work, what was lost, and what starting cost. */
+        double held_h = (double) held_gpu_ms / 3600000;
+        ck_assert_double_eq_tol(held_h, (double) work_s / 3600 + r.lost_gpu_h + r.overhead_gpu_h,
+                                1e-6);
+        if (!fail)
+            plain_s = r.avg_jct_s;
+        else
+            ck_assert_double_gt(r.avg_jct_s, plain_s);
+    }
+    free(text);
+}
+END_TEST
+
+static int stops_the_first(void *self, const struct tug_policy_view *view,
+                     const struct tug_policy_host *host, struct tug_policy_pass *pass)
+{
+    (void) self;
+    if (view->n_running)
+        host->preempt(pass, 0, &TUG_POLICY_RUNNING(view, 0)->id, 1);
+    for (size_t i = 0; i < view->n_waiting; i++)
+        host->start(pass, TUG_POLICY_WAITING(view, i)->id);
+    return 0;
+}
+static const struct tug_policy_ops restless = {.size = sizeof restless,
+                                               .abi = TUG_POLICY_ABI,
+                                               .name = "restless",
+                                               .pass = stops_the_first,
+                                               .needs = TUG_POLICY_NEEDS_ORDER_PREEMPTION};
+
+START_TEST(a_policy_that_is_never_content_is_named_instead_of_followed)
+{
+    cluster(2, 8);
+    conf.policy = (struct tug_policy_set){{{&restless, NULL}}, 1};
+    unit_fails(run_ops(HEAD "a,0,10,8,u,,\nb,0,10,8,u,,\nc,1.5,10,8,u,,\n"), -ELOOP, err,
+               "at 1.500 s: policy 'restless' was asked 1000 times");
+}
+END_TEST
+
 static int stop_at_once(void *ctx, const struct tug_sim_progress *p)
 {
     int *looks = ctx;
@@ -546,6 +666,11 @@ UNIT_MAIN("sim/sim", fifo_keeps_the_order_sjf_takes_the_shortest_and_easy_fills_
           a_failed_node_costs_the_work_since_the_last_checkpoint,
           a_gang_stops_when_any_of_its_nodes_fails_and_goes_on_elsewhere,
           a_policy_that_starts_nothing_leaves_jobs_unfinished,
+          a_job_that_gives_way_goes_on_with_what_is_left,
+          a_suspended_job_stays_where_it_is_and_goes_on_there,
+          a_job_that_is_ended_to_give_way_counts_as_killed,
+          work_that_is_stopped_often_is_done_in_the_end,
+          a_policy_that_is_never_content_is_named_instead_of_followed,
           a_simulation_can_be_ended_early_with_what_it_has, figures_tell_sizes_and_users_apart,
           estimates_of_users_need_their_column_and_their_value,
           a_generated_trace_gives_the_figures_that_it_always_gave,
