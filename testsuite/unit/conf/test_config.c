@@ -532,7 +532,7 @@ START_TEST(a_walk_opens_and_closes_in_pairs)
     ck_assert_int_eq(n[TUG_STEP_OPEN], 8);
     ck_assert_int_eq(n[TUG_STEP_ITEM], 3 + 2 + 2);
     ck_assert_int_eq(n[TUG_STEP_CLOSE], 8 + 7);
-    ck_assert_int_eq(n[TUG_STEP_VALUE], 6 + 5 + 6 + 5 + 1 + 3 * 7 + 2 * 7 + 2 * 4);
+    ck_assert_int_eq(n[TUG_STEP_VALUE], 6 + 6 + 6 + 5 + 1 + 3 * 7 + 2 * 7 + 2 * 4);
     tug_config_clear(&c);
 }
 END_TEST
