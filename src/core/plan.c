@@ -288,6 +288,22 @@ static int delays_nobody_there(struct tug_core *c, const struct tug_want *w)
     return tug_profile_fits_now(c->plan->profile, w, c->plan->nodes.at);
 }
 
+/* One that is suspended, or that something is held for, cannot go elsewhere. */
+static int backfill_in_place(struct tug_policy_pass *p, struct tug_entry *e)
+{
+    struct tug_core *c = p->c;
+    struct tug_want w;
+    int rc = tug_preempt_choose(p, e);
+    if (rc)
+        return rc;
+    if (plan_of(c)->booked_in == c->pass) {
+        want_of(c, e, &w);
+        if (!delays_nobody_there(c, &w))
+            return -EBUSY;
+    }
+    return tug_preempt_start(p, e);
+}
+
 int tug_plan_backfill(struct tug_policy_pass *p, uint64_t job)
 {
     struct tug_core *c = p->c;
@@ -296,6 +312,8 @@ int tug_plan_backfill(struct tug_policy_pass *p, uint64_t job)
     int rc = tug_pass_find(p, job, "backfills", &e);
     if (!rc)
         rc = tug_pass_may_start(p, e);
+    if (!rc && tug_preempt_has_place(e))
+        return backfill_in_place(p, e);
     if (!rc)
         rc = tug_place_choose(p, e);
     if (rc)

@@ -329,5 +329,6 @@ int tug_preempt_start(struct tug_policy_pass *p, struct tug_entry *e)
     tug_resume(p->c, e);
     tug_vec_push(&p->started, e);
     p->stats.started++;
+    tug_plan_started(p, e);
     return 0;
 }
