@@ -122,6 +122,14 @@ void tug_act_forgotten(struct tug_core *c, tug_job_id id)
          NULL);
 }
 
+void tug_act_usage_changed(struct tug_core *c, uint32_t share_row)
+{
+    push(c,
+         (struct tug_queued_action){
+             .type = TUG_ACT_USAGE_CHANGED, .node = TUG_NO_NODE, .share = share_row},
+         NULL);
+}
+
 void tug_act_step_ended(struct tug_core *c, const struct tug_entry *e, struct tug_step *s)
 {
     struct tug_queued_action act = {.type = TUG_ACT_STEP_ENDED,
@@ -145,6 +153,7 @@ int tug_core_next_action(struct tug_core *c, struct tug_action *out)
     out->attempt = q->attempt;
     out->step = q->step;
     out->node = q->node;
+    out->share = q->share;
     out->grace_s = q->grace_s;
     out->signal = q->signal;
     out->ended_step = q->ended;

@@ -31,19 +31,43 @@ struct admission {
 
 /* ---- the queue */
 
+/* A queue that is divided takes none itself. */
+static int takes_jobs(struct admission *m)
+{
+    const struct tug_core *c = m->c;
+    uint32_t row = (uint32_t) (m->q - c->queues.at);
+    if (c->queue_rows.at[row].is_leaf)
+        return 0;
+    struct tug_buf all = {0};
+    for (uint32_t i = 0; i < c->queue_rows.len; i++) {
+        uint32_t up = i;
+        while (up != UINT32_MAX && up != row)
+            up = c->queue_rows.at[up].parent;
+        if (up == row && c->queue_rows.at[i].is_leaf)
+            tug_buf_addf(&all, "%s'%s'", all.len ? ", " : "", c->queues.at[i].name);
+    }
+    int rc = tug_fail(m->err, -EINVAL,
+                      "queue '%s' is divided and takes no jobs itself; use one of: %s", m->q->name,
+                      tug_buf_str(&all));
+    tug_buf_clear(&all);
+    return rc;
+}
+
 static int find_queue(struct admission *m)
 {
     const struct tug_core *c = m->c;
     const char *name = m->r->queue && *m->r->queue ? m->r->queue : tug_core_default_queue(c);
     m->q = tug_queue_find(c, name);
     if (m->q && !m->q->is_ghost)
-        return 0;
+        return takes_jobs(m);
     const char **names = tug_xcalloc(c->queues.len + 1, sizeof *names);
+    size_t n = 0;
     for (size_t i = 0; i < c->queues.len; i++)
-        names[i] = c->queues.at[i].name;
-    const char *near = tug_str_nearest(name, names, c->queues.len);
+        if (c->queue_rows.at[i].is_leaf && !c->queues.at[i].is_ghost)
+            names[n++] = c->queues.at[i].name;
+    const char *near = tug_str_nearest(name, names, n);
     struct tug_buf all = {0};
-    for (size_t i = 0; i < c->queues.len && !near; i++)
+    for (size_t i = 0; i < n && !near; i++)
         tug_buf_addf(&all, "%s'%s'", i ? ", " : "", names[i]);
     int rc =
         near ? tug_fail(m->err, -ENOENT, "there is no queue '%s'; did you mean '%s'?", name, near)
@@ -54,25 +78,21 @@ static int find_queue(struct admission *m)
     return rc;
 }
 
-static int takes_user(const struct tug_queue *q, const char *user)
+/* Would that user do as well there? */
+static int is_another(const struct admission *m, size_t i)
 {
-    const char *rest = q->allow_users, *at;
-    size_t len;
-    if (!*rest)
-        return 1;
-    while (tug_str_split(&rest, ',', &at, &len))
-        if (len == strlen(user) && !memcmp(at, user, len))
-            return 1;
-    return 0;
+    const struct tug_queue *q = &m->c->queues.at[i];
+    return !q->is_ghost && !q->is_down && m->c->queue_rows.at[i].is_leaf &&
+           tug_queue_takes_user(m->c, q, m->r->user);
 }
 
 static int admit_user(struct admission *m)
 {
-    if (takes_user(m->q, m->r->user))
+    if (tug_queue_takes_user(m->c, m->q, m->r->user))
         return 0;
     for (size_t i = 0; i < m->c->queues.len; i++) {
         const struct tug_queue *other = &m->c->queues.at[i];
-        if (!other->is_ghost && !other->is_down && takes_user(other, m->r->user))
+        if (is_another(m, i))
             return tug_fail(
                 m->err, -EPERM,
                 "queue '%s' does not take jobs of user '%s'; use queue '%s', or ask the "
@@ -99,8 +119,7 @@ static int admit_time(struct admission *m)
     tug_duration_format(q->max_time_s, most, sizeof most);
     for (size_t i = 0; i < m->c->queues.len; i++) {
         const struct tug_queue *other = &m->c->queues.at[i];
-        if (!other->is_ghost && !other->is_down && takes_user(other, m->r->user) &&
-            (!other->max_time_s || other->max_time_s >= *limit_s))
+        if (is_another(m, i) && (!other->max_time_s || other->max_time_s >= *limit_s))
             return tug_fail(m->err, -EINVAL,
                             "time limit %s is over queue '%s's %s; ask for less or use queue '%s'",
                             want, q->name, most, other->name);
@@ -636,6 +655,48 @@ static int check_size(const struct admission *m)
     return rc ? rc : check_width(m);
 }
 
+/* ---- its account, and what its queue may have */
+
+static int admit_account(struct admission *m)
+{
+    return tug_shares_admit(m->c->shares, m->r->account, m->r->user, &m->r->account, m->err);
+}
+
+/* The fewest GPUs that it can get by with: whole nodes have what they have. */
+static uint64_t fewest_gpus(const struct admission *m)
+{
+    const struct tug_job_req *r = m->r;
+    uint32_t fewest = UINT32_MAX;
+    if (!r->exclusive)
+        return tug_job_req_all_gpus(r);
+    for (uint32_t i = 0; i < m->c->nodes.len; i++) {
+        struct tug_core_inventory has;
+        tug_node_size(m->c, i, &has);
+        if (tug_bit(m->allowed, i) && has.gpus >= r->gpus_per_node && has.gpus < fewest)
+            fewest = has.gpus;
+    }
+    return fewest == UINT32_MAX ? tug_job_req_all_gpus(r) : (uint64_t) fewest * r->nodes;
+}
+
+static int check_cap(const struct admission *m)
+{
+    const struct tug_core *c = m->c;
+    uint32_t row = (uint32_t) (m->q - c->queues.at), whose,
+             most = tug_queue_most(c, row, &whose);
+    uint64_t gpus = fewest_gpus(m);
+    if (gpus <= most)
+        return 0;
+    const struct tug_policy_queue *q = &c->queue_rows.at[whose];
+    char of[160] = "";
+    if (whose != row)
+        snprintf(of, sizeof of, ", which queue '%s' is part of,", m->q->name);
+    return tug_fail(m->err, -EINVAL,
+                    "the job needs %llu GPUs, but queue '%s'%s may use %u at most (%s): it could "
+                    "never start; ask for at most %u or use another queue",
+                    (unsigned long long) gpus, q->name, of, most,
+                    most == q->cap_gpus ? "its cap" : "its guarantee, as it may not borrow", most);
+}
+
 /* ---- all of it */
 
 static void nothing_is_null(struct tug_job_req *r)
@@ -656,13 +717,15 @@ int tug_core_admit(const struct tug_core *c, const struct tug_core_ask *ask,
     int rc = find_queue(&m);
     if (!rc)
         filled.queue = m.q->name;
-    int (*const steps[])(struct admission *) = {admit_user,           admit_time,  find_nodes,
+    int (*const steps[])(struct admission *) = {admit_user, admit_account, admit_time,  find_nodes,
                                                 admit_nodes,          admit_tasks, admit_gpus,
                                                 admit_cpus_and_memory};
     for (size_t i = 0; i < sizeof steps / sizeof *steps && !rc; i++)
         rc = steps[i](&m);
     if (!rc)
         rc = check_size(&m);
+    if (!rc)
+        rc = check_cap(&m);
     free(m.allowed);
     if (!rc)
         *req = filled;

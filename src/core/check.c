@@ -204,6 +204,14 @@ static int check_bench(const struct tug_core *c, const struct tug_entry *e, stru
         (e->running_at &&
          (e->running_at > c->running.len || c->running.at[e->running_at - 1].entry != e)))
         return tug_fail(err, -EINVAL, "job %llu: its row among the running is wrong", ID(e));
+    if ((tug_job_state_holds(j->state) && j->suspended_ms < 0) != (e->charged_ms >= 0))
+        return tug_fail(err, -EINVAL, "job %llu: is charged for what it does not hold, or not for what it does",
+                        ID(e));
+    if (!tug_job_state_is_over(j->state) &&
+        (e->queue_row >= c->queues.len ||
+         &c->queues.at[e->queue_row] != tug_queue_find(c, j->req.queue) ||
+         e->share_row >= tug_shares_count(c->shares)))
+        return tug_fail(err, -EINVAL, "job %llu: is charged to another queue or user", ID(e));
     if (!tug_job_state_holds(j->state))
         return 0;
     for (size_t i = 0; i < j->n_slices; i++) {
@@ -507,8 +515,9 @@ static int check_nodes(const struct tug_core *c, struct tug_err *err)
 int tug_core_check(const struct tug_core *c, struct tug_err *err)
 {
     int (*const checks[])(const struct tug_core *, struct tug_err *) = {
-        check_nodes,    check_counts, check_queues,  check_order,
-        check_policies, check_shapes, tug_plan_check};
+        check_nodes,     check_counts, check_queues,   tug_queue_check,
+        tug_share_check, check_order,  check_policies, check_shapes,
+        tug_plan_check};
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         int rc = checks[i](c, err);
         if (rc)

@@ -5,6 +5,7 @@
  * Layer: core.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,7 @@ void tug_queue_clear(struct tug_core *c, struct tug_queue *q)
     tug_intern_drop(c->texts, q->name);
     tug_intern_drop(c->texts, q->nodes);
     tug_intern_drop(c->texts, q->allow_users);
+    tug_intern_drop(c->texts, q->parent);
 }
 
 void tug_queue_add_ghost(struct tug_core *c, const char *name)
@@ -33,9 +35,11 @@ void tug_queue_add_ghost(struct tug_core *c, const char *name)
     struct tug_queue q = {.name = tug_intern(c->texts, name),
                           .nodes = tug_intern(c->texts, ""),
                           .allow_users = tug_intern(c->texts, ""),
+                          .parent = tug_intern(c->texts, ""),
                           .is_down = 1,
                           .is_ghost = 1};
     tug_vec_push(&c->queues, q);
+    tug_queue_row_add(c);
 }
 
 const char *tug_core_default_queue(const struct tug_core *c)
@@ -43,7 +47,10 @@ const char *tug_core_default_queue(const struct tug_core *c)
     for (size_t i = 0; i < c->queues.len; i++)
         if (c->queues.at[i].is_default)
             return c->queues.at[i].name;
-    return c->queues.len ? c->queues.at[0].name : "";
+    for (size_t i = 0; i < c->queue_rows.len; i++)
+        if (c->queue_rows.at[i].is_leaf)
+            return c->queues.at[i].name;
+    return "";
 }
 
 /* Ghosts stand behind the configured ones. */
@@ -67,6 +74,12 @@ void tug_core_queue_row(const struct tug_core *c, size_t i, struct tug_core_queu
                                    .is_default = q->is_default,
                                    .is_down = q->is_down,
                                    .allow_users = q->allow_users,
+                                   .parent = q->parent,
+                                   .weight = q->weight,
+                                   .guarantee_gpus = q->guarantee_gpus,
+                                   .cap_gpus = q->cap_gpus,
+                                   .no_borrow = q->no_borrow,
+                                   .no_lend = q->no_lend,
                                    .tier = q->tier,
                                    .preemptable = q->preemptable,
                                    .preempt_min_run_s = q->preempt_min_run_s,
@@ -161,6 +174,15 @@ static int check_in_use(const struct tug_core *c, const struct tug_core_conf *co
 {
     for (size_t i = 0; i < c->queues.len; i++) {
         const struct tug_queue *q = &c->queues.at[i];
+        size_t at = 0;
+        while (at < conf->n_queues &&
+               (!conf->queues[at].parent || strcmp(conf->queues[at].parent, q->name) != 0))
+            at++;
+        if (q->n_jobs && at < conf->n_queues && c->queue_rows.at[i].is_leaf)
+            return tug_fail(err, -EBUSY,
+                            "queue '%s' still has %zu jobs; wait for them or cancel them, then put "
+                            "'%s' below it",
+                            q->name, q->n_jobs, conf->queues[at].name);
         if (q->n_jobs && !q->is_ghost && !queue_row(conf, q->name))
             return tug_fail(
                 err, -EBUSY,
@@ -194,6 +216,12 @@ static void take_queues(struct tug_core *c, const struct tug_core_conf *conf)
                               .is_default = row->is_default,
                               .is_down = row->is_down,
                               .allow_users = tug_intern(c->texts, row->allow_users),
+                              .parent = tug_intern(c->texts, row->parent),
+                              .weight = row->weight > 0 ? row->weight : 1,
+                              .guarantee_gpus = row->guarantee_gpus,
+                              .cap_gpus = row->cap_gpus,
+                              .no_borrow = row->no_borrow,
+                              .no_lend = row->no_lend,
                               .tier = row->tier,
                               .preemptable = row->preemptable,
                               .preempt_min_run_s = row->preempt_min_run_s,
@@ -201,6 +229,7 @@ static void take_queues(struct tug_core *c, const struct tug_core_conf *conf)
                               .preempt_notice_s = row->preempt_notice_s};
         tug_vec_push(&c->queues, q);
     }
+    tug_queue_rows_renew(c);
     for (size_t i = 0; i < n_old; i++) {
         struct tug_queue *q = tug_queue_find(c, old[i].name);
         if (!q && old[i].n_jobs) {
@@ -212,6 +241,18 @@ static void take_queues(struct tug_core *c, const struct tug_core_conf *conf)
         tug_queue_clear(c, &old[i]);
     }
     free(old);
+}
+
+static void take_accounts(struct tug_core *c, const struct tug_core_conf *conf)
+{
+    double weight = conf->usage_cpu_weight;
+    c->usage_cpu_rate =
+        weight < 0 ? 0 : weight > 0 ? llround(weight * TUG_USAGE_GPU) : TUG_USAGE_GPU / 10;
+    int64_t was_ms = tug_core_usage_half_life_ms(c);
+    tug_shares_configure(c->shares, conf->accounts, conf->n_accounts, conf->usage_half_life_ms,
+                         c->now_ms);
+    if (was_ms != tug_core_usage_half_life_ms(c))
+        tug_share_write_all(c);
 }
 
 static void take_nodes(struct tug_core *c, const struct tug_core_conf *conf)
@@ -242,9 +283,16 @@ static void bench_all(struct tug_core *c)
 {
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id)) {
-        if (tug_job_state_is_over(e->j.state))
+        if (tug_job_state_is_over(e->j.state)) {
+            e->queue_row = e->share_row = UINT32_MAX;
             continue;
+        }
         tug_shape_hold(c, e);
+        tug_share_hold(c, e);
+        int64_t charged_ms = e->charged_ms;
+        e->charged_ms = -1;
+        if (charged_ms >= 0)
+            tug_share_run(c, e, charged_ms);
         const struct tug_queue *q = tug_queue_find(c, e->j.req.queue);
         if (!q->is_ghost)
             e->j.priority = (int64_t) q->priority - e->j.req.nice;
@@ -262,6 +310,10 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
         rc = check_queues(conf, err);
     if (!rc)
         rc = tug_fabric_check(conf, err);
+    if (!rc)
+        rc = tug_queue_check_tree(conf, err);
+    if (!rc)
+        rc = tug_shares_check(conf->accounts, conf->n_accounts, err);
     if (!rc)
         rc = check_in_use(c, conf, err);
     if (rc)
@@ -282,6 +334,7 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
     take_nodes(c, conf);
     tug_fabric_take(c, conf);
     take_queues(c, conf);
+    take_accounts(c, conf);
     tug_wheres_renew(c);
     bench_all(c);
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;

@@ -22,6 +22,7 @@ struct tug_core *tug_core_new(const struct tug_core_conf *conf, struct tug_err *
     struct tug_core *c = tug_new(struct tug_core);
     c->texts = tug_interns_new();
     c->ledger = tug_ledger_new();
+    c->shares = tug_shares_new(c->texts);
     c->wakes.less = wakes_sooner;
     c->rand = tug_rand_seed(conf->seed);
     c->actions.before = 1;
@@ -74,6 +75,8 @@ void tug_core_free(struct tug_core *c)
     tug_vec_clear(&c->nodes);
     tug_vec_clear(&c->node_rows);
     tug_vec_clear(&c->queues);
+    tug_vec_clear(&c->queue_rows);
+    tug_shares_free(c->shares);
     tug_index_clear(&c->index);
     tug_fabric_clear(c);
     tug_ledger_free(c->ledger);
@@ -193,6 +196,7 @@ size_t tug_core_memory_bytes(const struct tug_core *c)
     bytes += c->nodes.cap * sizeof *c->nodes.at + c->node_rows.cap * sizeof *c->node_rows.at;
     bytes += c->nodes.len * sizeof(struct tug_ledger_node) +
              (TUG_GPUS_MAX + 3) * c->index.words * sizeof(uint64_t);
-    bytes += tug_plan_bytes(c);
+    bytes += tug_plan_bytes(c) + tug_shares_bytes(c->shares) +
+             c->queue_rows.cap * sizeof *c->queue_rows.at;
     return bytes + c->actions.queue.cap * sizeof *c->actions.queue.at + c->actions.texts.cap;
 }

@@ -94,6 +94,7 @@ struct tug_core_conf {
     const struct tug_core_account *accounts;  size_t n_accounts;   /* none: every account name is one, with weight 1 */
     const struct tug_core_domain *domains;    size_t n_domains;
     int64_t usage_half_life_ms;    /* of charged usage; 0 = 7 days */
+    double usage_cpu_weight;       /* a CPU of a job without GPUs is charged as so many GPUs; 0 = 0.1, < 0 = not at all */
     uint8_t quiet;                 /* explanations of policies are not kept: nobody will ask */
 };
 
@@ -212,12 +213,14 @@ enum tug_action_type {
     TUG_ACT_JOB_FORGOTTEN, /* job: purged from memory; delete its record */
     TUG_ACT_STEP_ENDED,    /* job, step > 0: the step as it ended; it is no longer in its job. (Step 0 stays in the job's record.) */
     TUG_ACT_NODE_CHANGED,  /* node: record to be written */
-    TUG_ACT_NODE_LOG       /* node (TUG_NO_NODE = a policy's word), text: a sentence for the admin's log */
+    TUG_ACT_NODE_LOG,      /* node (TUG_NO_NODE = a policy's word), text: a sentence for the admin's log */
+    TUG_ACT_USAGE_CHANGED  /* share: what that user has used is to be written, see tug_core_usage() */
 };
 struct tug_action {
     enum tug_action_type type;
     tug_job_id job; uint32_t attempt, step, node;
     uint32_t grace_s; int signal;
+    uint32_t share;
     char text[256];
     const struct tug_step *ended_step;
 };
@@ -228,6 +231,9 @@ int64_t tug_core_next_wake(const struct tug_core *c);
 /* ---- restoring from records, before the first event; never asks a policy, emits no action. */
 int tug_core_restore_node(struct tug_core *c, const char *name, const struct tug_core_inventory *inv, int drained,
                           const char *reason, struct tug_err *err);
+/* What runs of that user had used under that account when they ended, as it counted at at_ms. */
+void tug_core_restore_usage(struct tug_core *c, const char *account, const char *user, uint32_t uid, double gpu_s,
+                            int64_t at_ms);
 /* The job as it was, allocation included: claims its GPUs. -EBUSY (names both) when the records contradict each other. */
 int tug_core_restore_job(struct tug_core *c, const struct tug_job *job, struct tug_err *err);
 /* All records are in: rebuild the order of the waiting, arm deadlines. Nodes are down until they come. */
@@ -261,6 +267,13 @@ const char *tug_core_default_queue(const struct tug_core *c);
 /* The queues as configured; strings are valid until the next tug_core_configure(). */
 size_t tug_core_queues(const struct tug_core *c);
 void tug_core_queue_row(const struct tug_core *c, size_t i, struct tug_core_queue *out);
+/* The rows of a policy's view, worked out as of now_ms; valid until the next event. */
+const struct tug_policy_queue *tug_core_queue_tree(const struct tug_core *c, size_t *n);
+const struct tug_policy_share *tug_core_share_tree(struct tug_core *c, int64_t now_ms, size_t *n);
+struct tug_core_usage { const char *account, *user; uint32_t uid; double gpu_s; int64_t at_ms; };
+/* What is to be written of row 'share' of the tree, a user's. */
+void tug_core_usage(const struct tug_core *c, uint32_t share, struct tug_core_usage *out);
+int64_t tug_core_usage_half_life_ms(const struct tug_core *c);
 struct tug_core_counts { uint64_t pending, running, ended; uint32_t nodes_up; uint32_t gpus, gpus_used; };
 void tug_core_count(const struct tug_core *c, struct tug_core_counts *out);
 size_t tug_core_memory_bytes(const struct tug_core *c);

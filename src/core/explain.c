@@ -102,7 +102,9 @@ static void say_nodes_down(const struct tug_core *c, const struct tug_entry *e, 
 /* Does a job that the last pass could not start stand before this one? */
 static const struct tug_entry *goes_first(const struct tug_core *c, const struct tug_entry *e)
 {
-    const struct tug_entry *b = c->blocker ? tug_jobtab_find(&c->jobs, c->blocker) : NULL;
+    tug_job_id held_by = c->pass ? tug_queue_held_by(c, e) : 0;
+    tug_job_id id = held_by ? held_by : c->blocker;
+    const struct tug_entry *b = id ? tug_jobtab_find(&c->jobs, id) : NULL;
     if (!b || b == e || b->bench != TUG_BENCH_ORDER)
         return NULL;
     struct tug_policy_job mine, its;
@@ -175,6 +177,11 @@ static int explain_in_order(const struct tug_core *c, const struct tug_entry *e,
     if (e->hold) {
         say_preempting(c, e, o);
         return TUG_REASON_PREEMPTING;
+    }
+    char why[512];
+    if (tug_queue_takes(c, e, tug_queue_needs(e), why, sizeof why)) {
+        say(o, "%s", why);
+        return TUG_REASON_QUEUE_CAP;
     }
     if (e->j.state == TUG_JOB_SUSPENDED) {
         say_suspended(c, e, o);

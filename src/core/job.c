@@ -194,6 +194,8 @@ struct tug_entry *tug_entry_new(struct tug_core *c, tug_job_id id, const struct 
     j->notice_ms = j->suspended_ms = j->resumed_ms = -1;
     j->cause.node = TUG_NO_NODE;
     e->wake_ms = INT64_MAX;
+    e->charged_ms = -1;
+    e->queue_row = e->share_row = UINT32_MAX;
     j->state = state;
     ++*counter_of(c, state);
     tug_jobtab_add(&c->jobs, id, e);
@@ -204,6 +206,7 @@ struct tug_entry *tug_entry_new(struct tug_core *c, tug_job_id id, const struct 
     j->priority = (int64_t) q->priority - j->req.nice;
     q->n_jobs++;
     tug_shape_hold(c, e);
+    tug_share_hold(c, e);
     return e;
 }
 
@@ -428,7 +431,8 @@ void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, c
 void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug_policy_job *out)
 {
     const struct tug_job *j = &e->j;
-    const struct tug_queue *q = tug_queue_find(c, j->req.queue);
+    const struct tug_queue *q =
+        e->queue_row < c->queues.len ? &c->queues.at[e->queue_row] : NULL;
     int64_t limit_ms = j->req.time_limit_s ? (int64_t) j->req.time_limit_s * 1000 : -1;
     *out = (struct tug_policy_job){
         .id = j->id,
@@ -456,7 +460,8 @@ void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug
         .gpus = tug_job_req_all_gpus(&j->req),
         .nice = j->req.nice,
         .tier = q ? q->tier : 0,
-        .share_row = UINT32_MAX,
+        .queue_row = e->queue_row,
+        .share_row = e->share_row,
         .preemptable = (uint32_t) tug_preempt_how(c, e),
         .preemptions = j->preemptions,
         .suspended = j->state == TUG_JOB_SUSPENDED,
@@ -491,6 +496,7 @@ void tug_job_bench(struct tug_core *c, struct tug_entry *e)
         e->bench = TUG_BENCH_ORDER;
         tug_job_set_explain(e, TUG_REASON_NONE, NULL);
         tug_order_add(&c->order, &row, e);
+        tug_queue_waits(c, e, 1);
         c->wants_pass = 1;
     }
     e->explained = 0;
@@ -506,6 +512,7 @@ void tug_job_unbench(struct tug_core *c, struct tug_entry *e)
         struct tug_policy_job row;
         tug_job_row(c, e, &row);
         tug_order_remove(&c->order, &row, e);
+        tug_queue_waits(c, e, -1);
     } else if (e->bench == TUG_BENCH_PARKED) {
         LIST_REMOVE(e, in_parked);
         if (LIST_EMPTY(&e->shape->parked))
@@ -522,6 +529,7 @@ void tug_job_park(struct tug_core *c, struct tug_entry *e)
     struct tug_policy_job row;
     tug_job_row(c, e, &row);
     tug_order_remove(&c->order, &row, e);
+    tug_queue_waits(c, e, -1);
     if (LIST_EMPTY(&e->shape->parked))
         LIST_INSERT_HEAD(&c->parked, e->shape, in_parked);
     LIST_INSERT_HEAD(&e->shape->parked, e, in_parked);
@@ -662,6 +670,8 @@ int tug_ev_job_submit(struct tug_core *c, const struct tug_event *ev, struct tug
         return tug_fail(err, -EEXIST, "there is a job %llu already", (unsigned long long) ev->job);
     if (!tug_queue_find(c, r->queue))
         return tug_fail(err, -ENOENT, "queue '%s' is not configured", r->queue);
+    if (!c->queue_rows.at[tug_queue_find(c, r->queue) - c->queues.at].is_leaf)
+        return tug_fail(err, -EINVAL, "queue '%s' is divided and takes no jobs itself", r->queue);
     struct tug_entry *e = tug_entry_new(c, ev->job, r, TUG_JOB_PENDING);
     if (r->begin_ms > c->now_ms)
         e->j.eligible_ms = r->begin_ms;

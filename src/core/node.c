@@ -261,11 +261,18 @@ int tug_gang_claim(struct tug_core *c, struct tug_entry *e, enum tug_ledger_rule
         tug_vec_push(&c->nodes.at[node].gangs, e);
         tug_node_refresh(c, node);
     }
+    if (e->j.suspended_ms < 0)
+        tug_share_run(c, e,
+                      rule == TUG_LEDGER_FREE  ? c->now_ms
+                      : e->j.resumed_ms >= 0 ? e->j.resumed_ms
+                                             : e->j.alloc_ms);
     return 0;
 }
 
 void tug_gang_release(struct tug_core *c, struct tug_entry *e)
 {
+    if (e->charged_ms >= 0)
+        tug_share_halt(c, e);
     if (e->j.suspended_ms >= 0)
         tug_ledger_release_memory(c->ledger, e->j.slices, e->j.n_slices);
     else

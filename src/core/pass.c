@@ -16,6 +16,8 @@
 
 #include "core/pass.h"
 
+#define EXPLAIN_MAX 240
+
 void tug_pass_started(struct tug_core *c, struct tug_entry *e)
 {
     struct tug_running_row row = {.entry = e};
@@ -74,7 +76,7 @@ static int could_start(struct tug_policy_pass *p, struct tug_entry *e)
         tug_job_park(p->c, e);
         return -EPERM;
     }
-    return 0;
+    return tug_queue_takes(p->c, e, tug_queue_needs(e), NULL, 0);
 }
 
 int tug_pass_may_start(struct tug_policy_pass *p, struct tug_entry *e)
@@ -85,12 +87,35 @@ int tug_pass_may_start(struct tug_policy_pass *p, struct tug_entry *e)
     return could_start(p, e);
 }
 
-void tug_pass_start(struct tug_policy_pass *p, struct tug_entry *e, struct tug_slice *slices)
+/* Whole nodes have as many GPUs as they have: only now is it known how many. */
+static int whole_nodes_are_over(const struct tug_core *c, struct tug_entry *e,
+                                const struct tug_slice *slices)
 {
+    char why[EXPLAIN_MAX + 1];
+    uint32_t gpus = 0;
+    if (!e->j.req.exclusive)
+        return 0;
+    for (uint32_t i = 0; i < e->j.req.nodes; i++)
+        gpus += tug_gpuset_count(slices[i].gpus);
+    int rc = tug_queue_takes(c, e, gpus, c->quiet ? NULL : why, sizeof why);
+    if (rc && !c->quiet)
+        tug_job_set_explain(e, TUG_REASON_QUEUE_CAP, why);
+    e->explained |= rc != 0;
+    return rc;
+}
+
+int tug_pass_start(struct tug_policy_pass *p, struct tug_entry *e, struct tug_slice *slices)
+{
+    int rc = whole_nodes_are_over(p->c, e, slices);
+    if (rc) {
+        free(slices);
+        return rc;
+    }
     tug_job_start(p->c, e, slices);
     tug_vec_push(&p->started, e);
     p->stats.started++;
     tug_plan_started(p, e);
+    return 0;
 }
 
 /* ---- what a policy may call */
@@ -109,8 +134,7 @@ static int h_start(struct tug_policy_pass *p, uint64_t job)
         p->blocker = e->j.id;
     if (rc)
         return rc;
-    tug_pass_start(p, e, tug_place_slices(p->c, e, p->c->chosen.at));
-    return 0;
+    return tug_pass_start(p, e, tug_place_slices(p->c, e, p->c->chosen.at));
 }
 
 static int check_slice(struct tug_policy_pass *p, const struct tug_entry *e, uint32_t i,
@@ -187,12 +211,8 @@ static int h_start_on(struct tug_policy_pass *p, uint64_t job, const struct tug_
     tug_hold_lift(p->c, e);
     rc = tug_pass_check_slices(p, e, at);
     tug_hold_lower(p->c, e);
-    if (!rc)
-        tug_pass_start(p, e, tug_place_slices(p->c, e, at));
-    return rc;
+    return rc ? rc : tug_pass_start(p, e, tug_place_slices(p->c, e, at));
 }
-
-#define EXPLAIN_MAX 240
 
 static int h_explain(struct tug_policy_pass *p, uint64_t job, enum tug_policy_reason reason,
                      const char *text)
@@ -226,6 +246,9 @@ static int h_fits(struct tug_policy_pass *p, uint64_t job)
         return rc;
     if (e->bench != TUG_BENCH_ORDER)
         return -EPERM;
+    rc = tug_queue_takes(p->c, e, tug_queue_needs(e), NULL, 0);
+    if (rc)
+        return rc;
     return tug_preempt_has_place(e) ? tug_preempt_choose(p, e) : tug_place_choose(p, e);
 }
 
@@ -302,15 +325,18 @@ static const struct tug_policy_host host = HOST(1), quiet_host = HOST(0);
 
 /* ---- the pass */
 
-/* Strictly in order: the first job that has to wait for resources holds up all behind it. */
+/* Strictly in order: the first job that has to wait for resources holds up all behind it; one whose queue may not have more
+ * GPUs now, those of its queue. */
 static void built_in(struct tug_policy_pass *p)
 {
     struct tug_core *c = p->c;
     for (size_t i = 0; i < c->order.len; i++) {
         const struct tug_order_row *row = tug_order_row(&c->order, i);
-        if (!row->entry)
+        if (!row->entry || tug_queue_held_by(c, row->entry))
             continue;
         int rc = h_start(p, row->job.id);
+        if (rc == -EDQUOT)
+            tug_queue_hold(c, row->entry);
         if (rc == -EAGAIN && tug_preempt_has_place(row->entry))
             continue; /* its place is its own, or will be */
         if (rc == -EAGAIN)
@@ -327,7 +353,7 @@ static void built_in(struct tug_policy_pass *p)
 static struct tug_hooks hooks_of(const struct tug_policy_set *set)
 {
     struct tug_hooks h = {TUG_POLICIES_MAX, TUG_POLICIES_MAX, TUG_POLICIES_MAX, TUG_POLICIES_MAX,
-                          0};
+                          0, 0};
     for (size_t i = set->n; i > 0; i--) {
         const struct tug_policy_ops *ops = set->at[i - 1].ops;
         if (HAS_HOOK(ops, key))
@@ -339,6 +365,7 @@ static struct tug_hooks hooks_of(const struct tug_policy_set *set)
         if (HAS_HOOK(ops, preempt))
             h.preempt = i - 1;
         h.observe |= HAS_HOOK(ops, observe);
+        h.shares |= TUG_POLICY_HAS(ops, needs) && (ops->needs & TUG_POLICY_NEEDS_SHARES);
     }
     return h;
 }
@@ -440,7 +467,7 @@ static void use(struct tug_core *c, const struct tug_policy_set *set)
 
 static void show(struct tug_policy_pass *p)
 {
-    const struct tug_core *c = p->c;
+    struct tug_core *c = p->c;
     p->view = (struct tug_policy_view){.size = sizeof p->view,
                                        .now_ms = c->now_ms,
                                        .waiting = c->order.len ? tug_order_row(&c->order, 0) : NULL,
@@ -453,7 +480,13 @@ static void show(struct tug_policy_pass *p)
                                        .n_nodes = c->node_rows.len,
                                        .nodes_stride = sizeof *c->node_rows.at,
                                        .gpus = c->gpus,
-                                       .gpus_free = c->gpus_free};
+                                       .gpus_free = c->gpus_free,
+                                       .queues = c->queue_rows.at,
+                                       .n_queues = c->queue_rows.len,
+                                       .queues_stride = sizeof *c->queue_rows.at,
+                                       .shares_stride = sizeof(struct tug_policy_share)};
+    if (c->hooks.shares)
+        p->view.shares = tug_share_rows(c, c->now_ms, &p->view.n_shares);
 }
 
 /* ---- the hooks, in the order in which they are asked */

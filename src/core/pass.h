@@ -39,10 +39,10 @@ int tug_pass_refuse(struct tug_policy_pass *p, int code, const char *fmt, ...)
 int tug_pass_find(struct tug_policy_pass *p, uint64_t id, const char *verb, struct tug_entry **out);
 /* Against the pass's budget of jobs: 0 or -E2BIG. */
 int tug_pass_look(struct tug_policy_pass *p, struct tug_entry *e);
-/* Looks at it; -EPERM when nothing could start it now however much were free. */
+/* Looks at it; -EPERM when nothing could start it now however much were free, -EDQUOT when its queue may not have more. */
 int tug_pass_may_start(struct tug_policy_pass *p, struct tug_entry *e);
-/* Starts it on these slices, which are taken over. */
-void tug_pass_start(struct tug_policy_pass *p, struct tug_entry *e, struct tug_slice *slices);
+/* Starts it on these slices, which are taken over: 0, or -EDQUOT (whole nodes may have more GPUs than were asked for). */
+int tug_pass_start(struct tug_policy_pass *p, struct tug_entry *e, struct tug_slice *slices);
 
 /* Slices that a plugin proposes, against what the job asked for and what is free: 0, or refused as start_on() says. */
 int tug_pass_check_slices(struct tug_policy_pass *p, const struct tug_entry *e, const struct tug_policy_slice *at);

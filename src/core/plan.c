@@ -318,10 +318,8 @@ int tug_plan_backfill(struct tug_policy_pass *p, uint64_t job)
         rc = tug_place_choose(p, e);
     if (rc)
         return rc;
-    if (plan_of(c)->booked_in != c->pass) {
-        tug_pass_start(p, e, tug_place_slices(c, e, c->chosen.at));
-        return 0;
-    }
+    if (plan_of(c)->booked_in != c->pass)
+        return tug_pass_start(p, e, tug_place_slices(c, e, c->chosen.at));
     want_of(c, e, &w);
     struct tug_shape *s = e->shape;
     if (s->delays_in == c->pass && s->delays_ms <= w.run_ms)
@@ -331,6 +329,5 @@ int tug_plan_backfill(struct tug_policy_pass *p, uint64_t job)
         s->delays_ms = w.run_ms;
         return -EBUSY;
     }
-    tug_pass_start(p, e, tug_place_slices(c, e, c->chosen.at));
-    return 0;
+    return tug_pass_start(p, e, tug_place_slices(c, e, c->chosen.at));
 }

@@ -322,10 +322,8 @@ int tug_preempt_start(struct tug_policy_pass *p, struct tug_entry *e)
     int rc = tug_preempt_choose(p, e);
     if (rc)
         return rc;
-    if (e->j.state != TUG_JOB_SUSPENDED) {
-        tug_pass_start(p, e, tug_place_slices(p->c, e, p->c->chosen.at));
-        return 0;
-    }
+    if (e->j.state != TUG_JOB_SUSPENDED)
+        return tug_pass_start(p, e, tug_place_slices(p->c, e, p->c->chosen.at));
     tug_resume(p->c, e);
     tug_vec_push(&p->started, e);
     p->stats.started++;

@@ -18,6 +18,7 @@
 #include "core/jobtab.h"
 #include "core/ledger.h"
 #include "core/order.h"
+#include "core/share.h"
 
 #include <uthash.h>
 
@@ -103,6 +104,9 @@ struct tug_entry {    /* a job and what the core keeps beside it */
     int64_t planned_ms;  /* that start; INT64_MAX = nobody knows when */
     size_t running_at;   /* 1-based row in core.running; 0 = none */
     double key;          /* as a policy gave it last, and as its row in core.order has it; 0 = none did */
+    uint32_t queue_row, share_row; /* while it is not over */
+    int64_t charged_ms;            /* what it holds is charged since then; -1 = it holds nothing */
+    struct tug_share_load load;    /* what it is charged for */
     uint64_t recalled;   /* value of core.tellings when it was told as one of the past */
     struct tug_hold *hold;   /* what others give way for, while it waits; NULL = nothing */
     int64_t ending_ms;       /* COMPLETING and REQUEUED: since when */
@@ -153,6 +157,13 @@ struct tug_queue {
     enum tug_policy_preemptable preemptable;
     uint32_t preempt_min_run_s, preempt_notice_s;
     int preempt_signal;
+    const char *parent; /* interned; "" = at the top */
+    uint32_t guarantee_gpus, cap_gpus;
+    double weight;
+    uint8_t no_borrow, no_lend;
+    uint32_t kept, kept_below; /* see queue.c */
+    uint64_t held_at;          /* pass in which the built-in order found it full */
+    tug_job_id held_by;        /* the first job that waited for it then */
 };
 
 /* ---- actions (actions.c) */
@@ -160,7 +171,7 @@ struct tug_queue {
 struct tug_queued_action {
     enum tug_action_type type;
     tug_job_id job;
-    uint32_t attempt, step, node, grace_s;
+    uint32_t attempt, step, node, grace_s, share;
     int signal;
     size_t text; /* offset in texts + 1; 0 = "" */
     const struct tug_step *ended;
@@ -178,6 +189,7 @@ struct tug_actions {
 struct tug_hooks { /* the plugin of core.policies that fills it; TUG_POLICIES_MAX = none */
     size_t key, pass, place, preempt;
     int observe; /* somebody wants to know what happens */
+    int shares;  /* somebody reads view->shares */
 };
 /* Its texts are held by whoever has the event. */
 typedef struct tug_vec(struct tug_policy_event) tug_events;
@@ -195,6 +207,10 @@ struct tug_core {
     int64_t now_ms;
     struct tug_interns *texts;
     struct tug_vec(struct tug_queue) queues;
+    struct tug_vec(struct tug_policy_queue) queue_rows;
+    uint32_t gpus_kept; /* free GPUs that queues which do not lend have a right to */
+    struct tug_shares *shares;
+    int64_t usage_cpu_rate; /* of a CPU of a job without GPUs, as usage.h's rates */
     struct tug_vec(struct tug_node) nodes;
     struct tug_name {
         const char *name;
@@ -263,6 +279,7 @@ void tug_act_node_log(struct tug_core *c, uint32_t node, const char *fmt, ...)
 void tug_act_part(struct tug_core *c, enum tug_action_type type, tug_job_id job, uint32_t attempt,
                   uint32_t step, uint32_t node, uint32_t grace_s, int signal, const char *text);
 void tug_act_forgotten(struct tug_core *c, tug_job_id id);
+void tug_act_usage_changed(struct tug_core *c, uint32_t share_row);
 /* Takes the step. */
 void tug_act_step_ended(struct tug_core *c, const struct tug_entry *e, struct tug_step *s);
 
@@ -474,6 +491,39 @@ void tug_observe_clear(struct tug_core *c, tug_events *events);
 void tug_plan_clear(struct tug_core *c);
 size_t tug_plan_bytes(const struct tug_core *c);
 int tug_plan_check(const struct tug_core *c, struct tug_err *err);
+/* queue.c */
+int tug_queue_check_tree(const struct tug_core_conf *conf, struct tug_err *err);
+void tug_queue_rows_renew(struct tug_core *c); /* nothing waits or runs in them afterwards */
+void tug_queue_row_add(struct tug_core *c);    /* of the last queue */
+const struct tug_policy_queue *tug_queue_rows(const struct tug_core *c, size_t *n);
+/* A job came into core.order (1) or left it (-1); a gang with its e->load holds it from now on (1), or no longer. */
+void tug_queue_waits(struct tug_core *c, const struct tug_entry *e, int sign);
+void tug_queue_runs(struct tug_core *c, const struct tug_entry *e, int sign);
+/* May the job's queue, and each above, have so many GPUs more now? 0, or -EDQUOT with the sentence in why (NULL: none). */
+int tug_queue_takes(const struct tug_core *c, const struct tug_entry *e, uint32_t gpus, char *why,
+                    size_t size_bytes);
+/* How many more it would need to start, or to go on. */
+uint32_t tug_queue_needs(const struct tug_entry *e);
+/* The built-in order, in one pass: the job waits as its queue, or one above, may not have more GPUs; does this one stand
+ * behind such a job, in the same queue? */
+void tug_queue_hold(struct tug_core *c, const struct tug_entry *e);
+tug_job_id tug_queue_held_by(const struct tug_core *c, const struct tug_entry *e); /* 0: behind none */
+/* The most GPUs that it may ever have; *whose limit that is, UINT32_MAX = nobody's. */
+uint32_t tug_queue_most(const struct tug_core *c, uint32_t row, uint32_t *whose);
+/* Its list of users, and those of the queues above. */
+int tug_queue_takes_user(const struct tug_core *c, const struct tug_queue *q, const char *user);
+
+int tug_queue_check(const struct tug_core *c, struct tug_err *err); /* of tug_core_check() */
+
+/* share.c: what a job is charged for, to its user and accounts and to its queue */
+void tug_share_hold(struct tug_core *c, struct tug_entry *e); /* finds its rows */
+/* Its slices are claimed, or it goes on: charged from since_ms on. */
+void tug_share_run(struct tug_core *c, struct tug_entry *e, int64_t since_ms);
+/* They are released, or it stops: charged until now, and written down. */
+void tug_share_halt(struct tug_core *c, struct tug_entry *e);
+void tug_share_write_all(struct tug_core *c); /* from now on it decays otherwise */
+int tug_share_check(const struct tug_core *c, struct tug_err *err); /* of tug_core_check() */
+const struct tug_policy_share *tug_share_rows(struct tug_core *c, int64_t now_ms, size_t *n);
 
 /* pass.c */
 void tug_pass_started(struct tug_core *c,

@@ -34,6 +34,7 @@ void tug_suspend(struct tug_core *c, struct tug_entry *e)
     j->gives_way = TUG_PREEMPT_NEVER;
     j->notice_ms = -1;
     signal_parts(c, e, SIGSTOP);
+    tug_share_halt(c, e);
     tug_ledger_release(c->ledger, j->id, j->slices, j->n_slices);
     tug_ledger_claim_memory(c->ledger, j->slices, j->n_slices);
     j->suspended_ms = c->now_ms;
@@ -89,6 +90,7 @@ void tug_resume(struct tug_core *c, struct tug_entry *e)
     tug_assert(rc == 0);
     j->suspended_ms = -1;
     j->resumed_ms = c->now_ms;
+    tug_share_run(c, e, c->now_ms);
     j->preemptor = 0;
     if (j->limit_ms >= 0)
         j->limit_ms += stopped_ms;

@@ -110,13 +110,18 @@ static void act_node_log(struct tug_control *c, const struct tug_action *a)
     tug_ctl_log(c, TUG_LOG_WARN, "%s", a->text);
 }
 
+static void act_usage_changed(struct tug_control *c, const struct tug_action *a)
+{
+    tug_ctl_put_usage(c, a->share, tug_ctl_batch(c));
+}
+
 static void (*const acts[])(struct tug_control *, const struct tug_action *) = {
     [TUG_ACT_LAUNCH] = tug_ctl_order_launch, [TUG_ACT_START] = tug_ctl_order_start,
     [TUG_ACT_KILL] = tug_ctl_order_kill,     [TUG_ACT_SIGNAL] = tug_ctl_order_signal,
     [TUG_ACT_ACK] = tug_ctl_order_ack,       [TUG_ACT_JOB_CHANGED] = act_job_changed,
     [TUG_ACT_JOB_HISTORY] = act_job_history, [TUG_ACT_JOB_FORGOTTEN] = act_job_forgotten,
     [TUG_ACT_STEP_ENDED] = act_step_ended,   [TUG_ACT_NODE_CHANGED] = act_node_changed,
-    [TUG_ACT_NODE_LOG] = act_node_log,
+    [TUG_ACT_NODE_LOG] = act_node_log,       [TUG_ACT_USAGE_CHANGED] = act_usage_changed,
 };
 
 void tug_ctl_actions(struct tug_control *c)

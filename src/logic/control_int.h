@@ -204,6 +204,8 @@ void tug_ctl_cpus_retake(struct tug_control *c, const struct ctl_job *j, const s
 /* records.c */
 void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_job *job, struct tug_batch *b);
 void tug_ctl_put_node(struct tug_control *c, uint32_t node, struct tug_batch *b);
+/* What row 'share' of the core's tree, a user's, has used. */
+void tug_ctl_put_usage(struct tug_control *c, uint32_t share, struct tug_batch *b);
 void tug_ctl_put_meta(struct tug_control *c, struct tug_batch *b);
 void tug_ctl_put_token(struct tug_control *c, const struct ctl_token *t, struct tug_batch *b);
 /* The request without its bulk (script and environment are blobs), packed; the caller frees. */

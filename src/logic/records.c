@@ -1,6 +1,6 @@
 /* records.c - jobs, nodes and the cluster's own record, to and from the store
  *
- * Kinds: meta, job, node, blob, tok (proto/record.proto). Restoring takes any order: jobs and nodes
+ * Kinds: meta, job, node, blob, tok, usage (proto/record.proto). Restoring takes any order: jobs and nodes
  * are kept until all records are in, since a job needs its blobs and its nodes. Layer: logic.
  */
 #include <errno.h>
@@ -68,6 +68,23 @@ void tug_ctl_put_node(struct tug_control *c, uint32_t node, struct tug_batch *b)
         m.inventory = (Tugpb__Inventory *) inv;
     put(b, "node", k.name, &m.base);
     tug_arena_clear(&a);
+}
+
+void tug_ctl_put_usage(struct tug_control *c, uint32_t share, struct tug_batch *b)
+{
+    Tugpb__UsageRecord m = TUGPB__USAGE_RECORD__INIT;
+    struct tug_core_usage u;
+    char *id;
+
+    tug_core_usage(c->core, share, &u);
+    m.account = (char *) u.account;
+    m.user = (char *) u.user;
+    m.uid = u.uid;
+    m.gpu_s = u.gpu_s;
+    m.at_ms = u.at_ms;
+    id = tug_xasprintf("%s/%s", u.user, u.account);
+    put(b, "usage", id, &m.base);
+    free(id);
 }
 
 /* ---- what is kept packed beside the core's objects, from a message or from a record */
@@ -161,6 +178,7 @@ static void set_request(Tugpb__JobRecord *m, const struct tug_job_req *r)
     m->gid = r->gid;
     m->user = (char *) (r->user ? r->user : "");
     m->queue = (char *) (r->queue ? r->queue : "");
+    m->account = (char *) (r->account ? r->account : "");
     m->time_limit_s = r->time_limit_s;
     m->nodes = r->nodes;
     m->ntasks = r->ntasks;
@@ -283,6 +301,23 @@ static int restore_token(struct tug_control *c, const char *key, const void *dat
     return 0;
 }
 
+static int restore_usage(struct tug_control *c, struct tug_arena *a, const char *id,
+                         const void *data, size_t len, struct tug_err *err)
+{
+    ProtobufCMessage *msg = NULL;
+    const Tugpb__UsageRecord *m;
+    int rc = tug_proto_decode(a, &tugpb__usage_record__descriptor, data, len, &msg, err);
+
+    if (rc)
+        return tug_fail_ctx(err, rc, "record usage/%s", id);
+    m = (const Tugpb__UsageRecord *) msg;
+    if (!(m->gpu_s >= 0 && m->gpu_s <= 1e18) || m->at_ms < 0)
+        return tug_fail(err, -EPROTO, "record usage/%s: %g GPU-seconds at %lld cannot be", id,
+                        m->gpu_s, (long long) m->at_ms);
+    tug_core_restore_usage(c->core, m->account, m->user, m->uid, m->gpu_s, m->at_ms);
+    return 0;
+}
+
 int tug_ctl_restore_record(struct tug_control *c, const char *kind, const char *id,
                            const void *data, size_t len, struct tug_err *err)
 {
@@ -296,6 +331,8 @@ int tug_ctl_restore_record(struct tug_control *c, const char *kind, const char *
         rc = tug_blobs_restore(c->blobs, id, data, len, err);
     } else if (strcmp(kind, "tok") == 0) {
         rc = restore_token(c, id, data, len, err);
+    } else if (strcmp(kind, "usage") == 0) {
+        rc = restore_usage(c, &a, id, data, len, err);
     } else if (strcmp(kind, "job") == 0 || strcmp(kind, "node") == 0) {
         raw.is_job = kind[0] == 'j';
         raw.data = tug_xmemdup(data, len);
@@ -408,7 +445,7 @@ static void restore_request(const Tugpb__JobRecord *m, struct tug_job_req *r)
     r->gid = m->gid;
     r->user = m->user;
     r->queue = m->queue;
-    r->account = m->spec->account;
+    r->account = m->account[0] ? m->account : m->spec->account;
     r->name = m->spec->name;
     r->batch = m->spec->kind == TUGPB__JOB_KIND__JOB_BATCH;
     r->requeue = !m->spec->no_requeue && !m->spec->interactive;

@@ -270,6 +270,7 @@ struct tug_policy_value { int64_t i; double d; const char *s; };
 
 /* What a policy cannot work without; a host that does not have it says so when it loads. */
 #define TUG_POLICY_NEEDS_ORDER_PREEMPTION 1u   /* scheduler.preemption: order */
+#define TUG_POLICY_NEEDS_SHARES 4u             /* view->shares; it is empty for those that do not say so, as it costs time */
 #define TUG_POLICY_NEEDS_EXPECTED 2u           /* every job's expected run time */
 
 struct tug_policy_ops {
