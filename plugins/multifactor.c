@@ -37,7 +37,7 @@ static const struct tug_policy_param params[] = {
                            "weight of the user's place in the fair tree, 1 = goes first"),
     [W_SIZE] = WEIGHT("weight_size", "0", "weight of the part of the cluster that a job asks for"),
     [W_QUEUE] =
-        WEIGHT("weight_queue", "10000", "weight of the queue's priority, 1 = that of the highest"),
+        WEIGHT("weight_queue", "100000", "weight of the queue's priority, 1 = that of the highest"),
     [W_NICE] = WEIGHT("weight_nice", "1", "what one step of nice takes away"),
     [MAX_AGE] = {.name = "max_age",
                  .type = TUG_POLICY_DURATION_S,

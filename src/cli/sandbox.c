@@ -46,7 +46,7 @@ static const struct tug_opt opts[] = {
     {OPT_NAMES, "names", 0, TUG_ARG_NEED, "HOSTS",
      "start: names of the nodes: gpu[001-064]; the default is n1, n2, ..."},
     {OPT_POLICY, "policy", 0, TUG_ARG_NEED, "NAME",
-     "start: the scheduling policy; the default is fifo"},
+     "start: the scheduling policy; the default is multifactor+easy"},
     {OPT_STATE_DIR, "state-dir", 0, TUG_ARG_NEED, "DIR",
      "start: keep the controller's state there; the jobs of an earlier sandbox are still there "
      "then"},
@@ -259,7 +259,7 @@ static void warn_policy(char *note)
 static int do_start(struct sandbox_args *a)
 {
     struct tug_err err = {0};
-    struct tug_sandbox_conf c = {.policy = a->policy ? a->policy : "fifo"};
+    struct tug_sandbox_conf c = {.policy = a->policy ? a->policy : "multifactor+easy"};
     struct timespec t0, t1;
     char *dir = NULL, *state = NULL, *policy_note = NULL;
     int lock = -1, status;

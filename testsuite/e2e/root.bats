@@ -24,7 +24,7 @@ setup_file()
     chmod 700 "$ROOT_DIR/state"
     chown $ALICE:$ALICE "$ROOT_DIR/alice"
     chown $BOB:$BOB "$ROOT_DIR/bob"
-    cp "$TUG_BUILDDIR"/plugins/fifo.so "$ROOT_DIR/bin/"
+    cp "$TUG_BUILDDIR"/plugins/{multifactor,easy}.so "$ROOT_DIR/bin/"
     cat >"$ROOT_DIR/tugline.yaml" <<EOF
 cluster:
   name: rooted

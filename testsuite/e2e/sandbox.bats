@@ -19,7 +19,7 @@ assert all(n["state"] == "IDLE" and n["gpus"] == 8 for n in nodes), nodes'
 @test "ping names the policy, and it is the plugin" {
     run tug ping --json
     [ "$status" -eq 0 ]
-    [[ "$output" == *'"policy":'*'"fifo"'* ]] || [[ "$output" == *'"policy": "fifo"'* ]]
+    [[ "$output" == *'"policy":'*'"multifactor+easy"'* ]]
 }
 
 @test "a second sandbox in the same place is refused and the first one lives on" {

@@ -57,7 +57,7 @@ START_TEST(an_empty_file_is_a_whole_configuration)
     tug_buf_addf(&b, "%s/keys/controller", c.cluster.state_dir);
     ck_assert_str_eq(c.cluster.key_file, tug_buf_str(&b));
     tug_buf_clear(&b);
-    ck_assert_str_eq(c.scheduler.policy, "fifo");
+    ck_assert_str_eq(c.scheduler.policy, "multifactor+easy");
     ck_assert_uint_eq(c.scheduler.policy_dirs.n, 1);
     ck_assert_uint_eq(c.scheduler.policy_params.n, 0);
     ck_assert_int_eq(c.timeouts.node_timeout_s, 60);
