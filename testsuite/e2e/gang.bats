@@ -106,7 +106,7 @@ EOF
     third=$(tug submit --parsable -N 1 --gpus-per-node 1 -- true)
     [ "$(field "$second" state)" = PENDING ]
     [ "$(field "$second" reason)" = Resources ]
-    [ "$(field "$third" reason)" = Priority ]
+    [ "$(field "$third" reason)" = Resources ]
     run tug queue
     [[ "$output" == *"Resources"* ]]
     tug cancel "$first"
