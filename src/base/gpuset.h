@@ -11,6 +11,7 @@
 #include "base/err.h"
 
 #define TUG_GPUS_MAX 64
+#define TUG_GPU_MILLI 1000 /* a whole GPU, where it is shared in thousandths */
 
 typedef uint64_t tug_gpuset;
 

@@ -108,6 +108,9 @@ static int check_slices(const struct tug_entry *e, struct tug_err *err)
         if (j->req.exclusive ? gpus < want : gpus != want)
             return tug_fail(err, -EINVAL, "job %llu: holds %u GPUs on a node, not %u", ID(e), gpus,
                             want);
+        if (s->gpu_milli != j->req.gpu_milli)
+            return tug_fail(err, -EINVAL, "job %llu: holds another part of a GPU than it asked for",
+                            ID(e));
         if (s->cpus < tug_job_req_cpus(&j->req, (uint32_t) i) ||
             s->mem_bytes != j->req.mem_per_node_bytes)
             return tug_fail(err, -EINVAL, "job %llu: holds other CPUs or memory than it asked for",
@@ -450,6 +453,10 @@ static int check_index(const struct tug_core *c, uint32_t i, const struct tug_le
     const struct tug_policy_node *r = &c->node_rows.at[i];
     struct tug_core_inventory has;
     tug_node_size(c, i, &has);
+    wrong |= tug_bit(c->index.shared, i) != tug_node_is_shared(c, i) ||
+             r->gpu_milli_free != l->milli_free;
+    for (unsigned g = 0; g < TUG_GPUS_MAX; g++)
+        wrong |= l->milli_free[g] != (l->gpus >> g & 1 ? TUG_GPU_MILLI - l->milli_used[g] : 0);
     wrong |= r->gpu_model != has.gpu_model || r->domain != c->nodes.at[i].domain;
     wrong |= r->usable != (uint32_t) usable || r->gpus_free != tug_ledger_gpus_free(l) ||
              r->index != i || r->cpus_free != tug_ledger_cpus_free(l) ||
@@ -467,7 +474,9 @@ static int check_node(const struct tug_core *c, uint32_t i, const struct tug_led
     const char *name = c->nodes.at[i].name;
     if (l->gpus_used != m->gpus_used || l->cpus_used != m->cpus_used ||
         l->mem_used_bytes != m->mem_used_bytes || l->gangs != m->gangs ||
-        l->stopped != m->stopped || memcmp(l->owner, m->owner, sizeof l->owner) != 0)
+        l->stopped != m->stopped || l->gpus_shared != m->gpus_shared ||
+        memcmp(l->owner, m->owner, sizeof l->owner) != 0 ||
+        memcmp(l->milli_used, m->milli_used, sizeof l->milli_used) != 0)
         return tug_fail(err, -EINVAL, "node %s: the ledger is not the sum of the jobs", name);
     if (c->nodes.at[i].gangs.len != l->gangs + l->stopped)
         return tug_fail(err, -EINVAL, "node %s: its list of gangs is not the ledger's", name);

@@ -49,7 +49,9 @@ static void say(struct out *o, const char *fmt, ...)
 
 static uint32_t fitting_now(const struct tug_core *c, const struct tug_shape *s)
 {
-    const uint64_t *candidates = s->key.exclusive ? c->index.idle : c->index.free_ge[s->key.gpus];
+    const uint64_t *candidates = s->key.milli       ? c->index.usable
+                                 : s->key.exclusive ? c->index.idle
+                                                    : c->index.free_ge[s->key.gpus];
     uint32_t n = 0;
     for (size_t w = 0; w < c->index.words; w++)
         for (uint64_t m = s->key.where->nodes[w] & candidates[w]; m; m &= m - 1)
@@ -73,7 +75,10 @@ static void say_needs(struct out *o, const struct tug_job_req *r)
     say(o, "needs %u node%s with ", r->nodes, r->nodes == 1 ? "" : "s");
     if (r->exclusive)
         say(o, "nobody else on %s, ", r->nodes == 1 ? "it" : "them");
-    if (r->gpus_per_node)
+    if (r->gpu_milli)
+        say(o, "%u/%d of a GPU%s", r->gpu_milli, TUG_GPU_MILLI,
+            r->mem_per_node_bytes ? ", " : " and ");
+    else if (r->gpus_per_node)
         say(o, "%u GPU%s%s", r->gpus_per_node, r->gpus_per_node == 1 ? "" : "s",
             r->mem_per_node_bytes ? ", " : " and ");
     say(o, "%u CPU%s", r->cpus_per_node, r->cpus_per_node == 1 ? "" : "s");

@@ -142,6 +142,9 @@ uint32_t tug_job_req_all_cpus(const struct tug_job_req *r)
 int tug_job_req_is_whole(const struct tug_job_req *r)
 {
     int uneven = r->gpus_last || r->cpus_last;
+    if (r->gpu_milli && (r->gpu_milli >= TUG_GPU_MILLI || r->nodes != 1 || r->gpus_per_node != 1 ||
+                         r->exclusive))
+        return 0;
     if (r->nodes == 0 || r->ntasks == 0 || r->gpus_per_node > TUG_GPUS_MAX)
         return 0;
     return !uneven || (r->nodes > 1 && r->ntasks >= r->nodes && r->gpus_last &&
@@ -468,6 +471,7 @@ void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug
         .leaving = (uint32_t) tug_preempt_is_leaving(e),
         .safe_until_ms = tug_preempt_safe_until(c, e),
         .ran_ms = j->ran_ms + j->sliced_ms,
+        .gpu_milli = j->req.gpu_milli ? j->req.gpu_milli : TUG_GPU_MILLI,
         .key = e->key};
 }
 

@@ -40,6 +40,7 @@ struct tug_job_req {
     uint32_t ntasks;               /* >= nodes for a gang; which node gets how many: tug_job_req_tasks() */
     uint32_t cpus_per_node, gpus_per_node;
     uint32_t cpus_last, gpus_last; /* of the gang's last node, where it needs fewer; 0 = as the others */
+    uint32_t gpu_milli;            /* 1..999: that part of one GPU on one node, in thousandths; 0 = whole GPUs */
     uint64_t mem_per_node_bytes;   /* 0 = not limited */
     const char *gpu_model;         /* "" = any */
     const char *nodelist;          /* hostlist, "" = any: only these */
@@ -72,6 +73,7 @@ struct tug_slice {
     uint32_t node;                 /* index, see core.h */
     uint32_t cpus;
     tug_gpuset gpus;
+    uint32_t gpu_milli;            /* of its one GPU; 0 = whole GPUs */
     uint64_t mem_bytes;
     uint32_t first_rank, ntasks;
 };

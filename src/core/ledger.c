@@ -1,7 +1,9 @@
 /* ledger.c - which gang holds which GPUs, CPUs and memory, and nothing else
  *
- * Always: bit i of gpus_used is set exactly when owner[i] is a job; cpus_used and mem_used_bytes
- * are the sums of the slices that are claimed. Layer: core.
+ * Always: milli_used[i] is the sum of what is claimed of GPU i, a thousand for a whole one, and
+ * never more; bit i of gpus_used is set exactly when it is not 0, and owner[i] is the job that
+ * holds all of it. cpus_used and mem_used_bytes are the sums of the slices that are claimed. Layer:
+ * core.
  */
 #include "core/ledger.h"
 
@@ -52,21 +54,41 @@ const struct tug_ledger_node *tug_ledger_node(const struct tug_ledger *l, uint32
     return &l->at[node];
 }
 
+static void set_free(struct tug_ledger_node *n, unsigned gpu)
+{
+    n->milli_free[gpu] = n->gpus >> gpu & 1 ? (uint16_t) (TUG_GPU_MILLI - n->milli_used[gpu]) : 0;
+}
+
 void tug_ledger_resize(struct tug_ledger *l, uint32_t node, uint32_t cpus, tug_gpuset gpus,
                        uint64_t mem_bytes)
 {
     tug_assert(node < l->n);
+    struct tug_ledger_node *n = &l->at[node];
     l->at[node].cpus = cpus;
     l->at[node].gpus = gpus;
     l->at[node].mem_bytes = mem_bytes;
+    for (unsigned i = 0; i < TUG_GPUS_MAX; i++)
+        set_free(n, i);
 }
 
 static int gpu_is_held(const struct tug_ledger_node *n, const struct tug_slice *s,
                        struct tug_err *err)
 {
     unsigned gpu = (unsigned) __builtin_ctzll(s->gpus & n->gpus_used);
+    if (s->gpu_milli && n->gpus_shared >> gpu & 1)
+        return tug_fail(err, -EBUSY, "node %u: %d of %d of GPU %u are free, %u are wanted", s->node,
+                        TUG_GPU_MILLI - n->milli_used[gpu], TUG_GPU_MILLI, gpu, s->gpu_milli);
+    if (n->gpus_shared >> gpu & 1)
+        return tug_fail(err, -EBUSY, "node %u: GPU %u is held in parts", s->node, gpu);
     return tug_fail(err, -EBUSY, "node %u: GPU %u is held by job %llu", s->node, gpu,
                     (unsigned long long) n->owner[gpu]);
+}
+
+/* Does its part fit on a GPU that others have parts of? */
+static int has_room(const struct tug_ledger_node *n, const struct tug_slice *s)
+{
+    return s->gpu_milli && (s->gpus & n->gpus_shared) &&
+           n->milli_used[__builtin_ctzll(s->gpus)] + s->gpu_milli <= TUG_GPU_MILLI;
 }
 
 static int check_slice(const struct tug_ledger *l, const struct tug_slice *s,
@@ -75,7 +97,10 @@ static int check_slice(const struct tug_ledger *l, const struct tug_slice *s,
     if (s->node >= l->n)
         return tug_fail(err, -EINVAL, "there is no node %u", s->node);
     const struct tug_ledger_node *n = &l->at[s->node];
-    if (s->gpus & n->gpus_used)
+    if (s->gpu_milli && (tug_gpuset_count(s->gpus) != 1 || s->gpu_milli >= TUG_GPU_MILLI))
+        return tug_fail(err, -EINVAL, "node %u: a part of a GPU is less than one of one GPU",
+                        s->node);
+    if (s->gpus & n->gpus_used && !has_room(n, s))
         return gpu_is_held(n, s, err);
     if (rule == TUG_LEDGER_RESTORE)
         return 0;
@@ -92,14 +117,44 @@ static int check_slice(const struct tug_ledger *l, const struct tug_slice *s,
     return 0;
 }
 
+static void take_gpus(struct tug_ledger_node *n, tug_job_id job, const struct tug_slice *s)
+{
+    uint16_t milli = (uint16_t) (s->gpu_milli ? s->gpu_milli : TUG_GPU_MILLI);
+    n->gpus_used |= s->gpus;
+    if (s->gpu_milli)
+        n->gpus_shared |= s->gpus;
+    for (tug_gpuset g = s->gpus; g; g &= g - 1) {
+        unsigned gpu = (unsigned) __builtin_ctzll(g);
+        n->milli_used[gpu] = (uint16_t) (n->milli_used[gpu] + milli);
+        if (!s->gpu_milli)
+            n->owner[gpu] = job;
+        set_free(n, gpu);
+    }
+}
+
+static void give_gpus(struct tug_ledger_node *n, tug_job_id job, const struct tug_slice *s)
+{
+    uint16_t milli = (uint16_t) (s->gpu_milli ? s->gpu_milli : TUG_GPU_MILLI);
+    for (tug_gpuset g = s->gpus; g; g &= g - 1) {
+        unsigned gpu = (unsigned) __builtin_ctzll(g);
+        tug_assert(n->milli_used[gpu] >= milli);
+        tug_assert(n->owner[gpu] == (s->gpu_milli ? 0 : job));
+        n->milli_used[gpu] = (uint16_t) (n->milli_used[gpu] - milli);
+        n->owner[gpu] = 0;
+        if (!n->milli_used[gpu]) {
+            n->gpus_used &= ~(1ULL << gpu);
+            n->gpus_shared &= ~(1ULL << gpu);
+        }
+        set_free(n, gpu);
+    }
+}
+
 void tug_ledger_keep(struct tug_ledger *l, tug_job_id job, const struct tug_slice *s)
 {
     struct tug_ledger_node *n = &l->at[s->node];
-    n->gpus_used |= s->gpus;
     n->cpus_used += s->cpus;
     n->mem_used_bytes += s->mem_bytes;
-    for (tug_gpuset g = s->gpus; g; g &= g - 1)
-        n->owner[__builtin_ctzll(g)] = job;
+    take_gpus(n, job, s);
 }
 
 static void take(struct tug_ledger *l, tug_job_id job, const struct tug_slice *s)
@@ -114,11 +169,7 @@ void tug_ledger_unkeep(struct tug_ledger *l, tug_job_id job, const struct tug_sl
     struct tug_ledger_node *n = &l->at[s->node];
     tug_assert((n->gpus_used & s->gpus) == s->gpus && n->cpus_used >= s->cpus);
     tug_assert(n->mem_used_bytes >= s->mem_bytes);
-    for (tug_gpuset g = s->gpus; g; g &= g - 1) {
-        tug_assert(n->owner[__builtin_ctzll(g)] == job);
-        n->owner[__builtin_ctzll(g)] = 0;
-    }
-    n->gpus_used &= ~s->gpus;
+    give_gpus(n, job, s);
     n->cpus_used -= s->cpus;
     n->mem_used_bytes -= s->mem_bytes;
 }
@@ -128,6 +179,22 @@ static void give(struct tug_ledger *l, tug_job_id job, const struct tug_slice *s
     tug_ledger_unkeep(l, job, s);
     tug_assert(l->at[s->node].gangs > 0);
     l->at[s->node].gangs--;
+}
+
+unsigned tug_ledger_share(const struct tug_ledger_node *n, uint32_t milli, uint32_t *left)
+{
+    unsigned best = TUG_GPUS_MAX;
+    *left = UINT32_MAX;
+    for (tug_gpuset g = n->gpus_shared & n->gpus; g; g &= g - 1) {
+        unsigned gpu = (unsigned) __builtin_ctzll(g);
+        if (n->milli_free[gpu] < milli || n->milli_free[gpu] - milli >= *left)
+            continue;
+        best = gpu;
+        *left = n->milli_free[gpu] - milli;
+    }
+    if (best == TUG_GPUS_MAX && tug_ledger_gpus_free(n))
+        best = (unsigned) __builtin_ctzll(tug_ledger_gpus_free(n));
+    return best;
 }
 
 int tug_ledger_claim(struct tug_ledger *l, tug_job_id job, const struct tug_slice *at, size_t n,

@@ -1,5 +1,6 @@
 /* ledger.h - which gang holds which GPUs, CPUs and memory, and nothing else
  *
+ * A GPU is held as a whole by one job, or in parts by several; these may be of one GPU of a node only.
  * A gang gets everything it asks for in one call, or nothing. What a node has and what is taken
  * there are kept apart: a node that comes back smaller loses free resources, never the memory of
  * what is held.
@@ -20,9 +21,11 @@ struct tug_ledger_node {
     uint32_t cpus, cpus_used;
     uint64_t mem_bytes, mem_used_bytes;
     tug_gpuset gpus, gpus_used;     /* used may hold GPUs that the node no longer has */
+    tug_gpuset gpus_shared;         /* of those used: held in parts */
     uint32_t gangs;                 /* that hold something here, without those that hold memory only */
     uint32_t stopped;               /* those */
-    tug_job_id owner[TUG_GPUS_MAX]; /* 0 = nobody */
+    tug_job_id owner[TUG_GPUS_MAX]; /* 0 = nobody, or several */
+    uint16_t milli_used[TUG_GPUS_MAX], milli_free[TUG_GPUS_MAX]; /* free: of GPUs that it has */
 };
 
 enum tug_ledger_rule {
@@ -52,6 +55,10 @@ static inline uint64_t tug_ledger_mem_free(const struct tug_ledger_node *n)
 {
     return n->mem_bytes > n->mem_used_bytes ? n->mem_bytes - n->mem_used_bytes : 0;
 }
+
+/* The GPU that a part of so many thousandths should go to: of those in parts the one that it leaves the
+ * least of, *left; else a free one, the lowest (left = UINT32_MAX). TUG_GPUS_MAX: there is no room. */
+unsigned tug_ledger_share(const struct tug_ledger_node *n, uint32_t milli, uint32_t *left);
 
 /* Take every slice for 'job', or none. On failure nothing has changed and 'err' (may be NULL) names
  * the node and the job that is in the way. -EBUSY   a GPU is held, or CPUs or memory do not suffice

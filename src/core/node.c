@@ -72,12 +72,22 @@ static void refresh_row(struct tug_core *c, uint32_t node, int usable)
                                   .mem_bytes = l->mem_bytes,
                                   .mem_free_bytes = tug_ledger_mem_free(l),
                                   .gpu_model = has.gpu_model,
+                                  .gpu_milli_free = l->milli_free,
                                   .domain = c->nodes.at[node].domain,
                                   .held = c->nodes.at[node].holds.len > 0};
     if (usable) {
         c->gpus += r->gpus;
         c->gpus_free += tug_gpuset_count(r->gpus_free);
     }
+}
+
+int tug_node_is_shared(const struct tug_core *c, uint32_t node)
+{
+    const struct tug_ledger_node *l = tug_ledger_node(c->ledger, node);
+    int some = 0;
+    for (tug_gpuset g = l->gpus_shared; g && !some; g &= g - 1)
+        some = l->milli_free[__builtin_ctzll(g)] > 0;
+    return some && tug_node_is_usable(c, node) && tug_ledger_cpus_free(l) > 0;
 }
 
 void tug_node_refresh(struct tug_core *c, uint32_t node)
@@ -87,6 +97,7 @@ void tug_node_refresh(struct tug_core *c, uint32_t node)
     refresh_row(c, node, usable);
     tug_index_set(&c->index, node, usable, tug_gpuset_count(tug_ledger_gpus_free(l)),
                   tug_ledger_cpus_free(l) > 0, l->gangs == 0 && !c->nodes.at[node].holds.len);
+    tug_index_set_shared(&c->index, node, tug_node_is_shared(c, node));
     if (usable == was)
         return;
     tug_observe_node(c, node, usable);
@@ -124,8 +135,7 @@ static void resize(struct tug_core *c, uint32_t node)
 uint32_t tug_node_add(struct tug_core *c, const char *name)
 {
     uint32_t node = (uint32_t) c->nodes.len;
-    struct tug_node n = {
-        .name = tug_intern(c->texts, name), .in_conf = 1, .domain = TUG_NO_DOMAIN};
+    struct tug_node n = {.name = tug_intern(c->texts, name), .in_conf = 1, .domain = TUG_NO_DOMAIN};
     n.down_reason = tug_intern(c->texts, "");
     n.drain_reason = tug_intern(c->texts, "");
     n.row.gpu_model = tug_intern(c->texts, "");

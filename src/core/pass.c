@@ -161,8 +161,10 @@ static int check_slice(struct tug_policy_pass *p, const struct tug_entry *e, uin
     if (tug_gpuset_count(s->gpus) != gpus)
         return tug_pass_refuse(p, -EINVAL, "gives job %llu %u GPUs on node %s; it asked for %u", id,
                                tug_gpuset_count(s->gpus), n->name, gpus);
-    if (!(last ? tug_place_fits_last : tug_place_fits)(c, e->shape, s->node) ||
-        (s->gpus & l->gpus_used))
+    uint32_t milli = e->j.req.gpu_milli;
+    int taken =
+        milli ? l->milli_free[__builtin_ctzll(s->gpus)] < milli : (s->gpus & l->gpus_used) != 0;
+    if (!(last ? tug_place_fits_last : tug_place_fits)(c, e->shape, s->node) || taken)
         return tug_pass_refuse(
             p, -EBUSY, "puts job %llu on node %s, where something of what it needs is not free", id,
             n->name);
@@ -637,7 +639,8 @@ int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_se
     c->wants_pass = 0;
     if (set && !is_in_force(c, set))
         use(c, set);
-    struct tug_policy_pass p = {.c = c, .alone = set == NULL, .host = c->quiet ? &quiet_host : &host, .err = err};
+    struct tug_policy_pass p = {
+        .c = c, .alone = set == NULL, .host = c->quiet ? &quiet_host : &host, .err = err};
     if (set)
         run(&p);
     else

@@ -21,6 +21,7 @@ void tug_index_clear(struct tug_index *x)
     for (size_t g = 0; g <= TUG_GPUS_MAX; g++)
         free(x->free_ge[g]);
     free(x->usable);
+    free(x->shared);
     free(x->idle);
     *x = (struct tug_index){0};
 }
@@ -40,6 +41,7 @@ void tug_index_grow(struct tug_index *x, size_t n_nodes)
     for (size_t g = 0; g <= TUG_GPUS_MAX; g++)
         x->free_ge[g] = widen(x->free_ge[g], x->words, words);
     x->usable = widen(x->usable, x->words, words);
+    x->shared = widen(x->shared, x->words, words);
     x->idle = widen(x->idle, x->words, words);
     x->words = words;
 }
@@ -59,6 +61,11 @@ void tug_index_set(struct tug_index *x, uint32_t node, int usable, unsigned gpus
     set_bit(x->idle, node, usable && idle);
     for (unsigned g = 0; g <= TUG_GPUS_MAX; g++)
         set_bit(x->free_ge[g], node, usable && cpu_free && g <= gpus_free);
+}
+
+void tug_index_set_shared(struct tug_index *x, uint32_t node, int shared)
+{
+    set_bit(x->shared, node, shared);
 }
 
 /* ---- where: the nodes that a job may use */
@@ -188,6 +195,7 @@ void tug_shape_hold(struct tug_core *c, struct tug_entry *e)
     key = (struct tug_shape_key){.where = w,
                                  .queue = r->queue,
                                  .mem_bytes = r->mem_per_node_bytes,
+                                 .milli = r->gpu_milli,
                                  .nodes = r->nodes,
                                  .cpus = r->cpus_per_node,
                                  .gpus = r->gpus_per_node,
@@ -283,8 +291,12 @@ static int fits(const struct tug_core *c, const struct tug_shape *s, uint32_t no
         return 0;
     if (s->key.exclusive && (n->gangs || c->nodes.at[node].holds.len))
         return 0;
-    return tug_ledger_cpus_free(n) >= cpus && tug_ledger_mem_free(n) >= s->key.mem_bytes &&
-           tug_gpuset_count(tug_ledger_gpus_free(n)) >= gpus;
+    if (tug_ledger_cpus_free(n) < cpus || tug_ledger_mem_free(n) < s->key.mem_bytes)
+        return 0;
+    uint32_t left;
+    if (s->key.milli)
+        return tug_ledger_share(n, s->key.milli, &left) < TUG_GPUS_MAX;
+    return tug_gpuset_count(tug_ledger_gpus_free(n)) >= gpus;
 }
 
 int tug_place_fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node)
@@ -426,11 +438,34 @@ static int emptiest_last(struct tug_core *c, const struct tug_shape *s)
     return 0;
 }
 
+/* ---- a part of a GPU: on the GPU in parts that it fills best, else on a free one of the fullest
+ * node */
+
+static int find_shared(struct tug_core *c, const struct tug_shape *s)
+{
+    uint32_t best = TUG_NO_NODE, best_left = UINT32_MAX;
+    for (size_t w = 0; w < c->index.words; w++)
+        for (uint64_t m = s->key.where->nodes[w] & c->index.shared[w]; m; m &= m - 1) {
+            uint32_t left, node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
+            tug_ledger_share(tug_ledger_node(c->ledger, node), s->key.milli, &left);
+            if (left >= best_left || !tug_place_fits(c, s, node))
+                continue;
+            best = node;
+            best_left = left;
+        }
+    if (best == TUG_NO_NODE)
+        return 0;
+    tug_vec_push(&c->picked, best);
+    return 1;
+}
+
 static int find(struct tug_core *c, const struct tug_shape *s)
 {
-    int first = c->placement == TUG_PLACEMENT_FIRST_FIT;
+    int first = c->placement == TUG_PLACEMENT_FIRST_FIT && !s->key.milli;
     size_t alike = s->key.nodes - (uint32_t) tug_shape_is_uneven(s);
     c->picked.len = 0;
+    if (s->key.milli && find_shared(c, s))
+        return 1;
     if (c->placement == TUG_PLACEMENT_TOPOLOGY)
         return tug_topology_find(c, s);
     if (!(first ? first_fit(c, s, alike) : fullest_fit(c, s, alike)))
@@ -459,9 +494,11 @@ void tug_place_as_picked(struct tug_core *c, const struct tug_entry *e)
 {
     for (uint32_t i = 0; i < e->j.req.nodes; i++) {
         const struct tug_ledger_node *n = tug_ledger_node(c->ledger, c->picked.at[i]);
-        c->chosen.at[i] = (struct tug_policy_slice){
-            c->picked.at[i],
-            tug_gpuset_take_low(tug_ledger_gpus_free(n), tug_job_req_gpus(&e->j.req, i))};
+        uint32_t left, milli = e->j.req.gpu_milli;
+        tug_gpuset gpus =
+            milli ? 1ULL << tug_ledger_share(n, milli, &left)
+                  : tug_gpuset_take_low(tug_ledger_gpus_free(n), tug_job_req_gpus(&e->j.req, i));
+        c->chosen.at[i] = (struct tug_policy_slice){c->picked.at[i], gpus};
     }
 }
 
@@ -527,6 +564,7 @@ struct tug_slice *tug_place_slices(const struct tug_core *c, const struct tug_en
         s->cpus = r->exclusive ? n->cpus : tug_job_req_cpus(r, i);
         s->mem_bytes = r->mem_per_node_bytes;
         s->gpus = r->exclusive ? n->gpus : at[i].gpus;
+        s->gpu_milli = r->gpu_milli;
         s->ntasks = tug_job_req_tasks(r, i);
         s->first_rank = rank;
         rank += s->ntasks;

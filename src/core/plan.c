@@ -106,6 +106,10 @@ static void add_ends(struct tug_core *c, const struct tug_entry *e, int64_t end_
                                  .cpus = (int32_t) s->cpus,
                                  .gpus = (int32_t) tug_gpuset_count(s->gpus & n->gpus),
                                  .gangs = 1};
+        /* Counted in whole GPUs: one in parts comes free with the last of them, and who that is
+         * nobody knows while there are several. */
+        if (s->gpu_milli && n->milli_used[__builtin_ctzll(s->gpus)] > s->gpu_milli)
+            held.gpus = 0;
         tug_profile_ends(c->plan->profile, s->node, end_ms, &held);
     }
 }

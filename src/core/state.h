@@ -40,7 +40,7 @@ struct tug_shape_key {
     const struct tug_where *where;
     const char *queue; /* interned; held by the jobs. A policy may treat queues differently */
     uint64_t mem_bytes;
-    uint32_t nodes, cpus, gpus, cpus_last, gpus_last, exclusive;
+    uint32_t nodes, cpus, gpus, cpus_last, gpus_last, milli, exclusive;
 };
 struct tug_shape {
     struct tug_shape_key key;
@@ -65,6 +65,7 @@ struct tug_index {
     size_t words;
     uint64_t *free_ge[TUG_GPUS_MAX + 1];
     uint64_t *usable, *idle;
+    uint64_t *shared; /* a CPU free, and some of a GPU that others have parts of */
 };
 
 /* ---- what is kept free for a job that others give way to (hold.c) */
@@ -378,6 +379,8 @@ void tug_index_clear(struct tug_index *x);
 void tug_index_grow(struct tug_index *x, size_t n_nodes);
 void tug_index_set(struct tug_index *x, uint32_t node, int usable, unsigned gpus_free, int cpu_free,
                    int idle);
+void tug_index_set_shared(struct tug_index *x, uint32_t node, int shared);
+int tug_node_is_shared(const struct tug_core *c, uint32_t node);
 struct tug_where *tug_where_get(struct tug_core *c, const char *queue_nodes, const char *nodelist,
                                 const char *exclude, const char *gpu_model); /* one more holder */
 void tug_where_drop(struct tug_core *c, struct tug_where *w);

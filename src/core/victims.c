@@ -194,7 +194,8 @@ static void add_room(const struct tug_victims *v, struct room *r, const struct p
 {
     const struct cand *k = &v->cands.at[p->cand];
     const struct tug_slice *s = &k->e->j.slices[p->slice];
-    r->gpus |= s->gpus & tug_ledger_node(v->c->ledger, s->node)->gpus;
+    if (!s->gpu_milli) /* a GPU in parts is whole again only once all of them are gone */
+        r->gpus |= s->gpus & tug_ledger_node(v->c->ledger, s->node)->gpus;
     r->cpus += s->cpus;
     r->mem_bytes += k->keeps_memory ? 0 : s->mem_bytes;
     r->others--;

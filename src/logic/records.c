@@ -186,6 +186,7 @@ static void set_request(Tugpb__JobRecord *m, const struct tug_job_req *r)
     m->gpus_per_node = r->gpus_per_node;
     m->cpus_last = r->cpus_last;
     m->gpus_last = r->gpus_last;
+    m->gpu_milli = r->gpu_milli;
     m->mem_per_node_bytes = r->mem_per_node_bytes;
 }
 
@@ -390,6 +391,7 @@ static int restore_slices(struct tug_control *c, struct tug_arena *a, const Tugp
         out->mem_bytes = s->mem_bytes;
         out->first_rank = s->first_rank;
         out->ntasks = s->ntasks;
+        out->gpu_milli = s->gpu_milli;
         masked |= s->cpu_mask.len > 0;
     }
     if (masked) {
@@ -457,6 +459,7 @@ static void restore_request(const Tugpb__JobRecord *m, struct tug_job_req *r)
     r->gpus_per_node = m->gpus_per_node;
     r->cpus_last = m->cpus_last;
     r->gpus_last = m->gpus_last;
+    r->gpu_milli = m->gpu_milli;
     r->mem_per_node_bytes = m->mem_per_node_bytes;
     r->gpu_model = m->spec->res ? m->spec->res->gpu_model : "";
     r->nodelist = m->spec->res ? m->spec->res->nodelist : "";

@@ -133,6 +133,7 @@ Tugpb__Slice **tug_ctl_slices_pb(struct tug_control *c, struct tug_arena *a,
         m->cpus = s->cpus;
         m->mem_bytes = s->mem_bytes;
         m->first_rank = s->first_rank;
+        m->gpu_milli = s->gpu_milli;
         m->ntasks = s->ntasks;
         if (j && i < j->n_masks) {
             m->cpu_mask.data = j->masks[i];

@@ -83,6 +83,7 @@ struct tug_policy_job {
     int64_t ran_ms;               /* how long it ran before this run and does not have to run again (suspended, or an
                                      attempt that was preempted and goes on from its checkpoint) */
     double key;                   /* as key() gave it */
+    uint32_t gpu_milli;           /* of each of its GPUs, in thousandths: 1000 = all of it; less: of one GPU on one node */
 };
 
 struct tug_policy_node {
@@ -96,6 +97,7 @@ struct tug_policy_node {
     const char *gpu_model;        /* "" = not known */
     uint32_t domain;              /* lowest domain of the fabric that it is in; equal = same leaf. UINT32_MAX = none */
     uint32_t held;                /* 1: its free GPUs are held for a job that others gave way to */
+    const uint16_t *gpu_milli_free;   /* of each of its GPUs, in thousandths; gpus_free are those where nobody has any */
 };
 
 /* A queue of the tree. Its figures contain those of the queues below it. */
@@ -176,7 +178,8 @@ struct tug_policy_view {
 /* One node's part of a gang that a policy wants to place by itself. */
 struct tug_policy_slice {
     uint32_t node;                /* tug_policy_node.index */
-    uint64_t gpus;                /* bit set; exactly gpus_per_node bits (gpus_last in the last slice) */
+    uint64_t gpus;                /* bit set; exactly gpus_per_node bits (gpus_last in the last slice); for a part
+                                     of a GPU the one that it is of */
 };
 
 /* Why a job waits; the numbers are stable, the names are what users see (Slurm's where it has one). */

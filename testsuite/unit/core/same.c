@@ -46,6 +46,7 @@ static const char *same_req(const struct tug_job_req *a, const struct tug_job_re
     DIFFERS(gpus_per_node);
     DIFFERS(cpus_last);
     DIFFERS(gpus_last);
+    DIFFERS(gpu_milli);
     DIFFERS(mem_per_node_bytes);
     DIFFERS(time_limit_s);
     DIFFERS(begin_ms);

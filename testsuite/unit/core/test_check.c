@@ -61,6 +61,8 @@ START_TEST(double_booking_and_a_ledger_that_lies_are_found)
     FOUND(entry(2)->j.slices[0].node = 0, "double booking by job 2");
     FOUND(ledger(3)->gpus_used |= 0x80, "node n3: the ledger is not the sum of the jobs");
     FOUND(ledger(0)->owner[3] = 2, "node n0: the ledger is not the sum of the jobs");
+    FOUND(ledger(0)->milli_used[3] = 900, "node n0: the ledger is not the sum of the jobs");
+    FOUND(ledger(0)->gpus_shared = 1, "node n0: the ledger is not the sum of the jobs");
     FOUND(ledger(0)->cpus_used++, "node n0: the ledger is not the sum of the jobs");
     FOUND(ledger(0)->mem_used_bytes++, "node n0: the ledger is not the sum of the jobs");
     FOUND(w.c->nodes.at[2].gangs.len = 0, "node n2: its list of gangs is not the ledger's");
@@ -73,6 +75,8 @@ START_TEST(an_index_row_or_total_that_is_out_of_date_is_found)
     FOUND(tug_index_set(&w.c->index, 0, 1, 8, 1, 1), "node n0: its row or its index");
     FOUND(w.c->node_rows.at[3].gpus_free = 0, "node n3: its row or its index");
     FOUND(w.c->node_rows.at[3].usable = 0, "node n3: its row or its index");
+    FOUND(tug_index_set_shared(&w.c->index, 2, 1), "node n2: its row or its index");
+    FOUND(ledger(0)->milli_free[0] = 7, "node n0: its row or its index");
     FOUND(w.c->nodes.at[1].drained = 1, "node n1: its row or its index");
     FOUND(w.c->gpus_free++, "the cluster's totals are wrong");
     FOUND(w.c->nodes_up--, "the cluster's totals are wrong");

@@ -26,6 +26,7 @@ struct piece { /* what a node holds of a step */
     uint32_t attempt, step;
     enum tug_held_phase phase;
     tug_gpuset gpus;
+    uint32_t gpu_milli; /* of its one GPU; 0 = whole GPUs */
     int fails;
     int requeueable; /* the node ends it when its lease runs out */
     int stopped;
@@ -79,10 +80,21 @@ static struct piece *find_piece(struct model *n, tug_job_id job, uint32_t attemp
     return NULL;
 }
 
+static int is_first_step(const struct model *n, size_t at)
+{
+    for (size_t i = 0; i < at; i++)
+        if (n->held.at[i].job == n->held.at[at].job &&
+            n->held.at[i].attempt == n->held.at[at].attempt &&
+            n->held.at[i].phase != TUG_HELD_DONE)
+            return 0;
+    return 1;
+}
+
 /* The GPUs of a gang that comes are not in use by another on that node, whatever happened before.
  */
 static void nobody_else_uses(const struct model *n, const struct piece *p)
 {
+    uint32_t milli = p->gpu_milli;
     for (size_t i = 0; i < n->held.len; i++) {
         const struct piece *q = &n->held.at[i];
         s.double_checks++;
@@ -90,6 +102,13 @@ static void nobody_else_uses(const struct model *n, const struct piece *p)
         int at_barrier = q->phase < TUG_HELD_RUNNING && its && its->suspended_ms >= 0;
         if (q->phase == TUG_HELD_DONE || q->stopped || at_barrier ||
             (q->job == p->job && q->attempt == p->attempt))
+            continue;
+        if (p->gpu_milli && q->gpu_milli && p->gpus == q->gpus && is_first_step(n, i)) {
+            milli += q->gpu_milli;
+            ck_assert_msg(milli <= 1000, "job %llu.%u gets more of a GPU than is left of it",
+                          (unsigned long long) p->job, p->attempt);
+        }
+        if (p->gpu_milli && q->gpu_milli)
             continue;
         ck_assert_msg((q->gpus & p->gpus) == 0, "job %llu.%u gets GPUs that %llu.%u still uses",
                       (unsigned long long) p->job, p->attempt, (unsigned long long) q->job,
@@ -193,7 +212,8 @@ static void take_launch(uint32_t node, const struct tug_action *a)
                       .attempt = a->attempt,
                       .step = a->step,
                       .fails = chance(s.crowded ? 100 : 12),
-                      .requeueable = !j || j->req.requeue};
+                      .requeueable = !j || j->req.requeue,
+                      .gpu_milli = j ? j->req.gpu_milli : 0};
     for (size_t i = 0; j && i < j->n_slices; i++)
         if (j->slices[i].node == node && j->attempt == a->attempt)
             p.gpus = j->slices[i].gpus;
@@ -383,7 +403,10 @@ static void submit(void)
     static const char *const queues[] = {"main", "low", "high", "some"};
     static const char *const lists[] = {"", "", "", "", "m[0-3]", "m[2-8]"};
     uint32_t nodes = 1 + dice(4), gpus = dice(5);
-    int uneven = nodes > 1 && gpus > 1 && dice(3) == 0;
+    int uneven = nodes > 1 && gpus > 1 && dice(3) == 0, share = dice(4) == 0;
+    if (share)
+        nodes = gpus = 1;
+    uneven &= !share;
     struct tug_job_req r = {.uid = dice(3),
                             .user = "u",
                             .queue = queues[dice(4)],
@@ -391,12 +414,13 @@ static void submit(void)
                             .name = "j",
                             .batch = dice(4) == 0,
                             .requeue = dice(3) != 0,
-                            .exclusive = dice(10) == 0,
+                            .exclusive = dice(10) == 0 && !share,
                             .interactive = dice(10) == 0,
                             .nodes = nodes,
                             .ntasks = nodes + dice(6),
                             .cpus_per_node = 1 + dice(4),
                             .gpus_per_node = gpus,
+                            .gpu_milli = share ? 100 + 100 * dice(9) : 0,
                             .gpus_last = uneven ? 1 + dice(gpus - 1) : 0,
                             .mem_per_node_bytes = dice(3) ? 0 : (uint64_t) dice(32) << 30,
                             .gpu_model = dice(8) ? "" : "h200",

@@ -77,6 +77,65 @@ START_TEST(a_node_that_shrinks_keeps_what_is_held_and_gives_nothing_more)
 }
 END_TEST
 
+START_TEST(a_gpu_is_held_in_parts_up_to_all_of_it_and_then_free_as_a_whole_again)
+{
+    struct tug_ledger *l = two_nodes();
+    struct tug_err err = {0};
+    const struct tug_slice part = {.gpus = 4, .gpu_milli = 400},
+                           rest = {.gpus = 4, .gpu_milli = 600},
+                           more = {.gpus = 4, .gpu_milli = 201}, whole = {.gpus = 6},
+                           wide = {.gpus = 6, .gpu_milli = 100};
+    const struct tug_ledger_node *n = tug_ledger_node(l, 0);
+    ck_assert_uint_eq(n->milli_free[2], 1000);
+    ck_assert_uint_eq(n->milli_free[8], 0);
+    ck_assert_int_eq(tug_ledger_claim(l, 1, &part, 1, TUG_LEDGER_FREE, NULL), 0);
+    ck_assert_int_eq(tug_ledger_claim(l, 2, &part, 1, TUG_LEDGER_FREE, NULL), 0);
+    ck_assert_uint_eq(n->milli_free[2], 200);
+    ck_assert_uint_eq(n->owner[2], 0);
+    ck_assert_uint_eq(tug_ledger_gpus_free(n), 0xfb);
+    unit_fails(tug_ledger_claim(l, 3, &more, 1, TUG_LEDGER_FREE, &err), -EBUSY, err,
+               "node 0: 200 of 1000 of GPU 2 are free, 201 are wanted");
+    unit_fails(tug_ledger_claim(l, 3, &whole, 1, TUG_LEDGER_FREE, &err), -EBUSY, err,
+               "node 0: GPU 2 is held in parts");
+    unit_fails(tug_ledger_claim(l, 3, &wide, 1, TUG_LEDGER_FREE, &err), -EINVAL, err,
+               "node 0: a part of a GPU is less than one of one GPU");
+    tug_ledger_release(l, 1, &part, 1);
+    ck_assert_int_eq(tug_ledger_claim(l, 3, &rest, 1, TUG_LEDGER_FREE, NULL), 0);
+    ck_assert_uint_eq(n->milli_free[2], 0);
+    tug_ledger_release(l, 3, &rest, 1);
+    tug_ledger_release(l, 2, &part, 1);
+    ck_assert_uint_eq(n->gpus_used | n->gpus_shared | n->milli_used[2], 0);
+    ck_assert_int_eq(tug_ledger_claim(l, 4, &whole, 1, TUG_LEDGER_FREE, NULL), 0);
+    unit_fails(tug_ledger_claim(l, 1, &part, 1, TUG_LEDGER_FREE, &err), -EBUSY, err,
+               "node 0: GPU 2 is held by job 4");
+    ck_assert_uint_eq(n->milli_free[1], 0);
+    tug_ledger_release(l, 4, &whole, 1);
+    tug_ledger_free(l);
+}
+END_TEST
+
+START_TEST(a_part_goes_to_the_gpu_that_it_fills_best_and_else_to_a_free_one)
+{
+    struct tug_ledger *l = two_nodes();
+    const struct tug_slice a = {.gpus = 2, .gpu_milli = 300}, b = {.gpus = 8, .gpu_milli = 500};
+    const struct tug_ledger_node *n = tug_ledger_node(l, 0);
+    uint32_t left;
+    tug_ledger_claim(l, 1, &a, 1, TUG_LEDGER_FREE, NULL);
+    tug_ledger_claim(l, 2, &b, 1, TUG_LEDGER_FREE, NULL);
+    ck_assert_uint_eq(tug_ledger_share(n, 400, &left), 3);
+    ck_assert_uint_eq(left, 100);
+    ck_assert_uint_eq(tug_ledger_share(n, 600, &left), 1);
+    ck_assert_uint_eq(tug_ledger_share(n, 800, &left), 0);
+    ck_assert_uint_eq(left, UINT32_MAX);
+    ck_assert_uint_eq(tug_ledger_share(tug_ledger_node(l, 1), 1, &left), 0);
+    tug_ledger_resize(l, 1, 16, 0, 1000);
+    ck_assert_uint_eq(tug_ledger_share(tug_ledger_node(l, 1), 1, &left), TUG_GPUS_MAX);
+    tug_ledger_free(l);
+}
+END_TEST
+
 UNIT_MAIN("core/ledger", a_gang_that_needs_a_held_GPU_is_refused_and_node_0_is_left_untouched,
           what_a_node_does_not_have_is_refused_unless_a_record_says_it_was_given,
-          a_node_that_shrinks_keeps_what_is_held_and_gives_nothing_more)
+          a_node_that_shrinks_keeps_what_is_held_and_gives_nothing_more,
+          a_gpu_is_held_in_parts_up_to_all_of_it_and_then_free_as_a_whole_again,
+          a_part_goes_to_the_gpu_that_it_fills_best_and_else_to_a_free_one)

@@ -298,6 +298,81 @@ static void hook_is(int rc, uint32_t node, uint64_t gpus)
     hook.at[0] = (struct tug_policy_slice){node, gpus};
 }
 
+START_TEST(parts_of_gpus_fill_one_gpu_and_whole_gpus_go_where_nobody_has_a_part)
+{
+    for (int placement = TUG_PLACEMENT_FIRST_FIT; placement <= TUG_PLACEMENT_TOPOLOGY;
+         placement++) {
+        open_with(3, (enum tug_placement) placement);
+        struct tug_job_req part = w_req(1, 1), full = w_req(1, 6);
+        full.nodelist = "n1";
+        w_submit(&w, 1, full);
+        ck_assert_int_eq(w_pass(&w), 1);
+        part.gpu_milli = 400;
+        w_submit(&w, 2, part);
+        w_submit(&w, 3, part);
+        w_submit(&w, 4, part);
+        ck_assert_int_eq(w_pass(&w), 3);
+        ck_assert_uint_eq(node_of(2, 0), 1); /* the fullest */
+        ck_assert_uint_eq(w_job(&w, 2)->slices[0].gpus, 0x40);
+        ck_assert_uint_eq(w_job(&w, 3)->slices[0].gpus, 0x40);
+        ck_assert_uint_eq(w_job(&w, 4)->slices[0].gpus, 0x80);
+        struct tug_core_counts n;
+        tug_core_count(w.c, &n);
+        ck_assert_uint_eq(n.gpus - n.gpus_used, 16);
+        part.gpu_milli = 200;
+        w_submit(&w, 5, part); /* 200 are left of one, 600 of the other */
+        w_submit(&w, 6, w_req(2, 8));
+        ck_assert_int_eq(w_pass(&w), 2);
+        ck_assert_uint_eq(w_job(&w, 5)->slices[0].gpus, 0x40);
+        part.gpu_milli = 601;
+        w_submit(&w, 7, part);
+        ck_assert_int_eq(w_pass(&w), 0);
+        char why[256];
+        tug_core_explain(w.c, w_job(&w, 7), NULL, why, sizeof why);
+        ck_assert_str_eq(why,
+                         "needs 1 node with 601/1000 of a GPU and 1 CPU free; 0 have that now");
+        w_ready(&w, 4, 1, 0, 1);
+        w_done(&w, 4, 1, 0, 1, 0);
+        ck_assert_int_eq(w_pass(&w), 1);
+        ck_assert_uint_eq(w_job(&w, 7)->slices[0].gpus, 0x80);
+        w_clear(&w);
+    }
+}
+END_TEST
+
+START_TEST(a_part_of_a_gpu_is_of_one_gpu_on_one_node)
+{
+    open_with(2, TUG_PLACEMENT_FIRST_FIT);
+    struct tug_job_req bad[] = {w_req(2, 1), w_req(1, 2), w_req(1, 1), w_req(1, 1)};
+    for (size_t i = 0; i < 4; i++)
+        bad[i].gpu_milli = 500;
+    bad[2].gpu_milli = 1000;
+    bad[3].exclusive = 1;
+    for (size_t i = 0; i < 4; i++)
+        unit_fails(
+            w_event(&w, (struct tug_event){.type = TUG_EV_JOB_SUBMIT, .job = 1, .req = &bad[i]}),
+            -EINVAL, w.err, "did not go through admission");
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_plugin_places_parts_of_gpus_where_there_is_room)
+{
+    open_with(1, TUG_PLACEMENT_FIRST_FIT);
+    struct tug_job_req part = w_req(1, 1);
+    part.gpu_milli = 400;
+    hook_is(0, 0, 0x20);
+    for (tug_job_id id = 1; id <= 3; id++) {
+        w_submit(&w, id, part);
+        ck_assert_int_eq(w_pass_with(&w, &chooser, NULL), 1);
+        ck_assert_int_eq(w.stats.refused, id == 3); /* 200 are left there */
+        ck_assert_uint_eq(w_job(&w, id)->slices[0].gpus, id == 3 ? 1 : 0x20);
+    }
+    ck_assert_uint_eq(hook.job.gpu_milli, 400);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(a_plugin_that_places_says_on_which_nodes_and_gpus_jobs_start)
 {
     open_with(3, TUG_PLACEMENT_FIRST_FIT);
@@ -463,6 +538,9 @@ UNIT_MAIN("core/place", first_fit_takes_the_first_node_and_consolidate_the_fulle
           a_request_with_a_last_slice_that_is_not_smaller_is_refused,
           a_live_edit_changes_the_placement,
           a_policy_is_told_where_start_would_put_a_job_and_what_gangs_hold,
+          parts_of_gpus_fill_one_gpu_and_whole_gpus_go_where_nobody_has_a_part,
+          a_part_of_a_gpu_is_of_one_gpu_on_one_node,
+          a_plugin_places_parts_of_gpus_where_there_is_room,
           a_plugin_that_places_says_on_which_nodes_and_gpus_jobs_start,
           a_plugin_that_finds_no_place_is_asked_again_once_something_is_free,
           a_plugin_is_not_asked_about_what_cannot_fit,
