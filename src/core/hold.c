@@ -48,6 +48,17 @@ static int keep_free(struct tug_core *c, struct tug_entry *e, size_t i)
     return slice_is_complete(want, have);
 }
 
+int tug_hold_is_idle(const struct tug_core *c, const struct tug_slice *want, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct tug_ledger_node *l = tug_ledger_node(c->ledger, want[i].node);
+        if (want[i].gpus & ~tug_ledger_gpus_free(l) || want[i].cpus > tug_ledger_cpus_free(l) ||
+            want[i].mem_bytes > tug_ledger_mem_free(l))
+            return 0;
+    }
+    return 1;
+}
+
 static void on_complete(struct tug_core *c, struct tug_entry *e)
 {
     e->hold->until_ms = c->now_ms + READY_MS;
@@ -137,6 +148,26 @@ int64_t tug_hold_until(const struct tug_entry *e)
 int tug_hold_is_complete(const struct tug_entry *e)
 {
     return e->hold && e->hold->complete == e->hold->n;
+}
+
+int64_t tug_hold_ready_ms(const struct tug_core *c, const struct tug_entry *e)
+{
+    int64_t at_ms = c->now_ms;
+    for (size_t i = 0; i < e->hold->n_givers && !tug_hold_is_complete(e); i++) {
+        const struct tug_entry *g = tug_jobtab_find(&c->jobs, e->hold->givers[i]);
+        if (g && tug_preempt_is_leaving(g) && g->j.notice_ms > at_ms)
+            at_ms = g->j.notice_ms;
+    }
+    return tug_hold_is_complete(e) ? at_ms : at_ms + c->kill_grace_s * 1000LL;
+}
+
+struct tug_slice tug_hold_kept(const struct tug_entry *e, uint32_t node)
+{
+    const struct tug_hold *h = e->hold;
+    for (size_t i = 0; i < h->n; i++)
+        if (h->have[i].node == node)
+            return h->have[i];
+    return (struct tug_slice){.node = node};
 }
 
 static void fill_one(struct tug_core *c, uint32_t node, struct tug_entry *e)

@@ -288,7 +288,7 @@ static int h_place(struct tug_policy_pass *p, uint64_t job, struct tug_policy_sl
 static int h_held(struct tug_policy_pass *p, uint64_t job, struct tug_policy_slice *at, size_t n)
 {
     const struct tug_entry *e = tug_jobtab_find(&p->c->jobs, job);
-    if (!e || !tug_job_state_holds(e->j.state))
+    if (!e || !tug_job_state_holds(e->j.state) || tug_job_state_waits(e->j.state))
         return -ENOENT;
     for (size_t i = 0; i < n && i < e->j.n_slices; i++)
         at[i] = (struct tug_policy_slice){e->j.slices[i].node, e->j.slices[i].gpus};
@@ -458,6 +458,7 @@ static void use(struct tug_core *c, const struct tug_policy_set *set)
     c->policies = *set;
     c->hooks = hooks_of(set);
     c->policies_known = 1;
+    c->freed++; /* what one place() found no room for, another one may */
     c->keys_stale = 1;
     if (c->hooks.observe)
         tug_observe_all(c);

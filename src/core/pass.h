@@ -18,6 +18,8 @@ struct tug_policy_pass {
     struct tug_pass_stats stats;
     struct tug_err *err; /* the first thing that was refused */
     struct tug_vec(struct tug_entry *) started;
+    uint32_t lowest_tier;      /* scratch of preempt.c */
+    int has_lowest, knows_lowest;
     struct tug_vec(struct tug_entry *) preempted; /* without notice: their end comes after the pass */
     tug_job_id blocker;
     int alone;   /* no plugin is asked in this pass */

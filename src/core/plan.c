@@ -89,7 +89,7 @@ int64_t tug_plan_expected_end(struct tug_policy_pass *p, uint64_t job)
 {
     const struct tug_entry *e = tug_jobtab_find(&p->c->jobs, job);
     struct tug_policy_job row;
-    if (!e || !tug_job_state_holds(e->j.state))
+    if (!e || !tug_job_state_holds(e->j.state) || e->j.suspended_ms >= 0)
         return -1;
     tug_job_row(p->c, e, &row);
     return end_of(p->c, e, &row);
@@ -136,7 +136,41 @@ static int64_t end_of_started(const struct tug_core *c, const struct tug_entry *
     return end_of(c, e, &row);
 }
 
-/* What runs, this pass's own included. */
+/* What is kept for a job comes free when that will have run. */
+static int64_t end_of_held(const struct tug_core *c, const struct tug_entry *e)
+{
+    struct tug_policy_job row;
+    int64_t end_ms;
+    tug_job_row(c, e, &row);
+    int64_t left_ms = left_of(&row);
+    return left_ms == TUG_NEVER ||
+                   __builtin_add_overflow(tug_hold_ready_ms(c, e), left_ms, &end_ms)
+               ? TUG_NEVER
+               : end_ms;
+}
+
+static size_t count_holds(const struct tug_core *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->nodes.len; i++)
+        n += c->nodes.at[i].holds.len;
+    return n;
+}
+
+static void add_holds(struct tug_core *c)
+{
+    for (uint32_t i = 0; i < c->nodes.len; i++)
+        for (size_t k = 0; k < c->nodes.at[i].holds.len; k++) {
+            const struct tug_entry *e = c->nodes.at[i].holds.at[k];
+            struct tug_slice s = tug_hold_kept(e, i);
+            struct tug_stock kept = {.mem_bytes = (int64_t) s.mem_bytes,
+                                     .cpus = (int32_t) s.cpus,
+                                     .gpus = (int32_t) tug_gpuset_count(s.gpus)};
+            tug_profile_ends(c->plan->profile, i, end_of_held(c, e), &kept);
+        }
+}
+
+/* What runs, this pass's own included, and what is kept for those that will. */
 static void make(struct tug_policy_pass *p)
 {
     struct tug_core *c = p->c;
@@ -145,11 +179,14 @@ static void make(struct tug_policy_pass *p)
     if (plan->set_pass != c->pass)
         tug_plan_horizon(p, 0, 0);
     plan->pass = c->pass;
-    tug_vec_reserve(&plan->ends, c->running.len + p->started.len);
+    tug_vec_reserve(&plan->ends, c->running.len + p->started.len + count_holds(c));
     for (size_t i = 0; i < c->running.len; i++)
         plan->ends.at[n++] = end_of(c, c->running.at[i].entry, &c->running.at[i].job);
     for (size_t i = 0; i < p->started.len; i++)
         plan->ends.at[n++] = end_of_started(c, p->started.at[i]);
+    for (size_t i = 0; i < c->nodes.len; i++)
+        for (size_t k = 0; k < c->nodes.at[i].holds.len; k++)
+            plan->ends.at[n++] = end_of_held(c, c->nodes.at[i].holds.at[k]);
     int64_t horizon_ms;
     if (__builtin_add_overflow(c->now_ms, plan->horizon_ms, &horizon_ms))
         horizon_ms = TUG_NOWHEN;
@@ -160,6 +197,7 @@ static void make(struct tug_policy_pass *p)
         add_ends(c, c->running.at[i].entry, plan->ends.at[i]);
     for (size_t i = 0; i < p->started.len; i++)
         add_ends(c, p->started.at[i], plan->ends.at[c->running.len + i]);
+    add_holds(c);
 }
 
 /* ---- what a job wants */
@@ -181,7 +219,14 @@ static void want_of(struct tug_core *c, const struct tug_entry *e, struct tug_wa
     w->run_ms = left_of(&row);
     tug_vec_reserve(&plan->allowed, c->index.words + 1);
     for (size_t i = 0; i < c->index.words; i++)
-        plan->allowed.at[i] = e->shape->key.where->nodes[i] & c->index.usable[i];
+        plan->allowed.at[i] = e->j.state == TUG_JOB_SUSPENDED
+                                  ? 0
+                                  : e->shape->key.where->nodes[i] & c->index.usable[i];
+    for (size_t i = 0; e->j.state == TUG_JOB_SUSPENDED && i < e->j.n_slices; i++) {
+        uint32_t node = e->j.slices[i].node; /* where it is, or nowhere; its memory, it still has */
+        plan->allowed.at[node / 64] |= c->index.usable[node / 64] & 1ULL << (node % 64);
+        w->each.mem_bytes = w->last.mem_bytes = 0;
+    }
     w->allowed = plan->allowed.at;
     tug_vec_reserve(&plan->nodes, r->nodes);
 }
@@ -224,11 +269,19 @@ static int find(struct tug_policy_pass *p, const char *verb, uint64_t job, struc
         rc = tug_pass_may_start(p, *e);
     if (rc)
         return rc;
+    if ((*e)->hold) {
+        *start_ms = tug_hold_ready_ms(c, *e);
+        return 0;
+    }
     if (plan_of(c)->pass != c->pass)
         make(p);
     want_of(c, *e, w);
     struct tug_shape *s = (*e)->shape;
     int64_t from_ms = c->now_ms;
+    if ((*e)->j.state == TUG_JOB_SUSPENDED) {
+        *start_ms = tug_profile_earliest(c->plan->profile, w, from_ms);
+        return *start_ms == TUG_NEVER ? -ENOSPC : 0;
+    }
     if (s->found_in == c->pass && s->found_run_ms <= w->run_ms)
         from_ms = s->found_ms;
     *start_ms = from_ms == TUG_NEVER ? from_ms : tug_profile_earliest(c->plan->profile, w, from_ms);
@@ -254,7 +307,7 @@ int tug_plan_reserve(struct tug_policy_pass *p, uint64_t job, int64_t *start_ms)
     struct tug_entry *e;
     struct tug_want w;
     int rc = find(p, "reserves for", job, &e, &w, start_ms);
-    if (rc)
+    if (rc || e->hold) /* all that it needs is being kept for it */
         return rc;
     struct tug_plan *plan = p->c->plan;
     tug_profile_choose(plan->profile, &w, *start_ms, plan->nodes.at);
@@ -292,7 +345,7 @@ static int delays_nobody_there(struct tug_core *c, const struct tug_want *w)
     return tug_profile_fits_now(c->plan->profile, w, c->plan->nodes.at);
 }
 
-/* One that is suspended, or that something is held for, cannot go elsewhere. */
+/* One that is suspended, or that others give way to. */
 static int backfill_in_place(struct tug_policy_pass *p, struct tug_entry *e)
 {
     struct tug_core *c = p->c;
@@ -300,7 +353,7 @@ static int backfill_in_place(struct tug_policy_pass *p, struct tug_entry *e)
     int rc = tug_preempt_choose(p, e);
     if (rc)
         return rc;
-    if (plan_of(c)->booked_in == c->pass) {
+    if (plan_of(c)->booked_in == c->pass && !e->hold) { /* what is kept, no reservation has */
         want_of(c, e, &w);
         if (!delays_nobody_there(c, &w))
             return -EBUSY;

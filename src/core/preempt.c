@@ -14,6 +14,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "core/pass.h"
 
@@ -53,9 +54,7 @@ static uint32_t tier_of(const struct tug_core *c, const struct tug_entry *e)
     return q ? q->tier : 0;
 }
 
-/* By tier, or as the policy says. */
-static int rule_allows(const struct tug_core *c, const struct tug_entry *e,
-                       const struct tug_entry *v)
+int tug_preempt_rule(const struct tug_core *c, const struct tug_entry *e, const struct tug_entry *v)
 {
     if (!e)
         return c->preemption == TUG_PREEMPTION_ORDER;
@@ -87,7 +86,7 @@ int tug_preempt_may(const struct tug_core *c, const struct tug_entry *e, const s
         return no(why, why_size, "it gave way as often as scheduler.preempt_max says");
     if (tug_preempt_safe_until(c, v) > c->now_ms)
         return no(why, why_size, "it has not run its queue's preempt_min_run yet");
-    if (!rule_allows(c, e, v))
+    if (!tug_preempt_rule(c, e, v))
         return no(why, why_size, e ? "its tier is not lower" : "scheduler.preemption is not order");
     return 0;
 }
@@ -189,12 +188,33 @@ static int find_preemptor(struct tug_policy_pass *p, uint64_t job, struct tug_en
     return rc;
 }
 
+/* The lowest tier of those who could give way or are leaving, worked out once a pass: who is not
+ * above it need not look any further. */
+static int may_preempt_anybody(struct tug_policy_pass *p, const struct tug_entry *e)
+{
+    const struct tug_core *c = p->c;
+    for (size_t i = 0; i < c->running.len && !p->knows_lowest; i++) {
+        const struct tug_policy_job *j = &c->running.at[i].job;
+        if ((j->leaving || j->safe_until_ms <= c->now_ms) &&
+            (!p->has_lowest || j->tier < p->lowest_tier)) {
+            p->lowest_tier = j->tier;
+            p->has_lowest = 1;
+        }
+    }
+    p->knows_lowest = 1;
+    return p->has_lowest &&
+           (tier_of(c, e) > p->lowest_tier ||
+            (tier_of(c, e) == p->lowest_tier && c->preemption == TUG_PREEMPTION_ORDER));
+}
+
 int tug_preempt_victims(struct tug_policy_pass *p, uint64_t job, uint64_t *victims, size_t n)
 {
     struct tug_entry *e;
     int rc = find_preemptor(p, job, &e);
     if (rc)
         return rc;
+    if (!may_preempt_anybody(p, e))
+        return -EPERM;
     struct tug_victims *v = tug_victims_new(p->c, e, NULL, 0);
     rc = tug_victims_choose(v);
     if (!rc)
@@ -245,6 +265,10 @@ static int propose(struct tug_policy_pass *p, struct tug_entry *e, const uint64_
         tug_victims_free(v);
         if (!want)
             return -EAGAIN;
+        if (!n && tug_hold_is_idle(p->c, want, e->j.req.nodes)) {
+            free(want);
+            return -EPERM;
+        }
     }
     for (size_t i = 0; i < n; i++)
         give_way(p, who[i], e ? e->j.id : 0);

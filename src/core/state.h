@@ -428,6 +428,9 @@ int tug_preempt_is_leaving(const struct tug_entry *e);
 /* 0, or -EPERM with the rule in 'why': may 'e' (NULL = nobody in particular) have 'v' give way? */
 int tug_preempt_may(const struct tug_core *c, const struct tug_entry *e, const struct tug_entry *v,
                     char *why, size_t why_size);
+/* By tier, or as the policy says. */
+int tug_preempt_rule(const struct tug_core *c, const struct tug_entry *e,
+                     const struct tug_entry *v);
 void tug_preempt_now(struct tug_core *c, struct tug_entry *e); /* its notice is over */
 void tug_preempt_left(struct tug_core *c,
                       struct tug_entry *e); /* it ended by itself, not well, during its notice */
@@ -457,7 +460,13 @@ void tug_hold_drop(struct tug_core *c, struct tug_entry *e); /* if it has one */
  * for others. Frees it. */
 struct tug_hold *tug_hold_detach(struct tug_core *c, struct tug_entry *e);
 void tug_hold_scatter(struct tug_core *c, struct tug_hold *h);
+/* Is all of it free already? */
+int tug_hold_is_idle(const struct tug_core *c, const struct tug_slice *want, size_t n);
 int64_t tug_hold_until(const struct tug_entry *e);           /* INT64_MAX = has none */
+/* When it will be complete, if all goes well. */
+int64_t tug_hold_ready_ms(const struct tug_core *c, const struct tug_entry *e);
+/* What is kept for it on that node by now. */
+struct tug_slice tug_hold_kept(const struct tug_entry *e, uint32_t node);
 int tug_hold_is_complete(const struct tug_entry *e);
 void tug_hold_fill(struct tug_core *c, uint32_t node); /* something came free there */
 /* What the holds there still wait for. */

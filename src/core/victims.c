@@ -77,10 +77,12 @@ static double lost_work(const struct tug_core *c, const struct tug_entry *e)
     return 1 + gpus * (double) (c->now_ms - start_ms);
 }
 
-/* Leaves anyway, and soon. */
-static int leaves_anyway(const struct tug_core *c, const struct tug_entry *e)
+/* Leaves anyway, and soon; and might have been made to. */
+static int leaves_anyway(const struct tug_core *c, const struct tug_entry *mine,
+                         const struct tug_entry *e)
 {
     return e->j.suspended_ms < 0 && tug_preempt_is_leaving(e) &&
+           (e->j.preemptor == mine->j.id || tug_preempt_rule(c, mine, e)) &&
            (e->j.state == TUG_JOB_RUNNING ||
             c->now_ms < e->ending_ms + c->kill_grace_s * 1000LL + LEAVING_MS);
 }
@@ -115,7 +117,7 @@ static void gather(struct tug_victims *v, struct tug_entry *const *only, size_t 
     const struct tug_core *c = v->c;
     for (size_t i = 0; i < c->running.len; i++) {
         struct tug_entry *e = c->running.at[i].entry;
-        if (leaves_anyway(c, e))
+        if (leaves_anyway(c, v->e, e))
             add(v, e, 1);
         else if (!only && is_candidate(c, v->e, e))
             add(v, e, 0);

@@ -5,6 +5,7 @@
  */
 #include "host/coreconf.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,14 @@ static uint32_t limit(int64_t s)
     return s == TUG_CONF_UNLIMITED ? 0 : u32(s);
 }
 
+/* As the words of preempt_signal stand. */
+static int signal_of(int word)
+{
+    static const int signals[] = {0, SIGUSR1, SIGUSR2, SIGHUP, SIGINT, SIGTERM};
+
+    return word >= 0 && (size_t) word < sizeof signals / sizeof *signals ? signals[word] : 0;
+}
+
 static void set_queues(struct tug_coreconf *s, const struct tug_config *cfg)
 {
     s->queues = tug_xcalloc(cfg->n_queues, sizeof *s->queues);
@@ -76,7 +85,12 @@ static void set_queues(struct tug_coreconf *s, const struct tug_config *cfg)
                                     .nodes = q->nodes.all || !q->nodes.text ? "" : q->nodes.text,
                                     .is_default = q->is_default,
                                     .is_down = q->state == TUG_QUEUE_DOWN,
-                                    .allow_users = allowed(s, &q->allow_users)};
+                                    .allow_users = allowed(s, &q->allow_users),
+                                    .tier = u32(q->tier),
+                                    .preemptable = (enum tug_policy_preemptable) q->preempt,
+                                    .preempt_min_run_s = u32(q->preempt_min_run_s),
+                                    .preempt_signal = signal_of((int) q->preempt_signal),
+                                    .preempt_notice_s = u32(q->preempt_notice_s)};
     }
     s->core.queues = s->queues;
     s->core.n_queues = cfg->n_queues;
@@ -135,6 +149,8 @@ void tug_coreconf_make(const struct tug_config *cfg, struct tug_coreconf *out)
     out->core.seed = 1;
     /* The words of the key stand in the order of the enum. */
     out->core.placement = (enum tug_placement) cfg->scheduler.placement;
+    out->core.preemption = (enum tug_preemption) cfg->scheduler.preemption;
+    out->core.preempt_max = u32(cfg->scheduler.preempt_max);
     set_queues(out, cfg);
     set_nodes(out, cfg);
     set_fabric(out, cfg);

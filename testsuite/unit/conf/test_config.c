@@ -225,7 +225,8 @@ static const struct {
      "t.yaml:1:11: unknown key 'zzzzzzzzz' in logging; it takes level\n"},
     {"queues: {a: {name: b}}\n", "t.yaml:1:14: unknown key 'name' in queues.a; it takes "
                                  "default, priority, max_time, default_time, nodes, state, "
-                                 "allow_users\n"},
+                                 "allow_users, tier, preempt, preempt_min_run, preempt_signal, "
+                                 "preempt_notice\n"},
     {"- 1\n", "t.yaml:1:1: a configuration file is a map of sections; write 'key: value' lines\n"},
     {"timeouts: {lease: 5}\n",
      "t.yaml:1:19: timeouts.lease: '5' is not a length of time; write the "
@@ -532,7 +533,7 @@ START_TEST(a_walk_opens_and_closes_in_pairs)
     ck_assert_int_eq(n[TUG_STEP_OPEN], 8);
     ck_assert_int_eq(n[TUG_STEP_ITEM], 3 + 2 + 2);
     ck_assert_int_eq(n[TUG_STEP_CLOSE], 8 + 7);
-    ck_assert_int_eq(n[TUG_STEP_VALUE], 6 + 6 + 6 + 5 + 1 + 3 * 7 + 2 * 7 + 2 * 4);
+    ck_assert_int_eq(n[TUG_STEP_VALUE], 6 + 8 + 6 + 5 + 1 + 3 * 12 + 2 * 7 + 2 * 4);
     tug_config_clear(&c);
 }
 END_TEST
