@@ -34,7 +34,7 @@ static const struct tug_opt opts[] = {
     {OPT_LIMIT, "limit", 'n', TUG_ARG_NEED, "N", "the newest N; the default is 50"},
     {OPT_NOHEAD, "noheader", 'H', TUG_ARG_NONE, NULL, "no line of headings"},
     {OPT_TRACE, "trace", 0, TUG_ARG_NONE, NULL,
-     "all of them as a trace, for tug-sim run and tug-sim replay"},
+     "all as a trace for tug-sim, and those that have not ended"},
     TUG_COMMON_OPTS,
 };
 

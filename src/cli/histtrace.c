@@ -51,9 +51,14 @@ static void duration_s(struct tug_buf *out, const Tugpb__JobView *j)
 
 static void status(struct tug_buf *out, const Tugpb__JobView *j)
 {
-    tug_buf_addf(out, !strcmp(j->state, "COMPLETED")   ? "completed"
-                      : !strcmp(j->state, "CANCELLED") ? "cancelled"
-                                                       : "failed");
+    static const struct {
+        const char *state, *status;
+    } words[] = {{"COMPLETED", "completed"}, {"CANCELLED", "cancelled"}, {"PENDING", "pending"}};
+    const char *word = j->end_ms > 0 ? "failed" : "running";
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(j->state, words[i].state))
+            word = words[i].status;
+    tug_buf_addf(out, "%s", word);
 }
 
 static void limit_s(struct tug_buf *out, const Tugpb__JobView *j)
@@ -79,7 +84,7 @@ static void start_s(struct tug_buf *out, const Tugpb__JobView *j)
 
 static void end_s(struct tug_buf *out, const Tugpb__JobView *j)
 {
-    seconds(out, j->end_ms);
+    seconds(out, j->end_ms > 0 ? j->end_ms : -1);
 }
 
 /* "n1:0-3;n2:0" */
@@ -171,6 +176,7 @@ void tug_histtrace_line(struct tug_buf *out, const Tugpb__JobView *j)
 struct line {
     int64_t submit_ms;
     uint64_t id;
+    int is_live; /* as it was when it had not ended */
     char *text;
 };
 
@@ -179,45 +185,60 @@ static int by_submission(const void *a, const void *b)
     const struct line *x = a, *y = b;
     if (x->submit_ms != y->submit_ms)
         return x->submit_ms < y->submit_ms ? -1 : 1;
-    return (x->id > y->id) - (x->id < y->id);
+    if (x->id != y->id)
+        return x->id < y->id ? -1 : 1;
+    return x->is_live - y->is_live;
 }
 
 struct lines tug_vec(struct line);
 
-/* Pages overlap in a millisecond: a job that ended in it may come twice. */
-static int is_new(const struct lines *l, size_t before, uint64_t id)
+static void take(struct lines *l, const Tugpb__JobView *j, int is_live)
 {
-    for (size_t i = before; i < l->len; i++)
+    struct tug_buf text = {0};
+    tug_histtrace_line(&text, j);
+    struct line line = {j->submit_ms, j->id, is_live, tug_xstrdup(tug_buf_str(&text))};
+    tug_vec_push(l, line);
+    tug_buf_clear(&text);
+}
+
+/* Jobs that are not over: what was decided for them, and what they hold, is part of the story. */
+static int fetch_live(struct tug_client *c, const Tugpb__HistoryRequest *like, struct lines *l,
+                      struct tug_err *err)
+{
+    Tugpb__JobsRequest request = TUGPB__JOBS_REQUEST__INIT;
+    request.users = like->users;
+    request.n_users = like->n_users;
+    request.limit = PAGE;
+    for (int more = 1; more;) {
+        ProtobufCMessage *m;
+        int rc = tug_client_ask(c, TUG_MSG_JOBS_REQUEST, &request.base, TUG_MSG_JOBS_REPLY, &m,
+                                TUG_ANSWER_MS, err);
+        if (rc)
+            return rc;
+        const Tugpb__JobsReply *r = (const Tugpb__JobsReply *) m;
+        for (size_t i = 0; i < r->n_jobs; i++) {
+            if (r->jobs[i]->end_ms <= 0)
+                take(l, r->jobs[i], 1);
+            request.after_id = r->jobs[i]->id;
+        }
+        more = r->more && r->n_jobs;
+    }
+    return 0;
+}
+
+/* Pages overlap in a millisecond: a job that ended in it may come twice. */
+static int is_new(const struct lines *l, size_t from, size_t to, uint64_t id)
+{
+    for (size_t i = from; i < to; i++)
         if (l->at[i].id == id)
             return 0;
     return 1;
 }
 
-/* Takes the jobs of a page; those of the page before stand from 'before' on. The earliest end. */
-static int64_t take(struct lines *l, size_t before, const Tugpb__HistoryReply *r)
+static int fetch_ended(struct tug_client *c, Tugpb__HistoryRequest *request, struct lines *l,
+                       struct tug_err *err)
 {
-    int64_t earliest_ms = INT64_MAX;
-    size_t own = l->len;
-    for (size_t i = 0; i < r->n_jobs; i++) {
-        const Tugpb__JobView *j = r->jobs[i];
-        struct tug_buf text = {0};
-        if (j->end_ms < earliest_ms)
-            earliest_ms = j->end_ms;
-        struct lines earlier = {l->at, own, l->cap};
-        if (!is_new(&earlier, before, j->id))
-            continue;
-        tug_histtrace_line(&text, j);
-        struct line line = {j->submit_ms, j->id, tug_xstrdup(tug_buf_str(&text))};
-        tug_vec_push(l, line);
-        tug_buf_clear(&text);
-    }
-    return earliest_ms;
-}
-
-static int fetch(struct tug_client *c, Tugpb__HistoryRequest *request, struct lines *l,
-                 struct tug_err *err)
-{
-    size_t before = 0;
+    size_t before = l->len; /* the page before begins there */
     request->limit = PAGE;
     for (int more = 1; more;) {
         ProtobufCMessage *m;
@@ -227,8 +248,12 @@ static int fetch(struct tug_client *c, Tugpb__HistoryRequest *request, struct li
         if (rc)
             return rc;
         const Tugpb__HistoryReply *r = (const Tugpb__HistoryReply *) m;
+        for (size_t i = 0; i < r->n_jobs; i++) {
+            if (is_new(l, before, had, r->jobs[i]->id))
+                take(l, r->jobs[i], 0);
+            request->until_ms = r->jobs[i]->end_ms; /* newest first */
+        }
         more = r->more;
-        request->until_ms = take(l, before, r);
         if (more && l->len == had)
             return tug_fail(err, -E2BIG,
                             "more than %d jobs ended in the same millisecond; choose fewer with "
@@ -239,21 +264,30 @@ static int fetch(struct tug_client *c, Tugpb__HistoryRequest *request, struct li
     return 0;
 }
 
+static void print(const struct lines *l, struct tug_buf *out)
+{
+    for (size_t i = 0; i < N_COLUMNS; i++)
+        tug_buf_addf(out, "%s%s", i ? "," : "", columns[i].name);
+    tug_buf_addf(out, "\n");
+    for (size_t i = 0; i < l->len; i++)
+        if (i == 0 || l->at[i].id != l->at[i - 1].id)
+            tug_buf_addf(out, "%s", l->at[i].text);
+}
+
 int tug_histtrace(Tugpb__HistoryRequest *request, struct tug_buf *out, struct tug_err *err)
 {
     struct tug_client c = {0};
     struct lines l = {0};
     int rc = tug_client_open(&c, err);
+    /* First those that live: one that ends in between comes twice, not never. */
+    if (!rc && !request->n_ids && !request->n_states && !request->since_ms && !request->until_ms)
+        rc = fetch_live(&c, request, &l, err);
     if (!rc)
-        rc = fetch(&c, request, &l, err);
+        rc = fetch_ended(&c, request, &l, err);
     if (!rc) {
         if (l.len)
             qsort(l.at, l.len, sizeof *l.at, by_submission);
-        for (size_t i = 0; i < N_COLUMNS; i++)
-            tug_buf_addf(out, "%s%s", i ? "," : "", columns[i].name);
-        tug_buf_addf(out, "\n");
-        for (size_t i = 0; i < l.len; i++)
-            tug_buf_addf(out, "%s", l.at[i].text);
+        print(&l, out);
     }
     for (size_t i = 0; i < l.len; i++)
         free(l.at[i].text);

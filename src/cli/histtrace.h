@@ -1,4 +1,4 @@
-/* histtrace.h - the history as a trace for tug-sim: one line for each job that is over
+/* histtrace.h - the history as a trace for tug-sim: one line for each job
  *
  * Layer: cli.
  */
@@ -9,7 +9,8 @@
 #include "base/err.h"
 #include "proto/client.pb-c.h"
 
-/* Every job that the request asks for, page by page; its limits and 'until_ms' are changed.
+/* Every job that the request asks for, page by page, and, when it chooses by user at most, those
+ * that are not over as well. The request's limits and 'until_ms' are changed.
  * Sorted by submission, as CSV with a header. As tug_client_ask(); -E2BIG: too many jobs ended in
  * the same millisecond to be told page by page. */
 int tug_histtrace(Tugpb__HistoryRequest *request, struct tug_buf *out, struct tug_err *err);

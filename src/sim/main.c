@@ -3,6 +3,7 @@
  * Layer: sim.
  */
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +18,19 @@
 #include "sim/options.h"
 #include "sim/outputs.h"
 #include "sim/progress.h"
+#include "sim/replay.h"
 #include "sim/report.h"
 #include "sim/sim.h"
 #include "sim/trace.h"
 
-enum { EXIT_FINE = 0, EXIT_BAD = 1, EXIT_USAGE = 2, EXIT_UNFINISHED = 3, EXIT_INTERRUPTED = 130 };
+enum {
+    EXIT_FINE = 0,
+    EXIT_BAD = 1,
+    EXIT_USAGE = 2,
+    EXIT_UNFINISHED = 3,
+    EXIT_DIFFERENT = 3,
+    EXIT_INTERRUPTED = 130
+};
 
 static double wall_s(void)
 {
@@ -197,8 +206,62 @@ out:
     return status;
 }
 
-/* What follows "run"; argv[0] names the program. The exit status. */
-static int do_run(int argc, char **argv, FILE *dump)
+static int say_replay(const struct tug_simopts *o, const struct tug_replay_result *r,
+                      struct tug_err *err)
+{
+    if (o->json) {
+        json_t *out = json_pack("{s:I,s:I,s:I,s:s*}", "jobs", (json_int_t) r->jobs, "starts",
+                                (json_int_t) r->starts, "same", (json_int_t) r->same, "different",
+                                *r->different ? r->different : NULL);
+        json_dumpf(out, stdout, JSON_PRESERVE_ORDER);
+        json_decref(out);
+        putchar('\n');
+    } else if (*r->different) {
+        printf("%llu of %llu starts as recorded, then the first difference:\n%s\n",
+               (unsigned long long) r->same, (unsigned long long) r->starts, r->different);
+    } else {
+        printf("%llu of %llu starts as recorded, of %llu jobs\n", (unsigned long long) r->same,
+               (unsigned long long) r->starts, (unsigned long long) r->jobs);
+    }
+    return fflush(stdout) || ferror(stdout) ? tug_fail(err, -EIO, "the result cannot be written")
+                                            : 0;
+}
+
+/* The exit status. */
+static int replay(struct tug_simopts *o, struct tug_err *err)
+{
+    struct tug_sim_cluster cluster = {0};
+    struct tug_plugset *policies = NULL;
+    struct tug_trace *trace = NULL;
+    struct tug_replay_result result;
+    struct tug_replay_conf conf = {.cluster = &cluster, .check_every = o->conf.check_every};
+    int status = EXIT_BAD;
+    if (load_cluster(o, &cluster, err))
+        goto out;
+    take_defaults(o, &cluster);
+    if (load_policies(o, &policies, err) || tug_trace_open(o->trace, &trace, err) ||
+        cluster_of(o, trace, err))
+        goto out;
+    if (!cluster.is_configured)
+        tug_sim_cluster_even(&cluster, o->conf.nodes, o->conf.gpus_per_node, 1);
+    if (!cluster.is_configured || o->conf.placement_said)
+        cluster.core.placement = o->conf.placement;
+    conf.policy = *tug_plugset_policies(policies);
+    if (tug_replay(trace, &conf, &result, err) || say_replay(o, &result, err))
+        goto out;
+    status = *result.different ? EXIT_DIFFERENT : EXIT_FINE;
+out:
+    tug_trace_close(trace);
+    tug_plugset_close(policies);
+    tug_sim_cluster_clear(&cluster);
+    return status;
+}
+
+/* ---- commands */
+
+/* argv[0] names the program. The exit status. */
+static int with_options(int argc, char **argv, FILE *dump,
+                        int (*what)(struct tug_simopts *o, struct tug_err *err))
 {
     struct tug_simopts o = {0};
     struct tug_err err = {0};
@@ -207,13 +270,33 @@ static int do_run(int argc, char **argv, FILE *dump)
         o.outputs.dump = dump;
         if (o.help)
             tug_simopts_help(stdout);
-        status = o.help ? EXIT_FINE : run(&o, &err);
+        status = o.help ? EXIT_FINE : what(&o, &err);
     }
     if (err.code)
         fprintf(stderr, "tug-sim: %s\n", err.msg);
     tug_simopts_clear(&o);
+    return status;
+}
+
+static int do_run(int argc, char **argv, FILE *dump)
+{
+    int status = with_options(argc, argv, dump, run);
     /* Whoever compares sees in the figures what was not finished. */
     return dump && status == EXIT_UNFINISHED ? EXIT_FINE : status;
+}
+
+static int h_replay(int argc, char **argv)
+{
+    return with_options(argc, argv, NULL, replay);
+}
+
+static void replay_help(FILE *to)
+{
+    fputs("usage: tug-sim replay --trace RECORDING --config FILE|--cluster NODESxGPUS [--policy "
+          "NAME] [options]\n"
+          "  decides again what tug history --trace has recorded, and tells the first difference\n"
+          "  (options of run: param, policy-dir, placement, check, json)\n",
+          to);
 }
 
 static int h_run(int argc, char **argv)
@@ -238,6 +321,7 @@ static const struct {
 } commands[] = {
     {"run", tug_simopts_help, h_run},
     {"compare", compare_help, h_compare},
+    {"replay", replay_help, h_replay},
 };
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 
