@@ -84,32 +84,51 @@ static int reserve(struct easy *e, const struct tug_policy_host *host, struct tu
     return rc == -E2BIG ? rc : 0;
 }
 
+static void explain(const struct easy *e, const struct tug_policy_host *host,
+                    struct tug_policy_pass *pass, uint64_t job, int rc)
+{
+    if (host->explains && rc == -EAGAIN)
+        host->explain(pass, job, TUG_REASON_RESOURCES, NULL);
+    else if (host->explains && rc == -EBUSY)
+        host->explain(pass, job, TUG_REASON_PRIORITY, e->delays);
+}
+
+/* From row i on, behind the jobs that have reservations. */
+static void backfill(const struct easy *e, const struct tug_policy_view *view,
+                     const struct tug_policy_host *host, struct tug_policy_pass *pass, size_t i,
+                     size_t end)
+{
+    int rc = 0;
+    for (i = host->next(pass, i); i < end && rc != -E2BIG; i = host->next(pass, i + 1)) {
+        uint64_t job = TUG_POLICY_WAITING(view, i)->id;
+        rc = host->backfill(pass, job);
+        explain(e, host, pass, job, rc);
+    }
+}
+
 static int easy_pass(void *self, const struct tug_policy_view *view,
                      const struct tug_policy_host *host, struct tug_policy_pass *pass)
 {
     struct easy *e = self;
-    int64_t reserved = 0, looked = 0;
-    if (!TUG_POLICY_HAS(host, backfill))
+    int64_t reserved = 0;
+    size_t end = view->n_waiting, i;
+    if (!TUG_POLICY_HAS(host, next))
         return -ENOTSUP;
-    for (size_t i = 0; i < view->n_waiting && (!e->depth || looked < e->depth); i++) {
+    for (i = 0; i < end && reserved < e->reservations; i++) {
         uint64_t job = TUG_POLICY_WAITING(view, i)->id;
         int rc = reserved ? host->backfill(pass, job) : host->start(pass, job);
-        looked += reserved != 0;
         if (rc == -E2BIG)
-            break;
+            return 0;
         if (rc != -EAGAIN && rc != -EBUSY)
             continue;
-        if (reserved < e->reservations)
-            rc = reserve(e, host, pass, job, reserved++);
-        else if (!host->explains)
-            continue;
-        else if (rc == -EAGAIN)
-            host->explain(pass, job, TUG_REASON_RESOURCES, NULL);
-        else
-            host->explain(pass, job, TUG_REASON_PRIORITY, e->delays);
-        if (rc == -E2BIG)
-            break;
+        if (!reserved && e->depth && (uint64_t) e->depth < end - i - 1)
+            end = i + 1 + (size_t) e->depth;
+        if (!host->explains && host->next(pass, i + 1) >= end)
+            return 0; /* nobody to let past, and nobody asks when this one starts */
+        if (reserve(e, host, pass, job, reserved++) == -E2BIG)
+            return 0;
     }
+    backfill(e, view, host, pass, i, end);
     return 0;
 }
 

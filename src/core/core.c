@@ -188,7 +188,7 @@ size_t tug_core_memory_bytes(const struct tug_core *c)
          e = tug_jobtab_after(&c->jobs, e->j.id))
         bytes += job_bytes(e);
     bytes += c->jobs.n_pages * (sizeof **c->jobs.pages + sizeof *c->jobs.pages);
-    bytes += c->order.cap * sizeof *c->order.rows + c->order.added.cap * sizeof *c->order.added.at;
+    bytes += c->order.cap * (sizeof *c->order.rows + sizeof *c->order.briefs) + c->order.added.cap * sizeof *c->order.added.at;
     bytes += (c->events.cap + c->recalled.cap) * sizeof *c->events.at;
     bytes += c->running.cap * sizeof *c->running.at + c->wakes.cap * sizeof *c->wakes.at;
     bytes += HASH_COUNT(c->shapes) * sizeof *c->shapes;

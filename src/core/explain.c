@@ -177,6 +177,71 @@ static void say_suspended(const struct tug_core *c, const struct tug_entry *e, s
     say(o, "; goes on when those who go first have started");
 }
 
+/* ---- times: days since 1970 to a date as in Hinnant, "chrono-compatible low-level date
+ * algorithms" */
+
+static void say_utc(struct out *o, int64_t ms)
+{
+    int64_t at = ms / 1000, days = at / 86400, rest = at % 86400;
+    int64_t z = days + 719468, era = z / 146097, doe = z % 146097;
+    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
+    int64_t month = mp < 10 ? mp + 3 : mp - 9;
+    say(o, "%04lld-%02lld-%02lldT%02lld:%02lld:%02lldZ",
+        (long long) (yoe + era * 400 + (month <= 2)), (long long) month,
+        (long long) (doy - (153 * mp + 2) / 5 + 1), (long long) (rest / 3600),
+        (long long) (rest / 60 % 60), (long long) (rest % 60));
+}
+
+/* It was left out of the last pass as another in its place had been found to delay a reservation.
+ */
+static void say_delays(const struct tug_core *c, struct out *o)
+{
+    int64_t start_ms = INT64_MAX;
+    tug_job_id job;
+    if (tug_plan_reserved(c, &job, &start_ms) != 1) {
+        say(o, "would delay a job that goes first");
+        return;
+    }
+    say(o, "would delay job %llu, which starts at ", (unsigned long long) job);
+    if (start_ms == INT64_MAX)
+        say(o, "a time that nobody knows");
+    else
+        say_utc(o, start_ms);
+}
+
+/* The reason as the last pass left it: what the policy said, unless it left the job out (next()).
+ */
+static int reason_in_order(const struct tug_core *c, const struct tug_entry *e,
+                           const struct tug_entry *first, int *left_out)
+{
+    struct tug_policy_job row;
+    *left_out = 0;
+    if (e->looked_at != c->pass && e->shape) {
+        tug_job_row(c, e, &row);
+        int reason = tug_family_waits_for(c, e->shape->family, row.nodes, tug_order_run_s(&row));
+        *left_out = reason != TUG_REASON_NONE;
+        if (reason)
+            return reason;
+    }
+    return e->explained                       ? e->j.reason
+           : first                            ? TUG_REASON_PRIORITY
+           : c->pass && c->blocker == e->j.id ? TUG_REASON_RESOURCES
+                                              : TUG_REASON_NONE;
+}
+
+static void say_start(const struct tug_core *c, const struct tug_entry *e, struct out *o)
+{
+    if (!e->planned_in || e->planned_in != c->pass)
+        return;
+    if (e->planned_ms == INT64_MAX) {
+        say(o, "; nobody knows when it can start");
+        return;
+    }
+    say(o, "; is expected to start at ");
+    say_utc(o, e->planned_ms);
+}
+
 static int explain_in_order(const struct tug_core *c, const struct tug_entry *e, struct out *o)
 {
     if (e->hold) {
@@ -193,18 +258,18 @@ static int explain_in_order(const struct tug_core *c, const struct tug_entry *e,
         return TUG_REASON_SUSPENDED;
     }
     const struct tug_entry *first = goes_first(c, e);
-    int reason = e->explained                       ? e->j.reason
-                 : first                            ? TUG_REASON_PRIORITY
-                 : c->pass && c->blocker == e->j.id ? TUG_REASON_RESOURCES
-                                                    : TUG_REASON_NONE;
-    if (e->explained && e->j.explain)
+    int left_out, reason = reason_in_order(c, e, first, &left_out);
+    if (e->explained && e->j.explain && !left_out)
         say(o, "%s", e->j.explain);
     else if (reason == TUG_REASON_RESOURCES)
         say_resources(c, e, o);
+    else if (reason == TUG_REASON_PRIORITY && left_out)
+        say_delays(c, o);
     else if (reason == TUG_REASON_PRIORITY && first)
         say(o, "job %llu goes first and waits itself", (unsigned long long) first->j.id);
     else
         say(o, "%s", own_text(reason));
+    say_start(c, e, o);
     return reason;
 }
 
@@ -248,7 +313,8 @@ const char *tug_core_explain(const struct tug_core *c, const struct tug_job *job
         buf[0] = '\0';
     if (tug_job_state_waits(job->state)) {
         reason = explain_pending(c, tug_entry_of(job), &o);
-        if (job->state == TUG_JOB_PENDING && job->attempt > 1 && job->cause.kind != TUG_CAUSE_NONE) {
+        if (job->state == TUG_JOB_PENDING && job->attempt > 1 &&
+            job->cause.kind != TUG_CAUSE_NONE) {
             say(&o, "; ");
             say_cause(c, job, job->attempt - 1, &o);
         }

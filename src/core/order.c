@@ -32,6 +32,7 @@ static int compare(const void *a, const void *b, void *order)
 void tug_order_clear(struct tug_order *o)
 {
     free(o->rows);
+    free(o->briefs);
     tug_vec_clear(&o->added);
     *o = (struct tug_order){0};
 }
@@ -52,9 +53,19 @@ static size_t rank_of(const struct tug_order *o, const struct tug_policy_job *ke
     return low;
 }
 
-void tug_order_add(struct tug_order *o, const struct tug_policy_job *job, struct tug_entry *e)
+uint32_t tug_order_run_s(const struct tug_policy_job *job)
 {
-    struct tug_order_row row = {.job = *job, .entry = e};
+    int64_t left_ms = job->expected_ms - job->ran_ms;
+    if (job->expected_ms < 0 || left_ms / 1000 >= UINT32_MAX)
+        return UINT32_MAX;
+    return left_ms > 0 ? (uint32_t) (left_ms / 1000) : 0;
+}
+
+void tug_order_add(struct tug_order *o, const struct tug_policy_job *job, uint32_t family,
+                   struct tug_entry *e)
+{
+    struct tug_order_row row = {
+        .job = *job, .entry = e, .brief = {family, tug_order_run_s(job), job->nodes}};
     tug_vec_push(&o->added, row);
     o->n_jobs++;
 }
@@ -77,6 +88,7 @@ void tug_order_remove(struct tug_order *o, const struct tug_policy_job *key, str
     for (; i < o->len && tug_order_row(o, i)->job.id == key->id; i++)
         if (tug_order_row(o, i)->entry == e) {
             tug_order_row(o, i)->entry = NULL;
+            o->briefs[o->head + i].family = TUG_BRIEF_LEFT;
             o->left++;
             return;
         }
@@ -84,37 +96,65 @@ void tug_order_remove(struct tug_order *o, const struct tug_policy_job *key, str
     tug_assert(found);
 }
 
+static int has_left(const struct tug_order *o, size_t i)
+{
+    return o->briefs[o->head + i].family == TUG_BRIEF_LEFT;
+}
+
+static void move_rows(struct tug_order *o, size_t to, size_t from, size_t n)
+{
+    memmove(&o->rows[o->head + to], &o->rows[o->head + from], n * sizeof *o->rows);
+    memmove(&o->briefs[o->head + to], &o->briefs[o->head + from], n * sizeof *o->briefs);
+}
+
+/* Rows up to 'end' close up at its side. */
+static void close_up_front(struct tug_order *o, size_t end)
+{
+    size_t to = end;
+    for (size_t i = end; i > 0;) {
+        size_t from = i;
+        while (from > 0 && !has_left(o, from - 1))
+            from--;
+        to -= i - from;
+        move_rows(o, to, from, i - from);
+        for (i = from; i > 0 && has_left(o, i - 1);)
+            i--;
+    }
+    o->head += to;
+}
+
+static void close_up_end(struct tug_order *o, size_t first)
+{
+    size_t to = first;
+    for (size_t i = first; i < o->len;) {
+        while (i < o->len && has_left(o, i))
+            i++;
+        size_t end = i;
+        while (end < o->len && !has_left(o, end))
+            end++;
+        move_rows(o, to, i, end - i);
+        to += end - i;
+        i = end;
+    }
+}
+
 void tug_order_compact(struct tug_order *o)
 {
-    while (o->left && !tug_order_row(o, 0)->entry) {
+    for (; o->left && has_left(o, 0); o->left--, o->len--)
         o->head++;
+    for (; o->left && has_left(o, o->len - 1); o->left--)
         o->len--;
-        o->left--;
-    }
-    while (o->left && !tug_order_row(o, o->len - 1)->entry) {
-        o->len--;
-        o->left--;
-    }
     if (!o->left)
         return;
-    struct tug_order_row *r = &o->rows[o->head];
     size_t first = 0, last = o->len - 1;
-    while (r[first].entry)
+    while (!has_left(o, first))
         first++;
-    while (r[last].entry)
+    while (!has_left(o, last))
         last--;
-    if (last < o->len - first) { /* fewer rows to move at the front */
-        size_t to = last + 1;
-        for (size_t i = last + 1; i > 0; i--)
-            if (r[i - 1].entry)
-                r[--to] = r[i - 1];
-        o->head += to;
-    } else {
-        size_t to = first;
-        for (size_t i = first; i < o->len; i++)
-            if (r[i].entry)
-                r[to++] = r[i];
-    }
+    if (last < o->len - first) /* fewer rows to move at the front */
+        close_up_front(o, last + 1);
+    else
+        close_up_end(o, first);
     o->len -= o->left;
     o->left = 0;
 }
@@ -127,13 +167,18 @@ static void make_room(struct tug_order *o, size_t n, int front)
         return;
     size_t cap = 2 * (o->len + n) + 64;
     struct tug_order_row *rows = tug_xmalloc(cap * sizeof *rows);
+    struct tug_brief *briefs = tug_xmalloc(cap * sizeof *briefs);
     size_t head = front ? cap - o->len - n / 2 - 32 : 0;
     if (head < n && front)
         head = n;
-    if (o->len)
+    if (o->len) {
         memcpy(&rows[head], &o->rows[o->head], o->len * sizeof *rows);
+        memcpy(&briefs[head], &o->briefs[o->head], o->len * sizeof *briefs);
+    }
     free(o->rows);
+    free(o->briefs);
     o->rows = rows;
+    o->briefs = briefs;
     o->head = head;
     o->cap = cap;
 }
@@ -149,6 +194,7 @@ static void merge_at_end(struct tug_order *o)
             r[--to] = r[--from];
         else
             r[--to] = o->added.at[--n];
+        o->briefs[o->head + to] = r[to].brief;
     }
 }
 
@@ -161,9 +207,11 @@ static void merge_at_front(struct tug_order *o)
     size_t from = 0;
     while (taken < n) {
         if (from < o->len && tug_order_before(o, &r[from].job, &o->added.at[taken].job))
-            *to++ = r[from++];
+            *to = r[from++];
         else
-            *to++ = o->added.at[taken++];
+            *to = o->added.at[taken++];
+        o->briefs[to - o->rows] = to->brief;
+        to++;
     }
     o->head -= n;
 }
@@ -299,4 +347,6 @@ void tug_order_sort(struct tug_order *o)
     }
     permute(tug_order_row(o, 0), at, o->len);
     free(all);
+    for (size_t i = 0; i < o->len; i++)
+        o->briefs[o->head + i] = tug_order_row(o, i)->brief;
 }

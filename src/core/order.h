@@ -15,13 +15,23 @@
 
 struct tug_entry;
 
+/* What it takes to see that a job need not be looked at: a hundred thousand of them fit into a cache. */
+struct tug_brief {
+    uint32_t family; /* of its shape; 0 = none, TUG_BRIEF_LEFT = has left the order */
+    uint32_t run_s;  /* of its expected run, rounded down; UINT32_MAX = nobody knows */
+    uint32_t nodes;
+};
+#define TUG_BRIEF_LEFT UINT32_MAX
+
 struct tug_order_row {
     struct tug_policy_job job; /* first: the view's stride is sizeof(struct tug_order_row) */
     struct tug_entry *entry;   /* NULL: has left the order, the row goes at the next settle */
+    struct tug_brief brief;    /* as in 'briefs' */
 };
 
 struct tug_order {              /* zero-initialised is empty */
     struct tug_order_row *rows; /* the memory; row i of the order is rows[head + i] */
+    struct tug_brief *briefs;   /* of the same rows */
     size_t head, len, cap;
     size_t left;                                /* rows without entry */
     struct tug_vec(struct tug_order_row) added; /* not merged yet, any order */
@@ -30,7 +40,8 @@ struct tug_order {              /* zero-initialised is empty */
 };
 
 void tug_order_clear(struct tug_order *o);
-void tug_order_add(struct tug_order *o, const struct tug_policy_job *job, struct tug_entry *e);
+void tug_order_add(struct tug_order *o, const struct tug_policy_job *job, uint32_t family,
+                   struct tug_entry *e);
 /* The key is that of add(). Rows stay where they are until settle(). */
 void tug_order_remove(struct tug_order *o, const struct tug_policy_job *key, struct tug_entry *e);
 void tug_order_settle(struct tug_order *o);
@@ -43,6 +54,12 @@ static inline struct tug_order_row *tug_order_row(const struct tug_order *o, siz
 {
     return &o->rows[o->head + i];
 }
+static inline const struct tug_brief *tug_order_brief(const struct tug_order *o, size_t i)
+{
+    return &o->briefs[o->head + i];
+}
+/* struct tug_brief.run_s */
+uint32_t tug_order_run_s(const struct tug_policy_job *job);
 /* Does a go before b? */
 int tug_order_before(const struct tug_order *o, const struct tug_policy_job *a,
                      const struct tug_policy_job *b);

@@ -321,7 +321,7 @@ static int h_wake(struct tug_policy_pass *p, int64_t at_ms)
         .held = h_held, .may_use = h_may_use, .explains = (explains_),                             \
         .expected_end = tug_plan_expected_end, .earliest = tug_plan_earliest,                      \
         .reserve = tug_plan_reserve, .backfill = tug_plan_backfill, .horizon = tug_plan_horizon,   \
-        .victims = tug_preempt_victims, .preempt = tug_preempt_propose, .wake = h_wake             \
+        .victims = tug_preempt_victims, .preempt = tug_preempt_propose, .wake = h_wake, .next = tug_plan_next             \
     }
 static const struct tug_policy_host host = HOST(1), quiet_host = HOST(0);
 

@@ -58,6 +58,7 @@ int64_t tug_plan_expected_end(struct tug_policy_pass *p, uint64_t job);
 int tug_plan_earliest(struct tug_policy_pass *p, uint64_t job, int64_t *start_ms);
 int tug_plan_reserve(struct tug_policy_pass *p, uint64_t job, int64_t *start_ms);
 int tug_plan_backfill(struct tug_policy_pass *p, uint64_t job);
+size_t tug_plan_next(struct tug_policy_pass *p, size_t from);
 /* A job was started, by whatever call. */
 void tug_plan_started(struct tug_policy_pass *p, const struct tug_entry *e);
 int tug_plan_horizon(struct tug_policy_pass *p, int64_t horizon_ms, int64_t step_ms);

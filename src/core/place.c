@@ -182,6 +182,73 @@ void tug_wheres_renew(struct tug_core *c)
     c->wants_pass = 1;
 }
 
+/* ---- families */
+
+static struct tug_family *family_get(struct tug_core *c, const struct tug_shape_key *shape)
+{
+    struct tug_shape_key key;
+    struct tug_family *f;
+    memcpy(&key, shape, sizeof key); /* padding is zero there */
+    key.nodes = 0;
+    HASH_FIND(hh, c->families_by_key, &key, sizeof key, f);
+    if (!f) {
+        f = tug_new(struct tug_family);
+        memcpy(&f->key, &key, sizeof key);
+        HASH_ADD(hh, c->families_by_key, key, sizeof f->key, f);
+        if (!c->families.len)
+            tug_vec_push(&c->families, NULL);
+        for (f->number = 1; f->number < c->families.len && c->families.at[f->number];)
+            f->number++;
+        if (f->number == c->families.len)
+            tug_vec_push(&c->families, NULL);
+        c->families.at[f->number] = f;
+    }
+    f->refs++;
+    return f;
+}
+
+static void family_drop(struct tug_core *c, struct tug_family *f)
+{
+    if (--f->refs)
+        return;
+    c->families.at[f->number] = NULL;
+    HASH_DEL(c->families_by_key, f);
+    free(f);
+    if (!c->families_by_key)
+        tug_vec_clear(&c->families);
+}
+
+void tug_family_failed(struct tug_core *c, struct tug_family *f, uint32_t nodes)
+{
+    if (f->failed_at == c->freed && f->failed_nodes <= nodes)
+        return;
+    f->failed_at = c->freed;
+    f->failed_nodes = nodes;
+}
+
+void tug_family_delays(struct tug_core *c, struct tug_family *f, uint32_t nodes, int64_t run_ms)
+{
+    int64_t s = run_ms / 1000 + (run_ms % 1000 != 0);
+    if (s >= UINT32_MAX)
+        s = UINT32_MAX - 1;
+    if (f->delays_in != c->pass)
+        memset(f->delays_s, 0xff, sizeof f->delays_s);
+    f->delays_in = c->pass;
+    for (uint32_t i = nodes; i < TUG_FAMILY_WIDTHS && f->delays_s[i] > s; i++)
+        f->delays_s[i] = (uint32_t) s;
+}
+
+int tug_family_waits_for(const struct tug_core *c, const struct tug_family *f, uint32_t nodes,
+                         uint32_t run_s)
+{
+    uint32_t width = nodes < TUG_FAMILY_WIDTHS ? nodes : TUG_FAMILY_WIDTHS - 1;
+    if (f->failed_at == c->freed && nodes >= f->failed_nodes)
+        return TUG_REASON_RESOURCES;
+    if (f->delays_in == c->pass && f->delays_s[width] <= run_s && f->delays_s[width] != UINT32_MAX)
+        return TUG_REASON_PRIORITY;
+    return TUG_REASON_NONE;
+}
+
 /* ---- shapes */
 
 void tug_shape_hold(struct tug_core *c, struct tug_entry *e)
@@ -210,6 +277,7 @@ void tug_shape_hold(struct tug_core *c, struct tug_entry *e)
         s = tug_new(struct tug_shape);
         s->key = key;
         s->number = ++c->shapes_made;
+        s->family = family_get(c, &key);
         HASH_ADD(hh, c->shapes, key, sizeof s->key, s);
     }
     s->refs++;
@@ -224,6 +292,7 @@ void tug_shape_drop(struct tug_core *c, struct tug_entry *e)
         return;
     tug_assert(LIST_EMPTY(&s->parked));
     HASH_DEL(c->shapes, s);
+    family_drop(c, s->family);
     tug_where_drop(c, (struct tug_where *) (uintptr_t) s->key.where);
     free(s);
 }
@@ -480,11 +549,13 @@ static int find(struct tug_core *c, const struct tug_shape *s)
 
 int tug_place_find(struct tug_core *c, struct tug_shape *s)
 {
-    if (s->failed_at == c->freed)
+    struct tug_family *f = s->family;
+    if (s->failed_at == c->freed || (f->failed_at == c->freed && f->failed_nodes <= s->key.nodes))
         return -EAGAIN;
     if (find(c, s))
         return 0;
     s->failed_at = c->freed;
+    tug_family_failed(c, f, s->key.nodes);
     return -EAGAIN;
 }
 

@@ -20,6 +20,9 @@ struct tug_plan {
     uint64_t pass;      /* of the profile */
     uint64_t set_pass;  /* of the horizon */
     uint64_t booked_in; /* pass that last reserved something */
+    size_t n_booked;
+    tug_job_id first; /* it reserved for */
+    int64_t first_ms;
     int64_t horizon_ms, step_ms;
     struct tug_vec(int64_t) ends;
     struct tug_vec(uint64_t) allowed;
@@ -45,6 +48,15 @@ void tug_plan_clear(struct tug_core *c)
     tug_vec_clear(&c->plan->nodes);
     free(c->plan);
     c->plan = NULL;
+}
+
+size_t tug_plan_reserved(const struct tug_core *c, tug_job_id *job, int64_t *start_ms)
+{
+    if (!c->plan || c->plan->booked_in != c->pass)
+        return 0;
+    *job = c->plan->first;
+    *start_ms = c->plan->first_ms;
+    return c->plan->n_booked;
 }
 
 size_t tug_plan_bytes(const struct tug_core *c)
@@ -95,6 +107,37 @@ int64_t tug_plan_expected_end(struct tug_policy_pass *p, uint64_t job)
     return end_of(p->c, e, &row);
 }
 
+/* ---- what a job wants */
+
+static void want_of(struct tug_core *c, const struct tug_entry *e, struct tug_want *w)
+{
+    const struct tug_job_req *r = &e->j.req;
+    struct tug_plan *plan = c->plan;
+    struct tug_policy_job row;
+    tug_job_row(c, e, &row);
+    w->each = (struct tug_need){.mem_bytes = r->mem_per_node_bytes,
+                                .gpus = r->gpus_per_node,
+                                .cpus = r->cpus_per_node,
+                                .exclusive = r->exclusive != 0};
+    w->last = w->each;
+    w->last.gpus = row.gpus_last;
+    w->last.cpus = row.cpus_last;
+    w->nodes = r->nodes;
+    w->run_ms = left_of(&row);
+    tug_vec_reserve(&plan->allowed, c->index.words + 1);
+    for (size_t i = 0; i < c->index.words; i++)
+        plan->allowed.at[i] = e->j.state == TUG_JOB_SUSPENDED
+                                  ? 0
+                                  : e->shape->key.where->nodes[i] & c->index.usable[i];
+    for (size_t i = 0; e->j.state == TUG_JOB_SUSPENDED && i < e->j.n_slices; i++) {
+        uint32_t node = e->j.slices[i].node; /* where it is, or nowhere; its memory, it still has */
+        plan->allowed.at[node / 64] |= c->index.usable[node / 64] & 1ULL << (node % 64);
+        w->each.mem_bytes = w->last.mem_bytes = 0;
+    }
+    w->allowed = plan->allowed.at;
+    tug_vec_reserve(&plan->nodes, r->nodes);
+}
+
 /* ---- making the profile */
 
 static void add_ends(struct tug_core *c, const struct tug_entry *e, int64_t end_ms)
@@ -143,8 +186,7 @@ static int64_t end_of_held(const struct tug_core *c, const struct tug_entry *e)
     int64_t end_ms;
     tug_job_row(c, e, &row);
     int64_t left_ms = left_of(&row);
-    return left_ms == TUG_NEVER ||
-                   __builtin_add_overflow(tug_hold_ready_ms(c, e), left_ms, &end_ms)
+    return left_ms == TUG_NEVER || __builtin_add_overflow(tug_hold_ready_ms(c, e), left_ms, &end_ms)
                ? TUG_NEVER
                : end_ms;
 }
@@ -200,37 +242,6 @@ static void make(struct tug_policy_pass *p)
     add_holds(c);
 }
 
-/* ---- what a job wants */
-
-static void want_of(struct tug_core *c, const struct tug_entry *e, struct tug_want *w)
-{
-    const struct tug_job_req *r = &e->j.req;
-    struct tug_plan *plan = c->plan;
-    struct tug_policy_job row;
-    tug_job_row(c, e, &row);
-    w->each = (struct tug_need){.mem_bytes = r->mem_per_node_bytes,
-                                .gpus = r->gpus_per_node,
-                                .cpus = r->cpus_per_node,
-                                .exclusive = r->exclusive != 0};
-    w->last = w->each;
-    w->last.gpus = row.gpus_last;
-    w->last.cpus = row.cpus_last;
-    w->nodes = r->nodes;
-    w->run_ms = left_of(&row);
-    tug_vec_reserve(&plan->allowed, c->index.words + 1);
-    for (size_t i = 0; i < c->index.words; i++)
-        plan->allowed.at[i] = e->j.state == TUG_JOB_SUSPENDED
-                                  ? 0
-                                  : e->shape->key.where->nodes[i] & c->index.usable[i];
-    for (size_t i = 0; e->j.state == TUG_JOB_SUSPENDED && i < e->j.n_slices; i++) {
-        uint32_t node = e->j.slices[i].node; /* where it is, or nowhere; its memory, it still has */
-        plan->allowed.at[node / 64] |= c->index.usable[node / 64] & 1ULL << (node % 64);
-        w->each.mem_bytes = w->last.mem_bytes = 0;
-    }
-    w->allowed = plan->allowed.at;
-    tug_vec_reserve(&plan->nodes, r->nodes);
-}
-
 void tug_plan_started(struct tug_policy_pass *p, const struct tug_entry *e)
 {
     struct tug_core *c = p->c;
@@ -244,6 +255,20 @@ void tug_plan_started(struct tug_policy_pass *p, const struct tug_entry *e)
 }
 
 /* ---- what a policy may call */
+
+size_t tug_plan_next(struct tug_policy_pass *p, size_t from)
+{
+    const struct tug_core *c = p->c;
+    for (; from < c->order.len; from++) {
+        const struct tug_brief *b = tug_order_brief(&c->order, from);
+        if (b->family == TUG_BRIEF_LEFT)
+            continue;
+        if (!b->family || tug_family_waits_for(c, c->families.at[b->family], b->nodes, b->run_s) ==
+                              TUG_REASON_NONE)
+            break;
+    }
+    return from;
+}
 
 int tug_plan_horizon(struct tug_policy_pass *p, int64_t horizon_ms, int64_t step_ms)
 {
@@ -312,9 +337,15 @@ int tug_plan_reserve(struct tug_policy_pass *p, uint64_t job, int64_t *start_ms)
     struct tug_plan *plan = p->c->plan;
     tug_profile_choose(plan->profile, &w, *start_ms, plan->nodes.at);
     tug_profile_book(plan->profile, &w, plan->nodes.at, *start_ms);
-    plan->booked_in = p->c->pass;
     if (*start_ms == TUG_NOWHEN)
         *start_ms = TUG_NEVER;
+    if (plan->booked_in != p->c->pass) {
+        plan->n_booked = 0;
+        plan->first = job;
+        plan->first_ms = *start_ms;
+    }
+    plan->booked_in = p->c->pass;
+    plan->n_booked++;
     e->planned_in = p->c->pass;
     e->planned_ms = *start_ms;
     return *start_ms == TUG_NEVER ? -ENOSPC : 0;
@@ -328,7 +359,9 @@ static int choose_elsewhere(struct tug_core *c, const struct tug_entry *e, const
 {
     const struct tug_shape *s = e->shape;
     struct tug_where open = *s->key.where;
+    struct tug_family alone = {0};
     struct tug_shape there = *s;
+    there.family = &alone;
     open.nodes = tug_profile_open_now(c->plan->profile, w);
     there.key.where = &open;
     there.failed_at = 0;
@@ -384,6 +417,7 @@ int tug_plan_backfill(struct tug_policy_pass *p, uint64_t job)
     if (!delays_nobody_there(c, &w) && choose_elsewhere(c, e, &w)) {
         s->delays_in = c->pass;
         s->delays_ms = w.run_ms;
+        tug_family_delays(c, s->family, w.nodes, w.run_ms);
         return -EBUSY;
     }
     return tug_pass_start(p, e, tug_place_slices(c, e, c->chosen.at));

@@ -42,9 +42,24 @@ struct tug_shape_key {
     uint64_t mem_bytes;
     uint32_t nodes, cpus, gpus, cpus_last, gpus_last, milli, exclusive;
 };
+/* Shapes that differ only in how many nodes they want. What one of them cannot have, a wider one
+ * cannot either, nor for longer. */
+#define TUG_FAMILY_WIDTHS 64
+struct tug_family {
+    struct tug_shape_key key; /* nodes = 0 */
+    UT_hash_handle hh;
+    size_t refs;
+    uint32_t number;       /* in core.families, > 0 */
+    uint32_t failed_nodes; /* so many or more did not fit when 'freed' was failed_at */
+    uint64_t failed_at;
+    uint64_t delays_in; /* pass in which, by width, runs of so long or longer would delay a reservation */
+    uint32_t delays_s[TUG_FAMILY_WIDTHS];
+};
+
 struct tug_shape {
     struct tug_shape_key key;
     UT_hash_handle hh;
+    struct tug_family *family;
     size_t refs;
     uint64_t number;     /* never used twice */
     uint64_t failed_at;  /* value of 'freed' when it last did not fit; 0 = fits or not tried */
@@ -224,6 +239,8 @@ struct tug_core {
     struct tug_fabric fabric;
     struct tug_where *wheres;
     struct tug_shape *shapes;
+    struct tug_family *families_by_key;
+    struct tug_vec(struct tug_family *) families; /* by number; NULL = free */
     uint64_t shapes_made;
     LIST_HEAD(tug_parked_shapes, tug_shape) parked; /* shapes with parked jobs */
     uint64_t freed;       /* grows when something becomes free: what did not fit may fit now */
@@ -391,6 +408,12 @@ int tug_place_model_fits(const struct tug_core *c, uint32_t node, const char *as
 void tug_shape_hold(struct tug_core *c, struct tug_entry *e);
 void tug_shape_drop(struct tug_core *c, struct tug_entry *e);
 int tug_shape_is_possible(struct tug_core *c, struct tug_shape *s);
+/* One of them did not fit now, or would delay a reservation if it ran that long. */
+void tug_family_failed(struct tug_core *c, struct tug_family *f, uint32_t nodes);
+void tug_family_delays(struct tug_core *c, struct tug_family *f, uint32_t nodes, int64_t run_ms);
+/* Is it known already that such a job cannot start now? TUG_REASON_NONE = no. */
+int tug_family_waits_for(const struct tug_core *c, const struct tug_family *f, uint32_t nodes,
+                         uint32_t run_s);
 /* Are the GPUs or CPUs of the last node fewer? Every node that a slice fits on, the last one does too. */
 static inline int tug_shape_is_uneven(const struct tug_shape *s)
 {
@@ -501,6 +524,8 @@ void tug_observe_clear(struct tug_core *c, tug_events *events);
 
 /* plan.c */
 void tug_plan_clear(struct tug_core *c);
+/* How many jobs the last pass reserved a start for, and the first of them. */
+size_t tug_plan_reserved(const struct tug_core *c, tug_job_id *job, int64_t *start_ms);
 size_t tug_plan_bytes(const struct tug_core *c);
 int tug_plan_check(const struct tug_core *c, struct tug_err *err);
 /* queue.c */

@@ -258,6 +258,11 @@ struct tug_policy_host {
 
     /* Ask for a pass at that time, even if nothing happens until then. The earliest of several counts. */
     int (*wake)(struct tug_policy_pass *pass, int64_t at_ms);
+
+    /* The first row of the waiting, at 'from' or behind it, whose job might start now; n_waiting = none. Left out are those
+     * that have started and those of which this pass knows that they do not fit, or that backfill() would say -EBUSY: as
+     * many nodes or more, each with the same, for as long or longer. The core explains them to their users. */
+    size_t (*next)(struct tug_policy_pass *pass, size_t from);
 };
 
 /* A typed parameter, filled from the configuration before create(). */

@@ -21,6 +21,7 @@ START_TEST(random_changes_give_the_same_order_as_sorting)
     struct tug_order o = {0};
     for (int i = 0; i < JOBS; i++)
         rows[i] = (struct tug_policy_job){.id = (uint64_t) i + 1,
+                                          .nodes = (uint32_t) i,
                                           .priority = (int64_t) tug_rand_below(&rand, 3),
                                           .submit_ms = (int64_t) tug_rand_below(&rand, 40)};
     for (int step = 0; step < 20000; step++) {
@@ -28,7 +29,7 @@ START_TEST(random_changes_give_the_same_order_as_sorting)
         if (jobs[i].there)
             tug_order_remove(&o, &rows[i], &jobs[i]);
         else
-            tug_order_add(&o, &rows[i], &jobs[i]);
+            tug_order_add(&o, &rows[i], 0, &jobs[i]);
         jobs[i].there = !jobs[i].there;
         if (tug_rand_below(&rand, 12))
             continue;
@@ -40,6 +41,7 @@ START_TEST(random_changes_give_the_same_order_as_sorting)
         ck_assert_uint_eq(o.n_jobs, there);
         for (size_t k = 0; k < o.len; k++) {
             ck_assert(tug_order_row(&o, k)->entry->there);
+            ck_assert_uint_eq(tug_order_brief(&o, k)->nodes, tug_order_row(&o, k)->job.nodes);
             ck_assert(k == 0 || tug_order_before(&o, &tug_order_row(&o, k - 1)->job,
                                                  &tug_order_row(&o, k)->job));
         }
@@ -60,7 +62,7 @@ START_TEST(new_keys_give_a_new_order_in_which_every_job_is_still_found)
                                           .tier = (uint32_t) tug_rand_below(&rand, 2),
                                           .priority = (int64_t) tug_rand_below(&rand, 5) - 2,
                                           .submit_ms = (int64_t) tug_rand_below(&rand, 10)};
-        tug_order_add(&o, &rows[i], &jobs[i]);
+        tug_order_add(&o, &rows[i], 0, &jobs[i]);
     }
     for (int round = 0; round < 300; round++) {
         tug_order_settle(&o);
@@ -83,7 +85,7 @@ START_TEST(new_keys_give_a_new_order_in_which_every_job_is_still_found)
             if (jobs[at].there)
                 tug_order_remove(&o, &rows[at], &jobs[at]);
             else
-                tug_order_add(&o, &rows[at], &jobs[at]);
+                tug_order_add(&o, &rows[at], 0, &jobs[at]);
             jobs[at].there = !jobs[at].there;
         }
     }
@@ -97,7 +99,7 @@ START_TEST(jobs_that_come_at_the_end_and_go_at_the_front_do_not_make_it_grow)
     struct tug_policy_job row = {0};
     for (uint64_t id = 1; id <= 100000; id++) {
         row.id = id;
-        tug_order_add(&o, &row, &jobs[id % JOBS]);
+        tug_order_add(&o, &row, 0, &jobs[id % JOBS]);
         if (id > 100) {
             row.id = id - 100;
             tug_order_remove(&o, &row, &jobs[(id - 100) % JOBS]);

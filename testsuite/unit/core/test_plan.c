@@ -209,9 +209,80 @@ START_TEST(an_exclusive_job_waits_until_nobody_is_there_and_keeps_all_away)
 }
 END_TEST
 
+static int leaves_out(const struct tug_policy_view *v, const struct tug_policy_host *h,
+                      struct tug_policy_pass *p)
+{
+    int64_t at_ms;
+    ck_assert_uint_eq(h->next(p, 0), 0);
+    ck_assert_int_eq(h->start(p, 2), -EAGAIN);
+    ck_assert_int_eq(h->reserve(p, 2, &at_ms), 0);
+    ck_assert_uint_eq(h->next(p, 0), 2);         /* 3 is as wide as 2 */
+    ck_assert_int_eq(h->backfill(p, 4), -EBUSY); /* too long */
+    ck_assert_uint_eq(h->next(p, 2), 4);         /* 5 is longer still, 6 is not */
+    ck_assert_int_eq(h->backfill(p, 6), 0);
+    ck_assert_uint_eq(h->next(p, 4), 5); /* needs less of a node */
+    ck_assert_int_eq(h->backfill(p, 7), -EAGAIN);
+    ck_assert_uint_eq(h->next(p, 0), v->n_waiting);
+    return 0;
+}
+
+static const char *why(tug_job_id job)
+{
+    static char text[300];
+    int reason;
+    return tug_core_explain(w.c, w_job(&w, job), &reason, text, sizeof text);
+}
+
+START_TEST(jobs_that_cannot_start_as_others_could_not_are_left_out_and_still_explained)
+{
+    setup(2);
+    w_submit(&w, 1, req(1, 8, 100));
+    w_pass(&w);
+    w_submit(&w, 2, req(2, 8, 10));
+    w_submit(&w, 3, req(2, 8, 10));
+    w_submit(&w, 4, req(1, 8, 101));
+    w_submit(&w, 5, req(1, 8, 200));
+    w_submit(&w, 6, req(1, 8, 50));
+    w_submit(&w, 7, req(1, 1, 50));
+    pass(leaves_out);
+    ck_assert_str_eq(why(2),
+                     "needs 2 nodes with 8 GPUs and 1 CPU free on each; 0 have that now; is "
+                     "expected to start at 1970-01-01T00:18:20Z");
+    ck_assert_str_eq(why(3), "needs 2 nodes with 8 GPUs and 1 CPU free on each; 0 have that now");
+    ck_assert_str_eq(why(5), "would delay job 2, which starts at 1970-01-01T00:18:20Z");
+    w_clear(&w);
+}
+END_TEST
+
+static int only_delays(const struct tug_policy_view *v, const struct tug_policy_host *h,
+                       struct tug_policy_pass *p)
+{
+    int64_t at_ms;
+    ck_assert_int_eq(h->reserve(p, 2, &at_ms), 0);
+    ck_assert_int_eq(h->backfill(p, 3), -EBUSY);
+    ck_assert_uint_eq(h->next(p, 1), v->n_waiting);
+    return 0;
+}
+
+START_TEST(a_job_left_out_is_told_whom_it_would_delay)
+{
+    setup(2);
+    w_submit(&w, 1, req(1, 8, 100));
+    w_pass(&w);
+    w_submit(&w, 2, req(2, 8, 10));
+    w_submit(&w, 3, req(1, 8, 101));
+    w_submit(&w, 4, req(1, 8, 200));
+    pass(only_delays);
+    ck_assert_str_eq(why(4), "would delay job 2, which starts at 1970-01-01T00:18:20Z");
+    w_clear(&w);
+}
+END_TEST
+
 UNIT_MAIN("core/plan", a_job_is_let_past_a_reservation_only_when_it_is_over_by_then,
           a_job_goes_elsewhere_than_it_would_where_that_delays_nobody,
           a_run_whose_end_nobody_knows_blocks_forever_and_does_not_pass_a_job_that_waits_for_one,
           the_horizon_bounds_starts_and_is_set_before_the_first_reservation,
           a_run_that_should_have_ended_is_expected_to_end_in_a_second,
-          an_exclusive_job_waits_until_nobody_is_there_and_keeps_all_away)
+          an_exclusive_job_waits_until_nobody_is_there_and_keeps_all_away,
+          jobs_that_cannot_start_as_others_could_not_are_left_out_and_still_explained,
+          a_job_left_out_is_told_whom_it_would_delay)
