@@ -17,9 +17,11 @@
 static const uint32_t class_ends[TUG_SIM_CLASSES] = {1, 4, 8, 16, 64, UINT32_MAX};
 
 struct ended {
-    int64_t jct, wait;
-    uint8_t class;
+    int64_t jct;
+    uint64_t wait_class; /* wait, and the class in the lowest bits: of ten million there are many */
 };
+#define CLASS_BITS 3
+_Static_assert(TUG_SIM_CLASSES <= 1 << CLASS_BITS, "more classes than bits");
 
 struct user {
     UT_hash_handle hh;
@@ -69,9 +71,10 @@ static struct user *user_of(struct tug_figures *f, const char *name)
 
 void tug_figures_add(struct tug_figures *f, const struct tug_figures_job *j)
 {
-    struct ended e = {j->jct, j->wait, 0};
-    while (j->gpus > class_ends[e.class])
-        e.class ++;
+    unsigned class = 0;
+    while (j->gpus > class_ends[class])
+        class ++;
+    struct ended e = {j->jct, (uint64_t) j->wait << CLASS_BITS | class};
     tug_vec_push(&f->ended, e);
     int64_t floor = SLOWDOWN_FLOOR_S * f->per_s;
     long double slowdown =
@@ -107,8 +110,8 @@ static size_t pick(const struct tug_figures *f, int class, int of_wait, int64_t 
     size_t n = 0;
     for (size_t i = 0; i < f->ended.len; i++) {
         const struct ended *e = &f->ended.at[i];
-        if (class == TUG_SIM_CLASSES || e->class == class)
-            out[n++] = of_wait ? e->wait : e->jct;
+        if (class == TUG_SIM_CLASSES || (int) (e->wait_class & ((1 << CLASS_BITS) - 1)) == class)
+            out[n++] = of_wait ? (int64_t) (e->wait_class >> CLASS_BITS) : e->jct;
     }
     return n;
 }

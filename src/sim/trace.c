@@ -94,6 +94,9 @@ static int read_line(struct tug_trace *t, struct tug_err *err)
     if (!whole && len == LINE_MAX_BYTES - 1)
         return tug_fail(err, -EINVAL, "%s:%llu: the line is longer than %d bytes", t->path,
                         (unsigned long long) t->line, LINE_MAX_BYTES - 2);
+    if (!whole && !gzeof(t->file))
+        return tug_fail(err, -EINVAL, "%s:%llu: there is a NUL byte in the line; expected text",
+                        t->path, (unsigned long long) t->line);
     while (len && (t->buf[len - 1] == '\n' || t->buf[len - 1] == '\r'))
         t->buf[--len] = '\0';
     return 1;
@@ -247,7 +250,7 @@ static int put(uint64_t *table, size_t cap, uint64_t h)
 
 static int seen_before(struct tug_trace *t, const char *id)
 {
-    if (2 * t->n_seen >= t->seen_cap) {
+    if (4 * t->n_seen >= 3 * t->seen_cap) {
         size_t cap = t->seen_cap ? 2 * t->seen_cap : 1024;
         uint64_t *table = tug_xcalloc(cap, sizeof *table);
         for (size_t i = 0; i < t->seen_cap; i++)

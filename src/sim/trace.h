@@ -11,7 +11,7 @@
  *         time, 4 run time (s), 8 processors that were asked for (or else 5, those it had) as GPUs,
  *         9 run time that was asked for as the limit, 12 user, 15 queue.
  * Lines must be sorted by the submit time: a trace is read as it is used and never held as a whole.
- * Of every job only 8 bytes stay, to find an id that comes twice. Layer: sim.
+ * Of every job only 11 to 21 bytes stay, to find an id that comes twice. Layer: sim.
  */
 #ifndef TUG_SIM_TRACE_H
 #define TUG_SIM_TRACE_H

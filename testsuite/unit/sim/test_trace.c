@@ -5,6 +5,7 @@
 #include "unit.h"
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "base/rand.h"
 #include "sim/simrun.h"
 #include "sim/trace.h"
@@ -104,6 +105,23 @@ START_TEST(a_wrong_value_is_refused_with_its_line_column_and_what_was_expected)
     refused(",6,1,1,,,", "column job_id is ''; expected the job's name");
     refused("b,5,1,1,,", "has 6 columns; expected 7");
     refused("\"b,5,1,1,,,", "a quote was opened");
+}
+END_TEST
+
+START_TEST(bytes_that_are_no_text_are_refused)
+{
+    static const char nul[] = HEAD "a,5,1,1,,,\nb,5\0,1,1,,,\n";
+    const char *path = simrun_file(nul, sizeof nul - 1);
+    ck_assert_int_eq(tug_trace_open(path, &t, &err), 0);
+    ck_assert_int_eq(tug_trace_next(t, &j, &err), 1);
+    unit_fails(tug_trace_next(t, &j, &err), -EINVAL, err, ":3: there is a NUL byte");
+    done();
+    char *wide = tug_xmalloc(100000);
+    memset(wide, 'x', 100000);
+    path = simrun_file(wide, 100000);
+    unit_fails(tug_trace_open(path, &t, &err), -EINVAL, err, ":1: the line is longer than");
+    simrun_forget();
+    free(wide);
 }
 END_TEST
 
@@ -280,8 +298,8 @@ END_TEST
 UNIT_MAIN("sim/trace", columns_are_found_by_name_and_unknown_ones_passed_over,
           a_compressed_file_reads_as_the_plain_one_and_a_cut_one_is_an_error,
           a_wrong_value_is_refused_with_its_line_column_and_what_was_expected,
-          what_was_not_recorded_is_told_as_such, times_are_as_fine_as_the_clock,
-          a_standard_workload_is_known_by_its_look,
+          bytes_that_are_no_text_are_refused, what_was_not_recorded_is_told_as_such,
+          times_are_as_fine_as_the_clock, a_standard_workload_is_known_by_its_look,
           a_wrong_number_in_a_standard_workload_is_refused_with_its_line_and_field,
           no_file_however_broken_gives_a_job_that_cannot_be,
           a_file_that_is_no_trace_is_refused_at_once,
