@@ -31,14 +31,16 @@ const char tug_compare_usage[] =
     "  --csv FILE            the figures as a table for spreadsheets\n"
     "  --html FILE           a page with plots\n";
 
+#define UNFINISHED 3 /* run's exit status: jobs were left, but there are figures */
+
 struct run {
     const char *spec;
     pid_t pid;
     FILE *dump, *said;
-    int status;
+    int status, signal;
     struct tug_sim_result result;
     struct tug_series *series;
-    double slowdown, fairness;
+    double slowdown;
 };
 
 struct compare {
@@ -69,7 +71,7 @@ static const struct metric {
     {"avg_jct_s", "mean completion", SECONDS, LESS, 0, OF(avg_jct_s)},
     {"p99_jct_s", "p99 completion", SECONDS, LESS, 0, OF(p99_jct_s)},
     {"slowdown", "mean slowdown", RATIO, LESS, 1, offsetof(struct run, slowdown)},
-    {"fairness", "fairness (Jain)", RATIO, MORE, 1, offsetof(struct run, fairness)},
+    {"fairness", "fairness (Jain)", RATIO, MORE, 0, OF(fairness)},
     {"makespan_s", "last end", SECONDS, LESS, 0, OF(makespan_s)},
     {"gpu_use", "GPU use", SHARE, MORE, 0, OF(gpu_use)},
     {"preemptions", "preemptions", COUNT, LESS, 0, OF(preemptions)},
@@ -451,7 +453,8 @@ static int reap(struct compare *c)
         return -errno;
     for (size_t i = 0; i < c->n; i++)
         if (c->runs[i].pid == pid) {
-            c->runs[i].status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+            c->runs[i].status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+            c->runs[i].signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
             c->runs[i].pid = 0;
         }
     return 0;
@@ -491,16 +494,15 @@ static void pass_on(struct run *r, struct tug_buf *before)
 
 static int take(struct run *r, struct tug_err *err)
 {
-    if (r->status > 128)
+    if (r->signal)
         return tug_fail(err, -EPROTO, "the simulation with %s ended by signal %d (%s)", r->spec,
-                        r->status - 128, strsignal(r->status - 128));
+                        r->signal, strsignal(r->signal));
     rewind(r->dump);
     if (fread(&r->result, sizeof r->result, 1, r->dump) != 1 ||
         !(r->series = tug_series_load(r->dump)))
         return tug_fail(err, -EIO, "the figures of %s cannot be read back", r->spec);
     memset(r->result.left_out, 0, sizeof r->result.left_out); /* pointers of the child */
     r->slowdown = tug_series_slowdown(r->series);
-    r->fairness = tug_series_fairness(r->series);
     return 0;
 }
 
@@ -604,13 +606,15 @@ int tug_compare_main(int argc, char **argv, tug_compare_run *run)
         status = 1;
     for (size_t i = 0; i < c.n && c.runs[i].said; i++) {
         pass_on(&c.runs[i], &said);
-        if (c.runs[i].status > status && c.runs[i].status < 128)
+        if (c.runs[i].status > status)
             status = c.runs[i].status;
     }
-    for (size_t i = 0; i < c.n && !status; i++)
-        if (take(&c.runs[i], &err))
-            status = 1;
-    if (!status && write_all(&c, &err))
+    int whole = status == 0 || status == UNFINISHED;
+    for (size_t i = 0; i < c.n && whole && !err.code; i++)
+        take(&c.runs[i], &err);
+    if (whole && !err.code)
+        write_all(&c, &err);
+    if (whole && err.code)
         status = 1;
     if (err.code)
         fprintf(stderr, "tug-sim: %s\n", err.msg);

@@ -190,9 +190,9 @@ static void tiles(struct tug_buf *out, const struct tug_sim_result *r, const str
     tile(out, "p99 completion", NULL, r->p99_jct_s);
     tile(out, "GPU use", "%.1f %%", r->gpu_use * 100);
     tile(out, "mean slowdown", "%.2f", tug_series_slowdown(s));
-    tile(out, "fairness of users (Jain)", "%.3f", tug_series_fairness(s));
+    tile(out, "fairness of users (Jain)", "%.3f", r->fairness);
     tile(out, "preemptions", "%.0f", (double) r->preemptions);
-    tile(out, "never started", "%.0f", (double) r->unfinished);
+    tile(out, "never finished", "%.0f", (double) r->unfinished);
     tug_buf_adds(out, "</div>\n");
 }
 

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "host/plugset.h"
+#include "sim/check.h"
 #include "sim/compare.h"
 #include "sim/options.h"
 #include "sim/outputs.h"
@@ -314,6 +315,11 @@ static void compare_help(FILE *to)
     fputs(tug_compare_usage, to);
 }
 
+static void check_help(FILE *to)
+{
+    fputs(tug_check_usage, to);
+}
+
 static const struct {
     const char *name;
     void (*help)(FILE *to);
@@ -322,6 +328,7 @@ static const struct {
     {"run", tug_simopts_help, h_run},
     {"compare", compare_help, h_compare},
     {"replay", replay_help, h_replay},
+    {"check", check_help, tug_check_main},
 };
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 

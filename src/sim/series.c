@@ -164,22 +164,6 @@ static size_t user_of(struct tug_series *s, const char *name)
     return row->user;
 }
 
-double tug_series_fairness(const struct tug_series *s)
-{
-    double sum = 0, squares = 0;
-    size_t n = 0;
-    for (size_t i = 0; i < s->users.len; i++) {
-        const struct tug_series_user *u = &s->users.at[i];
-        if (!u->ended)
-            continue;
-        double x = u->slowdown / (double) u->ended;
-        sum += x;
-        squares += x * x;
-        n++;
-    }
-    return n ? sum * sum / ((double) n * squares) : 1;
-}
-
 double tug_series_slowdown(const struct tug_series *s)
 {
     return s->sum.ended ? s->sum.slowdown / (double) s->sum.ended : 0;

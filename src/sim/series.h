@@ -110,9 +110,6 @@ double tug_series_quantile_s(const struct tug_series_hist *h, double q);
 /* How many are at most that. */
 uint64_t tug_series_up_to(const struct tug_series_hist *h, int64_t ms);
 void tug_series_hist_sum(const struct tug_series *s, struct tug_series_hist *all);
-/* Jain's index over the users' mean slowdowns (R. Jain et al., DEC-TR-301, 1984): 1 = all alike,
- * 1/n = one has it all. 1 of none. */
-double tug_series_fairness(const struct tug_series *s);
 double tug_series_slowdown(const struct tug_series *s); /* mean of all that ended */
 
 /* To another process of this same program: what comparisons need; bars stay behind. -EIO. */

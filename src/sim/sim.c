@@ -325,6 +325,7 @@ static struct tug_core *new_core(const struct sim *s, struct tug_err *err)
         core.placement = s->conf->placement;
     if (needs_order(&s->conf->policy))
         core.preemption = TUG_PREEMPTION_ORDER;
+    core.quiet = !s->conf->explains;
     return tug_core_new(&core, err);
 }
 

@@ -65,6 +65,7 @@ struct tug_sim_conf {
     size_t n_queue_map;
     uint8_t any_queue; /* and those of queues that are not configured to the default one */
     struct tug_policy_set policy;
+    uint8_t explains;        /* 1: policies are asked for explanations, as tugd does; nobody reads them */
     int64_t ticks_per_s;     /* what the core and policies take for ms; 0 = 1000 */
     double start_cost_s;     /* every start takes so long before work is done */
     double preempt_cost_s;   /* and one after a stop so much longer */
