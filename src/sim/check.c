@@ -27,13 +27,14 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/version.h"
+#include "sim/catalog.h"
 #include "sim/symbols.h"
 #include "sim/trial.h"
 
 const char tug_check_usage[] =
     "usage: tug-sim check FILE.so|NAME [options]\n"
     "  --param KEY=VALUE     a parameter of the policy; may be repeated\n"
-    "  --policy-dir DIR      where to look for NAME (" TUG_POLICYDIR "); may be repeated\n"
+    "  --policy-dir DIR      where to look for NAME, instead of policy_dirs; may be repeated\n"
     "  --pass-limit MS       a pass may take so long (1000)\n"
     "  --hang S              a call that has not come back for so long hangs (10)\n"
     "  --timeout S           all of it may take so long (120)\n"
@@ -47,7 +48,7 @@ struct finding {
 struct check {
     const char *what; /* FILE or NAME */
     char *name, *path;
-    struct tug_vec(char *) dirs;
+    struct tug_dirs dirs;
     struct tug_vec(struct tug_plugload_param) params;
     struct tug_vec(struct finding) findings;
     double pass_limit_s, hang_s, timeout_s;
@@ -516,9 +517,7 @@ static int find(struct check *c, struct tug_err *err)
         c->path = tug_xstrdup(c->what);
         char *dir =
             slash ? tug_xasprintf("%.*s", (int) (slash - c->what), c->what) : tug_xstrdup(".");
-        for (size_t i = 0; i < c->dirs.len; i++)
-            free(c->dirs.at[i]);
-        c->dirs.len = 0;
+        tug_dirs_clear(&c->dirs);
         if (slash == c->what) {
             free(dir);
             dir = tug_xstrdup("/");
@@ -529,7 +528,7 @@ static int find(struct check *c, struct tug_err *err)
     }
     c->name = tug_xstrdup(c->what);
     if (!c->dirs.len)
-        tug_vec_push(&c->dirs, tug_xstrdup(TUG_POLICYDIR));
+        tug_dirs_default(&c->dirs, NULL, NULL);
     for (size_t i = 0; i < c->dirs.len && !c->path; i++) {
         c->path = tug_xasprintf("%s/%s.so", c->dirs.at[i], c->name);
         if (access(c->path, F_OK) == 0)
@@ -551,7 +550,13 @@ int tug_check_main(int argc, char **argv)
     int status = parse(&c, argc, argv, &err) || find(&c, &err) ? 2 : 0;
     if (!status && check_file(&c) == 0 && try_it(&c, &err))
         status = 1;
-    if (err.code) {
+    if (err.code && c.json) {
+        json_t *o =
+            json_pack("{s:{s:i,s:o}}", "error", "code", -err.code, "text", text_json(err.msg));
+        json_dumpf(o, stdout, 0);
+        json_decref(o);
+        putchar('\n');
+    } else if (err.code) {
         fprintf(stderr, "tug-sim: %s\n", err.msg);
     } else {
         if (c.json)
@@ -564,10 +569,8 @@ int tug_check_main(int argc, char **argv)
         free(c.findings.at[i].check);
         free(c.findings.at[i].text);
     }
-    for (size_t i = 0; i < c.dirs.len; i++)
-        free(c.dirs.at[i]);
     tug_vec_clear(&c.findings);
-    tug_vec_clear(&c.dirs);
+    tug_dirs_clear(&c.dirs);
     tug_vec_clear(&c.params);
     free(c.name);
     free(c.path);

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "host/plugset.h"
+#include "sim/catalog.h"
 #include "sim/check.h"
 #include "sim/compare.h"
 #include "sim/options.h"
@@ -320,6 +321,11 @@ static void check_help(FILE *to)
     fputs(tug_check_usage, to);
 }
 
+static void show_help(FILE *to)
+{
+    fputs(tug_catalog_usage, to);
+}
+
 static const struct {
     const char *name;
     void (*help)(FILE *to);
@@ -329,6 +335,7 @@ static const struct {
     {"compare", compare_help, h_compare},
     {"replay", replay_help, h_replay},
     {"check", check_help, tug_check_main},
+    {"show", show_help, tug_catalog_main},
 };
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 

@@ -187,3 +187,97 @@ END
     [ "$status" -eq 1 ]
     [ -z "$(ls -A)" ] || [ "$(ls -A)" = jobs.csv ]
 }
+
+# ---- tug policy
+
+@test "tug policy show lists what there is, and tells all of one" {
+    run tug policy show
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"NAME "*"DECIDES"*"easy "*"start"*"fifo "*"start"* ]]
+    run tug policy show fifo --policy-dir "$PLUGINS"
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"policy 'fifo'"*"overtake: yes or no; default no"* ]]
+    run tug policy show --policy-dir "$BAD"
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"abi2 "*"was made for policy ABI 2"* ]]
+    [[ "$output" == *"stranger "*"does not export tug_policy()"* ]]
+    run tug policy show --policy-dir "$BAD" picky --json
+    [ "$(json '[p["type"] for p in o["policies"][0]["params"]]')" = "['yes or no', 'whole number', 'number', 'duration', 'text']" ]
+    [ "$(json 'o["policies"][0]["params"][1]["min"], o["policies"][0]["params"][0]["min"], o["in_force"]')" = "(1.0, None, None)" ]
+    run tug policy show nosuch --policy-dir "$PLUGINS"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"there is no nosuch.so"* ]]
+}
+
+@test "tug policy show marks what is configured, and with a controller what is in force" {
+    printf 'cluster:\n  name: c\nscheduler:\n  policy: sjf+easy\n  policy_dirs:\n    - "%s"\nnodes:\n  - name: n1\n' "$PLUGINS" >tugline.yaml
+    run tug policy show --config tugline.yaml
+    echo "$output"
+    [[ "$output" == *"+ easy"*"  fifo"*"+ sjf"*"+ configured: sjf+easy (no controller answers)"* ]]
+    tug sandbox start --nodes 1 --gpus 1 --dir "$PWD/box" >/dev/null
+    TUG_SOCKET="$PWD/box/tugd.sock" run tug policy show
+    tug sandbox stop --dir "$PWD/box" >/dev/null
+    echo "$output"
+    [[ "$output" == *"* "*"* in force: "* ]]
+}
+
+@test "tug policy check is tug-sim's check" {
+    run tug policy check fifo --policy-dir "$PLUGINS" --json
+    [ "$status" -eq 0 ]
+    [ "$(json 'o["ok"]')" = True ]
+    run tug policy check "$BAD/quits.so"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"exit status 3"* ]]
+    run tug policy check nosuch --policy-dir "$PLUGINS" --json
+    [ "$status" -eq 2 ]
+    [[ "$(json 'o["error"]["text"]')" == *"nosuch"* ]]
+    run tug policy check
+    [ "$status" -eq 2 ]
+    run tug policy chek fifo
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"did you mean check"* ]]
+}
+
+@test "tug policy new writes a policy that builds outside of the tree, in C and C++, and passes" {
+    export PKG_CONFIG_PATH="$TUG_BUILDDIR"
+    tug policy new my-2nd
+    [ "$(ls my-2nd | tr '\n' ' ')" = "Makefile expected.csv my-2nd.c test.sh trace.csv " ]
+    run make -C my-2nd check CFLAGS="-O1 -Werror"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"all passed"* ]]
+    [[ "$output" == *"ended as expected"* ]]
+    sed -i 's/^wide,60,600/wide,60,700/' my-2nd/trace.csv
+    run make -C my-2nd check
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"differs from expected.csv"* ]]
+    command -v g++ >/dev/null || skip "no g++"
+    g++ -x c++ -std=c++20 -Wall -Werror -fPIC -shared -fvisibility=hidden $(pkg-config --cflags tugline-policy) -o my-2nd.so my-2nd/my-2nd.c
+    run tug policy check ./my-2nd.so
+    [ "$status" -eq 0 ]
+}
+
+@test "tug policy new overwrites nothing, and explains names that cannot be" {
+    tug policy new mine here
+    cp -r here before
+    run tug policy new mine here
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"here/mine.c is there already, and nothing was written"* ]]
+    diff -r here before
+    run tug policy new other here
+    [ "$status" -eq 1 ]
+    diff -r here before
+    run tug policy new Mine
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"small letters"* ]]
+    run tug policy new mine.so
+    [[ "$output" == *"without '.so'"* ]]
+    run tug policy new ../mine
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"'.' is none of"* ]]
+    run tug policy new 01234567890123456789012345678901
+    [[ "$output" == *"more than 31"* ]]
+    run tug policy new 9to5 --json
+    [ "$(json 'o["dir"]')" = 9to5 ]
+    grep -q 'struct p_9to5 {' 9to5/9to5.c
+}
