@@ -321,8 +321,8 @@ static void on_note(void *ctx, const struct tug_sim_note *n)
         t->wide_submit_ms = n->submit_ms;
     if (is_wide && n->point == TUG_SIM_START && t->wide_start_ms < 0)
         t->wide_start_ms = n->at_ms;
-    if (!is_wide && n->point == TUG_SIM_START && t->wide_submit_ms >= 0 && t->wide_start_ms < 0 &&
-        n->submit_ms > t->wide_submit_ms)
+    if (!is_wide && n->point == TUG_SIM_START && n->first_start_ms == n->at_ms &&
+        t->wide_submit_ms >= 0 && t->wide_start_ms < 0 && n->submit_ms > t->wide_submit_ms)
         t->wide_overtaken++;
 }
 

@@ -55,8 +55,8 @@ caught()
     caught liar "could not decide"
     caught nonsense "proposals were refused"
     caught picky "jobs were never started"
-    caught broken "crashed in pass(), in workload 'small'" --param how=null
-    caught broken "hangs: nothing has come back for 1 s, in pass()" --hang 1
+    caught broken "crashed in pass(), in workload 'small'" --param how=pointer
+    caught broken "hangs: nothing has come back for 1 s, in pass()" --hang 1 --param how=hang
     caught quits "ended the process with exit status 3, in pass()"
     caught dice "does not decide the same twice: in workload"
     caught slow "is too slow" --timeout 1
@@ -84,7 +84,7 @@ caught()
     [ "$status" -eq 0 ]
     [ "$(json 'o["ok"], o["policy"], o["failures"]')" = "(True, 'fifo', 0)" ]
     [ "$(json 'all(c["result"] == "PASS" and c["text"] for c in o["checks"])')" = True ]
-    run tug-sim check --json "$BAD/broken.so" --param how=null
+    run tug-sim check --json "$BAD/broken.so" --param how=pointer
     [ "$status" -eq 1 ]
     [ "$(json 'o["ok"], o["failures"]')" = "(False, 1)" ]
     run tug-sim check
@@ -139,9 +139,9 @@ caught()
     [ "$status" -eq 1 ]
     [[ "$output" == *"did you mean 'fifo'"* ]]
     printf 'job_id,submit_s,duration_s,gpus\na,0,9,8\nb,0,9,8\nc,0,9,8\nd,0,9,8\n' >four_at_once.csv
-    run tug-sim compare --trace four_at_once.csv --cluster 1x8 --policy-dir "$PLUGINS" --policy-dir "$BAD" --policy fifo --policy broken,how=null,nth=2 --policy easy
+    run timeout 30 tug-sim compare --trace four_at_once.csv --cluster 1x8 --policy-dir "$PLUGINS" --policy-dir "$BAD" --policy fifo --policy broken,how=pointer,nth=2 --policy easy
     [ "$status" -eq 1 ]
-    [[ "$output" == *"with broken,how=null,nth=2 ended by signal 11"* ]]
+    [[ "$output" == *"with broken,how=pointer,nth=2 ended by signal 11"* ]]
 }
 
 @test "a run leaves rows of its jobs and a page, or nothing" {
