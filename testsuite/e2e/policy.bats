@@ -14,7 +14,7 @@ setup() { cd "$WORK" || return 1; }
 # configure NAME [PARAMETERS]: that policy, from the tests' plugins, in the configuration
 configure()
 {
-    sed -e "s|^  policy: .*|  policy: $1\n  policy_params: {${2:-}}\n  policy_timeout: 1s|" -e "s|^  policy_dirs:|&\n    - \"$TUG_BUILDDIR/testsuite/plugins/.libs\"\n    - \"$TUG_BUILDDIR/testsuite/plugins\"|" \
+    sed -e "s|^  policy: .*|  policy: $1\n  policy_params: {${2:-}}\n  policy_timeout: ${TIMEOUT:-10s}|" -e "s|^  policy_dirs:|&\n    - \"$TUG_BUILDDIR/testsuite/plugins/.libs\"\n    - \"$TUG_BUILDDIR/testsuite/plugins\"|" \
         "$BATS_FILE_TMPDIR/yaml" >"$XDG_RUNTIME_DIR/tugline/sandbox/tugline.yaml"
 }
 
@@ -65,10 +65,10 @@ works() # jobs start: a gang, one that waits for it, and one that is refused
 }
 
 @test "a slow policy" {
-    policy slow
+    policy sjf+slow
     works
-    until_ok 20 logged slow
-    [[ "$(in_force)" == *slow* ]]
+    until_ok 20 logged "policy 'sjf+slow' was switched off: its passes take longer than 1 s, and 'slow' most of that"
+    [[ "$(in_force)" == "built-in fifo|"*slow* ]]
 }
 
 @test "a policy that proposes nonsense: nothing is overbooked" {
@@ -138,7 +138,7 @@ breaks()
     note_says() { [[ "$(in_force)" == "built-in fifo|policy 'broken': its pass() $1"* ]]; }
     answers() { timeout 5 tug ping >/dev/null 2>&1; }
     rm -f go-on
-    policy broken "how: $1, nth: 3"
+    TIMEOUT=1s policy broken "how: $1, nth: 3"
     [ "$(in_force)" = "broken|" ]
     pid=$(pids_of tugd)
     open=$(find "/proc/$pid/fd" -type l | wc -l)
@@ -165,7 +165,7 @@ state_file() { find "$BATS_FILE_TMPDIR" "$HOME" -name state.db -path "*tugline*"
 
 @test "a policy that hangs: tugd starts anew without it, what runs goes on, what waits starts" {
     breaks hang "did not return within 1 s"
-    policy broken "how: hang, nth: 3" # a further start: not again
+    TIMEOUT=1s policy broken "how: hang, nth: 3" # a further start: not again
     note_says "did not return within 1 s"
     works
     live fifo
@@ -182,6 +182,9 @@ state_file() { find "$BATS_FILE_TMPDIR" "$HOME" -name state.db -path "*tugline*"
 
 @test "a policy that gives up, one that divides by zero, one that uses up the stack" {
     breaks abort "crashed (SIGABRT, it gave up itself)"
+    rm "$(dirname "$(state_file)")/policy-off" # somebody wants to see it again
+    kill -HUP "$(pids_of tugd)"
+    until_ok 20 bash -c '[ "$(tug ping --json | grep -c "\"policy\": *\"broken\"")" -eq 1 ]'
     breaks divide "crashed (SIGFPE, a wrong calculation)"
     breaks deep "crashed (SIGSEGV, a wrong memory access)"
 }

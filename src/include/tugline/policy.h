@@ -256,7 +256,8 @@ struct tug_policy_host {
      *   -EPERM  one of them may not be preempted by this job   -EAGAIN  it would not fit even then   -ENOENT  does not run */
     int (*preempt)(struct tug_policy_pass *pass, uint64_t job, const uint64_t *victims, size_t n);
 
-    /* Ask for a pass at that time, even if nothing happens until then. The earliest of several counts. */
+    /* Ask for a pass at that time, even if nothing happens until then. The earliest of several counts; a time that has passed
+     * is as soon as can be after this pass. */
     int (*wake)(struct tug_policy_pass *pass, int64_t at_ms);
 
     /* The first row of the waiting, at 'from' or behind it, whose job might start now; n_waiting = none. Left out are those
@@ -295,8 +296,10 @@ struct tug_policy_ops {
     int (*pass)(void *self, const struct tug_policy_view *view, const struct tug_policy_host *host,
                 struct tug_policy_pass *pass);
     uint32_t needs;               /* TUG_POLICY_NEEDS_... */
-    /* The order: smaller goes first, within a tier; equal ones by submit time and id. Asked when a job begins to wait, and for
-     * all when rekey() says so. Never NAN. NULL: not decided here. */
+    /* The order: smaller goes first, within a tier; equal ones by submit time and id. Asked when a job begins to wait, as the
+     * next pass begins, and for all when rekey() says so. Until then its row is not among view->waiting, also in observe() and
+     * rekey(). When the policy is loaded it is asked for those that run, too; they keep the last one that they had. Never NAN.
+     * NULL: not decided here. */
     double (*key)(void *self, const struct tug_policy_view *view, const struct tug_policy_job *job);
     /* As a pass begins, after observe(): 1 = ask key() again for every waiting job. NULL: never. */
     int (*rekey)(void *self, const struct tug_policy_view *view);

@@ -169,7 +169,33 @@ START_TEST(counts_orders_and_shapes_that_are_wrong_are_found)
 }
 END_TEST
 
-UNIT_MAIN("core/check", double_booking_and_a_ledger_that_lies_are_found,
+static int hears(void *self, const struct tug_policy_view *v, const struct tug_policy_event *e,
+                 size_t n, size_t stride)
+{
+    (void) self;
+    (void) v;
+    (void) e;
+    (void) n;
+    (void) stride;
+    return 0;
+}
+
+START_TEST(keys_and_events_that_nobody_gave_or_wants_are_found)
+{
+    static const struct tug_policy_ops listener = {
+        .size = sizeof listener, .abi = TUG_POLICY_ABI, .name = "listener", .observe = hears};
+    FOUND(tug_order_row(&w.c->order, 0)->job.key = 1,
+          "job 4 stands in the order with a key that is not its own");
+    FOUND(entry(4)->key = 1, "job 4 stands in the order with a key that is not its own");
+    FOUND(entry(1)->key = 2, "with a key that is not its own");
+    FOUND(tug_vec_push(&w.c->events, (struct tug_policy_event){0}),
+          "1 events are kept that no policy wants");
+    FOUND((w_pass_with(&w, &listener, NULL), w.c->policies_known = 0),
+          "policies that have gone are still asked");
+}
+END_TEST
+
+UNIT_MAIN("core/check", keys_and_events_that_nobody_gave_or_wants_are_found, double_booking_and_a_ledger_that_lies_are_found,
           an_index_row_or_total_that_is_out_of_date_is_found,
           a_gang_that_is_not_what_was_asked_for_is_found,
           steps_whose_parts_contradict_them_are_found, jobs_in_the_wrong_state_or_place_are_found,
