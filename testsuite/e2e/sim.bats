@@ -1,0 +1,96 @@
+#!/usr/bin/env bats
+# tug-sim as a command: what it prints twice is the same, what its exit status says, and how it is interrupted.
+
+load common
+
+setup_file()
+{
+    export WORK="$BATS_FILE_TMPDIR"
+    cd "$WORK" || return 1
+    python3 - <<'EOF'
+import random
+def trace(path, jobs, every):
+    r = random.Random(7)
+    with open(path, "w") as f:
+        f.write("job_id,submit_s,duration_s,gpus,user,vc_or_queue,limit_s\n")
+        for i in range(jobs):
+            d = r.randint(1, 900)
+            f.write(f"j{i},{i * every},{d},{r.choice([1, 1, 2, 4, 8, 12, 16])},u{i % 5},q,{d + r.randint(0, 300)}\n")
+trace("jobs.csv", 400, 40)
+trace("many.csv", 400000, 10)
+EOF
+}
+setup() { cd "$WORK" || return 1; }
+
+sim() { tug-sim run --policy-dir "$TUG_BUILDDIR/plugins" --cluster 4x8 --trace jobs.csv "$@"; }
+
+@test "the same seeds print the same bytes, whatever is simulated; wall_s and rss_kib stand last or not at all" {
+    local more
+    for more in "--policy srtf --preempt-cost 30" "--policy easy --estimates noise:3" "--policy las --placement count --clock us" \
+        "--policy sjf --failures 2h,10m,5 --checkpoint 60" "--policy easy --estimates user --kill-at-limit --start-cost 5"; do
+        # shellcheck disable=SC2086
+        sim $more --json --repeatable >a && sim $more --json --repeatable >b
+        cmp a b
+        [ "$(grep -c 'wall_s\|rss_kib' a)" -eq 0 ]
+        # shellcheck disable=SC2086
+        sim $more --json >c
+        grep -q '"wall_s": [0-9.]*, "rss_kib": [0-9]*}$' c
+        cmp a <(sed 's/, "wall_s": .*/}/' c)
+    done
+    sim --policy easy --estimates noise:3 --json --repeatable >a
+    sim --policy easy --estimates noise:4 --json --repeatable >b
+    run cmp -s a b
+    [ "$status" -eq 1 ]
+}
+
+@test "the exit status tells what is wrong, and a sentence says it" {
+    run sim --policy fifo
+    [ "$status" -eq 0 ]
+    run sim --policy nosuch
+    [ "$status" -eq 1 ]
+    [[ "$output" == *nosuch* ]]
+    run tug-sim run --policy fifo --policy-dir "$TUG_BUILDDIR/plugins" --cluster 4x8 --trace nosuch.csv
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"nosuch.csv cannot be opened"* ]]
+    run sim --policy fifo --cluster 0x8
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"'0x8' is not NODESxGPUS"* ]]
+    run sim --policy fifo --param nosuch=1
+    [ "$status" -eq 1 ]
+    [[ "$output" == *nosuch* ]]
+    head -1 jobs.csv >none.csv
+    run sim --policy fifo --trace none.csv
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"none.csv has no job"* ]]
+    (cat jobs.csv; echo "late,1,1,1,u,q,1") >unsorted.csv
+    run sim --policy fifo --trace unsorted.csv
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"unsorted.csv:402: column submit_s is '1'; expected no earlier time than in line 401"* ]]
+    gzip -c jobs.csv | head -c 2000 >cut.csv.gz
+    run sim --policy fifo --trace cut.csv.gz
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"ends early"* ]]
+}
+
+@test "a trace from a pipe, and one in the Standard Workload Format" {
+    run sim --policy fifo --trace <(cat jobs.csv) --json --repeatable
+    [ "$status" -eq 0 ]
+    sim --policy fifo --json --repeatable >a
+    [ "$output" = "$(cat a)" ]
+    (echo "; MaxNodes: 4"; echo "; MaxProcs: 32"
+     awk -F, 'NR > 1 { print NR - 1, $2, -1, $3, $4, -1, -1, $4, $7, -1, 1, substr($5, 2), 1, 1, 1, 1, -1, -1 }' jobs.csv) >jobs.swf
+    gzip -kf jobs.swf
+    tug-sim run --policy-dir "$TUG_BUILDDIR/plugins" --cluster trace --trace jobs.swf.gz --policy fifo --json --repeatable >b
+    cmp a b
+}
+
+@test "an interrupt prints what there is, and exits with 130" {
+    (trap - INT; exec tug-sim run --policy-dir "$TUG_BUILDDIR/plugins" --cluster 4x8 --trace many.csv --policy srtf --progress --json >out 2>err) 3>&- &
+    local pid=$! rc=0
+    until_ok 30 grep -q "jobs done" err
+    kill -INT "$pid"
+    wait "$pid" || rc=$?
+    [ "$rc" -eq 130 ]
+    python3 -c 'import json; o = json.load(open("out")); assert 0 < o["jobs"] and o["unfinished"] > 0 and o["finished"] < 400000, o'
+    grep -q "interrupted" err
+}
