@@ -192,6 +192,7 @@ size_t tug_core_memory_bytes(const struct tug_core *c)
     bytes += (c->events.cap + c->recalled.cap) * sizeof *c->events.at;
     bytes += c->running.cap * sizeof *c->running.at + c->wakes.cap * sizeof *c->wakes.at;
     bytes += HASH_COUNT(c->shapes) * sizeof *c->shapes;
+    bytes += HASH_COUNT(c->families_by_key) * (sizeof *c->families_by_key + 12);
     bytes += HASH_COUNT(c->wheres) * (sizeof *c->wheres + c->index.words * sizeof(uint64_t));
     bytes += c->nodes.cap * sizeof *c->nodes.at + c->node_rows.cap * sizeof *c->node_rows.at;
     bytes += c->nodes.len * sizeof(struct tug_ledger_node) +

@@ -88,7 +88,7 @@ void tug_order_remove(struct tug_order *o, const struct tug_policy_job *key, str
     for (; i < o->len && tug_order_row(o, i)->job.id == key->id; i++)
         if (tug_order_row(o, i)->entry == e) {
             tug_order_row(o, i)->entry = NULL;
-            o->briefs[o->head + i].family = TUG_BRIEF_LEFT;
+            o->briefs[o->head + i].nodes = TUG_BRIEF_LEFT;
             o->left++;
             return;
         }
@@ -98,7 +98,7 @@ void tug_order_remove(struct tug_order *o, const struct tug_policy_job *key, str
 
 static int has_left(const struct tug_order *o, size_t i)
 {
-    return o->briefs[o->head + i].family == TUG_BRIEF_LEFT;
+    return o->briefs[o->head + i].nodes == TUG_BRIEF_LEFT;
 }
 
 static void move_rows(struct tug_order *o, size_t to, size_t from, size_t n)

@@ -17,9 +17,9 @@ struct tug_entry;
 
 /* What it takes to see that a job need not be looked at: a hundred thousand of them fit into a cache. */
 struct tug_brief {
-    uint32_t family; /* of its shape; 0 = none, TUG_BRIEF_LEFT = has left the order */
+    uint32_t family; /* of its shape; see core.families */
     uint32_t run_s;  /* of its expected run, rounded down; UINT32_MAX = nobody knows */
-    uint32_t nodes;
+    uint32_t nodes;  /* TUG_BRIEF_LEFT = it has left the order */
 };
 #define TUG_BRIEF_LEFT UINT32_MAX
 

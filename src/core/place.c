@@ -202,6 +202,9 @@ static struct tug_family *family_get(struct tug_core *c, const struct tug_shape_
         if (f->number == c->families.len)
             tug_vec_push(&c->families, NULL);
         c->families.at[f->number] = f;
+        while (c->family_limits.len < c->families.len)
+            tug_vec_push(&c->family_limits, UINT32_MAX);
+        c->family_limits.at[f->number] = UINT32_MAX;
     }
     f->refs++;
     return f;
@@ -214,16 +217,25 @@ static void family_drop(struct tug_core *c, struct tug_family *f)
     c->families.at[f->number] = NULL;
     HASH_DEL(c->families_by_key, f);
     free(f);
-    if (!c->families_by_key)
+    if (!c->families_by_key) {
         tug_vec_clear(&c->families);
+        tug_vec_clear(&c->family_limits);
+    }
+}
+
+const uint32_t *tug_family_limits(struct tug_core *c)
+{
+    if (c->family_limits_at != c->freed)
+        for (size_t i = 0; i < c->family_limits.len; i++)
+            c->family_limits.at[i] = UINT32_MAX;
+    c->family_limits_at = c->freed;
+    return c->family_limits.at;
 }
 
 void tug_family_failed(struct tug_core *c, struct tug_family *f, uint32_t nodes)
 {
-    if (f->failed_at == c->freed && f->failed_nodes <= nodes)
-        return;
-    f->failed_at = c->freed;
-    f->failed_nodes = nodes;
+    if (tug_family_limits(c)[f->number] > nodes)
+        c->family_limits.at[f->number] = nodes;
 }
 
 void tug_family_delays(struct tug_core *c, struct tug_family *f, uint32_t nodes, int64_t run_ms)
@@ -238,15 +250,20 @@ void tug_family_delays(struct tug_core *c, struct tug_family *f, uint32_t nodes,
         f->delays_s[i] = (uint32_t) s;
 }
 
+int tug_family_is_delaying(const struct tug_core *c, const struct tug_family *f, uint32_t nodes,
+                           uint32_t run_s)
+{
+    uint32_t width = nodes < TUG_FAMILY_WIDTHS ? nodes : TUG_FAMILY_WIDTHS - 1;
+    return f->delays_in == c->pass && f->delays_s[width] <= run_s &&
+           f->delays_s[width] != UINT32_MAX;
+}
+
 int tug_family_waits_for(const struct tug_core *c, const struct tug_family *f, uint32_t nodes,
                          uint32_t run_s)
 {
-    uint32_t width = nodes < TUG_FAMILY_WIDTHS ? nodes : TUG_FAMILY_WIDTHS - 1;
-    if (f->failed_at == c->freed && nodes >= f->failed_nodes)
+    if (c->family_limits_at == c->freed && nodes >= c->family_limits.at[f->number])
         return TUG_REASON_RESOURCES;
-    if (f->delays_in == c->pass && f->delays_s[width] <= run_s && f->delays_s[width] != UINT32_MAX)
-        return TUG_REASON_PRIORITY;
-    return TUG_REASON_NONE;
+    return tug_family_is_delaying(c, f, nodes, run_s) ? TUG_REASON_PRIORITY : TUG_REASON_NONE;
 }
 
 /* ---- shapes */
@@ -550,12 +567,13 @@ static int find(struct tug_core *c, const struct tug_shape *s)
 int tug_place_find(struct tug_core *c, struct tug_shape *s)
 {
     struct tug_family *f = s->family;
-    if (s->failed_at == c->freed || (f->failed_at == c->freed && f->failed_nodes <= s->key.nodes))
+    if (s->failed_at == c->freed || (f && tug_family_limits(c)[f->number] <= s->key.nodes))
         return -EAGAIN;
     if (find(c, s))
         return 0;
     s->failed_at = c->freed;
-    tug_family_failed(c, f, s->key.nodes);
+    if (f)
+        tug_family_failed(c, f, s->key.nodes);
     return -EAGAIN;
 }
 

@@ -15,6 +15,15 @@
 #define HORIZON_MS (366LL * 86400 * 1000)
 #define STEP_MS    (60 * 1000)
 
+/* By width and length of a run, in steps of half a power of two: what a search in this pass has
+ * found. Nothing wider and longer starts earlier. */
+#define WIDTHS  34
+#define LENGTHS 44
+struct bounds {
+    uint64_t pass;
+    int64_t ms[WIDTHS][LENGTHS];
+};
+
 struct tug_plan {
     struct tug_profile *profile;
     uint64_t pass;      /* of the profile */
@@ -27,6 +36,7 @@ struct tug_plan {
     struct tug_vec(int64_t) ends;
     struct tug_vec(uint64_t) allowed;
     struct tug_vec(uint32_t) nodes;
+    struct tug_vec(struct bounds *) bounds; /* by family; NULL = none yet */
 };
 
 static struct tug_plan *plan_of(struct tug_core *c)
@@ -46,6 +56,9 @@ void tug_plan_clear(struct tug_core *c)
     tug_vec_clear(&c->plan->ends);
     tug_vec_clear(&c->plan->allowed);
     tug_vec_clear(&c->plan->nodes);
+    for (size_t i = 0; i < c->plan->bounds.len; i++)
+        free(c->plan->bounds.at[i]);
+    tug_vec_clear(&c->plan->bounds);
     free(c->plan);
     c->plan = NULL;
 }
@@ -62,9 +75,13 @@ size_t tug_plan_reserved(const struct tug_core *c, tug_job_id *job, int64_t *sta
 size_t tug_plan_bytes(const struct tug_core *c)
 {
     const struct tug_plan *plan = c->plan;
-    return plan ? sizeof *plan + tug_profile_bytes(plan->profile) +
-                      plan->ends.cap * sizeof *plan->ends.at
-                : 0;
+    if (!plan)
+        return 0;
+    size_t bytes =
+        sizeof *plan + tug_profile_bytes(plan->profile) + plan->ends.cap * sizeof *plan->ends.at;
+    for (size_t i = 0; i < plan->bounds.len; i++)
+        bytes += plan->bounds.at[i] ? sizeof **plan->bounds.at : 0;
+    return bytes;
 }
 
 int tug_plan_check(const struct tug_core *c, struct tug_err *err)
@@ -258,15 +275,20 @@ void tug_plan_started(struct tug_policy_pass *p, const struct tug_entry *e)
 
 size_t tug_plan_next(struct tug_policy_pass *p, size_t from)
 {
-    const struct tug_core *c = p->c;
-    for (; from < c->order.len; from++) {
-        const struct tug_brief *b = tug_order_brief(&c->order, from);
-        if (b->family == TUG_BRIEF_LEFT)
-            continue;
-        if (!b->family || tug_family_waits_for(c, c->families.at[b->family], b->nodes, b->run_s) ==
-                              TUG_REASON_NONE)
+    struct tug_core *c = p->c;
+    const uint32_t *limits = tug_family_limits(c);
+    uint32_t widest = 0; /* that may fit, of any family */
+    for (size_t i = 1; i < c->families.len; i++)
+        if (c->families.at[i] && limits[i] > widest)
+            widest = limits[i];
+    if (widest < 2)
+        return c->order.len;
+    const struct tug_brief *b = c->order.briefs + c->order.head;
+    for (; from < c->order.len; from++)
+        if (b[from].nodes < limits[b[from].family] &&
+            !tug_family_is_delaying(c, c->families.at[b[from].family], b[from].nodes,
+                                    b[from].run_s))
             break;
-    }
     return from;
 }
 
@@ -281,6 +303,58 @@ int tug_plan_horizon(struct tug_policy_pass *p, int64_t horizon_ms, int64_t step
     plan->horizon_ms = horizon_ms ? horizon_ms : HORIZON_MS;
     plan->step_ms = step_ms ? step_ms : STEP_MS;
     return 0;
+}
+
+/* 0, 1, 2, 3, 4, 6, 8, 12, 16, ...: the last that is not more than x */
+static size_t step_below(uint64_t x)
+{
+    if (x < 2)
+        return (size_t) x;
+    unsigned e = 63 - (unsigned) __builtin_clzll(x);
+    return 2 * e + (x >> (e - 1) & 1);
+}
+
+/* The first that is not less. */
+static size_t step_above(uint64_t x)
+{
+    size_t i = step_below(x);
+    return i < 2 || ((2 + (i & 1)) << (i / 2)) / 2 == x ? i : i + 1;
+}
+
+#define MINUTE_MS 60000
+
+static size_t within(size_t i, size_t n)
+{
+    return i < n ? i : n - 1;
+}
+
+static struct bounds *bounds_of(struct tug_core *c, const struct tug_family *f)
+{
+    struct tug_plan *plan = c->plan;
+    while (plan->bounds.len <= f->number)
+        tug_vec_push(&plan->bounds, NULL);
+    struct bounds *b = plan->bounds.at[f->number];
+    if (!b)
+        b = plan->bounds.at[f->number] = tug_new(struct bounds);
+    if (b->pass != c->pass)
+        memset(b, 0, sizeof *b);
+    b->pass = c->pass;
+    return b;
+}
+
+static int64_t bound_below(const struct bounds *b, const struct tug_want *w)
+{
+    size_t length = step_below((uint64_t) w->run_ms / MINUTE_MS);
+    return b->ms[within(step_below(w->nodes), WIDTHS)][within(length, LENGTHS)];
+}
+
+static void note_bound(struct bounds *b, const struct tug_want *w, int64_t found_ms)
+{
+    size_t width = step_above(w->nodes);
+    size_t length = step_above((uint64_t) w->run_ms / MINUTE_MS + 1);
+    for (; width < WIDTHS && length < LENGTHS && b->ms[width][length] < found_ms; width++)
+        for (size_t i = length; i < LENGTHS && b->ms[width][i] < found_ms; i++)
+            b->ms[width][i] = found_ms;
 }
 
 /* When, and what it wants; 0 also for TUG_NOWHEN. */
@@ -302,17 +376,19 @@ static int find(struct tug_policy_pass *p, const char *verb, uint64_t job, struc
         make(p);
     want_of(c, *e, w);
     struct tug_shape *s = (*e)->shape;
-    int64_t from_ms = c->now_ms;
-    if ((*e)->j.state == TUG_JOB_SUSPENDED) {
-        *start_ms = tug_profile_earliest(c->plan->profile, w, from_ms);
+    if ((*e)->j.state == TUG_JOB_SUSPENDED) { /* wants certain nodes */
+        *start_ms = tug_profile_earliest(c->plan->profile, w, c->now_ms);
         return *start_ms == TUG_NEVER ? -ENOSPC : 0;
     }
-    if (s->found_in == c->pass && s->found_run_ms <= w->run_ms)
+    struct bounds *b = bounds_of(c, s->family);
+    int64_t from_ms = bound_below(b, w);
+    if (s->found_in == c->pass && s->found_run_ms <= w->run_ms && s->found_ms > from_ms)
         from_ms = s->found_ms;
     *start_ms = from_ms == TUG_NEVER ? from_ms : tug_profile_earliest(c->plan->profile, w, from_ms);
     s->found_in = c->pass;
     s->found_run_ms = w->run_ms;
     s->found_ms = *start_ms;
+    note_bound(b, w, *start_ms);
     return *start_ms == TUG_NEVER ? -ENOSPC : 0;
 }
 
@@ -359,9 +435,8 @@ static int choose_elsewhere(struct tug_core *c, const struct tug_entry *e, const
 {
     const struct tug_shape *s = e->shape;
     struct tug_where open = *s->key.where;
-    struct tug_family alone = {0};
     struct tug_shape there = *s;
-    there.family = &alone;
+    there.family = NULL; /* that it fails says nothing of the others */
     open.nodes = tug_profile_open_now(c->plan->profile, w);
     there.key.where = &open;
     there.failed_at = 0;

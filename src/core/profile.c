@@ -490,9 +490,6 @@ static uint32_t keep_serving(const struct tug_profile *p, const struct tug_need 
 static size_t narrow(struct tug_profile *p, const struct kind *k, const struct tug_need *need,
                      const uint64_t *allowed, uint32_t n, size_t from, size_t end, uint64_t *out)
 {
-    for (size_t s = end; s > from; s--)
-        if (k->count[s - 1] < n)
-            return s;
     const uint64_t *sofar = allowed;
     for (size_t s = end; s > from; s--) {
         if (and_into(out, sofar, row(p, k, s - 1), p->words) < n)
@@ -509,16 +506,26 @@ static int is_even(const struct tug_want *w)
     return w->nodes == 1 || is_same_need(&w->each, &w->last);
 }
 
+static int64_t end_ms_of(const struct tug_profile *p, size_t s, int64_t run_ms)
+{
+    return run_ms == TUG_NEVER || p->t[s] == TUG_NOWHEN ? TUG_NEVER : plus(p->t[s], run_ms);
+}
+
 int64_t tug_profile_earliest(struct tug_profile *p, const struct tug_want *w, int64_t from_ms)
 {
     int even = is_even(w);
     const struct tug_need *each = w->nodes == 1 ? &w->last : &w->each;
-    struct kind *k = kind_of(p, each), *last = even ? NULL : kind_of(p, &w->last);
-    size_t s = slot_from(p, from_ms);
+    struct kind *k = kind_of(p, each), *last = even ? k : kind_of(p, &w->last);
+    uint32_t n = even ? w->nodes : w->nodes - 1;
+    size_t s = slot_from(p, from_ms), end = s;
     while (s < p->n_slots) {
-        size_t end = slot_behind(p, s, w->run_ms);
-        size_t next =
-            narrow(p, k, each, w->allowed, even ? w->nodes : w->nodes - 1, s, end, p->found[0].at);
+        int64_t end_ms = end_ms_of(p, s, w->run_ms);
+        size_t next = s;
+        for (end = end > s ? end : s; end < p->n_slots && (end == s || p->t[end] < end_ms); end++)
+            if (k->count[end] < n || last->count[end] < w->nodes)
+                next = end + 1;
+        if (next == s)
+            next = narrow(p, k, each, w->allowed, n, s, end, p->found[0].at);
         if (next == FITS && !even)
             next = narrow(p, last, &w->last, w->allowed, w->nodes, s, end, p->found[1].at);
         if (next == FITS)

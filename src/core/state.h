@@ -49,9 +49,7 @@ struct tug_family {
     struct tug_shape_key key; /* nodes = 0 */
     UT_hash_handle hh;
     size_t refs;
-    uint32_t number;       /* in core.families, > 0 */
-    uint32_t failed_nodes; /* so many or more did not fit when 'freed' was failed_at */
-    uint64_t failed_at;
+    uint32_t number;    /* in core.families, > 0 */
     uint64_t delays_in; /* pass in which, by width, runs of so long or longer would delay a reservation */
     uint32_t delays_s[TUG_FAMILY_WIDTHS];
 };
@@ -241,6 +239,9 @@ struct tug_core {
     struct tug_shape *shapes;
     struct tug_family *families_by_key;
     struct tug_vec(struct tug_family *) families; /* by number; NULL = free */
+    /* Of the same: so many nodes or more did not fit when 'freed' was family_limits_at. [0] = none. */
+    struct tug_vec(uint32_t) family_limits;
+    uint64_t family_limits_at;
     uint64_t shapes_made;
     LIST_HEAD(tug_parked_shapes, tug_shape) parked; /* shapes with parked jobs */
     uint64_t freed;       /* grows when something becomes free: what did not fit may fit now */
@@ -408,12 +409,16 @@ int tug_place_model_fits(const struct tug_core *c, uint32_t node, const char *as
 void tug_shape_hold(struct tug_core *c, struct tug_entry *e);
 void tug_shape_drop(struct tug_core *c, struct tug_entry *e);
 int tug_shape_is_possible(struct tug_core *c, struct tug_shape *s);
+/* core.family_limits as they are now */
+const uint32_t *tug_family_limits(struct tug_core *c);
 /* One of them did not fit now, or would delay a reservation if it ran that long. */
 void tug_family_failed(struct tug_core *c, struct tug_family *f, uint32_t nodes);
 void tug_family_delays(struct tug_core *c, struct tug_family *f, uint32_t nodes, int64_t run_ms);
 /* Is it known already that such a job cannot start now? TUG_REASON_NONE = no. */
 int tug_family_waits_for(const struct tug_core *c, const struct tug_family *f, uint32_t nodes,
                          uint32_t run_s);
+int tug_family_is_delaying(const struct tug_core *c, const struct tug_family *f, uint32_t nodes,
+                           uint32_t run_s);
 /* Are the GPUs or CPUs of the last node fewer? Every node that a slice fits on, the last one does too. */
 static inline int tug_shape_is_uneven(const struct tug_shape *s)
 {
