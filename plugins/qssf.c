@@ -12,9 +12,10 @@
 #include <string.h>
 #include <tugline/policy.h>
 
-#define RUNS_MAX   16
-#define STEM_BYTES 40
-#define QUEUES_MAX 256
+#define RUNS_MAX        16
+#define STEM_BYTES      40
+#define QUEUES_MAX      256
+#define WAITED_TOO_LONG 1e15 /* more seconds than there are */
 
 struct runs {
     uint32_t n; /* in all */
@@ -42,7 +43,7 @@ struct mean {
 };
 
 struct qssf {
-    int64_t runs, users_max, names_max, unknown_s, period_ms;
+    int64_t runs, users_max, names_max, unknown_s, max_wait_ms, period_ms;
     double similar;
     struct user *users;
     size_t n_users;
@@ -54,7 +55,7 @@ struct qssf {
     int has_news;
 };
 
-enum { RUNS, USERS, NAMES, SIMILAR, UNKNOWN, CALC_PERIOD };
+enum { RUNS, USERS, NAMES, SIMILAR, UNKNOWN, MAX_WAIT, CALC_PERIOD };
 static const struct tug_policy_param params[] = {
     [RUNS] = {.name = "runs",
               .type = TUG_POLICY_INT,
@@ -87,6 +88,13 @@ static const struct tug_policy_param params[] = {
                  .max = 3650 * 86400.0,
                  .text =
                      "what is predicted when nothing has ended yet and the job has no time limit"},
+    [MAX_WAIT] = {.name = "max_wait",
+                  .type = TUG_POLICY_DURATION_S,
+                  .fallback = "7d",
+                  .min = 1,
+                  .max = 3650 * 86400.0,
+                  .text = "a job that waited longer goes before all that did not, whatever is "
+                          "predicted"},
     [CALC_PERIOD] = {.name = "calc_period",
                      .type = TUG_POLICY_DURATION_S,
                      .fallback = "60s",
@@ -121,6 +129,7 @@ static int qssf_create(void **self, const struct tug_policy_value *values, char 
     q->names_max = values[NAMES].i;
     q->similar = values[SIMILAR].d;
     q->unknown_s = values[UNKNOWN].i;
+    q->max_wait_ms = values[MAX_WAIT].i * 1000;
     q->period_ms = values[CALC_PERIOD].i * 1000;
     q->keyed_ms = INT64_MIN;
     for (q->n_buckets = 64; (int64_t) q->n_buckets < q->users_max;)
@@ -341,7 +350,10 @@ static double predicted_s(struct qssf *q, const struct tug_policy_job *job)
 static double qssf_key(void *self, const struct tug_policy_view *view,
                        const struct tug_policy_job *job)
 {
-    (void) view;
+    const struct qssf *q = self;
+    int64_t since_ms = job->eligible_ms > job->submit_ms ? job->eligible_ms : job->submit_ms;
+    if (view->now_ms - since_ms > q->max_wait_ms)
+        return (double) since_ms / 1000 - WAITED_TOO_LONG;
     return predicted_s(self, job) * (job->gpus ? job->gpus : 1);
 }
 

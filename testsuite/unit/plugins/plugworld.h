@@ -64,7 +64,7 @@ struct plug_job *plug_plan(int64_t at_ms, uint32_t nodes, uint32_t gpus_per_node
                            uint32_t gpus_last, int64_t runs_ms);
 void plug_end(struct plug_job *j); /* now */
 const struct tug_policy_view *plug_view(void);
-/* rekey, key, order, pass; again while somebody was preempted. */
+/* rekey, key, order, pass (else: strictly in order); again while somebody was preempted. */
 void plug_pass(void);
 /* Until nothing happens any more. */
 void plug_run(void);

@@ -131,8 +131,34 @@ START_TEST(keys_are_asked_anew_when_a_job_has_ended_but_not_too_often)
 }
 END_TEST
 
+START_TEST(who_waited_too_long_goes_first_in_the_order_of_submission)
+{
+    plug_load("qssf", "max_wait", "1d", NULL);
+    plug_cluster(1, 8);
+    ran("ann", "long", "main", 8, 100000);
+    ran("ann", "short", "main", 8, 1);
+    struct plug_job *first = plug_submit("ann", 1, 8, 1000), *second;
+    plug.now_ms = 1000;
+    second = plug_submit("ann", 1, 8, 1000);
+    first->row.name = second->row.name = "long";
+    plug.now_ms = 86400000; /* a day, and no more */
+    plug_submit("ann", 1, 8, 1000)->row.name = "short";
+    plug_pass();
+    ck_assert_str_eq(tug_buf_str(&plug.said), "start 3, ");
+    plug.now_ms += 60000;
+    plug_submit("ann", 1, 8, 1000)->row.name = "short";
+    plug_end(&plug.jobs[2]);
+    plug_pass();
+    ck_assert_str_eq(tug_buf_str(&plug.said), "start 1, ");
+    ck_assert_double_lt(first->row.key, second->row.key);
+    ck_assert_double_lt(second->row.key, 0);
+    plug_unload();
+}
+END_TEST
+
 UNIT_MAIN("plugins/qssf", the_most_alike_of_a_users_runs_decide,
           without_such_runs_the_user_then_the_queue_then_the_cluster_are_asked,
           only_the_last_runs_count, memory_is_bounded_and_who_was_idle_longest_is_forgotten,
           random_histories_never_lose_a_user_that_is_remembered,
-          keys_are_asked_anew_when_a_job_has_ended_but_not_too_often)
+          keys_are_asked_anew_when_a_job_has_ended_but_not_too_often,
+          who_waited_too_long_goes_first_in_the_order_of_submission)
