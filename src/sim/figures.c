@@ -25,7 +25,8 @@ _Static_assert(TUG_SIM_CLASSES <= 1 << CLASS_BITS, "more classes than bits");
 
 struct user {
     UT_hash_handle hh;
-    uint64_t n;
+    uint32_t number;
+    uint64_t n;           /* jobs that ended */
     long double slowdown; /* sum */
     char name[];
 };
@@ -65,8 +66,14 @@ static struct user *user_of(struct tug_figures *f, const char *name)
         return u;
     u = tug_xcalloc(1, sizeof *u + len + 1);
     memcpy(u->name, name, len + 1);
+    u->number = HASH_COUNT(f->users);
     HASH_ADD(hh, f->users, name, len, u);
     return u;
+}
+
+uint32_t tug_figures_user(struct tug_figures *f, const char *name)
+{
+    return user_of(f, name)->number;
 }
 
 void tug_figures_add(struct tug_figures *f, const struct tug_figures_job *j)
@@ -117,15 +124,19 @@ static size_t pick(const struct tug_figures *f, int class, int of_wait, int64_t 
 }
 
 /* Jain's index of the users' mean slowdowns: 1 = all alike, 1/n = one bears it all. */
-static double fairness(const struct tug_figures *f)
+static double fairness(const struct tug_figures *f, uint64_t *users)
 {
     long double sum = 0, squares = 0;
+    *users = 0;
     for (const struct user *u = f->users; u; u = u->hh.next) {
+        if (u->n == 0)
+            continue;
+        ++*users;
         long double x = u->slowdown / (long double) u->n;
         sum += x;
         squares += x * x;
     }
-    return squares > 0 ? (double) (sum * sum / (squares * HASH_COUNT(f->users))) : 1;
+    return squares > 0 ? (double) (sum * sum / (squares * *users)) : 1;
 }
 
 void tug_figures_finish(struct tug_figures *f, struct tug_sim_result *r)
@@ -133,8 +144,7 @@ void tug_figures_finish(struct tug_figures *f, struct tug_sim_result *r)
     int64_t *values = tug_xcalloc(f->ended.len + 1, sizeof *values);
     size_t n = pick(f, TUG_SIM_CLASSES, 0, values);
     r->finished = n;
-    r->users = HASH_COUNT(f->users);
-    r->fairness = fairness(f);
+    r->fairness = fairness(f, &r->users);
     sum_up(f, values, n, &r->avg_jct_s, &r->p99_jct_s);
     sum_up(f, values, pick(f, TUG_SIM_CLASSES, 1, values), &r->avg_wait_s, &r->p99_wait_s);
     for (int c = 0; c < TUG_SIM_CLASSES; c++) {

@@ -25,6 +25,7 @@
 #define RESTLESS_PASSES 1000
 /* Wake-ups one after the other while nothing runs that could bring about anything. */
 #define IDLE_WAKES          10000
+#define FIRST_UID           1000
 #define STEPS_BETWEEN_LOOKS 256 /* go_on() */
 
 struct live {
@@ -390,8 +391,8 @@ static int estimate(const struct sim *s, const struct live *l, int64_t *out, str
         *out = j->limit_ms;
     if (*out < 0)
         return tug_fail(err, -EINVAL,
-                        "%s:%llu: column limit_s is empty; estimates of the users need it, or use "
-                        "--estimates exact",
+                        "%s:%llu: column limit_s is empty (SWF: field 9 is -1); estimates of the "
+                        "users need it, or use --estimates exact",
                         tug_trace_path(s->trace), (unsigned long long) j->line);
     *out += s->start_cost;
     if (*out == 0)
@@ -476,7 +477,10 @@ static int submit(struct sim *s, struct tug_err *err)
         return leave_out(s, TUG_SIM_NO_GPU);
     if (j->gpus > s->cluster->gpus)
         return leave_out(s, TUG_SIM_TOO_LARGE);
-    struct tug_job_req req = {.user = j->user,
+    uint32_t uid = FIRST_UID + tug_figures_user(s->figures, j->user);
+    struct tug_job_req req = {.uid = uid,
+                              .gid = uid,
+                              .user = j->user,
                               .queue = "",
                               .account = "",
                               .name = "",

@@ -396,7 +396,7 @@ START_TEST(work_that_is_stopped_often_is_done_in_the_end)
 END_TEST
 
 static int stops_the_first(void *self, const struct tug_policy_view *view,
-                     const struct tug_policy_host *host, struct tug_policy_pass *pass)
+                           const struct tug_policy_host *host, struct tug_policy_pass *pass)
 {
     (void) self;
     if (view->n_running)
@@ -442,6 +442,36 @@ START_TEST(a_simulation_can_be_ended_early_with_what_it_has)
     ck_assert_double_gt(r.gpu_use, 0);
     ck_assert_double_le(r.gpu_use, 1);
     free(text);
+}
+END_TEST
+
+static uint32_t uid_of[2];
+
+static int remembers_uids(void *self, const struct tug_policy_view *view,
+                          const struct tug_policy_host *host, struct tug_policy_pass *pass)
+{
+    (void) self;
+    for (size_t i = 0; i < view->n_waiting; i++) {
+        const struct tug_policy_job *j = TUG_POLICY_WAITING(view, i);
+        uint32_t *uid = &uid_of[!strcmp(j->user, "bob")];
+        ck_assert(*uid == 0 || *uid == j->uid);
+        *uid = j->uid;
+        host->start(pass, j->id);
+    }
+    return 0;
+}
+static const struct tug_policy_ops clerk = {
+    .size = sizeof clerk, .abi = TUG_POLICY_ABI, .name = "clerk", .pass = remembers_uids};
+
+START_TEST(every_user_of_the_trace_has_a_uid_of_its_own)
+{
+    cluster(1, 8);
+    conf.policy = (struct tug_policy_set){{{&clerk, NULL}}, 1};
+    ck_assert_int_eq(run_ops(HEAD "a,0,1,1,ann,,\nb,0,1,1,bob,,\nc,1,1,1,ann,,\nd,9,1,1,bob,,\n"),
+                     0);
+    ck_assert_uint_gt(uid_of[0], 0);
+    ck_assert_uint_gt(uid_of[1], 0);
+    ck_assert_uint_ne(uid_of[0], uid_of[1]);
 }
 END_TEST
 
@@ -672,6 +702,7 @@ UNIT_MAIN("sim/sim", fifo_keeps_the_order_sjf_takes_the_shortest_and_easy_fills_
           work_that_is_stopped_often_is_done_in_the_end,
           a_policy_that_is_never_content_is_named_instead_of_followed,
           a_simulation_can_be_ended_early_with_what_it_has, figures_tell_sizes_and_users_apart,
+          every_user_of_the_trace_has_a_uid_of_its_own,
           estimates_of_users_need_their_column_and_their_value,
           a_generated_trace_gives_the_figures_that_it_always_gave,
           easy_never_delays_the_first_job_that_waits, the_test_above_sees_a_policy_that_does)
