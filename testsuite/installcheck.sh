@@ -1,6 +1,8 @@
 #!/bin/sh
 # installcheck.sh - the installed tree runs a gang: make installcheck calls this with the installation's directories
 #
+# Looks for every program, policy, header and pkg-config file, has the installed tug check the installed policies and begin a
+# new one that is built against the installed header.
 # Starts a cluster of two emulated nodes from the installed programs, runs gangs on both, checks that the installed policy is
 # in force, builds it against the installed header, ends the cluster. Leaves nothing.
 set -u
@@ -29,9 +31,14 @@ fail()
     exit 1
 }
 
-for file in "$tug" "$root$sbindir/tugd" "$root$sbindir/tugnoded" "$root$sbindir/tuglaunch" "$root$libexecdir/tugstepd" \
+for file in "$tug" "$root$bindir/tug-sim" "$root$sbindir/tugd" "$root$sbindir/tugnoded" "$root$sbindir/tuglaunch" "$root$libexecdir/tugstepd" \
     "$root$policydir/fifo.so" "$root$includedir/tugline/policy.h" "$root$pkgconfigdir/tugline-policy.pc"; do
     [ -e "$file" ] || fail "$file is not installed"
+done
+# Every plugins/NAME.c that exports a policy is installed as NAME.so.
+for source in $(grep -l '^const struct tug_policy_ops \*tug_policy(void)' "$TUG_SRCDIR"/plugins/*.c); do
+    name=$(basename "$source" .c)
+    [ -e "$root$policydir/$name.so" ] || fail "policy $name is not installed"
 done
 
 cd "$work" || exit 1
@@ -46,7 +53,19 @@ rc=$?
 "$tug" sandbox stop || fail "the sandbox did not stop"
 [ -z "$(find /proc/[0-9]*/cmdline -exec grep -la "$work" {} + 2>/dev/null)" ] || fail "processes are left"
 
-# What a policy's author does: the header, one file, no more.
+# What a policy's admin and author do: look, check, begin one, build it by pkg-config against what is installed.
+for name in fifo easy; do
+    "$tug" policy check "$root$policydir/$name.so" >check.log || { cat check.log >&2; fail "the installed policy $name fails its check"; }
+done
+"$tug" policy show --policy-dir "$root$policydir" | grep -q "^. fifo " || fail "'tug policy show' does not list fifo"
+if command -v pkg-config >/dev/null; then
+    "$tug" policy new mine || fail "'tug policy new mine' ended with $?"
+    # A DESTDIR is not in the .pc file: there the header's place is said.
+    flags=$(PKG_CONFIG_PATH=$root$pkgconfigdir pkg-config ${root:+"--define-variable=includedir=$root$includedir"} --cflags tugline-policy) ||
+        fail "pkg-config does not know tugline-policy"
+    make -s -C mine check TUG="$tug" TUG_SIM="$root$bindir/tug-sim" POLICY_CFLAGS="$flags" CC="${CC:-cc}" >mine.log 2>&1 ||
+        { cat mine.log >&2; fail "a new policy does not build or does not pass against what is installed"; }
+fi
 ${CC:-cc} -std=gnu11 -fPIC -shared -I"$root$includedir" -o fifo.so "$TUG_SRCDIR/plugins/fifo.c" ||
     fail "plugins/fifo.c does not build against the installed header"
 echo "installcheck: the installed tree runs gangs"

@@ -262,6 +262,7 @@ struct gantt {
     struct frame f;
     int64_t origin_ms;
     uint32_t per_node; /* rows for each node */
+    uint32_t gpus;     /* of a node; 0 = they differ */
     double row;        /* height of one */
 };
 
@@ -270,26 +271,33 @@ static void rect(struct tug_buf *out, const struct gantt *g, const struct tug_se
 {
     double x = x_of(&g->f, (double) (b->start_ms - g->origin_ms) / 1000);
     double w = x_of(&g->f, (double) (b->end_ms - g->origin_ms) / 1000) - x;
-    double gap = g->row > 5 ? 0.8 : g->row > 2 ? 0.3 : 0;
+    double high = rows * g->row, gap = high > 5 ? 0.8 : high > 2 ? 0.3 : 0;
     tug_buf_addf(out, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\"/>", x,
-                 TOP + first_row * g->row + gap / 2, w < 0.3 ? 0.3 : w, rows * g->row - gap);
+                 TOP + first_row * g->row + gap / 2, w < 0.3 ? 0.3 : w, high - gap);
 }
 
+/* GPUs that follow each other are one box; where nodes differ, a job takes its row whole. */
 static void slice(struct tug_buf *out, const struct gantt *g, const struct tug_series_bar *b,
                   const struct tug_series_slice *s)
 {
-    if (g->per_node == 1) {
-        rect(out, g, b, s->node, 1);
+    double gpu = g->gpus ? (double) g->per_node / g->gpus : 1; /* rows */
+    if (!g->gpus || gpu * g->row < 1) {
+        rect(out, g, b, (double) s->node * g->per_node, g->per_node);
         return;
     }
-    for (uint32_t i = 0; i < g->per_node; i++) {
+    for (uint32_t i = 0; i < g->gpus; i++) {
         uint32_t n = 0;
-        while (i + n < g->per_node && (s->gpus >> (i + n) & 1))
+        while (i + n < g->gpus && (s->gpus >> (i + n) & 1))
             n++;
         if (n)
-            rect(out, g, b, (double) s->node * g->per_node + i, n);
+            rect(out, g, b, (double) s->node * g->per_node + i * gpu, n * gpu);
         i += n;
     }
+}
+
+static int is_full(const struct gantt *g, const struct tug_series_slice *s)
+{
+    return g->gpus && (uint32_t) __builtin_popcountll(s->gpus) == g->gpus;
 }
 
 /* Nodes that follow each other and are full are one box. */
@@ -323,10 +331,11 @@ static void bar(struct tug_buf *out, const struct gantt *g, const struct tug_ser
     for (size_t i = 0; i < b->n_slices;) {
         const struct tug_series_slice *a = &b->slices[i];
         size_t n = 1;
-        while (g->per_node == 1 && i + n < b->n_slices && b->slices[i + n].node == a->node + n)
+        while (is_full(g, a) && i + n < b->n_slices && b->slices[i + n].node == a->node + n &&
+               is_full(g, &b->slices[i + n]))
             n++;
         if (n > 1)
-            rect(out, g, b, a->node, (double) n);
+            rect(out, g, b, (double) a->node * g->per_node, (double) n * g->per_node);
         else
             slice(out, g, b, a);
         i += n;
@@ -337,7 +346,7 @@ static void bar(struct tug_buf *out, const struct gantt *g, const struct tug_ser
 void tug_plot_gantt(struct tug_buf *out, const struct tug_series *s, uint32_t n_nodes,
                     uint32_t gpus_per_node)
 {
-    struct gantt g = {.origin_ms = s->sum.origin_ms, .per_node = 1};
+    struct gantt g = {.origin_ms = s->sum.origin_ms, .per_node = 1, .gpus = gpus_per_node};
     if (gpus_per_node > 0 && (uint64_t) n_nodes * gpus_per_node <= ROWS_OF_GPUS_MAX)
         g.per_node = gpus_per_node;
     double rows = (double) n_nodes * g.per_node;
