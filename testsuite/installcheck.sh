@@ -49,7 +49,7 @@ hosts=$("$tug" run -N 2 -n 2 --gpus-per-task 1 sh -c 'echo $TUG_NODE') || fail "
 "$tug" run -N 2 -n 2 sh -c 'exit 3' 2>/dev/null
 rc=$?
 [ "$rc" -eq 3 ] || fail "a gang whose ranks exit with 3 ended with $rc"
-"$tug" ping --json | grep -q '"policy": *"fifo"' || fail "the installed policy fifo is not the one in force"
+"$tug" ping --json | grep -q '"policy_note": *""' || fail "not the installed policies are in force: $("$tug" ping)"
 "$tug" sandbox stop || fail "the sandbox did not stop"
 [ -z "$(find /proc/[0-9]*/cmdline -exec grep -la "$work" {} + 2>/dev/null)" ] || fail "processes are left"
 

@@ -188,6 +188,16 @@ END
     [ -z "$(ls -A)" ] || [ "$(ls -A)" = jobs.csv ]
 }
 
+@test "a browser draws the page" {
+    command -v chromium >/dev/null || skip "no chromium"
+    tug-sim run --trace "$BATS_FILE_TMPDIR/four.csv" --cluster 2x8 --policy-dir "$PLUGINS" --policy easy --html page.html >/dev/null
+    timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$PWD/chromium" --window-size=1000,2000 \
+        --dump-dom "file://$PWD/page.html" >dom.html 2>/dev/null || skip "chromium does not run here"
+    grep -q '<svg viewBox' dom.html
+    grep -q '&lt;script&gt;' dom.html
+    ! grep -q '<script' dom.html
+}
+
 # ---- tug policy
 
 @test "tug policy show lists what there is, and tells all of one" {
