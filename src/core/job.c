@@ -472,6 +472,7 @@ void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug
         .safe_until_ms = tug_preempt_safe_until(c, e),
         .ran_ms = j->ran_ms + j->sliced_ms,
         .gpu_milli = j->req.gpu_milli ? j->req.gpu_milli : TUG_GPU_MILLI,
+        .gpu_model = j->req.gpu_model,
         .key = e->key};
 }
 

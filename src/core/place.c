@@ -76,15 +76,17 @@ static int is_word(char ch)
 }
 
 /* "a100" is in "NVIDIA A100-SXM4-80GB": the words asked for stand there as whole words, in any
- * letter case. */
+ * letter case. "a100|h100" is either. */
 int tug_gpu_model_matches(const char *model, const char *asked)
 {
-    size_t n = strlen(asked);
-    if (n == 0)
+    if (!*asked)
         return 1;
-    for (const char *p = model; *p; p++)
-        if (strncasecmp(p, asked, n) == 0 && (p == model || !is_word(p[-1])) && !is_word(p[n]))
-            return 1;
+    for (size_t n; *asked; asked += n + (asked[n] == '|')) {
+        n = strcspn(asked, "|");
+        for (const char *p = model; n && *p; p++)
+            if (strncasecmp(p, asked, n) == 0 && (p == model || !is_word(p[-1])) && !is_word(p[n]))
+                return 1;
+    }
     return 0;
 }
 

@@ -19,6 +19,7 @@
 #include "sim/compare.h"
 #include "sim/options.h"
 #include "sim/outputs.h"
+#include "sim/pack.h"
 #include "sim/progress.h"
 #include "sim/replay.h"
 #include "sim/report.h"
@@ -326,6 +327,11 @@ static void show_help(FILE *to)
     fputs(tug_catalog_usage, to);
 }
 
+static void pack_help(FILE *to)
+{
+    fputs(tug_pack_usage, to);
+}
+
 static const struct {
     const char *name;
     void (*help)(FILE *to);
@@ -336,6 +342,7 @@ static const struct {
     {"replay", replay_help, h_replay},
     {"check", check_help, tug_check_main},
     {"show", show_help, tug_catalog_main},
+    {"pack", pack_help, tug_pack_main},
 };
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 

@@ -84,6 +84,7 @@ struct tug_policy_job {
                                      attempt that was preempted and goes on from its checkpoint) */
     double key;                   /* as key() gave it */
     uint32_t gpu_milli;           /* of each of its GPUs, in thousandths: 1000 = all of it; less: of one GPU on one node */
+    const char *gpu_model;        /* that it asked for; "" = any. "A|B": either */
 };
 
 struct tug_policy_node {
