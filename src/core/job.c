@@ -69,6 +69,19 @@ int64_t tug_job_run_start_ms(const struct tug_job *j)
     return j->suspended_ms >= 0 ? -1 : j->resumed_ms >= 0 ? j->resumed_ms : j->launched_ms;
 }
 
+/* When this run of it began, as policies see it: with its allocation. */
+static int64_t held_since_ms(const struct tug_job *j)
+{
+    return j->suspended_ms >= 0 ? -1 : j->resumed_ms >= 0 ? j->resumed_ms : j->alloc_ms;
+}
+
+int64_t tug_job_ran_ms(const struct tug_job *j)
+{
+    int64_t since_ms = held_since_ms(j);
+    return j->ran_ms + j->sliced_ms +
+           (since_ms >= 0 && j->end_ms > since_ms ? j->end_ms - since_ms : 0);
+}
+
 int tug_job_may_move(enum tug_job_state from, enum tug_job_state to)
 {
     return may_move[from][to];
@@ -449,7 +462,7 @@ void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug
         .submit_ms = j->submit_ms,
         .eligible_ms = j->eligible_ms,
         .time_limit_ms = limit_ms,
-        .start_ms = j->suspended_ms >= 0 ? -1 : j->resumed_ms >= 0 ? j->resumed_ms : j->alloc_ms,
+        .start_ms = held_since_ms(j),
         .priority = j->priority,
         .queue = j->req.queue,
         .account = j->req.account,

@@ -158,5 +158,7 @@ struct tug_job {
 
 /* Since when it runs without a break; -1 = it does not. */
 int64_t tug_job_run_start_ms(const struct tug_job *j);
+/* Of one that is over: how long it ran in all, without what it was stopped. */
+int64_t tug_job_ran_ms(const struct tug_job *j);
 
 #endif

@@ -28,14 +28,6 @@ static void tell(struct tug_core *c, struct tug_policy_event ev)
     tug_vec_push(&c->events, ev);
 }
 
-/* How long it ran in all, now that it is over. */
-static int64_t ran_ms(const struct tug_entry *e, const struct tug_policy_job *row)
-{
-    return row->ran_ms + (row->start_ms >= 0 && e->j.end_ms > row->start_ms
-                              ? e->j.end_ms - row->start_ms
-                              : 0);
-}
-
 static void tell_job(struct tug_core *c, enum tug_policy_event_type type, const struct tug_entry *e,
                      int64_t at_ms)
 {
@@ -43,7 +35,7 @@ static void tell_job(struct tug_core *c, enum tug_policy_event_type type, const 
     tug_job_row(c, e, &ev.job);
     if (type == TUG_POLICY_EV_END) {
         ev.ok = e->j.state == TUG_JOB_COMPLETED;
-        ev.job.ran_ms = ran_ms(e, &ev.job);
+        ev.job.ran_ms = tug_job_ran_ms(&e->j);
     }
     tell(c, ev);
 }

@@ -284,8 +284,10 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->nodelist = nodelist(c, a, job);
     out->command = j ? j->command : say("");
     out->cause = tug_ctl_cause_pb(c, a, &job->cause);
-    if (tug_job_state_is_over(job->state))
+    if (tug_job_state_is_over(job->state)) {
         out->exit = tug_ctl_exit_pb(a, &job->exit);
+        out->ran_ms = tug_job_ran_ms(job);
+    }
     if (brief)
         return;
     out->slices = tug_ctl_slices_pb(c, a, job, j);

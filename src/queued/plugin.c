@@ -77,17 +77,29 @@ static void recall_free(struct recall *r)
     free(r);
 }
 
-/* Figures of the whole gang back to those of a node; its last slice may be smaller. */
+/* Of a node, when the whole gang has 'all' and its last node 'last', 0 = as the others. */
+static uint32_t of_each(uint32_t all, uint32_t last, uint32_t nodes)
+{
+    return last && nodes > 1 ? (all - last) / (nodes - 1) : all / nodes;
+}
+
+/* One that an older version wrote does not say how long it ran. */
+static int64_t ran_ms(const Tugpb__JobView *v)
+{
+    return v->ran_ms || !v->alloc_ms || v->end_ms < v->alloc_ms ? v->ran_ms
+                                                                : v->end_ms - v->alloc_ms;
+}
+
 static void recall_one(struct tugd *d, const Tugpb__JobView *v)
 {
-    uint32_t nodes = v->nodes ? v->nodes : 1, narrow = v->gpus_last ? v->gpus_last : 0;
+    uint32_t nodes = v->nodes ? v->nodes : 1;
     struct tug_policy_job row = {
         .id = v->id,
         .uid = v->uid,
         .nodes = nodes,
         .ntasks = v->ntasks,
-        .gpus_per_node = narrow && nodes > 1 ? (v->gpus - narrow) / (nodes - 1) : v->gpus / nodes,
-        .cpus_per_node = v->cpus / nodes,
+        .gpus_per_node = of_each(v->gpus, v->gpus_last, nodes),
+        .cpus_per_node = of_each(v->cpus, v->cpus_last, nodes),
         .attempt = v->attempt,
         .mem_per_node_bytes = v->mem_bytes / nodes,
         .submit_ms = v->submit_ms,
@@ -97,18 +109,20 @@ static void recall_one(struct tugd *d, const Tugpb__JobView *v)
         .priority = v->priority,
         .queue = v->queue,
         .account = v->account,
+        .exclusive = v->exclusive,
         .name = v->name,
         .user = v->user,
         .gpus = v->gpus,
+        .nice = v->nice,
         .queue_row = UINT32_MAX,
         .share_row = UINT32_MAX,
         .safe_until_ms = INT64_MAX,
-        .ran_ms = v->alloc_ms && v->end_ms > v->alloc_ms ? v->end_ms - v->alloc_ms : 0,
+        .ran_ms = ran_ms(v),
     };
 
     row.expected_ms = row.time_limit_ms;
-    row.gpus_last = narrow ? narrow : row.gpus_per_node;
-    row.cpus_last = row.cpus_per_node;
+    row.gpus_last = v->gpus_last ? v->gpus_last : row.gpus_per_node;
+    row.cpus_last = v->cpus_last ? v->cpus_last : row.cpus_per_node;
     tug_control_recall(d->control, &row, v->end_ms,
                        !strcmp(v->state, tug_job_state_name(TUG_JOB_COMPLETED)));
 }

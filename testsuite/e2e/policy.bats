@@ -116,6 +116,8 @@ for n in json.load(sys.stdin)["nodes"]:
     local told=$BATS_FILE_TMPDIR/told id
     counts() { grep -q "$1" "$told"; }
     policy fifo
+    works
+    works
     id=$(tug submit --parsable -- sh -c 'while [ ! -e go-on ]; do sleep 0.1; done')
     until_ok 20 bash -c "[ \$(tug queue --json | grep -c RUNNING) -ge 1 ]"
     ended=$(tug history --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["jobs"]))')
