@@ -88,7 +88,7 @@ static void build(int column, const Tugpb__JobView *j, struct tug_buf *out)
                                 : tug_buf_addf(out, "%d", j->exit->exit_code);
     } else if (column == COLUMN_CAUSE) {
         tug_jobview_cause(out, j->cause);
-    } else if (*j->nodelist) {
+    } else if (*j->nodelist && !*j->reason) { /* a suspended job has both */
         tug_buf_adds(out, j->nodelist);
     } else if (*j->reason || *j->explain) { /* without printf: this is most of a long list */
         tug_buf_addc(out, '(');

@@ -82,7 +82,7 @@ static void say_wait(const Tugpb__JobView *j)
     char when[32];
     if (!*j->reason && !*j->explain)
         return;
-    label("waits for");
+    label(*j->reason ? "waits for" : "next");
     tug_out_text(j->reason);
     if (*j->explain) {
         tug_out_adds(*j->reason ? ": " : "");

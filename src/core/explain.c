@@ -304,6 +304,17 @@ static void say_cause(const struct tug_core *c, const struct tug_job *j, uint32_
         text);
 }
 
+static void say_gives_way(const struct tug_core *c, const struct tug_job *j, struct out *o)
+{
+    char who[96];
+    int64_t left_ms = j->notice_ms > c->now_ms ? j->notice_ms - c->now_ms : 0;
+    say(o, "has to give way to %s: in %lld s it is %s",
+        tug_preempt_name(c, j->preemptor, who, sizeof who), (long long) ((left_ms + 999) / 1000),
+        j->gives_way == TUG_PREEMPT_REQUEUE   ? "ended and queued again"
+        : j->gives_way == TUG_PREEMPT_SUSPEND ? "stopped, until its place is free again"
+                                              : "ended for good");
+}
+
 const char *tug_core_explain(const struct tug_core *c, const struct tug_job *job, int *reason_out,
                              char *buf, size_t size_bytes)
 {
@@ -318,6 +329,8 @@ const char *tug_core_explain(const struct tug_core *c, const struct tug_job *job
             say(&o, "; ");
             say_cause(c, job, job->attempt - 1, &o);
         }
+    } else if (job->state == TUG_JOB_RUNNING && job->gives_way) {
+        say_gives_way(c, job, &o);
     } else if (job->state == TUG_JOB_REQUEUED) {
         reason = TUG_REASON_CLEANING;
         say(&o, "%s; ", own_text(reason));

@@ -51,6 +51,13 @@ void tug_suspend(struct tug_core *c, struct tug_entry *e)
     tug_job_bench(c, e);
 }
 
+static int gpus_are_free(const struct tug_ledger_node *l, const struct tug_slice *s)
+{
+    if (s->gpu_milli)
+        return l->milli_free[__builtin_ctzll(s->gpus)] >= s->gpu_milli;
+    return !(s->gpus & ~tug_ledger_gpus_free(l));
+}
+
 /* A node that is being drained may: what is on it ends sooner that way. */
 int tug_suspend_may_resume(const struct tug_core *c, const struct tug_entry *e)
 {
@@ -58,9 +65,8 @@ int tug_suspend_may_resume(const struct tug_core *c, const struct tug_entry *e)
         const struct tug_slice *s = &e->j.slices[i];
         const struct tug_ledger_node *l = tug_ledger_node(c->ledger, s->node);
         const struct tug_node *n = &c->nodes.at[s->node];
-        if (!n->up || n->strays.len || (s->gpus & ~tug_ledger_gpus_free(l)) ||
-            s->cpus > tug_ledger_cpus_free(l) || l->mem_used_bytes > l->mem_bytes ||
-            (e->j.req.exclusive && (l->gangs || n->holds.len)))
+        if (!n->up || n->strays.len || !gpus_are_free(l, s) || s->cpus > tug_ledger_cpus_free(l) ||
+            l->mem_used_bytes > l->mem_bytes || (e->j.req.exclusive && (l->gangs || n->holds.len)))
             return 0;
     }
     return 1;

@@ -5,6 +5,7 @@
  */
 #include "logic/agent.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "logic/agent_impl.h"
@@ -357,7 +358,11 @@ static void h_step_signal(struct tug_agent *a, const Tugpb__StepSignal *m)
 {
     struct agent_key key;
     struct agent_step *s = tug_agent_key_of(m->key, &key) ? tug_agent_find(a, key) : NULL;
-    if (!s || !s->peer)
+    if (!s)
+        return;
+    if (m->signal == SIGSTOP || m->signal == SIGCONT)
+        s->stop_or_go = m->signal; /* said again to a step daemon that comes back */
+    if (!s->peer)
         return;
     Tugpb__SdSignal sig = TUGPB__SD_SIGNAL__INIT;
     sig.signal = m->signal;

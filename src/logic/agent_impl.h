@@ -43,6 +43,7 @@ struct agent_step {
     Tugpb__SdStart *start;         /* the barrier is open, the step daemon was not told yet */
     Tugpb__Cause *cause;           /* first failure */
     Tugpb__StepResult *result;     /* as the step daemon gave it; complete once DONE */
+    int stop_or_go;                /* SIGSTOP or SIGCONT, whichever it was told last; 0 = neither */
     bool ending;
     uint32_t grace_s;
     char *why;

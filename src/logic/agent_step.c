@@ -330,6 +330,11 @@ void tug_agent_deliver(struct tug_agent *a, struct agent_step *s)
         s->phase = TUGPB__STEP_PHASE__STEP_RUNNING;
         tug_agent_keep_step(a, s, false);
     }
+    if (s->stop_or_go && !s->ending && s->phase == TUGPB__STEP_PHASE__STEP_RUNNING) {
+        Tugpb__SdSignal sig = TUGPB__SD_SIGNAL__INIT;
+        sig.signal = s->stop_or_go;
+        tug_agent_send(a, s->peer, TUG_MSG_SD_SIGNAL, &sig);
+    }
 }
 
 /* ---- the way down */

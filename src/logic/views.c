@@ -256,10 +256,11 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->queue = say(job->req.queue);
     out->state = (char *) tug_job_state_name(job->state);
     out->state_code = (char *) tug_job_state_code(job->state);
-    if (job->state == TUG_JOB_PENDING) {
+    if (tug_job_state_waits(job->state) || job->gives_way) {
         const char *text = tug_core_explain(c->core, job, &reason, why, sizeof why);
 
-        out->reason = (char *) tug_core_reason_name(reason);
+        out->reason =
+            (char *) (tug_job_state_waits(job->state) ? tug_core_reason_name(reason) : "");
         out->explain = copy(a, text);
     }
     out->attempt = job->attempt;

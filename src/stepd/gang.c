@@ -121,6 +121,8 @@ void tug_life_end_ranks(struct tug_life *l, uint64_t grace_ms)
     if (!l->ended && l->ranks && grace_ms) {
         tug_ranks_signal(l->ranks, SIGTERM);
         tug_ranks_signal(l->ranks, SIGCONT); /* a stopped rank would not hear it */
+        if (l->stopped)
+            tug_ranks_signal_all(SIGCONT);
     }
     l->ended = true;
     if (!l->killed_ms && (!l->kill_at_ms || at < l->kill_at_ms))
@@ -299,6 +301,24 @@ static void h_kill(struct tug_life *l, const Tugpb__SdKill *m)
                               1000ull); /* when they end already: sooner, if this is sooner */
 }
 
+/* Who is suspended does not wire up in the meantime: that deadline waits as well. */
+static void h_signal(struct tug_life *l, int signo)
+{
+    if (!l->ranks)
+        return;
+    if (signo == SIGSTOP && !l->stopped) {
+        l->stopped = true;
+        l->wire_left_ms = l->wire_by_ms > tug_now_ms() ? l->wire_by_ms - tug_now_ms() : 0;
+        l->wire_by_ms = 0;
+    } else if (signo == SIGCONT && l->stopped) {
+        l->stopped = false;
+        l->wire_by_ms = l->wire_left_ms ? tug_now_ms() + l->wire_left_ms : 0;
+    }
+    tug_ranks_signal(l->ranks, signo);
+    if (signo == SIGSTOP || signo == SIGCONT)
+        tug_ranks_signal_all(signo);
+}
+
 static void on_link_message(void *arg, enum tug_msg number, const ProtobufCMessage *m)
 {
     struct tug_life *l = arg;
@@ -311,8 +331,7 @@ static void on_link_message(void *arg, enum tug_msg number, const ProtobufCMessa
         h_kill(l, (const Tugpb__SdKill *) m);
         break;
     case TUG_MSG_SD_SIGNAL:
-        if (l->ranks)
-            tug_ranks_signal(l->ranks, ((const Tugpb__SdSignal *) m)->signal);
+        h_signal(l, ((const Tugpb__SdSignal *) m)->signal);
         break;
     case TUG_MSG_SD_RESULT_ACK:
         l->acked = l->acked || l->phase == REPORT;

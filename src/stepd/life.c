@@ -221,6 +221,8 @@ static void enter_run(struct tug_life *l)
     for (unsigned i = 0; i < l->p->n_local && !l->ended; i++)
         if (spawn_one(l, i, &end, &err) < 0)
             tug_life_rank_ended(l, &end, err.msg);
+    if (l->stopped) /* the word came before they were there */
+        tug_ranks_signal_all(SIGSTOP);
     if (l->client)
         tug_client_state(l->client, "running", l->p->n_ranks, l->p->n_ranks);
 }

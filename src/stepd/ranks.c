@@ -27,6 +27,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/vec.h"
 #include "stepd/bind.h"
 #include "stepd/env.h"
 
@@ -241,7 +242,8 @@ static void set_limits(const struct tug_payload *p)
 
 static void child(struct start *s)
 {
-    unsigned long dfl[8] = {0}; /* SIG_DFL in the kernel's words: libc keeps some signals to itself */
+    unsigned long dfl[8] = {
+        0}; /* SIG_DFL in the kernel's words: libc keeps some signals to itself */
     sigset_t none;
 
     setsid();
@@ -423,6 +425,70 @@ static pid_t parent_of(const char *pid)
     text[n] = 0;
     end = strrchr(text, ')'); /* the name in brackets may hold anything */
     return end && end[1] && end[2] ? (pid_t) strtol(end + 4, NULL, 10) : 0;
+}
+
+struct pair {
+    pid_t pid, parent;
+    bool mine;
+};
+struct pairs tug_vec(struct pair);
+
+static void list_processes(struct pairs *all)
+{
+    DIR *d = opendir("/proc");
+    struct dirent *ent;
+
+    while (d && (ent = readdir(d))) {
+        struct pair p = {0};
+
+        if (!isdigit((unsigned char) ent->d_name[0]))
+            continue;
+        p.pid = (pid_t) strtol(ent->d_name, NULL, 10);
+        p.parent = parent_of(ent->d_name);
+        tug_vec_push(all, p);
+    }
+    if (d)
+        closedir(d);
+}
+
+/* Marks what is below 'me'; how many. */
+static size_t mark_mine(struct pairs *all, pid_t me)
+{
+    size_t n = 0, before;
+
+    do {
+        before = n;
+        for (size_t i = 0; i < all->len; i++) {
+            bool below = all->at[i].parent == me;
+
+            for (size_t k = 0; k < all->len && !below && !all->at[i].mine; k++)
+                below = all->at[k].mine && all->at[k].pid == all->at[i].parent;
+            if (!below || all->at[i].mine)
+                continue;
+            all->at[i].mine = true;
+            n++;
+        }
+    } while (n > before);
+    return n;
+}
+
+/* Again as long as more are found: a process may fork while it is being looked for. What is
+ * orphaned becomes a child of this process, so nothing is missed. */
+void tug_ranks_signal_all(int signo)
+{
+    size_t found = 0, n = 0;
+
+    for (int turn = 0; turn < 8 && (turn == 0 || n > found); turn++) {
+        struct pairs all = {0};
+
+        found = n;
+        list_processes(&all);
+        n = mark_mine(&all, getpid());
+        for (size_t i = 0; i < all.len; i++)
+            if (all.at[i].mine)
+                kill(all.at[i].pid, signo);
+        tug_vec_clear(&all);
+    }
 }
 
 bool tug_ranks_sweep(struct tug_ranks *r)

@@ -43,6 +43,8 @@ bool tug_ranks_reap(struct tug_ranks *r, struct tug_rank_end *end);
 unsigned tug_ranks_living(const struct tug_ranks *r);
 /* To the process group of every living rank. */
 void tug_ranks_signal(struct tug_ranks *r, int signo);
+/* To every process below this one, also those that left their rank's group: for SIGSTOP and SIGCONT. */
+void tug_ranks_signal_all(int signo);
 /* "3 (pid 4711), 5 (pid 4713)": ranks that live, for a sentence. Returns 'out'. */
 char *tug_ranks_name_living(const struct tug_ranks *r, char *out, size_t size);
 /* True when no process of the step is left; else kills what is left: ask again after SIGCHLD or a

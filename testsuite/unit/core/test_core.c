@@ -667,7 +667,8 @@ static void read_explanations(void)
         ck_assert_msg(*tug_core_reason_name(reason), "job %llu waits for reason %d",
                       (unsigned long long) j->id, reason);
         ck_assert_msg(
-            (tug_job_state_waits(j->state) || j->state == TUG_JOB_REQUEUED) == (text[0] != 0),
+            (tug_job_state_waits(j->state) || j->state == TUG_JOB_REQUEUED ||
+             (j->state == TUG_JOB_RUNNING && j->gives_way)) == (text[0] != 0),
             "job %llu is %s: '%s'", (unsigned long long) j->id, tug_job_state_name(j->state), text);
     }
 }

@@ -121,6 +121,7 @@ START_TEST(a_higher_tier_has_a_lower_one_give_way_with_notice_and_then_runs_in_i
     w_is(&w, 1, RUNNING);
     explains(2, "Preempting",
              "job 1 of queue 'low' is giving way to it; it will be gone in 25 s at the latest");
+    explains(1, "None", "has to give way to job 2 of queue 'all': in 20 s it is ended and queued again");
     w_tick(&w, w.now + 19999);
     w_said_is(&w, "");
     w_tick(&w, w.now + 1);

@@ -396,6 +396,82 @@ START_TEST(a_token_is_known_for_a_day_after_its_job_was_forgotten_and_then_costs
 }
 END_TEST
 
+static const char *state_of(struct vworld *w, uint64_t id)
+{
+    return tug_job_state_name(vw_see(w, id)->state);
+}
+
+START_TEST(a_controller_killed_during_a_notice_keeps_its_word_and_nobody_else_has_to_go)
+{
+    struct vworld *w = up(2);
+    uint64_t low, other, high;
+    int64_t told_ms;
+
+    vw_let_give_way(w, TUG_PREEMPT_REQUEUE, 20);
+    vw_set_run_ms(w, INT64_MAX);
+    vw_run(w, vw_now(w) + 2000);
+    uint32_t a = vw_submit(w, "a", 1, 8, 1);
+    vw_run(w, vw_now(w) + 2000);
+    uint32_t b = vw_submit(w, "b", 1, 8, 1);
+    vw_run(w, vw_now(w) + 2000);
+    other = vw_job(w, a);
+    low = vw_job(w, b);
+    told_ms = vw_now(w);
+    uint32_t c = vw_submit_to(w, "urgent", "c", 1, 8, 1);
+    vw_run(w, told_ms + 3000);
+    high = vw_job(w, c);
+    ck_assert_int_ne(vw_see(w, low)->gives_way, 0);
+    vw_crash_control(w);
+    vw_run(w, vw_now(w) + 5000);
+    vw_start_control(w);
+    vw_run(w, told_ms + 19000);
+    ck_assert_str_eq(state_of(w, low), "RUNNING");
+    ck_assert_uint_eq(vw_see(w, low)->preemptor, high);
+    vw_run(w, told_ms + 23000);
+    ck_assert_str_eq(state_of(w, low), "PENDING");
+    ck_assert_uint_eq(vw_see(w, low)->preemptions, 1);
+    ck_assert_int_ge(vw_see(w, low)->ran_ms, 20000);
+    ck_assert_str_eq(state_of(w, other), "RUNNING");
+    ck_assert_str_eq(state_of(w, high), "RUNNING");
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_controller_killed_while_a_gang_is_suspended_lets_it_go_on_where_it_was)
+{
+    struct vworld *w = up(2);
+    uint64_t low, high;
+
+    vw_let_give_way(w, TUG_PREEMPT_SUSPEND, 0);
+    vw_set_run_ms(w, INT64_MAX);
+    vw_run(w, vw_now(w) + 2000);
+    uint32_t a = vw_submit(w, "a", 2, 8, 1);
+    vw_run(w, vw_now(w) + 2000);
+    low = vw_job(w, a);
+    uint32_t b = vw_submit_to(w, "urgent", "b", 1, 8, 1);
+    vw_run(w, vw_now(w) + 2000);
+    high = vw_job(w, b);
+    ck_assert_str_eq(state_of(w, low), "SUSPENDED");
+    ck_assert_str_eq(state_of(w, high), "RUNNING");
+    ck_assert_uint_eq(vw_stopped(w, low), 2);
+    vw_crash_control(w);
+    vw_start_control(w);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_str_eq(state_of(w, low), "SUSPENDED");
+    vw_restart_agent(w, 1);
+    vw_cut(w, 2);
+    vw_cancel(w, high);
+    vw_run(w, vw_now(w) + 5000);
+    vw_mend(w, 2);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_str_eq(state_of(w, low), "RUNNING");
+    ck_assert_uint_eq(vw_see(w, low)->attempt, 1);
+    ck_assert_uint_eq(vw_running(w, low, 1), 2);
+    ck_assert_uint_eq(vw_stopped(w, low), 0); /* also where the word was lost with the connection */
+    vw_free(w);
+}
+END_TEST
+
 UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times, no_reply_leaves_before_the_job_is_durable,
           the_same_token_gives_the_same_job, a_failed_rank_ends_the_gang_and_is_named,
           a_node_that_never_gets_ready_gives_everything_back_and_is_named,
@@ -408,4 +484,6 @@ UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times,
           a_job_that_may_not_be_requeued_fails_with_its_node, cancel_ends_a_running_gang_everywhere,
           a_job_that_starts_too_many_steps_is_stopped_there_and_its_record_stays_readable,
           a_gang_meets_where_its_first_node_says_whoever_else_says_what,
-          a_token_is_known_for_a_day_after_its_job_was_forgotten_and_then_costs_nothing)
+          a_token_is_known_for_a_day_after_its_job_was_forgotten_and_then_costs_nothing,
+          a_controller_killed_during_a_notice_keeps_its_word_and_nobody_else_has_to_go,
+          a_controller_killed_while_a_gang_is_suspended_lets_it_go_on_where_it_was)

@@ -5,6 +5,7 @@
  */
 #include "vworld.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +42,7 @@ struct stepd {
     uint64_t id;
     unsigned node;
     uint64_t job; uint32_t attempt, step;
-    int requeueable, ready, running, done;
+    int requeueable, ready, running, done, stopped;
     tug_peer_id peer;              /* at the agent; 0 = not connected */
     int signal;
 };
@@ -72,6 +73,7 @@ struct vworld {
     unsigned n_nodes;
     uint32_t node_timeout_s, lease_s;
     int64_t run_ms;
+    struct tug_core_queue low;     /* how jobs of queue "main" give way to those of "urgent" */
     struct tug_vec(struct stepd) stepds;
     struct tug_vec(struct vw_reply) replies;   /* index = rid - 1 */
     tug_peer_id client, next_peer;
@@ -298,9 +300,30 @@ static void restore(struct proc *p)
     }
 }
 
+/* Whoever fits starts, the others have others give way. */
+static int push_pass(void *self, const struct tug_policy_view *v, const struct tug_policy_host *host,
+                     struct tug_policy_pass *p)
+{
+    uint64_t victims[16];
+
+    (void) self;
+    for (size_t i = 0; i < v->n_waiting; i++) {
+        uint64_t id = TUG_POLICY_WAITING(v, i)->id;
+        int n = host->start(p, id) == 0 ? -1 : host->victims(p, id, victims, 16);
+
+        if (n >= 0 && n <= 16)
+            host->preempt(p, id, victims, (size_t) n);
+    }
+    return 0;
+}
+
+static const struct tug_policy_ops push = {
+    .size = sizeof push, .abi = TUG_POLICY_ABI, .name = "push", .pass = push_pass};
+
 void vw_start_control(struct vworld *w)
 {
-    static const struct tug_core_queue queue = {.name = "main", .nodes = "", .is_default = 1};
+    struct tug_core_queue queues[] = {w->low, {.name = "urgent", .nodes = "", .tier = 1}};
+    const struct tug_policy_set set = {{{&push, NULL}}, 1};
     struct tug_core_node_row rows[VW_NODES_MAX];
     char names[VW_NODES_MAX][16];
     struct tug_control_conf conf = {.cluster = "virtual", .version = "test", .node_timeout_s = w->node_timeout_s,
@@ -316,7 +339,8 @@ void vw_start_control(struct vworld *w)
         rows[i] = (struct tug_core_node_row){.name = names[i], .gpu_model = ""};
     }
     conf.core = (struct tug_core_conf){.launch_timeout_s = 10, .kill_grace_s = 1, .launch_retries = 3, .kept_ms = 300000,
-                                       .queues = &queue, .n_queues = 1, .nodes = rows, .n_nodes = w->n_nodes};
+                                       .preemption = TUG_PREEMPTION_TIER,
+                                       .queues = queues, .n_queues = 2, .nodes = rows, .n_nodes = w->n_nodes};
     w->procs[0].life++;
     w->procs[0].timer_ms = INT64_MAX;
     w->control = tug_control_new(&env, &conf, &err);
@@ -329,6 +353,8 @@ void vw_start_control(struct vworld *w)
         fprintf(stderr, "control: %s\n", err.msg);
         abort();
     }
+    if (w->low.preemptable)
+        tug_control_set_policy(w->control, "push", &set, "");
     w->client = ++w->next_peer;
     tug_control_peer_up(w->control, w->client, &who);
     for (unsigned i = 1; i <= w->n_nodes; i++)
@@ -391,6 +417,7 @@ struct vworld *vw_new(unsigned n_nodes, uint32_t node_timeout_s, uint32_t lease_
     w->node_timeout_s = node_timeout_s;
     w->lease_s = lease_s;
     w->run_ms = 1000;
+    w->low = (struct tug_core_queue){.name = "main", .nodes = "", .is_default = 1};
     w->now_ms = VW_T0;
     w->rand = tug_rand_seed(7);
     for (unsigned i = 0; i <= n_nodes; i++) {
@@ -608,6 +635,10 @@ static void stepd_message(struct vworld *w, struct stepd *s, uint16_t number, co
         count_attempts(w, s->job);
         if (w->run_ms != INT64_MAX)
             later(w, w->run_ms, W_RANKS_EXIT, s->node)->stepd = s->id;
+    } else if (number == TUG_MSG_SD_SIGNAL && s->running) {
+        int signo = ((const Tugpb__SdSignal *) m)->signal;
+
+        s->stopped = signo == SIGSTOP || (s->stopped && signo != SIGCONT);
     } else if (number == TUG_MSG_SD_KILL && !s->done) {
         later(w, 10, W_RANKS_DIE, s->node)->stepd = s->id;
     } else if (number == TUG_MSG_SD_RESULT_ACK) {
@@ -789,6 +820,14 @@ void vw_run(struct vworld *w, int64_t until_ms)
 
 /* ---- what tests do and see */
 
+void vw_let_give_way(struct vworld *w, enum tug_policy_preemptable how, uint32_t notice_s)
+{
+    w->low.preemptable = how;
+    w->low.preempt_notice_s = notice_s;
+    vw_crash_control(w);
+    vw_start_control(w);
+}
+
 void vw_set_run_ms(struct vworld *w, int64_t run_ms) { w->run_ms = run_ms; }
 void vw_set_exit(struct vworld *w, unsigned node, int code) { w->procs[node].exit_code = code; }
 void vw_set_ready(struct vworld *w, unsigned node, int64_t ready_ms) { w->procs[node].ready_ms = ready_ms; }
@@ -821,6 +860,12 @@ static uint32_t ask(struct vworld *w, enum tug_msg number, const ProtobufCMessag
 
 uint32_t vw_submit(struct vworld *w, const char *token, uint32_t nodes, uint32_t gpus_per_node, int requeue)
 {
+    return vw_submit_to(w, "", token, nodes, gpus_per_node, requeue);
+}
+
+uint32_t vw_submit_to(struct vworld *w, const char *queue, const char *token, uint32_t nodes, uint32_t gpus_per_node,
+                      int requeue)
+{
     Tugpb__SubmitRequest m = TUGPB__SUBMIT_REQUEST__INIT;
     Tugpb__JobSpec spec = TUGPB__JOB_SPEC__INIT;
     Tugpb__ResourceRequest res = TUGPB__RESOURCE_REQUEST__INIT;
@@ -839,6 +884,7 @@ uint32_t vw_submit(struct vworld *w, const char *token, uint32_t nodes, uint32_t
     spec.env.data = (uint8_t *) "A=1";
     spec.env.len = 4;
     spec.no_requeue = !requeue;
+    spec.queue = (char *) queue;
     m.spec = &spec;
     m.token = (char *) token;
     return ask(w, TUG_MSG_SUBMIT_REQUEST, &m.base);
@@ -933,6 +979,15 @@ unsigned vw_running(const struct vworld *w, uint64_t job, uint32_t attempt)
 
     for (size_t i = 0; i < w->stepds.len; i++)
         n += w->stepds.at[i].job == job && w->stepds.at[i].running && (!attempt || w->stepds.at[i].attempt == attempt);
+    return n;
+}
+
+unsigned vw_stopped(const struct vworld *w, uint64_t job)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < w->stepds.len; i++)
+        n += w->stepds.at[i].job == job && w->stepds.at[i].running && w->stepds.at[i].stopped;
     return n;
 }
 

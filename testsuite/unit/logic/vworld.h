@@ -25,6 +25,8 @@ struct vworld *vw_new(unsigned n_nodes, uint32_t node_timeout_s, uint32_t lease_
 void vw_free(struct vworld *w);
 
 /* What the ranks do. */
+/* From a restart of the controller on, jobs of queue "main" give way to those of "urgent", like this. */
+void vw_let_give_way(struct vworld *w, enum tug_policy_preemptable how, uint32_t notice_s);
 void vw_set_run_ms(struct vworld *w, int64_t run_ms);              /* INT64_MAX = until killed */
 void vw_set_exit(struct vworld *w, unsigned node, int code);       /* after run_ms; other ranks run on unless killed */
 void vw_set_ready(struct vworld *w, unsigned node, int64_t ready_ms); /* INT64_MAX = never */
@@ -45,6 +47,8 @@ void vw_start_control(struct vworld *w);
 /* A client on the controller's host. Returns the request id; the reply is found by it. nodes 0: that many GPUs in all. */
 uint32_t vw_submit(struct vworld *w, const char *token, uint32_t nodes, uint32_t gpus_per_node, int requeue);
 /* A step inside 'job' whose command has an argument of so many bytes. */
+uint32_t vw_submit_to(struct vworld *w, const char *queue, const char *token, uint32_t nodes, uint32_t gpus_per_node,
+                      int requeue);
 uint32_t vw_submit_step(struct vworld *w, uint64_t job, size_t arg_bytes);
 uint32_t vw_wait_end(struct vworld *w, uint64_t job);
 uint32_t vw_cancel(struct vworld *w, uint64_t job);
@@ -59,6 +63,7 @@ uint32_t vw_master_port(const struct vworld *w);  /* told to the step daemon tha
 unsigned vw_durable_tokens(const struct vworld *w);                 /* of jobs that are forgotten */
 /* How many step daemons of (job, attempt) have running ranks now, over all nodes; attempt 0 = any. */
 unsigned vw_running(const struct vworld *w, uint64_t job, uint32_t attempt);
+unsigned vw_stopped(const struct vworld *w, uint64_t job);           /* of these, those whose ranks are stopped */
 unsigned vw_max_attempts_at_once(const struct vworld *w, uint64_t job); /* most attempts that ever ran at the same time */
 unsigned vw_blind_starts(const struct vworld *w);  /* step daemons that were started without word of where their head is */
 
