@@ -199,6 +199,20 @@ state_file() { find "$BATS_FILE_TMPDIR" "$HOME" -name state.db -path "*tugline*"
     works
 }
 
+@test "a policy that crashes where the marker cannot be written: tugd does without it all the same" {
+    local dir
+    dir=$(dirname "$(state_file)")
+    note_says() { [[ "$(in_force)" == "built-in fifo|tugd was started without a policy (--without-policy)"* ]]; }
+    policy broken "how: pointer, nth: 1"
+    mkdir "$dir/policy-off.new"
+    tug submit -- true || :
+    until_ok 20 note_says
+    works
+    rmdir "$dir/policy-off.new"
+    live broken "how: pointer, nth: 1000000"
+    until_ok 20 bash -c '[ "$(tug ping --json | grep -c "\"policy\": *\"broken\"")" -eq 1 ]'
+}
+
 @test "a crash of tugd outside of policies ends it, as ever" {
     local pid
     policy fifo
