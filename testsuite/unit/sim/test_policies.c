@@ -74,6 +74,31 @@ START_TEST(a_generated_trace_gives_the_figures_that_it_always_gave)
 }
 END_TEST
 
+/* Refused proposals, a broken invariant of the core and jobs that never end fail in run(). */
+START_TEST(random_traces_with_failures_and_wrong_estimates_run_to_their_end)
+{
+    static const char *const all[] = {
+        "multifactor+easy", "multifactor+conservative", "qssf+easy", "drf", "las", "srtf", "srsf"};
+    struct tug_rand rand = tug_rand_seed(unit_seed());
+    for (int round = 0; round < unit_rounds(2); round++)
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+            char *text = simrun_generate(tug_rand_u64(&rand), 150, 4);
+            struct tug_sim_conf conf = FIRST_FIT;
+            conf.estimates = TUG_SIM_NOISE;
+            conf.noise_seed = tug_rand_u64(&rand);
+            conf.mtbf_s = 40000;
+            conf.repair_s = 1000;
+            conf.failure_seed = tug_rand_u64(&rand);
+            conf.checkpoint_s = 600;
+            conf.start_cost_s = 5;
+            conf.preempt_cost_s = 20;
+            conf.explains = 1;
+            run(all[i], conf, text);
+            free(text);
+        }
+}
+END_TEST
+
 /* Users who do a few things again and again, each of which takes about as long every time. */
 static char *habits(uint64_t seed, int jobs)
 {
@@ -120,4 +145,5 @@ START_TEST(who_knows_the_habits_of_users_comes_close_to_who_knows_the_future)
 END_TEST
 
 UNIT_MAIN("sim/policies", a_generated_trace_gives_the_figures_that_it_always_gave,
+          random_traces_with_failures_and_wrong_estimates_run_to_their_end,
           who_knows_the_habits_of_users_comes_close_to_who_knows_the_future)
