@@ -15,6 +15,7 @@
 #include "cli/verb.h"
 
 #define COLUMNS_DEFAULT "id,name,user,queue,state,time,nodes,gpus,where"
+#define COLUMNS_START   "id,name,user,queue,state,limit,nodes,gpus,expected,explain"
 
 enum {
     OPT_USER = 1,
@@ -26,6 +27,7 @@ enum {
     OPT_COLUMNS,
     OPT_SORT,
     OPT_NOHEAD,
+    OPT_START,
     OPT_LIMIT
 };
 static const struct tug_opt opts[] = {
@@ -39,6 +41,8 @@ static const struct tug_opt opts[] = {
     {OPT_NAME, "name", 'n', TUG_ARG_NEED, "NAME", "jobs of this name"},
     {OPT_ALL, "all", 'a', TUG_ARG_NONE, NULL, "also jobs that ended a short while ago"},
     {OPT_COLUMNS, "columns", 'o', TUG_ARG_NEED, "LIST", "columns; the default is " COLUMNS_DEFAULT},
+    {OPT_START, "start", 0, TUG_ARG_NONE, NULL,
+     "only jobs that wait, and when they should start; columns " COLUMNS_START},
     {OPT_SORT, "sort", 'S', TUG_ARG_NEED, "LIST", "sort by columns; -COLUMN is largest first"},
     {OPT_LIMIT, "limit", 0, TUG_ARG_NEED, "N", "at most so many jobs"},
     {OPT_NOHEAD, "noheader", 'H', TUG_ARG_NONE, NULL, "no line of headings"},
@@ -57,7 +61,7 @@ struct queue_args {
     struct tug_columns columns;
     struct tug_sort sort;
     uint64_t *ids;
-    bool no_head;
+    bool no_head, start;
 };
 
 static int take(void *ctx, const struct tug_opt *o, const char *value, struct tug_err *err)
@@ -94,6 +98,11 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
         if (tug_str_u64(value, UINT32_MAX, &n) || n == 0)
             return tug_fail(err, -EINVAL, "--limit: '%.64s' is not a number from 1", value);
         a->request.limit = (uint32_t) n;
+        break;
+    case OPT_START:
+        a->start = true;
+        if (!a->states.len)
+            tug_words_add(&a->states, "PENDING");
         break;
     case OPT_NOHEAD:
         a->no_head = true;
@@ -287,7 +296,7 @@ int tug_do_queue(int argc, char **argv)
     a.request.states = a.states.at;
     a.request.n_states = a.states.len;
     if (!a.columns.len)
-        tug_columns_parse(COLUMNS_DEFAULT, &a.columns, NULL);
+        tug_columns_parse(a.start ? COLUMNS_START : COLUMNS_DEFAULT, &a.columns, NULL);
     a.request.brief = !tug_out.json && !tug_columns_need_all(&a.columns);
     status = list_jobs(&a, &err) ? tug_out_fail(&err) : TUG_EXIT_OK;
     clear(&a);

@@ -246,6 +246,8 @@ const struct tug_step *tug_core_step(const struct tug_core *c, tug_job_id id, ui
 const struct tug_job *tug_core_job_after(const struct tug_core *c, tug_job_id after);
 /* reason and sentence of a waiting job, also for jobs that no pass got to. */
 const char *tug_core_explain(const struct tug_core *c, const struct tug_job *job, int *reason_out, char *buf, size_t size_bytes);
+/* When the last pass expects a waiting job to start; -1 = it reserved nothing for it, or nobody knows. */
+int64_t tug_core_expected_start(const struct tug_core *c, const struct tug_job *job);
 const char *tug_core_reason_name(int reason);
 
 struct tug_core_node {

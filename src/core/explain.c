@@ -230,6 +230,13 @@ static int reason_in_order(const struct tug_core *c, const struct tug_entry *e,
                                               : TUG_REASON_NONE;
 }
 
+int64_t tug_core_expected_start(const struct tug_core *c, const struct tug_job *job)
+{
+    const struct tug_entry *e = tug_entry_of(job);
+    int is_planned = e->bench == TUG_BENCH_ORDER && e->planned_in && e->planned_in == c->pass;
+    return is_planned && e->planned_ms != INT64_MAX ? e->planned_ms : -1;
+}
+
 static void say_start(const struct tug_core *c, const struct tug_entry *e, struct out *o)
 {
     if (!e->planned_in || e->planned_in != c->pass)

@@ -165,7 +165,7 @@ static void make_room(struct tug_order *o, size_t n, int front)
 {
     if (front ? o->head >= n : o->cap - o->head - o->len >= n)
         return;
-    size_t cap = 2 * (o->len + n) + 64;
+    size_t cap = (o->len + n) / 4 * 5 + 64;
     struct tug_order_row *rows = tug_xmalloc(cap * sizeof *rows);
     struct tug_brief *briefs = tug_xmalloc(cap * sizeof *briefs);
     size_t head = front ? cap - o->len - n / 2 - 32 : 0;

@@ -262,6 +262,7 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
         out->reason =
             (char *) (tug_job_state_waits(job->state) ? tug_core_reason_name(reason) : "");
         out->explain = copy(a, text);
+        out->expected_start_ms = shown(tug_core_expected_start(c->core, job));
     }
     out->attempt = job->attempt;
     out->nodes = job->req.nodes;

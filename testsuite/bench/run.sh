@@ -15,7 +15,11 @@ unset NO_COLOR TUG_SOCKET ${!TUG_OPT_@}
 top=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
 # In the order they run: those that share a cluster stand together.
 measures="noop_jobs_per_s noop_batch_per_s run_8x8_ms run_1x1_ms submit_seq_ms submit_inflight_per_s
-    list_10k_ms list_10k_json_ms rss_10k_kib restart_10k_s"
+    list_10k_ms list_10k_json_ms rss_10k_kib restart_10k_s
+    pass_conservative_1k_10k_ms pass_easy_1k_10k_ms pass_conservative_4k_100k_ms pass_easy_4k_100k_ms
+    pass_incremental_4k_100k_ms pass_fill_1k_10k_ms pass_fill_4k_100k_ms
+    pass_scaling_ratio core_bytes_per_waiting_job
+    pass_easy_instructions pass_conservative_instructions sim_philly_s sim_itp04_s"
 nodes=8
 gpus=8
 cpus=8
@@ -89,6 +93,7 @@ describe_machine()
     run_fs=$(df --output=fstype "$run_base" | tail -1)
     [ "$fs" != tmpfs ] && [ "$fs" != ramfs ] ||
         die "$work is on $fs, where nothing is durable; set TUG_BENCH_DIR to a directory on a disk"
+    core_machine="\"cores\":$(nproc)"
     machine="\"nodes\":$nodes,\"cpus\":$cpus,\"gpus\":$gpus,\"fs\":\"$fs\",\"fsync_ms\":$(fsync_ms),\"run_fs\":\"$run_fs\",\"cores\":$(nproc)"
 }
 
@@ -271,6 +276,60 @@ state_bytes()
     find "$state" -name 'state.db*' -printf '%s\n' | awk '{ n += $1 } END { print n + 0 }'
 }
 
+# ---- passes of the core, without daemons
+
+# pass NAME UNIT MEASURE NODES WAITING POLICY
+pass_of()
+{
+    local v machine=$core_machine
+    read -ra v < <("$passes" "$3" -V -n "$4" -w "$5" -p "$6" -r "${runs:-11}" -P "$build/plugins")
+    [ ${#v[@]} -gt 1 ] || return
+    emit "$1" "$2" "\"nodes\":$4,\"waiting\":$5,\"policy\":\"$6\",\"running\":${v[-1]}" "${v[@]:0:${#v[@]}-1}"
+}
+
+# What a job costs at 8,000 nodes, in terms of what it costs at 500: with the logarithm of the nodes it would be 1.45.
+pass_scaling()
+{
+    local n v costs=() machine=$core_machine
+    for n in 500 1000 2000 4000 8000; do
+        read -ra v < <("$passes" full -V -n $n -w $((10 * n)) -p conservative -r "${runs:-5}" -P "$build/plugins")
+        [ ${#v[@]} -gt 1 ] || return
+        costs+=("$(printf '%s\n' "${v[@]:0:${#v[@]}-1}" | summary | awk '{ printf "%.3f", $1 * 100 / '$n' }')")
+    done
+    emit pass_scaling_ratio "times" "\"nodes\":[500,1000,2000,4000,8000],\"waiting_per_node\":10,\"us_per_job\":[$(IFS=,; echo "${costs[*]}")]" \
+        "$(calc "${costs[4]} / ${costs[0]}")"
+}
+
+# Instructions for each job that a full pass decides about; these repeat where times do not.
+pass_instructions()
+{
+    local n machine=$core_machine
+    command -v valgrind >/dev/null || { skip "$1" "there is no valgrind"; return; }
+    n=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null --collect-atstart=no '--toggle-collect=measured_pass*' \
+        "$passes" full -V -n 1000 -w 10000 -p "$2" -r 1 -P "$build/plugins" 2>&1 | sed -n 's/.*Collected *: *\([0-9]*\).*/\1/p')
+    [ -n "$n" ] || return
+    emit "$1" instructions '"nodes":1000,"waiting":10000' "$(calc "$n / 2 / 10000" 1)"
+}
+
+# sim_of NAME TRACE CLUSTER [OPTION...]: wall time of a whole simulation
+sim_of()
+{
+    local name=$1 trace=${TUG_TRACES:-}/$2 cluster=$3 v=() r out machine=$core_machine
+    shift 3
+    [ -n "${TUG_TRACES:-}" ] && [ -f "$trace" ] || { skip "$name" "TUG_TRACES has no ${trace##*/}"; return; }
+    for ((r = 0; r < ${runs:-3}; r++)); do
+        out=$(tug-sim run --policy-dir "$build/plugins" --trace "$trace" --cluster "$cluster" --policy easy --json "$@") || return
+        v+=("$(echo "$out" | sed -n 's/.*"wall_s": \([0-9.]*\).*/\1/p')")
+    done
+    emit "$name" s "\"cluster\":\"$cluster\",\"policy\":\"easy\",\"rss_kib\":$(echo "$out" | sed -n 's/.*"rss_kib": \([0-9]*\).*/\1/p')" "${v[@]}"
+}
+
+skip()
+{
+    say "$1: skipped, $2"
+    medians[$1]=skipped
+}
+
 # One measure by its name; nothing is printed for one that fails, and the exit status says so.
 measure()
 {
@@ -285,6 +344,19 @@ measure()
     list_10k_json_ms) list_wall list_10k_json_ms --json ;;
     rss_10k_kib) rss_10k ;;
     restart_10k_s) restart_10k ;;
+    pass_conservative_1k_10k_ms) pass_of "$1" ms full 1000 10000 conservative ;;
+    pass_easy_1k_10k_ms) pass_of "$1" ms full 1000 10000 easy ;;
+    pass_conservative_4k_100k_ms) pass_of "$1" ms full 4000 100000 conservative ;;
+    pass_easy_4k_100k_ms) pass_of "$1" ms full 4000 100000 easy ;;
+    pass_incremental_4k_100k_ms) pass_of "$1" ms incremental 4000 100000 easy ;;
+    pass_fill_1k_10k_ms) pass_of "$1" ms fill 1000 10000 easy ;;
+    pass_fill_4k_100k_ms) pass_of "$1" ms fill 4000 100000 easy ;;
+    pass_scaling_ratio) pass_scaling ;;
+    core_bytes_per_waiting_job) pass_of "$1" bytes bytes 4000 100000 easy ;;
+    pass_easy_instructions) pass_instructions "$1" easy ;;
+    pass_conservative_instructions) pass_instructions "$1" conservative ;;
+    sim_philly_s) sim_of "$1" philly_2017.csv.gz 56x8 ;;
+    sim_itp04_s) sim_of "$1" itp_2021.csv.gz 78x8 --queue cluster04 ;;
     esac
     [ -n "${medians[$1]:-}" ] || { say "$1: no value"; failed=1; }
 }
@@ -348,7 +420,9 @@ find_programs()
     build=$(cd "$build" && pwd) || die "there is no build in ${TUG_BUILDDIR:-}"
     [ -x "$build/tug" ] && [ -x "$build/tugd" ] || die "there are no programs in $build; run make there"
     make -s -C "$build" testsuite/bench/inflight >&2 || die "the client did not build"
+    make -s -C "$build" testsuite/bench/passes >&2 || die "the core's bench did not build"
     inflight=$build/testsuite/bench/inflight
+    passes=$build/testsuite/bench/passes
     tugd_exe=$(readlink -f "$build/tugd")
     PATH=$build:$PATH
 }

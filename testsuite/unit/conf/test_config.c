@@ -245,10 +245,10 @@ static const struct {
                                       "unlimited\n"},
     {"scheduler: {pass_max_jobs: 1000001}\n",
      "t.yaml:1:28: scheduler.pass_max_jobs: '1000001' is over the largest, 1000000 jobs; it takes "
-     "from 1 to 1000000 jobs\n"},
+     "from 0 to 1000000 jobs\n"},
     {"scheduler: {pass_max_jobs: 99999999999999999999}\n",
      "t.yaml:1:28: scheduler.pass_max_jobs: '99999999999999999999' is out of range; it takes from "
-     "1 "
+     "0 "
      "to 1000000 jobs\n"},
     {"scheduler: {pass_max_jobs: 0x10}\n",
      "t.yaml:1:28: scheduler.pass_max_jobs: '0x10' is not a whole number; write it in decimal "

@@ -72,6 +72,9 @@ START_TEST(a_job_is_let_past_a_reservation_only_when_it_is_over_by_then)
     w_submit(&w, 5, req(1, 1, 1000));
     pass(reserves_the_wide_one);
     w_is(&w, 4, CONFIGURING);
+    ck_assert_int_eq(tug_core_expected_start(w.c, w_job(&w, 2)), w.now + 100000);
+    ck_assert_int_eq(tug_core_expected_start(w.c, w_job(&w, 5)), w.now + 110000);
+    ck_assert_int_eq(tug_core_expected_start(w.c, w_job(&w, 3)), -1);
     w_clear(&w);
 }
 END_TEST
