@@ -90,7 +90,7 @@ static const struct tug_policy_param params[] = {
                      "what is predicted when nothing has ended yet and the job has no time limit"},
     [MAX_WAIT] = {.name = "max_wait",
                   .type = TUG_POLICY_DURATION_S,
-                  .fallback = "7d",
+                  .fallback = "30d",
                   .min = 1,
                   .max = 3650 * 86400.0,
                   .text = "a job that waited longer goes before all that did not, whatever is "
