@@ -21,6 +21,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "sim/cluster.h"
 #include "sim/sim.h"
 
 #define STEADY_JOBS   1600
@@ -332,14 +333,21 @@ struct workload {
     const char *name, *what;
     uint32_t nodes, gpus;
     void (*make)(struct tug_buf *out);
-    double mtbf_s; /* of a node; 0 = none fails */
+    double mtbf_s;      /* of a node; 0 = none fails */
+    const char *config; /* of the cluster, instead of alike nodes and one queue */
 };
+
+static void row_of(struct tug_buf *out, const char *id, uint64_t at_s, uint64_t for_s,
+                   unsigned gpus, unsigned user, const char *queue)
+{
+    tug_buf_addf(out, "%s,%" PRIu64 ",%" PRIu64 ",%u,u%u,%s,%" PRIu64 "\n", id, at_s, for_s, gpus,
+                 user, queue, for_s + for_s / 2 + 60);
+}
 
 static void row(struct tug_buf *out, const char *id, uint64_t at_s, uint64_t for_s, unsigned gpus,
                 unsigned user)
 {
-    tug_buf_addf(out, "%s,%" PRIu64 ",%" PRIu64 ",%u,u%u,q,%" PRIu64 "\n", id, at_s, for_s, gpus,
-                 user, for_s + for_s / 2 + 60);
+    row_of(out, id, at_s, for_s, gpus, user, "q");
 }
 
 static void jobs(struct tug_buf *out, uint64_t seed, int n, unsigned nodes, unsigned gap_s)
@@ -386,6 +394,24 @@ static void make_failures(struct tug_buf *out)
     jobs(out, 4, 120, 4, 1800);
 }
 
+/* Long jobs of a low tier, and now and then a gang of a higher one. */
+static void make_tiers(struct tug_buf *out)
+{
+    struct tug_rand r = tug_rand_seed(7);
+    for (int i = 0; i < 120; i++) {
+        char id[16];
+        int high = i % 10 == 9;
+        snprintf(id, sizeof id, "%c%d", high ? 'h' : 'l', i + 1);
+        row_of(out, id, 200 * (uint64_t) i, high ? 300 : 600 + tug_rand_below(&r, 3000),
+               high ? 16 : 1u << tug_rand_below(&r, 4), (unsigned) i % 5, high ? "high" : "low");
+    }
+}
+
+static const char tiers_config[] =
+    "cluster:\n  name: check\nscheduler:\n  policy: fifo\n  preemption: tier\nqueues:\n"
+    "  low:\n    default: true\n    preempt: requeue\n  high:\n    tier: 1\n"
+    "nodes:\n  - name: n[1-4]\n    cpus: 8\n    memory: 64G\n    gpus: 8\n";
+
 /* Narrow jobs all the time, and a gang of the whole cluster that would have room only if they let
  * it. */
 static void make_wide(struct tug_buf *out)
@@ -423,17 +449,33 @@ static void make_steady(struct tug_buf *out)
 }
 
 static const struct workload workloads[] = {
-    {"one", "one job", 2, 8, make_one, 0},
-    {"small", "60 jobs of up to 8 GPUs on 2 nodes", 2, 8, make_small, 0},
-    {"gangs", "150 jobs of up to 64 GPUs on 8 nodes", 8, 8, make_gangs, 0},
-    {"overload", "200 jobs that come faster than 4 nodes run them", 4, 8, make_overload, 0},
-    {"failures", "120 jobs on 4 nodes that fail now and then", 4, 8, make_failures, 40000},
-    {"wide", "a gang of all 4 nodes among 600 jobs of 1 GPU", 4, 8, make_wide, 0},
+    {"one", "one job", 2, 8, make_one, 0, NULL},
+    {"small", "60 jobs of up to 8 GPUs on 2 nodes", 2, 8, make_small, 0, NULL},
+    {"gangs", "150 jobs of up to 64 GPUs on 8 nodes", 8, 8, make_gangs, 0, NULL},
+    {"overload", "200 jobs that come faster than 4 nodes run them", 4, 8, make_overload, 0, NULL},
+    {"failures", "120 jobs on 4 nodes that fail now and then", 4, 8, make_failures, 40000, NULL},
+    {"tiers", "120 jobs on 4 nodes, some of a tier for which others may have to give way", 4, 8,
+     make_tiers, 0, tiers_config},
+    {"wide", "a gang of all 4 nodes among 600 jobs of 1 GPU", 4, 8, make_wide, 0, NULL},
 };
-static const struct workload crowd = {"crowd", "", CROWD_NODES, 8, make_crowd, 0};
-static const struct workload steady = {"steady", "", 2, 4, make_steady, 0};
+static const struct workload crowd = {"crowd", "", CROWD_NODES, 8, make_crowd, 0, NULL};
+static const struct workload steady = {"steady", "", 2, 4, make_steady, 0, NULL};
 
 /* ---- one run */
+
+/* A file without a name; 'path' is how to open it while it is open. */
+static int memory_file(const char *text, size_t len, char path[64], struct tug_err *err)
+{
+    int fd = memfd_create("workload", MFD_CLOEXEC);
+    if (fd >= 0 && write(fd, text, len) == (ssize_t) len) {
+        snprintf(path, 64, "/proc/self/fd/%d", fd);
+        return fd;
+    }
+    int rc = tug_fail(err, -errno, "a workload cannot be made: %s", strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
 
 static int open_trace(const struct workload *w, struct tug_trace **out, struct tug_err *err)
 {
@@ -441,16 +483,25 @@ static int open_trace(const struct workload *w, struct tug_trace **out, struct t
     char path[64];
     tug_buf_adds(&text, "job_id,submit_s,duration_s,gpus,user,vc_or_queue,limit_s\n");
     w->make(&text);
-    int fd = memfd_create("workload", MFD_CLOEXEC);
-    int rc = fd < 0 || write(fd, text.data, text.len) != (ssize_t) text.len
-                 ? tug_fail(err, -errno, "a workload cannot be made: %s", strerror(errno))
-                 : 0;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    if (!rc)
-        rc = tug_trace_open(path, out, err);
+    int fd = memory_file(text.data, text.len, path, err);
+    int rc = fd < 0 ? fd : tug_trace_open(path, out, err);
     if (fd >= 0)
         close(fd);
     tug_buf_clear(&text);
+    return rc;
+}
+
+static int open_cluster(const struct workload *w, struct tug_sim_cluster *c,
+                        struct tug_sim_conf *conf, struct tug_err *err)
+{
+    char path[64];
+    if (!w->config)
+        return 0;
+    int fd = memory_file(w->config, strlen(w->config), path, err);
+    int rc = fd < 0 ? fd : tug_sim_cluster_read(c, path, err);
+    if (fd >= 0)
+        close(fd);
+    conf->cluster = c;
     return rc;
 }
 
@@ -477,6 +528,7 @@ static int run(const struct workload *w, struct tug_sim_result *r, struct tug_er
     struct tug_plugload *p = NULL;
     struct tug_policy_ops ops;
     struct tug_sim_conf conf;
+    struct tug_sim_cluster cluster = {0};
     reset();
     t->view->workload = w->name;
     t->view->hook = "create";
@@ -484,6 +536,9 @@ static int run(const struct workload *w, struct tug_sim_result *r, struct tug_er
                                t->conf->n_params, &p, err);
     t->view->hook = "";
     t->view->moves++;
+    configure(w, &conf);
+    if (!rc)
+        rc = open_cluster(w, &cluster, &conf, err);
     if (!rc)
         rc = open_trace(w, &trace, err);
     if (rc)
@@ -493,11 +548,11 @@ static int run(const struct workload *w, struct tug_sim_result *r, struct tug_er
     t->ops = tug_plugload_ops(p);
     wrap(t->ops, &ops);
     t->passes = ops.pass != NULL;
-    configure(w, &conf);
     conf.policy = (struct tug_policy_set){{{&ops, tug_plugload_self(p)}}, 1};
     rc = tug_sim_run(trace, &conf, r, err);
     end_pass_time();
 out:
+    tug_sim_cluster_clear(&cluster);
     tug_trace_close(trace);
     t->view->hook = "destroy";
     tug_plugload_close(p);
@@ -590,7 +645,7 @@ static void starvation(void)
 static int decisions(void)
 {
     struct tug_buf logs[2] = {{0}, {0}};
-    uint64_t n_jobs = 0, passes = 0;
+    uint64_t n_jobs = 0, passes = 0, stops = 0;
     size_t n = sizeof workloads / sizeof *workloads;
     int bad = 0, same = 1;
     for (size_t i = 0; i < n && !bad; i++) {
@@ -611,13 +666,15 @@ static int decisions(void)
             starvation();
         n_jobs += r[0].jobs;
         passes += r[0].passes;
+        stops += r[0].preemptions;
         tug_sim_result_clear(&r[0]);
         tug_sim_result_clear(&r[1]);
     }
     if (!bad) {
         say(TUG_TRIAL_PASS, "workloads",
-            "%" PRIu64 " jobs of %zu workloads ran to their end in %" PRIu64 " passes", n_jobs, n,
-            passes);
+            "%" PRIu64 " jobs of %zu workloads ran to their end in %" PRIu64
+            " passes, with %" PRIu64 " preemptions",
+            n_jobs, n, passes, stops);
         say(TUG_TRIAL_PASS, "proposals", "none was refused");
         if (same)
             say(TUG_TRIAL_PASS, "determinism",

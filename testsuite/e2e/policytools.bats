@@ -47,6 +47,10 @@ caught()
         n=$((n + 1))
     done
     [ "$n" -ge 3 ]
+    run tug-sim check "$PLUGINS/fifo.so"
+    [[ "$output" == *" passes, with 0 preemptions"* ]]
+    run tug-sim check "$PLUGINS/preempt.so"
+    [[ "$output" =~ " passes, with "[1-9][0-9]*" preemptions" ]]
 }
 
 @test "a policy that is wrong is caught, with what is wrong" {
