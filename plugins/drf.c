@@ -420,6 +420,7 @@ static const struct tug_policy_ops ops = {
     .name = "drf",
     .summary = "the one with the smallest dominant share goes next",
     .params = params,
+    .needs = TUG_POLICY_NEEDS_SHARES,
     .create = drf_create,
     .destroy = drf_destroy,
     .pass = drf_pass,

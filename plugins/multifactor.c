@@ -201,6 +201,7 @@ static const struct tug_policy_ops ops = {
     .name = "multifactor",
     .summary = "order by a weighted sum of age, fair share, size, queue and nice",
     .params = params,
+    .needs = TUG_POLICY_NEEDS_SHARES,
     .create = multifactor_create,
     .destroy = multifactor_destroy,
     .key = multifactor_key,

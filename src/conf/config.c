@@ -336,6 +336,8 @@ static void check(const struct tug_config *c, struct tug_conf_errors *errs)
     check_default_queue(c, errs);
     for (size_t i = 0; i < c->n_queues; i++)
         check_queue(c, &c->queues[i], nodes_known, errs);
+    tug_config_check_queues(c, errs);
+    tug_config_check_accounts(c, errs);
     tug_config_check_fabric(c, nodes_known, errs);
 }
 

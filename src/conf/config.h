@@ -74,6 +74,10 @@ const struct tug_conf_queue *tug_config_default_queue(const struct tug_config *c
 const struct tug_conf_node *tug_config_find_node(const struct tug_config *config, const char *host);
 size_t tug_config_count_hosts(const struct tug_config *config);
 
+/* tree.c: parents are there, none is below itself; guarantees fit into what is above them and into the cluster; users can
+ * be read. */
+void tug_config_check_queues(const struct tug_config *config, struct tug_conf_errors *errs);
+void tug_config_check_accounts(const struct tug_config *config, struct tug_conf_errors *errs);
 /* fabric.c: parents are there, none is below itself, nodes are known and in one domain. */
 void tug_config_check_fabric(const struct tug_config *config, bool nodes_known,
                              struct tug_conf_errors *errs);

@@ -266,8 +266,11 @@ int tug_queue_takes(const struct tug_core *c, const struct tug_entry *e, uint32_
     if (!c->gpus_kept)
         return 0;
     uint32_t kept = kept_by_others(c, e->queue_row, gpus);
-    /* Without room for it anyway it waits for resources. */
-    if (!kept || c->gpus_free < gpus || c->gpus_free - gpus >= kept)
+    /* What is held for it is not among the free ones. Without room for it anyway, it waits for
+     * resources; but one that goes on may be on a node that is being drained. */
+    uint32_t taken = e->hold ? 0 : gpus;
+    int fits = c->gpus_free >= taken;
+    if (!kept || (fits && c->gpus_free - taken >= kept) || (!fits && !e->j.n_slices))
         return 0;
     const struct tug_policy_queue *k = why ? who_keeps(c, e->queue_row) : NULL;
     say(why, size_bytes,

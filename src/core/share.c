@@ -673,9 +673,13 @@ int64_t tug_core_usage_half_life_ms(const struct tug_core *c)
 
 /* ---- invariants */
 
-static int nearly(double a, double b, double scale)
+/* Rounding leaves a part of the largest that ever was in it, which is of what runs now. */
+static int nearly(const struct tug_core *c, double a, double b)
 {
-    return fabs(a - b) <= 1e-9 * (fabs(scale) + 1);
+    const struct tug_shares *s = c->shares;
+    double now = (double) (c->now_ms - s->clock.t0_ms) / (double) s->clock.half_life_ms;
+    double largest = exp2(fmin(fmax(now, 0), 900)) * 1e4 + fabs(b);
+    return fabs(a - b) <= 1e-9 * largest;
 }
 
 static void sum_up(const struct tug_core *c, struct row *sums)
@@ -710,9 +714,8 @@ int tug_share_check(const struct tug_core *c, struct tug_err *err)
                  r->used.rate != sum->used.rate)
             rc = tug_fail(err, -EINVAL, "share '%s': what runs is not the sum of its jobs",
                           r->key.name);
-        else if (!nearly(r->used.paid, sum->used.paid, sum->used.paid) ||
-                 (!r->key.is_user &&
-                  !nearly(r->used.settled, sum->used.settled, sum->used.settled)))
+        else if (!nearly(c, r->used.paid, sum->used.paid) ||
+                 (!r->key.is_user && !nearly(c, r->used.settled, sum->used.settled)))
             rc = tug_fail(err, -EINVAL, "share '%s': its usage is not the sum of those below",
                           r->key.name);
     }

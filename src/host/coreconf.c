@@ -86,6 +86,12 @@ static void set_queues(struct tug_coreconf *s, const struct tug_config *cfg)
                                     .is_default = q->is_default,
                                     .is_down = q->state == TUG_QUEUE_DOWN,
                                     .allow_users = allowed(s, &q->allow_users),
+                                    .parent = q->parent,
+                                    .weight = (double) q->weight,
+                                    .guarantee_gpus = u32(q->guarantee),
+                                    .cap_gpus = u32(q->cap),
+                                    .no_borrow = !q->borrow,
+                                    .no_lend = !q->lend,
                                     .tier = u32(q->tier),
                                     .preemptable = (enum tug_policy_preemptable) q->preempt,
                                     .preempt_min_run_s = u32(q->preempt_min_run_s),
@@ -94,6 +100,25 @@ static void set_queues(struct tug_coreconf *s, const struct tug_config *cfg)
     }
     s->core.queues = s->queues;
     s->core.n_queues = cfg->n_queues;
+}
+
+static void set_accounts(struct tug_coreconf *s, const struct tug_config *cfg)
+{
+    int64_t percent = cfg->scheduler.usage_cpu_percent;
+
+    s->accounts = tug_xcalloc(cfg->n_accounts + 1, sizeof *s->accounts);
+    for (size_t i = 0; i < cfg->n_accounts; i++) {
+        const struct tug_conf_account *a = &cfg->accounts[i];
+
+        s->accounts[i] = (struct tug_core_account){.name = a->name,
+                                                   .parent = a->parent,
+                                                   .weight = (double) a->weight,
+                                                   .users = allowed(s, &a->users)};
+    }
+    s->core.accounts = s->accounts;
+    s->core.n_accounts = cfg->n_accounts;
+    s->core.usage_half_life_ms = cfg->scheduler.usage_half_life_s * 1000;
+    s->core.usage_cpu_weight = percent ? (double) percent / 100 : -1;
 }
 
 static void set_nodes(struct tug_coreconf *s, const struct tug_config *cfg)
@@ -152,6 +177,7 @@ void tug_coreconf_make(const struct tug_config *cfg, struct tug_coreconf *out)
     out->core.preemption = (enum tug_preemption) cfg->scheduler.preemption;
     out->core.preempt_max = u32(cfg->scheduler.preempt_max);
     set_queues(out, cfg);
+    set_accounts(out, cfg);
     set_nodes(out, cfg);
     set_fabric(out, cfg);
 }
@@ -162,6 +188,7 @@ void tug_coreconf_clear(struct tug_coreconf *s)
         free(s->strings[i]);
     free(s->strings);
     free(s->queues);
+    free(s->accounts);
     free(s->nodes);
     free(s->domains);
     memset(s, 0, sizeof *s);

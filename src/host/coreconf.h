@@ -13,6 +13,7 @@
 struct tug_coreconf {
     struct tug_core_conf core; /* points into the configuration and into what follows */
     struct tug_core_queue *queues;
+    struct tug_core_account *accounts;
     struct tug_core_node_row *nodes;
     struct tug_core_domain *domains;
     char **strings; /* owned texts */

@@ -459,6 +459,8 @@ void h_queues(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
     Tugpb__QueuesReply r = TUGPB__QUEUES_REPLY__INIT;
     struct tug_arena a = {.budget_bytes = 16 << 20};
     struct tug_core_queue q;
+    size_t n;
+    const struct tug_policy_queue *rows = tug_core_queue_tree(c->core, &n);
 
     (void) msg;
     r.queues = tug_ctl_alloc(&a, tug_core_queues(c->core) * sizeof *r.queues);
@@ -474,18 +476,59 @@ void h_queues(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
         v->max_time_s = q.max_time_s;
         v->default_time_s = q.default_time_s;
         v->nodes = (char *) q.nodes;
+        v->parent = (char *) q.parent;
+        v->is_divided = !rows[i].is_leaf;
+        v->guarantee_gpus = q.guarantee_gpus;
+        v->cap_gpus = q.cap_gpus;
+        v->no_borrow = q.no_borrow;
+        v->no_lend = q.no_lend;
+        v->weight = q.weight;
+        v->gpus_alloc = rows[i].gpus_used;
+        v->gpus_wanted = rows[i].gpus_wanted;
         r.queues[r.n_queues++] = v;
     }
     for (const struct tug_job *job = tug_core_job_after(c->core, 0); job;
          job = tug_core_job_after(c->core, job->id))
         for (size_t i = 0; i < r.n_queues; i++)
-            if (strcmp(r.queues[i]->name, job->req.queue) == 0) {
-                r.queues[i]->jobs_pending += job->state == TUG_JOB_PENDING;
-                r.queues[i]->jobs_running += job->state == TUG_JOB_RUNNING;
-                if (tug_job_state_holds(job->state))
-                    r.queues[i]->gpus_alloc += tug_job_req_all_gpus(&job->req);
-            }
+            if (strcmp(r.queues[i]->name, job->req.queue) == 0)
+                for (uint32_t up = (uint32_t) i; up < r.n_queues; up = rows[up].parent) {
+                    r.queues[up]->jobs_pending += job->state == TUG_JOB_PENDING;
+                    r.queues[up]->jobs_running += job->state == TUG_JOB_RUNNING;
+                }
     reply(c, p, TUG_MSG_QUEUES_REPLY, rid, &r.base);
+    tug_arena_clear(&a);
+}
+
+void h_shares(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    Tugpb__SharesReply r = TUGPB__SHARES_REPLY__INIT;
+    struct tug_arena a = {.budget_bytes = 256 << 20};
+    size_t n;
+    const struct tug_policy_share *rows = tug_core_share_tree(c->core, tug_ctl_now(c), &n);
+
+    (void) msg;
+    r.rows = tug_ctl_alloc(&a, n * sizeof *r.rows);
+    r.now_ms = tug_ctl_now(c);
+    r.half_life_ms = tug_core_usage_half_life_ms(c->core);
+    for (size_t i = 0; i < n; i++) {
+        Tugpb__ShareView *v = tug_ctl_alloc(&a, sizeof *v);
+
+        tugpb__share_view__init(v);
+        v->name = (char *) rows[i].name;
+        v->parent = i ? rows[i].parent : 0;
+        v->is_user = rows[i].is_user;
+        v->uid = rows[i].uid;
+        v->weight = rows[i].weight;
+        v->share = rows[i].share;
+        v->usage = rows[i].usage;
+        v->usage_gpu_s = rows[i].usage_gpu_s;
+        v->gpus = rows[i].gpus_used;
+        v->cpus = rows[i].cpus_used;
+        v->level_fs = rows[i].level_fs;
+        v->factor = rows[i].factor;
+        r.rows[r.n_rows++] = v;
+    }
+    reply(c, p, TUG_MSG_SHARES_REPLY, rid, &r.base);
     tug_arena_clear(&a);
 }
 

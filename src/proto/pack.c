@@ -12,7 +12,7 @@
 #define VARINT_MAX 10
 #define GROWTH     256 /* room is asked for at least in these steps */
 
-enum { WIRE_VARINT = 0, WIRE_LENGTH = 2 };
+enum { WIRE_VARINT = 0, WIRE_EIGHT = 1, WIRE_LENGTH = 2 };
 
 struct packer {
     struct tug_buf *out;
@@ -72,6 +72,20 @@ static inline uint64_t scalar(ProtobufCType type, const void *value)
     case PROTOBUF_C_TYPE_BOOL: return *(const protobuf_c_boolean *) value != 0;
     default: tug_assert(!"a type of field that our messages use"); return 0;
     }
+}
+
+/* Eight bytes, the lowest first. Neither zero is written. */
+static void put_double(struct packer *w, const ProtobufCFieldDescriptor *f, const double *value)
+{
+    uint64_t bits;
+
+    if (*value == 0)
+        return;
+    memcpy(&bits, value, sizeof bits);
+    room(w, VARINT_MAX + sizeof bits);
+    put_tag(w, f, WIRE_EIGHT);
+    for (size_t i = 0; i < sizeof bits; i++)
+        *w->p++ = (uint8_t) (bits >> 8 * i);
 }
 
 static size_t scalar_size(ProtobufCType type)
@@ -166,6 +180,9 @@ static void put_one(struct packer *w, const ProtobufCFieldDescriptor *f, const v
         sub = *(ProtobufCMessage *const *) value;
         if (sub)
             put_message(w, f, sub);
+        break;
+    case PROTOBUF_C_TYPE_DOUBLE:
+        put_double(w, f, value);
         break;
     default:
         v = scalar(f->type, value);

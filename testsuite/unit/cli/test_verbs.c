@@ -316,7 +316,7 @@ START_TEST(every_verb_explains_itself)
 {
     fake_start();
     const char *verbs[] = {"submit", "run",    "queue",   "show",    "logs", "cancel",  "wait",
-                           "nodes",  "queues", "history", "sandbox", "ping", "version", "help"};
+                           "nodes",  "queues", "share", "history", "sandbox", "ping", "version", "help"};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         struct ran r = tug("%s --help", verbs[i]);
         ck_assert_int_eq(r.status, 0);

@@ -112,6 +112,10 @@ static const char whole[] =
     "    nodes: [gpu12, cpu1]\n"
     "    state: down\n"
     "  null:\n"
+    "  lab: {cap: 64, guarantee: 32, lend: false}\n"
+    "  nlp: {parent: lab, weight: 3, guarantee: 8, borrow: false}\n"
+    "accounts:\n"
+    "  nlp: {weight: 2, users: [ann=2.5, bob]}\n"
     "nodes:\n"
     "  - name: gpu[1-12]\n"
     "    cpus: 128\n"
@@ -146,7 +150,7 @@ START_TEST(every_kind_of_value_arrives)
     ck_assert_int_eq(c.limits.max_script_bytes, 65536);
     ck_assert_int_eq(c.limits.max_env_bytes, 2 << 20);
     ck_assert_int_eq(c.logging.level, TUG_LOG_DEBUG);
-    ck_assert_uint_eq(c.n_queues, 3);
+    ck_assert_uint_eq(c.n_queues, 5);
     const struct tug_conf_queue *q = tug_config_find_queue(&c, "train");
     ck_assert_ptr_eq(q, tug_config_default_queue(&c));
     ck_assert_int_eq(q->max_time_s, 3 * 86400);
@@ -172,6 +176,14 @@ START_TEST(every_kind_of_value_arrives)
     ck_assert_ptr_null(tug_config_find_node(&c, "gpu13"));
     ck_assert_ptr_null(tug_config_find_node(&c, ""));
     ck_assert_uint_eq(tug_config_count_hosts(&c), 13);
+    q = tug_config_find_queue(&c, "lab");
+    ck_assert(q->cap == 64 && q->guarantee == 32 && q->borrow && !q->lend && !q->parent);
+    q = tug_config_find_queue(&c, "nlp");
+    ck_assert(q->weight == 3 && q->guarantee == 8 && !q->borrow && q->lend && q->cap == 0);
+    ck_assert_str_eq(q->parent, "lab");
+    ck_assert_uint_eq(c.n_accounts, 1);
+    ck_assert_str_eq(c.accounts[0].users.at[0], "ann=2.5");
+    ck_assert_int_eq(c.accounts[0].weight, 2);
     ck_assert_uint_eq(c.n_fabric, 2);
     ck_assert_str_eq(c.fabric[0].name, "leaf1");
     ck_assert_str_eq(c.fabric[0].level, "leaf");
@@ -226,7 +238,7 @@ static const struct {
     {"queues: {a: {name: b}}\n", "t.yaml:1:14: unknown key 'name' in queues.a; it takes "
                                  "default, priority, max_time, default_time, nodes, state, "
                                  "allow_users, tier, preempt, preempt_min_run, preempt_signal, "
-                                 "preempt_notice\n"},
+                                 "preempt_notice, parent, weight, guarantee, cap, borrow, lend\n"},
     {"- 1\n", "t.yaml:1:1: a configuration file is a map of sections; write 'key: value' lines\n"},
     {"timeouts: {lease: 5}\n",
      "t.yaml:1:19: timeouts.lease: '5' is not a length of time; write the "
@@ -362,6 +374,33 @@ static const struct {
      "out one of the parents\n"},
     {"fabric:\n  - {name: a}\n  - {name: a}\n",
      "t.yaml:3:12: there is a domain 'a' already (t.yaml:2:12); give one of them another name\n"},
+    {"queues:\n  lab: {guarantee: 4}\n  a: {parent: labb, default: true}\n",
+     "t.yaml:3:15: queue 'a': there is no queue 'labb' above it; did you mean 'lab'?\n"},
+    {"queues:\n  a: {parent: b}\n  b: {parent: a}\n  c: {default: true}\n",
+     "t.yaml:2:15: queue 'a' is below 'b', which is itself below 'a'; take out one of the "
+     "parents\n"},
+    {"queues:\n  a: {default: true}\n  b: {parent: a}\n",
+     "t.yaml:2:16: queue 'a' cannot be the default: it is divided ('b' is below it, t.yaml:3:15) and "
+     "takes no jobs itself; make one of those below it the default\n"},
+    {"queues: {a: {guarantee: 9, cap: 8}}\n",
+     "t.yaml:1:25: queue 'a': its guarantee of 9 GPUs is over its cap of 8 (t.yaml:1:33); make the "
+     "guarantee smaller or the cap larger\n"},
+    {"queues: {a: {borrow: false}}\n",
+     "t.yaml:1:22: queue 'a' may not borrow and is guaranteed nothing: no job with GPUs could start "
+     "in it; give it a guarantee, or let it borrow\n"},
+    {"queues:\n  lab: {guarantee: 8}\n  a: {parent: lab, guarantee: 6, default: true}\n"
+     "  b: {parent: lab, guarantee: 4}\n",
+     "t.yaml:4:31: the queues below 'lab' are guaranteed 10 GPUs together, but its own guarantee is 8 "
+     "(t.yaml:2:20); guarantee less below it, or more to it\n"},
+    {"nodes: [{name: \"n[1-2]\", gpus: 4}]\nqueues:\n  a: {guarantee: 6, default: true}\n"
+     "  b: {guarantee: 4}\n",
+     "t.yaml:4:18: 10 GPUs are guaranteed in all, but the nodes have 8 (t.yaml:1:9); guarantee less, "
+     "or add nodes\n"},
+    {"accounts:\n  lab: {}\n  nlp: {parent: lap, users: [ann=0, bob, bob=2]}\n",
+     "t.yaml:3:17: account 'nlp': there is no account 'lap' above it; did you mean 'lab'?\n"
+     "t.yaml:3:29: account 'nlp': 'ann=0' is not a user; write a user's name, or name=weight with a "
+     "weight over 0\n"
+     "t.yaml:3:29: account 'nlp': user 'bob' is in it twice; name each user once\n"},
     {"fabric: [{level: leaf}]\n", "t.yaml:1:10: fabric[0]: 'name' is missing\n"},
     {"nodes: [{name: \"n[1-2]\", address: x}]\n",
      "t.yaml:1:35: one address for 2 hosts; give each host a row of its own\n"},
@@ -530,10 +569,10 @@ START_TEST(a_walk_opens_and_closes_in_pairs)
     struct tug_config c = good(whole);
     int n[4] = {0};
     tug_schema_walk(&tug_config_schema, &c, count_steps, n);
-    ck_assert_int_eq(n[TUG_STEP_OPEN], 8);
-    ck_assert_int_eq(n[TUG_STEP_ITEM], 3 + 2 + 2);
-    ck_assert_int_eq(n[TUG_STEP_CLOSE], 8 + 7);
-    ck_assert_int_eq(n[TUG_STEP_VALUE], 6 + 8 + 6 + 5 + 1 + 3 * 12 + 2 * 7 + 2 * 4);
+    ck_assert_int_eq(n[TUG_STEP_OPEN], 9);
+    ck_assert_int_eq(n[TUG_STEP_ITEM], 5 + 1 + 2 + 2);
+    ck_assert_int_eq(n[TUG_STEP_CLOSE], 9 + 10);
+    ck_assert_int_eq(n[TUG_STEP_VALUE], 6 + 10 + 6 + 5 + 1 + 5 * 18 + 1 * 3 + 2 * 7 + 2 * 4);
     tug_config_clear(&c);
 }
 END_TEST

@@ -4,6 +4,7 @@
  */
 #include "same.h"
 
+#include <math.h>
 #include <string.h>
 
 #define DIFFERS(field)                                                                             \
@@ -120,6 +121,38 @@ const char *same_job(const struct tug_job *a, const struct tug_job *b)
     return differs ? differs : same_cause(&a->cause, &b->cause);
 }
 
+/* Working figures out changes nothing that shows. */
+static struct tug_core *writable(const struct tug_core *c)
+{
+    return (struct tug_core *) (uintptr_t) c;
+}
+
+static double usage_of(const struct tug_policy_share *rows, size_t n, const char *account,
+                       const char *user)
+{
+    for (size_t i = 0; i < n; i++)
+        if (rows[i].is_user && !strcmp(rows[i].name, user) &&
+            !strcmp(rows[rows[i].parent].name, account))
+            return rows[i].usage_gpu_s;
+    return 0;
+}
+
+const char *same_usage(const struct tug_core *a, const struct tug_core *b, int64_t now_ms)
+{
+    size_t n, n_other;
+    const struct tug_policy_share *rows = tug_core_share_tree(writable(a), now_ms, &n),
+                                  *others = tug_core_share_tree(writable(b), now_ms, &n_other);
+    for (size_t i = 0; i < n; i++) {
+        if (!rows[i].is_user)
+            continue;
+        double x = rows[i].usage_gpu_s,
+               y = usage_of(others, n_other, rows[rows[i].parent].name, rows[i].name);
+        if (fabs(x - y) > 1e-6 * (x + 1))
+            return rows[i].name;
+    }
+    return NULL;
+}
+
 struct tug_core *same_restart(const struct tug_core *c, const struct tug_core_conf *conf,
                               int64_t now_ms, struct tug_err *err)
 {
@@ -132,6 +165,16 @@ struct tug_core *same_restart(const struct tug_core *c, const struct tug_core_co
         if (tug_core_node_find(made, n.name) != TUG_NO_NODE)
             rc = tug_core_restore_node(made, n.name, n.known ? &inv : NULL, n.drained, n.reason,
                                        err);
+    }
+    size_t n_shares;
+    const struct tug_policy_share *shares = tug_core_share_tree(writable(c), now_ms, &n_shares);
+    for (uint32_t i = 0; i < n_shares; i++) {
+        struct tug_core_usage u;
+        if (!shares[i].is_user)
+            continue;
+        tug_core_usage(c, i, &u);
+        if (made)
+            tug_core_restore_usage(made, u.account, u.user, u.uid, u.gpu_s, u.at_ms);
     }
     for (const struct tug_job *j = tug_core_job_after(c, 0); j && !rc;
          j = tug_core_job_after(c, j->id))

@@ -8,7 +8,7 @@ static struct world w;
 static struct tug_err err;
 
 /* A corrupt core cannot be freed: they are kept until the test's process ends. */
-static struct world kept[32];
+static struct world kept[64];
 static size_t n_kept;
 
 static struct tug_entry *entry(tug_job_id id)
@@ -169,6 +169,22 @@ START_TEST(counts_orders_and_shapes_that_are_wrong_are_found)
 }
 END_TEST
 
+START_TEST(queues_and_shares_that_are_not_the_sum_of_their_jobs_are_found)
+{
+    FOUND(w.c->queue_rows.at[0].gpus_used++,
+          "queue 'all': its figures are not the sum of its jobs");
+    FOUND(w.c->queue_rows.at[0].n_waiting--,
+          "queue 'all': its figures are not the sum of its jobs");
+    FOUND(w.c->gpus_kept = 3, "the queues keep 0 GPUs, not 3");
+    FOUND(entry(1)->load.gpus++, "its figures are not the sum of its jobs");
+    FOUND(entry(1)->load.cpus++, "what runs is not the sum of its jobs");
+    FOUND(entry(1)->charged_ms -= 500000, "its usage is not the sum of those below");
+    FOUND(entry(1)->charged_ms = -1,
+          "job 1: is charged for what it does not hold, or not for what it does");
+    FOUND(entry(4)->queue_row = 1, "job 4: is charged to another queue or user");
+}
+END_TEST
+
 static int hears(void *self, const struct tug_policy_view *v, const struct tug_policy_event *e,
                  size_t n, size_t stride)
 {
@@ -195,7 +211,9 @@ START_TEST(keys_and_events_that_nobody_gave_or_wants_are_found)
 }
 END_TEST
 
-UNIT_MAIN("core/check", keys_and_events_that_nobody_gave_or_wants_are_found, double_booking_and_a_ledger_that_lies_are_found,
+UNIT_MAIN("core/check", keys_and_events_that_nobody_gave_or_wants_are_found,
+          queues_and_shares_that_are_not_the_sum_of_their_jobs_are_found,
+          double_booking_and_a_ledger_that_lies_are_found,
           an_index_row_or_total_that_is_out_of_date_is_found,
           a_gang_that_is_not_what_was_asked_for_is_found,
           steps_whose_parts_contradict_them_are_found, jobs_in_the_wrong_state_or_place_are_found,

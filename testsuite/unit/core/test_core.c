@@ -15,7 +15,7 @@
 #include "unit.h"
 
 #include "base/rand.h"
-#include "base/vec.h"
+#include "core/state.h"
 #include "core/state.h"
 
 #define NODES          9
@@ -44,7 +44,8 @@ struct model { /* a node as it really is */
 static struct {
     struct tug_core *c;
     struct tug_core_conf conf;
-    struct tug_core_queue queues[4];
+    struct tug_core_queue queues[5]; /* the last is above some of the others */
+    struct tug_core_account accounts[3];
     struct tug_core_node_row rows[NODES];
     char names[NODES][8];
     struct model nodes[NODES];
@@ -402,15 +403,16 @@ static void submit(void)
 {
     static const char *const queues[] = {"main", "low", "high", "some"};
     static const char *const lists[] = {"", "", "", "", "m[0-3]", "m[2-8]"};
+    static const char *const users[] = {"u", "v", "w"}, *const accounts[] = {"", "x", "y"};
     uint32_t nodes = 1 + dice(4), gpus = dice(5);
     int uneven = nodes > 1 && gpus > 1 && dice(3) == 0, share = dice(4) == 0;
     if (share)
         nodes = gpus = 1;
     uneven &= !share;
     struct tug_job_req r = {.uid = dice(3),
-                            .user = "u",
+                            .user = users[dice(3)],
                             .queue = queues[dice(4)],
-                            .account = "",
+                            .account = accounts[dice(3)],
                             .name = "j",
                             .batch = dice(4) == 0,
                             .requeue = dice(3) != 0,
@@ -619,7 +621,7 @@ static int wild_observe(void *self, const struct tug_policy_view *v,
         uint8_t *life = &told.life[ev->job.id % sizeof told.life];
         if (ev->type > TUG_POLICY_EV_SUSPEND || ev->type == TUG_POLICY_EV_PREEMPT)
             continue;
-        ck_assert_str_eq(ev->job.user, "u");
+        ck_assert_msg(strchr("uvw", *ev->job.user) && !ev->job.user[1], "%s", ev->job.user);
         if (ev->type == TUG_POLICY_EV_START)
             ck_assert_uint_ne(*life, 2);
         else if (ev->type == TUG_POLICY_EV_SUSPEND)
@@ -673,7 +675,7 @@ static void read_explanations(void)
     }
 }
 
-/* In order, whoever fits: a job for which everything is kept must start. */
+/* In order, whoever fits: a job for which everything is kept must start, once its queue may have so many GPUs. */
 static int greedy_pass(void *self, const struct tug_policy_view *v,
                        const struct tug_policy_host *host, struct tug_policy_pass *p)
 {
@@ -683,7 +685,7 @@ static int greedy_pass(void *self, const struct tug_policy_view *v,
         const struct tug_job *j = tug_core_job(s.c, id);
         int kept = tug_hold_is_complete(tug_entry_of(j));
         int rc = host->start(p, id);
-        ck_assert_msg(rc == 0 || rc == -E2BIG || !kept,
+        ck_assert_msg(rc == 0 || rc == -E2BIG || rc == -EDQUOT || !kept,
                       "all that job %llu needs is kept for it, and it does not start (%d)",
                       (unsigned long long) id, rc);
         s.held_starts += rc == 0 && kept;
@@ -714,9 +716,43 @@ static const struct tug_policy_set *some_set(void)
     return !s.calm && dice(10) == 0 ? NULL : &sets[s.set];
 }
 
+/* What is held for somebody is not free, whoever else it is kept for; and who was suspended on a draining node used what is
+ * not free now. */
+static int preemption_is_on(void)
+{
+    for (struct tug_entry *e = tug_jobtab_after(&s.c->jobs, 0); e;
+         e = tug_jobtab_after(&s.c->jobs, e->j.id))
+        if (e->hold || e->j.state == TUG_JOB_SUSPENDED)
+            return 1;
+    return 0;
+}
+
+/* A pass takes no queue over its cap, or further over it, and takes no GPUs that are kept for a queue. */
+static void caps_hold(const uint32_t *used_before, int held_before)
+{
+    uint32_t was = 0, is = 0;
+    for (size_t i = 0; i < s.c->queue_rows.len && i < 5; i++) {
+        const struct tug_policy_queue *q = &s.c->queue_rows.at[i];
+        uint32_t most = !q->may_borrow && q->guarantee_gpus < q->cap_gpus ? q->guarantee_gpus
+                                                                           : q->cap_gpus;
+        ck_assert_msg(q->gpus_used <= used_before[i] || q->gpus_used <= most,
+                      "queue %s used %u GPUs and uses %u now; it may have %u", q->name,
+                      used_before[i], q->gpus_used, most);
+        was += used_before[i];
+        is += q->gpus_used;
+    }
+    if (is > was && !s.pushy && !held_before && !preemption_is_on())
+        ck_assert_msg(s.c->gpus_free >= s.c->gpus_kept, "%u GPUs are free, but %u are kept",
+                      s.c->gpus_free, s.c->gpus_kept);
+}
+
 static void pass(void)
 {
     struct tug_err err = {0}, why = {0};
+    uint32_t used[5] = {0};
+    int held = preemption_is_on();
+    for (size_t i = 0; i < s.c->queue_rows.len && i < 5; i++)
+        used[i] = s.c->queue_rows.at[i].gpus_used;
     const struct tug_policy_set *set = some_set();
     s.pushy = !s.calm && dice(2);
     int rc = tug_core_pass(s.c, s.now, set, NULL, &err);
@@ -725,6 +761,7 @@ static void pass(void)
     drain_actions();
     s.events++;
     ck_assert_msg(tug_core_check(s.c, &why) == 0, "after a pass: %s", why.msg);
+    caps_hold(used, held);
 }
 
 static void let_time_pass(void)
@@ -748,6 +785,8 @@ static void restart(void)
                       differs);
     }
     ck_assert(!a && !b);
+    const char *other = same_usage(s.c, again, s.now);
+    ck_assert_msg(!other, "after a restart, the usage of %s is another", other);
     tug_core_free(s.c);
     s.c = again;
     memset(&told, 0, sizeof told);
@@ -770,6 +809,28 @@ static void choose_placement(void)
     s.conf.n_domains = dice(2) ? 4 : 0;
 }
 
+/* Caps may fall below what is used, accounts may go while they are charged. */
+static void limit_queues(void)
+{
+    for (size_t i = 0; i < 5; i++) {
+        s.queues[i].guarantee_gpus = dice(3) ? 0 : 1 + dice(8);
+        s.queues[i].cap_gpus = dice(3) ? 0 : s.queues[i].guarantee_gpus + 1 + dice(12);
+        s.queues[i].no_lend = (uint8_t) (dice(3) == 0);
+        s.queues[i].no_borrow = (uint8_t) (s.queues[i].guarantee_gpus && dice(6) == 0);
+        s.queues[i].weight = dice(4);
+    }
+    s.queues[1].parent = dice(2) ? "frame" : "";
+    s.queues[3].parent = dice(2) ? "frame" : "";
+    s.accounts[0] = (struct tug_core_account){.name = "x", .parent = "z", .weight = dice(3)};
+    s.accounts[1] = (struct tug_core_account){.name = "z", .users = dice(2) ? "u=2,w" : ""};
+    s.accounts[2] = (struct tug_core_account){.name = "y", .users = "v"};
+    s.conf.accounts = s.accounts;
+    s.conf.n_accounts = dice(4);
+    if (s.conf.n_accounts == 1)
+        s.accounts[0].parent = "";
+    s.conf.usage_half_life_ms = 1 + (int64_t) dice(100000);
+}
+
 static void reconfigure(void)
 {
     struct tug_err err = {0};
@@ -777,6 +838,8 @@ static void reconfigure(void)
     s.queues[1].priority = (int32_t) dice(20);
     s.queues[2].nodes = dice(2) ? "m[0-5]" : "";
     choose_placement();
+    if (dice(2))
+        limit_queues();
     s.conf.preemption = (enum tug_preemption) dice(3);
     int rc = tug_core_configure(s.c, s.now, &s.conf, &err);
     ck_assert_msg(rc == 0, "%s", err.msg);
@@ -818,6 +881,8 @@ static void come_to_rest(void)
     struct tug_core_counts n;
     s.calm = 1;
     s.queues[2].is_down = 0;
+    for (size_t i = 0; i < 5; i++)
+        s.queues[i].cap_gpus = s.queues[i].no_lend = s.queues[i].no_borrow = 0;
     ck_assert_int_eq(tug_core_configure(s.c, s.now, &s.conf, NULL), 0);
     for (uint32_t i = 0; i < NODES; i++) {
         come(i, 0);
@@ -861,6 +926,7 @@ static void build_cluster(void)
     s.queues[1] = (struct tug_core_queue){.name = "high", .nodes = "", .priority = 10};
     s.queues[2] = (struct tug_core_queue){.name = "some", .nodes = "m[0-5]"};
     s.queues[3] = (struct tug_core_queue){.name = "low", .nodes = ""};
+    s.queues[4] = (struct tug_core_queue){.name = "frame"};
     for (size_t i = 0; i < 4; i++) {
         s.queues[i].tier = dice(3);
         s.queues[i].preemptable = (enum tug_policy_preemptable) (s.crowded ? 1 + dice(3) : dice(4));
@@ -878,11 +944,12 @@ static void build_cluster(void)
                                     .node_bad_launches = s.crowded ? 0 : dice(4),
                                     .kept_ms = dice(40000),
                                     .queues = s.queues,
-                                    .n_queues = 4,
+                                    .n_queues = 5,
                                     .nodes = s.rows,
                                     .n_nodes = NODES,
                                     .seed = 7};
     choose_placement();
+    limit_queues();
 }
 
 static void round_of(uint64_t seed)

@@ -136,6 +136,43 @@ START_TEST(a_restarted_controller_finds_its_gang_running_and_keeps_it)
 }
 END_TEST
 
+static double usage_of(struct vworld *w, const char *name)
+{
+    size_t n;
+    const struct tug_policy_share *rows =
+        tug_core_share_tree((struct tug_core *) (uintptr_t) vw_core(w), vw_now(w), &n);
+    for (size_t i = 0; i < n; i++)
+        if (rows[i].is_user && !strcmp(rows[i].name, name))
+            return rows[i].usage_gpu_s;
+    return -1;
+}
+
+START_TEST(a_restarted_controller_knows_what_was_used_by_what_ended_and_by_what_runs)
+{
+    struct vworld *w = up(3);
+    double before;
+
+    vw_set_run_ms(w, 20000);
+    vw_submit(w, "t", 2, 8, 1);
+    vw_run(w, vw_now(w) + 30000);
+    ck_assert_double_eq_tol(usage_of(w, "ada"), 16 * 20, 1); /* GPUs x s; setting up and ending too */
+    vw_submit(w, "u", 3, 8, 1);
+    vw_run(w, vw_now(w) + 10000);
+    before = usage_of(w, "ada");
+    ck_assert_double_eq_tol(before, 16 * 20 + 24 * 10, 2);
+    vw_crash_control(w);
+    vw_start_control(w);
+    ck_assert_double_eq_tol(usage_of(w, "ada"), before, 1e-6);
+    vw_run(w, vw_now(w) + 30000);
+    ck_assert_double_eq_tol(usage_of(w, "ada"), 16 * 20 + 24 * 20, 3);
+    before = usage_of(w, "ada");
+    vw_crash_control(w);
+    vw_start_control(w);
+    ck_assert_double_eq_tol(usage_of(w, "ada"), before, 1e-6);
+    vw_free(w);
+}
+END_TEST
+
 START_TEST(a_restarted_controller_keeps_the_smaller_last_slice_of_a_gang)
 {
     struct vworld *w = up(2);
@@ -476,6 +513,7 @@ UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times,
           the_same_token_gives_the_same_job, a_failed_rank_ends_the_gang_and_is_named,
           a_node_that_never_gets_ready_gives_everything_back_and_is_named,
           a_restarted_controller_finds_its_gang_running_and_keeps_it,
+          a_restarted_controller_knows_what_was_used_by_what_ended_and_by_what_runs,
           a_restarted_controller_keeps_the_smaller_last_slice_of_a_gang,
           a_gang_that_ends_while_the_controller_is_away_is_accounted_once,
           a_controller_killed_at_any_moment_of_a_launch_neither_loses_nor_doubles_the_gang,

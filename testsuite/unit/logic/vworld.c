@@ -949,6 +949,11 @@ const struct tug_job *vw_see(const struct vworld *w, uint64_t job)
     return tug_core_job(tug_control_core(w->control), job);
 }
 
+const struct tug_core *vw_core(const struct vworld *w)
+{
+    return tug_control_core(w->control);
+}
+
 int vw_durable(const struct vworld *w, const char *kind, uint64_t id)
 {
     struct record *r;

@@ -58,6 +58,7 @@ const struct vw_reply *vw_reply(const struct vworld *w, uint32_t rid);
 uint64_t vw_job(const struct vworld *w, uint32_t rid);             /* of a SubmitReply; asserts there is one */
 
 const struct tug_job *vw_see(const struct vworld *w, uint64_t job);
+const struct tug_core *vw_core(const struct vworld *w);
 int vw_durable(const struct vworld *w, const char *kind, uint64_t id);  /* is there such a record on the controller's disk? */
 uint32_t vw_master_port(const struct vworld *w);  /* told to the step daemon that started last; node n's own is 61000 + n */
 unsigned vw_durable_tokens(const struct vworld *w);                 /* of jobs that are forgotten */

@@ -127,6 +127,7 @@ static void draw_value(struct tug_rand *r, struct tug_arena *a, const ProtobufCF
     case PROTOBUF_C_TYPE_BOOL: *(protobuf_c_boolean *) at = v & 1; break;
     case PROTOBUF_C_TYPE_INT64:
     case PROTOBUF_C_TYPE_UINT64: *(uint64_t *) at = v; break;
+    case PROTOBUF_C_TYPE_DOUBLE: *(double *) at = v % 5 ? (double) (int64_t) v / 1000 : 0; break;
     default: *(uint32_t *) at = (uint32_t) v; break;
     }
 }
@@ -135,7 +136,7 @@ static size_t value_size(ProtobufCType t)
 {
     return t == PROTOBUF_C_TYPE_BYTES                                        ? sizeof(ProtobufCBinaryData)
            : t == PROTOBUF_C_TYPE_STRING || t == PROTOBUF_C_TYPE_MESSAGE     ? sizeof(void *)
-           : t == PROTOBUF_C_TYPE_INT64 || t == PROTOBUF_C_TYPE_UINT64       ? 8
+           : t == PROTOBUF_C_TYPE_INT64 || t == PROTOBUF_C_TYPE_UINT64 || t == PROTOBUF_C_TYPE_DOUBLE ? 8
            : t == PROTOBUF_C_TYPE_BOOL                                       ? sizeof(protobuf_c_boolean)
                                                                              : 4;
 }
@@ -168,7 +169,8 @@ START_TEST(any_message_of_any_kind_packs_as_protobuf_packs_it)
     static const ProtobufCMessageDescriptor *const kinds[] = {
         &tugpb__jobs_reply__descriptor,  &tugpb__submit_request__descriptor, &tugpb__job_record__descriptor,
         &tugpb__node_record__descriptor, &tugpb__step_payload__descriptor,   &tugpb__node_hello__descriptor,
-        &tugpb__sd_result__descriptor,   &tugpb__star_node_done__descriptor};
+        &tugpb__sd_result__descriptor,   &tugpb__star_node_done__descriptor,  &tugpb__shares_reply__descriptor,
+        &tugpb__usage_record__descriptor};
     struct tug_rand r = tug_rand_seed(unit_seed());
     for (int i = 0; i < unit_rounds(400); i++) {
         struct tug_arena a = {.budget_bytes = (size_t) 64 << 20};
