@@ -56,6 +56,8 @@ void tug_core_free(struct tug_core *c)
     tug_heap_clear(&c->wakes);
     tug_vec_clear(&c->running);
     tug_vec_clear(&c->picked);
+    tug_vec_clear(&c->reclaim.coming);
+    tug_vec_clear(&c->reclaim.going);
     tug_vec_clear(&c->chosen);
     tug_vec_clear(&c->proposed);
     tug_actions_clear(&c->actions);

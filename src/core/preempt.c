@@ -54,12 +54,82 @@ static uint32_t tier_of(const struct tug_core *c, const struct tug_entry *e)
     return q ? q->tier : 0;
 }
 
-int tug_preempt_rule(const struct tug_core *c, const struct tug_entry *e, const struct tug_entry *v)
+/* ---- a queue below its guarantee takes back what others have above theirs */
+
+static void add_up(const struct tug_core *c, uint32_t *sums, uint32_t row, uint32_t gpus)
+{
+    for (uint32_t i = row; i != UINT32_MAX; i = c->queue_rows.at[i].parent)
+        sums[i] += gpus;
+}
+
+/* What the queues will have once everybody who leaves is gone and everybody who was promised a
+ * place is there. */
+static void sum_up(struct tug_core *c)
+{
+    if (c->reclaim.pass == c->pass)
+        return;
+    c->reclaim.pass = c->pass;
+    c->reclaim.coming.len = c->reclaim.going.len = 0;
+    for (size_t i = 0; i < c->queue_rows.len; i++) {
+        tug_vec_push(&c->reclaim.coming, 0);
+        tug_vec_push(&c->reclaim.going, 0);
+    }
+    for (size_t i = 0; i < c->running.len; i++) {
+        const struct tug_entry *e = c->running.at[i].entry;
+        if (tug_preempt_is_leaving(e))
+            add_up(c, c->reclaim.going.at, e->queue_row, e->load.gpus);
+    }
+    for (size_t i = 0; i < c->order.len; i++) {
+        const struct tug_entry *e = tug_order_row(&c->order, i)->entry;
+        if (e && e->hold)
+            add_up(c, c->reclaim.coming.at, e->queue_row, tug_queue_needs(e));
+    }
+}
+
+static int is_above(const struct tug_core *c, uint32_t up, uint32_t row)
+{
+    while (row != UINT32_MAX && row != up)
+        row = c->queue_rows.at[row].parent;
+    return row == up;
+}
+
+/* Its queue, or one above it, stays within its guarantee with this job; and the other one's, and
+ * those above it as far as the two share none, are above theirs. Whoever gives way by this rule
+ * cannot take it back: this job's queue is not above its guarantee. */
+static int reclaims(struct tug_core *c, const struct tug_entry *e, const struct tug_entry *v)
+{
+    const struct tug_policy_queue *rows = c->queue_rows.at;
+    uint32_t i, below = 0;
+    for (i = e->queue_row; i != UINT32_MAX && !is_above(c, i, v->queue_row); i = rows[i].parent)
+        below |= rows[i].guarantee_gpus != 0;
+    if (!below)
+        return 0;
+    sum_up(c);
+    below = 0;
+    for (i = e->queue_row; i != UINT32_MAX && !is_above(c, i, v->queue_row); i = rows[i].parent)
+        below |= (uint64_t) rows[i].gpus_used + c->reclaim.coming.at[i] + tug_queue_needs(e) <=
+                 (uint64_t) rows[i].guarantee_gpus + c->reclaim.going.at[i];
+    for (i = v->queue_row; i != UINT32_MAX && !is_above(c, i, e->queue_row); i = rows[i].parent)
+        if (rows[i].gpus_used <= (uint64_t) rows[i].guarantee_gpus + c->reclaim.going.at[i])
+            return 0;
+    return (int) below;
+}
+
+static int has_guarantee(const struct tug_core *c, const struct tug_entry *e)
+{
+    for (uint32_t i = e->queue_row; i != UINT32_MAX; i = c->queue_rows.at[i].parent)
+        if (c->queue_rows.at[i].guarantee_gpus)
+            return 1;
+    return 0;
+}
+
+int tug_preempt_rule(struct tug_core *c, const struct tug_entry *e, const struct tug_entry *v)
 {
     if (!e)
         return c->preemption == TUG_PREEMPTION_ORDER;
     uint32_t mine = tier_of(c, e), its = tier_of(c, v);
-    return its < mine || (its == mine && c->preemption == TUG_PREEMPTION_ORDER);
+    return its < mine || reclaims(c, e, v) ||
+           (its == mine && c->preemption == TUG_PREEMPTION_ORDER);
 }
 
 static int no(char *why, size_t size, const char *text)
@@ -69,7 +139,7 @@ static int no(char *why, size_t size, const char *text)
     return -EPERM;
 }
 
-int tug_preempt_may(const struct tug_core *c, const struct tug_entry *e, const struct tug_entry *v,
+int tug_preempt_may(struct tug_core *c, const struct tug_entry *e, const struct tug_entry *v,
                     char *why, size_t why_size)
 {
     if (c->preemption == TUG_PREEMPTION_OFF)
@@ -87,7 +157,9 @@ int tug_preempt_may(const struct tug_core *c, const struct tug_entry *e, const s
     if (tug_preempt_safe_until(c, v) > c->now_ms)
         return no(why, why_size, "it has not run its queue's preempt_min_run yet");
     if (!tug_preempt_rule(c, e, v))
-        return no(why, why_size, e ? "its tier is not lower" : "scheduler.preemption is not order");
+        return no(why, why_size,
+                  e ? "its tier is not lower, and no guarantee asks for it"
+                    : "scheduler.preemption is not order");
     return 0;
 }
 
@@ -132,6 +204,7 @@ static void give_way(struct tug_policy_pass *p, struct tug_entry *v, tug_job_id 
         signal_all(c, v, q->preempt_signal);
     tug_job_refresh_row(c, v);
     tug_job_arm(c, v);
+    c->reclaim.pass = 0; /* to be summed up anew */
     if (v->j.notice_ms <= c->now_ms)
         tug_vec_push(&p->preempted, v);
 }
@@ -192,7 +265,7 @@ static int find_preemptor(struct tug_policy_pass *p, uint64_t job, struct tug_en
  * above it need not look any further. */
 static int may_preempt_anybody(struct tug_policy_pass *p, const struct tug_entry *e)
 {
-    const struct tug_core *c = p->c;
+    struct tug_core *c = p->c;
     for (size_t i = 0; i < c->running.len && !p->knows_lowest; i++) {
         const struct tug_policy_job *j = &c->running.at[i].job;
         if ((j->leaving || j->safe_until_ms <= c->now_ms) &&
@@ -203,7 +276,7 @@ static int may_preempt_anybody(struct tug_policy_pass *p, const struct tug_entry
     }
     p->knows_lowest = 1;
     return p->has_lowest &&
-           (tier_of(c, e) > p->lowest_tier ||
+           (has_guarantee(c, e) || tier_of(c, e) > p->lowest_tier ||
             (tier_of(c, e) == p->lowest_tier && c->preemption == TUG_PREEMPTION_ORDER));
 }
 

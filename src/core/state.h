@@ -271,6 +271,11 @@ struct tug_core {
     struct tug_hook_watch watch;
 
     struct tug_plan *plan; /* plan.c */
+    struct { /* scratch of preempt.c: GPUs by queue row, made once a pass */
+        uint64_t pass;
+        struct tug_vec(uint32_t) coming; /* wanted by jobs that others give way to */
+        struct tug_vec(uint32_t) going;  /* held by jobs that are leaving */
+    } reclaim;
     tug_job_id blocker; /* the job at which the built-in order stopped; 0 = none */
 };
 
@@ -454,10 +459,10 @@ enum tug_policy_preemptable tug_preempt_how(const struct tug_core *c, const stru
 int64_t tug_preempt_safe_until(const struct tug_core *c, const struct tug_entry *e);
 int tug_preempt_is_leaving(const struct tug_entry *e);
 /* 0, or -EPERM with the rule in 'why': may 'e' (NULL = nobody in particular) have 'v' give way? */
-int tug_preempt_may(const struct tug_core *c, const struct tug_entry *e, const struct tug_entry *v,
+int tug_preempt_may(struct tug_core *c, const struct tug_entry *e, const struct tug_entry *v,
                     char *why, size_t why_size);
-/* By tier, or as the policy says. */
-int tug_preempt_rule(const struct tug_core *c, const struct tug_entry *e,
+/* By tier, to have what is guaranteed, or as the policy says. */
+int tug_preempt_rule(struct tug_core *c, const struct tug_entry *e,
                      const struct tug_entry *v);
 void tug_preempt_now(struct tug_core *c, struct tug_entry *e); /* its notice is over */
 void tug_preempt_left(struct tug_core *c,

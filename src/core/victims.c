@@ -78,7 +78,7 @@ static double lost_work(const struct tug_core *c, const struct tug_entry *e)
 }
 
 /* Leaves anyway, and soon; and might have been made to. */
-static int leaves_anyway(const struct tug_core *c, const struct tug_entry *mine,
+static int leaves_anyway(struct tug_core *c, const struct tug_entry *mine,
                          const struct tug_entry *e)
 {
     return e->j.suspended_ms < 0 && tug_preempt_is_leaving(e) &&
@@ -89,15 +89,15 @@ static int leaves_anyway(const struct tug_core *c, const struct tug_entry *mine,
 
 /* Of those of the same tier only who stands behind it in the order: whom it made give way cannot
  * have it give way in turn. */
-static int is_candidate(const struct tug_core *c, const struct tug_entry *e,
-                        const struct tug_entry *v)
+static int is_candidate(struct tug_core *c, const struct tug_entry *e, const struct tug_entry *v)
 {
     struct tug_policy_job mine, its;
     if (tug_preempt_may(c, e, v, NULL, 0))
         return 0;
     tug_job_row(c, e, &mine);
     tug_job_row(c, v, &its);
-    return its.tier != mine.tier || tug_order_before(&c->order, &mine, &its);
+    return c->preemption == TUG_PREEMPTION_TIER || its.tier != mine.tier ||
+           tug_order_before(&c->order, &mine, &its);
 }
 
 static void add(struct tug_victims *v, struct tug_entry *e, int leaves)
@@ -114,7 +114,7 @@ static void add(struct tug_victims *v, struct tug_entry *e, int leaves)
 
 static void gather(struct tug_victims *v, struct tug_entry *const *only, size_t n_only)
 {
-    const struct tug_core *c = v->c;
+    struct tug_core *c = v->c;
     for (size_t i = 0; i < c->running.len; i++) {
         struct tug_entry *e = c->running.at[i].entry;
         if (leaves_anyway(c, v->e, e))

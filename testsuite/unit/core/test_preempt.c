@@ -121,7 +121,8 @@ START_TEST(a_higher_tier_has_a_lower_one_give_way_with_notice_and_then_runs_in_i
     w_is(&w, 1, RUNNING);
     explains(2, "Preempting",
              "job 1 of queue 'low' is giving way to it; it will be gone in 25 s at the latest");
-    explains(1, "None", "has to give way to job 2 of queue 'all': in 20 s it is ended and queued again");
+    explains(1, "None",
+             "has to give way to job 2 of queue 'all': in 20 s it is ended and queued again");
     w_tick(&w, w.now + 19999);
     w_said_is(&w, "");
     w_tick(&w, w.now + 1);
@@ -403,6 +404,33 @@ START_TEST(nobody_gives_way_too_soon_too_often_or_to_its_own_tier)
 }
 END_TEST
 
+START_TEST(a_queue_below_its_guarantee_takes_it_back_from_those_above_theirs_and_no_more)
+{
+    setup(2, 4, TUG_PREEMPT_REQUEUE, 20);
+    w.queues[3].preemptable = TUG_PREEMPT_REQUEUE;
+    w.queues[3].preempt_notice_s = 20;
+    w.queues[3].tier = w.queues[2].tier = 1;
+    w.queues[2].guarantee_gpus = 4;
+    w.queues[3].guarantee_gpus = 2;
+    ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, NULL), 0);
+    run(1, req("left", 1, 4));
+    run(2, req("left", 1, 2));
+    run(3, req("left", 1, 2));
+    w_submit(&w, 4, req("low", 1, 2)); /* below its guarantee: same tier, and yet */
+    pass();
+    ck_assert_int_eq(rc_victims, 1);
+    ck_assert_int_eq(rc_preempt, 0);
+    w_submit(&w, 5, req("low", 1, 4)); /* with that, it would be above */
+    pass();
+    ck_assert_int_lt(rc_victims, 0);
+    cancel(5);
+    w_submit(&w, 6, req("all", 1, 2)); /* has no guarantee */
+    pass();
+    ck_assert_int_lt(rc_victims, 0);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(under_order_the_policy_may_stop_anybody_for_nobody)
 {
     setup(1, 4, TUG_PREEMPT_REQUEUE, 0);
@@ -625,6 +653,7 @@ UNIT_MAIN("core/preempt",
           a_suspended_job_whose_node_is_lost_waits_again_elsewhere,
           a_node_that_comes_back_is_told_again_who_is_stopped,
           nobody_gives_way_too_soon_too_often_or_to_its_own_tier,
+          a_queue_below_its_guarantee_takes_it_back_from_those_above_theirs_and_no_more,
           under_order_the_policy_may_stop_anybody_for_nobody,
           a_hold_ends_with_its_job_and_with_its_time,
           after_a_restart_those_who_are_leaving_are_waited_for_and_nobody_else_has_to_go,
