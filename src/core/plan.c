@@ -34,7 +34,9 @@ struct tug_plan {
     int64_t first_ms;
     int64_t horizon_ms, step_ms;
     struct tug_vec(int64_t) ends;
-    struct tug_vec(uint64_t) allowed;
+    struct tug_vec(uint64_t) allowed; /* nodes of allowed_of that could be used in that pass */
+    const struct tug_where *allowed_of;
+    uint64_t allowed_in;
     struct tug_vec(uint32_t) nodes;
     struct tug_vec(struct bounds *) bounds; /* by family; NULL = none yet */
 };
@@ -126,6 +128,18 @@ int64_t tug_plan_expected_end(struct tug_policy_pass *p, uint64_t job)
 
 /* ---- what a job wants */
 
+/* Or nowhere; its memory, it still has. */
+static void only_where_it_is(struct tug_core *c, const struct tug_entry *e, struct tug_want *w)
+{
+    uint64_t *bits = c->plan->allowed.at;
+    memset(bits, 0, c->index.words * sizeof *bits);
+    for (size_t i = 0; i < e->j.n_slices; i++) {
+        uint32_t node = e->j.slices[i].node;
+        bits[node / 64] |= c->index.usable[node / 64] & 1ULL << (node % 64);
+    }
+    w->each.mem_bytes = w->last.mem_bytes = 0;
+}
+
 static void want_of(struct tug_core *c, const struct tug_entry *e, struct tug_want *w)
 {
     const struct tug_job_req *r = &e->j.req;
@@ -142,15 +156,13 @@ static void want_of(struct tug_core *c, const struct tug_entry *e, struct tug_wa
     w->nodes = r->nodes;
     w->run_ms = left_of(&row);
     tug_vec_reserve(&plan->allowed, c->index.words + 1);
-    for (size_t i = 0; i < c->index.words; i++)
-        plan->allowed.at[i] = e->j.state == TUG_JOB_SUSPENDED
-                                  ? 0
-                                  : e->shape->key.where->nodes[i] & c->index.usable[i];
-    for (size_t i = 0; e->j.state == TUG_JOB_SUSPENDED && i < e->j.n_slices; i++) {
-        uint32_t node = e->j.slices[i].node; /* where it is, or nowhere; its memory, it still has */
-        plan->allowed.at[node / 64] |= c->index.usable[node / 64] & 1ULL << (node % 64);
-        w->each.mem_bytes = w->last.mem_bytes = 0;
-    }
+    if (e->j.state == TUG_JOB_SUSPENDED)
+        only_where_it_is(c, e, w);
+    else if (plan->allowed_in != c->pass || plan->allowed_of != e->shape->key.where)
+        for (size_t i = 0; i < c->index.words; i++)
+            plan->allowed.at[i] = e->shape->key.where->nodes[i] & c->index.usable[i];
+    plan->allowed_in = c->pass;
+    plan->allowed_of = e->j.state == TUG_JOB_SUSPENDED ? NULL : e->shape->key.where;
     w->allowed = plan->allowed.at;
     tug_vec_reserve(&plan->nodes, r->nodes);
 }

@@ -463,7 +463,7 @@ FAST static uint32_t and_into(uint64_t *to, const uint64_t *a, const uint64_t *b
     return n;
 }
 
-static uint32_t count_bits(const uint64_t *bits, size_t words)
+FAST static uint32_t count_bits(const uint64_t *bits, size_t words)
 {
     uint32_t n = 0;
     for (size_t w = 0; w < words; w++)
@@ -707,7 +707,7 @@ static void clear_some(struct tug_profile *p, struct kind *k, uint32_t node, siz
     }
 }
 
-static void clear_all(struct tug_profile *p, struct kind *k, size_t from, size_t end)
+FAST static void clear_all(struct tug_profile *p, struct kind *k, size_t from, size_t end)
 {
     for (size_t s = from; s < end; s++) {
         uint64_t *r = row(p, k, s);

@@ -1,15 +1,16 @@
 /* passes.c - how long a scheduler pass takes; one JSON line a measure
  *
- *     passes MEASURE [-n NODES] [-w WAITING] [-p POLICY] [-r RUNS] [-P PLUGIN-DIR] [-V]
+ *     passes MEASURE [-n NODES] [-w WAITING] [-p POLICY] [-r RUNS] [-g GANGS] [-P PLUGIN-DIR] [-V]
  *
  *     full          every node is taken, and every job that waits is considered
  *     incremental   one job has ended since the pass before
  *     fill          the first pass on an empty cluster
  *     bytes         of memory in the core for each job that waits
  *
- * -V: only the values, one after the other, then the number of running jobs. The core and the .so
- * that the daemon uses, without a daemon. Gangs of 1 to 64 nodes and jobs of 1 to 8 GPUs, for 10
- * minutes to a day, and all the explanations that users would read. Layer: tests.
+ * -g: so many of three jobs are gangs (2). -V: only the values, one after the other, then the
+ * number of running jobs. The core and the .so that the daemon uses, without a daemon. Gangs of 1
+ * to 64 nodes and jobs of 1 to 8 GPUs, for 10 minutes to a day, and all the explanations that users
+ * would read. Layer: tests.
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -31,7 +32,7 @@ static struct tug_policy_set set;
 static int64_t now_ms = 1000000000000;
 static tug_job_id last_id;
 static double figures[RUNS_MAX];
-static uint32_t nodes = 1000, waiting = 10000;
+static uint32_t nodes = 1000, waiting = 10000, gangs = 2;
 static int runs = 11, only_values;
 static const char *policy = "easy", *plugin_dir = "plugins";
 
@@ -91,7 +92,7 @@ static double pass_ms(const struct tug_policy_set *with)
  * as users ask. */
 static void submit(void)
 {
-    uint32_t gang = tug_rand_below(&rnd, 3) != 0, octave = (uint32_t) tug_rand_below(&rnd, 7);
+    uint32_t gang = tug_rand_below(&rnd, 3) < gangs, octave = (uint32_t) tug_rand_below(&rnd, 7);
     uint32_t most = nodes < 64 ? nodes : 64;
     uint32_t n =
         gang ? (1u << octave) - (uint32_t) tug_rand_below(&rnd, (1u << octave) / 2 + 1) : 1;
@@ -278,7 +279,7 @@ int main(int argc, char **argv)
     struct tug_plugload *p = NULL;
     struct tug_err err = {0};
     const char *measure = argc > 1 ? argv[1] : "";
-    for (int c; (c = getopt(argc - 1, argv + 1, "n:w:p:r:P:V")) != -1;)
+    for (int c; (c = getopt(argc - 1, argv + 1, "n:w:p:r:g:P:V")) != -1;)
         switch (c) {
         case 'n':
             nodes = (uint32_t) atoi(optarg);
@@ -291,6 +292,9 @@ int main(int argc, char **argv)
             break;
         case 'r':
             runs = atoi(optarg) < RUNS_MAX ? atoi(optarg) : RUNS_MAX;
+            break;
+        case 'g':
+            gangs = (uint32_t) atoi(optarg);
             break;
         case 'V':
             only_values = 1;
