@@ -53,7 +53,7 @@ static int fifo_pass(void *self, const struct tug_policy_view *view,
         if (rc != -EAGAIN)
             continue;
         host->explain(pass, job->id, TUG_REASON_RESOURCES, NULL);
-        if (!f->overtake)
+        if (!f->overtake && !job->suspended) /* that one waits for its own place only */
             return 0;
     }
     return 0;

@@ -4,7 +4,8 @@
  * queue lets it be preempted, that it ran its minimum time, is not leaving already, and gave way
  * less than preempt_max times. That last makes every chain end: each job gives way so often at
  * most, whatever policies propose. Under TIER nobody can even be made to give way by whom it had
- * give way: the one's tier is lower than the other's.
+ * give way: the one's tier is lower than the other's, or the one's queue was above its guarantee and
+ * the other's is not.
  *
  * One who gives way gets the queue's signal at once, runs on until its notice is over, and then is
  * queued again, ended, or suspended. It stays on its way out whatever becomes of the job that
