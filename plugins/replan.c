@@ -30,7 +30,8 @@ struct replan {
     struct plan *plans;
     struct tug_policy_slice *at, *held;
     uint64_t *stopped, *kept; /* job ids */
-    size_t nodes_cap, plans_cap, at_cap, held_cap, stopped_cap, kept_cap;
+    uint32_t *room;           /* GPUs that a queue may still be given, by row */
+    size_t room_cap, nodes_cap, plans_cap, at_cap, held_cap, stopped_cap, kept_cap;
     size_t n_plans, n_at, n_kept;
     uint32_t gpus_left, mark;
     uint64_t no_room[MEMOS]; /* shapes for which there was none */
@@ -51,6 +52,7 @@ void replan_free(struct replan *r)
     free(r->held);
     free(r->stopped);
     free(r->kept);
+    free(r->room);
     free(r);
 }
 
@@ -100,9 +102,47 @@ static int is_free(const struct tug_policy_node *x, const struct tug_policy_job 
            (!job->exclusive || x->cpus_free == x->cpus);
 }
 
+/* The row above, SIZE_MAX at the top. Hosts of old have no queues to tell. */
+static size_t queue_above(const struct replan *r, size_t row)
+{
+    uint32_t up = TUG_POLICY_QUEUE(r->view, row)->parent;
+    return up < r->view->n_queues ? up : SIZE_MAX;
+}
+
+static size_t queue_of(const struct replan *r, const struct tug_policy_job *job)
+{
+    return TUG_POLICY_HAS(r->view, queues_stride) && job->queue_row < r->view->n_queues
+               ? job->queue_row
+               : SIZE_MAX;
+}
+
+static int open_queues(struct replan *r)
+{
+    size_t n = TUG_POLICY_HAS(r->view, queues_stride) ? r->view->n_queues : 0;
+    if (make_room((void **) &r->room, &r->room_cap, n, sizeof *r->room))
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        const struct tug_policy_queue *q = TUG_POLICY_QUEUE(r->view, i);
+        r->room[i] =
+            !q->may_borrow && q->guarantee_gpus < q->cap_gpus ? q->guarantee_gpus : q->cap_gpus;
+    }
+    return 0;
+}
+
+/* Nobody is stopped for a job that its queue would hold back. */
+static int queue_has_room(const struct replan *r, const struct tug_policy_job *job)
+{
+    for (size_t i = queue_of(r, job); i != SIZE_MAX; i = queue_above(r, i))
+        if (job->gpus > r->room[i])
+            return 0;
+    return 1;
+}
+
 static void take(struct replan *r, const struct tug_policy_job *job,
                  const struct tug_policy_slice *at)
 {
+    for (size_t i = queue_of(r, job); i != SIZE_MAX; i = queue_above(r, i))
+        r->room[i] -= job->gpus < r->room[i] ? job->gpus : r->room[i];
     for (uint32_t i = 0; i < job->nodes; i++) {
         struct spare *x = &r->nodes[at[i].node];
         x->gpus -= gpus_of(job, i);
@@ -239,7 +279,7 @@ int replan_put(struct replan *r, const struct replan_job *j, int stays)
 {
     if (j->runs && is_fixed(r, j->job))
         return 1;
-    if (j->job->gpus > r->gpus_left)
+    if (j->job->gpus > r->gpus_left || !queue_has_room(r, j->job))
         return 0;
     if (make_room((void **) &r->at, &r->at_cap, r->n_at + j->job->nodes, sizeof *r->at))
         return -ENOMEM;
@@ -275,6 +315,8 @@ int replan_begin(struct replan *r, const struct tug_policy_view *view,
     r->view = view;
     r->host = host;
     r->pass = pass;
+    if (open_queues(r))
+        return -ENOMEM;
     r->n_plans = r->n_at = r->n_kept = 0;
     r->gpus_left = 0;
     r->mark = 0;

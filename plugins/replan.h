@@ -26,8 +26,9 @@ void replan_free(struct replan *r);
 int replan_begin(struct replan *r, const struct tug_policy_view *view,
                  const struct tug_policy_host *host, struct tug_policy_pass *pass);
 /* First fit: whole slices on the first nodes with room, a smaller last slice on the first other
- * one. 'stays': a running job keeps its place while that is free, and a waiting one goes where
- * nobody has to be stopped, if it can. 1 = has a place (kept or new), 0 = does not fit, or -ENOMEM.
+ * one; no queue beyond its cap. 'stays': a running job keeps its place while that is free, and a
+ * waiting one goes where nobody has to be stopped, if it can. 1 = has a place (kept or new), 0 =
+ * does not fit, or -ENOMEM.
  */
 int replan_put(struct replan *r, const struct replan_job *job, int stays);
 /* GPUs that are not given out yet. */

@@ -166,6 +166,30 @@ START_TEST(a_job_of_a_higher_tier_goes_first_however_long_it_is)
 }
 END_TEST
 
+START_TEST(nobody_is_stopped_for_a_job_that_its_queue_s_cap_holds_back)
+{
+    plug_load("srtf", NULL);
+    plug_cluster(2, 8);
+    plug.queues[0] = (struct tug_policy_queue){
+        .name = "wide", .parent = UINT32_MAX, .cap_gpus = UINT32_MAX, .may_borrow = 1};
+    plug.queues[1] = (struct tug_policy_queue){
+        .name = "lab", .parent = UINT32_MAX, .cap_gpus = 8, .may_borrow = 1};
+    plug.queues[2] = (struct tug_policy_queue){
+        .name = "capped", .parent = 1, .cap_gpus = UINT32_MAX, .may_borrow = 1};
+    plug.n_queues = 3;
+    plug_submit("ann", 1, 8, 1000);
+    plug_submit("ann", 1, 8, 1000);
+    plug_pass();
+    ck_assert_str_eq(tug_buf_str(&plug.said), "start 1, start 2, ");
+    plug.now_ms = 100;
+    plug_submit("ann", 1, 8, 10)->row.queue_row = 2;
+    plug_submit("ann", 1, 8, 11)->row.queue_row = 2;
+    plug_pass();
+    ck_assert_str_eq(tug_buf_str(&plug.said), "preempt 1, preempt 2, start 3, start 1, ");
+    plug_unload();
+}
+END_TEST
+
 START_TEST(what_may_not_be_stopped_keeps_its_place)
 {
     plug_load("srtf", NULL);
@@ -180,7 +204,7 @@ START_TEST(what_may_not_be_stopped_keeps_its_place)
     ck_assert_int_eq(plug.wake_ms, 500);
     plug.now_ms = 500;
     plug_pass();
-    ck_assert_str_eq(tug_buf_str(&plug.said), "preempt 2, start 3, ");
+    ck_assert_str_eq(tug_buf_str(&plug.said), "preempt 1, preempt 2, start 3, start 1, ");
     ck_assert_int_eq(plug.refused, 0);
     plug_unload();
 }
@@ -219,6 +243,7 @@ END_TEST
 UNIT_MAIN("plugins/srtf", srtf_ends_every_job_when_the_model_does,
           srsf_ends_every_job_when_the_model_does, who_needs_less_takes_the_place_of_who_needs_more,
           a_job_of_a_higher_tier_goes_first_however_long_it_is,
+          nobody_is_stopped_for_a_job_that_its_queue_s_cap_holds_back,
           what_may_not_be_stopped_keeps_its_place,
           nothing_starts_where_those_that_were_stopped_still_are,
           a_job_that_nobody_knows_the_length_of_goes_last)
