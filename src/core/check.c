@@ -208,7 +208,8 @@ static int check_bench(const struct tug_core *c, const struct tug_entry *e, stru
          (e->running_at > c->running.len || c->running.at[e->running_at - 1].entry != e)))
         return tug_fail(err, -EINVAL, "job %llu: its row among the running is wrong", ID(e));
     if ((tug_job_state_holds(j->state) && j->suspended_ms < 0) != (e->charged_ms >= 0))
-        return tug_fail(err, -EINVAL, "job %llu: is charged for what it does not hold, or not for what it does",
+        return tug_fail(err, -EINVAL,
+                        "job %llu: is charged for what it does not hold, or not for what it does",
                         ID(e));
     if (!tug_job_state_is_over(j->state) &&
         (e->queue_row >= c->queues.len ||
@@ -291,6 +292,13 @@ static int check_queues(const struct tug_core *c, struct tug_err *err)
     return 0;
 }
 
+static int is_brief_of(const struct tug_core *c, const struct tug_brief *b,
+                       const struct tug_order_row *r)
+{
+    return b->nodes == r->job.nodes && b->run_s == tug_order_run_s(&r->job) &&
+           b->family < c->families.len && c->families.at[b->family] == r->entry->shape->family;
+}
+
 static int check_order(const struct tug_core *c, struct tug_err *err)
 {
     size_t left = 0, there = c->order.added.len;
@@ -304,6 +312,9 @@ static int check_order(const struct tug_core *c, struct tug_err *err)
         if (r->entry && (r->entry->bench != TUG_BENCH_ORDER || r->entry->j.id != r->job.id ||
                          r->entry->j.priority != r->job.priority))
             return tug_fail(err, -EINVAL, "the order's row of job %llu is not its own",
+                            (unsigned long long) r->job.id);
+        if (r->entry && !is_brief_of(c, tug_order_brief(&c->order, i), r))
+            return tug_fail(err, -EINVAL, "what is said in brief of job %llu is not true",
                             (unsigned long long) r->job.id);
         if (r->job.key != r->job.key || (r->entry && r->entry->key != r->job.key) ||
             (!c->order.keyed && r->job.key != 0))
@@ -354,7 +365,12 @@ static int check_shapes(const struct tug_core *c, struct tug_err *err)
     if (refs != alive || parked != 0 || benched != parked_jobs)
         return tug_fail(err, -EINVAL, "shapes: %zu holders for %zu jobs, %zu parked jobs of %zu",
                         refs, alive, parked_jobs, benched);
-    size_t holders = 0;
+    size_t holders = 0, kin = 0;
+    for (const struct tug_family *f = c->families_by_key; f; f = f->hh.next)
+        kin += f->refs;
+    if (kin != HASH_COUNT(c->shapes))
+        return tug_fail(err, -EINVAL, "families: %zu holders for %u shapes", kin,
+                        HASH_COUNT(c->shapes));
     for (const struct tug_where *w = c->wheres; w; w = w->hh.next)
         holders += w->refs;
     return holders == HASH_COUNT(c->shapes)
@@ -524,9 +540,8 @@ static int check_nodes(const struct tug_core *c, struct tug_err *err)
 int tug_core_check(const struct tug_core *c, struct tug_err *err)
 {
     int (*const checks[])(const struct tug_core *, struct tug_err *) = {
-        check_nodes,     check_counts, check_queues,   tug_queue_check,
-        tug_share_check, check_order,  check_policies, check_shapes,
-        tug_plan_check};
+        check_nodes, check_counts,   check_queues, tug_queue_check, tug_share_check,
+        check_order, check_policies, check_shapes, tug_plan_check};
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         int rc = checks[i](c, err);
         if (rc)

@@ -162,6 +162,9 @@ START_TEST(counts_orders_and_shapes_that_are_wrong_are_found)
     FOUND(tug_order_row(&w.c->order, 0)->entry = entry(5),
           "the order's row of job 4 is not its own");
     FOUND(w.c->order.left++, "the order's rows are counted wrongly");
+    FOUND(w.c->order.briefs[w.c->order.head].nodes += 1,
+          "what is said in brief of job 4 is not true");
+    FOUND(w.c->families_by_key->refs++, "families: ");
     FOUND(entry(4)->shape->refs++, "shapes: ");
     FOUND(LIST_REMOVE(entry(6)->shape, in_parked), "shapes: ");
     FOUND(LIST_REMOVE(entry(6), in_parked), "shapes: ");

@@ -330,7 +330,26 @@ START_TEST(nodes_that_come_free_last_are_chosen_first)
 }
 END_TEST
 
-UNIT_MAIN("core/profile", up_to_hundreds_of_edges_the_earliest_start_is_exactly_the_earliest,
+START_TEST(bitmaps_that_do_not_say_what_the_nodes_say_are_found)
+{
+    struct tug_profile *p = tug_profile_new();
+    const struct tug_stock has = {.gpus = 8, .cpus = 8, .mem_bytes = GIB}, none = {.gangs = 1};
+    uint64_t all = ~0ULL;
+    tug_profile_begin(p, 0, 1000, 1, 2, NULL, 0);
+    tug_profile_node(p, 0, &has, &has);
+    tug_profile_node(p, 1, &has, &has);
+    struct tug_want w = {
+        .each = {.gpus = 8}, .last = {.gpus = 8}, .nodes = 2, .run_ms = 1, .allowed = &all};
+    ck_assert_int_eq(tug_profile_earliest(p, &w, 0), 0);
+    ck_assert_int_eq(tug_profile_check(p), 0);
+    tug_profile_node(p, 1, &has, &none);
+    ck_assert_int_eq(tug_profile_check(p), -EINVAL);
+    tug_profile_free(p);
+}
+END_TEST
+
+UNIT_MAIN("core/profile", bitmaps_that_do_not_say_what_the_nodes_say_are_found,
+          up_to_hundreds_of_edges_the_earliest_start_is_exactly_the_earliest,
           with_more_edges_nothing_is_found_too_early_or_where_it_is_not_free,
           reservations_that_cut_time_too_finely_are_rounded_up_not_lost,
           nodes_that_come_free_last_are_chosen_first)
