@@ -100,10 +100,13 @@ static const struct {
      "max_time, or use another policy"},
 };
 
+/* What every host has, as the core brings it along. */
+#define ALWAYS TUG_POLICY_NEEDS_SHARES
+
 static int check_needs(const struct tug_plugload *p, uint32_t has, struct tug_err *err)
 {
     const struct tug_policy_ops *ops = tug_plugload_ops(p);
-    uint32_t missing = TUG_POLICY_HAS(ops, needs) ? ops->needs & ~has : 0;
+    uint32_t missing = TUG_POLICY_HAS(ops, needs) ? ops->needs & ~(has | ALWAYS) : 0;
     for (size_t i = 0; i < sizeof needs / sizeof *needs; i++)
         if (missing & needs[i].bit)
             return tug_fail(err, -ENOTSUP, "%s: %s", tug_plugload_where(p), needs[i].says);

@@ -110,6 +110,8 @@ START_TEST(what_a_policy_needs_and_the_host_does_not_have_is_said_with_how_to_ge
                                  "needy", NULL, 0),
                      0);
     tug_plugset_close(set);
+    ck_assert_msg(open_having(0, "multifactor+easy", NULL, 0) == 0, "%s", err.msg); /* shares */
+    tug_plugset_close(set);
 }
 END_TEST
 
