@@ -381,6 +381,61 @@ START_TEST(a_job_that_names_no_account_gets_its_user_s_own_when_it_is_admitted)
 }
 END_TEST
 
+static struct {
+    size_t n_shares, n_queues;
+    double factor, used;
+    char user[16], queue[16];
+} seen;
+
+static int look(void *self, const struct tug_policy_view *v, const struct tug_policy_host *host,
+                struct tug_policy_pass *p)
+{
+    const struct tug_policy_job *j = TUG_POLICY_WAITING(v, 0);
+    (void) self;
+    (void) host;
+    (void) p;
+    seen.n_shares = v->n_shares;
+    seen.n_queues = v->n_queues;
+    snprintf(seen.queue, sizeof seen.queue, "%s", TUG_POLICY_QUEUE(v, j->queue_row)->name);
+    if (j->share_row >= v->n_shares)
+        return 0;
+    snprintf(seen.user, sizeof seen.user, "%s", TUG_POLICY_SHARE(v, j->share_row)->name);
+    seen.factor = TUG_POLICY_SHARE(v, j->share_row)->factor;
+    seen.used = TUG_POLICY_SHARE(v, 0)->usage_gpu_s;
+    return 0;
+}
+
+START_TEST(a_policy_that_says_so_sees_the_rows_of_its_jobs_and_their_figures_as_of_the_pass)
+{
+    struct tug_policy_ops ops = {.size = sizeof ops,
+                                 .abi = TUG_POLICY_ABI,
+                                 .name = "look",
+                                 .pass = look,
+                                 .needs = TUG_POLICY_NEEDS_SHARES};
+    w_init(&w, 1, 8);
+    w_up_all(&w);
+    struct tug_job_req r = w_req(1, 8);
+    r.user = "bob";
+    w_submit(&w, 1, w_req(1, 8));
+    w_pass(&w);
+    r.queue = "low";
+    w_submit(&w, 2, r);
+    w.now += 10000;
+    w_pass_with(&w, &ops, NULL);
+    ck_assert_uint_eq(seen.n_shares, 3); /* the root, ann and bob */
+    ck_assert_str_eq(seen.user, "bob");
+    ck_assert_str_eq(seen.queue, "low");
+    ck_assert_double_eq(seen.factor, 1);
+    ck_assert_double_eq_tol(seen.used, 80, 0.01);
+    ops.needs = 0; /* for who does not, nothing is worked out */
+    struct tug_policy_ops blind = ops;
+    w_pass_with(&w, &blind, NULL);
+    ck_assert_uint_eq(seen.n_shares, 0);
+    ck_assert_uint_eq(seen.n_queues, 4);
+    w_clear(&w);
+}
+END_TEST
+
 UNIT_MAIN("core/share",
           a_share_is_a_weight_among_siblings_and_usage_the_part_of_what_the_parent_used,
           who_is_in_the_account_that_used_less_of_its_share_goes_before_all_of_the_other,
@@ -393,4 +448,5 @@ UNIT_MAIN("core/share",
           whole_nodes_are_charged_with_all_their_GPUs,
           the_end_of_a_run_says_that_the_usage_is_to_be_written_and_how_much_it_is,
           a_new_half_life_counts_what_runs_from_its_start_and_keeps_what_ended,
-          a_job_that_names_no_account_gets_its_user_s_own_when_it_is_admitted)
+          a_job_that_names_no_account_gets_its_user_s_own_when_it_is_admitted,
+          a_policy_that_says_so_sees_the_rows_of_its_jobs_and_their_figures_as_of_the_pass)
