@@ -55,6 +55,7 @@ void tug_core_free(struct tug_core *c)
     tug_order_clear(&c->order);
     tug_heap_clear(&c->wakes);
     tug_vec_clear(&c->running);
+    tug_vec_clear(&c->ripe);
     tug_vec_clear(&c->picked);
     tug_vec_clear(&c->reclaim.coming);
     tug_vec_clear(&c->reclaim.going);

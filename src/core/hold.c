@@ -17,7 +17,8 @@
 
 #include "core/state.h"
 
-/* Once complete, a pass starts the job; if none does within this, nobody wants it to run now. */
+/* Once complete, the next pass starts the job before it asks any policy; if it may not start within
+ * this, its queue is full or down. */
 #define READY_MS (60 * 1000)
 
 static int slice_is_complete(const struct tug_slice *want, const struct tug_slice *have)
@@ -62,6 +63,7 @@ int tug_hold_is_idle(const struct tug_core *c, const struct tug_slice *want, siz
 static void on_complete(struct tug_core *c, struct tug_entry *e)
 {
     e->hold->until_ms = c->now_ms + READY_MS;
+    tug_vec_push(&c->ripe, e->j.id);
     c->wants_pass = 1;
     tug_job_arm(c, e);
 }

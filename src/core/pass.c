@@ -350,21 +350,23 @@ static void built_in(struct tug_policy_pass *p)
 
 /* ---- the plugins */
 
+#define HAS_HOOK(ops, hook) (TUG_POLICY_HAS(ops, hook) && (ops)->hook)
+
 static struct tug_hooks hooks_of(const struct tug_policy_set *set)
 {
     struct tug_hooks h = {TUG_POLICIES_MAX, TUG_POLICIES_MAX, TUG_POLICIES_MAX, TUG_POLICIES_MAX,
                           0, 0};
     for (size_t i = set->n; i > 0; i--) {
         const struct tug_policy_ops *ops = set->at[i - 1].ops;
-        if (TUG_HAS_HOOK(ops, key))
+        if (HAS_HOOK(ops, key))
             h.key = i - 1;
-        if (TUG_HAS_HOOK(ops, pass))
+        if (HAS_HOOK(ops, pass))
             h.pass = i - 1;
-        if (TUG_HAS_HOOK(ops, place))
+        if (HAS_HOOK(ops, place))
             h.place = i - 1;
-        if (TUG_HAS_HOOK(ops, preempt))
+        if (HAS_HOOK(ops, preempt))
             h.preempt = i - 1;
-        h.observe |= TUG_HAS_HOOK(ops, observe);
+        h.observe |= HAS_HOOK(ops, observe);
         h.shares |= TUG_POLICY_HAS(ops, needs) && (ops->needs & TUG_POLICY_NEEDS_SHARES);
     }
     return h;
@@ -466,11 +468,11 @@ static void use(struct tug_core *c, const struct tug_policy_set *set)
         forget_keys(c);
 }
 
-void tug_pass_show(struct tug_policy_pass *p, int64_t now_ms)
+static void show(struct tug_policy_pass *p)
 {
     struct tug_core *c = p->c;
     p->view = (struct tug_policy_view){.size = sizeof p->view,
-                                       .now_ms = now_ms,
+                                       .now_ms = c->now_ms,
                                        .waiting = c->order.len ? tug_order_row(&c->order, 0) : NULL,
                                        .n_waiting = c->order.len,
                                        .waiting_stride = sizeof(struct tug_order_row),
@@ -485,9 +487,10 @@ void tug_pass_show(struct tug_policy_pass *p, int64_t now_ms)
                                        .queues = c->queue_rows.at,
                                        .n_queues = c->queue_rows.len,
                                        .queues_stride = sizeof *c->queue_rows.at,
-                                       .shares_stride = sizeof(struct tug_policy_share)};
+                                       .shares_stride = sizeof(struct tug_policy_share),
+                                       .pass = c->pass};
     if (c->hooks.shares)
-        p->view.shares = tug_share_rows(c, now_ms, &p->view.n_shares);
+        p->view.shares = tug_share_rows(c, c->now_ms, &p->view.n_shares);
 }
 
 /* ---- the hooks, in the order in which they are asked */
@@ -498,7 +501,7 @@ static void observe(struct tug_policy_pass *p)
     struct tug_core *c = p->c;
     for (size_t i = 0; i < c->policies.n && c->events.len; i++) {
         const struct tug_policy_ops *ops = c->policies.at[i].ops;
-        if (!TUG_HAS_HOOK(ops, observe))
+        if (!HAS_HOOK(ops, observe))
             continue;
         size_t before = tug_pass_hook_begin(p, i, "observe");
         int rc = ops->observe(c->policies.at[i].self, &p->view, c->events.at, c->events.len,
@@ -540,7 +543,7 @@ static void ask_all_keys(struct tug_policy_pass *p)
 
 static int ask_rekey(struct tug_policy_pass *p, const struct tug_policy_ops *ops, void *self)
 {
-    if (!TUG_HAS_HOOK(ops, rekey))
+    if (!HAS_HOOK(ops, rekey))
         return 0;
     size_t before = tug_pass_hook_begin(p, p->c->hooks.key, "rekey");
     int rc = ops->rekey(self, &p->view);
@@ -564,9 +567,27 @@ static void settle(struct tug_policy_pass *p)
         tug_pass_hook_end(p, before);
     }
     tug_order_settle(&c->order);
-    tug_pass_show(p, p->c->now_ms);
+    show(p);
     if (rc < 0)
         tug_pass_hook_failed(p, at, "rekey", rc);
+}
+
+/* Others gave way to these on an earlier pass's word, and all is there: they start before anybody is
+ * asked again, wherever they stand in the order by now.. */
+static void start_ripe(struct tug_policy_pass *p)
+{
+    struct tug_core *c = p->c;
+    size_t n = 0;
+    for (size_t i = 0; i < c->ripe.len; i++) {
+        struct tug_entry *e = tug_jobtab_find(&c->jobs, c->ripe.at[i]);
+        n += e && tug_hold_is_complete(e) && h_start(p, e->j.id) == 0;
+    }
+    c->ripe.len = 0;
+    p->blocker = 0;
+    if (n) {
+        tug_order_settle(&c->order);
+        show(p);
+    }
 }
 
 static void ask_pass(struct tug_policy_pass *p)
@@ -600,9 +621,10 @@ static void ask_preempt(struct tug_policy_pass *p)
 
 static void run(struct tug_policy_pass *p)
 {
-    tug_pass_show(p, p->c->now_ms);
+    show(p);
     observe(p);
     settle(p);
+    start_ripe(p);
     if (!p->failed)
         ask_pass(p);
     if (!p->failed) {
@@ -623,6 +645,7 @@ static void run_built_in(struct tug_policy_pass *p)
         p->c->keys_stale = 1;
     }
     tug_order_settle(o);
+    start_ripe(p);
     built_in(p);
 }
 

@@ -276,6 +276,7 @@ struct tug_core {
         struct tug_vec(uint32_t) coming; /* wanted by jobs that others give way to */
         struct tug_vec(uint32_t) going;  /* held by jobs that are leaving */
     } reclaim;
+    struct tug_vec(tug_job_id) ripe; /* whose hold has become complete since the last pass */
     tug_job_id blocker; /* the job at which the built-in order stopped; 0 = none */
 };
 
