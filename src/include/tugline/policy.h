@@ -169,6 +169,7 @@ struct tug_policy_view {
     const void *shares;   size_t n_shares, shares_stride;
     uint32_t cpus;                                             /* of usable nodes */
     uint64_t mem_bytes;
+    uint64_t pass;                                             /* number of the pass, never used twice: for what is kept within one */
 };
 #define TUG_POLICY_WAITING(v, i) ((const struct tug_policy_job *) ((const char *) (v)->waiting + (i) * (v)->waiting_stride))
 #define TUG_POLICY_RUNNING(v, i) ((const struct tug_policy_job *) ((const char *) (v)->running + (i) * (v)->running_stride))
@@ -252,7 +253,8 @@ struct tug_policy_host {
      * the least lost work (GPU-seconds since their start), the fewest. Fills at most n, returns how many; changes nothing.
      *   -EAGAIN  no set is enough   -EPERM  it may preempt nobody, or others give way to it already */
     int (*victims)(struct tug_policy_pass *pass, uint64_t job, uint64_t *victims, size_t n);
-    /* Let them give way: notice, grace, then what their queue says. What comes free is held for 'job' until it starts.
+    /* Let them give way: notice, grace, then what their queue says. What comes free is held for 'job'; when all of it
+     * is there the core starts it, before it asks pass() again.
      * job 0: for nobody (scheduler.preemption: order only).
      *   -EPERM  one of them may not be preempted by this job   -EAGAIN  it would not fit even then   -ENOENT  does not run */
     int (*preempt)(struct tug_policy_pass *pass, uint64_t job, const uint64_t *victims, size_t n);
@@ -313,12 +315,6 @@ struct tug_policy_ops {
     /* As a pass begins: what happened since the last one. NULL: does not care. Event i is at events + i * stride. */
     int (*observe)(void *self, const struct tug_policy_view *view, const struct tug_policy_event *events, size_t n,
                    size_t stride);
-    /* Somebody asks why a waiting job stands where it stands: the terms of its key, or of an order that pass() has of its own,
-     * in one sentence (<= 240 bytes), as in "priority 1234: age 100 + fair share 812 (rank 3 of 17) + queue 322". 0, or -errno:
-     * nothing to say. Asked between passes, of jobs that a pass has seen waiting; changes nothing: what is decided must not
-     * depend on it. Users see the place in the core's order beside it, unless pass() is filled by a plugin that has why() and no
-     * key(): that one has an order of its own. NULL: nothing to say. */
-    int (*why)(void *self, const struct tug_policy_view *view, const struct tug_policy_job *job, char *text, size_t size);
 };
 
 /* The one symbol that a plugin exports. */
