@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +70,21 @@ static enum tug_colour colour_of(const char *state)
     return strcmp(state, "IDLE") ? TUG_GREEN : TUG_PLAIN;
 }
 
+/* A reason, and of a drained node who gave it and when. */
+static void add_reason(struct tug_table *t, const Tugpb__NodeView *n)
+{
+    char when[32];
+    const struct passwd *who = n->drain_ms ? getpwuid(n->drain_uid) : NULL;
+    if (!n->drain_ms)
+        tug_table_cells(t, n->reason, TUG_PLAIN);
+    else if (who)
+        tug_table_cellf(t, "%s (%s, %s)", n->reason, who->pw_name,
+                        tug_out_time(n->drain_ms, when, sizeof when));
+    else
+        tug_table_cellf(t, "%s (uid %u, %s)", n->reason, n->drain_uid,
+                        tug_out_time(n->drain_ms, when, sizeof when));
+}
+
 static void add_row(struct tug_table *t, const Tugpb__NodeView *n)
 {
     char map[TUG_GPUS_MAX + 1], used[32], all[32];
@@ -86,7 +102,7 @@ static void add_row(struct tug_table *t, const Tugpb__NodeView *n)
     for (size_t i = 0; i < n->n_jobs; i++)
         tug_buf_addf(&jobs, "%s%" PRIu64, i ? "," : "", n->jobs[i]);
     tug_table_cells(t, tug_buf_str(&jobs), TUG_PLAIN);
-    tug_table_cells(t, n->reason, TUG_PLAIN);
+    add_reason(t, n);
     tug_buf_clear(&jobs);
 }
 

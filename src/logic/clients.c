@@ -653,6 +653,74 @@ static void add_jobs(struct tug_control *c, struct tug_arena *a, Tugpb__NodeView
     }
 }
 
+/* The nodes of a host list; every name must be one. */
+static int find_nodes(const struct tug_control *c, const char *text, struct tug_hostlist **out,
+                      struct tug_err *err)
+{
+    int rc = tug_hostlist_parse(text, out, err);
+
+    for (size_t i = 0; !rc && i < tug_hostlist_count(*out); i++)
+        if (tug_core_node_find(c->core, tug_hostlist_nth(*out, i)) == TUG_NO_NODE)
+            rc = tug_fail(err, -ENOENT, "there is no node '%s'; 'tug nodes' lists all",
+                          tug_hostlist_nth(*out, i));
+    return rc;
+}
+
+/* 1 if that makes a difference. */
+static int drain_one(struct tug_control *c, const struct ctl_peer *p, const Tugpb__DrainRequest *m,
+                     uint32_t node)
+{
+    struct tug_core_node k;
+    struct tug_event ev = {.type = m->resume ? TUG_EV_NODE_RESUME : TUG_EV_NODE_DRAIN,
+                           .node = node,
+                           .text = m->reason,
+                           .uid = p->user->uid};
+
+    tug_core_node(c->core, node, &k);
+    if (m->resume ? !k.drained : k.drained && !strcmp(k.reason, m->reason))
+        return 0;
+    if (tug_ctl_apply(c, &ev, NULL) != 0)
+        return 0;
+    tug_ctl_log(c, TUG_LOG_INFO, "node %s: %s %s%s%s", k.name,
+                m->resume ? "taken back into use by" : "drained by", p->user->name,
+                m->resume ? "" : ": ", m->resume ? "" : m->reason);
+    return 1;
+}
+
+void h_drain(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    const Tugpb__DrainRequest *m = (const Tugpb__DrainRequest *) msg;
+    Tugpb__DrainReply r = TUGPB__DRAIN_REPLY__INIT;
+    struct tug_arena a = {.budget_bytes = 256 << 20};
+    struct tug_hostlist *nodes = NULL;
+    struct tug_err err = {0};
+    int rc = find_nodes(c, m->nodes, &nodes, &err);
+
+    if (!rc && tug_hostlist_count(nodes) == 0)
+        rc = tug_fail(&err, -EINVAL, "no node is named");
+    if (!rc && !m->resume && !m->reason[0])
+        rc = tug_fail(&err, -EINVAL,
+                      "draining needs a reason; those whose jobs wait will read it");
+    if (rc) {
+        tug_ctl_reply_error(c, p, rid, rc, err.msg);
+        goto out;
+    }
+    r.changed = tug_ctl_alloc(&a, tug_hostlist_count(nodes) * sizeof *r.changed);
+    r.nodes = tug_ctl_alloc(&a, tug_hostlist_count(nodes) * sizeof *r.nodes);
+    for (size_t i = 0; i < tug_hostlist_count(nodes); i++) {
+        uint32_t node = tug_core_node_find(c->core, tug_hostlist_nth(nodes, i));
+
+        if (drain_one(c, p, m, node))
+            r.changed[r.n_changed++] = tug_ctl_fmt(&a, "%s", tug_hostlist_nth(nodes, i));
+        r.nodes[r.n_nodes] = tug_ctl_alloc(&a, sizeof **r.nodes);
+        tug_ctl_view_node(c, &a, node, r.nodes[r.n_nodes++]);
+    }
+    reply(c, p, TUG_MSG_DRAIN_REPLY, rid, &r.base);
+out:
+    tug_hostlist_free(nodes);
+    tug_arena_clear(&a);
+}
+
 void h_nodes(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
 {
     const Tugpb__NodesRequest *m = (const Tugpb__NodesRequest *) msg;
@@ -662,14 +730,8 @@ void h_nodes(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Prot
     Tugpb__NodeView **of_node = tug_ctl_alloc(&a, c->n_nodes * sizeof *of_node);
     struct tug_err err = {0};
 
-    if (m->nodes[0] && tug_hostlist_parse(m->nodes, &only, &err) != 0)
+    if (m->nodes[0] && find_nodes(c, m->nodes, &only, &err) != 0)
         goto refuse;
-    for (size_t i = 0; only && i < tug_hostlist_count(only); i++)
-        if (tug_core_node_find(c->core, tug_hostlist_nth(only, i)) == TUG_NO_NODE) {
-            tug_fail(&err, -ENOENT, "there is no node '%s'; 'tug nodes' lists all",
-                     tug_hostlist_nth(only, i));
-            goto refuse;
-        }
     r.nodes = tug_ctl_alloc(&a, c->n_nodes * sizeof *r.nodes);
     for (uint32_t i = 0; i < c->n_nodes; i++) {
         struct tug_core_node k;

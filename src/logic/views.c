@@ -321,6 +321,8 @@ void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node
     out->gpus_alloc = k.gpus_used;
     out->gpu_model = copy(a, k.gpu_model);
     out->up_since_ms = k.up ? shown(k.since_ms) : 0;
+    out->drain_uid = k.drained ? k.drain_uid : 0;
+    out->drain_ms = k.drained ? shown(k.drain_ms) : 0;
     out->address = say(n->address);
     out->version = say(n->version);
     if (n->inventory_len && tug_proto_decode(a, &tugpb__inventory__descriptor, n->inventory,
