@@ -20,7 +20,7 @@
 
 #include <uthash.h>
 
-#define QUEUE          "main"
+#define QUEUE "main"
 /* Passes at one instant while no job comes or ends: beyond them, no policy will ever be content. */
 #define RESTLESS_PASSES 1000
 /* Wake-ups one after the other while nothing runs that could bring about anything. */
@@ -33,8 +33,9 @@ struct live {
     UT_hash_handle hh;
     struct tug_heap_node ending; /* in 'ends' while it runs */
     int64_t submit, duration;
-    int64_t left;        /* work that is still to be done, as of the last stop */
-    int64_t overhead;    /* of the run under way: before work goes on */
+    int64_t left;        /* work that was still to be done at its last start */
+    int64_t worked;      /* since then, before the last suspension: gone if its node fails */
+    int64_t overhead;    /* before work begins or goes on, as of 'since' */
     int64_t first_start; /* -1 = not yet */
     int64_t since;       /* runs or is stopped since then; see 'ending' and 'stops' */
     int64_t stopped;     /* between its runs, in all */
@@ -60,9 +61,9 @@ struct sim {
     struct tug_trace_job next; /* the job that arrives next */
     int has_next;
     struct tug_sim_cluster *cluster, own; /* own: when the configuration names none */
-    uint32_t parts;    /* nodes of the core for a node of the cluster */
-    unsigned restless; /* passes since time went on or a job came or ended */
-    unsigned idle;     /* wakes since something ran */
+    uint32_t parts;                       /* nodes of the core for a node of the cluster */
+    unsigned restless;                    /* passes since time went on or a job came or ended */
+    unsigned idle;                        /* wakes since something ran */
     uint64_t steps;
     int64_t first_submit, last_end;
     long double held, overhead, lost, stopped; /* GPU-ticks; stopped: ticks */
@@ -138,8 +139,7 @@ static void note(struct sim *s, const struct live *l, enum tug_sim_point point, 
 static int run_on(struct sim *s, struct live *l, struct tug_err *err)
 {
     int64_t left;
-    l->overhead = s->start_cost + (l->stops ? s->preempt_cost : 0);
-    if (__builtin_add_overflow(l->overhead, l->left, &left) ||
+    if (__builtin_add_overflow(l->overhead, l->left - l->worked, &left) ||
         __builtin_add_overflow(s->now, left, &l->end))
         return tug_fail(err, -EOVERFLOW, "job %s: its end lies beyond the largest time", l->name);
     if (l->first_start < 0)
@@ -163,20 +163,33 @@ static int64_t stop_running(struct sim *s, struct live *l)
     return ran - overhead;
 }
 
-static void stop(struct sim *s, struct live *l, int by_failure, const char *why)
+static void suspend(struct sim *s, struct live *l)
 {
     if (!runs(l))
         return;
-    int64_t worked = stop_running(s, l), kept = worked;
+    int64_t ran = s->now - l->since, overhead = ran < l->overhead ? l->overhead - ran : 0;
+    l->worked += stop_running(s, l);
+    l->overhead = overhead;
+    l->stops++;
+    s->r->preemptions++;
+    note(s, l, TUG_SIM_STOP, "suspended");
+}
+
+/* It leaves its nodes; where it was suspended there, it stopped before. */
+static void stop(struct sim *s, struct live *l, int by_failure, const char *why)
+{
+    int ran = runs(l);
+    int64_t worked = l->worked + (ran ? stop_running(s, l) : 0), kept = worked;
     if (by_failure)
         kept = s->checkpoint ? worked / s->checkpoint * s->checkpoint : 0;
     l->left -= kept;
-    l->stops++;
+    l->worked = 0;
     s->lost += (long double) (worked - kept) * l->gpus;
-    if (by_failure)
-        s->r->failed_runs++;
-    else
-        s->r->preemptions++;
+    s->r->failed_runs += by_failure != 0;
+    if (!ran)
+        return;
+    l->stops++;
+    s->r->preemptions += !by_failure;
     note(s, l, TUG_SIM_STOP, why);
 }
 
@@ -216,8 +229,11 @@ static int on_start(struct sim *s, const struct tug_action *a, struct tug_err *e
 {
     struct live *l = find(s, a->job);
     tug_assert(l && !runs(l));
+    if (l->first_start >= 0 && l->attempt == a->attempt)
+        return 0; /* said again before SIGCONT: nothing starts */
     l->node = a->node;
     l->attempt = a->attempt;
+    l->overhead = s->start_cost + (l->stops ? s->preempt_cost : 0);
     return run_on(s, l, err);
 }
 
@@ -242,7 +258,7 @@ static int on_signal(struct sim *s, const struct tug_action *a, struct tug_err *
     if (!l || l->attempt != a->attempt)
         return 0;
     if (a->signal == SIGSTOP)
-        stop(s, l, 0, "suspended");
+        suspend(s, l);
     else if (a->signal == SIGCONT && !runs(l))
         return run_on(s, l, err);
     return 0;
@@ -455,8 +471,8 @@ static int shape_configured(struct sim *s, struct tug_job_req *req, struct tug_e
         return tug_fail(err, -EINVAL,
                         "%s:%llu: queue '%s' is not configured; --queue-map %s=QUEUE says which "
                         "one to take instead, --any-queue takes the default one for all such",
-                        tug_trace_path(s->trace), (unsigned long long) s->next.line,
-                        s->next.queue, s->next.queue);
+                        tug_trace_path(s->trace), (unsigned long long) s->next.line, s->next.queue,
+                        s->next.queue);
     req->account = s->next.account;
     if (tug_core_admit(s->core, &ask, req, &why)) {
         if (!*s->r->first_refused_job)
@@ -692,11 +708,11 @@ static void figures(struct sim *s)
 static void clear(struct sim *s)
 {
     struct live *l, *next;
+    tug_heap_clear(&s->ends); /* its nodes are in those that live */
     HASH_ITER (hh, s->live, l, next) {
         HASH_DEL(s->live, l);
         free(l);
     }
-    tug_heap_clear(&s->ends);
     tug_vec_clear(&s->merged);
     tug_figures_free(s->figures);
     tug_failures_free(s->failures);
@@ -726,9 +742,9 @@ static int set_up(struct sim *s, struct tug_err *err)
     if (!rc)
         rc = read_next(s, err);
     if (!rc && conf->mtbf_s > 0)
-        s->failures = tug_failures_new((uint32_t) s->cluster->core.n_nodes / s->parts, s->first_submit, ticks(s, conf->mtbf_s),
-                                       ticks(s, conf->repair_s) ? ticks(s, conf->repair_s) : 1,
-                                       conf->failure_seed);
+        s->failures = tug_failures_new(
+            (uint32_t) s->cluster->core.n_nodes / s->parts, s->first_submit, ticks(s, conf->mtbf_s),
+            ticks(s, conf->repair_s) ? ticks(s, conf->repair_s) : 1, conf->failure_seed);
     return rc;
 }
 

@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include "base/buf.h"
+#include "sim/failures.h"
 #include "sim/simrun.h"
 
 #define HEAD "job_id,submit_s,duration_s,gpus,user,vc_or_queue,limit_s\n"
@@ -344,6 +345,77 @@ START_TEST(a_suspended_job_stays_where_it_is_and_goes_on_there)
     ck_assert_str_eq(tug_buf_str(&starts), "long/u/@0:ff short/u/@0:ff long/u/@0:ff ");
     ck_assert_uint_eq(r.preemptions, 1);
     tug_sim_cluster_clear(&own);
+}
+END_TEST
+
+START_TEST(a_suspended_job_has_no_new_start_and_pays_for_none)
+{
+    struct tug_sim_cluster own;
+    cluster(2, 8);
+    tug_sim_cluster_even(&own, 1, 8, 1);
+    own.queues[0].preemptable = TUG_PREEMPT_SUSPEND;
+    conf.cluster = &own;
+    conf.start_cost_s = 1;
+    conf.preempt_cost_s = 4;
+    run("srtf", SHORT_COMES);
+    ck_assert_str_eq(tug_buf_str(&ends), "short 10-21 long 0-112 ");
+    ck_assert_double_eq_tol(r.overhead_gpu_h, (1 + 1) * 8 / 3600.0, 1e-9);
+    /* Suspended while it still starts: 10 of 15 s, and the other 5 later. */
+    conf.start_cost_s = 15;
+    run("srtf", SHORT_COMES);
+    ck_assert_str_eq(tug_buf_str(&ends), "short 10-35 long 0-140 ");
+    ck_assert_double_eq_tol(r.overhead_gpu_h, (15 + 15) * 8 / 3600.0, 1e-9);
+    tug_sim_cluster_clear(&own);
+}
+END_TEST
+
+/* A seed with which the only node fails in ]10, 20[ s and then not for a long time. */
+static uint64_t seed_of_one_failure(int64_t *at_ms)
+{
+    for (uint64_t seed = 1;; seed++) {
+        int fails;
+        struct tug_failures *f = tug_failures_new(1, 0, 100000, 10000, seed);
+        *at_ms = tug_failures_next(f);
+        tug_failures_take(f, &fails);
+        tug_failures_take(f, &fails);
+        int good = *at_ms > 10000 && *at_ms < 20000 && tug_failures_next(f) > 400000;
+        tug_failures_free(f);
+        if (good)
+            return seed;
+    }
+}
+
+START_TEST(what_a_suspended_job_did_is_lost_with_its_node)
+{
+    struct tug_sim_cluster own;
+    int64_t failed_ms;
+    cluster(2, 8);
+    tug_sim_cluster_even(&own, 1, 8, 1);
+    own.queues[0].preemptable = TUG_PREEMPT_SUSPEND;
+    conf.cluster = &own;
+    conf.mtbf_s = 100;
+    conf.repair_s = 10;
+    conf.failure_seed = seed_of_one_failure(&failed_ms);
+    double failed_s = (double) failed_ms / 1000;
+    run("srtf", SHORT_COMES);
+    /* 10 s of long and what short did since then; both do all of it again. */
+    ck_assert_double_eq_tol(r.lost_gpu_h, failed_s * 8 / 3600, 1e-9);
+    ck_assert_double_eq_tol(r.makespan_s, failed_s + 10 + 10 + 100, 1e-6);
+    ck_assert_uint_eq(r.failed_runs, 2);
+    conf.checkpoint_s = 5;
+    run("srtf", SHORT_COMES);
+    double short_kept_s = failed_s >= 15 ? 5 : 0;
+    ck_assert_double_eq_tol(r.makespan_s, failed_s + 10 + (10 - short_kept_s) + (100 - 10), 1e-6);
+    tug_sim_cluster_clear(&own);
+}
+END_TEST
+
+START_TEST(a_trace_that_breaks_off_while_jobs_run_is_an_error)
+{
+    cluster(1, 8);
+    ck_assert_int_eq(run_with("fifo", NULL, NULL, HEAD "a,0,9,1,u,,\nb,0,9,1,u,,\nc,5,nan,1,u,,\n"),
+                     -EINVAL);
+    ck_assert_msg(strstr(err.msg, ":4: column duration_s is 'nan'") != NULL, "%s", err.msg);
 }
 END_TEST
 
@@ -771,6 +843,9 @@ UNIT_MAIN("sim/sim", fifo_keeps_the_order_sjf_takes_the_shortest_and_easy_fills_
           a_policy_that_starts_nothing_leaves_jobs_unfinished,
           a_job_that_gives_way_goes_on_with_what_is_left,
           a_suspended_job_stays_where_it_is_and_goes_on_there,
+          a_suspended_job_has_no_new_start_and_pays_for_none,
+          what_a_suspended_job_did_is_lost_with_its_node,
+          a_trace_that_breaks_off_while_jobs_run_is_an_error,
           a_job_that_is_ended_to_give_way_counts_as_killed,
           work_that_is_stopped_often_is_done_in_the_end,
           a_policy_that_is_never_content_is_named_instead_of_followed,
