@@ -82,19 +82,8 @@ static void warn(const struct tug_simopts *o, const struct tug_sim_result *r)
 
 static int cluster_of(struct tug_simopts *o, const struct tug_trace *t, struct tug_err *err)
 {
-    if (!o->cluster_of_trace)
-        return 0;
-    int rc = tug_trace_cluster(t, &o->conf.nodes, &o->conf.gpus_per_node);
-    if (rc)
-        return tug_fail(err, rc,
-                        "%s does not say how large its cluster is (MaxNodes and MaxProcs in an "
-                        "SWF header do); say --cluster NODESxGPUS",
-                        o->trace);
-    if (o->conf.gpus_per_node > TUG_GPUS_MAX) {
-        o->conf.nodes *= o->conf.gpus_per_node;
-        o->conf.gpus_per_node = 1;
-    }
-    return 0;
+    return o->cluster_of_trace ? tug_trace_cluster(t, &o->conf.nodes, &o->conf.gpus_per_node, err)
+                               : 0;
 }
 
 static int is_said(const struct tug_simopts *o, const char *param)

@@ -14,7 +14,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define NODES_MAX   100000
 #define SECONDS_MAX 1e9
 
 enum {
@@ -123,12 +122,12 @@ static int cluster(const char *text, struct tug_simopts *o, struct tug_err *err)
         return 0;
     }
     if (strspn(text, "0123456789x") != strlen(text) || strlen(text) > 12 ||
-        sscanf(text, "%ux%u%c", &nodes, &gpus, &rest) != 2 || nodes < 1 || nodes > NODES_MAX ||
-        gpus < 1 || gpus > TUG_GPUS_MAX)
+        sscanf(text, "%ux%u%c", &nodes, &gpus, &rest) != 2 || nodes < 1 ||
+        nodes > TUG_TRACE_NODES_MAX || gpus < 1 || gpus > TUG_GPUS_MAX)
         return tug_fail(err, -EINVAL,
                         "--cluster: '%s' is not NODESxGPUS, like 8x8, with up to %d nodes and %d "
                         "GPUs on each",
-                        text, NODES_MAX, TUG_GPUS_MAX);
+                        text, TUG_TRACE_NODES_MAX, TUG_GPUS_MAX);
     o->conf.nodes = nodes;
     o->conf.gpus_per_node = gpus;
     return 0;

@@ -9,10 +9,12 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <zlib.h>
 
+#include "base/gpuset.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/vec.h"
@@ -20,7 +22,8 @@
 #define LINE_MAX_BYTES  65536
 #define GZ_BUFFER_BYTES (256 * 1024)
 
-#define SWF_FIELDS 18
+#define SWF_FIELDS      18
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* spreadsheets put it in front */
 
 enum column { JOB_ID, SUBMIT, DURATION, GPUS, USER, ACCOUNT, QUEUE, LIMIT, ASKED_GPUS, COLUMNS };
 
@@ -52,7 +55,7 @@ struct tug_trace {
     int has_line; /* the first one of an SWF file is in buf already */
     struct tug_vec(char *) fields;
     size_t n_header;
-    struct tug_vec(char *) names; /* of the columns, owned */
+    struct tug_vec(char *) names;  /* of the columns, owned */
     size_t at[COLUMNS];            /* 1-based field of that column; 0 = not there */
     uint32_t max_nodes, max_procs; /* as the header of an SWF file says; 0 = it does not */
     int64_t last_submit_ms;
@@ -84,6 +87,7 @@ static int is_broken(const struct tug_trace *t)
 /* 1 = a line is in buf, without its end; 0 = no more. */
 static int read_line(struct tug_trace *t, struct tug_err *err)
 {
+    z_off_t from = gztell(t->file);
     if (!gzgets(t->file, t->buf, LINE_MAX_BYTES))
         return is_broken(t) ? io_failed(t, err) : 0;
     size_t len = strlen(t->buf);
@@ -94,7 +98,7 @@ static int read_line(struct tug_trace *t, struct tug_err *err)
     if (!whole && len == LINE_MAX_BYTES - 1)
         return tug_fail(err, -EINVAL, "%s:%llu: the line is longer than %d bytes", t->path,
                         (unsigned long long) t->line, LINE_MAX_BYTES - 2);
-    if (!whole && !gzeof(t->file))
+    if (gztell(t->file) - from != (z_off_t) len)
         return tug_fail(err, -EINVAL, "%s:%llu: there is a NUL byte in the line; expected text",
                         t->path, (unsigned long long) t->line);
     while (len && (t->buf[len - 1] == '\n' || t->buf[len - 1] == '\r'))
@@ -279,15 +283,19 @@ static int looks_like_swf(const char *path, const char *line)
            (len > 7 && !strcmp(path + len - 7, ".swf.gz"));
 }
 
-/* "; MaxProcs: 128" */
+/* "; MaxProcs: 128"; what is no number, like -1, is not known. */
 static void swf_comment(struct tug_trace *t)
 {
+    static const char *const names[2] = {"MaxNodes:", "MaxProcs:"};
     const char *p = t->buf + strspn(t->buf, " \t;");
-    unsigned n;
-    if (sscanf(p, "MaxNodes: %9u", &n) == 1)
-        t->max_nodes = n;
-    else if (sscanf(p, "MaxProcs: %9u", &n) == 1)
-        t->max_procs = n;
+    for (size_t i = 0; i < 2; i++) {
+        if (strncmp(p, names[i], strlen(names[i])))
+            continue;
+        const char *n = p + strlen(names[i]);
+        n += strspn(n, " \t");
+        if (isdigit((unsigned char) *n) && strspn(n, "0123456789") < 10)
+            *(i ? &t->max_procs : &t->max_nodes) = (uint32_t) strtoul(n, NULL, 10);
+    }
 }
 
 static int is_comment(const struct tug_trace *t)
@@ -343,6 +351,9 @@ static int read_header(struct tug_trace *t, struct tug_err *err)
     if (rc == 0)
         return tug_fail(err, -EINVAL, "%s: is empty; expected a header that names the columns",
                         t->path);
+    if (!strncmp(t->buf, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)))
+        memmove(t->buf, t->buf + strlen(BYTE_ORDER_MARK),
+                strlen(t->buf) - strlen(BYTE_ORDER_MARK) + 1);
     t->is_swf = looks_like_swf(t->path, t->buf);
     return t->is_swf ? read_swf_header(t, err) : read_csv_header(t, err);
 }
@@ -472,8 +483,7 @@ const char *tug_trace_text(const struct tug_trace *t, const char *column)
     return "";
 }
 
-int tug_trace_time(const struct tug_trace *t, const char *column, int64_t *out,
-                   struct tug_err *err)
+int tug_trace_time(const struct tug_trace *t, const char *column, int64_t *out, struct tug_err *err)
 {
     const char *p = tug_trace_text(t, column);
     *out = -1;
@@ -504,11 +514,31 @@ int tug_trace_has_limits(const struct tug_trace *t)
     return t->at[LIMIT] != 0;
 }
 
-int tug_trace_cluster(const struct tug_trace *t, uint32_t *nodes, uint32_t *per_node)
+int tug_trace_cluster(const struct tug_trace *t, uint32_t *nodes, uint32_t *per_node,
+                      struct tug_err *err)
 {
-    *nodes = t->max_nodes ? t->max_nodes : t->max_procs;
-    *per_node = *nodes && t->max_procs >= *nodes ? t->max_procs / *nodes : 1;
-    return *nodes ? 0 : -ENOENT;
+    uint32_t n = t->max_nodes ? t->max_nodes : t->max_procs, procs = t->max_procs;
+    if (!n)
+        return tug_fail(err, -ENOENT,
+                        "%s does not say how large its cluster is (MaxNodes and MaxProcs in an "
+                        "SWF header do); say --cluster NODESxGPUS",
+                        t->path);
+    if (!procs)
+        procs = n;
+    if (procs % n)
+        return tug_fail(err, -EINVAL,
+                        "%s says %u nodes and %u processors, which is not as many on every node; "
+                        "say --cluster NODESxGPUS",
+                        t->path, n, procs);
+    int counted = procs / n > TUG_GPUS_MAX;
+    *nodes = counted ? procs : n;
+    *per_node = counted ? 1 : procs / n;
+    return *nodes > TUG_TRACE_NODES_MAX
+               ? tug_fail(err, -EINVAL,
+                          "%s says that its cluster has %u %s; at most %d are simulated, say "
+                          "--cluster NODESxGPUS",
+                          t->path, *nodes, counted ? "processors" : "nodes", TUG_TRACE_NODES_MAX)
+               : 0;
 }
 
 double tug_trace_part_read(const struct tug_trace *t)

@@ -22,6 +22,8 @@
 
 /* Seconds above this are refused: sums of ms stay far from overflowing. 317 years. */
 #define TUG_TRACE_MAX_S 10000000000LL
+/* Of a cluster that is simulated. */
+#define TUG_TRACE_NODES_MAX 100000
 
 struct tug_trace; /* opaque: see trace.c */
 
@@ -51,8 +53,10 @@ int tug_trace_number(const struct tug_trace *t, const char *column, uint64_t max
                      struct tug_err *err);
 const char *tug_trace_path(const struct tug_trace *t);
 int tug_trace_has_limits(const struct tug_trace *t);
-/* The cluster that the header speaks of: 0, or -ENOENT when it does not. */
-int tug_trace_cluster(const struct tug_trace *t, uint32_t *nodes, uint32_t *per_node);
+/* The cluster that the header speaks of; nodes with more GPUs than a node can have become nodes with
+ * one. -ENOENT when it does not, -EINVAL when nodes are not alike or too many. */
+int tug_trace_cluster(const struct tug_trace *t, uint32_t *nodes, uint32_t *per_node,
+                      struct tug_err *err);
 /* How much of the file is read, 0..1; 0 when nobody knows. */
 double tug_trace_part_read(const struct tug_trace *t);
 

@@ -116,6 +116,12 @@ START_TEST(bytes_that_are_no_text_are_refused)
     ck_assert_int_eq(tug_trace_next(t, &j, &err), 1);
     unit_fails(tug_trace_next(t, &j, &err), -EINVAL, err, ":3: there is a NUL byte");
     done();
+    static const char at_the_end[] = HEAD "a,5,1,1,,,\nb,5,1,1,,,\0,garbage";
+    path = simrun_file(at_the_end, sizeof at_the_end - 1);
+    ck_assert_int_eq(tug_trace_open(path, &t, &err), 0);
+    ck_assert_int_eq(tug_trace_next(t, &j, &err), 1);
+    unit_fails(tug_trace_next(t, &j, &err), -EINVAL, err, ":3: there is a NUL byte");
+    done();
     char *wide = tug_xmalloc(100000);
     memset(wide, 'x', 100000);
     path = simrun_file(wide, 100000);
@@ -158,7 +164,7 @@ START_TEST(a_standard_workload_is_known_by_its_look)
               "; between\n2 5 -1 7 4 -1 -1 -1 -1 -1 0 -1 -1 -1 -1 -1 -1 -1\n"
               "3 6 -1 -1 4 -1 -1 4 60 -1 5 1 1 1 1 1 -1 -1\n"
               "4 6 -1 9 -1 -1 -1 -1 60 -1 5 1 1 1 1 1 -1 -1");
-    ck_assert_int_eq(tug_trace_cluster(t, &nodes, &per_node), 0);
+    ck_assert_int_eq(tug_trace_cluster(t, &nodes, &per_node, &err), 0);
     ck_assert_uint_eq(nodes, 16);
     ck_assert_uint_eq(per_node, 8);
     ck_assert_int_eq(tug_trace_has_limits(t), 1);
@@ -182,12 +188,59 @@ START_TEST(a_standard_workload_is_known_by_its_look)
     done();
     open_text(SWF_JOB);
     ck_assert_int_eq(tug_trace_next(t, &j, &err), 1);
-    ck_assert_int_eq(tug_trace_cluster(t, &nodes, &per_node), -ENOENT);
+    ck_assert_int_eq(tug_trace_cluster(t, &nodes, &per_node, &err), -ENOENT);
     ck_assert_int_eq(tug_trace_next(t, &j, &err), 0);
     done();
     open_text("; nothing but comments\n");
     ck_assert_int_eq(tug_trace_next(t, &j, &err), 0);
     done();
+}
+END_TEST
+
+START_TEST(a_byte_order_mark_is_passed_over)
+{
+    open_text("\xef\xbb\xbf" HEAD "a,5,1,1,,,\n");
+    ck_assert_msg(tug_trace_next(t, &j, &err) == 1, "%s", err.msg);
+    ck_assert_str_eq(j.id, "a");
+    done();
+}
+END_TEST
+
+/* What the header of an SWF trace says of its cluster, and what becomes of it: nodes 0 = an error
+ * with these words. */
+START_TEST(a_cluster_that_cannot_be_simulated_as_the_header_says_it_is_refused)
+{
+    static const struct {
+        const char *header;
+        uint32_t nodes, per_node;
+        const char *words;
+    } rows[] = {
+        {"; MaxProcs: 128\n", 128, 1, NULL},
+        {"; MaxNodes: 16\n", 16, 1, NULL},
+        {"; MaxNodes: 1\n; MaxProcs: 128\n", 128, 1, NULL},
+        {"; MaxNodes: 0\n; MaxProcs: 5\n", 5, 1, NULL},
+        {"; MaxNodes: 100\n; MaxProcs: 150\n", 0, 0, "100 nodes and 150 processors, which is not"},
+        {"; MaxProcs: 999999999\n", 0, 0, "has 999999999 nodes; at most 100000"},
+        {"; MaxNodes: 2\n; MaxProcs: 999999998\n", 0, 0, "has 999999998 processors; at most"},
+        {"; MaxProcs: -5\n; MaxNodes: -1\n", 0, 0, "does not say how large"},
+        {"; MaxProcs: 99999999999999999999\n", 0, 0, "does not say how large"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[256];
+        uint32_t nodes, per_node;
+        snprintf(text, sizeof text, "%s" SWF_JOB, rows[i].header);
+        open_text(text);
+        int rc = tug_trace_cluster(t, &nodes, &per_node, &err);
+        if (rows[i].words) {
+            ck_assert_int_lt(rc, 0);
+            ck_assert_msg(strstr(err.msg, rows[i].words) != NULL, "%s", err.msg);
+        } else {
+            ck_assert_msg(rc == 0, "%s", err.msg);
+            ck_assert_uint_eq(nodes, rows[i].nodes);
+            ck_assert_uint_eq(per_node, rows[i].per_node);
+        }
+        done();
+    }
 }
 END_TEST
 
@@ -298,8 +351,10 @@ END_TEST
 UNIT_MAIN("sim/trace", columns_are_found_by_name_and_unknown_ones_passed_over,
           a_compressed_file_reads_as_the_plain_one_and_a_cut_one_is_an_error,
           a_wrong_value_is_refused_with_its_line_column_and_what_was_expected,
-          bytes_that_are_no_text_are_refused, what_was_not_recorded_is_told_as_such,
-          times_are_as_fine_as_the_clock, a_standard_workload_is_known_by_its_look,
+          bytes_that_are_no_text_are_refused, a_byte_order_mark_is_passed_over,
+          a_cluster_that_cannot_be_simulated_as_the_header_says_it_is_refused,
+          what_was_not_recorded_is_told_as_such, times_are_as_fine_as_the_clock,
+          a_standard_workload_is_known_by_its_look,
           a_wrong_number_in_a_standard_workload_is_refused_with_its_line_and_field,
           no_file_however_broken_gives_a_job_that_cannot_be,
           a_file_that_is_no_trace_is_refused_at_once,
