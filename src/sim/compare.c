@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -392,7 +393,7 @@ static int write_html(const struct compare *c, const struct pairs *pairs, struct
         tug_buf_addf(&title, "%s%s", i ? ", " : "", c->runs[i].spec);
     }
     tug_buf_addf(&about, "%" PRIu64 " jobs on %" PRIu64 " GPUs, from %s", c->runs[0].result.jobs,
-                 c->runs[0].series->sum.gpus, c->trace);
+                 c->runs[0].series->sum.gpus, c->trace ? c->trace : "?");
     html_table(c, &table);
     for (size_t i = 1; i < c->n; i++) {
         tug_buf_reset(&line);
@@ -566,6 +567,17 @@ static int parse(struct compare *c, int argc, char **argv, struct tug_err *err)
     return err->code;
 }
 
+static int is_readable_again(const char *trace, struct tug_err *err)
+{
+    struct stat st;
+    return trace && stat(trace, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)
+               ? tug_fail(err, -ESPIPE,
+                          "a comparison's trace is read once for each policy, and %s is no file; "
+                          "write it to one first",
+                          trace)
+               : 0;
+}
+
 /* ---- */
 
 static int write_all(struct compare *c, struct tug_err *err)
@@ -602,6 +614,10 @@ int tug_compare_main(int argc, char **argv, tug_compare_run *run)
     struct tug_err err = {0};
     struct tug_buf said = {0};
     int status = parse(&c, argc, argv, &err) ? 2 : 0;
+    if (!status && is_readable_again(c.trace, &err))
+        status = 1;
+    if (!status && tug_outputs_try(c.csv, c.html, c.trace, &err))
+        status = 1;
     if (!status && run_all(&c, run, &err))
         status = 1;
     for (size_t i = 0; i < c.n && c.runs[i].said; i++) {

@@ -150,7 +150,8 @@ static int begin_outputs(struct tug_simopts *o, const struct tug_sim_cluster *c,
     uint64_t gpus = c->is_configured ? c->gpus : (uint64_t) o->conf.nodes * o->conf.gpus_per_node;
     for (size_t i = 0; c->is_configured && i < c->core.n_nodes; i++)
         tug_vec_push(&o->node_names, c->core.nodes[i].name);
-    return tug_outputs_begin(&o->outputs, &o->conf, gpus, o->node_names.at, err);
+    int rc = tug_outputs_try(o->outputs.csv_path, o->outputs.html_path, o->trace, err);
+    return rc ? rc : tug_outputs_begin(&o->outputs, &o->conf, gpus, o->node_names.at, err);
 }
 
 static int simulate(struct tug_simopts *o, struct tug_trace *trace, struct tug_sim_result *result,

@@ -15,11 +15,12 @@
 #include "base/mem.h"
 #include "sim/html.h"
 
-/* What is no file, like /dev/stdout, is written to as it is. */
+/* What is no file is written to as it is: a pipe, and also a link, like /dev/stdout, which would be
+ * replaced itself. */
 static int is_file(const char *path)
 {
     struct stat st;
-    return stat(path, &st) != 0 || S_ISREG(st.st_mode);
+    return lstat(path, &st) != 0 || S_ISREG(st.st_mode);
 }
 
 static char *beside(const char *path)
@@ -32,7 +33,7 @@ FILE *tug_outputs_open(const char *path, struct tug_err *err)
     char *part = is_file(path) ? beside(path) : tug_xstrdup(path);
     FILE *f = fopen(part, "we");
     if (!f)
-        tug_fail(err, -errno, "%s cannot be written: %s", part, strerror(errno));
+        tug_fail(err, -errno, "%s cannot be written: %s", path, strerror(errno));
     free(part);
     return f;
 }
@@ -51,6 +52,44 @@ int tug_outputs_close(FILE *f, const char *path, struct tug_err *err)
         free(part);
     }
     return rc ? tug_fail(err, rc, "%s cannot be written: %s", path, strerror(-rc)) : 0;
+}
+
+static int is_same(const char *a, const char *b)
+{
+    struct stat x, y;
+    if (stat(a, &x))
+        return !strcmp(a, b);
+    return stat(b, &y) == 0 && S_ISREG(x.st_mode) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static int try_one(const char *path, const char *trace, struct tug_err *err)
+{
+    struct stat out, st;
+    if (!path)
+        return 0;
+    if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && fstat(STDOUT_FILENO, &out) == 0 &&
+        out.st_dev == st.st_dev && out.st_ino == st.st_ino)
+        return tug_fail(err, -EINVAL, "%s is where the result is printed; say another file", path);
+    if (trace && is_same(path, trace))
+        return tug_fail(err, -EINVAL, "%s is the trace itself; say another file to write to", path);
+    if (!is_file(path))
+        return 0;
+    FILE *f = tug_outputs_open(path, err);
+    if (!f)
+        return err ? err->code : -EIO;
+    fclose(f);
+    char *part = beside(path);
+    unlink(part);
+    free(part);
+    return 0;
+}
+
+int tug_outputs_try(const char *csv, const char *html, const char *trace, struct tug_err *err)
+{
+    if (csv && html && is_same(csv, html))
+        return tug_fail(err, -EINVAL, "--csv and --html: both would be written to %s", csv);
+    int rc = try_one(csv, trace, err);
+    return rc ? rc : try_one(html, trace, err);
 }
 
 int tug_outputs_begin(struct tug_outputs *o, struct tug_sim_conf *conf, uint64_t gpus,

@@ -18,6 +18,9 @@ struct tug_outputs { /* zeroes: none; strings are borrowed */
     FILE *csv;
 };
 
+/* Before anything takes long: can these be written, and are they files of their own? NULL: is not
+ * wanted. -EINVAL, or what open() says. */
+int tug_outputs_try(const char *csv, const char *html, const char *trace, struct tug_err *err);
 /* Before the simulation: opens the files and puts note() into the configuration, if anything is
  * wanted. */
 int tug_outputs_begin(struct tug_outputs *o, struct tug_sim_conf *conf, uint64_t gpus,

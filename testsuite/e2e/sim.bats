@@ -72,6 +72,48 @@ sim() { tug-sim run --policy-dir "$TUG_BUILDDIR/plugins" --cluster 4x8 --trace j
     [[ "$output" == *"ends early"* ]]
 }
 
+@test "files that cannot be written are told before anything runs, and none is its own input" {
+    cp jobs.csv mine.csv
+    for out in "--csv mine.csv" "--html ./mine.csv" "--csv a.out --html a.out"; do
+        # shellcheck disable=SC2086
+        run sim --policy fifo --trace mine.csv $out
+        [ "$status" -eq 1 ]
+        [[ "$output" == *"is the trace itself"* || "$output" == *"both would be written to a.out"* ]]
+        # shellcheck disable=SC2086
+        run tug-sim compare --policy-dir "$TUG_BUILDDIR/plugins" --cluster 4x8 --trace mine.csv --policy fifo --policy sjf $out
+        [ "$status" -eq 1 ]
+        [[ "$output" == *"is the trace itself"* || "$output" == *"both would be written to a.out"* ]]
+    done
+    cmp jobs.csv mine.csv
+    run sim --policy fifo --html nosuch/page.html
+    [ "$status" -eq 1 ]
+    [ "$output" = "tug-sim: nosuch/page.html cannot be written: No such file or directory" ]
+    run sim --policy fifo --csv rows.csv --html nosuch/page.html
+    [ "$status" -eq 1 ]
+    [ ! -e rows.csv ] && [ ! -e rows.csv.part ]
+}
+
+@test "a link is written through, and stays a link" {
+    sim --policy fifo --csv rows.csv >/dev/null
+    : >behind.csv
+    ln -s behind.csv link.csv
+    sim --policy fifo --csv link.csv >/dev/null
+    [ -L link.csv ]
+    cmp rows.csv behind.csv
+    sim --policy fifo --repeatable >table
+    sim --policy fifo --repeatable --csv /proc/self/fd/1 | cat >both
+    cmp <(cat rows.csv table) both
+    run bash -c 'tug-sim run --policy-dir "$TUG_BUILDDIR/plugins" --cluster 4x8 --trace jobs.csv --policy fifo --csv /proc/self/fd/1 2>&1 >both'
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"is where the result is printed"* ]]
+}
+
+@test "a comparison needs a trace that can be read more than once" {
+    run tug-sim compare --policy-dir "$TUG_BUILDDIR/plugins" --cluster 4x8 --trace <(cat jobs.csv) --policy fifo --policy sjf
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"is read once for each policy"* ]]
+}
+
 @test "a trace from a pipe, and one in the Standard Workload Format" {
     run sim --policy fifo --trace <(cat jobs.csv) --json --repeatable
     [ "$status" -eq 0 ]
