@@ -238,11 +238,13 @@ static int keep(struct replan *r, const struct tug_policy_job *job)
 static int put_running(struct replan *r, const struct tug_policy_job *job, int stays)
 {
     struct tug_policy_slice *at = &r->at[r->n_at];
-    int known = !where_it_runs(r, job);
-    if (known && stays && is_free_in_plan(r, job)) {
+    int known = !where_it_runs(r, job), is_bound = job->preemptable == TUG_PREEMPT_SUSPEND;
+    if (known && (stays || is_bound) && is_free_in_plan(r, job)) {
         take(r, job, r->held);
         return keep(r, job);
     }
+    if (known && is_bound)
+        return 0; /* stopped, it could go on here only */
     if (!find(r, job, 0, at))
         return 0;
     take(r, job, at);
@@ -251,16 +253,39 @@ static int put_running(struct replan *r, const struct tug_policy_job *job, int s
     return 1; /* it is stopped here, and put there when it waits */
 }
 
+/* It goes on where it is or not at all; where that is can be told only when it is free. */
+static int find_suspended(struct replan *r, const struct tug_policy_job *job,
+                          struct tug_policy_slice *at)
+{
+    if (r->host->place(r->pass, job->id, at, job->nodes))
+        return 0;
+    for (uint32_t i = 0; i < job->nodes; i++) {
+        at[i].gpus = (uint64_t) __builtin_popcountll(at[i].gpus);
+        if (at[i].node >= r->view->n_nodes || !fits(&r->nodes[at[i].node], job, i))
+            return 0;
+    }
+    return 1;
+}
+
+static int find_for_waiting(struct replan *r, const struct tug_policy_job *job, int stays,
+                            struct tug_policy_slice *at)
+{
+    uint64_t *memo = &r->no_room[job->shape % MEMOS];
+    if (job->suspended)
+        return find_suspended(r, job, at);
+    if (job->shape && *memo == job->shape)
+        return 0;
+    if ((stays && find(r, job, 1, at)) || find(r, job, 0, at))
+        return 1;
+    *memo = job->shape;
+    return 0;
+}
+
 static int put_waiting(struct replan *r, const struct tug_policy_job *job, int stays)
 {
     struct tug_policy_slice *at = &r->at[r->n_at];
-    uint64_t *memo = &r->no_room[job->shape % MEMOS];
-    if (job->shape && *memo == job->shape)
+    if (!find_for_waiting(r, job, stays, at))
         return 0;
-    if (!(stays && find(r, job, 1, at)) && !find(r, job, 0, at)) {
-        *memo = job->shape;
-        return 0;
-    }
     if (make_room((void **) &r->plans, &r->plans_cap, r->n_plans + 1, sizeof *r->plans))
         return -ENOMEM;
     take(r, job, at);

@@ -369,6 +369,21 @@ START_TEST(a_suspended_job_has_no_new_start_and_pays_for_none)
 }
 END_TEST
 
+/* a is stopped for b, which goes before it on the first node, and cannot go on beside it. */
+START_TEST(a_suspended_job_is_not_planned_elsewhere)
+{
+    struct tug_sim_cluster own;
+    cluster(2, 8);
+    tug_sim_cluster_even(&own, 2, 8, 1);
+    own.queues[0].preemptable = TUG_PREEMPT_SUSPEND;
+    conf.cluster = &own;
+    run("srtf", HEAD "a,7,42,6,u,,\nb,8,19,6,u,,\nc,20,15,6,u,,\n");
+    ck_assert_str_eq(tug_buf_str(&ends), "b 8-27 c 20-35 a 7-68 ");
+    ck_assert_str_eq(tug_buf_str(&stops), "a@8:suspended ");
+    tug_sim_cluster_clear(&own);
+}
+END_TEST
+
 /* A seed with which the only node fails in ]10, 20[ s and then not for a long time. */
 static uint64_t seed_of_one_failure(int64_t *at_ms)
 {
@@ -844,6 +859,7 @@ UNIT_MAIN("sim/sim", fifo_keeps_the_order_sjf_takes_the_shortest_and_easy_fills_
           a_job_that_gives_way_goes_on_with_what_is_left,
           a_suspended_job_stays_where_it_is_and_goes_on_there,
           a_suspended_job_has_no_new_start_and_pays_for_none,
+          a_suspended_job_is_not_planned_elsewhere,
           what_a_suspended_job_did_is_lost_with_its_node,
           a_trace_that_breaks_off_while_jobs_run_is_an_error,
           a_job_that_is_ended_to_give_way_counts_as_killed,
