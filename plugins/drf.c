@@ -358,6 +358,46 @@ static void explain(const struct now *n, const struct tug_policy_job *job, const
     n->host->explain(n->pass, job->id, TUG_REASON_RESOURCES, text);
 }
 
+static int share_out(const struct now *n)
+{
+    if (!TUG_POLICY_HAS(n->view, mem_bytes))
+        return -ENOTSUP;
+    int rc = make_groups(n);
+    if (!rc && n->d->over == QUEUE)
+        due_to_queues(n);
+    else if (!rc)
+        due_to_shares(n);
+    return rc;
+}
+
+/* The groups are worked out anew by every pass. */
+static int drf_why(void *self, const struct tug_policy_view *view, const struct tug_policy_job *job,
+                   char *text, size_t size)
+{
+    static const char *const what[] = {"queue", "account", "user"};
+    struct now n = {.d = self, .view = view};
+    size_t groups = 0, place = 1, ahead = 0;
+    int rc = share_out(&n);
+    if (rc)
+        return rc;
+    const struct group *g = group_of(&n, job);
+    for (uint32_t i = 0; i < n.d->n_groups; i++) {
+        if (n.d->groups[i].first == NONE)
+            continue;
+        groups++;
+        place += goes_before(&n, i, (uint32_t) (g - n.d->groups));
+    }
+    for (uint32_t i = g->first; i != NONE && TUG_POLICY_WAITING(view, i)->id != job->id;
+         i = n.d->next[i])
+        ahead++;
+    snprintf(text, size,
+             "its %s has %.1f %% of the cluster and %.1f %% is due: place %zu of %zu, and %zu of "
+             "its jobs go%s first",
+             what[n.d->over], 100 * dominant(view, g->gpus, g->cpus, g->mem_bytes), 100 * g->due,
+             place, groups, ahead, ahead == 1 ? "es" : "");
+    return 0;
+}
+
 /* 0: the group goes on with its next job. */
 static int is_held_up(struct now *n, const struct tug_policy_job *job, struct group *g)
 {
@@ -398,15 +438,9 @@ static int drf_pass(void *self, const struct tug_policy_view *view,
                     const struct tug_policy_host *host, struct tug_policy_pass *pass)
 {
     struct now n = {.d = self, .view = view, .host = host, .pass = pass};
-    if (!TUG_POLICY_HAS(view, mem_bytes) || !TUG_POLICY_HAS(host, backfill))
-        return -ENOTSUP;
-    int rc = make_groups(&n);
+    int rc = TUG_POLICY_HAS(host, backfill) ? share_out(&n) : -ENOTSUP;
     if (rc)
         return rc;
-    if (n.d->over == QUEUE)
-        due_to_queues(&n);
-    else
-        due_to_shares(&n);
     make_heap(&n);
     while (n.d->n_heap > 0)
         if (try_next(&n))
@@ -424,6 +458,7 @@ static const struct tug_policy_ops ops = {
     .create = drf_create,
     .destroy = drf_destroy,
     .pass = drf_pass,
+    .why = drf_why,
 };
 
 const struct tug_policy_ops *tug_policy(void)

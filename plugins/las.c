@@ -374,6 +374,26 @@ static void explain(struct las *l, const struct tug_policy_host *host, struct tu
         }
 }
 
+static int las_why(void *self, const struct tug_policy_view *view, const struct tug_policy_job *job,
+                   char *text, size_t size)
+{
+    const struct las *l = self;
+    (void) view;
+    for (size_t k = 0; k < l->n_levels; k++)
+        for (size_t i = 0; i < l->queues[k].n; i++) {
+            const struct entry *e = &l->queues[k].at[i];
+            if (e->id != job->id)
+                continue;
+            snprintf(text, size,
+                     "has had %.0f GPU-seconds: place %zu of %zu, with those that run, in queue "
+                     "%zu of %zu",
+                     (double) e->had_ms / 1000 * (e->gpus ? e->gpus : 1), i + 1, l->queues[k].n,
+                     k + 1, l->n_levels);
+            return 0;
+        }
+    return -ENOENT;
+}
+
 static void wake(struct las *l, const struct tug_policy_host *host, struct tug_policy_pass *pass,
                  int64_t now_ms)
 {
@@ -432,6 +452,7 @@ static const struct tug_policy_ops ops = {
     .needs = TUG_POLICY_NEEDS_ORDER_PREEMPTION,
     .pass = las_pass,
     .observe = las_observe,
+    .why = las_why,
 };
 
 const struct tug_policy_ops *tug_policy(void)

@@ -9,6 +9,7 @@
  * the order is the right one except for ages that reach max_age.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,6 +196,57 @@ static double multifactor_key(void *self, const struct tug_policy_view *view,
              m->nice * job->nice);
 }
 
+/* ---- to be read */
+
+static void add_term(char *text, size_t size, double weight, const char *name, double value)
+{
+    size_t len = strlen(text);
+    int is_first = len && text[len - 1] == ' ', is_minus = value <= -0.5;
+    if (weight != 0 && len < size)
+        snprintf(text + len, size - len, "%s%s %s%.0f",
+                 is_first   ? ""
+                 : is_minus ? " - "
+                            : " + ",
+                 name, is_first && is_minus ? "-" : "", fabs(value));
+}
+
+/* Of the users: the one with the largest factor has rank 1. */
+static void add_rank(char *text, size_t size, const struct tug_policy_view *view,
+                     const struct tug_policy_job *job)
+{
+    size_t len = strlen(text), users = 0, rank = 1;
+    if (!TUG_POLICY_HAS(view, shares_stride) || job->share_row >= view->n_shares)
+        return;
+    double mine = TUG_POLICY_SHARE(view, job->share_row)->factor;
+    for (size_t i = 0; i < view->n_shares; i++) {
+        const struct tug_policy_share *s = TUG_POLICY_SHARE(view, i);
+        users += s->is_user;
+        rank += s->is_user && s->factor > mine;
+    }
+    snprintf(text + len, size - len, " (rank %zu of %zu)", rank, users);
+}
+
+/* As of the last calculation, but for what the users have used since. */
+static int multifactor_why(void *self, const struct tug_policy_view *view,
+                           const struct tug_policy_job *job, char *text, size_t size)
+{
+    const struct multifactor *m = self;
+    double age = m->age * age_of(m, job), fairshare = m->fairshare * fairshare_of(view, job),
+           part = m->size * size_of(m, view, job), queue = m->queue * queue_of(m, view, job),
+           nice = -m->nice * job->nice;
+    if (m->as_of_ms < 0)
+        return -EAGAIN;
+    snprintf(text, size, "priority %.0f: ", age + fairshare + part + queue + nice);
+    add_term(text, size, m->age, "age", age);
+    add_term(text, size, m->fairshare, "fair share", fairshare);
+    if (m->fairshare != 0)
+        add_rank(text, size, view, job);
+    add_term(text, size, m->size, "size", part);
+    add_term(text, size, m->queue, "queue", queue);
+    add_term(text, size, job->nice ? m->nice : 0, "nice", nice);
+    return 0;
+}
+
 static const struct tug_policy_ops ops = {
     .size = sizeof ops,
     .abi = TUG_POLICY_ABI,
@@ -207,6 +259,7 @@ static const struct tug_policy_ops ops = {
     .key = multifactor_key,
     .rekey = multifactor_rekey,
     .observe = multifactor_observe,
+    .why = multifactor_why,
 };
 
 const struct tug_policy_ops *tug_policy(void)

@@ -8,6 +8,7 @@
  * so is the name of a user.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tugline/policy.h>
@@ -311,8 +312,8 @@ static int qssf_observe(void *self, const struct tug_policy_view *view,
 
 /* ---- prediction */
 
-/* The runs that the job is most like: same name and size, same name, similar name. */
-static const struct runs *most_like(const struct qssf *q, const struct user *u,
+/* The runs that the job is most like: same name and size, same name, similar name. NULL: none. */
+static const struct name *most_like(const struct qssf *q, const struct user *u,
                                     const struct tug_policy_job *job)
 {
     char stem[STEM_BYTES];
@@ -331,20 +332,41 @@ static const struct runs *most_like(const struct qssf *q, const struct user *u,
             best_score = score;
         }
     }
-    return best ? &best->runs : &u->runs;
+    return best;
 }
 
-static double predicted_s(struct qssf *q, const struct tug_policy_job *job)
+/* What a prediction comes from: the first that there is. */
+struct source {
+    const struct name *name; /* of the user's runs those of this name, */
+    const struct user *user; /* or all of them */
+    const struct mean *mean; /* of the queue, or the cluster */
+    int is_limit;            /* the time limit; else what is predicted for unknown ones */
+};
+
+static double predicted_s(struct qssf *q, const struct tug_policy_job *job, struct source *from)
 {
+    *from = (struct source){0};
     const struct user *u = find_user(q, hash_of(job->user));
-    if (u && u->runs.n)
-        return mean_of(q, most_like(q, u, job));
+    if (u && u->runs.n) {
+        from->name = most_like(q, u, job);
+        from->user = u;
+        return mean_of(q, from->name ? &from->name->runs : &u->runs);
+    }
     const struct mean *m = queue_of(q, job->queue);
     if (!m->n)
         m = &q->cluster;
-    if (m->n)
+    if (m->n) {
+        from->mean = m;
         return m->sum_s / (double) m->n;
-    return job->time_limit_ms > 0 ? (double) job->time_limit_ms / 1000 : (double) q->unknown_s;
+    }
+    from->is_limit = job->time_limit_ms > 0;
+    return from->is_limit ? (double) job->time_limit_ms / 1000 : (double) q->unknown_s;
+}
+
+static int waited_too_long(const struct qssf *q, const struct tug_policy_view *view,
+                           int64_t since_ms)
+{
+    return view->now_ms - since_ms > q->max_wait_ms;
 }
 
 static double qssf_key(void *self, const struct tug_policy_view *view,
@@ -352,9 +374,47 @@ static double qssf_key(void *self, const struct tug_policy_view *view,
 {
     const struct qssf *q = self;
     int64_t since_ms = job->eligible_ms > job->submit_ms ? job->eligible_ms : job->submit_ms;
-    if (view->now_ms - since_ms > q->max_wait_ms)
+    struct source from;
+    if (waited_too_long(q, view, since_ms))
         return (double) since_ms / 1000 - WAITED_TOO_LONG;
-    return predicted_s(self, job) * (job->gpus ? job->gpus : 1);
+    return predicted_s(self, job, &from) * (job->gpus ? job->gpus : 1);
+}
+
+static void say_source(const struct qssf *q, const struct source *from, const char *user,
+                       char *text, size_t size)
+{
+    uint32_t n = !from->user ? 0 : from->name ? from->name->runs.n : from->user->runs.n;
+    uint32_t last = n < q->runs ? n : (uint32_t) q->runs;
+    if (from->name)
+        snprintf(text, size, "the mean of %.32s's last %u run%s like '%s'", user, last,
+                 last == 1 ? "" : "s", from->name->stem);
+    else if (from->user)
+        snprintf(text, size, "the mean of %.32s's last %u run%s", user, last, last == 1 ? "" : "s");
+    else if (from->mean)
+        snprintf(text, size, "the mean of all that ended in %s",
+                 from->mean == &q->cluster ? "the cluster" : "its queue");
+    else
+        snprintf(text, size, "%s", from->is_limit ? "its time limit" : "nothing has ended yet");
+}
+
+static int qssf_why(void *self, const struct tug_policy_view *view,
+                    const struct tug_policy_job *job, char *text, size_t size)
+{
+    struct qssf *q = self;
+    struct source from;
+    char source[160];
+    double s = predicted_s(q, job, &from);
+    if (waited_too_long(q, view,
+                        job->eligible_ms > job->submit_ms ? job->eligible_ms : job->submit_ms)) {
+        snprintf(text, size, "has waited longer than max_wait (%lld s) and goes before all others",
+                 (long long) (q->max_wait_ms / 1000));
+        return 0;
+    }
+    say_source(q, &from, job->user, source, sizeof source);
+    snprintf(text, size, "predicted to need %.0f GPU-seconds: %.0f s (%s) x %u GPU%s",
+             s * (job->gpus ? job->gpus : 1), s, source, job->gpus ? job->gpus : 1,
+             job->gpus > 1 ? "s" : "");
+    return 0;
 }
 
 static int qssf_rekey(void *self, const struct tug_policy_view *view)
@@ -378,6 +438,7 @@ static const struct tug_policy_ops ops = {
     .key = qssf_key,
     .rekey = qssf_rekey,
     .observe = qssf_observe,
+    .why = qssf_why,
 };
 
 const struct tug_policy_ops *tug_policy(void)

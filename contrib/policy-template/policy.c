@@ -5,7 +5,8 @@
  *
  * Rules: decide by what the view shows and by nothing else (no clock, no file, no random numbers but host->random()), take
  * memory in create() and give it back in destroy(), and explain every job that was tried and did not start.
- * <tugline/policy.h> says what else there is: the order of jobs, places, reservations, preemption, events.
+ * <tugline/policy.h> says what else there is: the order of jobs, places, reservations, preemption, events,
+ * and why(): what users of waiting jobs read about their place.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -93,6 +93,22 @@ static void say_wait(const Tugpb__JobView *j)
         line("expected", tug_out_time(j->expected_start_ms, when, sizeof when));
 }
 
+/* "14th of 230 that wait; priority 1234: age 100 + fair share 812 (rank 3 of 17)" */
+static void say_standing(const Tugpb__JobView *j)
+{
+    static const char *const ends[] = {"th", "st", "nd", "rd"};
+    uint64_t last = j->place % 10;
+    if (!j->place && !*j->terms)
+        return;
+    label("order");
+    if (j->place)
+        tug_out_addf("%" PRIu64 "%s of %" PRIu64 " that wait%s", j->place,
+                     ends[last < 4 && j->place / 10 % 10 != 1 ? last : 0], j->place_of,
+                     *j->terms ? "; " : "");
+    tug_out_text(j->terms);
+    tug_out_adds("\n");
+}
+
 static void say_request(const Tugpb__JobView *j)
 {
     char size[32], span[32];
@@ -195,6 +211,7 @@ static void say_job(const Tugpb__JobView *j, int64_t now_ms)
 {
     say_head(j);
     say_wait(j);
+    say_standing(j);
     say_request(j);
     say_slices(j);
     say_times(j, now_ms);

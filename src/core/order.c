@@ -101,6 +101,19 @@ static int has_left(const struct tug_order *o, size_t i)
     return o->briefs[o->head + i].nodes == TUG_BRIEF_LEFT;
 }
 
+size_t tug_order_place(const struct tug_order *o, const struct tug_policy_job *key,
+                       const struct tug_entry *e)
+{
+    size_t i = rank_of(o, key), place = 1;
+    while (i < o->len && tug_order_row(o, i)->entry != e && tug_order_row(o, i)->job.id == key->id)
+        i++;
+    if (i >= o->len || tug_order_row(o, i)->entry != e)
+        return 0;
+    for (size_t k = 0; k < i; k++)
+        place += !has_left(o, k);
+    return place;
+}
+
 static void move_rows(struct tug_order *o, size_t to, size_t from, size_t n)
 {
     memmove(&o->rows[o->head + to], &o->rows[o->head + from], n * sizeof *o->rows);

@@ -58,6 +58,9 @@ static inline const struct tug_brief *tug_order_brief(const struct tug_order *o,
 {
     return &o->briefs[o->head + i];
 }
+/* Which of those that have not left it is, 1 = goes first; 0 = it has not been merged yet. The key is that of add(). */
+size_t tug_order_place(const struct tug_order *o, const struct tug_policy_job *key,
+                       const struct tug_entry *e);
 /* struct tug_brief.run_s */
 uint32_t tug_order_run_s(const struct tug_policy_job *job);
 /* Does a go before b? */

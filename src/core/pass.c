@@ -350,23 +350,21 @@ static void built_in(struct tug_policy_pass *p)
 
 /* ---- the plugins */
 
-#define HAS_HOOK(ops, hook) (TUG_POLICY_HAS(ops, hook) && (ops)->hook)
-
 static struct tug_hooks hooks_of(const struct tug_policy_set *set)
 {
     struct tug_hooks h = {TUG_POLICIES_MAX, TUG_POLICIES_MAX, TUG_POLICIES_MAX, TUG_POLICIES_MAX,
                           0, 0};
     for (size_t i = set->n; i > 0; i--) {
         const struct tug_policy_ops *ops = set->at[i - 1].ops;
-        if (HAS_HOOK(ops, key))
+        if (TUG_HAS_HOOK(ops, key))
             h.key = i - 1;
-        if (HAS_HOOK(ops, pass))
+        if (TUG_HAS_HOOK(ops, pass))
             h.pass = i - 1;
-        if (HAS_HOOK(ops, place))
+        if (TUG_HAS_HOOK(ops, place))
             h.place = i - 1;
-        if (HAS_HOOK(ops, preempt))
+        if (TUG_HAS_HOOK(ops, preempt))
             h.preempt = i - 1;
-        h.observe |= HAS_HOOK(ops, observe);
+        h.observe |= TUG_HAS_HOOK(ops, observe);
         h.shares |= TUG_POLICY_HAS(ops, needs) && (ops->needs & TUG_POLICY_NEEDS_SHARES);
     }
     return h;
@@ -468,11 +466,11 @@ static void use(struct tug_core *c, const struct tug_policy_set *set)
         forget_keys(c);
 }
 
-static void show(struct tug_policy_pass *p)
+void tug_pass_show(struct tug_policy_pass *p, int64_t now_ms)
 {
     struct tug_core *c = p->c;
     p->view = (struct tug_policy_view){.size = sizeof p->view,
-                                       .now_ms = c->now_ms,
+                                       .now_ms = now_ms,
                                        .waiting = c->order.len ? tug_order_row(&c->order, 0) : NULL,
                                        .n_waiting = c->order.len,
                                        .waiting_stride = sizeof(struct tug_order_row),
@@ -490,7 +488,7 @@ static void show(struct tug_policy_pass *p)
                                        .shares_stride = sizeof(struct tug_policy_share),
                                        .pass = c->pass};
     if (c->hooks.shares)
-        p->view.shares = tug_share_rows(c, c->now_ms, &p->view.n_shares);
+        p->view.shares = tug_share_rows(c, now_ms, &p->view.n_shares);
 }
 
 /* ---- the hooks, in the order in which they are asked */
@@ -501,7 +499,7 @@ static void observe(struct tug_policy_pass *p)
     struct tug_core *c = p->c;
     for (size_t i = 0; i < c->policies.n && c->events.len; i++) {
         const struct tug_policy_ops *ops = c->policies.at[i].ops;
-        if (!HAS_HOOK(ops, observe))
+        if (!TUG_HAS_HOOK(ops, observe))
             continue;
         size_t before = tug_pass_hook_begin(p, i, "observe");
         int rc = ops->observe(c->policies.at[i].self, &p->view, c->events.at, c->events.len,
@@ -543,7 +541,7 @@ static void ask_all_keys(struct tug_policy_pass *p)
 
 static int ask_rekey(struct tug_policy_pass *p, const struct tug_policy_ops *ops, void *self)
 {
-    if (!HAS_HOOK(ops, rekey))
+    if (!TUG_HAS_HOOK(ops, rekey))
         return 0;
     size_t before = tug_pass_hook_begin(p, p->c->hooks.key, "rekey");
     int rc = ops->rekey(self, &p->view);
@@ -567,7 +565,7 @@ static void settle(struct tug_policy_pass *p)
         tug_pass_hook_end(p, before);
     }
     tug_order_settle(&c->order);
-    show(p);
+    tug_pass_show(p, p->c->now_ms);
     if (rc < 0)
         tug_pass_hook_failed(p, at, "rekey", rc);
 }
@@ -586,7 +584,7 @@ static void start_ripe(struct tug_policy_pass *p)
     p->blocker = 0;
     if (n) {
         tug_order_settle(&c->order);
-        show(p);
+        tug_pass_show(p, p->c->now_ms);
     }
 }
 
@@ -621,7 +619,7 @@ static void ask_preempt(struct tug_policy_pass *p)
 
 static void run(struct tug_policy_pass *p)
 {
-    show(p);
+    tug_pass_show(p, p->c->now_ms);
     observe(p);
     settle(p);
     start_ripe(p);

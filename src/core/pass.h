@@ -27,6 +27,10 @@ struct tug_policy_pass {
     uint32_t logged; /* bit i: plugin i has had its word */
 };
 
+#define TUG_HAS_HOOK(ops, hook) (TUG_POLICY_HAS(ops, hook) && (ops)->hook)
+
+/* What hooks see, as of then: p->view. The order is compact. */
+void tug_pass_show(struct tug_policy_pass *p, int64_t now_ms);
 /* Plugin 'at' of c->policies is asked for 'hook' from now on; end() with what begin() returned goes back to who was asked
  * before. Whatever calls a hook stands between the two. */
 size_t tug_pass_hook_begin(struct tug_policy_pass *p, size_t at, const char *hook);

@@ -439,6 +439,7 @@ void h_show(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
         return;
     }
     tug_ctl_view_job(c, &a, job, 0, &view);
+    tug_ctl_view_standing(c, &a, job, &view);
     r.job = &view;
     r.now_ms = tug_ctl_now(c);
     /* Scripts and environments are their owner's. */

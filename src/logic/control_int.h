@@ -217,6 +217,9 @@ int tug_ctl_restore_record(struct tug_control *c, const char *kind, const char *
 int tug_ctl_restore_finish(struct tug_control *c, struct tug_err *err);
 
 /* views.c: memory from the arena, strings borrowed from job and c */
+/* Its place in the order, and the policy's terms: hooks are asked. */
+void tug_ctl_view_standing(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
+                           Tugpb__JobView *out);
 void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct tug_job *job, int brief,
                       Tugpb__JobView *out);
 void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node, Tugpb__NodeView *out);

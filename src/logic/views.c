@@ -299,6 +299,20 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
         view_paths(c, a, job, j, out);
 }
 
+void tug_ctl_view_standing(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
+                           Tugpb__JobView *out)
+{
+    struct tug_core_standing s;
+    char terms[512];
+
+    if (!tug_job_state_waits(job->state))
+        return;
+    tug_core_standing(c->core, tug_ctl_now(c), job, &s, terms, sizeof terms);
+    out->place = s.place;
+    out->place_of = s.of;
+    out->terms = copy(a, terms);
+}
+
 /* ---- nodes */
 
 void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node,

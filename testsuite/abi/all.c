@@ -97,6 +97,19 @@ static int all_observe(void *self, const struct tug_policy_view *view,
     return 0;
 }
 
+/* Asked when somebody wants to know; a simulation does not, shorthost.c does. */
+static int all_why(void *self, const struct tug_policy_view *view, const struct tug_policy_job *job,
+                   char *text, size_t size)
+{
+    static const char said[] = "first come, first served";
+    (void) self;
+    (void) view;
+    if (!job->id || size < sizeof said)
+        return -EINVAL;
+    memcpy(text, said, sizeof said);
+    return 0;
+}
+
 /* Where the core would put it, so that nothing is different. */
 static int all_place(void *self, const struct tug_policy_view *view,
                      const struct tug_policy_host *host, struct tug_policy_pass *pass,
@@ -233,5 +246,6 @@ const struct tug_policy_ops *tug_policy(void)
     ops.place = all_place;
     ops.preempt = all_preempt;
     ops.observe = all_observe;
+    ops.why = all_why;
     return &ops;
 }

@@ -96,6 +96,9 @@ int main(int argc, char **argv)
         return 1;
     }
     int rc = ops->pass(self, &view, &h.host, NULL);
+    char text[240] = "";
+    int says = !TUG_POLICY_HAS(ops, why) ||
+               (ops->why(self, &view, &jobs[1], text, sizeof text) == 0 && *text);
     ops->destroy(self);
-    return rc || started != 1;
+    return rc || started != 1 || !says;
 }

@@ -112,6 +112,24 @@ for n in json.load(sys.stdin)["nodes"]:
     works
 }
 
+@test "a job that waits is shown with its place and the terms of the policy" {
+    local runs a b
+    policy multifactor+easy
+    runs=$(tug submit --parsable -N 2 --gpus-per-node 4 -- sleep 1000)
+    a=$(tug submit --parsable -N 2 --gpus-per-node 4 -- true)
+    b=$(tug submit --parsable -N 2 --gpus-per-node 4 --nice=5 -- true)
+    in_order() { tug show "$1" | grep -q -- "$2"; }
+    until_ok 20 in_order "$a" "order  *1st of 2 that wait; priority .*: age .* + fair share .* (rank 1 of 1)"
+    until_ok 20 in_order "$b" "2nd of 2 that wait; priority .* - nice 5"
+    tug show --json "$b" | python3 -c '
+import json, sys
+j = json.load(sys.stdin)["job"]
+assert (j["place"], j["place_of"]) == (2, 2) and "fair share" in j["terms"], j'
+    run in_order "$runs" "that wait"
+    [ "$status" -ne 0 ]
+    tug cancel "$runs" "$a" "$b"
+}
+
 @test "a policy that keeps state is told the past, and all that lives, whenever it comes" {
     local told=$BATS_FILE_TMPDIR/told id
     counts() { grep -q "$1" "$told"; }

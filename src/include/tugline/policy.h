@@ -315,6 +315,12 @@ struct tug_policy_ops {
     /* As a pass begins: what happened since the last one. NULL: does not care. Event i is at events + i * stride. */
     int (*observe)(void *self, const struct tug_policy_view *view, const struct tug_policy_event *events, size_t n,
                    size_t stride);
+    /* Somebody asks why a waiting job stands where it stands: the terms of its key, or of an order that pass() has of its own,
+     * in one sentence (<= 240 bytes), as in "priority 1234: age 100 + fair share 812 (rank 3 of 17) + queue 322". 0, or -errno:
+     * nothing to say. Asked between passes, of jobs that a pass has seen waiting; changes nothing: what is decided must not
+     * depend on it. Users see the place in the core's order beside it, unless pass() is filled by a plugin that has why() and no
+     * key(): that one has an order of its own. NULL: nothing to say. */
+    int (*why)(void *self, const struct tug_policy_view *view, const struct tug_policy_job *job, char *text, size_t size);
 };
 
 /* The one symbol that a plugin exports. */

@@ -292,7 +292,27 @@ START_TEST(words_that_it_does_not_know_are_refused)
 }
 END_TEST
 
-UNIT_MAIN("plugins/drf", the_example_of_the_paper, tasks_are_handed_out_as_progressive_filling_does,
+START_TEST(whoever_asks_reads_what_the_user_has_and_is_due)
+{
+    char text[241];
+    plug_load("drf", NULL);
+    plug_cluster(1, 8);
+    users(2);
+    task(1, 4, 1);
+    task(1, 4, 1);
+    plug_pass();
+    task(2, 8, 1);
+    task(1, 8, 1);
+    struct plug_job *j = task(1, 8, 1);
+    ck_assert_int_eq(plug_ops()->why(plug_self(), plug_view(), &j->row, text, sizeof text), 0);
+    ck_assert_str_eq(text, "its user has 100.0 % of the cluster and 50.0 % is due: place 2 of 2, "
+                           "and 1 of its jobs goes first");
+    plug_unload();
+}
+END_TEST
+
+UNIT_MAIN("plugins/drf", whoever_asks_reads_what_the_user_has_and_is_due, the_example_of_the_paper,
+          tasks_are_handed_out_as_progressive_filling_does,
           nobody_gets_less_than_an_equal_part_but_for_one_gang,
           who_has_a_larger_share_of_the_tree_gets_more,
           what_runs_counts_and_accounts_are_those_of_their_users,

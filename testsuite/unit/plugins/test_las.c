@@ -1,4 +1,6 @@
 /* test_las.c - least attained service, held against a model that knows no plugin */
+#include <errno.h>
+
 #include "unit.h"
 
 #include "base/rand.h"
@@ -237,7 +239,33 @@ START_TEST(thresholds_have_to_ascend_and_to_be_numbers)
 }
 END_TEST
 
-UNIT_MAIN("plugins/las", every_job_ends_when_the_model_says,
-          who_crosses_a_threshold_gives_way_to_who_has_not, nobody_is_moved_who_need_not_be,
+START_TEST(whoever_asks_reads_the_place_in_which_queue)
+{
+    char text[241];
+    plug_load("las", "thresholds", "20,90", NULL);
+    plug_cluster(1, 8);
+    struct plug_job *first = plug_submit("u", 1, 8, 1000000), *other;
+    plug_pass();
+    other = plug_submit("u", 1, 8, 1000);
+    ck_assert_int_eq(plug_ops()->why(plug_self(), plug_view(), &other->row, text, sizeof text),
+                     -ENOENT); /* no pass has seen it */
+    plug_pass();
+    ck_assert_int_eq(first->state, PLUG_RUNS);
+    ck_assert_int_eq(plug_ops()->why(plug_self(), plug_view(), &other->row, text, sizeof text), 0);
+    ck_assert_str_eq(text, "has had 0 GPU-seconds: place 2 of 2, with those that run, in queue 1 "
+                           "of 3");
+    plug.now_ms += 3000; /* 24 GPU-seconds: it has to go */
+    plug_pass();
+    ck_assert_int_eq(first->state, PLUG_WAITS);
+    ck_assert_int_eq(plug_ops()->why(plug_self(), plug_view(), &first->row, text, sizeof text), 0);
+    ck_assert_str_eq(text, "has had 24 GPU-seconds: place 1 of 1, with those that run, in queue 2 "
+                           "of 3");
+    plug_unload();
+}
+END_TEST
+
+UNIT_MAIN("plugins/las", whoever_asks_reads_the_place_in_which_queue,
+          every_job_ends_when_the_model_says, who_crosses_a_threshold_gives_way_to_who_has_not,
+          nobody_is_moved_who_need_not_be,
           a_job_that_is_out_of_sight_for_a_while_keeps_what_it_has_had,
           a_job_that_waited_long_enough_begins_anew, thresholds_have_to_ascend_and_to_be_numbers)

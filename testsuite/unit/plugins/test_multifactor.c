@@ -1,4 +1,5 @@
 /* test_multifactor.c - priorities, term by term, and the order that comes of them */
+#include <errno.h>
 #include <time.h>
 
 #include "unit.h"
@@ -163,6 +164,38 @@ START_TEST(a_hundred_thousand_keys_take_milliseconds)
 }
 END_TEST
 
+START_TEST(whoever_asks_reads_the_terms_that_count)
+{
+    char text[241];
+    plug_load("multifactor", "weight_age", "700", "weight_nice", "10", NULL);
+    plug_cluster(4, 8);
+    plug.now_ms = 100 * DAY_MS;
+    struct plug_job *j = plug_submit("ann", 1, 1, 1000);
+    ck_assert_int_eq(plug_ops()->why(plug_self(), plug_view(), &j->row, text, sizeof text),
+                     -EAGAIN); /* no key was asked for */
+    plug.n_shares = 4;
+    for (int i = 1; i < 4; i++) {
+        plug.shares[i].is_user = 1;
+        plug.shares[i].factor = i / 3.0;
+    }
+    j->row.share_row = 2;
+    plug.now_ms += DAY_MS;
+    double p = priority(j);
+    plug.now_ms += DAY_MS; /* keys are of the day before, and so is the age */
+    ck_assert_int_eq(plug_ops()->why(plug_self(), plug_view(), &j->row, text, sizeof text), 0);
+    ck_assert_str_eq(text, "priority 6767: age 100 + fair share 6667 (rank 2 of 3) + queue 0");
+    ck_assert_double_eq_tol(p, 6766.6667, 0.001);
+    j->row.nice = 20;
+    j->row.share_row = UINT32_MAX;
+    plug_ops()->why(plug_self(), plug_view(), &j->row, text, sizeof text);
+    ck_assert_str_eq(text, "priority -100: age 100 + fair share 0 + queue 0 - nice 200");
+    j->row.submit_ms = j->row.eligible_ms = plug.now_ms + DAY_MS; /* came since, as it were */
+    plug_ops()->why(plug_self(), plug_view(), &j->row, text, sizeof text);
+    ck_assert_ptr_nonnull(strstr(text, ": age -200 + fair share 0 + queue 0 - nice 200"));
+    plug_unload();
+}
+END_TEST
+
 START_TEST(what_it_cannot_read_is_refused)
 {
     plug_load_fails("multifactor", "favor", "huge", "is neither large nor small nor neutral");
@@ -171,8 +204,8 @@ START_TEST(what_it_cannot_read_is_refused)
 }
 END_TEST
 
-UNIT_MAIN("plugins/multifactor", age_grows_with_the_wait_up_to_max_age,
-          fair_share_is_the_factor_of_the_users_row,
+UNIT_MAIN("plugins/multifactor", whoever_asks_reads_the_terms_that_count,
+          age_grows_with_the_wait_up_to_max_age, fair_share_is_the_factor_of_the_users_row,
           the_size_factor_is_the_mean_of_the_parts_of_nodes_and_gpus,
           the_queue_factor_goes_from_the_lowest_to_the_highest_priority, nice_takes_away,
           a_job_that_came_later_is_compared_with_what_the_others_were_then,

@@ -156,7 +156,40 @@ START_TEST(who_waited_too_long_goes_first_in_the_order_of_submission)
 }
 END_TEST
 
-UNIT_MAIN("plugins/qssf", the_most_alike_of_a_users_runs_decide,
+static const char *why(const char *user, const char *name, const char *queue, int64_t limit_ms)
+{
+    static char text[241];
+    const struct tug_policy_job job = {
+        .user = user, .name = name, .queue = queue, .gpus = 2, .time_limit_ms = limit_ms};
+    ck_assert_int_eq(plug_ops()->why(plug_self(), plug_view(), &job, text, sizeof text), 0);
+    return text;
+}
+
+START_TEST(whoever_asks_reads_what_is_predicted_and_from_what)
+{
+    plug_load("qssf", NULL);
+    ck_assert_str_eq(why("ann", "x", "a", -1), "predicted to need 7200 GPU-seconds: 3600 s "
+                                               "(nothing has ended yet) x 2 GPUs");
+    ck_assert_str_eq(why("ann", "x", "a", 60000),
+                     "predicted to need 120 GPU-seconds: 60 s (its time limit) x 2 GPUs");
+    ran("bob", "y", "b", 1, 30);
+    ck_assert(strstr(why("ann", "x", "b", -1), ": 30 s (the mean of all that ended in its queue)"));
+    ck_assert(
+        strstr(why("ann", "x", "a", -1), ": 30 s (the mean of all that ended in the cluster)"));
+    ran("ann", "train-1", "a", 2, 10);
+    ran("ann", "train-2", "a", 2, 20);
+    ck_assert(strstr(why("ann", "train-3", "a", -1),
+                     ": 15 s (the mean of ann's last 2 runs like 'train-#')"));
+    ck_assert(strstr(why("ann", "zzz", "a", -1), ": 15 s (the mean of ann's last 2 runs)"));
+    plug.now_ms = 40LL * 86400 * 1000;
+    ck_assert_str_eq(why("ann", "zzz", "a", -1),
+                     "has waited longer than max_wait (2592000 s) and goes before all others");
+    plug_unload();
+}
+END_TEST
+
+UNIT_MAIN("plugins/qssf", whoever_asks_reads_what_is_predicted_and_from_what,
+          the_most_alike_of_a_users_runs_decide,
           without_such_runs_the_user_then_the_queue_then_the_cluster_are_asked,
           only_the_last_runs_count, memory_is_bounded_and_who_was_idle_longest_is_forgotten,
           random_histories_never_lose_a_user_that_is_remembered,
