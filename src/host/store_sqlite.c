@@ -6,18 +6,14 @@
  * checkpointed by the writer when nothing waits, and never as part of a commit.
  *
  * Always true: a batch is on exactly one of 'todo', the writer's hands and 'done'; 'rc' != 0 means
- * that a transaction failed, and then no later one is begun. Damage is never passed on: every
- * record and row carries a SipHash of its key and content, and 'tally' has the number and the sum
- * of hashes of each kind, so that a record cannot vanish either.
+ * that a transaction failed, and then no later one is begun. What a file is made of and how it is
+ * checked: store_db.c.
  * Layer: host.
  */
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sodium.h>
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -32,10 +28,10 @@
 #include "base/vec.h"
 #include "host/loop.h"
 #include "host/store.h"
+#include "host/store_db.h"
 #include "host/store_file.h"
 
 enum {
-    APPLICATION_ID = 0x5475676c, /* "Tugl" */
     /* Batches merged into one transaction stop here, so that acks don't wait long. */
     TXN_MAX_BYTES = 16 << 20,
     /* Nothing came for this long: a checkpoint disturbs nobody, and is worth it from so many pages.
@@ -48,6 +44,8 @@ enum {
     CHECK_MAX_BYTES = 32 << 20,
     PATROL_OPS = 100000,
     HISTORY_LIMIT = 1000,
+    /* Somebody may be making a backup while we start. */
+    READER_MS = 5000,
 };
 
 enum {
@@ -79,16 +77,6 @@ static const char *const statement_sql[N_STATEMENTS] = {
     [ST_OPENED] = "UPDATE meta SET value = value + 1 WHERE key = 'opened'",
 };
 
-/* What the records of one kind add up to. */
-struct tally {
-    char *kind;
-    int64_t n;
-    uint64_t sum;
-    bool dirty;
-};
-
-struct tallies tug_vec(struct tally);
-
 enum what { COMMIT, QUERY };
 
 /* Something handed over, until its callback has run. */
@@ -119,7 +107,7 @@ struct tug_store {
     pthread_mutex_t db_lock; /* held while the writer's connection is in use */
     sqlite3 *db;
     sqlite3_stmt *st[N_STATEMENTS];
-    struct tallies tallies;
+    struct tug_store_tallies tallies;
     int64_t next_row;
     int wal_pages; /* the writer's own; others read stats.wal_pages */
 
@@ -174,299 +162,36 @@ static void request_free(struct request *r)
     free(r);
 }
 
-/* ---- errors ---- */
-
-/* The sentence for what sqlite just refused on 'db' (may be NULL). errno is as sqlite left it:
- * sqlite3_system_errno() stays 0 when a COMMIT fails. */
-static int fail_sql(const char *path, sqlite3 *db, int rc, const char *doing, struct tug_err *err)
-{
-    int saved = errno;
-    const char *said = db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
-    int sys = db != NULL ? sqlite3_system_errno(db) : 0,
-        ext = db != NULL ? sqlite3_extended_errcode(db) : rc;
-    bool full, io = (rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN;
-    long long free_bytes = tug_store_file_free_bytes(path);
-
-    if (io && sys == 0)
-        sys = saved;
-    full = (rc & 0xff) == SQLITE_FULL || (io && (sys == ENOSPC || sys == EDQUOT || sys == EFBIG)) ||
-           (io && free_bytes >= 0 && free_bytes < 64 * 1024);
-
-    if (full)
-        return tug_fail(
-            err, -ENOSPC,
-            "%s %s: the disk is full%s%s%s (%lld bytes free there); make room and start the "
-            "daemon again, nothing that was acknowledged is lost",
-            doing, path, sys != 0 ? " (" : "", sys != 0 ? strerror(sys) : "", sys != 0 ? ")" : "",
-            free_bytes);
-    switch (rc & 0xff) {
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-    case SQLITE_ERROR: /* our statements are right, so the schema is not what it was */
-    case SQLITE_SCHEMA:
-    case SQLITE_CONSTRAINT:
-    case SQLITE_MISMATCH:
-        return tug_fail(
-            err, -EILSEQ,
-            "%s %s: it is damaged or not a database (%s); restore it from a backup, or move "
-            "it and %s-wal away to start with an empty state",
-            doing, path, said, path);
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return tug_fail(err, -EBUSY,
-                        "%s %s: another program has it open for writing (%s); end that program",
-                        doing, path, said);
-    case SQLITE_PERM:
-    case SQLITE_READONLY:
-    case SQLITE_AUTH:
-        return tug_fail(err, -EACCES, "%s %s: %s; give the daemon's user the right to write there",
-                        doing, path, said);
-    default:
-        return tug_fail(
-            err, -EIO,
-            "%s %s: %s%s%s (sqlite %d, %lld bytes free there); look at the disk, then start the "
-            "daemon again, nothing that was acknowledged is lost",
-            doing, path, said, sys != 0 ? ": " : "", sys != 0 ? strerror(sys) : "", ext,
-            free_bytes);
-    }
-}
-
-/* ---- hashes ---- */
-
-/* SipHash-2-4 under a fixed key: against damage, not against people who can write the file. The
- * hash of the key is half of the key under which the content is hashed, so nothing has to be copied
- * together. */
-static uint64_t hash(uint64_t under, const void *p, size_t len)
-{
-    unsigned char key[crypto_shorthash_KEYBYTES] = "tugstore", out[crypto_shorthash_BYTES];
-    uint64_t v;
-
-    _Static_assert(sizeof key == 16 && sizeof out == 8,
-                   "SipHash has a 16-byte key and an 8-byte result");
-    memcpy(key + 8, &under, 8);
-    crypto_shorthash(out, p != NULL ? p : key, p != NULL ? len : 0, key);
-    memcpy(&v, out, 8);
-    return v;
-}
-
-static uint64_t record_sum(const char *kind, const char *id, const void *data, size_t len)
-{
-    return hash(hash(hash(0, kind, strlen(kind)), id, strlen(id)), data, len);
-}
-
-static uint64_t row_sum(int64_t id, const struct tug_history_row *r)
-{
-    const char *str[] = {r->what, r->user, r->queue, r->account, r->name, r->state};
-    uint64_t num[] = {(uint64_t) id, r->job, r->attempt, (uint64_t) r->at_ms, r->uid};
-    uint64_t h = hash(0, num, sizeof num);
-
-    for (size_t i = 0; i < sizeof str / sizeof str[0];
-         i++) /* with the NUL, so that "" is not NULL */
-        h = hash(h, str[i], str[i] != NULL ? strlen(str[i]) + 1 : 0);
-    return hash(h + (r->view != NULL), r->view, r->view_len);
-}
-
-/* ---- the schema ---- */
-
-/* Numbers and hashes are in the byte order of the machine: the file is not carried between
- * architectures. */
-static int to_version_1(sqlite3 *db)
-{
-    return sqlite3_exec(db,
-                        "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
-                        "INSERT INTO meta (key, value) VALUES ('schema', 1), ('opened', 0);"
-                        "CREATE TABLE record (kind TEXT NOT NULL, id TEXT NOT NULL, sum INTEGER "
-                        "NOT NULL, data BLOB NOT NULL,"
-                        "    PRIMARY KEY (kind, id)) WITHOUT ROWID;"
-                        "CREATE TABLE tally (kind TEXT PRIMARY KEY, n INTEGER NOT NULL, sum "
-                        "INTEGER NOT NULL) WITHOUT ROWID;"
-                        "CREATE TABLE history (id INTEGER PRIMARY KEY, sum INTEGER NOT NULL, at_ms "
-                        "INTEGER NOT NULL,"
-                        "    job INTEGER NOT NULL, attempt INTEGER NOT NULL, what TEXT, uid "
-                        "INTEGER NOT NULL, user TEXT, queue TEXT,"
-                        "    account TEXT, name TEXT, state TEXT, view BLOB);"
-                        "CREATE INDEX history_at ON history (at_ms);"
-                        "CREATE INDEX history_job ON history (job);"
-                        "CREATE INDEX history_uid ON history (uid, at_ms);"
-                        "PRAGMA application_id = 1416980332;" /* APPLICATION_ID */
-                        "PRAGMA user_version = 1;",
-                        NULL, NULL, NULL);
-}
-
-/* migrations[v] makes a file of version v one of version v + 1; each ends with PRAGMA user_version.
- */
-static int (*const migrations[])(sqlite3 *db) = {to_version_1};
-enum { VERSION = sizeof migrations / sizeof migrations[0] };
-
-/* Runs on literals only; what varies is bound. */
-static int pragma_int(sqlite3 *db, const char *sql, int64_t *out)
-{
-    sqlite3_stmt *st = NULL;
-    int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
-
-    if (rc == SQLITE_OK) {
-        rc = sqlite3_step(st);
-        if (rc == SQLITE_ROW)
-            *out = sqlite3_column_int64(st, 0);
-        rc = rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
-    }
-    sqlite3_finalize(st);
-    return rc;
-}
-
-/* All steps in one transaction: the file is of the old version or of the new one. */
-static int migrate(const char *path, sqlite3 *db, int64_t from, struct tug_err *err)
-{
-    int rc = sqlite3_exec(db, "BEGIN EXCLUSIVE", NULL, NULL, NULL);
-
-    for (int64_t v = from; rc == SQLITE_OK && v < VERSION; v++)
-        rc = migrations[v](db);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
-    if (rc == SQLITE_OK)
-        return 0;
-    fail_sql(path, db, rc, "cannot bring the state file to this version:", err);
-    sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
-    return err != NULL ? err->code : -EIO;
-}
-
-static int open_db(const char *path, int flags, sqlite3 **db, struct tug_err *err)
-{
-    int rc = sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX, NULL);
-
-    if (rc == SQLITE_OK)
-        return 0;
-    rc = fail_sql(path, *db, rc, "cannot open the state file", err);
-    sqlite3_close(*db);
-    *db = NULL;
-    return rc;
-}
-
-static int sync_dir(const char *path)
-{
-    char *copy = tug_xstrdup(path);
-    int rc = 0, fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0 || fsync(fd) < 0)
-        rc = -errno;
-    if (fd >= 0)
-        close(fd);
-    free(copy);
-    return rc;
-}
-
-/* Make an empty store under another name, then give it the real one: whoever finds 'path' finds a
- * whole file, and an empty or half-made one there is always damage. */
-static int create(const char *path, struct tug_err *err)
-{
-    char *name = tug_xasprintf("%s.new", path), *wal = tug_xasprintf("%s.new-wal", path);
-    struct tug_err local;
-    sqlite3 *db = NULL;
-    int rc, fd;
-
-    unlink(name);
-    unlink(wal);
-    fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        rc = tug_fail(err, -errno, "cannot create the state file %s: %s", name, strerror(errno));
-        goto out;
-    }
-    close(fd);
-    err = err != NULL ? err : &local;
-    rc = open_db(name, SQLITE_OPEN_READWRITE, &db, err);
-    if (rc < 0)
-        goto out;
-    rc = sqlite3_exec(
-        db, "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", NULL,
-        NULL, NULL);
-    rc = rc == SQLITE_OK ? migrate(name, db, 0, err)
-                         : fail_sql(name, db, rc, "cannot create the state file", err);
-    if (rc < 0)
-        goto out;
-    rc = sqlite3_close(db); /* checkpoints and removes the log */
-    db = NULL;
-    if (rc != SQLITE_OK || access(wal, F_OK) == 0) {
-        rc = tug_fail(err, -EIO,
-                      "cannot write the new state file %s completely (%lld bytes free there)", name,
-                      tug_store_file_free_bytes(path));
-        goto out;
-    }
-    if (rename(name, path) < 0 || sync_dir(path) < 0)
-        rc = tug_fail(err, -errno, "cannot give the new state file its name %s: %s", path,
-                      strerror(errno));
-out:
-    sqlite3_close(db);
-    free(name);
-    free(wal);
-    return rc;
-}
-
 /* ---- opening ---- */
-
-/* Every page, and that indexes and tables say the same: a history row cannot vanish. 1 when
- * interrupted. */
-static int check_pages(const char *path, sqlite3 *db, struct tug_err *err)
-{
-    sqlite3_stmt *st = NULL;
-    const char *said = NULL;
-    int rc, sql = sqlite3_prepare_v2(db, "PRAGMA integrity_check(1)", -1, &st, NULL);
-
-    if (sql == SQLITE_OK && (sql = sqlite3_step(st)) == SQLITE_ROW)
-        said = (const char *) sqlite3_column_text(st, 0);
-    if (sql == SQLITE_INTERRUPT)
-        rc = 1;
-    else if (said == NULL)
-        rc = fail_sql(path, db, sql, "cannot check the state file", err);
-    else if (strcmp(said, "ok") == 0)
-        rc = 0;
-    else
-        rc = tug_fail(
-            err, -EILSEQ,
-            "state file %s is damaged (%s); restore it from a backup, or move it away to start "
-            "with an empty state",
-            path, said);
-    sqlite3_finalize(st);
-    return rc;
-}
 
 /* Is it ours, of which version, and are its pages whole? */
 static int check_content(struct tug_store *s, struct tug_err *err)
 {
-    int64_t app = 0, version = 0, objects = 0;
+    int64_t version;
     struct stat st;
-    int rc = pragma_int(s->db, "SELECT count(*) FROM sqlite_schema",
-                        &objects); /* reads: a bad header shows here */
+    int rc = tug_store_db_identify(s->path, s->db, &version, err);
 
-    if (rc == SQLITE_OK)
-        rc = pragma_int(s->db, "PRAGMA application_id", &app);
-    if (rc == SQLITE_OK)
-        rc = pragma_int(s->db, "PRAGMA user_version", &version);
-    if (rc != SQLITE_OK)
-        return fail_sql(s->path, s->db, rc, "cannot read the state file", err);
-    if (app != APPLICATION_ID)
-        return tug_fail(
-            err, -EILSEQ,
-            "%s is a database, but not a state file of Tugline (application id %#llx); give "
-            "another path or move it away",
-            s->path, (unsigned long long) app);
-    if (version > VERSION)
-        return tug_fail(
-            err, -EPROTO,
-            "state file %s was written by a newer Tugline (schema %lld, this one knows up to "
-            "%d); start that version, or restore the backup made before the upgrade",
-            s->path, (long long) version, VERSION);
-    if (version < 1)
-        return tug_fail(err, -EILSEQ,
-                        "state file %s is damaged: it says schema %lld; restore it from a backup",
-                        s->path, (long long) version);
-    if (stat(s->path, &st) == 0 && st.st_size > CHECK_MAX_BYTES) {
+    if (rc < 0)
+        return rc;
+    if (stat(s->path, &st) == 0 && st.st_size > CHECK_MAX_BYTES)
         s->needs_patrol = true;
-    } else {
-        rc = check_pages(s->path, s->db, err);
-        if (rc < 0)
-            return rc;
-    }
-    return version < VERSION ? migrate(s->path, s->db, version, err) : 0;
+    else
+        rc = tug_store_db_check_pages(s->path, s->db, err);
+    if (rc < 0 || version == tug_store_db_version())
+        return rc;
+    return tug_store_db_migrate(s->path, s->db, version, err);
+}
+
+static int load_tallies(struct tug_store *s, struct tug_err *err)
+{
+    int sql, rc = tug_store_db_tallies(s->path, s->db, &s->tallies, err);
+
+    if (rc < 0)
+        return rc;
+    sql = tug_store_db_number(s->db, "SELECT coalesce(max(id), 0) + 1 FROM history", &s->next_row);
+    return sql == SQLITE_OK
+               ? 0
+               : tug_store_db_fail(s->path, s->db, sql, "cannot read the state file", err);
 }
 
 static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
@@ -479,26 +204,8 @@ static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
     return SQLITE_OK;
 }
 
-static int load_tallies(struct tug_store *s, struct tug_err *err)
-{
-    sqlite3_stmt *st = NULL;
-    int rc = sqlite3_prepare_v2(s->db, "SELECT kind, n, sum FROM tally", -1, &st, NULL);
-
-    while (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-        const char *kind = (const char *) sqlite3_column_text(st, 0);
-        struct tally t = {tug_xstrdup(kind != NULL ? kind : ""), sqlite3_column_int64(st, 1),
-                          (uint64_t) sqlite3_column_int64(st, 2), false};
-
-        tug_vec_push(&s->tallies, t);
-        rc = SQLITE_OK;
-    }
-    sqlite3_finalize(st);
-    if (rc == SQLITE_DONE)
-        rc = pragma_int(s->db, "SELECT coalesce(max(id), 0) + 1 FROM history", &s->next_row);
-    return rc == SQLITE_OK ? 0 : fail_sql(s->path, s->db, rc, "cannot read the state file", err);
-}
-
-/* Run a statement that gives no rows (or whose first one is enough). Keeps errno for fail_sql(). */
+/* Run a statement that gives no rows (or whose first one is enough). Keeps errno for
+ * tug_store_db_fail(). */
 static int step(sqlite3_stmt *st)
 {
     int rc, reset, saved;
@@ -517,6 +224,11 @@ static int prepare(struct tug_store *s, bool relaxed, struct tug_err *err)
     int rc = SQLITE_OK;
 
     sqlite3_extended_result_codes(s->db, 1);
+    sqlite3_busy_timeout(s->db, READER_MS);
+    /* A file that was put here by hand may be without a log. */
+    rc = sqlite3_exec(s->db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
+    if (rc != SQLITE_OK)
+        return tug_store_db_fail(s->path, s->db, rc, "cannot prepare the state file", err);
     if (relaxed)
         rc = sqlite3_exec(s->db, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
     else
@@ -535,10 +247,13 @@ static int prepare(struct tug_store *s, bool relaxed, struct tug_err *err)
      * behind new ones. And write something: a disk that takes nothing should be known before
      * anybody is promised anything. */
     if (rc == SQLITE_OK)
-        rc = pragma_int(s->db, "PRAGMA wal_checkpoint(TRUNCATE)", &ignored);
+        rc = tug_store_db_number(s->db, "PRAGMA wal_checkpoint(TRUNCATE)", &ignored);
     if (rc == SQLITE_OK)
         rc = step(s->st[ST_OPENED]);
-    return rc == SQLITE_OK ? 0 : fail_sql(s->path, s->db, rc, "cannot prepare the state file", err);
+    sqlite3_busy_timeout(s->db, 0);
+    return rc == SQLITE_OK
+               ? 0
+               : tug_store_db_fail(s->path, s->db, rc, "cannot prepare the state file", err);
 }
 
 static void *writer_main(void *arg);
@@ -595,13 +310,13 @@ int tug_store_open(struct tug_store **out, struct event_base *loop, const struct
     if (rc == 0) {
         rc = tug_store_file_check(o->path, err);
         if (rc == -ENOENT && o->create)
-            rc = create(o->path, err);
+            rc = tug_store_db_create(o->path, err);
     }
     if (rc == 0 && !o->relaxed) /* relaxed: the log may have holes after a power failure, and nobody
                                    was promised more */
         rc = tug_store_file_check_wal(o->path, err);
     if (rc == 0)
-        rc = open_db(o->path, SQLITE_OPEN_READWRITE, &s->db, err);
+        rc = tug_store_db_open(o->path, SQLITE_OPEN_READWRITE, &s->db, err);
     if (rc == 0)
         rc = check_content(s, err);
     if (rc == 0)
@@ -635,9 +350,7 @@ static void store_free(struct tug_store *s)
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     tug_wake_free(s->wake);
-    for (size_t i = 0; i < s->tallies.len; i++)
-        free(s->tallies.at[i].kind);
-    tug_vec_clear(&s->tallies);
+    tug_store_tallies_clear(&s->tallies);
     pthread_cond_destroy(&s->to_write);
     pthread_cond_destroy(&s->to_read);
     pthread_mutex_destroy(&s->lock);
@@ -647,105 +360,14 @@ static void store_free(struct tug_store *s)
     free(s);
 }
 
-/* ---- loading ---- */
-
-static struct tally *tally_of(struct tug_store *s, const char *kind)
-{
-    struct tally t = {NULL, 0, 0, false};
-
-    for (size_t i = 0; i < s->tallies.len; i++)
-        if (strcmp(s->tallies.at[i].kind, kind) == 0)
-            return &s->tallies.at[i];
-    t.kind = tug_xstrdup(kind);
-    tug_vec_push(&s->tallies, t);
-    return &s->tallies.at[s->tallies.len - 1];
-}
-
-static int load_row(struct tug_store *s, sqlite3_stmt *st, struct tallies *found,
-                    tug_store_record_cb *cb, void *arg, struct tug_err *err)
-{
-    const char *kind = (const char *) sqlite3_column_text(st, 0),
-               *id = (const char *) sqlite3_column_text(st, 1);
-    uint64_t sum = (uint64_t) sqlite3_column_int64(st, 2);
-    const void *data = sqlite3_column_blob(st, 3);
-    size_t len = (size_t) sqlite3_column_bytes(st, 3), i = 0;
-
-    if (kind == NULL || id == NULL || record_sum(kind, id, data, len) != sum)
-        return tug_fail(
-            err, -EILSEQ,
-            "state file %s: record %s/%s is damaged (%zu bytes, wrong checksum); restore the "
-            "file from a backup",
-            s->path, kind != NULL ? kind : "?", id != NULL ? id : "?", len);
-    while (i < found->len && strcmp(found->at[i].kind, kind) != 0)
-        i++;
-    if (i == found->len) {
-        struct tally t = {tug_xstrdup(kind), 0, 0, false};
-
-        tug_vec_push(found, t);
-    }
-    found->at[i].n++;
-    found->at[i].sum += sum;
-    return cb(arg, kind, id, data != NULL ? data : "", len);
-}
-
-/* Every kind that was read must add up to what the last transaction said. */
-static int compare_tallies(struct tug_store *s, const char *kind, struct tallies *found,
-                           struct tug_err *err)
-{
-    for (size_t i = 0; i < found->len; i++)
-        tally_of(s, found->at[i].kind); /* a kind that nobody counted must not pass */
-    for (size_t i = 0; i < s->tallies.len; i++) {
-        const struct tally *want = &s->tallies.at[i];
-        struct tally have = {NULL, 0, 0, false};
-
-        if (kind != NULL && strcmp(kind, want->kind) != 0)
-            continue;
-        for (size_t k = 0; k < found->len; k++)
-            if (strcmp(found->at[k].kind, want->kind) == 0)
-                have = found->at[k];
-        if (have.n != want->n || have.sum != want->sum)
-            return tug_fail(
-                err, -EILSEQ,
-                "state file %s is damaged: it has %lld records of kind %s, but %lld were "
-                "written (or they are not the ones); restore it from a backup",
-                s->path, (long long) have.n, want->kind, (long long) want->n);
-    }
-    return 0;
-}
-
 int tug_store_load(struct tug_store *s, const char *kind, tug_store_record_cb *cb, void *arg,
                    struct tug_err *err)
 {
-    struct tallies found = {NULL, 0, 0};
-    sqlite3_stmt *st = NULL;
-    int sql, rc = 0;
+    int rc;
 
     pthread_mutex_lock(&s->db_lock);
-    if (kind == NULL)
-        sql = sqlite3_prepare_v2(s->db, "SELECT kind, id, sum, data FROM record ORDER BY kind, id",
-                                 -1, &st, NULL);
-    else
-        sql = sqlite3_prepare_v2(
-            s->db, "SELECT kind, id, sum, data FROM record WHERE kind = ?1 ORDER BY kind, id", -1,
-            &st, NULL);
-    if (sql == SQLITE_OK && kind != NULL)
-        sql = sqlite3_bind_text(st, 1, kind, -1, SQLITE_STATIC);
-    while (sql == SQLITE_OK && rc == 0) {
-        sql = sqlite3_step(st);
-        if (sql != SQLITE_ROW)
-            break;
-        rc = load_row(s, st, &found, cb, arg, err);
-        sql = SQLITE_OK;
-    }
-    if (sql != SQLITE_OK && sql != SQLITE_DONE)
-        rc = fail_sql(s->path, s->db, sql, "cannot read the state file", err);
-    if (rc == 0)
-        rc = compare_tallies(s, kind, &found, err);
-    sqlite3_finalize(st);
+    rc = tug_store_db_load(s->path, s->db, kind, &s->tallies, cb, arg, err);
     pthread_mutex_unlock(&s->db_lock);
-    for (size_t i = 0; i < found.len; i++)
-        free(found.at[i].kind);
-    tug_vec_clear(&found);
     return rc;
 }
 
@@ -769,7 +391,7 @@ static int find_sum(struct tug_store *s, const struct tug_batch_item *item, bool
 
 static int write_record(struct tug_store *s, const struct tug_batch_item *item)
 {
-    struct tally *t = tally_of(s, item->kind);
+    struct tug_store_tally *t = tug_store_tally_of(&s->tallies, item->kind);
     sqlite3_stmt *st = s->st[item->op == TUG_BATCH_PUT ? ST_PUT : ST_DEL];
     uint64_t old, sum = 0;
     bool there;
@@ -780,7 +402,7 @@ static int write_record(struct tug_store *s, const struct tug_batch_item *item)
     sqlite3_bind_text(st, 1, item->kind, -1, SQLITE_STATIC);
     sqlite3_bind_text(st, 2, item->id, -1, SQLITE_STATIC);
     if (item->op == TUG_BATCH_PUT) {
-        sum = record_sum(item->kind, item->id, item->data, item->len);
+        sum = tug_store_db_record_sum(item->kind, item->id, item->data, item->len);
         sqlite3_bind_int64(st, 3, (int64_t) sum);
         sqlite3_bind_blob64(st, 4, item->data, item->len, SQLITE_STATIC);
     }
@@ -795,10 +417,15 @@ static int write_row(struct tug_store *s, const struct tug_history_row *r)
 {
     sqlite3_stmt *st = s->st[ST_ROW];
     const char *str[] = {r->user, r->queue, r->account, r->name, r->state};
+    struct tug_store_tally *t = tug_store_tally_of(&s->tallies, TUG_STORE_ROWS);
     int64_t id = s->next_row++;
+    uint64_t sum = tug_store_db_row_sum(id, r);
 
+    t->n++;
+    t->sum += sum;
+    t->dirty = true;
     sqlite3_bind_int64(st, 1, id);
-    sqlite3_bind_int64(st, 2, (int64_t) row_sum(id, r));
+    sqlite3_bind_int64(st, 2, (int64_t) sum);
     sqlite3_bind_int64(st, 3, r->at_ms);
     sqlite3_bind_int64(st, 4, (int64_t) r->job);
     sqlite3_bind_int64(st, 5, r->attempt);
@@ -829,7 +456,7 @@ static int write_tallies(struct tug_store *s)
     int rc = SQLITE_OK;
 
     for (size_t i = 0; rc == SQLITE_OK && i < s->tallies.len; i++) {
-        struct tally *t = &s->tallies.at[i];
+        struct tug_store_tally *t = &s->tallies.at[i];
 
         if (!t->dirty)
             continue;
@@ -858,7 +485,7 @@ static int write_all(struct tug_store *s, const struct request *list, struct tug
     if (rc == SQLITE_OK)
         rc = step(s->st[ST_COMMIT]);
     if (rc != SQLITE_OK) {
-        rc = fail_sql(s->path, s->db, rc, "cannot write", err);
+        rc = tug_store_db_fail(s->path, s->db, rc, "cannot write", err);
         if (!sqlite3_get_autocommit(s->db))
             step(s->st[ST_ROLLBACK]);
     }
@@ -878,7 +505,7 @@ static int checkpoint(struct tug_store *s, struct tug_err *err)
         s->wal_pages = log - moved;
         rc = 0;
     } else {
-        rc = fail_sql(s->path, s->db, rc, "cannot move the log into", err);
+        rc = tug_store_db_fail(s->path, s->db, rc, "cannot move the log into", err);
     }
     pthread_mutex_unlock(&s->db_lock);
     return rc;
@@ -1012,11 +639,11 @@ static void *patrol_main(void *arg)
     struct tug_store *s = arg;
     struct tug_err err = {0, ""};
     sqlite3 *db = NULL;
-    int rc = open_db(s->path, SQLITE_OPEN_READONLY, &db, &err);
+    int rc = tug_store_db_open(s->path, SQLITE_OPEN_READONLY, &db, &err);
 
     if (rc == 0) {
         sqlite3_progress_handler(db, PATROL_OPS, should_stop, s);
-        rc = check_pages(s->path, db, &err);
+        rc = tug_store_db_check_pages(s->path, db, &err);
     }
     sqlite3_close(db);
     if (rc < 0) {
@@ -1107,9 +734,7 @@ void tug_store_stats(struct tug_store *s, struct tug_store_stats *out)
 
 /* ---- history (the reader's thread) ---- */
 
-#define HISTORY_COLUMNS                                                                            \
-    "SELECT id, sum, at_ms, job, attempt, what, uid, user, queue, account, name, state, view "     \
-    "FROM history "
+#define HISTORY_COLUMNS "SELECT " TUG_STORE_ROW_COLUMNS " FROM history "
 #define HISTORY_REST                                                                               \
     " AND at_ms >= ?1 AND at_ms <= ?2 AND (?3 IS NULL OR what = ?3)"                               \
     " AND (?4 IS NULL OR uid IN (SELECT value FROM json_each(?4)))"                                \
@@ -1143,42 +768,12 @@ static int bind_query(sqlite3_stmt *st, const struct request *r)
     return rc;
 }
 
-static int read_row(const char *path, sqlite3_stmt *st, struct tug_batch *rows, struct tug_err *err)
-{
-    int64_t id = sqlite3_column_int64(st, 0);
-    struct tug_history_row row = {
-        .at_ms = sqlite3_column_int64(st, 2),
-        .job = (uint64_t) sqlite3_column_int64(st, 3),
-        .attempt = (uint32_t) sqlite3_column_int64(st, 4),
-        .what = (const char *) sqlite3_column_text(st, 5),
-        .uid = (uint32_t) sqlite3_column_int64(st, 6),
-        .user = (const char *) sqlite3_column_text(st, 7),
-        .queue = (const char *) sqlite3_column_text(st, 8),
-        .account = (const char *) sqlite3_column_text(st, 9),
-        .name = (const char *) sqlite3_column_text(st, 10),
-        .state = (const char *) sqlite3_column_text(st, 11),
-    };
-
-    if (sqlite3_column_type(st, 12) != SQLITE_NULL) {
-        const void *view = sqlite3_column_blob(st, 12); /* NULL for an empty one */
-
-        row.view = view != NULL ? view : "";
-        row.view_len = (size_t) sqlite3_column_bytes(st, 12);
-    }
-    if (row_sum(id, &row) != (uint64_t) sqlite3_column_int64(st, 1))
-        return tug_fail(
-            err, -EILSEQ,
-            "state file %s: history row %lld is damaged (wrong checksum); restore the file "
-            "from a backup",
-            path, (long long) id);
-    tug_batch_history(rows, &row);
-    return 0;
-}
-
 static int read_history(struct tug_store *s, sqlite3 *db, struct request *r, struct tug_err *err)
 {
     int way = r->ids != NULL ? BY_JOB : r->uid >= 0 ? BY_UID : BY_TIME, rc = 0;
+    struct tug_history_row row;
     sqlite3_stmt *st = NULL;
+    int64_t id;
     int sql = sqlite3_prepare_v2(db, history_sql[way], -1, &st, NULL);
 
     if (sql == SQLITE_OK)
@@ -1188,10 +783,12 @@ static int read_history(struct tug_store *s, sqlite3 *db, struct request *r, str
         if (sql != SQLITE_ROW)
             break;
         sql = SQLITE_OK;
-        rc = read_row(s->path, st, r->batch, err);
+        rc = tug_store_db_row(s->path, st, &id, &row, err);
+        if (rc == 0)
+            tug_batch_history(r->batch, &row);
     }
     if (sql != SQLITE_OK && sql != SQLITE_DONE)
-        rc = fail_sql(s->path, db, sql, "cannot read the history in", err);
+        rc = tug_store_db_fail(s->path, db, sql, "cannot read the history in", err);
     sqlite3_finalize(st);
     return rc;
 }
@@ -1202,7 +799,7 @@ static void *reader_main(void *arg)
     struct tug_err err = {0, ""}, open_err = {0, ""};
     struct request *r;
     sqlite3 *db = NULL;
-    int open_rc = open_db(s->path, SQLITE_OPEN_READONLY, &db, &open_err), rc;
+    int open_rc = tug_store_db_open(s->path, SQLITE_OPEN_READONLY, &db, &open_err), rc;
 
     if (open_rc == 0)
         sqlite3_exec(

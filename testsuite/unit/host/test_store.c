@@ -758,6 +758,100 @@ static void write_file(const char *name, const struct tug_buf *in)
     close(fd);
 }
 
+/* ---- other versions ---- */
+
+static int64_t number_in(const char *file, const char *sql)
+{
+    sqlite3 *db;
+    sqlite3_stmt *st;
+    int64_t n;
+
+    ck_assert_int_eq(sqlite3_open(file, &db), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_step(st), SQLITE_ROW);
+    n = sqlite3_column_int64(st, 0);
+    sqlite3_finalize(st);
+    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+    return n;
+}
+
+/* What a daemon of schema 1 would have left: it did not count rows of the history. */
+static void make_store_of_version_1(int records)
+{
+    make_store(records);
+    raw_sql("DELETE FROM tally WHERE kind = ':history';"
+            " UPDATE meta SET value = 1 WHERE key = 'schema'; PRAGMA user_version = 1");
+}
+
+START_TEST(a_file_of_the_version_before_is_brought_to_this_one_and_a_copy_is_kept)
+{
+    struct tug_buf was = {0}, is = {0};
+    struct tug_store *s;
+    struct stat st;
+    char old[128];
+
+    setup_dir();
+    snprintf(old, sizeof old, "%s.v1", path);
+    make_store(20);
+    s = must_open();
+    ck_assert_int_eq(dump(s, NULL, &was, NULL), 0);
+    tug_store_close(s);
+    raw_sql("DELETE FROM tally WHERE kind = ':history';"
+            " UPDATE meta SET value = 1 WHERE key = 'schema'; PRAGMA user_version = 1");
+    s = must_open();
+    ck_assert_int_eq(dump(s, NULL, &is, NULL), 0);
+    ck_assert_str_eq(tug_buf_str(&is), tug_buf_str(&was));
+    tug_store_close(s);
+    ck_assert_int_eq(number_in(path, "PRAGMA user_version"), 2);
+    ck_assert_int_eq(number_in(path, "SELECT n FROM tally WHERE kind = ':history'"), 20);
+    ck_assert_int_eq(stat(old, &st), 0);
+    ck_assert_uint_eq(st.st_mode & 0777, 0600);
+    ck_assert_int_eq(number_in(old, "PRAGMA user_version"), 1);
+    ck_assert_int_eq(number_in(old, "SELECT count(*) FROM record"), 20);
+    ck_assert_int_eq(number_in(old, "SELECT count(*) FROM history"), 20);
+    tug_buf_clear(&was);
+    tug_buf_clear(&is);
+    clean_dir();
+}
+END_TEST
+
+START_TEST(a_migration_that_fails_leaves_the_version_before_and_can_be_tried_again)
+{
+    int moved = 0, failed = 0;
+
+    setup_dir();
+    for (int at = 1; at <= 40 && !moved; at++) {
+        struct tug_store *s;
+        struct tug_err err;
+
+        empty_dir();
+        make_store_of_version_1(20);
+        syncs = 0;
+        fail_sync_at = at;
+        moved = try_open(&s, 1, &err) == 0;
+        fail_sync_at = 0;
+        if (moved) {
+            tug_store_close(s);
+            continue;
+        }
+        failed++;
+        ck_assert_ptr_nonnull(strstr(err.msg, path));
+        s = must_open();
+        {
+            struct tug_buf all = {0};
+
+            ck_assert_int_eq(dump(s, NULL, &all, &err), 0);
+            tug_buf_clear(&all);
+        }
+        tug_store_close(s);
+        ck_assert_int_eq(number_in(path, "PRAGMA user_version"), 2);
+    }
+    ck_assert_int_eq(moved, 1);
+    ck_assert_int_ge(failed, 3); /* the copy, its name, the commit */
+    clean_dir();
+}
+END_TEST
+
 /* ---- damage ---- */
 
 START_TEST(a_changed_record_is_named)
@@ -1261,6 +1355,8 @@ UNIT_MAIN("host/store", what_was_committed_is_there_after_a_restart,
           a_second_daemon_is_refused_with_the_pid_of_the_first,
           a_file_that_is_not_there_is_made_only_when_asked,
           a_file_of_a_newer_version_or_another_program_is_refused,
+          a_file_of_the_version_before_is_brought_to_this_one_and_a_copy_is_kept,
+          a_migration_that_fails_leaves_the_version_before_and_can_be_tried_again,
           a_truncated_file_is_refused_at_every_length, a_text_file_is_refused_and_left_alone,
           files_and_directories_that_others_may_read_are_refused,
           a_network_file_system_is_refused_by_name, a_changed_record_is_named,
