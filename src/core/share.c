@@ -615,7 +615,10 @@ void tug_share_run(struct tug_core *c, struct tug_entry *e, int64_t since_ms)
         load.cpus += e->j.slices[i].cpus;
         load.mem_bytes += e->j.slices[i].mem_bytes;
     }
-    load.rate = load.gpus ? (int64_t) load.gpus * TUG_USAGE_GPU : load.cpus * c->usage_cpu_rate;
+    load.rate = e->j.req.gpu_milli
+                    ? (int64_t) e->j.req.gpu_milli * (TUG_USAGE_GPU / TUG_GPU_MILLI)
+                : load.gpus ? (int64_t) load.gpus * TUG_USAGE_GPU
+                            : load.cpus * c->usage_cpu_rate;
     e->load = load;
     e->charged_ms = since_ms > 0 ? since_ms : 0;
     tug_shares_start(c->shares, e->share_row, &load, e->charged_ms);

@@ -292,6 +292,24 @@ START_TEST(a_gang_is_charged_for_its_GPUs_while_it_holds_them_and_a_CPU_job_a_te
 }
 END_TEST
 
+START_TEST(a_part_of_a_GPU_is_charged_as_that_part)
+{
+    w_init(&w, 1, 1);
+    w_up_all(&w);
+    struct tug_job_req r = w_req(1, 1);
+    r.gpu_milli = 300;
+    w_submit(&w, 1, r);
+    r.user = "bob";
+    r.gpu_milli = 700;
+    w_submit(&w, 2, r);
+    w_pass(&w);
+    w.now += 100000;
+    ck_assert_double_eq_tol(row("ann")->usage_gpu_s, 30, 0.01);
+    ck_assert_double_eq_tol(row("bob")->usage_gpu_s, 70, 0.01);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(whole_nodes_are_charged_with_all_their_GPUs)
 {
     w_init(&w, 1, 8);
@@ -445,6 +463,7 @@ UNIT_MAIN("core/share",
           accounts_that_cannot_be_are_refused_with_what_contradicts_what,
           a_user_charges_the_first_account_that_lists_it_unless_another_is_named,
           a_gang_is_charged_for_its_GPUs_while_it_holds_them_and_a_CPU_job_a_tenth_per_CPU,
+          a_part_of_a_GPU_is_charged_as_that_part,
           whole_nodes_are_charged_with_all_their_GPUs,
           the_end_of_a_run_says_that_the_usage_is_to_be_written_and_how_much_it_is,
           a_new_half_life_counts_what_runs_from_its_start_and_keeps_what_ended,
