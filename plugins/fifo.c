@@ -1,9 +1,9 @@
 /* fifo.c - first come, first served: priority, then submit time, strictly
  *
  * The first job that has to wait for resources holds up all behind it, so that a wide gang is never
- * starved by narrow ones. Jobs that nothing could start now (not eligible, queue or nodes down) are
- * passed over. With overtake: 1 every job that fits is started, which fills the cluster and may
- * starve wide gangs.
+ * starved by narrow ones; but not those that are suspended, as it may be their memory that it waits
+ * for. Jobs that nothing could start now (not eligible, queue or nodes down) are passed over. With
+ * overtake: 1 every job that fits is started, which fills the cluster and may starve wide gangs.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -45,8 +45,11 @@ static int fifo_pass(void *self, const struct tug_policy_view *view,
                      const struct tug_policy_host *host, struct tug_policy_pass *pass)
 {
     const struct fifo *f = self;
+    int held_up = 0;
     for (size_t i = 0; i < view->n_waiting; i++) {
         const struct tug_policy_job *job = TUG_POLICY_WAITING(view, i);
+        if (held_up && !job->suspended)
+            continue;
         int rc = host->start(pass, job->id);
         if (rc == -E2BIG)
             return 0;
@@ -54,6 +57,8 @@ static int fifo_pass(void *self, const struct tug_policy_view *view,
             continue;
         host->explain(pass, job->id, TUG_REASON_RESOURCES, NULL);
         if (!f->overtake && !job->suspended) /* that one waits for its own place only */
+            held_up = 1;
+        if (held_up && TUG_POLICY_HAS(view, n_suspended) && !view->n_suspended)
             return 0;
     }
     return 0;

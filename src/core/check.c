@@ -253,7 +253,7 @@ static int check_job(const struct tug_core *c, const struct tug_entry *e, struct
 
 static int check_counts(const struct tug_core *c, struct tug_err *err)
 {
-    uint64_t pending = 0, running = 0, ended = 0, in_order = 0, wakes = 0, rows = 0;
+    uint64_t pending = 0, running = 0, ended = 0, in_order = 0, wakes = 0, rows = 0, stopped = 0;
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id)) {
         int rc = check_job(c, e, err);
@@ -262,11 +262,12 @@ static int check_counts(const struct tug_core *c, struct tug_err *err)
         pending += (uint64_t) tug_job_state_waits(e->j.state);
         running += tug_job_state_holds(e->j.state) && !tug_job_state_waits(e->j.state);
         rows += (uint64_t) uses_gpus(e);
+        stopped += e->j.state == TUG_JOB_SUSPENDED;
         ended += (uint64_t) tug_job_state_is_over(e->j.state);
         in_order += e->bench == TUG_BENCH_ORDER;
         wakes += tug_heap_holds(&e->wake);
     }
-    if (pending != c->n_pending || running != c->n_running || ended != c->n_ended ||
+    if (pending != c->n_pending || running != c->n_running || ended != c->n_ended || stopped != c->n_suspended ||
         pending + running + ended != c->jobs.n_jobs)
         return tug_fail(err, -EINVAL, "the jobs are counted wrongly");
     if (in_order != c->order.n_jobs || wakes != c->wakes.len || rows != c->running.len)

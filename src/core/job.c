@@ -214,6 +214,7 @@ struct tug_entry *tug_entry_new(struct tug_core *c, tug_job_id id, const struct 
     e->queue_row = e->share_row = UINT32_MAX;
     j->state = state;
     ++*counter_of(c, state);
+    c->n_suspended += state == TUG_JOB_SUSPENDED;
     tug_jobtab_add(&c->jobs, id, e);
     if (tug_job_state_is_over(state))
         return e;
@@ -239,6 +240,7 @@ void tug_entry_free(struct tug_core *c, struct tug_entry *e)
 {
     tug_assert(!e->hold);
     --*counter_of(c, e->j.state);
+    c->n_suspended -= e->j.state == TUG_JOB_SUSPENDED;
     tug_heap_remove(&c->wakes, &e->wake);
     tug_jobtab_remove(&c->jobs, e->j.id);
     tug_shape_drop(c, e);
@@ -257,6 +259,7 @@ void tug_job_move(struct tug_core *c, struct tug_entry *e, enum tug_job_state to
     tug_assert(tug_job_may_move(e->j.state, to));
     --*counter_of(c, e->j.state);
     ++*counter_of(c, to);
+    c->n_suspended += (uint32_t) (to == TUG_JOB_SUSPENDED) - (uint32_t) (e->j.state == TUG_JOB_SUSPENDED);
     if (tug_job_state_is_over(to)) {
         struct tug_queue *q = tug_queue_find(c, e->j.req.queue);
         tug_assert(q && q->n_jobs > 0);

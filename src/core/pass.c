@@ -328,13 +328,14 @@ static const struct tug_policy_host host = HOST(1), quiet_host = HOST(0);
 /* ---- the pass */
 
 /* Strictly in order: the first job that has to wait for resources holds up all behind it; one whose queue may not have more
- * GPUs now, those of its queue. */
+ * GPUs now, those of its queue. Not those that are suspended: what the first one waits for may be their memory. */
 static void built_in(struct tug_policy_pass *p)
 {
     struct tug_core *c = p->c;
-    for (size_t i = 0; i < c->order.len; i++) {
+    int held_up = 0;
+    for (size_t i = 0; i < c->order.len && !(held_up && !c->n_suspended); i++) {
         const struct tug_order_row *row = tug_order_row(&c->order, i);
-        if (!row->entry || tug_queue_held_by(c, row->entry))
+        if (!row->entry || (held_up && !row->job.suspended) || tug_queue_held_by(c, row->entry))
             continue;
         int rc = h_start(p, row->job.id);
         if (rc == -EDQUOT)
@@ -343,8 +344,25 @@ static void built_in(struct tug_policy_pass *p)
             continue; /* its place is its own, or will be */
         if (rc == -EAGAIN)
             h_explain(p, row->job.id, TUG_REASON_RESOURCES, NULL);
-        if (rc == -EAGAIN || rc == -E2BIG)
+        if (rc == -E2BIG)
             break;
+        held_up |= rc == -EAGAIN;
+    }
+}
+
+/* What is stopped holds memory that others may wait for. Where nobody runs, nobody ever ends: whatever policies think, the first
+ * that can go on does. */
+static void let_one_go_on(struct tug_policy_pass *p)
+{
+    struct tug_core *c = p->c;
+    if (!c->n_suspended || c->running.len || p->started.len)
+        return;
+    for (size_t i = 0; i < c->order.len; i++) {
+        const struct tug_order_row *row = tug_order_row(&c->order, i);
+        if (row->entry && row->job.suspended &&
+            !tug_queue_takes(c, row->entry, tug_queue_needs(row->entry), NULL, 0) &&
+            !tug_preempt_start(p, row->entry))
+            return;
     }
 }
 
@@ -486,7 +504,8 @@ void tug_pass_show(struct tug_policy_pass *p, int64_t now_ms)
                                        .n_queues = c->queue_rows.len,
                                        .queues_stride = sizeof *c->queue_rows.at,
                                        .shares_stride = sizeof(struct tug_policy_share),
-                                       .pass = c->pass};
+                                       .pass = c->pass,
+                                       .n_suspended = c->n_suspended};
     if (c->hooks.shares)
         p->view.shares = tug_share_rows(c, now_ms, &p->view.n_shares);
 }
@@ -665,6 +684,7 @@ int tug_core_pass(struct tug_core *c, int64_t now_ms, const struct tug_policy_se
         run(&p);
     else
         run_built_in(&p);
+    let_one_go_on(&p);
     for (size_t i = 0; i < p.started.len; i++)
         tug_pass_started(c, p.started.at[i]);
     tug_preempt_settle(&p);

@@ -256,6 +256,7 @@ struct tug_core {
     struct tug_heap wakes;
     struct tug_actions actions;
     uint64_t n_pending, n_running, n_ended;
+    uint32_t n_suspended; /* of the pending */
     uint32_t gpus, gpus_free, nodes_up; /* gpus: of usable nodes */
     uint64_t pass;                      /* number of the last one */
     uint64_t marks;

@@ -170,6 +170,7 @@ struct tug_policy_view {
     uint32_t cpus;                                             /* of usable nodes */
     uint64_t mem_bytes;
     uint64_t pass;                                             /* number of the pass, never used twice: for what is kept within one */
+    uint32_t n_suspended;         /* of those that wait: they hold memory that a job in front of them may wait for */
 };
 #define TUG_POLICY_WAITING(v, i) ((const struct tug_policy_job *) ((const char *) (v)->waiting + (i) * (v)->waiting_stride))
 #define TUG_POLICY_RUNNING(v, i) ((const struct tug_policy_job *) ((const char *) (v)->running + (i) * (v)->running_stride))

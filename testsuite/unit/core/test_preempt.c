@@ -303,6 +303,58 @@ START_TEST(a_suspended_job_gets_its_own_GPUs_back_from_who_may_give_way)
 }
 END_TEST
 
+/* Job 1 is stopped and has 40G of the 64G; job 3, of a higher tier, waits for as much; nobody runs. */
+static void first_waits_for_memory_of_who_is_stopped(void)
+{
+    setup(1, 4, TUG_PREEMPT_SUSPEND, 0);
+    struct tug_job_req r = req("low", 1, 4);
+    r.mem_per_node_bytes = 40ULL << 30;
+    run(1, r);
+    w_submit(&w, 2, req("all", 1, 4));
+    pass();
+    pass();
+    all_ready(2);
+    w_is(&w, 1, SUSPENDED);
+    r = req("all", 1, 1);
+    r.mem_per_node_bytes = 40ULL << 30;
+    w_submit(&w, 3, r);
+    w_submit(&w, 4, req("low", 1, 1));
+    w_done(&w, 2, 1, 0, 0, 0);
+}
+
+START_TEST(strictly_in_order_who_is_stopped_goes_on_behind_one_that_waits_for_its_memory)
+{
+    first_waits_for_memory_of_who_is_stopped();
+    ck_assert_int_eq(w_pass(&w), 1);
+    w_is(&w, 1, RUNNING);
+    w_is(&w, 3, PENDING);
+    w_is(&w, 4, PENDING);
+    w_clear(&w);
+}
+END_TEST
+
+static int idle_pass(void *self, const struct tug_policy_view *v,
+                     const struct tug_policy_host *host, struct tug_policy_pass *p)
+{
+    (void) self;
+    (void) host;
+    (void) p;
+    ck_assert_uint_eq(v->n_suspended, v->n_waiting == 3);
+    return 0;
+}
+
+START_TEST(where_nobody_runs_one_that_is_stopped_goes_on_though_the_policy_starts_nobody)
+{
+    static const struct tug_policy_ops idle = {
+        .size = sizeof idle, .abi = TUG_POLICY_ABI, .name = "idle", .pass = idle_pass};
+    first_waits_for_memory_of_who_is_stopped();
+    ck_assert_int_eq(w_pass_with(&w, &idle, NULL), 1);
+    w_is(&w, 1, RUNNING);
+    ck_assert_int_eq(w_pass_with(&w, &idle, NULL), 0);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(what_is_stopped_does_not_wake_up_to_be_ended)
 {
     setup(1, 4, TUG_PREEMPT_SUSPEND, 0);
@@ -649,6 +701,8 @@ UNIT_MAIN("core/preempt",
           who_ends_well_during_its_notice_is_COMPLETED_and_who_does_not_has_given_way,
           suspended_means_stopped_with_its_memory_and_going_on_in_the_same_place,
           a_suspended_job_gets_its_own_GPUs_back_from_who_may_give_way,
+          strictly_in_order_who_is_stopped_goes_on_behind_one_that_waits_for_its_memory,
+          where_nobody_runs_one_that_is_stopped_goes_on_though_the_policy_starts_nobody,
           what_is_stopped_does_not_wake_up_to_be_ended,
           a_suspended_job_whose_node_is_lost_waits_again_elsewhere,
           a_node_that_comes_back_is_told_again_who_is_stopped,
