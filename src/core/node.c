@@ -351,6 +351,8 @@ static void reconcile_part(struct tug_core *c, const struct tug_event *ev, struc
                            .exits = held->exits,
                            .n_exits = held->n_exits,
                            .cause = held->cause};
+    if (p->lost)
+        tug_act_changed(c, e);
     p->lost = 0;
     if (held->phase == TUG_HELD_RUNNING && p->phase == TUG_PART_STARTED)
         tug_suspend_say_again(c, e, s, ev->node);

@@ -130,7 +130,8 @@ START_TEST(a_lost_node_that_comes_back_with_the_part_is_told_to_end_it)
     w_forget(&w);
     struct tug_held_step h = held(1, 0, TUG_HELD_RUNNING);
     w_up(&w, 1, &h, 1);
-    w_saw(&w, "KILL 1.1.0 n1 grace 0: node n1 was lost: silent for 60 s\n");
+    w_said_is(&w, "NODE_CHANGED n1\n" /* the record says no longer that the part is lost */
+                  "CHANGED 1\nKILL 1.1.0 n1 grace 0: node n1 was lost: silent for 60 s\n");
     w_is(&w, 1, REQUEUED);
     w_gone(&w, 1, 1, 0, 1);
     w_is(&w, 1, PENDING);
