@@ -24,6 +24,7 @@ struct srtf {
     struct replan *plan;
     struct replan_job *running; /* in order */
     size_t cap;
+    int has_none; /* there have been jobs without GPUs */
 };
 
 static int srtf_create(void **self, const struct tug_policy_value *values, char *why,
@@ -71,9 +72,10 @@ static double remaining(const struct tug_policy_view *view, const struct tug_pol
 static double srtf_key(void *self, const struct tug_policy_view *view,
                        const struct tug_policy_job *job)
 {
-    (void) self;
+    struct srtf *s = self;
     struct tug_policy_job waiting = *job;
     waiting.start_ms = -1;
+    s->has_none |= job->gpus == 0;
     return remaining(view, &waiting);
 }
 
@@ -151,7 +153,8 @@ static int srtf_pass(void *self, const struct tug_policy_view *view,
             rc = replan_put(s->plan, &s->running[r++], 0);
             continue;
         }
-        if (replan_gpus_left(s->plan) == 0 && !host->explains && r == view->n_running)
+        if (replan_gpus_left(s->plan) == 0 && !s->has_none && !host->explains &&
+            r == view->n_running)
             break;
         rc = replan_put(s->plan, &(struct replan_job){waits, 0}, 0);
         if (rc == 0)

@@ -366,7 +366,7 @@ static int h_wake(struct tug_policy_pass *pass, int64_t at_ms)
     return 0;
 }
 
-static const struct tug_policy_host host = {.size = sizeof host,
+static struct tug_policy_host host = {.size = sizeof host,
                                             .start = h_start,
                                             .start_on = h_start_on,
                                             .explain = h_explain,
@@ -405,6 +405,7 @@ static void one_pass(void)
         ask_keys(all);
     plug_view();
     plug.wake_ms = INT64_MAX;
+    host.explains = !plug.quiet;
     if (ops->pass)
         ck_assert_int_eq(ops->pass(plug_self(), &view, &host, NULL), 0);
     for (size_t i = 0; !ops->pass && i < view.n_waiting; i++)

@@ -41,6 +41,7 @@ struct plug_world {
     int refused;         /* proposals that break a rule */
     int preemptions;
     int keep_running;   /* preempt() only notes */
+    int quiet;          /* nobody reads explanations */
     uint64_t delays;    /* backfill() of this job would delay a reservation */
     uint64_t explained; /* the last job for which explain() was called, and with what */
     char text[256];

@@ -240,10 +240,28 @@ START_TEST(a_job_that_nobody_knows_the_length_of_goes_last)
 }
 END_TEST
 
+START_TEST(a_job_without_GPUs_starts_where_all_GPUs_are_taken_also_when_nobody_asks_why_jobs_wait)
+{
+    for (int quiet = 0; quiet < 2; quiet++) {
+        plug_load("srtf", NULL);
+        plug_cluster(1, 8);
+        plug.quiet = quiet;
+        plug.nodes[0].cpus = plug.nodes[0].cpus_free = 16;
+        plug_submit("ann", 1, 8, 5);
+        struct plug_job *j = plug_submit("ann", 1, 0, 100000);
+        j->row.cpus_per_node = j->row.cpus_last = 1;
+        plug_pass();
+        ck_assert_str_eq(tug_buf_str(&plug.said), "start 1, start 2, ");
+        plug_unload();
+    }
+}
+END_TEST
+
 UNIT_MAIN("plugins/srtf", srtf_ends_every_job_when_the_model_does,
           srsf_ends_every_job_when_the_model_does, who_needs_less_takes_the_place_of_who_needs_more,
           a_job_of_a_higher_tier_goes_first_however_long_it_is,
           nobody_is_stopped_for_a_job_that_its_queue_s_cap_holds_back,
           what_may_not_be_stopped_keeps_its_place,
           nothing_starts_where_those_that_were_stopped_still_are,
-          a_job_that_nobody_knows_the_length_of_goes_last)
+          a_job_that_nobody_knows_the_length_of_goes_last,
+          a_job_without_GPUs_starts_where_all_GPUs_are_taken_also_when_nobody_asks_why_jobs_wait)
