@@ -381,15 +381,16 @@ static void on_stop(struct tug_series *s, struct tug_series_live *l, int64_t at_
     s->wanted_gpus += l->gpus;
 }
 
-static void on_end(struct tug_series *s, struct tug_series_live *l, int64_t at_ms)
+static void on_end(struct tug_series *s, struct tug_series_live *l, const struct tug_sim_note *n)
 {
+    int64_t at_ms = n->at_ms;
     if (l->start_ms < 0) { /* it was cancelled while it waited */
         s->waiting--;
         s->wanted_gpus -= l->gpus;
     }
     leave(s, l, at_ms, 0);
     int64_t jct_ms = at_ms - l->submit_ms;
-    double run_s = (double) l->ran_ms / 1000;
+    double run_s = (double) n->duration_ms / 1000; /* as a policy that wastes runs is no better */
     double slow =
         (double) jct_ms / 1000 / (run_s > TUG_SERIES_SLOW_MIN_S ? run_s : TUG_SERIES_SLOW_MIN_S);
     slow = slow < 1 ? 1 : slow;
@@ -424,7 +425,7 @@ void tug_series_note(void *series, const struct tug_sim_note *n)
         on_stop(s, l, n->at_ms);
         break;
     case TUG_SIM_END:
-        on_end(s, l, n->at_ms);
+        on_end(s, l, n);
         break;
     }
 }

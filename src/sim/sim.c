@@ -121,6 +121,7 @@ static void note(struct sim *s, const struct live *l, enum tug_sim_point point, 
                              .gpus = l->gpus,
                              .submit_ms = to_ms(s, l->submit),
                              .first_start_ms = to_ms(s, l->first_start),
+                             .duration_ms = to_ms(s, l->duration),
                              .why = why};
     const struct tug_job *j = point == TUG_SIM_START ? tug_core_job(s->core, l->id) : NULL;
     if (j && s->conf->count) {

@@ -33,13 +33,14 @@ enum tug_sim_point {
 };
 struct tug_sim_note {
     enum tug_sim_point point;
-    int64_t at_ms;                     /* times are ms whatever the clock */
-    const char *id, *user, *queue;     /* as in the trace; valid during the call */
+    int64_t at_ms;                 /* times are ms whatever the clock */
+    const char *id, *user, *queue; /* as in the trace; valid during the call */
     uint32_t gpus;
     int64_t submit_ms, first_start_ms; /* -1 = not yet */
+    int64_t duration_ms;               /* its work, as a run without stops and costs would take */
     const struct tug_slice *slices;    /* START: where it is; node = index, GPUs as bits */
     size_t n_slices;
-    const char *why;                   /* STOP: "preempted", "suspended", "node n3 failed" */
+    const char *why; /* STOP: "preempted", "suspended", "node n3 failed" */
 };
 
 struct tug_sim_progress {
@@ -53,7 +54,7 @@ struct tug_sim_conf {
     uint32_t nodes, gpus_per_node;
     enum tug_placement placement;
     uint8_t placement_said; /* 1: it holds instead of the cluster's own */
-    uint8_t count; /* 1: GPUs are only counted, a gang takes any that are free */
+    uint8_t count;          /* 1: GPUs are only counted, a gang takes any that are free */
     enum tug_sim_estimates estimates;
     uint64_t noise_seed;
     uint64_t seed;     /* of the policy's random numbers */
@@ -61,11 +62,11 @@ struct tug_sim_conf {
     /* With a configured cluster: jobs of queue 'from' of the trace go to 'to'. */
     const struct tug_sim_queue_map {
         const char *from, *to;
-    } *queue_map;
+    } * queue_map;
     size_t n_queue_map;
     uint8_t any_queue; /* and those of queues that are not configured to the default one */
     struct tug_policy_set policy;
-    uint8_t explains;        /* 1: policies are asked for explanations, as tugd does; nobody reads them */
+    uint8_t explains; /* 1: policies are asked for explanations, as tugd does; nobody reads them */
     int64_t ticks_per_s;     /* what the core and policies take for ms; 0 = 1000 */
     double start_cost_s;     /* every start takes so long before work is done */
     double preempt_cost_s;   /* and one after a stop so much longer */

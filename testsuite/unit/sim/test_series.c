@@ -10,6 +10,8 @@
 
 static struct tug_series *s;
 
+static int64_t duration_ms;
+
 static void note(enum tug_sim_point point, int64_t at_ms, const char *id, const char *user,
                  uint32_t gpus, int64_t submit_ms)
 {
@@ -21,6 +23,7 @@ static void note(enum tug_sim_point point, int64_t at_ms, const char *id, const 
                                    .queue = "q",
                                    .gpus = gpus,
                                    .submit_ms = submit_ms,
+                                   .duration_ms = duration_ms,
                                    .slices = &slice,
                                    .n_slices = point == TUG_SIM_START};
     tug_series_note(s, &n);
@@ -154,10 +157,14 @@ END_TEST
 START_TEST(slowdown_is_of_ten_seconds_at_least)
 {
     s = tug_series_new(8, 2, NULL);
+    duration_ms = 50000; /* what it ran twice it needed once */
     note(TUG_SIM_SUBMIT, 0, "a", "a", 1, 0);
-    note(TUG_SIM_START, 100000, "a", "a", 1, 0);
-    note(TUG_SIM_END, 200000, "a", "a", 1, 0);
+    note(TUG_SIM_START, 0, "a", "a", 1, 0);
+    note(TUG_SIM_STOP, 50000, "a", "a", 1, 0);
+    note(TUG_SIM_START, 50000, "a", "a", 1, 0);
+    note(TUG_SIM_END, 100000, "a", "a", 1, 0);
     ck_assert_double_eq_tol(tug_series_slowdown(s), 2, 1e-12);
+    duration_ms = 1000;
     note(TUG_SIM_SUBMIT, 200000, "b", "b", 1, 200000);
     note(TUG_SIM_START, 239000, "b", "b", 1, 200000);
     note(TUG_SIM_END, 240000, "b", "b", 1, 200000); /* 40 s for one of 1 s */
