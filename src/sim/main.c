@@ -361,6 +361,10 @@ int main(int argc, char **argv)
             argv[1] = argv[0];
             return commands[i].run(argc - 1, argv + 1);
         }
+    if (*name) {
+        fprintf(stderr, "tug-sim: there is no command '%s'; see tug-sim --help\n", name);
+        return EXIT_USAGE;
+    }
     help(stderr);
     return EXIT_USAGE;
 }

@@ -117,10 +117,9 @@ static int cluster(const char *text, struct tug_simopts *o, struct tug_err *err)
 {
     unsigned nodes, gpus;
     char rest;
-    if (!strcmp(text, "trace")) {
-        o->cluster_of_trace = 1;
+    o->cluster_of_trace = !strcmp(text, "trace");
+    if (o->cluster_of_trace)
         return 0;
-    }
     if (strspn(text, "0123456789x") != strlen(text) || strlen(text) > 12 ||
         sscanf(text, "%ux%u%c", &nodes, &gpus, &rest) != 2 || nodes < 1 ||
         nodes > TUG_TRACE_NODES_MAX || gpus < 1 || gpus > TUG_GPUS_MAX)
@@ -261,6 +260,11 @@ static int take(struct tug_simopts *o, int id, char *text, struct tug_err *err)
         o->conf.any_queue = 1;
         return 0;
     case POLICY:
+        if (o->policy)
+            return tug_fail(err, -EINVAL,
+                            "--policy: %s and %s; a run has one (A+B combines plugins that decide "
+                            "different things), tug-sim compare takes several",
+                            o->policy, text);
         o->policy = text;
         return 0;
     case PARAM:
@@ -328,6 +332,11 @@ static int complete(struct tug_simopts *o, struct tug_err *err)
         return tug_fail(err, -EINVAL, "%s is missing; see tug-sim --help", missing);
     if (has_cluster && o->config)
         return tug_fail(err, -EINVAL, "--cluster and --config: both say what the nodes are");
+    if ((o->queue_map.len || o->conf.any_queue) && !o->config)
+        return tug_fail(
+            err, -EINVAL,
+            "--queue-map and --any-queue: say what becomes of queues that --config FILE "
+            "has not, and there is none");
     if (o->conf.count && o->config)
         return tug_fail(err, -EINVAL,
                         "--placement count: needs nodes that are all alike, from --cluster");

@@ -21,6 +21,9 @@
 #include <uthash.h>
 
 #define QUEUE "main"
+/* After so many failures a job will never be done: each costs more than it gets done between them.
+ */
+#define FAILED_RUNS_MAX 10000
 /* Passes at one instant while no job comes or ends: beyond them, no policy will ever be content. */
 #define RESTLESS_PASSES 1000
 /* Wake-ups one after the other while nothing runs that could bring about anything. */
@@ -40,7 +43,7 @@ struct live {
     int64_t since;       /* runs or is stopped since then; see 'ending' and 'stops' */
     int64_t stopped;     /* between its runs, in all */
     int64_t end;         /* while it runs */
-    uint32_t gpus, node, attempt, stops;
+    uint32_t gpus, node, attempt, stops, failed_runs;
     uint8_t is_cut;           /* its limit ends it */
     const char *user, *queue; /* behind its name */
     char name[];
@@ -177,7 +180,7 @@ static void suspend(struct sim *s, struct live *l)
 }
 
 /* It leaves its nodes; where it was suspended there, it stopped before. */
-static void stop(struct sim *s, struct live *l, int by_failure, const char *why)
+static int stop(struct sim *s, struct live *l, int by_failure, const char *why, struct tug_err *err)
 {
     int ran = runs(l);
     int64_t worked = l->worked + (ran ? stop_running(s, l) : 0), kept = worked;
@@ -187,11 +190,18 @@ static void stop(struct sim *s, struct live *l, int by_failure, const char *why)
     l->worked = 0;
     s->lost += (long double) (worked - kept) * l->gpus;
     s->r->failed_runs += by_failure != 0;
+    l->failed_runs += by_failure != 0;
+    if (l->failed_runs > FAILED_RUNS_MAX)
+        return tug_fail(err, -ELOOP,
+                        "job %s: failures stopped it %d times, and it would never be done; longer "
+                        "times between --failures or a --checkpoint let it end",
+                        l->name, FAILED_RUNS_MAX);
     if (!ran)
-        return;
+        return 0;
     l->stops++;
     s->r->preemptions += !by_failure;
     note(s, l, TUG_SIM_STOP, why);
+    return 0;
 }
 
 static void ended(struct sim *s, struct live *l)
@@ -265,12 +275,12 @@ static int on_signal(struct sim *s, const struct tug_action *a, struct tug_err *
     return 0;
 }
 
-static void on_history(struct sim *s, const struct tug_action *a)
+static int on_history(struct sim *s, const struct tug_action *a, struct tug_err *err)
 {
     struct live *l = find(s, a->job);
     char why[300];
     if (!l)
-        return;
+        return 0;
     if (!strcmp(a->text, "end")) {
         ended(s, l);
     } else if (!strcmp(a->text, "requeue")) {
@@ -280,8 +290,9 @@ static void on_history(struct sim *s, const struct tug_action *a)
         if (failed && j->cause.node != TUG_NO_NODE)
             tug_core_node(s->core, j->cause.node, &n);
         snprintf(why, sizeof why, failed ? "node %s failed" : "preempted", n.name);
-        stop(s, l, failed, why);
+        return stop(s, l, failed, why, err);
     }
+    return 0;
 }
 
 static int act(struct sim *s, const struct tug_action *a, struct tug_err *err)
@@ -302,8 +313,7 @@ static int act(struct sim *s, const struct tug_action *a, struct tug_err *err)
     case TUG_ACT_SIGNAL:
         return on_signal(s, a, err);
     case TUG_ACT_JOB_HISTORY:
-        on_history(s, a);
-        return 0;
+        return on_history(s, a, err);
     default:
         return 0; /* records, and words for an admin */
     }
@@ -764,6 +774,9 @@ int tug_sim_run(struct tug_trace *trace, const struct tug_sim_conf *conf,
         return tug_fail(err, -EINVAL,
                         "%s has no column limit_s; estimates of the users need it, or use "
                         "--estimates exact",
+                        tug_trace_path(trace));
+    if (conf->kill_at_limit && !tug_trace_has_limits(trace))
+        return tug_fail(err, -EINVAL, "%s has no column limit_s, so --kill-at-limit ends nothing",
                         tug_trace_path(trace));
     int rc = set_up(&s, err);
     if (!rc)

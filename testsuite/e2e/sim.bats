@@ -58,6 +58,9 @@ sim() { tug-sim run --policy-dir "$TUG_BUILDDIR/plugins" --cluster 4x8 --trace j
     run sim --policy fifo --param nosuch=1
     [ "$status" -eq 1 ]
     [[ "$output" == *nosuch* ]]
+    run tug-sim rum --policy fifo
+    [ "$status" -eq 2 ]
+    [ "$output" = "tug-sim: there is no command 'rum'; see tug-sim --help" ]
     head -1 jobs.csv >none.csv
     run sim --policy fifo --trace none.csv
     [ "$status" -eq 0 ]

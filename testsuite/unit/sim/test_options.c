@@ -55,6 +55,9 @@ START_TEST(options_say_what_is_simulated)
     ck_assert_str_eq(o.params.at[1].name, "easy.depth");
     ck_assert_str_eq(o.params.at[1].value, "2=3");
     ck_assert_int_eq(o.cluster_of_trace, 1);
+    taken("--cluster trace --cluster 3x1"); /* the last one holds */
+    ck_assert_int_eq(o.cluster_of_trace, 0);
+    ck_assert_uint_eq(o.conf.nodes, 3);
     tug_simopts_clear(&o);
 }
 END_TEST
@@ -84,6 +87,9 @@ START_TEST(a_wrong_option_is_refused_by_name_with_what_it_takes)
         {"--param depth", "--param: 'depth' is not KEY=VALUE"},
         {"--param =4", "is not KEY=VALUE"},
         {"--config f", "both say what the nodes are"},
+        {"--policy q", "--policy: fifo and q; a run has one"},
+        {"--any-queue", "and there is none"},
+        {"--queue-map a=b", "and there is none"},
         {"--queue-map a", "--queue-map: 'a' is not QUEUE=QUEUE"},
         {"--queue-map a=", "is not QUEUE=QUEUE"},
         {"more", "'more' is no option"},

@@ -229,6 +229,9 @@ START_TEST(a_job_over_its_limit_is_over_when_that_is_asked_for)
     ck_assert_str_eq(tug_buf_str(&ends), "long 0-7.5 short 7.5-10.5 free 10.5-14.5 ");
     ck_assert_uint_eq(r.killed, 1);
     ck_assert_uint_eq(r.finished, 3);
+    ck_assert_int_eq(run_with("fifo", NULL, NULL, "job_id,submit_s,duration_s,gpus\na,0,1,1\n"),
+                     -EINVAL);
+    ck_assert_msg(strstr(err.msg, "has no column limit_s") != NULL, "%s", err.msg);
 }
 END_TEST
 
@@ -260,6 +263,17 @@ START_TEST(a_failed_node_costs_the_work_since_the_last_checkpoint)
     conf.failure_seed = 8;
     run("fifo", text);
     ck_assert_double_ne(r.avg_jct_s, saved_s);
+}
+END_TEST
+
+START_TEST(a_job_that_failures_never_let_end_is_named)
+{
+    cluster(1, 8);
+    conf.mtbf_s = 1;
+    conf.repair_s = 1;
+    conf.check_every = 1000;
+    ck_assert_int_eq(run_with("fifo", NULL, NULL, HEAD "a,0,1,1,u,,\nb,0,1000,1,u,,\n"), -ELOOP);
+    ck_assert_msg(strstr(err.msg, "job b: failures stopped it 10000 times") != NULL, "%s", err.msg);
 }
 END_TEST
 
@@ -854,13 +868,13 @@ UNIT_MAIN("sim/sim", fifo_keeps_the_order_sjf_takes_the_shortest_and_easy_fills_
           a_finer_clock_keeps_microseconds, starting_costs_time_that_is_no_work,
           a_job_over_its_limit_is_over_when_that_is_asked_for,
           a_failed_node_costs_the_work_since_the_last_checkpoint,
+          a_job_that_failures_never_let_end_is_named,
           a_gang_stops_when_any_of_its_nodes_fails_and_goes_on_elsewhere,
           a_policy_that_starts_nothing_leaves_jobs_unfinished,
           a_job_that_gives_way_goes_on_with_what_is_left,
           a_suspended_job_stays_where_it_is_and_goes_on_there,
           a_suspended_job_has_no_new_start_and_pays_for_none,
-          a_suspended_job_is_not_planned_elsewhere,
-          what_a_suspended_job_did_is_lost_with_its_node,
+          a_suspended_job_is_not_planned_elsewhere, what_a_suspended_job_did_is_lost_with_its_node,
           a_trace_that_breaks_off_while_jobs_run_is_an_error,
           a_job_that_is_ended_to_give_way_counts_as_killed,
           work_that_is_stopped_often_is_done_in_the_end,
