@@ -296,17 +296,21 @@ static int check_queues(const struct tug_core *c, struct tug_err *err)
 static int is_brief_of(const struct tug_core *c, const struct tug_brief *b,
                        const struct tug_order_row *r)
 {
+    const struct tug_family *f = r->job.suspended ? NULL : r->entry->shape->family;
     return b->nodes == r->job.nodes && b->run_s == tug_order_run_s(&r->job) &&
-           b->family < c->families.len && c->families.at[b->family] == r->entry->shape->family;
+           b->family < c->families.len && c->families.at[b->family] == f;
 }
 
 static int check_order(const struct tug_core *c, struct tug_err *err)
 {
-    size_t left = 0, there = c->order.added.len;
+    size_t left = 0, there = c->order.added.len, apart = 0;
+    for (size_t i = 0; i < c->order.added.len; i++)
+        apart += c->order.added.at[i].brief.family == 0;
     for (size_t i = 0; i < c->order.len; i++) {
         const struct tug_order_row *r = tug_order_row(&c->order, i);
         left += r->entry == NULL;
         there += r->entry != NULL;
+        apart += r->entry && tug_order_brief(&c->order, i)->family == 0;
         if (i && tug_order_before(&c->order, &r->job, &tug_order_row(&c->order, i - 1)->job))
             return tug_fail(err, -EINVAL, "job %llu stands in the wrong place of the order",
                             (unsigned long long) r->job.id);
@@ -323,7 +327,7 @@ static int check_order(const struct tug_core *c, struct tug_err *err)
                             "job %llu stands in the order with a key that is not its own",
                             (unsigned long long) r->job.id);
     }
-    if (left != c->order.left || there != c->order.n_jobs)
+    if (left != c->order.left || there != c->order.n_jobs || apart != c->order.n_apart)
         return tug_fail(err, -EINVAL, "the order's rows are counted wrongly");
     return 0;
 }

@@ -516,7 +516,9 @@ void tug_job_bench(struct tug_core *c, struct tug_entry *e)
         tug_job_row(c, e, &row);
         e->bench = TUG_BENCH_ORDER;
         tug_job_set_explain(e, TUG_REASON_NONE, NULL);
-        tug_order_add(&c->order, &row, e->shape->family->number, e);
+        /* One that is suspended goes on in its own place, with the memory that it has. */
+        int is_apart = e->j.state == TUG_JOB_SUSPENDED;
+        tug_order_add(&c->order, &row, is_apart ? 0 : e->shape->family->number, e);
         tug_queue_waits(c, e, 1);
         c->wants_pass = 1;
     }

@@ -68,12 +68,14 @@ void tug_order_add(struct tug_order *o, const struct tug_policy_job *job, uint32
         .job = *job, .entry = e, .brief = {family, tug_order_run_s(job), job->nodes}};
     tug_vec_push(&o->added, row);
     o->n_jobs++;
+    o->n_apart += family == 0;
 }
 
 static int forget_added(struct tug_order *o, const struct tug_entry *e)
 {
     for (size_t i = o->added.len; i > 0; i--)
         if (o->added.at[i - 1].entry == e) {
+            o->n_apart -= o->added.at[i - 1].brief.family == 0;
             o->added.at[i - 1] = o->added.at[--o->added.len];
             return 1;
         }
@@ -88,6 +90,7 @@ void tug_order_remove(struct tug_order *o, const struct tug_policy_job *key, str
     for (; i < o->len && tug_order_row(o, i)->job.id == key->id; i++)
         if (tug_order_row(o, i)->entry == e) {
             tug_order_row(o, i)->entry = NULL;
+            o->n_apart -= o->briefs[o->head + i].family == 0;
             o->briefs[o->head + i].nodes = TUG_BRIEF_LEFT;
             o->left++;
             return;

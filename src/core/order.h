@@ -17,7 +17,7 @@ struct tug_entry;
 
 /* What it takes to see that a job need not be looked at: a hundred thousand of them fit into a cache. */
 struct tug_brief {
-    uint32_t family; /* of its shape; see core.families */
+    uint32_t family; /* of its shape; see core.families. 0: what others find says nothing of it */
     uint32_t run_s;  /* of its expected run, rounded down; UINT32_MAX = nobody knows */
     uint32_t nodes;  /* TUG_BRIEF_LEFT = it has left the order */
 };
@@ -35,7 +35,7 @@ struct tug_order {              /* zero-initialised is empty */
     size_t head, len, cap;
     size_t left;                                /* rows without entry */
     struct tug_vec(struct tug_order_row) added; /* not merged yet, any order */
-    size_t n_jobs;
+    size_t n_jobs, n_apart; /* apart: of family 0 */
     int keyed; /* a policy says the order: keys count, priorities don't */
 };
 

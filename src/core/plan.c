@@ -293,14 +293,15 @@ size_t tug_plan_next(struct tug_policy_pass *p, size_t from)
     for (size_t i = 1; i < c->families.len; i++)
         if (c->families.at[i] && limits[i] > widest)
             widest = limits[i];
-    if (widest < 2)
+    if (widest < 2 && !c->order.n_apart)
         return c->order.len;
     const struct tug_brief *b = c->order.briefs + c->order.head;
-    for (; from < c->order.len; from++)
+    for (; from < c->order.len; from++) {
+        const struct tug_family *f = c->families.at[b[from].family];
         if (b[from].nodes < limits[b[from].family] &&
-            !tug_family_is_delaying(c, c->families.at[b[from].family], b[from].nodes,
-                                    b[from].run_s))
+            (!f || !tug_family_is_delaying(c, f, b[from].nodes, b[from].run_s)))
             break;
+    }
     return from;
 }
 

@@ -264,6 +264,39 @@ START_TEST(suspended_means_stopped_with_its_memory_and_going_on_in_the_same_plac
 }
 END_TEST
 
+static int skipping_pass(void *self, const struct tug_policy_view *v,
+                         const struct tug_policy_host *host, struct tug_policy_pass *p)
+{
+    (void) self;
+    for (size_t i = host->next(p, 0); i < v->n_waiting; i = host->next(p, i + 1))
+        host->start(p, TUG_POLICY_WAITING(v, i)->id);
+    return 0;
+}
+
+static const struct tug_policy_ops skipping = {
+    .size = sizeof skipping, .abi = TUG_POLICY_ABI, .name = "skipping", .pass = skipping_pass};
+
+START_TEST(a_suspended_job_is_not_skipped_when_another_that_asks_for_the_same_does_not_fit)
+{
+    setup(2, 4, TUG_PREEMPT_SUSPEND, 0);
+    struct tug_job_req r = req("low", 2, 4);
+    r.mem_per_node_bytes = 40ULL << 30;
+    run(1, r);
+    w_submit(&w, 2, req("all", 1, 4));
+    pass();
+    w_is(&w, 1, SUSPENDED);
+    pass();
+    all_ready(2);
+    r.nice = -10;
+    w_submit(&w, 3, r); /* goes first, and there is no memory for it: 1 has it */
+    w_done(&w, 2, 1, 0, 0, 0);
+    ck_assert_int_eq(w_pass_with(&w, &skipping, NULL), 1);
+    w_is(&w, 1, RUNNING);
+    w_is(&w, 3, PENDING);
+    w_clear(&w);
+}
+END_TEST
+
 static void low_is_down(uint8_t down)
 {
     w.queues[2].is_down = down;
@@ -699,6 +732,7 @@ UNIT_MAIN("core/preempt",
           who_may_not_wait_again_is_ended_as_PREEMPTED_and_told_for_whom,
           without_notice_the_end_is_ordered_by_the_pass_itself,
           who_ends_well_during_its_notice_is_COMPLETED_and_who_does_not_has_given_way,
+          a_suspended_job_is_not_skipped_when_another_that_asks_for_the_same_does_not_fit,
           suspended_means_stopped_with_its_memory_and_going_on_in_the_same_place,
           a_suspended_job_gets_its_own_GPUs_back_from_who_may_give_way,
           strictly_in_order_who_is_stopped_goes_on_behind_one_that_waits_for_its_memory,
