@@ -12,6 +12,7 @@ static void hold_texts(struct tug_core *c, struct tug_policy_job *j)
     j->account = tug_intern(c->texts, j->account);
     j->name = tug_intern(c->texts, j->name);
     j->user = tug_intern(c->texts, j->user);
+    j->gpu_model = tug_intern(c->texts, j->gpu_model);
 }
 
 static void drop_texts(struct tug_core *c, const struct tug_policy_job *j)
@@ -20,6 +21,7 @@ static void drop_texts(struct tug_core *c, const struct tug_policy_job *j)
     tug_intern_drop(c->texts, j->account);
     tug_intern_drop(c->texts, j->name);
     tug_intern_drop(c->texts, j->user);
+    tug_intern_drop(c->texts, j->gpu_model);
 }
 
 static void tell(struct tug_core *c, struct tug_policy_event ev)
@@ -55,8 +57,20 @@ void tug_observe_node(struct tug_core *c, uint32_t node, int usable)
                                           .node = node});
 }
 
+/* Queues and shares have moved since. */
+static void find_rows(const struct tug_core *c, struct tug_policy_job *j)
+{
+    const struct tug_entry *e = tug_jobtab_find(&c->jobs, j->id);
+    const struct tug_queue *q = tug_queue_find(c, j->queue);
+    j->queue_row = q ? (uint32_t) (q - c->queues.at) : UINT32_MAX;
+    j->share_row = e ? e->share_row : UINT32_MAX;
+}
+
 void tug_observe_config(struct tug_core *c)
 {
+    for (size_t i = 0; i < c->events.len; i++)
+        if (c->events.at[i].job.id)
+            find_rows(c, &c->events.at[i].job);
     if (c->hooks.observe)
         tell(c, (struct tug_policy_event){
                     .at_ms = c->now_ms, .type = TUG_POLICY_EV_CONFIG, .node = TUG_NO_NODE});

@@ -117,7 +117,7 @@ struct tug_policy_queue {
     uint32_t n_running, n_waiting;
 };
 
-/* An account or a user below one: the tree that usage is charged to. Rows stand in tree order, parents first. */
+/* An account or a user below one: the tree that usage is charged to. Parents stand before those below them. */
 struct tug_policy_share {
     const char *name;
     uint32_t parent;              /* row; UINT32_MAX = the root, which is row 0 */
@@ -152,7 +152,7 @@ struct tug_policy_event {
     enum tug_policy_event_type type;
     uint32_t node;
     uint32_t ok;
-    struct tug_policy_job job;    /* as it was then; strings are valid until observe() returns */
+    struct tug_policy_job job;    /* as it was then, its rows those of the view; strings are valid until observe() returns */
 };
 
 /* What the cluster looks like now. Waiting jobs are those that may start (begin time come, queue up); they come in the

@@ -162,7 +162,68 @@ START_TEST(nobody_who_listens_costs_nothing)
 }
 END_TEST
 
-UNIT_MAIN("core/observe", every_turn_in_a_jobs_life_is_told_once_and_in_order,
+/* Rows in events are of the view beside them, or none; texts are there. */
+static int looks_up(void *self, const struct tug_policy_view *v, const struct tug_policy_event *evs,
+                    size_t n, size_t stride)
+{
+    int *ended = self;
+    for (size_t i = 0; i < n; i++) {
+        const struct tug_policy_event *ev = (const void *) ((const char *) evs + i * stride);
+        if (!ev->job.id)
+            continue;
+        ck_assert_str_eq(ev->job.gpu_model, ev->job.id == 1 ? "a100|h100" : "");
+        if (ev->job.queue_row != UINT32_MAX) {
+            ck_assert_uint_lt(ev->job.queue_row, v->n_queues);
+            ck_assert_str_eq(TUG_POLICY_QUEUE(v, ev->job.queue_row)->name, ev->job.queue);
+        }
+        if (ev->job.share_row != UINT32_MAX) {
+            ck_assert_uint_lt(ev->job.share_row, v->n_shares);
+            ck_assert_str_eq(TUG_POLICY_SHARE(v, ev->job.share_row)->name, ev->job.user);
+        }
+        *ended += ev->type == TUG_POLICY_EV_END;
+    }
+    return 0;
+}
+
+START_TEST(rows_of_what_is_told_late_are_those_of_the_new_configuration)
+{
+    static const struct tug_policy_ops ops = {.size = sizeof ops,
+                                              .abi = TUG_POLICY_ABI,
+                                              .name = "looks_up",
+                                              .needs = TUG_POLICY_NEEDS_SHARES,
+                                              .observe = looks_up};
+    int ended = 0;
+    char model[] = "a100|h100";
+    setup();
+    w_pass_with(&w, &ops, &ended);
+    struct tug_job_req r = w_req(1, 1);
+    r.user = "zoe";
+    w_submit(&w, 2, r);
+    r.user = "bob";
+    r.queue = "low";
+    r.gpu_model = model;
+    w_submit(&w, 1, r);
+    for (tug_job_id id = 1; id <= 2; id++)
+        ck_assert_int_eq(w_event(&w, (struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = id}), 0);
+    r = w_req(1, 1);
+    r.user = "kim";
+    w_submit(&w, 3, r);
+    memset(model, 'x', sizeof model - 1);
+    w_tick(&w, w.now + 3600 * 1000); /* 1 and 2 are forgotten */
+    ck_assert_ptr_null(tug_core_job(w.c, 1));
+    struct tug_core_queue all = w.queues[0];
+    w.queues[0] = w.queues[1];
+    w.queues[1] = all;
+    w.conf.n_queues = 2;
+    ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, &w.err), 0);
+    w_pass_with(&w, &ops, &ended);
+    ck_assert_int_eq(ended, 2);
+    teardown();
+}
+END_TEST
+
+UNIT_MAIN("core/observe", rows_of_what_is_told_late_are_those_of_the_new_configuration,
+          every_turn_in_a_jobs_life_is_told_once_and_in_order,
           nodes_that_become_usable_or_not_and_a_new_configuration_are_told,
           a_job_that_is_forgotten_before_the_next_pass_is_still_told_with_its_texts,
           who_comes_later_is_told_the_past_that_the_host_knows_and_all_that_lives,
