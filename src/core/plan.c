@@ -2,7 +2,9 @@
  *
  * The profile is made when a pass first asks for it, and follows what the pass starts and reserves.
  * Within a pass it only shrinks: what found no room, or would have delayed a reservation, need not
- * be tried again for a run that is as long or longer. Layer: core.
+ * be tried again for a run that is as long or longer. GPUs are counted whole: one in parts comes
+ * free with the last of them, and who wants a part of one books all of it, unless another part of
+ * it is held for longer. Layer: core.
  */
 #include <errno.h>
 
@@ -176,14 +178,55 @@ static void add_ends(struct tug_core *c, const struct tug_entry *e, int64_t end_
         const struct tug_ledger_node *n = tug_ledger_node(c->ledger, s->node);
         struct tug_stock held = {.mem_bytes = (int64_t) s->mem_bytes,
                                  .cpus = (int32_t) s->cpus,
-                                 .gpus = (int32_t) tug_gpuset_count(s->gpus & n->gpus),
+                                 .gpus = s->gpu_milli
+                                             ? 0 /* see add_shared() */
+                                             : (int32_t) tug_gpuset_count(s->gpus & n->gpus),
                                  .gangs = 1};
-        /* Counted in whole GPUs: one in parts comes free with the last of them, and who that is
-         * nobody knows while there are several. */
-        if (s->gpu_milli && n->milli_used[__builtin_ctzll(s->gpus)] > s->gpu_milli)
-            held.gpus = 0;
         tug_profile_ends(c->plan->profile, s->node, end_ms, &held);
     }
+}
+
+/* When the last of those is expected to end who have a part of that GPU, without 'but'; -1 = nobody
+ * has. */
+static int64_t last_end(const struct tug_core *c, uint32_t node, tug_gpuset gpu,
+                        const struct tug_entry *but)
+{
+    const struct tug_node *n = &c->nodes.at[node];
+    int64_t last_ms = -1;
+    for (size_t i = 0; i < n->gangs.len; i++) {
+        const struct tug_entry *e = n->gangs.at[i];
+        struct tug_policy_job row;
+        if (e == but || !e->j.req.gpu_milli || e->j.suspended_ms >= 0 || e->j.slices[0].gpus != gpu)
+            continue;
+        tug_job_row(c, e, &row);
+        int64_t end_ms = end_of(c, e, &row);
+        last_ms = end_ms > last_ms ? end_ms : last_ms;
+    }
+    return last_ms;
+}
+
+/* The plan counts whole GPUs: one in parts comes free with the last of them. */
+static void add_shared(struct tug_core *c)
+{
+    const struct tug_stock whole = {.gpus = 1};
+    for (uint32_t i = 0; i < c->nodes.len; i++) {
+        const struct tug_ledger_node *n = tug_ledger_node(c->ledger, i);
+        for (tug_gpuset g = n->gpus_shared & n->gpus; g; g &= g - 1)
+            tug_profile_ends(c->plan->profile, i, last_end(c, i, g & -g, NULL), &whole);
+    }
+}
+
+/* A part of a GPU of which somebody has another part for longer is nobody's loss. */
+static void want_there(const struct tug_core *c, const struct tug_entry *e, uint32_t node,
+                       tug_gpuset gpu, struct tug_want *w)
+{
+    int64_t end_ms;
+    if (!e->j.req.gpu_milli)
+        return;
+    if (w->run_ms == TUG_NEVER || __builtin_add_overflow(c->now_ms, w->run_ms, &end_ms))
+        end_ms = TUG_NEVER;
+    if (last_end(c, node, gpu, e) >= end_ms)
+        w->each.gpus = w->last.gpus = 0;
 }
 
 static void add_nodes(struct tug_core *c)
@@ -268,6 +311,7 @@ static void make(struct tug_policy_pass *p)
         add_ends(c, c->running.at[i].entry, plan->ends.at[i]);
     for (size_t i = 0; i < p->started.len; i++)
         add_ends(c, p->started.at[i], plan->ends.at[c->running.len + i]);
+    add_shared(c);
     add_holds(c);
 }
 
@@ -278,6 +322,7 @@ void tug_plan_started(struct tug_policy_pass *p, const struct tug_entry *e)
     if (!c->plan || c->plan->pass != c->pass)
         return;
     want_of(c, e, &w);
+    want_there(c, e, e->j.slices[0].node, e->j.slices[0].gpus, &w);
     for (size_t i = 0; i < e->j.n_slices; i++)
         c->plan->nodes.at[i] = e->j.slices[i].node;
     tug_profile_book(c->plan->profile, &w, c->plan->nodes.at, c->now_ms);
@@ -476,6 +521,7 @@ static int backfill_in_place(struct tug_policy_pass *p, struct tug_entry *e)
         return rc;
     if (plan_of(c)->booked_in == c->pass && !e->hold) { /* what is kept, no reservation has */
         want_of(c, e, &w);
+        want_there(c, e, c->chosen.at[0].node, c->chosen.at[0].gpus, &w);
         if (!delays_nobody_there(c, &w))
             return -EBUSY;
     }
@@ -499,6 +545,7 @@ int tug_plan_backfill(struct tug_policy_pass *p, uint64_t job)
     if (plan_of(c)->booked_in != c->pass)
         return tug_pass_start(p, e, tug_place_slices(c, e, c->chosen.at));
     want_of(c, e, &w);
+    want_there(c, e, c->chosen.at[0].node, c->chosen.at[0].gpus, &w);
     struct tug_shape *s = e->shape;
     if (s->delays_in == c->pass && s->delays_ms <= w.run_ms)
         return -EBUSY;

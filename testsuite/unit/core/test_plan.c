@@ -281,7 +281,39 @@ START_TEST(a_job_left_out_is_told_whom_it_would_delay)
 }
 END_TEST
 
-UNIT_MAIN("core/plan", a_job_is_let_past_a_reservation_only_when_it_is_over_by_then,
+static int shares_until(const struct tug_policy_view *v, const struct tug_policy_host *h,
+                        struct tug_policy_pass *p)
+{
+    int64_t at_ms;
+    ck_assert_int_eq(h->reserve(p, 3, &at_ms), 0);
+    ck_assert_int_eq(at_ms, v->now_ms + 100000);
+    ck_assert_int_eq(h->backfill(p, 4), 0);      /* the GPU is in parts for longer */
+    ck_assert_int_eq(h->backfill(p, 5), -EBUSY); /* it would be for too long */
+    ck_assert_int_eq(h->backfill(p, 6), 0);      /* likewise, when the plan knows of 4 */
+    ck_assert_int_eq(h->reserve(p, 7, &at_ms), 0);
+    ck_assert_int_eq(at_ms, v->now_ms + 110000);
+    return 0;
+}
+
+START_TEST(a_gpu_in_parts_comes_free_with_the_last_of_them)
+{
+    static const uint32_t limit_s[] = {0, 50, 100, 10, 100, 101, 80, 10};
+    w_init(&w, 1, 1);
+    w_up_all(&w);
+    for (tug_job_id id = 1; id <= 7; id++) {
+        struct tug_job_req r = req(1, 1, limit_s[id]);
+        r.gpu_milli = id == 3 || id == 7 ? 0 : id < 3 ? 400 : 100;
+        w_submit(&w, id, r);
+        if (id == 2)
+            ck_assert_int_eq(w_pass(&w), 2);
+    }
+    pass(shares_until);
+    w_clear(&w);
+}
+END_TEST
+
+UNIT_MAIN("core/plan", a_gpu_in_parts_comes_free_with_the_last_of_them,
+          a_job_is_let_past_a_reservation_only_when_it_is_over_by_then,
           a_job_goes_elsewhere_than_it_would_where_that_delays_nobody,
           a_run_whose_end_nobody_knows_blocks_forever_and_does_not_pass_a_job_that_waits_for_one,
           the_horizon_bounds_starts_and_is_set_before_the_first_reservation,
