@@ -146,6 +146,44 @@ static void say_preempting(const struct tug_core *c, const struct tug_entry *e, 
                                        : "waits for others that are being ended");
 }
 
+/* What of the slice's GPUs somebody else has. */
+static tug_gpuset taken_of(const struct tug_ledger_node *l, const struct tug_slice *s)
+{
+    if (s->gpu_milli && l->milli_free[__builtin_ctzll(s->gpus)] >= s->gpu_milli)
+        return 0;
+    return s->gpus & l->gpus_used;
+}
+
+/* 1: it said what is in the way there. */
+static int say_in_the_way(const struct tug_core *c, const struct tug_entry *e,
+                          const struct tug_slice *s, struct out *o)
+{
+    const struct tug_ledger_node *l = tug_ledger_node(c->ledger, s->node);
+    const struct tug_node *n = &c->nodes.at[s->node];
+    tug_gpuset taken = taken_of(l, s);
+    unsigned gpu = taken ? (unsigned) __builtin_ctzll(taken) : 0;
+    if (!n->up)
+        say(o, "; goes on when node %s is up", n->name);
+    else if (n->strays.len)
+        say(o, "; goes on when what should not run on node %s has been ended", n->name);
+    else if (s->gpus & ~l->gpus)
+        say(o, "; goes on when node %s has all its GPUs again", n->name);
+    else if (taken && l->gpus_shared >> gpu & 1)
+        say(o, "; goes on when its GPUs are free again: others have parts of GPU %u of node %s",
+            gpu, n->name);
+    else if (taken)
+        say(o, "; goes on when its GPUs are free again: GPU %u of node %s has job %llu", gpu,
+            n->name, (unsigned long long) l->owner[gpu]);
+    else if (s->cpus > tug_ledger_cpus_free(l))
+        say(o, "; goes on when %u CPUs of node %s are free; %u are", s->cpus, n->name,
+            tug_ledger_cpus_free(l));
+    else if (e->j.req.exclusive && l->gangs)
+        say(o, "; goes on when nobody else is on node %s", n->name);
+    else
+        return 0;
+    return 1;
+}
+
 /* The first thing that is in the way of its going on. */
 static void say_suspended(const struct tug_core *c, const struct tug_entry *e, struct out *o)
 {
@@ -153,27 +191,9 @@ static void say_suspended(const struct tug_core *c, const struct tug_entry *e, s
     say(o, "stopped");
     if (e->j.preemptor)
         say(o, ", as it gave way to %s", tug_preempt_name(c, e->j.preemptor, who, sizeof who));
-    for (size_t i = 0; i < e->j.n_slices; i++) {
-        const struct tug_slice *s = &e->j.slices[i];
-        const struct tug_ledger_node *l = tug_ledger_node(c->ledger, s->node);
-        const char *node = c->nodes.at[s->node].name;
-        tug_gpuset taken = s->gpus & l->gpus_used;
-        if (!c->nodes.at[s->node].up) {
-            say(o, "; goes on when node %s is up", node);
+    for (size_t i = 0; i < e->j.n_slices; i++)
+        if (say_in_the_way(c, e, &e->j.slices[i], o))
             return;
-        }
-        if (taken) {
-            unsigned gpu = (unsigned) __builtin_ctzll(taken);
-            say(o, "; goes on when its GPUs are free again: GPU %u of node %s has job %llu", gpu,
-                node, (unsigned long long) l->owner[gpu]);
-            return;
-        }
-        if (s->cpus > tug_ledger_cpus_free(l)) {
-            say(o, "; goes on when %u CPUs of node %s are free; %u are", s->cpus, node,
-                tug_ledger_cpus_free(l));
-            return;
-        }
-    }
     say(o, "; goes on when those who go first have started");
 }
 

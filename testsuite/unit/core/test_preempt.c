@@ -264,6 +264,34 @@ START_TEST(suspended_means_stopped_with_its_memory_and_going_on_in_the_same_plac
 }
 END_TEST
 
+START_TEST(a_suspended_job_says_what_is_in_its_way_also_where_others_have_parts)
+{
+    setup(1, 2, TUG_PREEMPT_SUSPEND, 0);
+    struct tug_job_req part = req("all", 1, 1);
+    part.gpu_milli = 400;
+    run(1, req("low", 1, 2));
+    w_submit(&w, 2, req("all", 1, 2));
+    pass();
+    pass();
+    all_ready(2);
+    w_submit(&w, 3, part);
+    w_done(&w, 2, 1, 0, 0, 0);
+    proposes = 0;
+    pass();
+    w_is(&w, 3, CONFIGURING);
+    explains(1, "Suspended", "others have parts of GPU 0 of node n0");
+    all_ready(3);
+    w_done(&w, 3, 1, 0, 0, 0);
+    struct tug_held_step stray = {
+        .job = 77, .attempt = 1, .phase = TUG_HELD_RUNNING, .cause.node = TUG_NO_NODE};
+    const struct tug_held_step held[] = {
+        {.job = 1, .attempt = 1, .phase = TUG_HELD_RUNNING, .cause.node = TUG_NO_NODE}, stray};
+    w_up(&w, 0, held, 2);
+    explains(1, "Suspended", "when what should not run on node n0 has been ended");
+    w_clear(&w);
+}
+END_TEST
+
 static int skipping_pass(void *self, const struct tug_policy_view *v,
                          const struct tug_policy_host *host, struct tug_policy_pass *p)
 {
@@ -732,6 +760,7 @@ UNIT_MAIN("core/preempt",
           who_may_not_wait_again_is_ended_as_PREEMPTED_and_told_for_whom,
           without_notice_the_end_is_ordered_by_the_pass_itself,
           who_ends_well_during_its_notice_is_COMPLETED_and_who_does_not_has_given_way,
+          a_suspended_job_says_what_is_in_its_way_also_where_others_have_parts,
           a_suspended_job_is_not_skipped_when_another_that_asks_for_the_same_does_not_fit,
           suspended_means_stopped_with_its_memory_and_going_on_in_the_same_place,
           a_suspended_job_gets_its_own_GPUs_back_from_who_may_give_way,
