@@ -65,7 +65,8 @@ int tug_pass_look(struct tug_policy_pass *p, struct tug_entry *e)
     return 0;
 }
 
-static int could_start(struct tug_policy_pass *p, struct tug_entry *e)
+/* As far as its own limits go. */
+static int is_startable(struct tug_policy_pass *p, struct tug_entry *e)
 {
     int rc = tug_pass_look(p, e);
     if (rc)
@@ -76,15 +77,30 @@ static int could_start(struct tug_policy_pass *p, struct tug_entry *e)
         tug_job_park(p->c, e);
         return -EPERM;
     }
-    return tug_queue_takes(p->c, e, tug_queue_needs(e), NULL, 0);
+    return 0;
+}
+
+static int could_start(struct tug_policy_pass *p, struct tug_entry *e)
+{
+    int rc = is_startable(p, e);
+    return rc ? rc : tug_queue_takes(p->c, e, tug_queue_needs(e), NULL, 0);
+}
+
+static int refuse_in_place(struct tug_policy_pass *p, const struct tug_entry *e)
+{
+    return tug_pass_refuse(p, -EPERM, "starts job %llu in place(), which only says where",
+                           (unsigned long long) e->j.id);
 }
 
 int tug_pass_may_start(struct tug_policy_pass *p, struct tug_entry *e)
 {
-    if (p->placing)
-        return tug_pass_refuse(p, -EPERM, "starts job %llu in place(), which only says where",
-                               (unsigned long long) e->j.id);
-    return could_start(p, e);
+    return p->placing ? refuse_in_place(p, e) : could_start(p, e);
+}
+
+int tug_pass_may_preempt(struct tug_policy_pass *p, struct tug_entry *e)
+{
+    int rc = p->placing ? refuse_in_place(p, e) : is_startable(p, e);
+    return !rc && tug_queue_is_full(p->c, e) ? -EDQUOT : rc;
 }
 
 /* Whole nodes have as many GPUs as they have: only now is it known how many. */
@@ -321,7 +337,8 @@ static int h_wake(struct tug_policy_pass *p, int64_t at_ms)
         .held = h_held, .may_use = h_may_use, .explains = (explains_),                             \
         .expected_end = tug_plan_expected_end, .earliest = tug_plan_earliest,                      \
         .reserve = tug_plan_reserve, .backfill = tug_plan_backfill, .horizon = tug_plan_horizon,   \
-        .victims = tug_preempt_victims, .preempt = tug_preempt_propose, .wake = h_wake, .next = tug_plan_next             \
+        .victims = tug_preempt_victims, .preempt = tug_preempt_propose, .wake = h_wake,            \
+        .next = tug_plan_next                                                                      \
     }
 static const struct tug_policy_host host = HOST(1), quiet_host = HOST(0);
 
@@ -370,8 +387,8 @@ static void let_one_go_on(struct tug_policy_pass *p)
 
 static struct tug_hooks hooks_of(const struct tug_policy_set *set)
 {
-    struct tug_hooks h = {TUG_POLICIES_MAX, TUG_POLICIES_MAX, TUG_POLICIES_MAX, TUG_POLICIES_MAX,
-                          0, 0};
+    struct tug_hooks h = {
+        TUG_POLICIES_MAX, TUG_POLICIES_MAX, TUG_POLICIES_MAX, TUG_POLICIES_MAX, 0, 0};
     for (size_t i = set->n; i > 0; i--) {
         const struct tug_policy_ops *ops = set->at[i - 1].ops;
         if (TUG_HAS_HOOK(ops, key))
@@ -589,8 +606,8 @@ static void settle(struct tug_policy_pass *p)
         tug_pass_hook_failed(p, at, "rekey", rc);
 }
 
-/* Others gave way to these on an earlier pass's word, and all is there: they start before anybody is
- * asked again, wherever they stand in the order by now.. */
+/* Others gave way to these on an earlier pass's word, and all is there: they start before anybody
+ * is asked again, wherever they stand in the order by now.. */
 static void start_ripe(struct tug_policy_pass *p)
 {
     struct tug_core *c = p->c;

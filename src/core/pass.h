@@ -47,6 +47,9 @@ int tug_pass_find(struct tug_policy_pass *p, uint64_t id, const char *verb, stru
 int tug_pass_look(struct tug_policy_pass *p, struct tug_entry *e);
 /* Looks at it; -EPERM when nothing could start it now however much were free, -EDQUOT when its queue may not have more. */
 int tug_pass_may_start(struct tug_policy_pass *p, struct tug_entry *e);
+/* The same for one that others are to give way to: what other queues do not lend is not looked at,
+ * as who gives way may make up for it. */
+int tug_pass_may_preempt(struct tug_policy_pass *p, struct tug_entry *e);
 /* Starts it on these slices, which are taken over: 0, or -EDQUOT (whole nodes may have more GPUs than were asked for). */
 int tug_pass_start(struct tug_policy_pass *p, struct tug_entry *e, struct tug_slice *slices);
 

@@ -256,7 +256,7 @@ static int find_preemptor(struct tug_policy_pass *p, uint64_t job, struct tug_en
 {
     int rc = tug_pass_find(p, job, "has others give way to", out);
     if (!rc)
-        rc = tug_pass_may_start(p, *out);
+        rc = tug_pass_may_preempt(p, *out);
     if (!rc && ((*out)->hold || p->c->preemption == TUG_PREEMPTION_OFF))
         rc = -EPERM;
     return rc;

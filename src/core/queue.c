@@ -247,6 +247,38 @@ uint32_t tug_queue_needs(const struct tug_entry *e)
     return e->j.n_slices ? gpus : tug_job_req_all_gpus(&e->j.req);
 }
 
+/* With 'free' GPUs free, of which it takes so many and has the rest already: the others have what
+ * they do not lend, or no less of it than before. So whoever stays within the guarantee of its own
+ * queue may always, and so may one for whom all is held. */
+static int leaves_enough(const struct tug_core *c, uint32_t row, uint32_t gpus, uint32_t taken,
+                         uint32_t free)
+{
+    uint32_t kept = kept_by_others(c, row, gpus);
+    uint32_t had = free > c->gpus_kept ? free : c->gpus_kept;
+    return !kept || (uint64_t) kept + taken <= had;
+}
+
+int tug_queue_leaves_enough(const struct tug_core *c, const struct tug_entry *e, uint32_t free)
+{
+    uint32_t gpus = tug_queue_needs(e);
+    return leaves_enough(c, e->queue_row, gpus, gpus, free);
+}
+
+int tug_queue_is_full(const struct tug_core *c, const struct tug_entry *e)
+{
+    uint32_t gpus = tug_queue_needs(e);
+    return gpus && who_is_full(c, e->queue_row, gpus) != NO_ROW;
+}
+
+/* What is held for it is not among the free ones. */
+static uint32_t takes_of_free(const struct tug_entry *e, uint32_t gpus)
+{
+    uint32_t held = 0;
+    for (size_t i = 0; e->hold && i < e->hold->n; i++)
+        held += tug_gpuset_count(e->hold->have[i].gpus);
+    return held < gpus ? gpus - held : 0;
+}
+
 int tug_queue_takes(const struct tug_core *c, const struct tug_entry *e, uint32_t gpus, char *why,
                     size_t size_bytes)
 {
@@ -265,12 +297,11 @@ int tug_queue_takes(const struct tug_core *c, const struct tug_entry *e, uint32_
     }
     if (!c->gpus_kept)
         return 0;
-    uint32_t kept = kept_by_others(c, e->queue_row, gpus);
-    /* What is held for it is not among the free ones. Without room for it anyway, it waits for
-     * resources; but one that goes on may be on a node that is being drained. */
-    uint32_t taken = e->hold ? 0 : gpus;
-    int fits = c->gpus_free >= taken;
-    if (!kept || (fits && c->gpus_free - taken >= kept) || (!fits && !e->j.n_slices))
+    uint32_t kept = kept_by_others(c, e->queue_row, gpus), taken = takes_of_free(e, gpus);
+    /* Without room for it anyway, it waits for resources; but one that goes on may be on a node
+     * that is being drained. */
+    if (leaves_enough(c, e->queue_row, gpus, taken, c->gpus_free) ||
+        (c->gpus_free < taken && !e->j.n_slices))
         return 0;
     const struct tug_policy_queue *k = why ? who_keeps(c, e->queue_row) : NULL;
     say(why, size_bytes,

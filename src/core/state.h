@@ -552,6 +552,11 @@ void tug_queue_runs(struct tug_core *c, const struct tug_entry *e, int sign);
 int tug_queue_takes(const struct tug_core *c, const struct tug_entry *e, uint32_t gpus, char *why,
                     size_t size_bytes);
 /* How many more it would need to start, or to go on. */
+/* The same without what other queues keep: its queue, or one above it, has no room for it. */
+int tug_queue_is_full(const struct tug_core *c, const struct tug_entry *e);
+/* If so many GPUs were free and it took what it needs of them: others could still have what they do
+ * not lend. */
+int tug_queue_leaves_enough(const struct tug_core *c, const struct tug_entry *e, uint32_t free);
 uint32_t tug_queue_needs(const struct tug_entry *e);
 /* The built-in order, in one pass: the job waits as its queue, or one above, may not have more GPUs; does this one stand
  * behind such a job, in the same queue? */

@@ -6,8 +6,9 @@
  * enough for the least lost work, again and again until the gang has all its nodes; once by what
  * each one's end costs in all, once by that per node that it would clear; then send back whoever is
  * not needed, dearest first, so that without any single one of those left the job would not fit.
- * The cheaper of the two answers counts. Work: slices of the candidates, plus nodes, times the log.
- * Layer: core.
+ * The cheaper of the two answers counts. Where queues do not lend what is guaranteed to them, so
+ * many leave that these still have it, too. Work: slices of the candidates, plus nodes, times the
+ * log. Layer: core.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -59,7 +60,9 @@ struct tug_victims {
     uint32_t *fixed;      /* a suspended job: its slice on node i, + 1 */
     uint8_t *fits, *best; /* by node: FITS_..., by candidate */
     uint32_t n_full, n_any, n_chosen;
-    int for_last; /* offers are for the last slice, the smaller one */
+    uint32_t gpus_owed; /* in all */
+    int keeps;          /* some queue does not lend what is guaranteed to it */
+    int for_last;       /* offers are for the last slice, the smaller one */
     struct tug_vec(struct offer) heap;
 };
 
@@ -148,6 +151,18 @@ static void sort_parts(struct tug_victims *v)
     free(at);
 }
 
+static void look_at_queues(struct tug_victims *v)
+{
+    const struct tug_core *c = v->c;
+    for (size_t i = 0; i < c->queue_rows.len && !v->keeps; i++)
+        v->keeps = !c->queue_rows.at[i].lends && c->queue_rows.at[i].guarantee_gpus;
+    for (uint32_t i = 0; i < v->n_nodes && v->keeps; i++) {
+        struct room r = {0};
+        tug_hold_owed(c, i, &r.gpus_owed, &r.cpus_owed, &r.mem_owed_bytes);
+        v->gpus_owed += tug_gpuset_count(r.gpus_owed);
+    }
+}
+
 struct tug_victims *tug_victims_new(struct tug_core *c, struct tug_entry *e,
                                     struct tug_entry *const *only, size_t n_only)
 {
@@ -162,6 +177,7 @@ struct tug_victims *tug_victims_new(struct tug_core *c, struct tug_entry *e,
         v->fixed[e->j.slices[i].node] = i + 1;
     gather(v, only, n_only);
     sort_parts(v);
+    look_at_queues(v);
     return v;
 }
 
@@ -234,6 +250,44 @@ static int is_enough(const struct tug_victims *v, uint32_t node, const struct ro
     }
     return tug_gpuset_count(gpus) >= n_gpus && r->cpus >= n_cpus + r->cpus_owed &&
            r->mem_bytes >= key->mem_bytes + r->mem_owed_bytes;
+}
+
+/* ---- what other queues do not lend */
+
+/* On nodes that can be used. */
+static uint32_t gpus_of(const struct tug_victims *v, const struct cand *k)
+{
+    const struct tug_job *j = &k->e->j;
+    uint32_t gpus = 0;
+    for (size_t i = 0; i < j->n_slices; i++)
+        if (tug_bit(v->c->index.usable, j->slices[i].node) && !j->slices[i].gpu_milli)
+            gpus += tug_gpuset_count(j->slices[i].gpus);
+    return gpus;
+}
+
+/* The queues' figures for the moment as they are without those who were chosen. */
+static uint32_t take_away(struct tug_victims *v, int sign)
+{
+    uint32_t gpus = 0;
+    for (size_t i = 0; i < v->cands.len; i++) {
+        const struct cand *k = &v->cands.at[i];
+        if (!k->chosen || k->e->charged_ms < 0)
+            continue;
+        tug_queue_runs(v->c, k->e, sign);
+        gpus += gpus_of(v, k);
+    }
+    return gpus;
+}
+
+/* Once those who were chosen are gone and it is there. */
+static int leaves_enough(struct tug_victims *v)
+{
+    if (!v->keeps)
+        return 1;
+    uint32_t free = v->c->gpus_free + take_away(v, -1);
+    int enough = tug_queue_leaves_enough(v->c, v->e, free > v->gpus_owed ? free - v->gpus_owed : 0);
+    take_away(v, 1);
+    return enough;
 }
 
 static uint8_t fits_now(const struct tug_victims *v, uint32_t node)
@@ -459,10 +513,56 @@ static void send_back_unneeded(struct tug_victims *v)
         all[i]->chosen = 0;
         v->n_chosen--;
         refit(v, all[i]);
-        if (!has_all(v))
+        if (!has_all(v) || !leaves_enough(v))
             choose(v, all[i]);
     }
     free(all);
+}
+
+static double price_per_gpu(const struct cand *k)
+{
+    unsigned gpus = 0;
+    for (size_t i = 0; i < k->e->j.n_slices; i++)
+        gpus += tug_gpuset_count(k->e->j.slices[i].gpus);
+    return k->price / (gpus ? gpus : 1);
+}
+
+static int cheapest_gpus_first(const void *a, const void *b)
+{
+    const struct cand *x = *(const struct cand *const *) a, *y = *(const struct cand *const *) b;
+    double p = price_per_gpu(x), q = price_per_gpu(y);
+    if (p != q)
+        return p < q ? -1 : 1;
+    return x->e->j.id < y->e->j.id ? -1 : 1;
+}
+
+/* It fits; more have to go so that others still have what they do not lend. The more go the better
+ * that is, so the number is found by halving. 1, or 0 when not even all suffice. */
+static int make_up_for_it(struct tug_victims *v)
+{
+    if (leaves_enough(v))
+        return 1;
+    struct cand **all = tug_xcalloc(v->cands.len + 1, sizeof(struct cand *));
+    size_t n = 0, low = 0;
+    for (size_t i = 0; i < v->cands.len; i++)
+        if (!v->cands.at[i].chosen && gpus_of(v, &v->cands.at[i]))
+            all[n++] = &v->cands.at[i];
+    qsort(all, n, sizeof(struct cand *), cheapest_gpus_first);
+    for (size_t high = n + 1; low < high;) {
+        size_t mid = low + (high - low) / 2;
+        for (size_t i = 0; i < n; i++)
+            all[i]->chosen = i < mid;
+        if (leaves_enough(v))
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    for (size_t i = 0; i < n; i++)
+        all[i]->chosen = 0;
+    for (size_t i = 0; i < n && i < low && low <= n; i++)
+        choose(v, all[i]);
+    free(all);
+    return low <= n;
 }
 
 static void start_over(struct tug_victims *v)
@@ -495,7 +595,7 @@ static double try_prices(struct tug_victims *v)
         look_for(v, 0, has_all);
     else if (look_for(v, 0, has_all_but_last))
         look_for(v, 1, has_all);
-    if (!has_all(v))
+    if (!has_all(v) || !make_up_for_it(v))
         return -1;
     send_back_unneeded(v);
     for (size_t i = 0; i < v->cands.len; i++)
@@ -522,7 +622,7 @@ int tug_victims_choose(struct tug_victims *v)
 {
     uint32_t wanted = v->e->j.req.nodes;
     start_over(v);
-    if (has_all(v))
+    if (has_all(v) && leaves_enough(v))
         return 0;
     if (!v->cands.len)
         return -EPERM;
@@ -599,7 +699,7 @@ struct tug_slice *tug_victims_place(struct tug_victims *v)
     for (size_t i = 0; i < v->cands.len; i++)
         v->cands.at[i].free = 1; /* those that were asked for are chosen, all of them */
     start_over(v);
-    if (!has_all(v))
+    if (!has_all(v) || !leaves_enough(v))
         return NULL;
     if (v->e->j.state == TUG_JOB_SUSPENDED) {
         want = place_suspended(v);

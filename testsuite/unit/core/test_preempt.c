@@ -544,6 +544,67 @@ START_TEST(a_queue_below_its_guarantee_takes_it_back_from_those_above_theirs_and
 }
 END_TEST
 
+/* Queue "left" does not lend its 4 GPUs, so that node 1 stays empty; job 1 runs on the other. */
+static void setup_unlent(uint32_t notice_s)
+{
+    setup(2, 4, TUG_PREEMPT_REQUEUE, notice_s);
+    w.queues[3].guarantee_gpus = 4;
+    w.queues[3].no_lend = 1;
+    ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, NULL), 0);
+    run(1, req("low", 1, 4));
+}
+
+START_TEST(others_give_way_to_a_job_that_would_fit_were_it_not_for_what_a_queue_does_not_lend)
+{
+    setup_unlent(0);
+    w_submit(&w, 2, req("all", 1, 4));
+    pass();
+    ck_assert_int_eq(rc_victims, 1);
+    ck_assert_int_eq(rc_preempt, 0);
+    w_is(&w, 1, REQUEUED);
+    w_gone(&w, 1, 1, 0, 0);
+    pass();
+    w_is(&w, 2, CONFIGURING);
+    explains(1, "QueueCap", "of the 4 free ones 4 are kept for other queues");
+    w_submit(&w, 3, req("left", 1, 4));
+    ck_assert_int_eq(w_pass(&w), 1);
+    w_is(&w, 3, CONFIGURING);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(nobody_gives_way_to_a_job_that_would_leave_too_little_for_a_queue_that_does_not_lend)
+{
+    setup_unlent(0);
+    w_submit(&w, 2, req("all", 2, 4));
+    pass();
+    ck_assert_int_lt(rc_victims, 0);
+    only = 2;
+    who[0] = 1;
+    n_who = 1;
+    pass();
+    ck_assert_int_eq(rc_preempt, -EAGAIN);
+    w_is(&w, 1, RUNNING);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(who_has_all_that_is_kept_for_it_starts_even_if_queues_that_do_not_lend_have_too_little_by_then)
+{
+    setup_unlent(20);
+    w_submit(&w, 2, req("all", 1, 4));
+    pass();
+    ck_assert_int_eq(rc_preempt, 0);
+    w_down(&w, 1);
+    w_tick(&w, w.now + 20000);
+    w_gone(&w, 1, 1, 0, 0);
+    proposes = 0;
+    pass();
+    w_is(&w, 2, CONFIGURING);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(under_order_the_policy_may_stop_anybody_for_nobody)
 {
     setup(1, 4, TUG_PREEMPT_REQUEUE, 0);
@@ -771,6 +832,9 @@ UNIT_MAIN("core/preempt",
           a_node_that_comes_back_is_told_again_who_is_stopped,
           nobody_gives_way_too_soon_too_often_or_to_its_own_tier,
           a_queue_below_its_guarantee_takes_it_back_from_those_above_theirs_and_no_more,
+          others_give_way_to_a_job_that_would_fit_were_it_not_for_what_a_queue_does_not_lend,
+          nobody_gives_way_to_a_job_that_would_leave_too_little_for_a_queue_that_does_not_lend,
+          who_has_all_that_is_kept_for_it_starts_even_if_queues_that_do_not_lend_have_too_little_by_then,
           under_order_the_policy_may_stop_anybody_for_nobody,
           a_hold_ends_with_its_job_and_with_its_time,
           after_a_restart_those_who_are_leaving_are_waited_for_and_nobody_else_has_to_go,

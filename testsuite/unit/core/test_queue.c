@@ -122,6 +122,26 @@ START_TEST(
 }
 END_TEST
 
+START_TEST(a_job_within_the_guarantee_of_its_queue_starts_also_when_too_little_is_free_for_all_of_that)
+{
+    setup(2);
+    submit(1, "all", 8);
+    submit(2, "all", 4);
+    ck_assert_int_eq(w_pass(&w), 2);
+    struct tug_core_queue more[5];
+    memcpy(more, tree, sizeof more);
+    more[4].guarantee_gpus = 8;
+    w.conf.queues = more;
+    ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, NULL), 0);
+    submit(3, "own", 3);
+    submit(4, "all", 1);
+    ck_assert_int_eq(w_pass(&w), 1);
+    w_is(&w, 3, CONFIGURING);
+    waits_because(4, "QueueCap", "of the 1 free ones 5 are kept for other queues, which do not");
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(a_job_without_GPUs_is_held_back_by_no_cap)
 {
     setup(2);
@@ -249,6 +269,7 @@ UNIT_MAIN(
     "core/queue", a_cap_holds_back_the_jobs_of_its_queue_in_their_order_and_nobody_else_s,
     the_cap_of_a_queue_above_counts_all_below_it,
     a_queue_that_does_not_lend_keeps_its_guarantee_free_and_one_that_may_not_borrow_stays_in_it,
+    a_job_within_the_guarantee_of_its_queue_starts_also_when_too_little_is_free_for_all_of_that,
     a_job_without_GPUs_is_held_back_by_no_cap, whole_nodes_count_with_all_their_GPUs,
     lowering_a_cap_below_what_is_used_ends_nothing_and_starts_nothing,
     what_can_never_start_is_refused_and_a_divided_queue_names_those_below_it,
