@@ -81,6 +81,12 @@ void tug_dirs_default(struct tug_dirs *dirs, const char *config, char **policy_o
     tug_conf_errors_clear(&errs);
 }
 
+void tug_dirs_installed(struct tug_dirs *dirs)
+{
+    add_beside(dirs);
+    tug_vec_push(dirs, tug_xstrdup(TUG_POLICYDIR));
+}
+
 void tug_dirs_clear(struct tug_dirs *dirs)
 {
     for (size_t i = 0; i < dirs->len; i++)

@@ -13,6 +13,8 @@ struct tug_dirs tug_vec(char *); /* where policies are looked for, in that order
  * the installed one. In a build tree, plugins/ of it comes first. *policy_out (NULL = does not
  * matter, else to be freed): what that file has tugd run, NULL when there is none. */
 void tug_dirs_default(struct tug_dirs *dirs, const char *config, char **policy_out);
+/* Those that are installed, and plugins/ of a build tree before them; no configuration is read. */
+void tug_dirs_installed(struct tug_dirs *dirs);
 void tug_dirs_clear(struct tug_dirs *dirs);
 
 extern const char tug_catalog_usage[];

@@ -97,11 +97,9 @@ static int is_said(const struct tug_simopts *o, const char *param)
 /* What the command line does not say, the configuration does. */
 static void take_defaults(struct tug_simopts *o, const struct tug_sim_cluster *c)
 {
-    static const char *const policydir = TUG_POLICYDIR;
     const struct tug_conf_scheduler *s = &c->config.scheduler;
-    int said_dirs = o->dirs.len > 0;
     if (c->is_configured) {
-        for (size_t i = 0; i < s->policy_dirs.n && !said_dirs; i++)
+        for (size_t i = 0; i < s->policy_dirs.n; i++)
             tug_vec_push(&o->dirs, s->policy_dirs.at[i]);
         for (size_t i = 0; i < s->policy_params.n && !o->policy; i++) {
             struct tug_plugload_param p = {s->policy_params.at[i].name,
@@ -114,8 +112,11 @@ static void take_defaults(struct tug_simopts *o, const struct tug_sim_cluster *c
         if (!o->conf.placement_said)
             o->placement = tug_simopts_placement(c->core.placement);
     }
-    if (!o->dirs.len)
-        tug_vec_push(&o->dirs, policydir);
+    if (c->is_configured && s->policy_dirs.n)
+        return;
+    tug_dirs_installed(&o->installed);
+    for (size_t i = 0; i < o->installed.len; i++)
+        tug_vec_push(&o->dirs, o->installed.at[i]);
 }
 
 static int load_policies(const struct tug_simopts *o, struct tug_plugset **out, struct tug_err *err)
@@ -327,12 +328,9 @@ static const struct {
     void (*help)(FILE *to);
     int (*run)(int argc, char **argv); /* argv[0] names the program */
 } commands[] = {
-    {"run", tug_simopts_help, h_run},
-    {"compare", compare_help, h_compare},
-    {"replay", replay_help, h_replay},
-    {"check", check_help, tug_check_main},
-    {"show", show_help, tug_catalog_main},
-    {"pack", pack_help, tug_pack_main},
+    {"run", tug_simopts_help, h_run},      {"compare", compare_help, h_compare},
+    {"replay", replay_help, h_replay},     {"check", check_help, tug_check_main},
+    {"show", show_help, tug_catalog_main}, {"pack", pack_help, tug_pack_main},
 };
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 

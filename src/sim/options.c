@@ -55,7 +55,7 @@ static const struct {
     {ANY_QUEUE, "any-queue", NULL, "jobs of queues that it has not go to its default one"},
     {POLICY, "policy", "A[+B..]", "policies NAME.so, as tugd loads them"},
     {PARAM, "param", "[A.]K=V", "a parameter of a policy; may be repeated"},
-    {DIR, "policy-dir", "DIR", "where to look for policies; may be repeated"},
+    {DIR, "policy-dir", "DIR", "where to look for policies first; may be repeated"},
     {QUEUE, "queue", "NAME", "only jobs whose vc_or_queue is NAME"},
     {ESTIMATES, "estimates", "WHAT", "run times that are told: exact (default), user, noise:SEED"},
     {PLACEMENT, "placement", "WHAT", "first-fit (default), consolidate, topology, count"},
@@ -366,6 +366,7 @@ int tug_simopts_parse(int argc, char **argv, struct tug_simopts *out, struct tug
 void tug_simopts_clear(struct tug_simopts *o)
 {
     tug_vec_clear(&o->dirs);
+    tug_dirs_clear(&o->installed);
     tug_vec_clear(&o->params);
     tug_vec_clear(&o->queue_map);
     tug_vec_clear(&o->node_names);

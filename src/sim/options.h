@@ -5,16 +5,18 @@
 #include <stdio.h>
 
 #include "host/plugload.h"
+#include "sim/catalog.h"
 #include "sim/outputs.h"
 #include "sim/sim.h"
 
 struct tug_simopts { /* strings are the command line's */
     const char *trace, *policy;
-    const char *config; /* a file, or NULL */
+    const char *config;                /* a file, or NULL */
     const char *placement, *estimates; /* as said, or what holds instead */
     struct tug_sim_conf conf;
-    int cluster_of_trace; /* --cluster trace: conf.nodes is still to be filled in */
-    struct tug_vec(const char *) dirs;
+    int cluster_of_trace;              /* --cluster trace: conf.nodes is still to be filled in */
+    struct tug_vec(const char *) dirs; /* where policies are looked for, in this order */
+    struct tug_dirs installed;         /* the last of them, owned */
     struct tug_vec(struct tug_plugload_param) params;
     struct tug_vec(struct tug_sim_queue_map) queue_map;
     struct tug_vec(const char *) node_names; /* of a configured cluster, borrowed from it */

@@ -19,6 +19,7 @@
 #include "base/version.h"
 #include "core/core.h"
 #include "host/plugset.h"
+#include "sim/catalog.h"
 
 #define QUEUE     "main"
 #define LINE_MAX_ 1024
@@ -43,6 +44,7 @@ struct pack {
     int json;
     struct tug_vec(struct tug_plugload_param) params;
     struct tug_vec(const char *) dirs;
+    struct tug_dirs installed; /* the last of them */
     struct tug_vec(struct tug_core_node_row) nodes;
     struct tug_vec(struct pod) pods;
     struct tug_vec(uint32_t) order; /* pods as they come */
@@ -341,15 +343,15 @@ static int parse(int argc, char **argv, struct pack *p, struct tug_err *err)
                                             {"policy", 1, NULL, POLICY},  {"param", 1, NULL, PARAM},
                                             {"policy-dir", 1, NULL, DIR}, {"seed", 1, NULL, SEED},
                                             {"json", 0, NULL, JSON},      {NULL, 0, NULL, 0}};
-    static const char *const policydir = TUG_POLICYDIR;
     int rc = 0;
     optind = 1;
     for (int id; !rc && (id = getopt_long(argc, argv, "", options, NULL)) != -1;)
         rc = take_option(p, id, optarg, err);
     if (!rc && (!p->nodes_path || !p->pods_path || optind < argc))
         rc = tug_fail(err, -EINVAL, "pack needs --nodes FILE and --pods FILE, and nothing else");
-    if (!p->dirs.len)
-        tug_vec_push(&p->dirs, policydir);
+    tug_dirs_installed(&p->installed);
+    for (size_t i = 0; i < p->installed.len; i++)
+        tug_vec_push(&p->dirs, p->installed.at[i]);
     return rc;
 }
 
@@ -396,6 +398,7 @@ static void clear(struct pack *p)
     tug_vec_clear(&p->order);
     tug_vec_clear(&p->params);
     tug_vec_clear(&p->dirs);
+    tug_dirs_clear(&p->installed);
 }
 
 int tug_pack_main(int argc, char **argv)

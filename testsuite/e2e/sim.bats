@@ -111,6 +111,17 @@ sim() { tug-sim run --policy-dir "$TUG_BUILDDIR/plugins" --cluster 4x8 --trace j
     [[ "$output" == *"is where the result is printed"* ]]
 }
 
+@test "policies of one's own stand beside those that are installed" {
+    mkdir -p own
+    cp "$TUG_BUILDDIR/plugins/sjf.so" own/sjf.so
+    run tug-sim compare --policy-dir own --cluster 4x8 --trace jobs.csv --policy easy --policy sjf
+    [ "$status" -eq 0 ]
+    echo 'nonsense' >own/fifo.so
+    run tug-sim run --policy-dir own --cluster 4x8 --trace jobs.csv --policy fifo
+    [ "$status" -eq 1 ]
+    [[ "$output" == *own/fifo.so* ]]
+}
+
 @test "a comparison needs a trace that can be read more than once" {
     run tug-sim compare --policy-dir "$TUG_BUILDDIR/plugins" --cluster 4x8 --trace <(cat jobs.csv) --policy fifo --policy sjf
     [ "$status" -eq 1 ]
