@@ -224,7 +224,8 @@ struct tug_plugset *soak_open_set(struct soak *s, const char *policy)
     for (size_t i = 0; i < tug_plugset_count(plain); i++) {
         const struct tug_policy_ops *ops = tug_plugload_ops(tug_plugset_at(plain, i));
         for (size_t k = 0; ops->params && ops->params[k].name && n < 64; k++) {
-            if (dice(s, 2))
+            int holds_back = !strcmp(ops->params[k].name, "spare"); /* also for ever */
+            if (dice(s, 2) || holds_back)
                 continue;
             snprintf(names[n], sizeof names[n], "%s.%s", ops->name, ops->params[k].name);
             some_value(s, &ops->params[k], values[n], sizeof values[n]);
@@ -232,6 +233,8 @@ struct tug_plugset *soak_open_set(struct soak *s, const char *policy)
             n++;
         }
     }
+    for (size_t i = 0; s->trace && i < n; i++)
+        printf("# %lld %s: %s\n", (long long) s->now, names[i], values[i]);
     conf.params = params;
     conf.n_params = n;
     if (tug_plugset_open(&conf, &set, NULL)) /* they don't go together */
