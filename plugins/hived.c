@@ -467,7 +467,9 @@ static uint32_t cost_of(const struct now *n, const struct tug_policy_job *job, u
         if (!row)
             continue;
         const struct tug_policy_job *who = TUG_POLICY_RUNNING(n->view, row - 1);
-        if (who->leaving || who->safe_until_ms > n->view->now_ms || who->tier > job->tier)
+        if (who->leaving || who->safe_until_ms > n->view->now_ms || who->tier > job->tier ||
+            (TUG_POLICY_HAS(n->host, may_preempt) &&
+             !n->host->may_preempt(n->pass, job->id, who->id)))
             return UINT32_MAX;
         cost++;
     }
@@ -551,7 +553,7 @@ static void try_binding(const struct now *n, const struct tug_policy_job *job, u
             p.around = around(x->all & ~x->bound, x->all, o->level, c, h->top);
             p.owned = o;
             p.binds = mask;
-            if (is_better(&p, best))
+            if (p.cost != UINT32_MAX && is_better(&p, best))
                 *best = p;
         }
     }
@@ -663,7 +665,7 @@ static int place_opportunistic(const struct now *n, const struct tug_policy_job 
     uint32_t done = job->nodes > 1 ? pick_slices(n, job, 0, job->nodes - 1, at) : 0;
     if (done + 1 == job->nodes)
         done = pick_slices(n, job, done, job->nodes, at);
-    if (done < job->nodes || (h->spares && !spares_what_is_owed(h, at, job->nodes)))
+    if (done < job->nodes || (h->spares && job->gpus && !spares_what_is_owed(h, at, job->nodes)))
         return -EAGAIN;
     return 0;
 }

@@ -338,7 +338,7 @@ static int h_wake(struct tug_policy_pass *p, int64_t at_ms)
         .expected_end = tug_plan_expected_end, .earliest = tug_plan_earliest,                      \
         .reserve = tug_plan_reserve, .backfill = tug_plan_backfill, .horizon = tug_plan_horizon,   \
         .victims = tug_preempt_victims, .preempt = tug_preempt_propose, .wake = h_wake,            \
-        .next = tug_plan_next                                                                      \
+        .next = tug_plan_next, .may_preempt = tug_preempt_may_propose                              \
     }
 static const struct tug_policy_host host = HOST(1), quiet_host = HOST(0);
 

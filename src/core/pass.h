@@ -73,6 +73,7 @@ int tug_plan_horizon(struct tug_policy_pass *p, int64_t horizon_ms, int64_t step
 /* preempt.c: likewise */
 int tug_preempt_victims(struct tug_policy_pass *p, uint64_t job, uint64_t *victims, size_t n);
 int tug_preempt_propose(struct tug_policy_pass *p, uint64_t job, const uint64_t *victims, size_t n);
+int tug_preempt_may_propose(struct tug_policy_pass *p, uint64_t job, uint64_t victim);
 /* The pass is over: those without notice go. */
 void tug_preempt_settle(struct tug_policy_pass *p);
 /* Suspended jobs and those that others give way to start where it was decided: has it such a place;

@@ -363,6 +363,13 @@ int tug_preempt_propose(struct tug_policy_pass *p, uint64_t job, const uint64_t 
     return rc;
 }
 
+int tug_preempt_may_propose(struct tug_policy_pass *p, uint64_t job, uint64_t victim)
+{
+    const struct tug_entry *e = tug_jobtab_find(&p->c->jobs, job),
+                           *v = tug_jobtab_find(&p->c->jobs, victim);
+    return (e || !job) && v && v->running_at && !tug_preempt_may(p->c, e, v, NULL, 0);
+}
+
 /* ---- jobs that do not start like others: where they do is decided already */
 
 int tug_preempt_has_place(const struct tug_entry *e)

@@ -268,6 +268,9 @@ struct tug_policy_host {
      * that have started and those of which this pass knows that they do not fit, or that backfill() would say -EBUSY: as
      * many nodes or more, each with the same, for as long or longer. The core explains them to their users. */
     size_t (*next)(struct tug_policy_pass *pass, size_t from);
+
+    /* Would preempt() let this job have that one give way? 1 or 0. */
+    int (*may_preempt)(struct tug_policy_pass *pass, uint64_t job, uint64_t victim);
 };
 
 /* A typed parameter, filled from the configuration before create(). */

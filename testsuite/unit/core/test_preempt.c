@@ -13,7 +13,7 @@
 
 static struct world w;
 static struct tug_policy_job seen[64]; /* rows as the last pass saw them, by job id */
-static int rc_victims, rc_preempt;
+static int rc_victims, rc_preempt, may;
 static uint64_t victims[16];
 static tug_job_id only; /* propose just that for ... */
 static uint64_t who[16];
@@ -29,6 +29,7 @@ static int push_pass(void *self, const struct tug_policy_view *v,
     for (size_t i = 0; i < v->n_running; i++)
         seen[TUG_POLICY_RUNNING(v, i)->id % 64] = *TUG_POLICY_RUNNING(v, i);
     if (n_who) {
+        may = host->may_preempt(p, only, who[0]);
         rc_preempt = host->preempt(p, only, who, n_who);
         n_who = 0;
         return 0;
@@ -513,6 +514,8 @@ START_TEST(nobody_gives_way_too_soon_too_often_or_to_its_own_tier)
     pass();
     ck_assert_int_eq(rc_preempt, -EPERM);
     ck_assert_msg(strstr(w.err.msg, "its tier is not lower"), "%s", w.err.msg);
+    ck_assert_uint_eq(w.stats.refused, 1);
+    ck_assert_int_eq(may, 0); /* to ask is not to propose */
     w_clear(&w);
 }
 END_TEST
@@ -618,6 +621,7 @@ START_TEST(under_order_the_policy_may_stop_anybody_for_nobody)
     n_who = 2;
     pass();
     ck_assert_int_eq(rc_preempt, 0);
+    ck_assert_int_eq(may, 1);
     w_is(&w, 1, REQUEUED);
     w_gone(&w, 1, 1, 0, 0);
     w_gone(&w, 2, 1, 0, 0);

@@ -25,6 +25,7 @@ static struct {
     uint32_t queue, gpus, nodes;
 } jobs[JOBS]; /* by id; gpus 0 = none */
 static tug_job_id last_id;
+static uint32_t milli; /* of the jobs to come: that part of a GPU; 0 = whole ones */
 static const char *const names[QUEUES] = {"a", "b", "c"};
 static const uint32_t guarantees[QUEUES] = {16, 24, 8};
 
@@ -119,6 +120,7 @@ static tug_job_id submit(uint32_t queue, uint32_t nodes, uint32_t gpus_per_node)
                                     .nodes = nodes,
                                     .ntasks = nodes,
                                     .cpus_per_node = 1,
+                                    .gpu_milli = milli,
                                     .gpus_per_node = gpus_per_node,
                                     .gpu_model = "",
                                     .nodelist = "",
@@ -271,5 +273,41 @@ START_TEST(halves_of_one_queue_share_a_node)
 }
 END_TEST
 
+START_TEST(a_guarantee_for_which_no_cell_is_free_waits)
+{
+    open_core(TUG_PLACEMENT_FIRST_FIT, "hived");
+    milli = 500; /* each on a GPU of its own, so that the core still sees room on them */
+    for (uint32_t i = 0; i < NODES * GPUS; i++)
+        submit(2, 1, 1);
+    settle();
+    ck_assert_int_eq(runs(NODES * GPUS), 1);
+    tug_job_id a = submit(0, 1, 1);
+    settle();
+    ck_assert_int_eq(runs(a), 0);
+    milli = 0;
+    close_core();
+}
+END_TEST
+
+START_TEST(who_is_within_its_guarantee_is_not_asked_to_give_way_though_it_has_no_cell)
+{
+    open_core(TUG_PLACEMENT_FIRST_FIT, "hived");
+    for (int i = 0; i < 4; i++)
+        submit(1, 1, 5); /* a node each, and b owns three */
+    submit(2, 1, 8);
+    settle();
+    for (tug_job_id id = 1; id <= 5; id++)
+        ck_assert_int_eq(runs(id), 1);
+    now_ms += 1000;
+    tug_job_id a = submit(0, 2, 8);
+    settle();
+    ck_assert_int_eq(runs(4), 1);
+    ck_assert_int_eq(runs(a), 0);
+    close_core();
+}
+END_TEST
+
 UNIT_MAIN("plugins/hived", a_gang_within_its_guarantee_never_waits, without_cells_it_does,
-          opportunistic_gangs_give_way_to_a_guarantee, halves_of_one_queue_share_a_node)
+          opportunistic_gangs_give_way_to_a_guarantee, halves_of_one_queue_share_a_node,
+          a_guarantee_for_which_no_cell_is_free_waits,
+          who_is_within_its_guarantee_is_not_asked_to_give_way_though_it_has_no_cell)
