@@ -36,13 +36,6 @@ static const struct {
 
 /* ---- values ---- */
 
-static int64_t ran_ms(const Tugpb__JobView *j, int64_t now_ms)
-{
-    if (!j->launched_ms)
-        return 0;
-    return (j->end_ms ? j->end_ms : now_ms) - j->launched_ms;
-}
-
 static int64_t waited_ms(const Tugpb__JobView *j, int64_t now_ms)
 {
     if (!j->submit_ms)

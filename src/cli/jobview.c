@@ -30,6 +30,16 @@ static const struct {
 #undef E
 };
 
+int64_t tug_jobview_ran_ms(const Tugpb__JobView *j, int64_t now_ms)
+{
+    int64_t to_ms = j->end_ms ? j->end_ms : now_ms;
+    if (!j->launched_ms)
+        return 0;
+    if (!j->run_since_ms && !j->run_before_ms) /* a controller of old does not say */
+        return to_ms - j->launched_ms;
+    return j->run_before_ms + (j->run_since_ms ? to_ms - j->run_since_ms : 0);
+}
+
 bool tug_jobview_is_over(const Tugpb__JobView *j)
 {
     for (size_t i = 0; i < sizeof states / sizeof *states; i++)

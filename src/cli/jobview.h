@@ -17,6 +17,8 @@
 int tug_jobview_status(const Tugpb__JobView *j);
 /* Of one rank. */
 int tug_jobview_exit(const Tugpb__ExitInfo *e);
+/* How long this attempt ran, without what it was suspended. */
+int64_t tug_jobview_ran_ms(const Tugpb__JobView *j, int64_t now_ms);
 bool tug_jobview_is_over(const Tugpb__JobView *j);
 enum tug_colour tug_jobview_colour(const char *state);
 /* One sentence about how it ended: "rank 3 on n2 exited with code 2". "" when there is no cause. */

@@ -176,8 +176,15 @@ static void say_times(const Tugpb__JobView *j, int64_t now_ms)
                   over);
     if (j->launched_ms && j->wired_ms)
         say_phase(", wire-up", j->launched_ms, j->wired_ms, now_ms, over);
-    if (j->launched_ms)
-        say_phase(", run", j->wired_ms ? j->wired_ms : j->launched_ms, j->end_ms, now_ms, over);
+    if (j->launched_ms) {
+        /* What it was stopped is shown apart. */
+        int64_t whole_ms = (over ? j->end_ms : now_ms) - j->launched_ms;
+        int64_t stopped_ms = whole_ms - tug_jobview_ran_ms(j, now_ms);
+        int64_t from_ms = j->wired_ms ? j->wired_ms : j->launched_ms;
+        say_phase(", run", from_ms + stopped_ms, j->end_ms, now_ms, over);
+        if (stopped_ms > 0)
+            say_phase(", suspended", j->launched_ms, j->launched_ms + stopped_ms, now_ms, over);
+    }
     tug_out_adds("\n");
 }
 

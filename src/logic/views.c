@@ -238,6 +238,8 @@ static void view_times(const struct tug_job *job, Tugpb__JobView *out)
     out->launched_ms = shown(job->launched_ms);
     out->wired_ms = shown(job->wired_ms);
     out->end_ms = shown(job->end_ms);
+    out->run_since_ms = shown(tug_job_run_start_ms(job));
+    out->run_before_ms = job->sliced_ms;
 }
 
 void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,

@@ -120,6 +120,8 @@ EOF
     state_is "$low" SUSPENDED
     run tug queue
     [[ "$output" == *"Suspended"* ]]
+    [ "$(field "$low" run_since_ms)" = 0 ]
+    [ "$(field "$low" run_before_ms)" -gt 0 ]
     was="$(stat -c %s count child)"
     tug run -N 1 true # takes a while, in which nothing is written
     [ "$(stat -c %s count child)" = "$was" ]

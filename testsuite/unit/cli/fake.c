@@ -98,6 +98,11 @@ static bool view(uint64_t id, Tugpb__JobView *j)
         cause.exit = &exit_info;
         j->exit = &exit_info;
         j->cause = &cause;
+    } else if (id == 76) {
+        j->state = text("SUSPENDED");
+        j->state_code = text("S");
+        j->alloc_ms = j->launched_ms = NOW - 65000;
+        j->run_before_ms = 5000;
     } else if (id == 74) {
         j->state = text("COMPLETED");
         j->state_code = text("CD");

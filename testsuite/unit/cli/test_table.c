@@ -98,6 +98,20 @@ START_TEST(jobs_sort_by_several_columns_and_then_by_id)
     ck_assert_uint_eq(jobs[1]->id, 9);
     ck_assert_uint_eq(jobs[2]->id, 8);
     ck_assert_uint_eq(jobs[3]->id, 10);
+    for (size_t i = 0; i < 4; i++)
+        v[i].launched_ms = 1000;
+    v[0].run_before_ms = 50; /* suspended since then */
+    v[1].run_before_ms = 50; /* goes on since 2000 */
+    v[1].run_since_ms = 2000;
+    v[2].run_since_ms = 1000;
+    v[3].launched_ms = 0;
+    by.len = 0;
+    ck_assert_int_eq(tug_sort_parse("time", &by, &err), 0);
+    tug_columns_sort(jobs, 4, &by, 2100);
+    ck_assert_uint_eq(jobs[0]->id, 7);
+    ck_assert_uint_eq(jobs[1]->id, 10);
+    ck_assert_uint_eq(jobs[2]->id, 9);
+    ck_assert_uint_eq(jobs[3]->id, 8);
     unit_fails(tug_sort_parse("where", &by, &err), -EINVAL, err, "cannot be sorted by 'where'");
     unit_fails(tug_sort_parse("gpu", &by, &err), -EINVAL, err, "did you mean gpus?");
     tug_vec_clear(&by);

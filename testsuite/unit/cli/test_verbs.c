@@ -171,6 +171,8 @@ START_TEST(show_says_why_a_job_waits_and_where_one_sits)
     says(r.out, "n1: GPUs 0-7");
     says(r.out, "ranks 0-1");
     says(r.out, "waiting 30.0 s, launch 5.000 s, run 1:05 so far");
+    r = tug("show 76");
+    says(r.out, "run 5.000 s so far, suspended 1:00");
     r = tug("show --json 71");
     ck_assert_str_eq(json_at(&r, "job.state"), "RUNNING");
     r = tug("show --json 71 72");
