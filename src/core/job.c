@@ -265,7 +265,7 @@ void tug_job_move(struct tug_core *c, struct tug_entry *e, enum tug_job_state to
         tug_assert(q && q->n_jobs > 0);
         q->n_jobs--;
         tug_shape_drop(c, e); /* it is never placed again */
-        e->j.end_ms = c->now_ms;
+        e->j.end_ms = tug_not_before(c, e->j.alloc_ms);
     }
     e->j.state = to;
     if (tug_job_state_is_over(to))
@@ -344,7 +344,7 @@ void tug_job_requeue(struct tug_core *c, struct tug_entry *e, const struct tug_c
     struct tug_job *j = &e->j;
     tug_job_unbench(c, e);
     if (cause->kind == TUG_CAUSE_PREEMPT)
-        j->ran_ms += j->sliced_ms + (c->now_ms - tug_job_run_start_ms(j));
+        j->ran_ms += j->sliced_ms + tug_since(c, tug_job_run_start_ms(j));
     tug_job_move(c, e, TUG_JOB_REQUEUED);
     e->ending_ms = c->now_ms;
     tug_cause_set(&e->j.cause, cause);
@@ -503,7 +503,8 @@ void tug_job_bench(struct tug_core *c, struct tug_entry *e)
     tug_assert(e->bench == TUG_BENCH_NONE && tug_job_state_waits(e->j.state));
     struct tug_queue *q = tug_queue_find(c, e->j.req.queue);
     q->n_waiting++;
-    if (e->j.eligible_ms > c->now_ms) {
+    /* Only who asked to begin later waits for that, not everyone when the clock was set back. */
+    if (e->j.eligible_ms > c->now_ms && e->j.eligible_ms > e->j.submit_ms) {
         e->bench = TUG_BENCH_BEGIN;
         tug_job_set_explain(e, TUG_REASON_BEGIN_TIME, NULL);
     } else if (q->is_down) {

@@ -150,9 +150,11 @@ void tug_core_restored(struct tug_core *c, int64_t now_ms)
     tug_wheres_renew(c); /* GPU models are known now */
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id)) {
+        /* While its job is suspended no time passes; going on adds what it was stopped. */
+        int64_t base_ms = e->j.suspended_ms >= 0 ? e->j.suspended_ms : c->now_ms;
         for (size_t i = 0; i < e->j.n_steps; i++)
             if (e->j.steps[i].state == TUG_STEP_STARTING)
-                e->j.steps[i].deadline_ms = c->now_ms + (int64_t) c->launch_timeout_s * 1000;
+                e->j.steps[i].deadline_ms = base_ms + (int64_t) c->launch_timeout_s * 1000;
         e->ending_ms = c->now_ms;
         if (tug_job_state_waits(e->j.state))
             tug_job_bench(c, e);

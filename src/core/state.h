@@ -285,6 +285,16 @@ static inline struct tug_entry *tug_entry_of(const struct tug_job *j)
 {
     return (struct tug_entry *) (uintptr_t) j;
 }
+/* How long ago. Over a restart the clock may have been set back: then 0, and nothing ends before it
+ * began. */
+static inline int64_t tug_since(const struct tug_core *c, int64_t ms)
+{
+    return c->now_ms > ms ? c->now_ms - ms : 0;
+}
+static inline int64_t tug_not_before(const struct tug_core *c, int64_t ms)
+{
+    return c->now_ms > ms ? c->now_ms : ms;
+}
 static inline int tug_bit(const uint64_t *bits, uint32_t i)
 {
     return (int) (bits[i / 64] >> (i % 64) & 1);

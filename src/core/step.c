@@ -402,7 +402,7 @@ static void open_barrier(struct tug_core *c, struct tug_entry *e, struct tug_ste
     s->start_ms = c->now_ms;
     if (s->id == 0) {
         tug_job_move(c, e, TUG_JOB_RUNNING);
-        j->launched_ms = c->now_ms;
+        j->launched_ms = tug_not_before(c, j->alloc_ms);
         j->launch_failures = 0;
         if (j->req.time_limit_s)
             j->limit_ms = c->now_ms + (int64_t) j->req.time_limit_s * 1000;

@@ -30,7 +30,7 @@ static void signal_parts(struct tug_core *c, const struct tug_entry *e, int sign
 void tug_suspend(struct tug_core *c, struct tug_entry *e)
 {
     struct tug_job *j = &e->j;
-    j->sliced_ms += c->now_ms - tug_job_run_start_ms(j);
+    j->sliced_ms += tug_since(c, tug_job_run_start_ms(j));
     j->gives_way = TUG_PREEMPT_NEVER;
     j->notice_ms = -1;
     signal_parts(c, e, SIGSTOP);
@@ -86,7 +86,7 @@ static void resume_steps(struct tug_core *c, struct tug_entry *e, int64_t stoppe
 void tug_resume(struct tug_core *c, struct tug_entry *e)
 {
     struct tug_job *j = &e->j;
-    int64_t stopped_ms = c->now_ms - j->suspended_ms;
+    int64_t stopped_ms = tug_since(c, j->suspended_ms);
     struct tug_hold *kept = tug_hold_detach(c, e);
     tug_job_unbench(c, e);
     tug_job_set_explain(e, TUG_REASON_NONE, NULL);
@@ -95,7 +95,7 @@ void tug_resume(struct tug_core *c, struct tug_entry *e)
     int rc = tug_ledger_claim(c->ledger, j->id, j->slices, j->n_slices, TUG_LEDGER_FREE, NULL);
     tug_assert(rc == 0);
     j->suspended_ms = -1;
-    j->resumed_ms = c->now_ms;
+    j->resumed_ms = tug_not_before(c, j->alloc_ms);
     tug_share_run(c, e, c->now_ms);
     j->preemptor = 0;
     if (j->limit_ms >= 0)

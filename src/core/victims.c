@@ -77,7 +77,7 @@ static double lost_work(const struct tug_core *c, const struct tug_entry *e)
         return 1; /* nothing is lost; fewer are still better */
     for (size_t i = 0; i < j->n_slices; i++)
         gpus += tug_gpuset_count(j->slices[i].gpus) + j->slices[i].cpus / 1000.0;
-    return 1 + gpus * (double) (c->now_ms - start_ms);
+    return 1 + gpus * (double) tug_since(c, start_ms);
 }
 
 /* Leaves anyway, and soon; and might have been made to. */

@@ -693,6 +693,54 @@ START_TEST(after_a_restart_those_who_are_leaving_are_waited_for_and_nobody_else_
 }
 END_TEST
 
+/* A restart with the clock an hour back; node 0 still has what it had. */
+static void restart_in_the_past(const struct tug_held_step *held, size_t n)
+{
+    w.now -= 3600 * 1000;
+    struct tug_core *again = same_restart(w.c, &w.conf, w.now, &w.err);
+    ck_assert_msg(again != NULL, "%s", w.err.msg);
+    tug_core_free(w.c);
+    w.c = again;
+    w_up(&w, 0, held, n);
+}
+
+START_TEST(a_clock_that_was_set_back_over_a_restart_takes_no_time_away)
+{
+    struct tug_held_step held[] = {
+        {.job = 1, .attempt = 1, .phase = TUG_HELD_RUNNING, .cause.node = TUG_NO_NODE},
+        {.job = 2, .attempt = 1, .phase = TUG_HELD_RUNNING, .cause.node = TUG_NO_NODE}};
+    setup(1, 4, TUG_PREEMPT_SUSPEND, 0);
+    struct tug_job_req r = req("low", 1, 4);
+    r.time_limit_s = 7200;
+    run(1, r);
+    w.now += 1000;
+    int64_t limit_ms = w_job(&w, 1)->limit_ms;
+    w_submit(&w, 2, req("all", 1, 4));
+    pass();
+    w_is(&w, 1, SUSPENDED);
+    pass();
+    all_ready(2);
+    restart_in_the_past(held, 2);
+    w_done(&w, 2, 1, 0, 0, 0);
+    w_is(&w, 2, COMPLETED);
+    pass();
+    w_is(&w, 1, RUNNING);
+    ck_assert_int_eq(w_job(&w, 1)->limit_ms, limit_ms);
+    w_clear(&w);
+    setup(1, 4, TUG_PREEMPT_REQUEUE, 20);
+    run(1, req("low", 1, 4));
+    w_submit(&w, 2, req("all", 1, 4));
+    pass();
+    restart_in_the_past(held, 1);
+    w_done(&w, 1, 1, 0, 0, 3); /* it leaves as it was asked to */
+    w_is(&w, 1, PENDING);
+    ck_assert_int_eq(w_job(&w, 1)->ran_ms, 0);
+    pass();
+    w_is(&w, 2, CONFIGURING); /* though it was submitted an hour from now */
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(a_step_at_its_barrier_stays_there_while_its_job_is_suspended)
 {
     setup(1, 4, TUG_PREEMPT_SUSPEND, 0);
@@ -709,6 +757,35 @@ START_TEST(a_step_at_its_barrier_stays_there_while_its_job_is_suspended)
     cancel(2);
     pass();
     w_saw(&w, "START 1.1.1 n0");
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_step_whose_job_was_suspended_over_a_restart_has_the_time_to_start_that_others_have)
+{
+    setup(1, 4, TUG_PREEMPT_SUSPEND, 0);
+    run(1, req("low", 1, 4));
+    uint32_t step;
+    struct tug_event ev = {.type = TUG_EV_STEP_SUBMIT, .job = 1, .step_out = &step};
+    ck_assert_int_eq(w_event(&w, ev), 0);
+    w_submit(&w, 2, req("all", 1, 4));
+    pass();
+    w_is(&w, 1, SUSPENDED);
+    w.now += 3600 * 1000;
+    struct tug_core *again = same_restart(w.c, &w.conf, w.now, &w.err);
+    ck_assert_msg(again != NULL, "%s", w.err.msg);
+    tug_core_free(w.c);
+    w.c = again;
+    struct tug_held_step held[] = {
+        {.job = 1, .attempt = 1, .phase = TUG_HELD_RUNNING, .cause.node = TUG_NO_NODE},
+        {.job = 1, .attempt = 1, .step = 1, .phase = TUG_HELD_STARTING, .cause.node = TUG_NO_NODE}};
+    w_up(&w, 0, held, 2);
+    cancel(2);
+    pass();
+    w_is(&w, 1, RUNNING);
+    w_forget(&w);
+    w_tick(&w, w.now + 30000);
+    w_saw(&w, "KILL 1.1.1 n0");
     w_clear(&w);
 }
 END_TEST
@@ -842,5 +919,7 @@ UNIT_MAIN("core/preempt",
           under_order_the_policy_may_stop_anybody_for_nobody,
           a_hold_ends_with_its_job_and_with_its_time,
           after_a_restart_those_who_are_leaving_are_waited_for_and_nobody_else_has_to_go,
+          a_clock_that_was_set_back_over_a_restart_takes_no_time_away,
           a_step_at_its_barrier_stays_there_while_its_job_is_suspended,
+          a_step_whose_job_was_suspended_over_a_restart_has_the_time_to_start_that_others_have,
           its_victims_are_enough_all_needed_and_not_much_dearer_than_the_cheapest_there_are)
