@@ -205,7 +205,6 @@ static void give_way(struct tug_policy_pass *p, struct tug_entry *v, tug_job_id 
         signal_all(c, v, q->preempt_signal);
     tug_job_refresh_row(c, v);
     tug_job_arm(c, v);
-    c->reclaim.pass = 0; /* to be summed up anew */
     if (v->j.notice_ms <= c->now_ms)
         tug_vec_push(&p->preempted, v);
 }
@@ -348,6 +347,7 @@ static int propose(struct tug_policy_pass *p, struct tug_entry *e, const uint64_
         give_way(p, who[i], e ? e->j.id : 0);
     if (e)
         tug_hold_new(p->c, e, want, victims, n, patience(p->c, who, n));
+    p->c->reclaim.pass = 0; /* to be summed up anew */
     return 0;
 }
 

@@ -608,6 +608,31 @@ START_TEST(who_has_all_that_is_kept_for_it_starts_even_if_queues_that_do_not_len
 }
 END_TEST
 
+START_TEST(who_is_promised_what_others_leave_counts_against_the_guarantee_at_once)
+{
+    setup(2, 4, TUG_PREEMPT_REQUEUE, 20);
+    w.queues[3].preemptable = TUG_PREEMPT_REQUEUE;
+    w.queues[3].preempt_notice_s = 20;
+    w.queues[3].tier = w.queues[2].tier = 1;
+    w.queues[2].guarantee_gpus = 4;
+    w.queues[3].guarantee_gpus = 2;
+    ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, NULL), 0);
+    run(1, req("left", 1, 4));
+    run(2, req("left", 1, 2));
+    run(3, req("left", 1, 2));
+    w_submit(&w, 4, req("low", 1, 2));
+    pass();
+    ck_assert_int_eq(rc_victims, 1);
+    cancel(4); /* who leaves, leaves */
+    w_submit(&w, 5, req("low", 1, 2));
+    w_submit(&w, 6, req("low", 1, 4));
+    pass(); /* 5 gets that place, and with it 6 would be above the guarantee */
+    explains(5, "Preempting", "waits for others that are being ended");
+    ck_assert_int_lt(rc_victims, 0);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(under_order_the_policy_may_stop_anybody_for_nobody)
 {
     setup(1, 4, TUG_PREEMPT_REQUEUE, 0);
@@ -916,6 +941,7 @@ UNIT_MAIN("core/preempt",
           others_give_way_to_a_job_that_would_fit_were_it_not_for_what_a_queue_does_not_lend,
           nobody_gives_way_to_a_job_that_would_leave_too_little_for_a_queue_that_does_not_lend,
           who_has_all_that_is_kept_for_it_starts_even_if_queues_that_do_not_lend_have_too_little_by_then,
+          who_is_promised_what_others_leave_counts_against_the_guarantee_at_once,
           under_order_the_policy_may_stop_anybody_for_nobody,
           a_hold_ends_with_its_job_and_with_its_time,
           after_a_restart_those_who_are_leaving_are_waited_for_and_nobody_else_has_to_go,
