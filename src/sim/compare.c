@@ -9,9 +9,11 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -413,7 +415,7 @@ static int write_html(const struct compare *c, const struct pairs *pairs, struct
 /* ---- the children */
 
 /* "fifo,overtake=yes" becomes --policy fifo --param overtake=yes. Never returns. */
-static void child(const struct compare *c, struct run *r, tug_compare_run *run)
+static void child(const struct compare *c, struct run *r, pid_t parent, tug_compare_run *run)
 {
     struct tug_vec(char *) argv = {0};
     char *spec = tug_xstrdup(r->spec), *rest = spec, *word;
@@ -425,7 +427,9 @@ static void child(const struct compare *c, struct run *r, tug_compare_run *run)
         tug_vec_push(&argv, word);
     }
     tug_vec_push(&argv, NULL);
-    if (dup2(fileno(r->said), STDERR_FILENO) < 0)
+    /* Nobody would hear of what it finds when the comparison has been ended. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent ||
+        dup2(fileno(r->said), STDERR_FILENO) < 0)
         _exit(1);
     int status = run((int) argv.len - 1, argv.at, r->dump);
     fflush(stderr);
@@ -439,9 +443,10 @@ static int start(const struct compare *c, struct run *r, tug_compare_run *run, s
     if (!r->dump || !r->said)
         return tug_fail(err, -errno, "a temporary file cannot be made: %s", strerror(errno));
     fflush(stdout);
+    pid_t parent = getpid();
     r->pid = fork();
     if (r->pid == 0)
-        child(c, r, run);
+        child(c, r, parent, run);
     return r->pid < 0 ? tug_fail(err, -errno, "a process cannot be started: %s", strerror(errno))
                       : 0;
 }

@@ -334,10 +334,11 @@ static void users(struct tug_buf *out, const struct tug_series *s)
 }
 
 static const char about_users[] =
-    "Slowdown is completion time divided by run time (of at least 10 s): 1 is a job that never "
+    "Slowdown is completion time divided by what the job takes alone (10 s at least): 1 is a job "
+    "that never "
     "waited. Jain's index over the users' means is 1 when all are slowed down alike.";
-static const char about_waits[] = "A line that is higher, and further left, is a size that waited "
-                                  "less. Quantiles are within 3 %.";
+static const char about_waits[] =
+    "Where a line is higher, and further left, jobs waited less. Quantiles are within 3 %.";
 static const char about_means[] = "Means over equal parts of the time.";
 
 /* ---- one run */

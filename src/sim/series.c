@@ -434,6 +434,8 @@ void tug_series_finish(struct tug_series *s)
 {
     struct tug_series_live *l, *next;
     HASH_ITER (hh, s->live, l, next) {
+        if (l->start_ms >= 0) /* the simulation was interrupted */
+            l->ran_ms += s->sum.last_ms - l->start_ms;
         if (s->csv)
             put_row(s, l, -1);
         live_free(s, l);

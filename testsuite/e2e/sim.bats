@@ -140,6 +140,17 @@ sim() { tug-sim run --policy-dir "$TUG_BUILDDIR/plugins" --cluster 4x8 --trace j
     cmp a b
 }
 
+@test "a comparison that is ended leaves no process behind" {
+    (trap - TERM; exec tug-sim compare --policy-dir "$TUG_BUILDDIR/plugins" --cluster 4x8 --trace many.csv --policy srtf --policy las) 3>&- >/dev/null 2>&1 &
+    local pid=$! children
+    until_ok 30 pgrep -P "$pid"
+    children=$(pgrep -P "$pid")
+    kill -TERM "$pid"
+    wait "$pid" || true
+    gone() { for c in $children; do [ ! -e "/proc/$c" ] || return 1; done; }
+    until_ok 10 gone
+}
+
 @test "an interrupt prints what there is, and exits with 130" {
     (trap - INT; exec tug-sim run --policy-dir "$TUG_BUILDDIR/plugins" --cluster 4x8 --trace many.csv --policy srtf --progress --json >out 2>err) 3>&- &
     local pid=$! rc=0

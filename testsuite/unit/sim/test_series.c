@@ -106,12 +106,17 @@ START_TEST(a_job_that_was_stopped_waits_again_and_its_row_says_how_often)
     note(TUG_SIM_START, 7000, "a,\"b", "=cmd", 2, 1000);
     note(TUG_SIM_END, 7500, "a,\"b", "=cmd", 2, 1000);
     note(TUG_SIM_SUBMIT, 8000, "never", "u", 4, 8000);
+    note(TUG_SIM_SUBMIT, 8000, "still", "u", 2, 8000); /* runs when all is interrupted */
+    note(TUG_SIM_START, 8000, "still", "u", 2, 8000);
+    note(TUG_SIM_SUBMIT, 8500, "never2", "u", 4, 8500);
     tug_series_finish(s);
     char *text = text_of(f);
     ck_assert_str_eq(
         text, "job_id,user,queue,gpus,submit_s,start_s,end_s,wait_s,ran_s,preemptions,nodes\n"
               "\"a,\"\"b\",=cmd,q,2,1.000,2.000,7.500,1.000,3.500,1,n2\n"
-              "never,u,q,4,8.000,,,,0.000,0,\n");
+              "never,u,q,4,8.000,,,,0.000,0,\n"
+              "still,u,q,2,8.000,8.000,,0.000,0.500,0,n2\n"
+              "never2,u,q,4,8.500,,,,0.000,0,\n");
     free(text);
     ck_assert_uint_eq(s->bars.len, 2);
     ck_assert_int_eq(s->bars.at[0]->stopped, 1);
