@@ -150,7 +150,7 @@ int tug_plugload_check_ops(const struct tug_policy_ops *ops, const char *name, c
                         "%s: calls itself '%s'; the file must be named after the policy", where,
                         ops->name ? ops->name : "");
     if (!ops->create || !ops->destroy)
-        return tug_fail(err, -ENOEXEC, "%s: has no %s()", where,
+        return tug_fail(err, -ENOEXEC, "%s: has no %s(); it may be empty, and must be there", where,
                         !ops->create ? "create" : "destroy");
     if (!ops->pass && !(TUG_POLICY_HAS(ops, key) && ops->key) &&
         !(TUG_POLICY_HAS(ops, place) && ops->place) &&

@@ -85,6 +85,8 @@ static size_t count(const struct check *c, enum tug_trial_mark mark)
     return n;
 }
 
+#define EXIT_UNHEARD 1 /* of the process with the policy: what it found could not be told */
+
 /* ---- the file */
 
 /* What a policy has no business with: same view, same proposals. */
@@ -98,6 +100,7 @@ static const struct {
     {"sleep usleep nanosleep clock_nanosleep poll select epoll_wait pause",
      "waits; nothing else is scheduled meanwhile"},
     {"fopen fopen64 open open64 openat creat opendir stat stat64 read write fread fwrite mmap "
+     "close close_range closefrom dup2 dup3 fcntl fcntl64 ioctl "
      "unlink rename",
      "uses files; it may hang with them"},
     {"socket connect bind listen accept send recv getaddrinfo gethostbyname", "uses the network"},
@@ -269,8 +272,7 @@ static void child(struct check *c, struct tug_trial_view *view, FILE *to)
     }
     setrlimit(RLIMIT_CORE, &no_core);
     load(c, &conf, &told);
-    fflush(to);
-    _exit(0);
+    _exit(fflush(to) || ferror(to) ? EXIT_UNHEARD : 0);
 }
 
 /* ---- the parent */
@@ -378,6 +380,9 @@ static int try_it(struct check *c, struct tug_err *err)
     else if (!v->done)
         sayf(c, TUG_TRIAL_FAIL, "process", "ended the process with exit status %d, %s",
              WEXITSTATUS(status), place);
+    else if (WEXITSTATUS(status) == EXIT_UNHEARD)
+        say(c, TUG_TRIAL_FAIL, "process",
+            "closed files that are not its own; what was found after that is lost");
     else
         say(c, TUG_TRIAL_PASS, "process", "did not crash, hang or exit");
 out:

@@ -61,6 +61,7 @@ caught()
     caught picky "jobs were never started"
     caught broken "crashed in pass(), in workload 'small'" --param how=pointer
     caught broken "hangs: nothing has come back for 1 s, in pass()" --hang 1 --param how=hang
+    caught broken "closed files that are not its own" --param how=shut
     caught quits "ended the process with exit status 3, in pass()"
     caught dice "does not decide the same twice: in workload"
     caught slow "is too slow" --timeout 1

@@ -1,12 +1,13 @@
 /* broken.c - a policy for tests: fifo that breaks in the n-th pass in which a job waits (parameter
- * 'nth'), in the way that parameter 'how' says: hang, pointer (a wrong one), abort, divide, or
- * deep (no end of a recursion);
+ * 'nth'), in the way that parameter 'how' says: hang, pointer (a wrong one), abort, divide,
+ * deep (no end of a recursion), or shut (closes what is not its own, and goes on);
  * early: in create() already
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tugline/policy.h>
+#include <unistd.h>
 
 struct broken {
     int64_t nth, passes;
@@ -65,7 +66,9 @@ static void give_way(const char *how)
         abort();
     if (!strcmp(how, "divide"))
         zero = 7 / zero;
-    while (!zero)
+    for (int fd = 3; !strcmp(how, "shut") && fd < 256; fd++)
+        close(fd);
+    while (!zero && strcmp(how, "shut") != 0)
         ;
 }
 
