@@ -405,14 +405,18 @@ static int choose_held(struct tug_policy_pass *p, struct tug_entry *e)
         take_slices(p->c, e->hold->want, e->hold->n);
         return 0;
     }
+    /* What others of its shape and family found is not true of it, nor the other way round. */
+    struct tug_family *family = e->shape->family;
     uint64_t failed_at = e->shape->failed_at;
     int placing = p->placing;
     tug_hold_lift(p->c, e);
     e->shape->failed_at = 0;
+    e->shape->family = NULL;
     p->placing = 1;
     int rc = tug_place_choose(p, e);
     p->placing = placing;
     e->shape->failed_at = failed_at;
+    e->shape->family = family;
     tug_hold_lower(p->c, e);
     return rc;
 }

@@ -608,6 +608,27 @@ START_TEST(who_has_all_that_is_kept_for_it_starts_even_if_queues_that_do_not_len
 }
 END_TEST
 
+START_TEST(with_what_is_kept_for_it_a_job_starts_where_others_that_ask_for_the_same_cannot)
+{
+    setup(3, 4, TUG_PREEMPT_REQUEUE, 20);
+    run(1, req("low", 1, 4));
+    run(2, req("all", 1, 4));
+    w_submit(&w, 3, req("all", 2, 4));
+    pass();
+    explains(3, "Preempting", "job 1 of queue 'low' is giving way to it"); /* n2 is kept for it */
+    struct tug_job_req r = req("all", 2, 4);
+    r.nice = -10;
+    w_submit(&w, 4, r); /* goes first; for it there is n1 alone */
+    w_done(&w, 2, 1, 0, 1, 0);
+    proposes = 0;
+    pass();
+    w_is(&w, 4, PENDING);
+    w_is(&w, 3, CONFIGURING);
+    ck_assert_uint_eq(w_job(&w, 3)->slices[0].node, 1);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(who_is_promised_what_others_leave_counts_against_the_guarantee_at_once)
 {
     setup(2, 4, TUG_PREEMPT_REQUEUE, 20);
@@ -941,6 +962,7 @@ UNIT_MAIN("core/preempt",
           others_give_way_to_a_job_that_would_fit_were_it_not_for_what_a_queue_does_not_lend,
           nobody_gives_way_to_a_job_that_would_leave_too_little_for_a_queue_that_does_not_lend,
           who_has_all_that_is_kept_for_it_starts_even_if_queues_that_do_not_lend_have_too_little_by_then,
+          with_what_is_kept_for_it_a_job_starts_where_others_that_ask_for_the_same_cannot,
           who_is_promised_what_others_leave_counts_against_the_guarantee_at_once,
           under_order_the_policy_may_stop_anybody_for_nobody,
           a_hold_ends_with_its_job_and_with_its_time,
