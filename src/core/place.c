@@ -1,10 +1,12 @@
 /* place.c - where a gang fits
  *
- * First fit in node order, or the fullest nodes first; lowest GPUs. Three things keep a pass from
- * looking at every node for every job: nodes are indexed by how many GPUs are free there; jobs that
- * ask for the same share one shape, and a shape that did not fit is not tried again until something
- * becomes free; shapes that the usable nodes could not hold even if they were empty are parked,
- * with their jobs, until more nodes are usable. Layer: core.
+ * First fit in node order, or the fullest nodes first, or near each other (topology.c); lowest GPUs;
+ * a part of a GPU beside other parts. A plugin that places is asked only about gangs that fit, and
+ * what it says is checked. Four things keep a pass from looking at every node for every job: nodes
+ * are indexed by how many GPUs are free there; jobs that ask for the same share one shape, and a
+ * shape that did not fit is not tried again until something becomes free; nor are wider ones of its
+ * family; shapes that the usable nodes could not hold even if they were empty are parked, with their
+ * jobs, until more nodes are usable. Layer: core.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -298,8 +298,9 @@ struct tug_policy_ops {
     /* values[i] belongs to params[i]; strings are valid for the policy's life. 0, or -errno with a sentence in why[0..why_size). */
     int (*create)(void **self, const struct tug_policy_value *values, char *why, size_t why_size);
     void (*destroy)(void *self);
-    /* One scheduling pass: start, reserve, explain. 0, or -errno (the policy could not decide: the built-in order takes over for
-     * this pass; the same holds for the hooks below). NULL: not decided here. */
+    /* One scheduling pass: start, reserve, explain. 0, or -errno (the policy could not decide: the built-in order takes over in
+     * this pass, and tugd goes on without the policy until it reads its configuration again; the same holds for the hooks
+     * below). NULL: not decided here. */
     int (*pass)(void *self, const struct tug_policy_view *view, const struct tug_policy_host *host,
                 struct tug_policy_pass *pass);
     uint32_t needs;               /* TUG_POLICY_NEEDS_... */
