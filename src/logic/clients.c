@@ -493,7 +493,7 @@ void h_queues(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
         for (size_t i = 0; i < r.n_queues; i++)
             if (strcmp(r.queues[i]->name, job->req.queue) == 0)
                 for (uint32_t up = (uint32_t) i; up < r.n_queues; up = rows[up].parent) {
-                    r.queues[up]->jobs_pending += job->state == TUG_JOB_PENDING;
+                    r.queues[up]->jobs_pending += (uint32_t) tug_job_state_waits(job->state);
                     r.queues[up]->jobs_running += job->state == TUG_JOB_RUNNING;
                 }
     reply(c, p, TUG_MSG_QUEUES_REPLY, rid, &r.base);

@@ -120,6 +120,9 @@ EOF
     state_is "$low" SUSPENDED
     run tug queue
     [[ "$output" == *"Suspended"* ]]
+    tug queues --json | python3 -c '
+import json, sys
+assert [q["jobs_pending"] for q in json.load(sys.stdin)["queues"] if q["name"] == "stop"] == [1]'
     [ "$(field "$low" run_since_ms)" = 0 ]
     [ "$(field "$low" run_before_ms)" -gt 0 ]
     was="$(stat -c %s count child)"
