@@ -14,6 +14,7 @@
  *         struct tug_conf_node *nodes;         rows, each with one or many hosts
  *         size_t n_nodes;
  *         struct tug_conf_domain *fabric;      domains; n_fabric
+ *         struct tug_conf_level *fabric_levels; what is known of their levels; n_fabric_levels
  *     };
  */
 #ifndef TUG_CONF_CONFIG_H
@@ -35,6 +36,8 @@ struct tug_config_hosts; /* opaque: from host name to row */
 #define TUG_CTYPE_INT int64_t
 #define TUG_CTYPE_DURATION int64_t
 #define TUG_CTYPE_SIZE int64_t
+#define TUG_CTYPE_BANDWIDTH int64_t
+#define TUG_CTYPE_RATIO int64_t
 #define TUG_CTYPE_STRING char *
 #define TUG_CTYPE_NAME char *
 #define TUG_CTYPE_PATH char *
@@ -78,7 +81,7 @@ size_t tug_config_count_hosts(const struct tug_config *config);
  * be read. */
 void tug_config_check_queues(const struct tug_config *config, struct tug_conf_errors *errs);
 void tug_config_check_accounts(const struct tug_config *config, struct tug_conf_errors *errs);
-/* fabric.c: parents are there, none is below itself, nodes are known and in one domain. */
+/* fabric.c: parents are there, none is below itself, nodes are known and in one domain, described levels are used. */
 void tug_config_check_fabric(const struct tug_config *config, bool nodes_known,
                              struct tug_conf_errors *errs);
 

@@ -152,6 +152,31 @@ static void check_once(const struct tug_config *c, size_t n_hosts, struct tug_co
     free(hosts);
 }
 
+/* Most likely its name is misspelt here or there. */
+static void check_levels(const struct tug_config *c, struct tug_conf_errors *errs)
+{
+    const char **names = tug_xcalloc(c->n_fabric + 1, sizeof *names);
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_fabric; i++)
+        if (c->fabric[i].level)
+            names[n++] = c->fabric[i].level;
+    for (size_t k = 0; k < c->n_fabric_levels; k++) {
+        const struct tug_conf_level *l = &c->fabric_levels[k];
+        size_t i = 0;
+        while (l->name && i < n && strcmp(names[i], l->name) != 0)
+            i++;
+        if (!l->name || i < n)
+            continue;
+        const char *near = tug_str_nearest(l->name, names, n);
+        char *hint = near ? tug_xasprintf("did you mean '%s'?", near) : NULL;
+        tug_conf_errors_add(errs, tug_schema_pos(&tug_conf_level_schema, l, &l->name), l->name,
+                            strlen(l->name), hint ? hint : "give domains in 'fabric:' that level",
+                            "no domain is of level '%s'", l->name);
+        free(hint);
+    }
+    free(names);
+}
+
 void tug_config_check_fabric(const struct tug_config *c, bool nodes_known,
                              struct tug_conf_errors *errs)
 {
@@ -169,6 +194,8 @@ void tug_config_check_fabric(const struct tug_config *c, bool nodes_known,
         if (nodes_known)
             check_known(c, d, errs);
     }
+    if (nodes_known)
+        check_levels(c, errs);
     if (named)
         check_once(c, n_hosts, errs);
     free(rows);

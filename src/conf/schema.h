@@ -29,6 +29,8 @@ enum tug_schema_type {            /* field of the struct            as written  
     TUG_SCHEMA_INT,               /* int64_t                        decimal                       */
     TUG_SCHEMA_DURATION,          /* int64_t seconds                30s, 5m, 1:30:00, unlimited   */
     TUG_SCHEMA_SIZE,              /* int64_t bytes                  4MiB, 512G                    */
+    TUG_SCHEMA_BANDWIDTH,         /* int64_t bytes a second         50GB/s, 400Gb/s                 */
+    TUG_SCHEMA_RATIO,             /* int64_t thousandths            2, 1.5, 3:2                     */
     TUG_SCHEMA_STRING,            /* char *, NULL: not set          text                          */
     TUG_SCHEMA_NAME,              /* char *, never NULL             a word: a-z A-Z 0-9 . _ -     */
     TUG_SCHEMA_PATH,              /* char *, NULL: not set          absolute                      */

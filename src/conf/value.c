@@ -13,6 +13,7 @@
 
 #include "base/duration.h"
 #include "base/mem.h"
+#include "base/rate.h"
 #include "base/size.h"
 #include "base/str.h"
 
@@ -91,12 +92,16 @@ static void print_seconds(int64_t s, struct tug_buf *out)
 
 static void print_number(const struct tug_schema_key *key, int64_t v, struct tug_buf *out)
 {
-    char text[TUG_SIZE_TEXT_MAX];
+    char text[TUG_RATE_TEXT_MAX];
 
     if (key->type == TUG_SCHEMA_DURATION)
         print_seconds(v, out);
     else if (key->type == TUG_SCHEMA_SIZE && v)
         tug_buf_adds(out, tug_size_format_exact((uint64_t) v, text, sizeof text));
+    else if (key->type == TUG_SCHEMA_BANDWIDTH)
+        tug_buf_adds(out, v ? tug_rate_format(v, text, sizeof text) : "0");
+    else if (key->type == TUG_SCHEMA_RATIO)
+        tug_buf_adds(out, tug_milli_format(v, text, sizeof text));
     else
         tug_buf_addf(out, "%" PRId64, v);
 }
@@ -220,6 +225,46 @@ static int size_parse(const struct tug_schema_key *key, const char *text, void *
     rc = check_range(key, (int64_t) v, text, hint, err);
     if (rc == 0)
         *(int64_t *) field = (int64_t) v;
+    return rc;
+}
+
+static int bandwidth_parse(const struct tug_schema_key *key, const char *text, void *field,
+                           struct tug_buf *hint, struct tug_err *err)
+{
+    char q[QUOTED_MAX];
+    int64_t v = 0;
+    int rc = strcmp(text, "0") ? tug_rate_parse(text, &v, NULL) : 0; /* 0 needs no unit */
+
+    if (rc < 0) {
+        tug_buf_adds(hint, "write it like 50GB/s (bytes) or 400Gb/s (bits)");
+        return tug_fail(err, rc, "%s is not a bandwidth", quoted(q, sizeof q, text));
+    }
+    rc = check_range(key, v, text, hint, err);
+    if (rc == 0)
+        *(int64_t *) field = v;
+    return rc;
+}
+
+/* "3:2" is 1.5. */
+static int ratio_parse(const struct tug_schema_key *key, const char *text, void *field,
+                       struct tug_buf *hint, struct tug_err *err)
+{
+    const char *colon = strchr(text, ':');
+    size_t len = colon ? (size_t) (colon - text) : strlen(text);
+    char q[QUOTED_MAX];
+    int64_t v, to = 1000;
+    int rc = tug_milli_parse(text, len, INT64_MAX / 1000, &v);
+
+    if (rc == 0 && colon)
+        rc = tug_milli_parse(colon + 1, strlen(colon + 1), INT64_MAX / 1000, &to);
+    if (rc < 0 || to == 0) {
+        tug_buf_adds(hint, "write it like 2, 1.5 or 3:2");
+        return tug_fail(err, rc < 0 ? rc : -EINVAL, "%s is not a ratio", quoted(q, sizeof q, text));
+    }
+    v = v * 1000 / to;
+    rc = check_range(key, v, text, hint, err);
+    if (rc == 0)
+        *(int64_t *) field = v;
     return rc;
 }
 
@@ -451,6 +496,8 @@ static const struct tug_value_type types[] = {
     [TUG_SCHEMA_INT] = {"number", sizeof(int64_t), int_parse, number_print, NULL},
     [TUG_SCHEMA_DURATION] = {"duration", sizeof(int64_t), duration_parse, number_print, NULL},
     [TUG_SCHEMA_SIZE] = {"size", sizeof(int64_t), size_parse, number_print, NULL},
+    [TUG_SCHEMA_BANDWIDTH] = {"bandwidth", sizeof(int64_t), bandwidth_parse, number_print, NULL},
+    [TUG_SCHEMA_RATIO] = {"ratio", sizeof(int64_t), ratio_parse, number_print, NULL},
     [TUG_SCHEMA_STRING] = {"text", sizeof(char *), string_parse, string_print, string_clear},
     [TUG_SCHEMA_NAME] = {"name", sizeof(char *), name_parse, string_print, string_clear},
     [TUG_SCHEMA_PATH] = {"path", sizeof(char *), path_parse, string_print, string_clear},

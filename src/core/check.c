@@ -520,6 +520,22 @@ static int check_domain(const struct tug_core *c, uint32_t i, struct tug_err *er
     return 0;
 }
 
+/* A domain is of the level that has its level's name, if one has. */
+static int check_levels(const struct tug_core *c, struct tug_err *err)
+{
+    const struct tug_fabric *f = &c->fabric;
+    for (size_t d = 0; d < f->n; d++) {
+        uint32_t row = TUG_NO_DOMAIN;
+        for (uint32_t k = 0; k < f->n_levels; k++)
+            if (!strcmp(f->levels[k].name, f->at[d].level))
+                row = k;
+        if (f->at[d].level_row != row)
+            return tug_fail(err, -EINVAL, "domain '%s' has another level's bandwidth",
+                            f->at[d].name);
+    }
+    return 0;
+}
+
 static int check_nodes(const struct tug_core *c, struct tug_err *err)
 {
     struct tug_ledger *made = ledger_of_jobs(c, err);
@@ -545,7 +561,7 @@ static int check_nodes(const struct tug_core *c, struct tug_err *err)
 int tug_core_check(const struct tug_core *c, struct tug_err *err)
 {
     int (*const checks[])(const struct tug_core *, struct tug_err *) = {
-        check_nodes, check_counts,   check_queues, tug_queue_check, tug_share_check,
+        check_nodes, check_levels, check_counts,   check_queues, tug_queue_check, tug_share_check,
         check_order, check_policies, check_shapes, tug_plan_check};
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         int rc = checks[i](c, err);

@@ -54,6 +54,12 @@ struct tug_core_domain {           /* of the fabric between nodes: a tree of any
     const char *nodes;             /* hostlist, "" = none of its own. A node is in one domain at most */
 };
 
+struct tug_core_level {            /* what is known of the links of domains of that level */
+    const char *name;
+    uint64_t bandwidth_bytes_s;    /* of each GPU to GPUs on other nodes of a domain; 0 = not known */
+    double oversubscription;       /* links into a domain / links out of it; 0 = 1 */
+};
+
 struct tug_core_node_row {         /* a node that may join, and what is expected of it (0 / "" = whatever it says) */
     const char *name;
     uint32_t cpus, gpus;
@@ -93,6 +99,7 @@ struct tug_core_conf {
     uint32_t preempt_max;          /* so often a job gives way at most; 0 = 3 */
     const struct tug_core_account *accounts;  size_t n_accounts;   /* none: every account name is one, with weight 1 */
     const struct tug_core_domain *domains;    size_t n_domains;
+    const struct tug_core_level *levels;      size_t n_levels;     /* those of domains that are not here: nothing is known */
     int64_t usage_half_life_ms;    /* of charged usage; 0 = 7 days */
     double usage_cpu_weight;       /* a CPU of a job without GPUs is charged as so many GPUs; 0 = 0.1, < 0 = not at all */
     uint8_t quiet;                 /* explanations of policies are not kept: nobody will ask */
@@ -266,8 +273,17 @@ struct tug_core_node {
     uint64_t mem_bytes, mem_used_bytes;
     const char *gpu_model;
     uint32_t n_jobs;
+    uint32_t domain;               /* of the fabric; UINT32_MAX = in none */
 };
 size_t tug_core_nodes(const struct tug_core *c);
+struct tug_core_domain_view {
+    const char *name, *level;
+    uint32_t parent;               /* index; UINT32_MAX = at the top */
+    uint32_t order;                /* its place in the tree, parents before what is below them */
+    uint64_t bandwidth_bytes_s; double oversubscription;           /* of its level */
+};
+size_t tug_core_domains(const struct tug_core *c);
+void tug_core_domain(const struct tug_core *c, uint32_t index, struct tug_core_domain_view *out);
 void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_node *out);
 const char *tug_core_node_state(const struct tug_core_node *n);        /* "IDLE" "MIXED" "ALLOCATED" "DRAINING" "DRAINED" "DOWN" "UNKNOWN" */
 uint32_t tug_core_node_find(const struct tug_core *c, const char *name);  /* TUG_NO_NODE */

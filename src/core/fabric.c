@@ -143,8 +143,27 @@ static int check_nodes(const struct tug_core_conf *conf, struct tug_err *err)
     return rc;
 }
 
+static int check_levels(const struct tug_core_conf *conf, struct tug_err *err)
+{
+    for (size_t i = 0; i < conf->n_levels; i++) {
+        const struct tug_core_level *l = &conf->levels[i];
+        if (!l->name || !*l->name)
+            return tug_fail(err, -EINVAL, "level %zu of the fabric has no name", i + 1);
+        if (l->oversubscription != 0 && !(l->oversubscription >= 1))
+            return tug_fail(err, -EINVAL, "level '%s': an oversubscription of %g is under 1",
+                            l->name, l->oversubscription);
+        for (size_t k = 0; k < i; k++)
+            if (!strcmp(conf->levels[k].name, l->name))
+                return tug_fail(err, -EINVAL, "level '%s' is described twice", l->name);
+    }
+    return 0;
+}
+
 int tug_fabric_check(const struct tug_core_conf *conf, struct tug_err *err)
 {
+    int bad = check_levels(conf, err);
+    if (bad)
+        return bad;
     if (!conf->n_domains)
         return 0;
     struct names *all = NULL, *rows = tug_xcalloc(conf->n_domains, sizeof *rows);
@@ -171,6 +190,9 @@ void tug_fabric_clear(struct tug_core *c)
         free(f->at[i].own.nodes);
         free(f->at[i].all.nodes);
     }
+    for (size_t i = 0; i < f->n_levels; i++)
+        tug_intern_drop(c->texts, f->levels[i].name);
+    free(f->levels);
     free(f->at);
     free(f->by_height);
     free(f->by_order);
@@ -291,6 +313,26 @@ static void take_nodes(struct tug_core *c, const struct tug_core_conf *conf)
     }
 }
 
+static void take_levels(struct tug_core *c, const struct tug_core_conf *conf)
+{
+    struct tug_fabric *f = &c->fabric;
+    f->n_levels = conf->n_levels;
+    f->levels = tug_xcalloc(f->n_levels + 1, sizeof *f->levels);
+    for (size_t i = 0; i < f->n_levels; i++) {
+        const struct tug_core_level *l = &conf->levels[i];
+        f->levels[i] =
+            (struct tug_level){.name = tug_intern(c->texts, l->name),
+                               .bandwidth_bytes_s = l->bandwidth_bytes_s,
+                               .oversubscription = l->oversubscription ? l->oversubscription : 1};
+    }
+    for (size_t i = 0; i <= f->n; i++) {
+        f->at[i].level_row = TUG_NO_DOMAIN;
+        for (size_t k = 0; k < f->n_levels; k++) /* interned: the same text is the same pointer */
+            if (f->at[i].level == f->levels[k].name)
+                f->at[i].level_row = (uint32_t) k;
+    }
+}
+
 void tug_fabric_take(struct tug_core *c, const struct tug_core_conf *conf)
 {
     struct tug_fabric *f = &c->fabric;
@@ -312,7 +354,27 @@ void tug_fabric_take(struct tug_core *c, const struct tug_core_conf *conf)
     set_order(f);
     f->by_order[f->n] = (uint32_t) f->n;
     sort_by_height(f);
+    take_levels(c, conf);
     take_nodes(c, conf);
+}
+
+size_t tug_core_domains(const struct tug_core *c)
+{
+    return c->fabric.n;
+}
+
+void tug_core_domain(const struct tug_core *c, uint32_t index, struct tug_core_domain_view *out)
+{
+    tug_assert(index < c->fabric.n);
+    const struct tug_domain *d = &c->fabric.at[index];
+    const struct tug_level *l =
+        d->level_row == TUG_NO_DOMAIN ? NULL : &c->fabric.levels[d->level_row];
+    *out = (struct tug_core_domain_view){.name = d->name,
+                                         .level = d->level,
+                                         .parent = d->parent,
+                                         .order = d->order,
+                                         .bandwidth_bytes_s = l ? l->bandwidth_bytes_s : 0,
+                                         .oversubscription = l ? l->oversubscription : 1};
 }
 
 int tug_fabric_contains(const struct tug_fabric *f, uint32_t upper, uint32_t domain)

@@ -22,8 +22,15 @@ struct tug_region {
     size_t from, to;
 };
 
+struct tug_level {
+    const char *name;              /* interned */
+    uint64_t bandwidth_bytes_s;    /* 0 = not known */
+    double oversubscription;       /* >= 1 */
+};
+
 struct tug_domain {
     const char *name, *level;      /* interned */
+    uint32_t level_row;            /* of tug_fabric.levels; TUG_NO_DOMAIN = nothing is known of it */
     uint32_t parent;               /* TUG_NO_DOMAIN = at the top */
     uint32_t height;               /* 0: nothing below; else one more than the highest below */
     uint32_t order, order_end;     /* in the tree, parents before what is below them: [order, order_end) is all of it */
@@ -33,12 +40,14 @@ struct tug_domain {
 struct tug_fabric {
     struct tug_domain *at;         /* n domains, and one more: 'own' of at[n] are the nodes in no domain */
     size_t n;
+    struct tug_level *levels;
+    size_t n_levels;
     uint32_t *by_height;           /* all n, lower ones first, then in the order of the tree */
     uint32_t *by_order;            /* domain at each place of the tree */
 };
 
-/* Names are there once, parents exist, nobody is below himself, nodes are configured and in one domain each. -EINVAL names
- * both that contradict each other. */
+/* Names are there once, parents exist, nobody is below himself, nodes are configured and in one domain each, and a level
+ * is described once. -EINVAL names both that contradict each other. */
 int tug_fabric_check(const struct tug_core_conf *conf, struct tug_err *err);
 /* Of a checked configuration, once its nodes are taken. */
 void tug_fabric_take(struct tug_core *c, const struct tug_core_conf *conf);

@@ -572,7 +572,8 @@ void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_nod
                                   .mem_bytes = has.mem_bytes,
                                   .mem_used_bytes = l->mem_used_bytes,
                                   .gpu_model = has.gpu_model,
-                                  .n_jobs = l->gangs};
+                                  .n_jobs = l->gangs,
+                                  .domain = n->domain};
 }
 
 const char *tug_core_node_state(const struct tug_core_node *n)

@@ -160,6 +160,17 @@ static void set_fabric(struct tug_coreconf *s, const struct tug_config *cfg)
     }
     s->core.domains = s->domains;
     s->core.n_domains = cfg->n_fabric;
+    s->levels = tug_xcalloc(cfg->n_fabric_levels + 1, sizeof *s->levels);
+    for (size_t i = 0; i < cfg->n_fabric_levels; i++) {
+        const struct tug_conf_level *l = &cfg->fabric_levels[i];
+
+        s->levels[i] =
+            (struct tug_core_level){.name = l->name,
+                                    .bandwidth_bytes_s = (uint64_t) l->bandwidth_bytes_s,
+                                    .oversubscription = (double) l->oversubscription_milli / 1000};
+    }
+    s->core.levels = s->levels;
+    s->core.n_levels = cfg->n_fabric_levels;
 }
 
 void tug_coreconf_make(const struct tug_config *cfg, struct tug_coreconf *out)
@@ -191,5 +202,6 @@ void tug_coreconf_clear(struct tug_coreconf *s)
     free(s->accounts);
     free(s->nodes);
     free(s->domains);
+    free(s->levels);
     memset(s, 0, sizeof *s);
 }

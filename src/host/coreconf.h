@@ -16,6 +16,7 @@ struct tug_coreconf {
     struct tug_core_account *accounts;
     struct tug_core_node_row *nodes;
     struct tug_core_domain *domains;
+    struct tug_core_level *levels;
     char **strings; /* owned texts */
     size_t n_strings;
 };

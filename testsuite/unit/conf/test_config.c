@@ -126,7 +126,9 @@ static const char whole[] =
     "  - {name: cpu1, address: 10.0.0.7}\n"
     "fabric:\n"
     "  - {name: leaf1, level: leaf, parent: spine, nodes: [gpu1, \"gpu[3-4]\"]}\n"
-    "  - {name: spine}\n";
+    "  - {name: spine}\n"
+    "fabric_levels:\n"
+    "  leaf: {bandwidth: 400Gb/s, oversubscription: 3:2}\n";
 
 START_TEST(every_kind_of_value_arrives)
 {
@@ -191,6 +193,10 @@ START_TEST(every_kind_of_value_arrives)
     ck_assert_str_eq(c.fabric[0].nodes.text, "gpu1,gpu[3-4]");
     ck_assert_ptr_null(c.fabric[1].parent);
     ck_assert_ptr_null(c.fabric[1].nodes.text);
+    ck_assert_uint_eq(c.n_fabric_levels, 1);
+    ck_assert_str_eq(c.fabric_levels[0].name, "leaf");
+    ck_assert_int_eq(c.fabric_levels[0].bandwidth_bytes_s, 50000000000);
+    ck_assert_int_eq(c.fabric_levels[0].oversubscription_milli, 1500);
     tug_config_clear(&c);
 }
 END_TEST
@@ -374,6 +380,13 @@ static const struct {
      "out one of the parents\n"},
     {"fabric:\n  - {name: a}\n  - {name: a}\n",
      "t.yaml:3:12: there is a domain 'a' already (t.yaml:2:12); give one of them another name\n"},
+    {"fabric:\n  - {name: a, level: leaf}\nfabric_levels:\n  leef: {bandwidth: 50GB}\n"
+     "  leaf: {oversubscription: 0.5}\n",
+     "t.yaml:4:3: no domain is of level 'leef'; did you mean 'leaf'?\n"
+     "t.yaml:4:21: fabric_levels.leef.bandwidth: '50GB' is not a bandwidth; write it like 50GB/s (bytes) "
+     "or 400Gb/s (bits)\n"
+     "t.yaml:5:28: fabric_levels.leaf.oversubscription: '0.5' is under the smallest, 1; it takes from 1 "
+     "to 1000\n"},
     {"queues:\n  lab: {guarantee: 4}\n  a: {parent: labb, default: true}\n",
      "t.yaml:3:15: queue 'a': there is no queue 'labb' above it; did you mean 'lab'?\n"},
     {"queues:\n  a: {parent: b}\n  b: {parent: a}\n  c: {default: true}\n",
@@ -569,10 +582,10 @@ START_TEST(a_walk_opens_and_closes_in_pairs)
     struct tug_config c = good(whole);
     int n[4] = {0};
     tug_schema_walk(&tug_config_schema, &c, count_steps, n);
-    ck_assert_int_eq(n[TUG_STEP_OPEN], 9);
-    ck_assert_int_eq(n[TUG_STEP_ITEM], 5 + 1 + 2 + 2);
-    ck_assert_int_eq(n[TUG_STEP_CLOSE], 9 + 10);
-    ck_assert_int_eq(n[TUG_STEP_VALUE], 6 + 10 + 6 + 5 + 1 + 5 * 18 + 1 * 3 + 2 * 7 + 2 * 4);
+    ck_assert_int_eq(n[TUG_STEP_OPEN], 10);
+    ck_assert_int_eq(n[TUG_STEP_ITEM], 5 + 1 + 2 + 2 + 1);
+    ck_assert_int_eq(n[TUG_STEP_CLOSE], 10 + 11);
+    ck_assert_int_eq(n[TUG_STEP_VALUE], 6 + 10 + 6 + 5 + 1 + 5 * 18 + 1 * 3 + 2 * 7 + 2 * 4 + 2);
     tug_config_clear(&c);
 }
 END_TEST

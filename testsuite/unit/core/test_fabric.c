@@ -106,6 +106,44 @@ START_TEST(a_live_edit_moves_nodes_between_domains)
 }
 END_TEST
 
+START_TEST(a_domain_has_the_bandwidth_of_its_level_and_a_live_edit_changes_it)
+{
+    const struct tug_core_domain domains[] = {{"leaf1", "leaf", "spine", "n[0-1]"},
+                                              {"spine", "spine", "", ""}};
+    struct tug_core_level levels[] = {{"hall", 7, 3}, {"leaf", 50, 2}};
+    struct tug_core_domain_view d;
+    w_init(&w, 4, 8);
+    w.conf.domains = domains;
+    w.conf.n_domains = 2;
+    w.conf.levels = levels;
+    w.conf.n_levels = 2;
+    w_open(&w);
+    tug_core_domain(w.c, 0, &d);
+    ck_assert_uint_eq(d.bandwidth_bytes_s, 50);
+    ck_assert(d.oversubscription == 2);
+    ck_assert_uint_eq(d.parent, 1);
+    tug_core_domain(w.c, 1, &d);
+    ck_assert_uint_eq(d.bandwidth_bytes_s, 0);
+    ck_assert(d.oversubscription == 1);
+    w_check(&w);
+    levels[1].name = "spine";
+    ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, &w.err), 0);
+    tug_core_domain(w.c, 1, &d);
+    ck_assert_uint_eq(d.bandwidth_bytes_s, 50);
+    levels[0].name = "spine";
+    unit_fails(tug_core_configure(w.c, w.now, &w.conf, &w.err), -EINVAL, w.err,
+               "level 'spine' is described twice");
+    levels[0] = (struct tug_core_level){"leaf", 1, 0.5};
+    unit_fails(tug_core_configure(w.c, w.now, &w.conf, &w.err), -EINVAL, w.err,
+               "level 'leaf': an oversubscription of 0.5 is under 1");
+    w_check(&w);
+    w.c->fabric.at[1].level_row = 0;
+    unit_fails(tug_core_check(w.c, &w.err), -EINVAL, w.err,
+               "domain 'spine' has another level's bandwidth");
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(a_domain_that_forgets_a_node_is_found)
 {
     const struct tug_core_domain domains[] = {{"leaf1", "leaf", "", "n[0-1]"}};
@@ -121,4 +159,5 @@ END_TEST
 UNIT_MAIN("core/fabric", a_policy_sees_which_nodes_are_in_the_same_domain_and_of_what_model,
           heights_and_the_order_of_the_tree_do_not_hang_on_the_order_of_the_rows,
           what_is_no_tree_is_refused_and_changes_nothing, a_live_edit_moves_nodes_between_domains,
+          a_domain_has_the_bandwidth_of_its_level_and_a_live_edit_changes_it,
           a_domain_that_forgets_a_node_is_found)
