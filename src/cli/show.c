@@ -149,6 +149,39 @@ static void say_slices(const Tugpb__JobView *j)
         line("where", j->nodelist);
 }
 
+static void say_domain(const char *name, const char *level)
+{
+    tug_out_text(name);
+    if (*level) {
+        tug_out_adds(" (");
+        tug_out_text(level);
+        tug_out_adds(")");
+    }
+}
+
+/* In which domains of the fabric, and what holds them all. */
+static void say_fabric(const Tugpb__JobView *j)
+{
+    if (j->n_domains == 0)
+        return;
+    label("fabric");
+    for (size_t i = 0; i < j->n_domains; i++) {
+        const Tugpb__JobDomain *d = j->domains[i];
+        tug_out_adds(i ? ", " : "");
+        if (*d->name)
+            say_domain(d->name, d->level);
+        else
+            tug_out_adds("in no domain");
+        if (j->n_domains > 1)
+            tug_out_addf(": %u node%s", d->nodes, d->nodes == 1 ? "" : "s");
+    }
+    if (j->n_domains > 1) {
+        tug_out_adds(*j->within ? "; all in " : "; in no domain together");
+        tug_out_text(j->within);
+    }
+    tug_out_adds("\n");
+}
+
 /* One phase: from when to when, as far as both are known. */
 static void say_phase(const char *name, int64_t from_ms, int64_t to_ms, int64_t now_ms, bool over)
 {
@@ -221,6 +254,7 @@ static void say_job(const Tugpb__JobView *j, int64_t now_ms)
     say_standing(j);
     say_request(j);
     say_slices(j);
+    say_fabric(j);
     say_times(j, now_ms);
     say_end(j);
     say_steps(j);

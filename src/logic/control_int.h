@@ -222,6 +222,9 @@ void tug_ctl_view_standing(struct tug_control *c, struct tug_arena *a, const str
                            Tugpb__JobView *out);
 void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct tug_job *job, int brief,
                       Tugpb__JobView *out);
+/* fabric.c: the domains that the job is in. */
+void tug_ctl_view_domains(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
+                          Tugpb__JobView *out);
 void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node, Tugpb__NodeView *out);
 Tugpb__ExitInfo *tug_ctl_exit_pb(struct tug_arena *a, const struct tug_exit *e);
 Tugpb__Cause *tug_ctl_cause_pb(struct tug_control *c, struct tug_arena *a, const struct tug_cause *cause);

@@ -296,6 +296,7 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
         return;
     out->slices = tug_ctl_slices_pb(c, a, job, j);
     out->n_slices = job->n_slices;
+    tug_ctl_view_domains(c, a, job, out);
     view_steps(c, a, job, out);
     if (j)
         view_paths(c, a, job, j, out);
