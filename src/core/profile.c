@@ -6,6 +6,11 @@
  * bitmaps a..b-1 has enough bits. Slots keep their row of the bitmaps when others come between
  * them: row_of says which.
  *
+ * Bitmaps are cut into blocks of 512 nodes, a cache line each, and those of one block lie together
+ * for all slots. A search goes from block to block and stops where it has nodes enough, so what a
+ * job costs depends on what it wants, not on how many nodes there are; only to learn that there is
+ * no room until a later slot it looks at all of them.
+ *
  * Always: t[] rises, t[0] is now and the last is TUG_NOWHEN; points of a node rise; a bit is set
  * exactly when the node's point of that slot serves the need. Layer: core.
  */
@@ -18,10 +23,12 @@
 #include "base/err.h"
 #include "base/vec.h"
 
-#define SLOTS 1024 /* at most */
-#define EXACT 512  /* so many edges are kept as they are; with more of them comes the grid */
-#define GRID  400  /* edges of the grid at most */
-#define KINDS 32   /* needs that have bitmaps of their own */
+#define SLOTS      1024 /* at most */
+#define EXACT      512  /* so many edges are kept as they are; with more of them comes the grid */
+#define GRID       400  /* edges of the grid at most */
+#define KINDS      32   /* needs that have bitmaps of their own */
+#define BLOCK      8    /* words of a block */
+#define LINE_BYTES 64
 
 struct point {
     int64_t mem_bytes;
@@ -38,14 +45,22 @@ struct node {
 
 struct kind {
     struct tug_need need;
-    uint64_t *rows; /* SLOTS rows of 'words' words */
+    uint64_t *rows; /* of each block, SLOTS rows of 'width' words */
+    void *memory;   /* that they are in, from the begin of a cache line on */
     size_t cap_words;
-    uint32_t count[SLOTS]; /* bits in the row of slot i */
+    size_t begin;          /* the block where the next search begins: where the last one ended */
+    uint32_t count[SLOTS]; /* bits in the row of slot i, of all blocks */
+};
+
+struct found {       /* nodes, as a search left them */
+    size_t first, n; /* so many blocks from that one on, and on from 0 behind the last */
+    struct tug_vec(uint64_t) at; /* their words */
 };
 
 struct tug_profile {
     int64_t now_ms, horizon_ms, step_ms;
     size_t n_nodes, words;
+    size_t width, blocks; /* words of a block; how many */
     struct tug_vec(struct node) nodes;
     size_t n_slots;
     int64_t t[SLOTS];
@@ -53,19 +68,24 @@ struct tug_profile {
     int has_grid, is_rounded;
     struct kind *kinds[KINDS];
     size_t n_kinds;
-    struct tug_vec(
-        uint64_t) found[2]; /* nodes for 'each' and for 'last', as the last search left them */
+    struct found found[2]; /* nodes for 'each' and for 'last' */
     struct tug_vec(uint64_t) spare[2];
+    struct tug_vec(size_t) live; /* blocks */
+    struct tug_vec(struct {
+        uint32_t node;
+        int32_t gpus;
+    }) nearly; /* chosen, if there are not enough that are fuller */
     struct tug_vec(struct {
         size_t word;
+        size_t at; /* from the begin of the slot's row of block 0 */
         uint64_t bits;
     }) gone;
 };
 
-/* Counting bits is most of what a search does. */
+/* And-ing and counting bits is most of what a search does; a block is one register, or two. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) &&                  \
     !defined(__SANITIZE_THREAD__)
-#define FAST __attribute__((target_clones("popcnt", "default")))
+#define FAST __attribute__((target_clones("avx512f", "avx2", "popcnt", "default")))
 #else
 #define FAST
 #endif
@@ -83,13 +103,15 @@ void tug_profile_free(struct tug_profile *p)
         tug_vec_clear(&p->nodes.at[i].points);
     tug_vec_clear(&p->nodes);
     for (size_t i = 0; i < KINDS && p->kinds[i]; i++) {
-        free(p->kinds[i]->rows);
+        free(p->kinds[i]->memory);
         free(p->kinds[i]);
     }
     for (size_t i = 0; i < 2; i++) {
-        tug_vec_clear(&p->found[i]);
+        tug_vec_clear(&p->found[i].at);
         tug_vec_clear(&p->spare[i]);
     }
+    tug_vec_clear(&p->live);
+    tug_vec_clear(&p->nearly);
     tug_vec_clear(&p->gone);
     free(p);
 }
@@ -137,9 +159,9 @@ static size_t slot_behind(const struct tug_profile *p, size_t s, int64_t run_ms)
     return end > s ? end : s + 1;
 }
 
-static uint64_t *row(const struct tug_profile *p, const struct kind *k, size_t slot)
+static uint64_t *row(const struct tug_profile *p, const struct kind *k, size_t block, size_t slot)
 {
-    return &k->rows[p->row_of[slot] * p->words];
+    return &k->rows[(block * SLOTS + p->row_of[slot]) * p->width];
 }
 
 /* A slot that begins at t, in the middle of another: the same is free in both halves. */
@@ -158,7 +180,8 @@ static void insert_slot(struct tug_profile *p, size_t at, int64_t t)
         struct kind *k = p->kinds[i];
         memmove(&k->count[at + 1], &k->count[at], behind * sizeof *k->count);
         k->count[at] = k->count[at - 1];
-        memcpy(row(p, k, at), row(p, k, at - 1), p->words * sizeof(uint64_t));
+        for (size_t b = 0; b < p->blocks; b++)
+            memcpy(row(p, k, b, at), row(p, k, b, at - 1), p->width * sizeof(uint64_t));
     }
 }
 
@@ -255,14 +278,18 @@ void tug_profile_begin(struct tug_profile *p, int64_t now_ms, int64_t horizon_ms
     p->step_ms = step_ms;
     p->n_nodes = n_nodes;
     p->words = (n_nodes + 63) / 64;
+    p->width = p->words < BLOCK ? p->words : BLOCK;
+    p->blocks = (p->words + BLOCK - 1) / BLOCK;
     while (p->nodes.len < n_nodes)
         tug_vec_push(&p->nodes, none);
     for (size_t i = 0; i < n_nodes; i++)
         p->nodes.at[i].points.len = 0;
     for (size_t i = 0; i < 2; i++) {
-        tug_vec_reserve(&p->found[i], p->words + 1);
-        tug_vec_reserve(&p->spare[i], p->words + 1);
+        tug_vec_reserve(&p->found[i].at, p->blocks * p->width + 1);
+        tug_vec_reserve(&p->spare[i], p->blocks * p->width + 1);
     }
+    tug_vec_reserve(&p->live, p->blocks + 1);
+    tug_vec_reserve(&p->nearly, n_nodes + 1);
     p->n_kinds = 0;
     p->has_grid = p->is_rounded = 0;
     p->t[0] = now_ms;
@@ -385,32 +412,41 @@ static int is_same_need(const struct tug_need *a, const struct tug_need *b)
            a->exclusive == b->exclusive;
 }
 
+/* Of the slots' counts those of one block. */
+FAST static void fill_block(struct tug_profile *p, struct kind *k, size_t block)
+{
+    for (size_t s = 0; s < p->n_slots; s++) {
+        uint64_t *r = row(p, k, block, s);
+        const uint64_t *last = s ? row(p, k, block, s - 1) : NULL;
+        for (size_t w = 0; w < p->width; w++) {
+            if (last)
+                r[w] ^= last[w];
+            k->count[s] += (uint32_t) __builtin_popcountll(r[w]);
+        }
+    }
+}
+
 /* Where a node begins or ceases to serve the need a bit is turned over; from slot to slot they add
  * up. */
-FAST static void fill_rows(struct tug_profile *p, struct kind *k)
+static void fill_rows(struct tug_profile *p, struct kind *k)
 {
-    memset(k->rows, 0, p->n_slots * p->words * sizeof *k->rows);
+    memset(k->count, 0, p->n_slots * sizeof *k->count);
+    for (size_t b = 0; b < p->blocks; b++)
+        memset(&k->rows[b * SLOTS * p->width], 0, p->n_slots * p->width * sizeof *k->rows);
     for (uint32_t i = 0; i < p->n_nodes; i++) {
         const struct node *n = &p->nodes.at[i];
+        size_t word = i / 64;
+        uint64_t *rows = &k->rows[word / BLOCK * SLOTS * p->width + word % BLOCK];
         int before = 0;
         for (size_t x = 0; x < n->points.len; x++) {
             int now = serves(&n->points.at[x], &k->need);
             if (now != before)
-                k->rows[n->points.at[x].row * p->words + i / 64] ^= 1ULL << (i % 64);
+                rows[n->points.at[x].row * p->width] ^= 1ULL << (i % 64);
             before = now;
         }
     }
-    for (size_t s = 0; s < p->n_slots; s++) {
-        uint64_t *r = row(p, k, s);
-        const uint64_t *last = s ? row(p, k, s - 1) : NULL;
-        uint32_t count = 0;
-        for (size_t w = 0; w < p->words; w++) {
-            if (last)
-                r[w] ^= last[w];
-            count += (uint32_t) __builtin_popcountll(r[w]);
-        }
-        k->count[s] = count;
-    }
+    for (size_t b = 0; b < p->blocks; b++)
+        fill_block(p, k, b);
 }
 
 static struct kind *add_kind(struct tug_profile *p, const struct tug_need *need)
@@ -418,11 +454,14 @@ static struct kind *add_kind(struct tug_profile *p, const struct tug_need *need)
     struct kind *k = p->kinds[p->n_kinds];
     if (!k)
         k = p->kinds[p->n_kinds] = tug_new(struct kind);
-    if (k->cap_words < p->words) {
-        free(k->rows);
-        k->rows = tug_xmalloc(SLOTS * p->words * sizeof *k->rows);
-        k->cap_words = p->words;
+    size_t words = p->blocks * p->width;
+    if (k->cap_words < words) {
+        free(k->memory);
+        k->memory = tug_xmalloc(SLOTS * words * sizeof *k->rows + LINE_BYTES);
+        k->rows = (uint64_t *) (((uintptr_t) k->memory + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES);
+        k->cap_words = words;
     }
+    k->begin = 0;
     p->n_kinds++;
     k->need = *need;
     fill_rows(p, k);
@@ -453,16 +492,6 @@ static struct kind *kind_of(struct tug_profile *p, const struct tug_need *need)
 
 /* ---- searching */
 
-FAST static uint32_t and_into(uint64_t *to, const uint64_t *a, const uint64_t *b, size_t words)
-{
-    uint32_t n = 0;
-    for (size_t w = 0; w < words; w++) {
-        to[w] = a[w] & b[w];
-        n += (uint32_t) __builtin_popcountll(to[w]);
-    }
-    return n;
-}
-
 FAST static uint32_t count_bits(const uint64_t *bits, size_t words)
 {
     uint32_t n = 0;
@@ -471,34 +500,138 @@ FAST static uint32_t count_bits(const uint64_t *bits, size_t words)
     return n;
 }
 
-/* Of the bits those nodes that serve the need itself, where the kind is an easier one. */
-static uint32_t keep_serving(const struct tug_profile *p, const struct tug_need *need,
+static inline __attribute__((always_inline)) uint32_t
+keep_words(uint64_t *restrict bits, const uint64_t *restrict which, size_t width)
+{
+    uint64_t n = 0;
+    for (size_t w = 0; w < width; w++) {
+        bits[w] &= which[w];
+        n += (uint64_t) __builtin_popcountll(bits[w]);
+    }
+    return (uint32_t) n;
+}
+
+/* Those of a block that serve the kind in all of the slots: how many. Few do in the first ones. */
+static inline __attribute__((always_inline)) uint32_t and_slots_of(uint64_t *restrict bits,
+                                                                   const uint64_t *restrict rows,
+                                                                   const uint16_t *restrict row_of,
+                                                                   size_t n, size_t width)
+{
+    for (size_t s = 0; s < n; s++) {
+        uint64_t any = 0;
+        for (size_t w = 0; w < width; w++)
+            any |= bits[w] &= rows[row_of[s] * width + w];
+        if (!any)
+            return 0;
+    }
+    uint64_t have = 0;
+    for (size_t w = 0; w < width; w++)
+        have += (uint64_t) __builtin_popcountll(bits[w]);
+    return (uint32_t) have;
+}
+
+/* With a width that the compiler knows it makes one instruction or two of it. */
+FAST static uint32_t and_slots(const struct tug_profile *p, const struct kind *k, size_t block,
+                               size_t from, size_t end, uint64_t *bits)
+{
+    const uint64_t *rows = &k->rows[block * SLOTS * p->width];
+    if (p->width == BLOCK)
+        return and_slots_of(bits, rows, &p->row_of[from], end - from, BLOCK);
+    return and_slots_of(bits, rows, &p->row_of[from], end - from, p->width);
+}
+
+/* Of the bits of a block those nodes that serve the need itself, where the kind is an easier one.
+ */
+static uint32_t keep_serving(const struct tug_profile *p, const struct tug_need *need, size_t block,
                              uint64_t *bits, size_t from, size_t end)
 {
-    for (size_t w = 0; w < p->words; w++)
+    for (size_t w = 0; w < p->width; w++)
         for (uint64_t m = bits[w]; m; m &= m - 1) {
-            uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
+            uint32_t node = (uint32_t) ((block * BLOCK + w) * 64 + (size_t) __builtin_ctzll(m));
             if (!serves_during(p, node, need, from, end))
                 bits[w] &= ~(m & -m);
         }
-    return count_bits(bits, p->words);
+    return count_bits(bits, p->width);
+}
+
+static void copy_block(const struct tug_profile *p, uint64_t *to, const uint64_t *all, size_t block)
+{
+    size_t at = block * BLOCK, n = p->words - at < p->width ? p->words - at : p->width;
+    memcpy(to, &all[at], n * sizeof *to);
+    memset(&to[n], 0, (p->width - n) * sizeof *to);
+}
+
+static size_t block_of(const struct tug_profile *p, const struct found *f, size_t i)
+{
+    return f->first + i < p->blocks ? f->first + i : f->first + i - p->blocks;
+}
+
+/* Nodes that serve the need in all slots from..end-1, from block f->first on, until they are n or
+ * there are no more blocks: how many. */
+static uint32_t gather(struct tug_profile *p, const struct kind *k, const struct tug_need *need,
+                       const uint64_t *allowed, uint32_t n, size_t from, size_t end,
+                       struct found *f)
+{
+    int easier = !is_same_need(&k->need, need);
+    uint32_t have = 0;
+    for (f->n = 0; f->n < p->blocks && have < n; f->n++) {
+        size_t block = block_of(p, f, f->n);
+        uint64_t *bits = &f->at.at[f->n * p->width];
+        copy_block(p, bits, allowed, block);
+        uint32_t more = and_slots(p, k, block, from, end, bits);
+        have += more && easier ? keep_serving(p, need, block, bits, from, end) : more;
+    }
+    return have;
+}
+
+/* Of those blocks of 'bits' where any are left only what serves the kind in that slot: how many. */
+FAST static uint32_t and_live(struct tug_profile *p, const struct kind *k, size_t slot,
+                              uint64_t *bits)
+{
+    const uint64_t *rows = &k->rows[p->row_of[slot] * p->width];
+    size_t n = 0, apart = SLOTS * p->width;
+    uint32_t have = 0, more;
+    for (size_t i = 0; i < p->live.len; i++) {
+        size_t b = p->live.at[i];
+        uint64_t *x = &bits[b * p->width];
+        if (p->width == BLOCK)
+            more = keep_words(x, &rows[b * apart], BLOCK);
+        else
+            more = keep_words(x, &rows[b * apart], p->width);
+        p->live.at[n] = b;
+        n += more != 0;
+        have += more;
+    }
+    p->live.len = n;
+    return have;
+}
+
+/* Less than n nodes serve the need in all of the slots: a slot at or behind which a run has to
+ * begin, from + 1 or more. */
+static size_t begin_behind(struct tug_profile *p, const struct kind *k, const uint64_t *allowed,
+                           uint32_t n, size_t from, size_t end, uint64_t *scratch)
+{
+    p->live.len = 0;
+    for (size_t b = 0; b < p->blocks; b++) {
+        copy_block(p, &scratch[b * p->width], allowed, b);
+        p->live.at[p->live.len++] = b;
+    }
+    for (size_t s = end; s > from; s--)
+        if (and_live(p, k, s - 1, scratch) < n)
+            return s;
+    return from + 1; /* the kind is an easier one */
 }
 
 #define FITS SIZE_MAX
-/* The nodes that serve the need in all slots from..end-1 into 'out': FITS when they are n or more,
- * else a slot at or behind which a run has to begin: from + 1 or more. */
-static size_t narrow(struct tug_profile *p, const struct kind *k, const struct tug_need *need,
-                     const uint64_t *allowed, uint32_t n, size_t from, size_t end, uint64_t *out)
+/* FITS, or as begin_behind(). */
+static size_t narrow(struct tug_profile *p, struct kind *k, const struct tug_need *need,
+                     const uint64_t *allowed, uint32_t n, size_t from, size_t end, struct found *f)
 {
-    const uint64_t *sofar = allowed;
-    for (size_t s = end; s > from; s--) {
-        if (and_into(out, sofar, row(p, k, s - 1), p->words) < n)
-            return s;
-        sofar = out;
-    }
-    if (is_same_need(&k->need, need) || keep_serving(p, need, out, from, end) >= n)
-        return FITS;
-    return from + 1;
+    f->first = k->begin;
+    if (gather(p, k, need, allowed, n, from, end, f) < n)
+        return begin_behind(p, k, allowed, n, from, end, f->at.at);
+    k->begin = f->n ? block_of(p, f, f->n - 1) : 0;
+    return FITS;
 }
 
 static int is_even(const struct tug_want *w)
@@ -525,9 +658,9 @@ int64_t tug_profile_earliest(struct tug_profile *p, const struct tug_want *w, in
             if (k->count[end] < n || last->count[end] < w->nodes)
                 next = end + 1;
         if (next == s)
-            next = narrow(p, k, each, w->allowed, n, s, end, p->found[0].at);
+            next = narrow(p, k, each, w->allowed, n, s, end, &p->found[0]);
         if (next == FITS && !even)
-            next = narrow(p, last, &w->last, w->allowed, w->nodes, s, end, p->found[1].at);
+            next = narrow(p, last, &w->last, w->allowed, w->nodes, s, end, &p->found[1]);
         if (next == FITS)
             return p->t[s];
         s = next;
@@ -537,49 +670,87 @@ int64_t tug_profile_earliest(struct tug_profile *p, const struct tug_want *w, in
 
 /* ---- choosing */
 
-/* n of the nodes in 'bits', those with the fewest GPUs free in that slot; they leave 'bits'. */
-static void choose_fullest(const struct tug_profile *p, uint64_t *bits, uint32_t n, size_t slot,
-                           uint32_t *out)
+static uint32_t node_of(const struct tug_profile *p, const struct found *f, size_t word,
+                        uint64_t bits)
 {
-    for (int32_t most = 0, next; n; most = next) {
-        next = INT32_MAX;
-        for (size_t w = 0; w < p->words; w++)
-            for (uint64_t m = bits[w]; m && n; m &= m - 1) {
-                uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
-                const struct node *x = &p->nodes.at[node];
-                int32_t gpus = x->points.at[point_of(p, x, slot)].gpus;
-                if (gpus > most) {
-                    next = gpus < next ? gpus : next;
-                    continue;
-                }
+    size_t block = block_of(p, f, word / p->width);
+    return (uint32_t) ((block * BLOCK + word % p->width) * 64 + (size_t) __builtin_ctzll(bits));
+}
+
+/* n of the nodes in 'bits' (words of f's blocks), those with the fewest GPUs free in that slot. */
+static void choose_fullest(struct tug_profile *p, const struct found *f, const uint64_t *bits,
+                           uint32_t n, size_t slot, uint32_t *out)
+{
+    int32_t fewest = INT32_MAX;
+    p->nearly.len = 0;
+    for (size_t w = 0; w < f->n * p->width; w++)
+        for (uint64_t m = bits[w]; m && n; m &= m - 1) {
+            uint32_t node = node_of(p, f, w, m);
+            const struct node *x = &p->nodes.at[node];
+            int32_t gpus = x->points.at[point_of(p, x, slot)].gpus;
+            if (gpus <= 0) {
                 *out++ = node;
                 n--;
-                bits[w] &= ~(m & -m);
+                continue;
             }
+            fewest = gpus < fewest ? gpus : fewest;
+            p->nearly.at[p->nearly.len].gpus = gpus;
+            p->nearly.at[p->nearly.len++].node = node;
+        }
+    for (int32_t next; n; fewest = next) {
+        next = INT32_MAX;
+        for (size_t i = 0; i < p->nearly.len && n; i++) {
+            int32_t gpus = p->nearly.at[i].gpus;
+            if (gpus > fewest && gpus < next)
+                next = gpus;
+            if (gpus != fewest)
+                continue;
+            *out++ = p->nearly.at[i].node;
+            n--;
+        }
     }
 }
 
-static uint32_t take_all(uint64_t *bits, size_t words, uint32_t *out)
+static uint32_t take_all(const struct tug_profile *p, const struct found *f, const uint64_t *bits,
+                         uint32_t *out)
 {
     uint32_t n = 0;
-    for (size_t w = 0; w < words; w++)
+    for (size_t w = 0; w < f->n * p->width; w++)
         for (uint64_t m = bits[w]; m; m &= m - 1)
-            out[n++] = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
+            out[n++] = node_of(p, f, w, m);
     return n;
 }
 
-/* n nodes of 'bits', which serve the kind in slot s: those that came to do so last. */
-static void choose_latest(struct tug_profile *p, const struct kind *k, const uint64_t *bits,
+/* Of the bits those that served the kind in that slot already: how many. */
+FAST static uint32_t and_before(const struct tug_profile *p, const struct kind *k,
+                                const struct found *f, size_t slot, const uint64_t *bits,
+                                uint64_t *came)
+{
+    uint32_t n = 0;
+    memcpy(came, bits, f->n * p->width * sizeof *came);
+    for (size_t i = 0, w = 0; i < f->n; i++, w += p->width) {
+        const uint64_t *r = row(p, k, block_of(p, f, i), slot);
+        if (p->width == BLOCK)
+            n += keep_words(&came[w], r, BLOCK);
+        else
+            n += keep_words(&came[w], r, p->width);
+    }
+    return n;
+}
+
+/* n nodes of those found, which serve the kind in slot s: those that came to do so last. */
+static void choose_latest(struct tug_profile *p, const struct kind *k, const struct found *f,
                           uint32_t n, size_t s, uint32_t *out)
 {
     uint64_t *still = p->spare[0].at, *came = p->spare[1].at;
-    uint32_t left = count_bits(bits, p->words);
-    memcpy(still, bits, p->words * sizeof *still);
+    size_t words = f->n * p->width;
+    uint32_t left = count_bits(f->at.at, words);
+    memcpy(still, f->at.at, words * sizeof *still);
     for (; s > 0 && n; s--) {
-        uint32_t before = and_into(came, still, row(p, k, s - 1), p->words);
+        uint32_t before = and_before(p, k, f, s - 1, still, came);
         if (before == left)
             continue;
-        for (size_t w = 0; w < p->words; w++) {
+        for (size_t w = 0; w < words; w++) {
             uint64_t stays = came[w];
             came[w] = still[w] & ~stays;
             still[w] = stays;
@@ -587,14 +758,23 @@ static void choose_latest(struct tug_profile *p, const struct kind *k, const uin
         uint32_t n_came = left - before;
         left = before;
         if (n_came > n) {
-            choose_fullest(p, came, n, s - 1, out);
+            choose_fullest(p, f, came, n, s - 1, out);
             return;
         }
-        out += take_all(came, p->words, out);
+        out += take_all(p, f, came, out);
         n -= n_came;
     }
     if (n)
-        choose_fullest(p, still, n, 0, out);
+        choose_fullest(p, f, still, n, 0, out);
+}
+
+/* It is not to be chosen again. */
+static void take_out(const struct tug_profile *p, struct found *f, uint32_t node)
+{
+    size_t word = node / 64,
+           i = word / BLOCK + (word / BLOCK < f->first ? p->blocks : 0) - f->first;
+    if (i < f->n)
+        f->at.at[i * p->width + word % BLOCK] &= ~(1ULL << (node % 64));
 }
 
 static int by_index(const void *a, const void *b)
@@ -609,31 +789,25 @@ void tug_profile_choose(struct tug_profile *p, const struct tug_want *w, int64_t
     size_t s = slot_from(p, start_ms);
     if (is_even(w)) {
         const struct tug_need *each = w->nodes == 1 ? &w->last : &w->each;
-        choose_latest(p, kind_of(p, each), p->found[0].at, w->nodes, s, nodes);
+        choose_latest(p, kind_of(p, each), &p->found[0], w->nodes, s, nodes);
         qsort(nodes, w->nodes, sizeof *nodes, by_index);
         return;
     }
     uint32_t n = w->nodes - 1;
-    choose_latest(p, kind_of(p, &w->each), p->found[0].at, n, s, nodes);
+    choose_latest(p, kind_of(p, &w->each), &p->found[0], n, s, nodes);
     qsort(nodes, n, sizeof *nodes, by_index);
     for (uint32_t i = 0; i < n; i++)
-        p->found[1].at[nodes[i] / 64] &= ~(1ULL << (nodes[i] % 64));
-    choose_latest(p, kind_of(p, &w->last), p->found[1].at, 1, s, &nodes[n]);
+        take_out(p, &p->found[1], nodes[i]);
+    choose_latest(p, kind_of(p, &w->last), &p->found[1], 1, s, &nodes[n]);
 }
 
 uint64_t *tug_profile_open_now(struct tug_profile *p, const struct tug_want *w)
 {
     const struct tug_need *need = w->nodes == 1 ? &w->last : &w->each;
     struct kind *k = kind_of(p, need);
-    size_t end = slot_behind(p, 0, w->run_ms);
-    const uint64_t *sofar = w->allowed;
-    for (size_t s = end; s > 0; s--) {
-        and_into(p->found[0].at, sofar, row(p, k, s - 1), p->words);
-        sofar = p->found[0].at;
-    }
-    if (!is_same_need(&k->need, need))
-        keep_serving(p, need, p->found[0].at, 0, end);
-    return p->found[0].at;
+    p->found[0].first = 0; /* and all of them, so that they stand in order */
+    gather(p, k, need, w->allowed, UINT32_MAX, 0, slot_behind(p, 0, w->run_ms), &p->found[0]);
+    return p->found[0].at.at;
 }
 
 int tug_profile_fits_now(const struct tug_profile *p, const struct tug_want *w,
@@ -650,6 +824,7 @@ int tug_profile_fits_now(const struct tug_profile *p, const struct tug_want *w,
 
 struct range { /* of what is free on a node while something is booked there */
     struct point most, least;
+    struct point most_before; /* it was booked */
 };
 
 static void widen(struct range *r, const struct point *x)
@@ -683,6 +858,11 @@ static struct range book_node(struct tug_profile *p, uint32_t node, const struct
             r.least = r.most = *x;
         widen(&r, x);
     }
+    r.most_before = r.most;
+    r.most_before.mem_bytes += (int64_t) need->mem_bytes;
+    r.most_before.cpus += cpus;
+    r.most_before.gpus = (int16_t) (r.most.gpus + gpus);
+    r.most_before.gangs--;
     return r;
 }
 
@@ -700,7 +880,7 @@ static void clear_some(struct tug_profile *p, struct kind *k, uint32_t node, siz
             continue;
         }
         for (; s < next && s < end; s++) {
-            uint64_t *w = &row(p, k, s)[node / 64];
+            uint64_t *w = &row(p, k, node / 64 / BLOCK, s)[node / 64 % BLOCK];
             k->count[s] -= (*w & bit) != 0;
             *w &= ~bit;
         }
@@ -710,9 +890,9 @@ static void clear_some(struct tug_profile *p, struct kind *k, uint32_t node, siz
 FAST static void clear_all(struct tug_profile *p, struct kind *k, size_t from, size_t end)
 {
     for (size_t s = from; s < end; s++) {
-        uint64_t *r = row(p, k, s);
+        uint64_t *r = row(p, k, 0, s);
         for (size_t i = 0; i < p->gone.len; i++) {
-            uint64_t *w = &r[p->gone.at[i].word], was = *w & p->gone.at[i].bits;
+            uint64_t *w = &r[p->gone.at[i].at], was = *w & p->gone.at[i].bits;
             if (!was)
                 continue;
             *w &= ~was;
@@ -726,8 +906,8 @@ FAST static void update_kind(struct tug_profile *p, struct kind *k, const uint32
 {
     p->gone.len = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (serves(&ranges[i].least, &k->need))
-            continue;
+        if (serves(&ranges[i].least, &k->need) || !serves(&ranges[i].most_before, &k->need))
+            continue; /* still, or not before either */
         if (serves(&ranges[i].most, &k->need)) {
             clear_some(p, k, nodes[i], from, end);
             continue;
@@ -738,6 +918,7 @@ FAST static void update_kind(struct tug_profile *p, struct kind *k, const uint32
         } else {
             tug_vec_reserve(&p->gone, p->gone.len + 1);
             p->gone.at[p->gone.len].word = word;
+            p->gone.at[p->gone.len].at = word / BLOCK * SLOTS * p->width + word % BLOCK;
             p->gone.at[p->gone.len++].bits = 1ULL << (nodes[i] % 64);
         }
     }
@@ -774,7 +955,7 @@ static int check_kind(const struct tug_profile *p, const struct kind *k)
         for (uint32_t i = 0; i < p->n_nodes; i++) {
             const struct node *n = &p->nodes.at[i];
             int is = n->points.len && serves(&n->points.at[point_of(p, n, s)], &k->need);
-            if (is != (int) (row(p, k, s)[i / 64] >> (i % 64) & 1))
+            if (is != (int) (row(p, k, i / 64 / BLOCK, s)[i / 64 % BLOCK] >> (i % 64) & 1))
                 return -EINVAL;
             count += (uint32_t) is;
         }

@@ -9,6 +9,8 @@
 #define GIB       (1LL << 30)
 #define NODES_MAX 48
 #define HELD_MAX  4096
+#define APART_MAX 41 /* so that those 48 nodes lie in four blocks of bitmaps */
+#define ALLOWED   (NODES_MAX * APART_MAX / 64 + 1)
 
 /* ---- the same by brute force: every holding as it is, no slot, no bitmap */
 
@@ -18,7 +20,8 @@ struct holding {
     struct tug_stock held;
 };
 static struct brute {
-    uint32_t nodes;
+    uint32_t nodes,
+        apart; /* node i of these is i * apart of the profile's; between them lie full ones */
     struct tug_stock has;
     int64_t now_ms, horizon_ms;
     struct holding at[HELD_MAX];
@@ -72,11 +75,25 @@ static int serves_from(uint32_t node, int64_t start_ms, int64_t run_ms, const st
     return 1;
 }
 
+static int may_use(const struct tug_want *w, uint32_t node)
+{
+    return (int) (w->allowed[node * brute.apart / 64] >> (node * brute.apart % 64) & 1);
+}
+
+/* Bit i where node i of these is. */
+static const uint64_t *spread(uint64_t bits, uint64_t *out)
+{
+    memset(out, 0, ALLOWED * sizeof *out);
+    for (uint32_t i = 0; i < brute.nodes; i++)
+        out[i * brute.apart / 64] |= (bits >> i & 1) << (i * brute.apart % 64);
+    return out;
+}
+
 static int fits_from(const struct tug_want *w, int64_t start_ms)
 {
     uint32_t each = 0, last = 0;
     for (uint32_t i = 0; i < brute.nodes; i++) {
-        if (!(w->allowed[0] >> i & 1))
+        if (!may_use(w, i))
             continue;
         each += (uint32_t) serves_from(i, start_ms, w->run_ms, &w->each);
         last += (uint32_t) serves_from(i, start_ms, w->run_ms, &w->last);
@@ -110,6 +127,7 @@ static void setup(struct tug_profile *p, uint32_t nodes, uint32_t jobs_a_node, u
 {
     int64_t ends[NODES_MAX * 16];
     size_t n = 0;
+    const struct tug_stock nothing = {.gangs = 1};
     brute.nodes = nodes;
     brute.has = (struct tug_stock){.gpus = 8, .cpus = 16, .mem_bytes = 64 * GIB};
     brute.now_ms = 1000000;
@@ -133,14 +151,13 @@ static void setup(struct tug_profile *p, uint32_t nodes, uint32_t jobs_a_node, u
             ends[n++] = end;
             hold(i, brute.now_ms - 1, end > brute.horizon_ms ? TUG_NOWHEN : end, &s);
         }
-    tug_profile_begin(p, brute.now_ms, brute.horizon_ms, 1000, nodes, ends, n);
-    struct tug_stock none = brute.has;
-    for (uint32_t i = 0; i < nodes; i++) {
-        none = free_at(i, brute.now_ms);
-        tug_profile_node(p, i, &brute.has, &none);
+    tug_profile_begin(p, brute.now_ms, brute.horizon_ms, 1000, nodes * brute.apart, ends, n);
+    for (uint32_t i = 0; i < nodes * brute.apart; i++) {
+        struct tug_stock left = i % brute.apart ? nothing : free_at(i / brute.apart, brute.now_ms);
+        tug_profile_node(p, i, &brute.has, &left);
     }
     for (size_t i = 0; i < n; i++)
-        tug_profile_ends(p, brute.at[i].node, ends[i], &brute.at[i].held);
+        tug_profile_ends(p, brute.at[i].node * brute.apart, ends[i], &brute.at[i].held);
 }
 
 static struct tug_want random_want(uint32_t span_ms, const uint64_t *allowed)
@@ -173,13 +190,15 @@ static struct tug_stock taken(const struct tug_need *n)
 /* The profile's answer is taken: it must be free there, by brute force, for the whole run. */
 static void book(struct tug_profile *p, const struct tug_want *w, int64_t start_ms)
 {
-    uint32_t nodes[NODES_MAX];
+    uint32_t nodes[NODES_MAX], places[NODES_MAX];
     uint64_t seen = 0;
-    tug_profile_choose(p, w, start_ms, nodes);
+    tug_profile_choose(p, w, start_ms, places);
     for (uint32_t i = 0; i < w->nodes; i++) {
+        ck_assert_uint_eq(places[i] % brute.apart, 0);
+        nodes[i] = places[i] / brute.apart;
         const struct tug_need *n = i + 1 < w->nodes ? &w->each : &w->last;
         ck_assert_uint_lt(nodes[i], brute.nodes);
-        ck_assert(w->allowed[0] >> nodes[i] & 1);
+        ck_assert(may_use(w, nodes[i]));
         ck_assert(!(seen >> nodes[i] & 1));
         seen |= 1ULL << nodes[i];
         ck_assert(serves_from(nodes[i], start_ms, w->run_ms, n));
@@ -189,20 +208,21 @@ static void book(struct tug_profile *p, const struct tug_want *w, int64_t start_
         hold(nodes[i], start_ms, end_of(start_ms, w->run_ms), &s);
     }
     if (start_ms == brute.now_ms)
-        ck_assert(tug_profile_fits_now(p, w, nodes));
-    tug_profile_book(p, w, nodes, start_ms);
+        ck_assert(tug_profile_fits_now(p, w, places));
+    tug_profile_book(p, w, places, start_ms);
 }
 
 static void open_nodes_are_those_that_fit_from_now_on(struct tug_profile *p,
                                                       const struct tug_want *w)
 {
-    uint64_t open = *tug_profile_open_now(p, w);
+    const uint64_t *bits = tug_profile_open_now(p, w);
     for (uint32_t i = 0; i < brute.nodes; i++) {
-        int fits = (w->allowed[0] >> i & 1) && serves_from(i, brute.now_ms, w->run_ms, &w->each);
+        int fits = may_use(w, i) && serves_from(i, brute.now_ms, w->run_ms, &w->each);
+        int open = (int) (bits[i * brute.apart / 64] >> (i * brute.apart % 64) & 1);
         if (tug_profile_is_exact(p))
-            ck_assert_int_eq((int) (open >> i & 1), fits);
+            ck_assert_int_eq(open, fits);
         else
-            ck_assert_int_le((int) (open >> i & 1), fits);
+            ck_assert_int_le(open, fits);
     }
 }
 
@@ -212,11 +232,13 @@ START_TEST(up_to_hundreds_of_edges_the_earliest_start_is_exactly_the_earliest)
     int rounds = unit_rounds(10000), asked = 0, kinds[4] = {0};
     struct tug_profile *p = tug_profile_new();
     for (int i = 0; i < rounds; i++) {
-        uint32_t span_ms = 1 + dice(40);
-        setup(p, 1 + dice(6), dice(5), span_ms);
+        uint32_t span_ms = 1 + dice(40), is_wide = !dice(20);
+        brute.apart = is_wide ? 1 + dice(APART_MAX) : 1;
+        setup(p, 1 + dice(is_wide ? NODES_MAX : 6), dice(5), span_ms);
         for (int k = 0; k < 12; k++, asked++) {
-            uint64_t allowed = dice(4) ? ~0ULL : dice(64);
-            struct tug_want w = random_want(span_ms, &allowed);
+            uint64_t allowed[ALLOWED];
+            struct tug_want w =
+                random_want(span_ms, spread(dice(4) ? ~0ULL : tug_rand_u64(&rnd), allowed));
             int64_t is = brute_earliest(&w), said = tug_profile_earliest(p, &w, brute.now_ms);
             ck_assert_msg(is == said, "round %d: at %lld, not %lld", i,
                           (long long) (is - brute.now_ms), (long long) (said - brute.now_ms));
@@ -245,11 +267,13 @@ START_TEST(with_more_edges_nothing_is_found_too_early_or_where_it_is_not_free)
     struct tug_profile *p = tug_profile_new();
     for (int i = 0; i < rounds; i++) {
         uint32_t span_ms = 100000 + dice(10000000);
-        uint64_t all = ~0ULL;
+        uint64_t all[ALLOWED];
+        brute.apart = i % 2 ? APART_MAX : 1;
         setup(p, 40 + dice(NODES_MAX - 40), 16, span_ms);
+        spread(~0ULL, all);
         ck_assert(!tug_profile_is_exact(p) || brute.horizon_ms < brute.now_ms + span_ms);
         for (int k = 0; k < 25; k++, asked++) {
-            struct tug_want w = random_want(span_ms, &all);
+            struct tug_want w = random_want(span_ms, all);
             int64_t is = brute_earliest(&w), said = tug_profile_earliest(p, &w, brute.now_ms);
             ck_assert_int_le(is, said);
             later += is < said;
@@ -272,6 +296,7 @@ START_TEST(reservations_that_cut_time_too_finely_are_rounded_up_not_lost)
     rnd = tug_rand_seed(unit_seed());
     struct tug_profile *p = tug_profile_new();
     uint64_t all = ~0ULL;
+    brute.apart = 1;
     setup(p, 20, 3, 50000000);
     for (int k = 0; k < 2000; k++) {
         struct tug_want w = random_want(4000000, &all);
