@@ -355,6 +355,15 @@ static int parse(int argc, char **argv, struct pack *p, struct tug_err *err)
     return rc;
 }
 
+/* Otherwise no list of them would ever be long enough. */
+static int wants_gpus(const struct pack *p)
+{
+    for (size_t i = 0; i < p->pods.len; i++)
+        if (p->pods.at[i].gpus && p->pods.at[i].milli)
+            return 1;
+    return 0;
+}
+
 static int run(struct pack *p, struct tug_err *err)
 {
     struct tug_plugset *policies = NULL;
@@ -364,6 +373,8 @@ static int run(struct pack *p, struct tug_err *err)
                        take_pod, err);
     if (!rc && !p->capacity)
         rc = tug_fail(err, -EINVAL, "%s has no GPUs", p->nodes_path);
+    if (!rc && !wants_gpus(p))
+        rc = tug_fail(err, -EINVAL, "%s has no pod that wants GPUs", p->pods_path);
     if (rc)
         return rc;
     draw(p);

@@ -88,6 +88,7 @@ START_TEST(what_is_wrong_in_a_file_is_told_with_its_line)
         {"name,cpu\n", PODS, "/nodes:1: the columns are not sn,cpu_milli"},
         {NODES, PODS, "/nodes: has no rows"},
         {NODES "a,8,8,65,T4\n", PODS, "/nodes:2: expected sn,cpu_milli"},
+        {NODES "a,8,8,2,T4\n", PODS "p,1,1,0,0,,LS\n", "/pods has no pod that wants GPUs"},
         {NODES "a,8,8,0,T4\n", PODS "p,1,1,1,500,,LS\n", "/nodes has no GPUs"},
         {NODES "a,8,8,1,T4\n", PODS "p,1,1,1,500,,LS\np,1,1,2,500,,LS\n", "/pods:3: expected name"},
         {NODES "a,8,8,1,T4\n", PODS "p,1,1,1,x,,LS\n", "/pods:2: expected name"},
