@@ -298,7 +298,7 @@ struct tug_job_req soak_make_req(struct soak *s)
 
 int64_t soak_make_work(struct soak *s, struct tug_job_req *r)
 {
-    static const uint32_t scales_s[] = {60, 600, 3600};
+    static const uint32_t scales_s[] = {60, 900, 7200};
     int64_t work_ms = 1000 + (int64_t) dice(s, scales_s[dice(s, 3)] * 1000);
     if (s->exact)
         r->expected_ms = work_ms;

@@ -444,6 +444,7 @@ static void live(struct soak *s)
 
 static void begin(struct soak *s)
 {
+    static const uint32_t bursts_ms[] = {15000, 60000, 400000};
     struct tug_err err = {0};
     s->rand = tug_rand_seed(s->seed);
     s->now = 1000000;
@@ -454,7 +455,7 @@ static void begin(struct soak *s)
     s->needs_expected |= !s->exact && (s->switches || dice(s, 4) == 0);
     s->late &= !s->exact;
     s->jobs_to_come = 20 + dice(s, 80);
-    s->burst_ms = 1 + dice(s, dice(s, 2) ? 600000 : 20000);
+    s->burst_ms = 1 + dice(s, bursts_ms[dice(s, 3)]);
     soak_make_world(s);
     s->c = tug_core_new(&s->conf, &err);
     soak_holds(s, s->c != NULL, "%s", err.msg);
@@ -495,7 +496,7 @@ void soak_run(struct soak *s)
     soak_at(s, s->now + 1, (struct soak_timer){.type = SOAK_ARRIVE});
     if (!s->exact) {
         soak_at(s, s->now + dice(s, 60000), (struct soak_timer){.type = SOAK_FAULT});
-        soak_at(s, s->now + (int64_t) s->jobs_to_come * (1000 + s->burst_ms / 4),
+        soak_at(s, s->now + (int64_t) s->jobs_to_come * (2000 + s->burst_ms / 3),
                 (struct soak_timer){.type = SOAK_FAULT, .what = 1});
     }
     live(s);
