@@ -292,8 +292,11 @@ static void who_is_first_does_not_start_later_than_promised(struct soak *s)
             mine->promised_ms = -1;
     }
     int64_t at_ms = j ? tug_core_expected_start(s->c, j) : -1;
-    if (at_ms < 0 || at_ms == INT64_MAX)
+    if (!j)
         return;
+    soak_holds(s, at_ms >= 0 && at_ms != INT64_MAX,
+               "job %llu is first in line and is not told when it starts",
+               (unsigned long long) j->id);
     struct soak_job *mine = &s->jobs.at[j->id];
     soak_holds(s, mine->promised_ms < 0 || at_ms <= mine->promised_ms + 1000,
                "job %llu is first in line, was to start at %lld, and now at %lld",
