@@ -123,7 +123,9 @@ static int easy_pass(void *self, const struct tug_policy_view *view,
             continue;
         if (!reserved && e->depth && (uint64_t) e->depth < end - i - 1)
             end = i + 1 + (size_t) e->depth;
-        if (!host->explains && host->next(pass, i + 1) >= end)
+        /* Not with a depth: whoever is looked at and cannot be started leaves the rows, which counts
+         * for it. */
+        if (!host->explains && !e->depth && host->next(pass, i + 1) >= end)
             return 0; /* nobody to let past, and nobody asks when this one starts */
         if (reserve(e, host, pass, job, reserved++) == -E2BIG)
             return 0;

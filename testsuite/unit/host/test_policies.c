@@ -15,6 +15,7 @@ static struct tug_core *core;
 static struct tug_err err;
 static struct tug_plugload *policy;
 static struct tug_pass_stats stats;
+static uint8_t quiet;
 
 static void load(const char *name, const struct tug_plugload_param *params, size_t n)
 {
@@ -57,6 +58,7 @@ static void setup(void)
                                        .launch_retries = 3,
                                        .queues = &queue,
                                        .n_queues = 1,
+                                       .quiet = quiet,
                                        .nodes = rows,
                                        .n_nodes = NODES};
     core = tug_core_new(&conf, &err);
@@ -141,6 +143,27 @@ START_TEST(easy_fills_and_says_whom_a_job_would_delay_and_until_when)
 }
 END_TEST
 
+START_TEST(easy_with_a_depth_starts_the_same_whether_or_not_somebody_asks_why)
+{
+    const struct tug_plugload_param params[] = {{"depth", "1"}, {"reservations", "2"}};
+    for (quiet = 0; quiet < 2; quiet++) {
+        load("easy", params, 2);
+        setup();
+        for (tug_job_id id = 1; id <= 3; id++)
+            event((struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = id, .text = "in the way"});
+        submit(4, 3, 8);
+        submit(5, 2, 8);
+        submit(6, 6, 8); /* more than there are: once it was looked at it stands aside */
+        submit(7, 1, 8);
+        pass();
+        pass();
+        ck_assert_int_eq(tug_core_job(core, 7)->state, TUG_JOB_CONFIGURING);
+        teardown();
+    }
+    quiet = 0;
+}
+END_TEST
+
 START_TEST(nonsense_starts_nothing_is_counted_and_named_and_the_built_in_order_can_go_on)
 {
     load("nonsense", NULL, 0);
@@ -185,6 +208,7 @@ END_TEST
 UNIT_MAIN("host/policies", fifo_is_strict_and_explains_the_one_that_holds_up_the_others,
           fifo_that_may_overtake_starts_what_fits,
           easy_fills_and_says_whom_a_job_would_delay_and_until_when,
+          easy_with_a_depth_starts_the_same_whether_or_not_somebody_asks_why,
           nonsense_starts_nothing_is_counted_and_named_and_the_built_in_order_can_go_on,
           a_liar_that_could_not_decide_has_double_booked_nothing,
           a_slow_policy_decides_what_fifo_does)
