@@ -246,7 +246,8 @@ static int reason_in_order(const struct tug_core *c, const struct tug_entry *e,
     }
     return e->explained                       ? e->j.reason
            : first                            ? TUG_REASON_PRIORITY
-           : c->pass && c->blocker == e->j.id ? TUG_REASON_RESOURCES
+           /* Looked at, and not said why: others that started since then took what was free. */
+           : c->pass && (c->blocker == e->j.id || e->looked_at == c->pass) ? TUG_REASON_RESOURCES
                                               : TUG_REASON_NONE;
 }
 
@@ -274,6 +275,11 @@ static int explain_in_order(const struct tug_core *c, const struct tug_entry *e,
     if (e->hold) {
         say_preempting(c, e, o);
         return TUG_REASON_PREEMPTING;
+    }
+    /* Whoever has its GPUs is in the way, before anything else is. */
+    if (e->j.state == TUG_JOB_SUSPENDED && !tug_suspend_may_resume(c, e)) {
+        say_suspended(c, e, o);
+        return TUG_REASON_SUSPENDED;
     }
     char why[512];
     if (tug_queue_takes(c, e, tug_queue_needs(e), why, sizeof why)) {

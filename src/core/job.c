@@ -524,6 +524,7 @@ void tug_job_bench(struct tug_core *c, struct tug_entry *e)
         c->wants_pass = 1;
     }
     e->explained = 0;
+    e->looked_at = 0;
     tug_job_arm(c, e);
 }
 

@@ -20,6 +20,7 @@ struct tug_policy_pass {
     struct tug_vec(struct tug_entry *) started;
     uint32_t lowest_tier;      /* scratch of preempt.c */
     int has_lowest, knows_lowest;
+    int64_t next_safe_ms; /* when the next may give way that may not yet; INT64_MAX = none */
     struct tug_vec(struct tug_entry *) preempted; /* without notice: their end comes after the pass */
     tug_job_id blocker;
     int alone;   /* no plugin is asked in this pass */

@@ -266,8 +266,12 @@ static int find_preemptor(struct tug_policy_pass *p, uint64_t job, struct tug_en
 static int may_preempt_anybody(struct tug_policy_pass *p, const struct tug_entry *e)
 {
     struct tug_core *c = p->c;
+    if (!p->knows_lowest)
+        p->next_safe_ms = INT64_MAX;
     for (size_t i = 0; i < c->running.len && !p->knows_lowest; i++) {
         const struct tug_policy_job *j = &c->running.at[i].job;
+        if (j->safe_until_ms > c->now_ms && j->safe_until_ms < p->next_safe_ms)
+            p->next_safe_ms = j->safe_until_ms;
         if ((j->leaving || j->safe_until_ms <= c->now_ms) &&
             (!p->has_lowest || j->tier < p->lowest_tier)) {
             p->lowest_tier = j->tier;
@@ -286,14 +290,25 @@ int tug_preempt_victims(struct tug_policy_pass *p, uint64_t job, uint64_t *victi
     int rc = find_preemptor(p, job, &e);
     if (rc)
         return rc;
-    if (!may_preempt_anybody(p, e))
-        return -EPERM;
-    struct tug_victims *v = tug_victims_new(p->c, e, NULL, 0);
-    rc = tug_victims_choose(v);
-    if (!rc)
-        rc = (int) tug_victims_get(v, victims, n);
-    tug_victims_free(v);
+    rc = may_preempt_anybody(p, e) ? 0 : -EPERM;
+    if (!rc) {
+        struct tug_victims *v = tug_victims_new(p->c, e, NULL, 0);
+        rc = tug_victims_choose(v);
+        if (!rc)
+            rc = (int) tug_victims_get(v, victims, n);
+        tug_victims_free(v);
+    }
+    /* Somebody may be enough who has not run its minimum time yet: that passes without an event. */
+    if (rc < 0 && p->next_safe_ms < p->c->policy_wake_ms)
+        p->c->policy_wake_ms = p->next_safe_ms;
     return rc;
+}
+
+void tug_preempt_can_now(struct tug_core *c, const struct tug_entry *e)
+{
+    if (c->hooks.preempt < c->policies.n && c->order.n_jobs &&
+        tug_preempt_safe_until(c, e) != INT64_MAX)
+        c->wants_pass = 1;
 }
 
 static int find_victim(struct tug_policy_pass *p, const struct tug_entry *e, uint64_t id,

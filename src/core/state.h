@@ -469,6 +469,8 @@ void tug_place_unpark(struct tug_core *c);
  * ended for good. */
 enum tug_policy_preemptable tug_preempt_how(const struct tug_core *c, const struct tug_entry *e);
 int64_t tug_preempt_safe_until(const struct tug_core *c, const struct tug_entry *e);
+/* It runs from now on; while it was launched nobody could have it give way, and may have wanted to. */
+void tug_preempt_can_now(struct tug_core *c, const struct tug_entry *e);
 int tug_preempt_is_leaving(const struct tug_entry *e);
 /* 0, or -EPERM with the rule in 'why': may 'e' (NULL = nobody in particular) have 'v' give way? */
 int tug_preempt_may(struct tug_core *c, const struct tug_entry *e, const struct tug_entry *v,

@@ -408,6 +408,7 @@ static void open_barrier(struct tug_core *c, struct tug_entry *e, struct tug_ste
             j->limit_ms = c->now_ms + (int64_t) j->req.time_limit_s * 1000;
         tug_act_job(c, TUG_ACT_JOB_HISTORY, e, "start");
         tug_job_refresh_row(c, e);
+        tug_preempt_can_now(c, e);
     }
     tug_act_changed(c, e);
     for (size_t i = 0; i < s->n_parts; i++) {

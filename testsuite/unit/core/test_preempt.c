@@ -654,6 +654,55 @@ START_TEST(who_is_promised_what_others_leave_counts_against_the_guarantee_at_onc
 }
 END_TEST
 
+static int later_preempt(void *self, const struct tug_policy_view *v,
+                       const struct tug_policy_host *host, struct tug_policy_pass *p)
+{
+    return push_pass(self, v, host, p);
+}
+static const struct tug_policy_ops push_in_preempt = {
+    .size = sizeof push, .abi = TUG_POLICY_ABI, .name = "later", .preempt = later_preempt};
+
+START_TEST(a_pass_is_due_when_somebody_may_give_way_who_could_not_before)
+{
+    setup(1, 4, TUG_PREEMPT_REQUEUE, 0);
+    w.queues[2].preempt_min_run_s = 60;
+    ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, NULL), 0);
+    w_submit(&w, 1, req("low", 1, 4));
+    w_pass_with(&w, &push_in_preempt, NULL);
+    w_submit(&w, 2, req("all", 1, 4));
+    w_pass_with(&w, &push_in_preempt, NULL);
+    ck_assert_int_lt(rc_victims, 0); /* job 1 is only being launched */
+    ck_assert_int_eq(tug_core_wants_pass(w.c), 0);
+    all_ready(1);
+    ck_assert_int_eq(tug_core_wants_pass(w.c), 1);
+    w_pass_with(&w, &push_in_preempt, NULL);
+    ck_assert_int_lt(rc_victims, 0); /* it has not run for 60 s */
+    ck_assert_int_eq(tug_core_next_wake(w.c), w.now + 60000);
+    w_tick(&w, w.now + 60000);
+    ck_assert_int_eq(tug_core_wants_pass(w.c), 1);
+    w_pass_with(&w, &push_in_preempt, NULL);
+    ck_assert_int_eq(rc_victims, 1);
+    w_is(&w, 1, REQUEUED);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(who_is_suspended_waits_for_whoever_has_its_GPUs_also_when_a_queue_keeps_the_free_ones)
+{
+    setup(2, 4, TUG_PREEMPT_SUSPEND, 0);
+    w.queues[3].guarantee_gpus = 4;
+    w.queues[3].no_lend = 1;
+    ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, NULL), 0);
+    run(1, req("low", 1, 4));
+    w_submit(&w, 2, req("all", 1, 4));
+    pass();
+    pass();
+    w_is(&w, 2, CONFIGURING);
+    explains(1, "Suspended", "GPU 0 of node n0 has job 2");
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(under_order_the_policy_may_stop_anybody_for_nobody)
 {
     setup(1, 4, TUG_PREEMPT_REQUEUE, 0);
@@ -964,6 +1013,8 @@ UNIT_MAIN("core/preempt",
           who_has_all_that_is_kept_for_it_starts_even_if_queues_that_do_not_lend_have_too_little_by_then,
           with_what_is_kept_for_it_a_job_starts_where_others_that_ask_for_the_same_cannot,
           who_is_promised_what_others_leave_counts_against_the_guarantee_at_once,
+          a_pass_is_due_when_somebody_may_give_way_who_could_not_before,
+          who_is_suspended_waits_for_whoever_has_its_GPUs_also_when_a_queue_keeps_the_free_ones,
           under_order_the_policy_may_stop_anybody_for_nobody,
           a_hold_ends_with_its_job_and_with_its_time,
           after_a_restart_those_who_are_leaving_are_waited_for_and_nobody_else_has_to_go,

@@ -142,6 +142,18 @@ START_TEST(a_job_within_the_guarantee_of_its_queue_starts_also_when_too_little_i
 }
 END_TEST
 
+START_TEST(one_held_back_whose_GPUs_were_then_taken_by_the_next_waits_for_resources)
+{
+    setup(1);
+    submit(1, "all", 8);
+    submit(2, "own", 1);
+    ck_assert_int_eq(w_pass(&w), 1);
+    w_is(&w, 2, CONFIGURING);
+    waits_because(1, "Resources", "needs 1 node with 8 GPUs and 1 CPU free; 0 have that now");
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(a_job_without_GPUs_is_held_back_by_no_cap)
 {
     setup(2);
@@ -270,6 +282,7 @@ UNIT_MAIN(
     the_cap_of_a_queue_above_counts_all_below_it,
     a_queue_that_does_not_lend_keeps_its_guarantee_free_and_one_that_may_not_borrow_stays_in_it,
     a_job_within_the_guarantee_of_its_queue_starts_also_when_too_little_is_free_for_all_of_that,
+    one_held_back_whose_GPUs_were_then_taken_by_the_next_waits_for_resources,
     a_job_without_GPUs_is_held_back_by_no_cap, whole_nodes_count_with_all_their_GPUs,
     lowering_a_cap_below_what_is_used_ends_nothing_and_starts_nothing,
     what_can_never_start_is_refused_and_a_divided_queue_names_those_below_it,
