@@ -46,6 +46,37 @@ void tug_sim_cluster_even(struct tug_sim_cluster *c, uint32_t nodes, uint32_t gp
     as_simulated(c);
 }
 
+void tug_sim_cluster_wire(struct tug_sim_cluster *c, const uint32_t *widths, size_t n)
+{
+    static const char *const levels[TUG_SIM_LEVELS_MAX] = {"leaf",   "spine",  "core",
+                                                           "level4", "level5", "level6"};
+    size_t n_domains = 0, below = c->core.n_nodes, from = 0;
+    tug_assert(c->parts == 1 && n <= TUG_SIM_LEVELS_MAX && !c->domains);
+    for (size_t l = 0, count = below; l < n; l++)
+        n_domains += count = (count + widths[l] - 1) / widths[l];
+    c->domains = tug_xcalloc(n_domains + 1, sizeof *c->domains);
+    c->core.domains = c->domains;
+    c->core.n_domains = n_domains;
+    n_domains = 0;
+    for (size_t l = 0; l < n; l++) {
+        size_t count = (below + widths[l] - 1) / widths[l];
+        for (size_t i = 0; i < count; i++) {
+            size_t first = i * widths[l],
+                   last = first + widths[l] < below ? first + widths[l] : below;
+            struct tug_core_domain *d = &c->domains[n_domains + i];
+            *d = (struct tug_core_domain){.name = tug_xasprintf("%s%zu", levels[l], i + 1),
+                                          .level = levels[l]};
+            if (l == 0)
+                d->nodes = tug_xasprintf("n[%zu-%zu]", first + 1, last);
+            for (size_t k = first; l > 0 && k < last; k++)
+                c->domains[from + k].parent = d->name;
+        }
+        from = n_domains;
+        n_domains += count;
+        below = count;
+    }
+}
+
 int tug_sim_cluster_read(struct tug_sim_cluster *c, const char *path, struct tug_err *err)
 {
     *c = (struct tug_sim_cluster){.parts = 1, .is_configured = 1};
@@ -81,6 +112,11 @@ void tug_sim_cluster_clear(struct tug_sim_cluster *c)
 {
     for (size_t i = 0; c->rows && i < c->core.n_nodes; i++)
         free((char *) (uintptr_t) c->rows[i].name);
+    for (size_t i = 0; c->domains && i < c->core.n_domains; i++) {
+        free((char *) (uintptr_t) c->domains[i].name);
+        free((char *) (uintptr_t) c->domains[i].nodes);
+    }
+    free(c->domains);
     free(c->rows);
     free(c->queues);
     tug_coreconf_clear(&c->from);

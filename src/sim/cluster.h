@@ -7,6 +7,8 @@
 
 #include "host/coreconf.h"
 
+#define TUG_SIM_LEVELS_MAX 6
+
 struct tug_sim_cluster {
     struct tug_core_conf core; /* of a host whose nodes answer at once and where nobody asks why */
     uint64_t gpus;             /* of all nodes */
@@ -17,12 +19,16 @@ struct tug_sim_cluster {
     struct tug_coreconf from;
     struct tug_core_node_row *rows;
     struct tug_core_queue *queues;
+    struct tug_core_domain *domains;
 };
 
 /* Nodes n1, n2, ... with one queue that all jobs go to. 'parts' > 1: each is so many nodes of the
  * core, with one GPU each. */
 void tug_sim_cluster_even(struct tug_sim_cluster *c, uint32_t nodes, uint32_t gpus_per_node,
                           uint32_t parts);
+/* A fabric for these: 'widths[0]' nodes in a leaf, 'widths[1]' leaves in a spine, and so on; the last one of a level may
+ * have less. With n 0 there is none. */
+void tug_sim_cluster_wire(struct tug_sim_cluster *c, const uint32_t *widths, size_t n);
 /* tugline.yaml. What nodes have must stand there: -EINVAL names one without GPUs and CPUs. */
 int tug_sim_cluster_read(struct tug_sim_cluster *c, const char *path, struct tug_err *err);
 /* Times in the configuration become ticks of that clock. */

@@ -238,6 +238,8 @@ static int replay(struct tug_simopts *o, struct tug_err *err)
         goto out;
     if (!cluster.is_configured)
         tug_sim_cluster_even(&cluster, o->conf.nodes, o->conf.gpus_per_node, 1);
+    if (!cluster.is_configured && o->conf.n_fabric)
+        tug_sim_cluster_wire(&cluster, o->conf.fabric, o->conf.n_fabric);
     if (!cluster.is_configured || o->conf.placement_said)
         cluster.core.placement = o->conf.placement;
     conf.policy = *tug_plugset_policies(policies);

@@ -28,6 +28,7 @@ enum {
     QUEUE,
     ESTIMATES,
     PLACEMENT,
+    FABRIC,
     CLOCK,
     SEED,
     START_COST,
@@ -59,6 +60,7 @@ static const struct {
     {QUEUE, "queue", "NAME", "only jobs whose vc_or_queue is NAME"},
     {ESTIMATES, "estimates", "WHAT", "run times that are told: exact (default), user, noise:SEED"},
     {PLACEMENT, "placement", "WHAT", "first-fit (default), consolidate, topology, count"},
+    {FABRIC, "fabric", "8x4", "nodes in a leaf, leaves in a spine and so on, of --cluster"},
     {CLOCK, "clock", "ms|us", "how fine time is; ms (default)"},
     {SEED, "seed", "N", "of the policy's random numbers; 1"},
     {START_COST, "start-cost", "S", "seconds from a start until work is done; 0"},
@@ -129,6 +131,27 @@ static int cluster(const char *text, struct tug_simopts *o, struct tug_err *err)
                         text, TUG_TRACE_NODES_MAX, TUG_GPUS_MAX);
     o->conf.nodes = nodes;
     o->conf.gpus_per_node = gpus;
+    return 0;
+}
+
+/* "8", "8x4", ...: numbers from 1 with an x in between. */
+static int fabric(struct tug_simopts *o, const char *text, struct tug_err *err)
+{
+    const char *rest = text, *at;
+    size_t len, n = 0;
+    while (tug_str_split(&rest, 'x', &at, &len)) {
+        char digits[8] = "";
+        uint64_t width = 0;
+        if (n < TUG_SIM_LEVELS_MAX && len < sizeof digits)
+            memcpy(digits, at, len);
+        if (tug_str_u64(digits, TUG_TRACE_NODES_MAX, &width) || !width)
+            return tug_fail(err, -EINVAL,
+                            "--fabric: '%s' is not LEAF[xSPINE...], like 8x4 for 8 nodes in a leaf "
+                            "and 4 leaves in a spine, with up to %d levels of 1 to %d",
+                            text, TUG_SIM_LEVELS_MAX, TUG_TRACE_NODES_MAX);
+        o->conf.fabric[n++] = (uint32_t) width;
+    }
+    o->conf.n_fabric = n;
     return 0;
 }
 
@@ -279,6 +302,8 @@ static int take(struct tug_simopts *o, int id, char *text, struct tug_err *err)
         return estimates(o, text, err);
     case PLACEMENT:
         return placement(o, text, err);
+    case FABRIC:
+        return fabric(o, text, err);
     case CLOCK:
         return clock_of(o, text, err);
     case SEED:
@@ -337,6 +362,13 @@ static int complete(struct tug_simopts *o, struct tug_err *err)
             err, -EINVAL,
             "--queue-map and --any-queue: say what becomes of queues that --config FILE "
             "has not, and there is none");
+    if (o->conf.n_fabric && o->config)
+        return tug_fail(err, -EINVAL,
+                        "--fabric and --config: the configuration says how nodes are wired");
+    if (o->conf.n_fabric && o->conf.count)
+        return tug_fail(err, -EINVAL,
+                        "--fabric and --placement count: where GPUs are only counted, nothing says "
+                        "which leaf a gang is on");
     if (o->conf.count && o->config)
         return tug_fail(err, -EINVAL,
                         "--placement count: needs nodes that are all alike, from --cluster");

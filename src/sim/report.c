@@ -117,6 +117,14 @@ static void print_class(FILE *to, const struct tug_sim_class *c)
             gpus, c->jobs, c->avg_wait_s, c->p99_wait_s, c->avg_jct_s);
 }
 
+static void print_spread(FILE *to, const struct tug_sim_spread *s)
+{
+    fprintf(to,
+            "%-20s%" PRIu64 " on several nodes, over %.3f leaves on average, %.3f at least; %.3f "
+            "times the fewest\n",
+            "gangs", s->gangs, s->leaves_avg, s->leaves_least_avg, s->ratio_avg);
+}
+
 static int flushed(FILE *to)
 {
     return fflush(to) || ferror(to) ? -EIO : 0;
@@ -132,6 +140,8 @@ int tug_report_table(FILE *to, const struct tug_report *r)
         print_row(to, r, &rows[i]);
     for (size_t c = 0; c < TUG_SIM_CLASSES; c++)
         print_class(to, &r->result->classes[c]);
+    if (r->result->spread.is_known)
+        print_spread(to, &r->result->spread);
     for (size_t w = 0; w < TUG_SIM_LEFT_OUTS; w++)
         if (r->result->left_out[w].n)
             print_names(to, left_out[w].label, &r->result->left_out[w]);
@@ -178,6 +188,19 @@ static json_t *classes(const struct tug_sim_result *r)
     return out;
 }
 
+static json_t *spread(const struct tug_sim_spread *s)
+{
+    json_t *o = json_object(), *by = json_array();
+    for (size_t i = 0; i < TUG_SIM_LEAVES; i++)
+        json_array_append_new(by, json_integer((json_int_t) s->by_leaves[i]));
+    json_object_set_new(o, "gangs", json_integer((json_int_t) s->gangs));
+    json_object_set_new(o, "leaves_avg", json_real(s->leaves_avg));
+    json_object_set_new(o, "leaves_least_avg", json_real(s->leaves_least_avg));
+    json_object_set_new(o, "ratio_avg", json_real(s->ratio_avg));
+    json_object_set_new(o, "by_leaves", by);
+    return o;
+}
+
 int tug_report_json(FILE *to, const struct tug_report *r)
 {
     json_t *o = json_object();
@@ -189,6 +212,8 @@ int tug_report_json(FILE *to, const struct tug_report *r)
     for (size_t i = 0; i < N_REPEATABLE; i++)
         json_object_set_new(o, rows[i].key, to_json(r, &rows[i]));
     json_object_set_new(o, "classes", classes(r->result));
+    if (r->result->spread.is_known)
+        json_object_set_new(o, "spread", spread(&r->result->spread));
     for (size_t w = 0; w < TUG_SIM_LEFT_OUTS; w++)
         add_left_out(o, w, &r->result->left_out[w]);
     for (size_t i = N_REPEATABLE; i < N_ROWS && !r->repeatable; i++)

@@ -17,6 +17,7 @@
 #include "sim/estimate.h"
 #include "sim/failures.h"
 #include "sim/figures.h"
+#include "sim/spread.h"
 
 #include <uthash.h>
 
@@ -64,6 +65,7 @@ struct sim {
     struct tug_trace_job next; /* the job that arrives next */
     int has_next;
     struct tug_sim_cluster *cluster, own; /* own: when the configuration names none */
+    struct tug_spread *spread;            /* NULL without a fabric */
     uint32_t parts;                       /* nodes of the core for a node of the cluster */
     unsigned restless;                    /* passes since time went on or a job came or ended */
     unsigned idle;                        /* wakes since something ran */
@@ -245,6 +247,9 @@ static int on_start(struct sim *s, const struct tug_action *a, struct tug_err *e
     l->node = a->node;
     l->attempt = a->attempt;
     l->overhead = s->start_cost + (l->stops ? s->preempt_cost : 0);
+    const struct tug_job *j = tug_core_job(s->core, l->id);
+    if (j)
+        tug_spread_add(s->spread, j->slices, j->n_slices);
     return run_on(s, l, err);
 }
 
@@ -706,6 +711,7 @@ static void figures(struct sim *s)
     int64_t last = r->interrupted ? s->now : s->last_end;
     long double there = (long double) s->cluster->gpus * (long double) (last - s->first_submit);
     tug_figures_finish(s->figures, r);
+    tug_spread_finish(s->spread, r);
     r->unfinished = HASH_COUNT(s->live);
     r->makespan_s = (double) s->last_end / (double) s->per_s;
     r->gpu_use = there > 0 ? (double) (s->held / there) : 0;
@@ -726,6 +732,7 @@ static void clear(struct sim *s)
     }
     tug_vec_clear(&s->merged);
     tug_figures_free(s->figures);
+    tug_spread_free(s->spread);
     tug_failures_free(s->failures);
     tug_core_free(s->core);
     tug_sim_cluster_clear(&s->own);
@@ -743,11 +750,14 @@ static int set_up(struct sim *s, struct tug_err *err)
         s->cluster = conf->cluster;
     else
         tug_sim_cluster_even(s->cluster = &s->own, conf->nodes, conf->gpus_per_node, s->parts);
+    if (!conf->cluster && conf->n_fabric)
+        tug_sim_cluster_wire(s->cluster, conf->fabric, conf->n_fabric);
     tug_sim_cluster_use_clock(s->cluster, s->per_s);
     s->core = new_core(s, err);
     if (!s->core)
         return err && err->code ? err->code : -EINVAL;
     tug_core_restored(s->core, 0);
+    s->spread = tug_spread_new(s->core);
     s->figures = tug_figures_new(s->per_s);
     int rc = nodes_up(s, err);
     if (!rc)

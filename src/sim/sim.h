@@ -52,6 +52,9 @@ struct tug_sim_progress {
 struct tug_sim_conf {
     struct tug_sim_cluster *cluster; /* borrowed; NULL: nodes that are all alike, as follows */
     uint32_t nodes, gpus_per_node;
+    /* of nodes that are all alike: nodes in a leaf, leaves in a spine, ...; none: no fabric */
+    uint32_t fabric[TUG_SIM_LEVELS_MAX];
+    size_t n_fabric;
     enum tug_placement placement;
     uint8_t placement_said; /* 1: it holds instead of the cluster's own */
     uint8_t count;          /* 1: GPUs are only counted, a gang takes any that are free */
@@ -106,6 +109,17 @@ struct tug_sim_class {
     double avg_wait_s, p99_wait_s, avg_jct_s;
 };
 
+#define TUG_SIM_LEAVES 9 /* 1, 2, ... 8 domains, more */
+
+/* Over how many domains gangs on several nodes were spread, at every start: spread.h. */
+struct tug_sim_spread {
+    uint8_t is_known; /* there is a fabric */
+    uint64_t gangs;
+    uint64_t by_leaves[TUG_SIM_LEAVES];
+    double leaves_avg, leaves_least_avg;
+    double ratio_avg; /* of a gang's domains to the fewest that could hold it */
+};
+
 struct tug_sim_result {
     uint64_t jobs; /* read, of that queue */
     uint64_t finished;
@@ -127,6 +141,7 @@ struct tug_sim_result {
     double
         fairness; /* Jain's index of users' mean slowdown: end - submit / duration, 10 s at least */
     struct tug_sim_class classes[TUG_SIM_CLASSES];
+    struct tug_sim_spread spread;
     uint64_t passes, events;
     uint64_t refused; /* proposals of the policy that the core did not take */
     char first_refused[256];

@@ -858,7 +858,42 @@ START_TEST(conservative_starts_hardly_a_job_later_than_it_was_promised_first)
 }
 END_TEST
 
-UNIT_MAIN("sim/sim", fifo_keeps_the_order_sjf_takes_the_shortest_and_easy_fills_what_does_not_delay,
+/* Of leaves 0-2, 3-5 and 6-7, 'small' leaves one node of the first. */
+#define GANGS                                                                                      \
+    HEAD "small,0,100,16,u,a,\n"                                                                   \
+         "pair,1,100,16,u,a,\n"                                                                    \
+         "three,2,100,24,u,a,\n"                                                                   \
+         "one,3,10,8,u,a,\n"                                                                       \
+         "wide,500,10,40,u,a,\n"
+
+START_TEST(over_how_many_leaves_gangs_are_spread_is_told_beside_the_fewest_there_could_be)
+{
+    cluster(8, 8);
+    conf.fabric[0] = 3;
+    conf.fabric[1] = 2;
+    conf.n_fabric = 2;
+    conf.placement_said = 1;
+    conf.placement = TUG_PLACEMENT_FIRST_FIT;
+    run("fifo", GANGS);
+    ck_assert(r.spread.is_known);
+    ck_assert_uint_eq(r.spread.gangs, 4);
+    ck_assert_uint_eq(r.spread.by_leaves[0], 1); /* small */
+    ck_assert_uint_eq(r.spread.by_leaves[1], 3);
+    ck_assert_double_eq_tol(r.spread.leaves_avg, 7 / 4.0, 1e-9);
+    ck_assert_double_eq_tol(r.spread.leaves_least_avg, 5 / 4.0, 1e-9);
+    ck_assert_double_eq_tol(r.spread.ratio_avg, (1 + 2 + 2 + 1) / 4.0, 1e-9);
+    conf.placement = TUG_PLACEMENT_TOPOLOGY;
+    run("fifo", GANGS);
+    ck_assert_uint_eq(r.spread.by_leaves[0], 3);
+    ck_assert_double_eq_tol(r.spread.ratio_avg, 1, 1e-9);
+    conf.n_fabric = 0;
+    run("fifo", GANGS);
+    ck_assert(!r.spread.is_known);
+}
+END_TEST
+
+UNIT_MAIN("sim/sim", over_how_many_leaves_gangs_are_spread_is_told_beside_the_fewest_there_could_be,
+          fifo_keeps_the_order_sjf_takes_the_shortest_and_easy_fills_what_does_not_delay,
           sjf_goes_by_the_estimate_and_ties_by_submission,
           easy_lets_a_long_job_past_when_the_head_has_nodes_enough_without_it,
           easy_looks_no_deeper_than_it_is_told,
