@@ -172,6 +172,18 @@ struct tug_slice tug_hold_kept(const struct tug_entry *e, uint32_t node)
     return (struct tug_slice){.node = node};
 }
 
+struct tug_slice tug_hold_lacks(const struct tug_entry *e, uint32_t node)
+{
+    const struct tug_hold *h = e->hold;
+    for (size_t i = 0; i < h->n; i++)
+        if (h->want[i].node == node)
+            return (struct tug_slice){.node = node,
+                                      .gpus = h->want[i].gpus & ~h->have[i].gpus,
+                                      .cpus = h->want[i].cpus - h->have[i].cpus,
+                                      .mem_bytes = h->want[i].mem_bytes - h->have[i].mem_bytes};
+    return (struct tug_slice){.node = node};
+}
+
 static void fill_one(struct tug_core *c, uint32_t node, struct tug_entry *e)
 {
     struct tug_hold *h = e->hold;

@@ -239,7 +239,7 @@ static void add_nodes(struct tug_core *c)
         struct tug_stock left = {.mem_bytes = has.mem_bytes - (int64_t) n->mem_used_bytes,
                                  .cpus = has.cpus - (int32_t) n->cpus_used,
                                  .gpus = (int32_t) tug_gpuset_count(tug_ledger_gpus_free(n)),
-                                 .gangs = n->gangs};
+                                 .gangs = n->gangs + (uint32_t) c->nodes.at[i].holds.len};
         tug_profile_node(c->plan->profile, i, &has, &left);
     }
 }
@@ -271,17 +271,27 @@ static size_t count_holds(const struct tug_core *c)
     return n;
 }
 
+/* What a node gives to a hold: what is kept is free again when the job will have run. What is still
+ * to come is in the hands of those who are leaving, and the hold's as soon as they are gone. */
+static void add_hold(struct tug_core *c, const struct tug_entry *e, uint32_t node)
+{
+    struct tug_slice kept = tug_hold_kept(e, node), lacks = tug_hold_lacks(e, node);
+    struct tug_stock coming = {.mem_bytes = -(int64_t) lacks.mem_bytes,
+                               .cpus = -(int32_t) lacks.cpus,
+                               .gpus = -(int32_t) tug_gpuset_count(lacks.gpus)};
+    struct tug_stock all = {.mem_bytes = (int64_t) (kept.mem_bytes + lacks.mem_bytes),
+                            .cpus = (int32_t) (kept.cpus + lacks.cpus),
+                            .gpus = (int32_t) tug_gpuset_count(kept.gpus | lacks.gpus),
+                            .gangs = 1};
+    tug_profile_ends(c->plan->profile, node, c->now_ms + SOON_MS, &coming);
+    tug_profile_ends(c->plan->profile, node, end_of_held(c, e), &all);
+}
+
 static void add_holds(struct tug_core *c)
 {
     for (uint32_t i = 0; i < c->nodes.len; i++)
-        for (size_t k = 0; k < c->nodes.at[i].holds.len; k++) {
-            const struct tug_entry *e = c->nodes.at[i].holds.at[k];
-            struct tug_slice s = tug_hold_kept(e, i);
-            struct tug_stock kept = {.mem_bytes = (int64_t) s.mem_bytes,
-                                     .cpus = (int32_t) s.cpus,
-                                     .gpus = (int32_t) tug_gpuset_count(s.gpus)};
-            tug_profile_ends(c->plan->profile, i, end_of_held(c, e), &kept);
-        }
+        for (size_t k = 0; k < c->nodes.at[i].holds.len; k++)
+            add_hold(c, c->nodes.at[i].holds.at[k], i);
 }
 
 /* What runs, this pass's own included, and what is kept for those that will. */
@@ -293,7 +303,7 @@ static void make(struct tug_policy_pass *p)
     if (plan->set_pass != c->pass)
         tug_plan_horizon(p, 0, 0);
     plan->pass = c->pass;
-    tug_vec_reserve(&plan->ends, c->running.len + p->started.len + count_holds(c));
+    tug_vec_reserve(&plan->ends, c->running.len + p->started.len + count_holds(c) + 1);
     for (size_t i = 0; i < c->running.len; i++)
         plan->ends.at[n++] = end_of(c, c->running.at[i].entry, &c->running.at[i].job);
     for (size_t i = 0; i < p->started.len; i++)
@@ -301,6 +311,8 @@ static void make(struct tug_policy_pass *p)
     for (size_t i = 0; i < c->nodes.len; i++)
         for (size_t k = 0; k < c->nodes.at[i].holds.len; k++)
             plan->ends.at[n++] = end_of_held(c, c->nodes.at[i].holds.at[k]);
+    if (n > c->running.len + p->started.len) /* there are holds: see add_hold() */
+        plan->ends.at[n++] = c->now_ms + SOON_MS;
     int64_t horizon_ms;
     if (__builtin_add_overflow(c->now_ms, plan->horizon_ms, &horizon_ms))
         horizon_ms = TUG_NOWHEN;

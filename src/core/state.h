@@ -514,6 +514,8 @@ int64_t tug_hold_until(const struct tug_entry *e);           /* INT64_MAX = has 
 int64_t tug_hold_ready_ms(const struct tug_core *c, const struct tug_entry *e);
 /* What is kept for it on that node by now. */
 struct tug_slice tug_hold_kept(const struct tug_entry *e, uint32_t node);
+/* And what is not: those who are leaving that node have it. */
+struct tug_slice tug_hold_lacks(const struct tug_entry *e, uint32_t node);
 int tug_hold_is_complete(const struct tug_entry *e);
 void tug_hold_fill(struct tug_core *c, uint32_t node); /* something came free there */
 /* What the holds there still wait for. */

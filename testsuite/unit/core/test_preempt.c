@@ -730,6 +730,45 @@ START_TEST(under_order_the_policy_may_stop_anybody_for_nobody)
 }
 END_TEST
 
+static int64_t asked_ms[3];
+
+static int asks_when(void *self, const struct tug_policy_view *v,
+                     const struct tug_policy_host *host, struct tug_policy_pass *p)
+{
+    (void) self;
+    for (uint64_t id = 3; id < 6; id++) {
+        host->earliest(p, id, &asked_ms[id - 3]);
+        asked_ms[id - 3] -= v->now_ms;
+    }
+    return 0;
+}
+
+static const struct tug_policy_ops when = {
+    .size = sizeof when, .abi = TUG_POLICY_ABI, .name = "when", .pass = asks_when};
+
+START_TEST(what_others_leave_to_a_job_is_free_for_the_next_only_when_that_has_run)
+{
+    setup(1, 4, TUG_PREEMPT_REQUEUE, 20);
+    struct tug_job_req r = req("low", 1, 2);
+    r.time_limit_s = 1000;
+    run(1, r);
+    r = req("all", 1, 4);
+    r.time_limit_s = 100;
+    w_submit(&w, 2, r); /* two GPUs are kept for it, two come with the end of job 1 */
+    pass();
+    ck_assert_int_eq(rc_preempt, 0);
+    w_submit(&w, 3, req("all", 1, 4));
+    w_submit(&w, 4, req("all", 1, 1));
+    r = req("all", 1, 0);
+    r.exclusive = 1;
+    w_submit(&w, 5, r);
+    w_pass_with(&w, &when, NULL);
+    for (int i = 0; i < 3; i++) /* 20 s of notice and 5 s to die, then 100 s of job 2 */
+        ck_assert_int_eq(asked_ms[i], 125000);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(a_hold_ends_with_its_job_and_with_its_time)
 {
     setup(1, 4, TUG_PREEMPT_REQUEUE, 20);
@@ -1017,6 +1056,7 @@ UNIT_MAIN("core/preempt",
           who_is_suspended_waits_for_whoever_has_its_GPUs_also_when_a_queue_keeps_the_free_ones,
           under_order_the_policy_may_stop_anybody_for_nobody,
           a_hold_ends_with_its_job_and_with_its_time,
+          what_others_leave_to_a_job_is_free_for_the_next_only_when_that_has_run,
           after_a_restart_those_who_are_leaving_are_waited_for_and_nobody_else_has_to_go,
           a_clock_that_was_set_back_over_a_restart_takes_no_time_away,
           a_step_at_its_barrier_stays_there_while_its_job_is_suspended,
