@@ -287,12 +287,19 @@ int tug_queue_takes(const struct tug_core *c, const struct tug_entry *e, uint32_
     uint32_t full = who_is_full(c, e->queue_row, gpus);
     if (full != NO_ROW) {
         const struct tug_policy_queue *r = &c->queue_rows.at[full];
-        say(why, size_bytes, "needs %u GPU%s; queue '%s'%s uses %u of the %u that %s", gpus,
-            gpus == 1 ? "" : "s", r->name,
-            full == e->queue_row ? "" : ", which its own is part of,", r->gpus_used, may_have(r),
-            r->may_borrow || may_have(r) == r->cap_gpus
-                ? "it may have"
-                : "are guaranteed to it, and may not borrow");
+        if (gpus > may_have(r))
+            say(why, size_bytes,
+                "needs %u GPUs, but queue '%s' may have %u at most by now: it cannot start; cancel "
+                "it and ask for fewer, or ask an administrator for more",
+                gpus, r->name, may_have(r));
+        else
+            say(why, size_bytes, "needs %u GPU%s; queue '%s'%s uses %u of the %u that %s", gpus,
+                gpus == 1 ? "" : "s", r->name,
+                full == e->queue_row ? "" : ", which its own is part of,", r->gpus_used,
+                may_have(r),
+                r->may_borrow || may_have(r) == r->cap_gpus
+                    ? "it may have"
+                    : "are guaranteed to it, and may not borrow");
         return -EDQUOT;
     }
     if (!c->gpus_kept)
@@ -300,15 +307,23 @@ int tug_queue_takes(const struct tug_core *c, const struct tug_entry *e, uint32_
     uint32_t kept = kept_by_others(c, e->queue_row, gpus), taken = takes_of_free(e, gpus);
     /* Without room for it anyway, it waits for resources; but one that goes on may be on a node
      * that is being drained. */
+    int is_too_much = !e->j.n_slices && gpus <= c->gpus && (uint64_t) kept + gpus > c->gpus;
     if (leaves_enough(c, e->queue_row, gpus, taken, c->gpus_free) ||
-        (c->gpus_free < taken && !e->j.n_slices))
+        (c->gpus_free < taken && !e->j.n_slices && !is_too_much))
         return 0;
     const struct tug_policy_queue *k = why ? who_keeps(c, e->queue_row) : NULL;
-    say(why, size_bytes,
-        "needs %u GPU%s; of the %u free ones %u are kept for other queues, which do not lend what "
-        "is guaranteed to them ('%s': %u)",
-        gpus, gpus == 1 ? "" : "s", c->gpus_free, kept, k ? k->name : "?",
-        k ? k->guarantee_gpus : 0);
+    if (is_too_much)
+        say(why, size_bytes,
+            "needs %u GPUs; of the %u of all nodes that are up %u are kept for other queues, which "
+            "do not lend what is guaranteed to them ('%s': %u): it cannot start unless that "
+            "changes",
+            gpus, c->gpus, kept, k ? k->name : "?", k ? k->guarantee_gpus : 0);
+    else
+        say(why, size_bytes,
+            "needs %u GPU%s; of the %u free ones %u are kept for other queues, which do not lend "
+            "what is guaranteed to them ('%s': %u)",
+            gpus, gpus == 1 ? "" : "s", c->gpus_free, kept, k ? k->name : "?",
+            k ? k->guarantee_gpus : 0);
     return -EDQUOT;
 }
 

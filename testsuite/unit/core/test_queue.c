@@ -144,12 +144,26 @@ END_TEST
 
 START_TEST(one_held_back_whose_GPUs_were_then_taken_by_the_next_waits_for_resources)
 {
-    setup(1);
-    submit(1, "all", 8);
-    submit(2, "own", 1);
+    setup(2);
+    submit(1, "all", 6);
+    w_pass(&w);
+    submit(2, "all", 7);
+    submit(3, "own", 4);
     ck_assert_int_eq(w_pass(&w), 1);
-    w_is(&w, 2, CONFIGURING);
-    waits_because(1, "Resources", "needs 1 node with 8 GPUs and 1 CPU free; 0 have that now");
+    w_is(&w, 3, CONFIGURING);
+    waits_because(2, "Resources", "needs 1 node with 7 GPUs and 1 CPU free; 0 have that now");
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(what_would_never_leave_enough_for_a_queue_that_does_not_lend_is_told_so)
+{
+    setup(1);
+    submit(1, "all", 2);
+    submit(2, "all", 5);
+    ck_assert_int_eq(w_pass(&w), 1);
+    waits_because(2, "QueueCap",
+                  "needs 5 GPUs; of the 8 of all nodes that are up 4 are kept for other queues");
     w_clear(&w);
 }
 END_TEST
@@ -191,6 +205,7 @@ START_TEST(lowering_a_cap_below_what_is_used_ends_nothing_and_starts_nothing)
     setup(2);
     submit(1, "eval", 8);
     w_pass(&w);
+    submit(3, "eval", 5);
     tree[2].cap_gpus = 8;
     tree[3].cap_gpus = 4;
     ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, &w.err), 0);
@@ -199,6 +214,9 @@ START_TEST(lowering_a_cap_below_what_is_used_ends_nothing_and_starts_nothing)
     ck_assert_int_eq(w_pass(&w), 0);
     w_is(&w, 1, CONFIGURING);
     waits_because(2, "QueueCap", "queue 'eval' uses 8 of the 4 that it may have");
+    waits_because(3, "QueueCap",
+                  "needs 5 GPUs, but queue 'eval' may have 4 at most by now: it cannot start");
+    ck_assert_int_eq(w_event(&w, (struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = 3}), 0);
     tree[3].cap_gpus = 0;
     ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, &w.err), 0);
     ck_assert_int_eq(tug_core_wants_pass(w.c), 1);
@@ -282,6 +300,7 @@ UNIT_MAIN(
     the_cap_of_a_queue_above_counts_all_below_it,
     a_queue_that_does_not_lend_keeps_its_guarantee_free_and_one_that_may_not_borrow_stays_in_it,
     a_job_within_the_guarantee_of_its_queue_starts_also_when_too_little_is_free_for_all_of_that,
+    what_would_never_leave_enough_for_a_queue_that_does_not_lend_is_told_so,
     one_held_back_whose_GPUs_were_then_taken_by_the_next_waits_for_resources,
     a_job_without_GPUs_is_held_back_by_no_cap, whole_nodes_count_with_all_their_GPUs,
     lowering_a_cap_below_what_is_used_ends_nothing_and_starts_nothing,
