@@ -233,7 +233,7 @@ static int check_bench(const struct tug_core *c, const struct tug_entry *e, stru
 static int check_job(const struct tug_core *c, const struct tug_entry *e, struct tug_err *err)
 {
     if ((unsigned) e->j.state >= TUG_JOB_STATES || e->j.attempt == 0 ||
-        e->j.attempt != e->j.requeues + 1)
+        e->j.attempt < e->j.requeues + 1) /* more: tug_core_skip_attempts() */
         return tug_fail(err, -EINVAL, "job %llu: its state or attempt cannot be", ID(e));
     if (e->j.state == TUG_JOB_COMPLETING && !tug_job_may_move(TUG_JOB_COMPLETING, e->j.end_state))
         return tug_fail(err, -EINVAL, "job %llu: is being ended as what it cannot become", ID(e));

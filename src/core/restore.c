@@ -143,6 +143,17 @@ int tug_core_restore_job(struct tug_core *c, const struct tug_job *job, struct t
     return 0;
 }
 
+void tug_core_skip_attempts(struct tug_core *c, uint32_t n)
+{
+    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
+         e = tug_jobtab_after(&c->jobs, e->j.id)) {
+        if (!tug_job_state_waits(e->j.state))
+            continue;
+        e->j.attempt += n;
+        tug_act_changed(c, e);
+    }
+}
+
 void tug_core_restored(struct tug_core *c, int64_t now_ms)
 {
     if (now_ms > c->now_ms)

@@ -130,6 +130,8 @@ void tug_ctl_actions(struct tug_control *c)
 
     while (tug_core_next_action(c->core, &a)) {
         tug_assert(a.type < sizeof acts / sizeof *acts && acts[a.type]);
+        if ((a.type == TUG_ACT_LAUNCH || a.type == TUG_ACT_KILL) && tug_ctl_safe_stops(c, &a))
+            continue;
         acts[a.type](c, &a);
     }
 }

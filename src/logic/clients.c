@@ -28,6 +28,7 @@ void h_ping(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
 {
     Tugpb__PingReply m = TUGPB__PING_REPLY__INIT;
     struct tug_core_counts n;
+    char *safe;
 
     (void) msg;
     tug_core_count(c->core, &n);
@@ -42,7 +43,11 @@ void h_ping(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
     m.now_ms = tug_ctl_now(c);
     m.policy = c->policy_name;
     m.policy_note = c->policy_note;
+    safe = tug_ctl_safe_text(c);
+    if (safe)
+        m.safe_mode = safe;
     reply(c, p, TUG_MSG_PING_REPLY, rid, &m.base);
+    free(safe);
 }
 
 void h_shutdown(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
@@ -308,6 +313,8 @@ void h_submit(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
         reply(c, p, TUG_MSG_SUBMIT_REPLY, rid, &r.base);
         return;
     }
+    if (rc == 0)
+        rc = tug_ctl_safe_doubts(c, &err);
     if (rc == 0)
         rc = check_user(c, p->user, &err);
     if (rc == 0 && m->in_job) {

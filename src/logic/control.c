@@ -196,6 +196,7 @@ void tug_control_free(struct tug_control *c)
     tug_vec_clear(&c->logs);
     tug_vec_clear(&c->dirty_jobs);
     tug_vec_clear(&c->dirty_nodes);
+    tug_vec_clear(&c->safe.strays);
     free(c->last_log);
     tug_blobs_free(c->blobs);
     tug_outbox_free(c->out);
@@ -240,6 +241,7 @@ int tug_control_start(struct tug_control *c, struct tug_err *err)
     if (c->uuid[0] == '\0')
         make_uuid(c);
     tug_ctl_put_meta(c, tug_ctl_batch(c));
+    tug_ctl_safe_start(c);
     tug_blobs_sweep(c->blobs, tug_ctl_batch(c));
     for (size_t i = 0; i < c->n_nodes; i++) {
         c->nodes[i].heard_ms = now;
@@ -693,7 +695,8 @@ void tug_control_flush(struct tug_control *c)
 {
     int64_t next, t;
 
-    if (tug_core_wants_pass(c->core))
+    tug_ctl_safe_check(c);
+    if (tug_core_wants_pass(c->core) && !tug_ctl_safe_holds(c))
         run_pass(c);
     if (!tug_outbox_is_busy(c->out)) {
         write_dirty(c);

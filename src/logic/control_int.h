@@ -4,6 +4,7 @@
  * nodes.c      what nodes say; leases                            orders.c   what nodes are told
  * actions.c    the core's actions, one function each             records.c  jobs and nodes to and from records
  * views.c      jobs and nodes as users see them                  waiters.c  who waits for a job
+ * safe.c       a state that is older than its cluster
  * Not for anybody outside of these. Layer: logic.
  */
 #ifndef TUG_LOGIC_CONTROL_INT_H
@@ -88,6 +89,7 @@ struct ctl_node {
     int64_t lease_end_ms;         /* nothing requeueable runs there after this without a new grant */
     uint8_t told_down, told_over; /* the core knows */
     uint8_t dirty;
+    uint8_t has_reported;         /* what it holds, to this controller */
     char boot_id[40];
     char *address, *version;
     uint8_t *inventory;  size_t inventory_len;   /* packed */
@@ -107,7 +109,10 @@ struct ctl_waiter {
 struct ctl_waitlist { uint64_t job; struct ctl_waiter *first; UT_hash_handle hh; };
 
 /* A record that waits for the others, while the state is read. */
-struct ctl_raw { uint8_t *data; size_t len; int is_job; };
+struct ctl_raw { char *id; uint8_t *data; size_t len; int is_job; };
+
+/* What a node holds and this state does not know, while it is in safe mode. */
+struct ctl_stray { uint32_t node; uint64_t job; uint32_t attempt, step; };
 
 struct tug_control {
     struct tug_env env;
@@ -143,6 +148,14 @@ struct tug_control {
     int64_t hook_since_ms;
     size_t hook_at[2], hook_depth;         /* who is asked: place() of one in pass() of another */
     int shutdown;
+    struct {
+        Tugpb__SafeMode state;
+        char why[256];
+        int64_t since_ms;
+        uint64_t seen_epoch;
+        uint8_t forced;                    /* nobody is waited for, what is not known is ended */
+        struct tug_vec(struct ctl_stray) strays;
+    } safe;
 };
 
 /* control.c */
@@ -178,6 +191,19 @@ void tug_ctl_node_gone(struct tug_control *c, struct ctl_peer *p);
 
 /* actions.c */
 void tug_ctl_actions(struct tug_control *c);
+
+/* safe.c */
+void tug_ctl_safe_start(struct tug_control *c);
+int tug_ctl_safe_holds(const struct tug_control *c);   /* no gang may be started */
+int tug_ctl_safe_doubts(const struct tug_control *c, struct tug_err *err);   /* -EAGAIN: nothing may be submitted either */
+/* A node that has obeyed that epoch: -ESTALE = it gets no word. */
+int tug_ctl_safe_hello(struct tug_control *c, const char *node, uint64_t max_epoch, struct tug_err *err);
+void tug_ctl_safe_reported(struct tug_control *c, uint32_t node, const struct tug_held_step *held, size_t n);
+void tug_ctl_safe_done(struct tug_control *c, uint32_t node, const Tugpb__StepKey *key);
+/* 1: this order, a launch or a kill, is not given now. */
+int tug_ctl_safe_stops(struct tug_control *c, const struct tug_action *a);
+void tug_ctl_safe_check(struct tug_control *c);         /* is it over? */
+char *tug_ctl_safe_text(const struct tug_control *c);   /* a sentence, to be freed; NULL = not in safe mode */
 
 /* stepask.c: what a further step gets of its job's allocation */
 struct ctl_step_ask {

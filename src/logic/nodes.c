@@ -77,12 +77,7 @@ static int check_hello(struct tug_control *c, struct ctl_peer *p, const Tugpb__N
         refuse(c, p, 1, err.msg);
         return -EPROTO;
     }
-    if (m->max_epoch > c->epoch) {
-        tug_fail(&err, -ESTALE,
-                 "node '%s' has obeyed epoch %llu, this controller is only at %llu: its state is "
-                 "older than the "
-                 "cluster's (an old backup?); it gives that node no orders",
-                 m->node, (unsigned long long) m->max_epoch, (unsigned long long) c->epoch);
+    if (tug_ctl_safe_hello(c, m->node, m->max_epoch, &err) != 0) {
         tug_ctl_log(c, TUG_LOG_ERROR, "%s", err.msg);
         refuse(c, p, 0, err.msg);
         return -ESTALE;
@@ -213,6 +208,7 @@ void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     n->version = tug_xstrdup(m->version);
     ev.inventory = tug_ctl_keep_inventory(n, m->inventory);
     ev.held = held_steps(c, &a, ev.node, m, &ev.n_held);
+    tug_ctl_safe_reported(c, ev.node, ev.held, ev.n_held);
     welcome(c, p);
     if (tug_ctl_apply(c, &ev, &err) != 0)
         refuse(c, p, 1, err.msg);
@@ -304,6 +300,7 @@ void h_step_done(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     ev.exits = exits_of(&a, r);
     ev.n_exits = r->n_exits;
     ev.cause = tug_ctl_cause(c, r->cause);
+    tug_ctl_safe_done(c, p->node, r->key);
     tug_ctl_apply(c, &ev, NULL);
     tug_arena_clear(&a);
 }

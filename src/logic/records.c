@@ -34,6 +34,10 @@ void tug_ctl_put_meta(struct tug_control *c, struct tug_batch *b)
     m.schema = 1;
     m.epoch = c->epoch;
     m.next_id_block = c->id_limit;
+    m.safe = c->safe.state;
+    m.safe_why = c->safe.why;
+    m.safe_since_ms = c->safe.since_ms;
+    m.seen_epoch = c->safe.seen_epoch;
     put(b, "meta", "cluster", &m.base);
 }
 
@@ -277,6 +281,10 @@ static int restore_meta(struct tug_control *c, struct tug_arena *a, const void *
     tug_str_copy(c->uuid, sizeof c->uuid, m->cluster_uuid);
     c->epoch = m->epoch;
     c->id_limit = m->next_id_block;
+    c->safe.state = m->safe;
+    tug_str_copy(c->safe.why, sizeof c->safe.why, m->safe_why);
+    c->safe.since_ms = m->safe_since_ms;
+    c->safe.seen_epoch = m->seen_epoch;
     return 0;
 }
 
@@ -335,6 +343,7 @@ int tug_ctl_restore_record(struct tug_control *c, const char *kind, const char *
     } else if (strcmp(kind, "usage") == 0) {
         rc = restore_usage(c, &a, id, data, len, err);
     } else if (strcmp(kind, "job") == 0 || strcmp(kind, "node") == 0) {
+        raw.id = tug_xstrdup(id);
         raw.is_job = kind[0] == 'j';
         raw.data = tug_xmemdup(data, len);
         raw.len = len;
@@ -575,15 +584,19 @@ int tug_ctl_restore_finish(struct tug_control *c, struct tug_err *err)
             rc = tug_proto_decode(
                 &a, jobs ? &tugpb__job_record__descriptor : &tugpb__node_record__descriptor,
                 r->data, r->len, &m, err);
-            if (rc == 0)
+            if (rc)
+                tug_fail_ctx(err, rc, "record %s/%s", jobs ? "job" : "node", r->id);
+            else
                 rc = jobs ? restore_job(c, &a, (const Tugpb__JobRecord *) m, err)
                           : restore_node(c, (const Tugpb__NodeRecord *) m, err);
             tug_arena_clear(&a);
         }
     sort_spent(c);
     HASH_SRT(hh, c->jobs, by_id); /* they came in the order of the store, which sorts by text */
-    for (size_t i = 0; i < c->raw.len; i++)
+    for (size_t i = 0; i < c->raw.len; i++) {
+        free(c->raw.at[i].id);
         free(c->raw.at[i].data);
+    }
     tug_vec_clear(&c->raw);
     return rc;
 }

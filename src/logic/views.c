@@ -265,6 +265,10 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
             (char *) (tug_job_state_waits(job->state) ? tug_core_reason_name(reason) : "");
         out->explain = copy(a, text);
         out->expected_start_ms = shown(tug_core_expected_start(c->core, job));
+        if (tug_job_state_waits(job->state) && tug_ctl_safe_holds(c)) {
+            out->reason = (char *) "SafeMode";
+            out->explain = tug_ctl_fmt(a, "safe mode: %s; no gang is started", c->safe.why);
+        }
     }
     out->attempt = job->attempt;
     out->nodes = job->req.nodes;

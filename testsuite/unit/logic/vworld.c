@@ -15,6 +15,7 @@
 #include "base/rand.h"
 #include "base/vec.h"
 #include "proto/launch.pb-c.h"
+#include "proto/record.pb-c.h"
 #include "proto/step.pb-c.h"
 
 enum what { W_MSG_TO_CONTROL, W_MSG_TO_AGENT, W_MSG_TO_LAUNCHER, W_MSG_TO_STEPD, W_MSG_TO_CLIENT, W_PERSISTED,
@@ -54,7 +55,7 @@ struct proc {                      /* a controller or an agent */
     unsigned index;                /* 0 = controller */
     unsigned life;
     struct tug_agent *agent;
-    struct record *disk;
+    struct record *disk, *kept;    /* kept: a backup */
     int64_t timer_ms;
     tug_peer_id link;              /* to the other side; 0 = cut */
     int cut;
@@ -264,16 +265,62 @@ static void disk_apply(struct proc *p, const struct tug_batch *b)
     }
 }
 
-static void disk_free(struct proc *p)
+static void records_free(struct record **of)
 {
     struct record *r, *next;
 
-    HASH_ITER(hh, p->disk, r, next)
+    HASH_ITER(hh, *of, r, next)
     {
-        HASH_DEL(p->disk, r);
+        HASH_DEL(*of, r);
         free(r->data);
         free(r);
     }
+}
+
+static void records_copy(struct record **to, const struct record *from)
+{
+    records_free(to);
+    for (const struct record *r = from; r; r = r->hh.next) {
+        struct record *copy = tug_new(struct record);
+
+        memcpy(copy->key, r->key, sizeof copy->key);
+        copy->data = tug_xmemdup(r->data, r->len);
+        copy->len = r->len;
+        HASH_ADD_STR(*to, key, copy);
+    }
+}
+
+static void disk_free(struct proc *p)
+{
+    records_free(&p->disk);
+    records_free(&p->kept);
+}
+
+void vw_backup(struct vworld *w)
+{
+    records_copy(&w->procs[0].kept, w->procs[0].disk);
+}
+
+void vw_put_back(struct vworld *w, int marked)
+{
+    struct record *meta;
+    Tugpb__MetaRecord *m;
+
+    tug_assert(!w->control);
+    records_copy(&w->procs[0].disk, w->procs[0].kept);
+    HASH_FIND_STR(w->procs[0].disk, "meta/cluster", meta);
+    if (!marked)
+        return;
+    m = tugpb__meta_record__unpack(NULL, meta->len, meta->data);
+    m->safe = TUGPB__SAFE_MODE__SAFE_MARKED;
+    tug_assert(!m->safe_why[0]);
+    m->safe_why = (char *) "put back from a backup";
+    free(meta->data);
+    meta->len = tugpb__meta_record__get_packed_size(m);
+    meta->data = tug_xmalloc(meta->len);
+    tugpb__meta_record__pack(m, meta->data);
+    m->safe_why = (char *) protobuf_c_empty_string;
+    tugpb__meta_record__free_unpacked(m, NULL);
 }
 
 /* ---- life of the processes */
@@ -925,6 +972,24 @@ uint32_t vw_cancel(struct vworld *w, uint64_t job)
     m.jobs = &job;
     m.n_jobs = 1;
     return ask(w, TUG_MSG_CANCEL_REQUEST, &m.base);
+}
+
+uint32_t vw_resume(struct vworld *w, int now)
+{
+    Tugpb__ResumeRequest m = TUGPB__RESUME_REQUEST__INIT;
+
+    m.now = now;
+    return ask(w, TUG_MSG_RESUME_REQUEST, &m.base);
+}
+
+uint64_t vw_epoch(const struct vworld *w)
+{
+    return tug_control_epoch(w->control);
+}
+
+uint64_t vw_node_epoch(const struct vworld *w, unsigned node)
+{
+    return tug_agent_epoch(w->procs[node].agent);
 }
 
 const struct vw_reply *vw_reply(const struct vworld *w, uint32_t rid)

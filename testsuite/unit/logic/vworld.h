@@ -44,6 +44,14 @@ void vw_restart_agent(struct vworld *w, unsigned node);
 void vw_crash_control(struct vworld *w);
 void vw_start_control(struct vworld *w);
 
+/* Keep a copy of the controller's disk as it is now; put it in the place of what is there, while no controller runs.
+ * 'marked': as `tug admin restore` does, else as by hand. */
+void vw_backup(struct vworld *w);
+void vw_put_back(struct vworld *w, int marked);
+uint32_t vw_resume(struct vworld *w, int now);                      /* tug admin resume-scheduling */
+uint64_t vw_epoch(const struct vworld *w);
+uint64_t vw_node_epoch(const struct vworld *w, unsigned node);
+
 /* A client on the controller's host. Returns the request id; the reply is found by it. nodes 0: that many GPUs in all. */
 uint32_t vw_submit(struct vworld *w, const char *token, uint32_t nodes, uint32_t gpus_per_node, int requeue);
 /* A step inside 'job' whose command has an argument of so many bytes. */

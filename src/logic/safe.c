@@ -1,0 +1,314 @@
+/* safe.c - safe mode: a state that is older than its cluster
+ *
+ * A state that was restored from a backup does not know what happened since: ids that were given
+ * out, gangs that nodes run, epochs that nodes have obeyed. While it is in safe mode a controller
+ * starts no gang and ends none that it does not know; nodes say what they hold, what is known is
+ * adopted.
+ *
+ *   MARKED   a copy made by `tug admin backup`, or put back by `tug admin restore`: an admin wants
+ * it. The first start jumps over ids and epochs that may have been used since, then hears HEARING
+ * until every configured node has said what it holds, and nothing unknown is left there; or an
+ * admin does not want to wait (forced): what is unknown is ended first DOUBT    nobody said that
+ * this state is an old one, but a node has obeyed a later epoch. Perhaps this is not the controller
+ * of the cluster any more: that node gets no word, nothing starts and nothing is submitted until an
+ * admin says that it is. Then: HEARING
+ *
+ * Layer: logic.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+#include "logic/control_int.h"
+
+/* More than a cluster uses up between two backups. */
+#define IDS_SKIPPED      1000000
+#define EPOCHS_SKIPPED   1000
+#define ATTEMPTS_SKIPPED 1000
+#define NAMES_SHOWN      5
+
+static void put(struct tug_control *c)
+{
+    tug_ctl_put_meta(c, tug_ctl_batch(c));
+}
+
+static uint64_t beyond(uint64_t id)
+{
+    return (id / IDS_SKIPPED + 2) * IDS_SKIPPED; /* round, and at least so many */
+}
+
+static void hear(struct tug_control *c)
+{
+    c->safe.state = TUGPB__SAFE_MODE__SAFE_HEARING;
+    c->epoch = (c->epoch > c->safe.seen_epoch ? c->epoch : c->safe.seen_epoch) + EPOCHS_SKIPPED;
+    c->id_limit = beyond(c->next_id > c->id_limit ? c->next_id : c->id_limit);
+    c->next_id = c->id_limit;
+    for (size_t i = 0; i < c->n_nodes; i++)
+        c->nodes[i].has_reported = 0;
+    put(c);
+}
+
+void tug_ctl_safe_start(struct tug_control *c)
+{
+    if (c->safe.state == TUGPB__SAFE_MODE__SAFE_OFF)
+        return;
+    if (c->safe.state == TUGPB__SAFE_MODE__SAFE_MARKED) {
+        c->safe.since_ms = tug_ctl_now(c);
+        hear(c);
+    }
+    tug_ctl_log(c, TUG_LOG_WARN, "safe mode: %s", c->safe.why);
+}
+
+int tug_ctl_safe_holds(const struct tug_control *c)
+{
+    return c->safe.state != TUGPB__SAFE_MODE__SAFE_OFF;
+}
+
+int tug_ctl_safe_doubts(const struct tug_control *c, struct tug_err *err)
+{
+    if (c->safe.state != TUGPB__SAFE_MODE__SAFE_DOUBT)
+        return 0;
+    return tug_fail(
+        err, -EAGAIN,
+        "safe mode, nothing is taken: %s; when this is the cluster's controller, its admin "
+        "says so with `tug admin resume-scheduling`",
+        c->safe.why);
+}
+
+/* ---- nodes */
+
+int tug_ctl_safe_hello(struct tug_control *c, const char *node, uint64_t max_epoch,
+                       struct tug_err *err)
+{
+    if (max_epoch <= c->epoch)
+        return 0;
+    if (max_epoch > c->safe.seen_epoch)
+        c->safe.seen_epoch = max_epoch;
+    if (c->safe.state == TUGPB__SAFE_MODE__SAFE_HEARING) {
+        c->epoch = max_epoch + 1; /* durable before the node is welcomed under it */
+        put(c);
+        return 0;
+    }
+    tug_fail(
+        err, -ESTALE,
+        "node '%s' has obeyed epoch %llu, this controller is only at %llu: its state is older "
+        "than the cluster's (an old backup, or another controller has taken over); it gives that "
+        "node no orders until `tug admin resume-scheduling` says that it is the cluster's "
+        "controller",
+        node, (unsigned long long) max_epoch, (unsigned long long) c->epoch);
+    if (c->safe.state == TUGPB__SAFE_MODE__SAFE_OFF) {
+        c->safe.since_ms = tug_ctl_now(c);
+        snprintf(c->safe.why, sizeof c->safe.why,
+                 "node '%.64s' has obeyed epoch %llu of a later state than this one (epoch %llu)",
+                 node, (unsigned long long) max_epoch, (unsigned long long) c->epoch);
+        tug_ctl_log(c, TUG_LOG_ERROR, "safe mode: %s; nothing is started", c->safe.why);
+    }
+    c->safe.state = TUGPB__SAFE_MODE__SAFE_DOUBT;
+    put(c);
+    return -ESTALE;
+}
+
+static int is_of(const struct ctl_stray *s, uint32_t node, uint64_t job, uint32_t attempt,
+                 uint32_t step)
+{
+    return s->node == node && s->job == job && s->attempt == attempt && s->step == step;
+}
+
+void tug_ctl_safe_reported(struct tug_control *c, uint32_t node, const struct tug_held_step *held,
+                           size_t n)
+{
+    uint64_t last = 0;
+    size_t kept = 0;
+
+    c->nodes[node].has_reported = 1;
+    if (!tug_ctl_safe_holds(c))
+        return;
+    for (size_t i = 0; i < c->safe.strays.len; i++) /* it says anew what it holds */
+        if (c->safe.strays.at[i].node != node)
+            c->safe.strays.at[kept++] = c->safe.strays.at[i];
+    c->safe.strays.len = kept;
+    for (size_t i = 0; i < n; i++)
+        last = held[i].job > last ? held[i].job : last;
+    if (last < c->next_id)
+        return;
+    c->next_id = c->id_limit = beyond(last);
+    put(c);
+}
+
+void tug_ctl_safe_done(struct tug_control *c, uint32_t node, const Tugpb__StepKey *key)
+{
+    struct tug_core_node k;
+
+    for (size_t i = 0; i < c->safe.strays.len; i++)
+        if (is_of(&c->safe.strays.at[i], node, key->job, key->attempt, key->step)) {
+            tug_core_node(c->core, node, &k);
+            tug_ctl_log(
+                c, TUG_LOG_INFO,
+                "safe mode: job %llu attempt %u step %u, which this state does not know, is "
+                "over on node %s",
+                (unsigned long long) key->job, key->attempt, key->step, k.name);
+            tug_vec_remove(&c->safe.strays, i);
+            return;
+        }
+}
+
+static int is_known(const struct tug_control *c, const struct tug_action *a)
+{
+    const struct tug_job *job = tug_core_job(c->core, a->job);
+
+    return job && job->attempt == a->attempt && tug_job_state_holds(job->state);
+}
+
+int tug_ctl_safe_stops(struct tug_control *c, const struct tug_action *a)
+{
+    struct ctl_stray s = {a->node, a->job, a->attempt, a->step};
+
+    if (!tug_ctl_safe_holds(c))
+        return 0;
+    if (a->type == TUG_ACT_LAUNCH)
+        return a->step == 0; /* it may have run, and been started again elsewhere, since */
+    if (is_known(c, a))
+        return 0;
+    for (size_t i = 0; i < c->safe.strays.len; i++)
+        if (is_of(&c->safe.strays.at[i], s.node, s.job, s.attempt, s.step))
+            return !c->safe.forced;
+    tug_vec_push(&c->safe.strays, s);
+    return !c->safe.forced;
+}
+
+/* ---- and out of it */
+
+/* What is there that must be waited for: nodes that have not reported, steps that nobody knows. */
+static size_t missing(const struct tug_control *c, struct tug_buf *names)
+{
+    struct tug_core_node k;
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < c->n_nodes; i++) {
+        if (c->nodes[i].has_reported)
+            continue;
+        tug_core_node(c->core, i, &k);
+        if (names && n < NAMES_SHOWN)
+            tug_buf_addf(names, "%s%s", n ? ", " : "", k.name);
+        n++;
+    }
+    if (names && n > NAMES_SHOWN)
+        tug_buf_addf(names, " and %zu more", n - NAMES_SHOWN);
+    return n;
+}
+
+/* Once they are to be ended, a node that is certainly over has none any more. */
+static size_t strays(const struct tug_control *c, struct tug_buf *names)
+{
+    struct tug_core_node k;
+    size_t n = 0;
+
+    for (size_t i = 0; i < c->safe.strays.len; i++) {
+        const struct ctl_stray *s = &c->safe.strays.at[i];
+
+        if (c->safe.forced && c->nodes[s->node].told_over)
+            continue;
+        tug_core_node(c->core, s->node, &k);
+        if (names && n < NAMES_SHOWN)
+            tug_buf_addf(names, "%sjob %llu on %s", n ? ", " : "", (unsigned long long) s->job,
+                         k.name);
+        n++;
+    }
+    if (names && n > NAMES_SHOWN)
+        tug_buf_addf(names, " and %zu more", n - NAMES_SHOWN);
+    return n;
+}
+
+static void leave(struct tug_control *c)
+{
+    tug_ctl_log(c, TUG_LOG_INFO,
+                "safe mode is over, jobs are started again; new ones begin at %llu",
+                (unsigned long long) c->next_id);
+    c->safe.state = TUGPB__SAFE_MODE__SAFE_OFF;
+    c->safe.why[0] = '\0';
+    c->safe.since_ms = 0;
+    c->safe.seen_epoch = 0;
+    c->safe.forced = 0;
+    c->safe.strays.len = 0;
+    /* A node remembers which attempts ended there; those that this state does not know are below.
+     */
+    tug_core_skip_attempts(c->core, ATTEMPTS_SKIPPED);
+    tug_ctl_actions(c);
+    put(c);
+}
+
+void tug_ctl_safe_check(struct tug_control *c)
+{
+    if (c->safe.state == TUGPB__SAFE_MODE__SAFE_HEARING && (c->safe.forced || !missing(c, NULL)) &&
+        !strays(c, NULL))
+        leave(c);
+}
+
+char *tug_ctl_safe_text(const struct tug_control *c)
+{
+    struct tug_buf text = {0}, nodes = {0}, steps = {0};
+    size_t n, k;
+
+    if (!tug_ctl_safe_holds(c))
+        return NULL;
+    n = missing(c, &nodes);
+    k = strays(c, &steps);
+    tug_buf_addf(&text, "safe mode: %s; no gang is started", c->safe.why);
+    if (c->safe.state == TUGPB__SAFE_MODE__SAFE_DOUBT) {
+        tug_buf_adds(&text, " until an admin says that this is the cluster's controller (tug admin "
+                            "resume-scheduling)");
+    } else {
+        if (n && !c->safe.forced)
+            tug_buf_addf(&text, " until %s reported", tug_buf_str(&nodes));
+        if (k)
+            tug_buf_addf(&text, "%s steps that this state does not know are over (%s)",
+                         n && !c->safe.forced ? ", and until" : " until", tug_buf_str(&steps));
+        if (!c->safe.forced)
+            tug_buf_adds(&text, ", or an admin ends the waiting and these steps (tug admin "
+                                "resume-scheduling --now)");
+    }
+    tug_buf_clear(&nodes);
+    tug_buf_clear(&steps);
+    return tug_buf_take(&text);
+}
+
+static void force(struct tug_control *c)
+{
+    c->safe.forced = 1;
+    for (size_t i = 0; i < c->safe.strays.len; i++) {
+        const struct ctl_stray *s = &c->safe.strays.at[i];
+        struct tug_action a = {.type = TUG_ACT_KILL,
+                               .job = s->job,
+                               .attempt = s->attempt,
+                               .step = s->step,
+                               .node = s->node};
+
+        tug_str_copy(a.text, sizeof a.text, "is not known to the state that was restored");
+        tug_ctl_order_kill(c, &a);
+    }
+}
+
+void h_resume(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    const Tugpb__ResumeRequest *m = (const Tugpb__ResumeRequest *) msg;
+    Tugpb__ResumeReply r = TUGPB__RESUME_REPLY__INIT;
+    char *text;
+
+    if (c->safe.state == TUGPB__SAFE_MODE__SAFE_DOUBT) {
+        tug_ctl_log(c, TUG_LOG_WARN, "%s says that this is the cluster's controller",
+                    p->user->name);
+        hear(c);
+    } else if (tug_ctl_safe_holds(c) && m->now) {
+        tug_ctl_log(c, TUG_LOG_WARN, "%s ends the waiting of safe mode", p->user->name);
+        force(c);
+    }
+    tug_ctl_safe_check(c);
+    text = tug_ctl_safe_text(c);
+    r.resumed = !text;
+    r.text = text ? text : (char *) "jobs are started";
+    tug_outbox_send(c->out, p->id, TUG_MSG_RESUME_REPLY, rid, &r.base);
+    free(text);
+}

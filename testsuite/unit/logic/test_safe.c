@@ -1,0 +1,222 @@
+/* test_safe.c - a controller whose state is older than its cluster starts nothing twice
+ *
+ * Layer: tests.
+ */
+#include "unit.h"
+
+#include "vworld.h"
+
+static struct vworld *up(unsigned nodes)
+{
+    struct vworld *w = vw_new(nodes, 60, 300);
+
+    vw_run(w, VW_T0 + 1000);
+    return w;
+}
+
+static uint64_t submitted(struct vworld *w, const char *token, uint32_t nodes)
+{
+    uint32_t rid = vw_submit(w, token, nodes, 8, 1);
+
+    vw_run(w, vw_now(w) + 2000);
+    return vw_job(w, rid);
+}
+
+static const char *state_of(struct vworld *w, uint64_t job)
+{
+    return tug_job_state_name(vw_see(w, job)->state);
+}
+
+/* The controller dies, and its disk is what it was at the backup. */
+static void go_back(struct vworld *w, int marked)
+{
+    vw_crash_control(w);
+    vw_put_back(w, marked);
+    vw_start_control(w);
+}
+
+static const Tugpb__ResumeReply *resume(struct vworld *w, int now)
+{
+    uint32_t rid = vw_resume(w, now);
+
+    vw_run(w, vw_now(w) + 100);
+    ck_assert_uint_eq(vw_reply(w, rid)->number, TUG_MSG_RESUME_REPLY);
+    return (const Tugpb__ResumeReply *) vw_reply(w, rid)->m;
+}
+
+START_TEST(after_a_restore_known_gangs_go_on_and_unknown_ones_are_left_alone_until_an_admin_ends_them)
+{
+    struct vworld *w = up(3);
+    uint64_t known, unknown, fresh;
+    const Tugpb__ResumeReply *r;
+
+    vw_set_run_ms(w, INT64_MAX);
+    known = submitted(w, "known", 1);
+    vw_backup(w);
+    unknown = submitted(w, "unknown", 1);
+    ck_assert_uint_eq(vw_running(w, unknown, 0), 1);
+    go_back(w, 1);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_str_eq(state_of(w, known), "RUNNING");
+    ck_assert_uint_eq(vw_see(w, known)->attempt, 1);
+    ck_assert_ptr_null(vw_see(w, unknown));
+    ck_assert_uint_eq(vw_running(w, unknown, 0), 1); /* all three nodes reported; this is what is waited for */
+    fresh = submitted(w, "fresh", 1);
+    ck_assert_uint_ge(fresh, 1000000);
+    ck_assert_str_eq(state_of(w, fresh), "PENDING");
+    r = resume(w, 0);
+    ck_assert(!r->resumed);
+    ck_assert_ptr_nonnull(strstr(r->text, "job 2 on n2"));
+    ck_assert(!resume(w, 1)->resumed);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_uint_eq(vw_running(w, unknown, 0), 0);
+    ck_assert_str_eq(state_of(w, fresh), "RUNNING");
+    ck_assert_str_eq(state_of(w, known), "RUNNING");
+    ck_assert_uint_eq(vw_max_attempts_at_once(w, known), 1);
+    ck_assert(resume(w, 0)->resumed);
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_job_that_waited_at_the_backup_and_runs_now_is_not_started_again_before_that_gang_is_over)
+{
+    struct vworld *w = up(2);
+    uint64_t first, waiting;
+
+    vw_set_run_ms(w, 20000);
+    first = submitted(w, "first", 2);
+    waiting = submitted(w, "waiting", 2);
+    ck_assert_str_eq(state_of(w, waiting), "PENDING");
+    vw_backup(w);
+    vw_run(w, vw_now(w) + 25000);
+    ck_assert_str_eq(state_of(w, first), "COMPLETED");
+    ck_assert_str_eq(state_of(w, waiting), "RUNNING");
+    go_back(w, 1);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_str_eq(state_of(w, waiting), "PENDING"); /* as far as this state goes */
+    ck_assert_uint_eq(vw_running(w, waiting, 1), 2);
+    vw_run(w, vw_now(w) + 120000); /* it ends, and then they are started by themselves */
+    ck_assert_str_eq(state_of(w, first), "COMPLETED");
+    ck_assert_str_eq(state_of(w, waiting), "COMPLETED");
+    ck_assert_uint_gt(vw_see(w, waiting)->attempt, 1000); /* no number that a node has seen end */
+    ck_assert_uint_eq(vw_max_attempts_at_once(w, first), 1);
+    ck_assert_uint_eq(vw_max_attempts_at_once(w, waiting), 1);
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(after_a_restore_nothing_starts_before_the_last_node_has_said_what_it_holds)
+{
+    struct vworld *w = up(3);
+    uint64_t id;
+    const Tugpb__ResumeReply *r;
+
+    vw_backup(w);
+    vw_cut(w, 3);
+    go_back(w, 1);
+    id = submitted(w, "a", 1);
+    vw_run(w, vw_now(w) + 30000);
+    ck_assert_str_eq(state_of(w, id), "PENDING");
+    r = resume(w, 0);
+    ck_assert(!r->resumed);
+    ck_assert_ptr_nonnull(strstr(r->text, "n3"));
+    vw_crash_control(w); /* a restart changes nothing */
+    vw_start_control(w);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_str_eq(state_of(w, id), "PENDING");
+    vw_mend(w, 3);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_str_eq(state_of(w, id), "COMPLETED");
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(an_admin_need_not_wait_for_a_node_that_will_not_come)
+{
+    struct vworld *w = up(2);
+    uint64_t id;
+
+    vw_backup(w);
+    vw_cut(w, 2);
+    go_back(w, 1);
+    id = submitted(w, "a", 1);
+    ck_assert_str_eq(state_of(w, id), "PENDING");
+    ck_assert(resume(w, 1)->resumed);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_str_eq(state_of(w, id), "COMPLETED");
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(the_epoch_and_the_ids_rise_above_all_that_nodes_have_seen)
+{
+    struct vworld *w = up(2);
+    uint64_t seen, last = 0;
+
+    vw_set_run_ms(w, INT64_MAX);
+    vw_backup(w);
+    for (int i = 0; i < 5; i++) {
+        vw_crash_control(w);
+        vw_start_control(w);
+        vw_run(w, vw_now(w) + 1000);
+    }
+    last = submitted(w, "a", 2);
+    seen = vw_node_epoch(w, 1);
+    ck_assert_uint_ge(seen, 6);
+    go_back(w, 1);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_uint_gt(vw_epoch(w), seen);
+    ck_assert_uint_eq(vw_node_epoch(w, 1), vw_epoch(w));
+    ck_assert_uint_eq(vw_running(w, last, 0), 2);
+    ck_assert_uint_gt(submitted(w, "b", 1), last);
+    go_back(w, 1); /* the same backup again: what was given out meanwhile is on the nodes only */
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_uint_gt(vw_epoch(w), seen);
+    ck_assert_uint_eq(vw_node_epoch(w, 2), vw_epoch(w));
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_state_that_was_put_back_by_hand_is_noticed_and_nothing_is_taken_until_an_admin_says_so)
+{
+    struct vworld *w = up(2);
+    uint64_t running, seen;
+    uint32_t rid;
+
+    vw_set_run_ms(w, INT64_MAX);
+    running = submitted(w, "a", 1);
+    vw_backup(w);
+    for (int i = 0; i < 3; i++) {
+        vw_crash_control(w);
+        vw_start_control(w);
+        vw_run(w, vw_now(w) + 1000);
+    }
+    seen = vw_node_epoch(w, 1);
+    go_back(w, 0);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_uint_lt(vw_epoch(w), seen);
+    ck_assert_uint_eq(vw_running(w, running, 1), 1); /* it got no word */
+    rid = vw_submit(w, "b", 1, 8, 1);
+    vw_run(w, vw_now(w) + 1000);
+    ck_assert_uint_eq(vw_reply(w, rid)->number, TUG_MSG_ERROR);
+    ck_assert_ptr_nonnull(strstr(((Tugpb__Error *) vw_reply(w, rid)->m)->text, "resume-scheduling"));
+    ck_assert(!resume(w, 0)->resumed);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_uint_gt(vw_epoch(w), seen);
+    ck_assert_str_eq(state_of(w, running), "RUNNING");
+    ck_assert_uint_eq(vw_see(w, running)->attempt, 1);
+    ck_assert(resume(w, 0)->resumed);
+    running = submitted(w, "c", 1);
+    ck_assert_uint_ge(running, 1000000);
+    ck_assert_str_eq(state_of(w, running), "RUNNING");
+    vw_free(w);
+}
+END_TEST
+
+UNIT_MAIN("logic/safe",
+          after_a_restore_known_gangs_go_on_and_unknown_ones_are_left_alone_until_an_admin_ends_them,
+          a_job_that_waited_at_the_backup_and_runs_now_is_not_started_again_before_that_gang_is_over,
+          after_a_restore_nothing_starts_before_the_last_node_has_said_what_it_holds,
+          an_admin_need_not_wait_for_a_node_that_will_not_come,
+          the_epoch_and_the_ids_rise_above_all_that_nodes_have_seen,
+          a_state_that_was_put_back_by_hand_is_noticed_and_nothing_is_taken_until_an_admin_says_so)
