@@ -70,6 +70,18 @@ bool tug_client_is_local(const char *endpoint)
     return access(mark, F_OK) == 0;
 }
 
+bool tug_client_config(char *out, size_t size_bytes)
+{
+    char endpoint[TUG_PATH_MAX];
+    tug_client_endpoint(endpoint, sizeof endpoint);
+    char *slash = strrchr(endpoint, '/');
+    if (!tug_str_has_prefix(endpoint, "unix:") || !slash)
+        return false;
+    *slash = '\0';
+    snprintf(out, size_bytes, "%s/tugline.yaml", endpoint + strlen("unix:"));
+    return access(out, R_OK) == 0;
+}
+
 /* ---- asking ---- */
 
 int tug_client_open(struct tug_client *c, struct tug_err *err)

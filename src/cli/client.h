@@ -28,6 +28,8 @@ struct tug_client {
 int tug_client_run_dir(char *out, size_t size_bytes, bool make, struct tug_err *err);
 /* "unix:/path" of the controller; nothing is opened. */
 void tug_client_endpoint(char *out, size_t size_bytes);
+/* The configuration beside that socket, as a sandbox has it; false: there is none. */
+bool tug_client_config(char *out, size_t size_bytes);
 /* Is it the controller of a sandbox, so that everything runs on this host? */
 bool tug_client_is_local(const char *endpoint);
 

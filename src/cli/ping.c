@@ -66,6 +66,10 @@ int tug_do_ping(int argc, char **argv)
             tug_out_adds(")");
         }
         tug_out_adds("\n");
+        if (*r->safe_mode) {
+            tug_out_text(r->safe_mode);
+            tug_out_adds("\n");
+        }
     }
     tug_client_close(&c);
     return status;

@@ -92,15 +92,9 @@ static void clear(struct words *w)
 /* The configuration of the sandbox whose controller would be asked. */
 static void add_config(struct words *w)
 {
-    char endpoint[TUG_PATH_MAX];
-    tug_client_endpoint(endpoint, sizeof endpoint);
-    char *slash = strrchr(endpoint, '/');
-    if (!tug_str_has_prefix(endpoint, "unix:") || !slash)
-        return;
-    char *path = tug_xasprintf("%.*s/tugline.yaml", (int) (slash - endpoint) - 5, endpoint + 5);
-    if (access(path, R_OK) == 0)
+    char path[TUG_PATH_MAX];
+    if (tug_client_config(path, sizeof path))
         tug_vec_push(w, tug_xasprintf("--config=%s", path));
-    free(path);
 }
 
 /* No controller is not an error here: there are policies all the same. */

@@ -561,6 +561,73 @@ int tug_store_db_load(const char *path, sqlite3 *db, const char *kind,
     return rc;
 }
 
+/* ?1 kind, ?2 id, ?3 sum, ?4 data. Sums wrap around, which sqlite's integers do not: ?5 and ?6 are
+ * the new tally. */
+static const char *const put_sql[] = {
+    "INSERT INTO record (kind, id, sum, data) VALUES (?1, ?2, ?3, ?4)"
+    " ON CONFLICT (kind, id) DO UPDATE SET sum = excluded.sum, data = excluded.data",
+    "INSERT INTO tally (kind, n, sum) VALUES (?1, ?5, ?6)"
+    " ON CONFLICT (kind) DO UPDATE SET n = excluded.n, sum = excluded.sum",
+};
+
+static int find_sum(sqlite3 *db, const char *kind, const char *id, bool *there, uint64_t *sum)
+{
+    sqlite3_stmt *st = NULL;
+    int rc =
+        sqlite3_prepare_v2(db, "SELECT sum FROM record WHERE kind = ?1 AND id = ?2", -1, &st, NULL);
+
+    if (rc == SQLITE_OK) {
+        sqlite3_bind_text(st, 1, kind, -1, SQLITE_STATIC);
+        sqlite3_bind_text(st, 2, id, -1, SQLITE_STATIC);
+        rc = sqlite3_step(st);
+        *there = rc == SQLITE_ROW;
+        *sum = *there ? (uint64_t) sqlite3_column_int64(st, 0) : 0;
+    }
+    sqlite3_finalize(st);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+int tug_store_db_put(const char *path, sqlite3 *db, const char *kind, const char *id,
+                     const void *data, size_t len, struct tug_err *err)
+{
+    uint64_t sum = tug_store_db_record_sum(kind, id, data, len), old = 0;
+    struct tug_store_tallies tallies = {NULL, 0, 0};
+    struct tug_store_tally *t;
+    bool there = false;
+    int rc = tug_store_db_tallies(path, db, &tallies, err), sql;
+
+    if (rc < 0)
+        goto out;
+    t = tug_store_tally_of(&tallies, kind);
+    sql = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    if (sql == SQLITE_OK)
+        sql = find_sum(db, kind, id, &there, &old);
+    for (size_t i = 0; sql == SQLITE_OK && i < sizeof put_sql / sizeof put_sql[0]; i++) {
+        sqlite3_stmt *st = NULL;
+
+        sql = sqlite3_prepare_v2(db, put_sql[i], -1, &st, NULL);
+        if (sql != SQLITE_OK)
+            break;
+        sqlite3_bind_text(st, 1, kind, -1, SQLITE_STATIC);
+        sqlite3_bind_text(st, 2, id, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(st, 3, (int64_t) sum);
+        sqlite3_bind_blob64(st, 4, data, len, SQLITE_STATIC);
+        sqlite3_bind_int64(st, 5, t->n + !there);
+        sqlite3_bind_int64(st, 6, (int64_t) (t->sum + sum - old));
+        sql = sqlite3_step(st) == SQLITE_DONE ? SQLITE_OK : sqlite3_errcode(db);
+        sqlite3_finalize(st);
+    }
+    if (sql == SQLITE_OK)
+        sql = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
+    if (sql != SQLITE_OK) {
+        rc = tug_store_db_fail(path, db, sql, "cannot write", err);
+        sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    }
+out:
+    tug_store_tallies_clear(&tallies);
+    return rc;
+}
+
 /* ---- history ---- */
 
 int tug_store_db_row(const char *path, sqlite3_stmt *st, int64_t *id, struct tug_history_row *out,
@@ -618,7 +685,7 @@ int tug_store_db_rows(const char *path, sqlite3 *db, struct tug_store_tallies *t
     if (sql != SQLITE_OK && sql != SQLITE_DONE)
         rc = tug_store_db_fail(path, db, sql, "cannot read the history in", err);
     sqlite3_finalize(st);
-    return rc != 0
+    return rc != 0 || tallies == NULL
                ? rc
                : compare(path, tug_store_tally_of(tallies, TUG_STORE_ROWS), have.n, have.sum, err);
 }

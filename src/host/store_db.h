@@ -76,7 +76,11 @@ int tug_store_db_load(const char *path, sqlite3 *db, const char *kind,
 /* The row under the statement, held against its checksum; strings belong to the statement. */
 int tug_store_db_row(const char *path, sqlite3_stmt *st, int64_t *id, struct tug_history_row *out,
                      struct tug_err *err);
-/* All rows, oldest first, held against 'tallies'. */
+/* Put one record, tally included, in a transaction of its own; for tools. */
+int tug_store_db_put(const char *path, sqlite3 *db, const char *kind, const char *id,
+                     const void *data, size_t len, struct tug_err *err);
+
+/* All rows, oldest first, held against 'tallies' (NULL: a version that did not count them). */
 typedef int tug_store_row_cb(void *arg, int64_t id, const struct tug_history_row *row);
 int tug_store_db_rows(const char *path, sqlite3 *db, struct tug_store_tallies *tallies,
                       tug_store_row_cb *cb, void *arg, struct tug_err *err);

@@ -123,13 +123,31 @@ out:
     return rc;
 }
 
+bool tug_store_file_is_locked(const char *path)
+{
+    char *name = tug_xasprintf("%s.lock", path);
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    bool is = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+
+    if (fd >= 0)
+        close(fd);
+    free(name);
+    return is;
+}
+
 int tug_store_file_check(const char *path, struct tug_err *err)
 {
-    char *wal = tug_xasprintf("%s-wal", path);
+    char *wal = tug_xasprintf("%s-wal", path), *half = tug_xasprintf("%s.restoring", path);
     struct stat st;
     int rc = 0;
 
-    if (lstat(path, &st) < 0) {
+    if (lstat(half, &st) == 0) {
+        rc = tug_fail(err, -EILSEQ,
+                      "state file %s: `tug admin restore` was interrupted; run it again with "
+                      "--replace (%s is the backup that was to be put there)",
+                      path, half);
+    } else if (lstat(path, &st) < 0) {
         rc = -errno;
         if (rc == -ENOENT && access(wal, F_OK) == 0)
             rc = tug_fail(
@@ -157,6 +175,7 @@ int tug_store_file_check(const char *path, struct tug_err *err)
             "move it away to start with an empty state",
             path);
     free(wal);
+    free(half);
     return rc;
 }
 

@@ -22,7 +22,8 @@ int tug_store_file_check_dir(const char *path, struct tug_err *err);
 int tug_store_file_lock(const char *path, int *fd, struct tug_err *err);
 
 /* -ENOENT: there is none (and no log of one either); -EACCES: not a file of ours with mode 0600;
- * -EILSEQ: cut to nothing, or lost while its log is still there. */
+ * -EILSEQ: cut to nothing, or lost while its log is still there, or in the middle of `tug admin
+ * restore`, which leaves "path.restoring" until all is in its place. */
 int tug_store_file_check(const char *path, struct tug_err *err);
 
 /* Refuse a log in which something was damaged *before* its last transaction: sqlite stops reading
@@ -30,6 +31,9 @@ int tug_store_file_check(const char *path, struct tug_err *err);
  * be dropped without a word. The last transaction of a log cannot be judged: half-written is what a
  * crash leaves. -EILSEQ. */
 int tug_store_file_check_wal(const char *path, struct tug_err *err);
+
+/* Does a daemon hold the lock? Takes nothing. */
+bool tug_store_file_is_locked(const char *path);
 
 /* Bytes that we may still write on the file system of 'path', -1 when unknown. */
 long long tug_store_file_free_bytes(const char *path);

@@ -19,6 +19,7 @@ noded: base proto conf core logic host
 launch: base proto conf core logic host
 stepd: base proto conf core logic host
 cli: base proto conf core logic host
+admin: base proto conf core logic host
 sim: base proto conf core logic host
 dst: base proto conf core logic host
 '

@@ -1,0 +1,54 @@
+/* admin.h - the parts of tug-admin, which copies and checks the controller's state
+ *
+ * main.c     options, which command                    state.c    a state that is only read
+ * verify.c   is every record sound, do they agree      backup.c   a copy while the daemon runs
+ * export.c   everything as lines of JSON               restore.c  a copy back into its place
+ * Nothing here talks to the daemon: the state's file may be read while it is written to (one
+ * transaction of sqlite's), and its lock keeps everybody else from writing. Layer: programs.
+ */
+#ifndef TUG_ADMIN_ADMIN_H
+#define TUG_ADMIN_ADMIN_H
+
+#include <sqlite3.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "conf/config.h"
+#include "host/store_db.h"
+
+struct admin {
+    const char *config;    /* --config; NULL = the system's, if it is there */
+    const char *state_dir; /* --state-dir, or NULL */
+    const char *file;      /* the word behind the command, or NULL */
+    int replace, json;
+    struct tug_config cfg;
+    int has_config;
+};
+
+/* state.c: one state, as of one moment */
+struct state {
+    char *path;
+    sqlite3 *db;
+    int64_t version;
+    struct tug_store_tallies tallies;
+    int64_t records, rows; /* counted by state_check() */
+};
+/* 'where' is a file or the directory that holds state.db. Nothing is changed there, and a daemon
+ * that works on it is in nobody's way. */
+int state_open(struct state *s, const char *where, struct tug_err *err);
+void state_close(struct state *s);
+/* Pages, checksums, counts: -EILSEQ names the first record that is not as it was written. */
+int state_check(struct state *s, struct tug_err *err);
+/* What `cluster` knows of itself: its epoch. */
+int state_epoch(struct state *s, uint64_t *epoch, struct tug_err *err);
+/* Where the configured controller, or --state-dir, has its state. */
+const char *state_default(const struct admin *a);
+/* Say of the state in that file, a copy, that it is one: whoever starts from it is in safe mode. */
+int state_mark(const char *path, const char *why, struct tug_err *err);
+
+int do_backup(struct admin *a, struct tug_err *err);
+int do_verify(struct admin *a, struct tug_err *err);
+int do_export(struct admin *a, struct tug_err *err);
+int do_restore(struct admin *a, struct tug_err *err);
+
+#endif

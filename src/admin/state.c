@@ -1,0 +1,210 @@
+/* state.c - a state that is only read
+ *
+ * A file without a log that no daemon holds is opened as one that nobody changes, so that not even
+ * a lock file appears beside a copy. Else sqlite reads the log too, and makes its index if it is
+ * not there. Layer: programs.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/version.h"
+#include "host/store_file.h"
+#include "proto/msg.h"
+#include "proto/record.pb-c.h"
+
+const char *state_default(const struct admin *a)
+{
+    if (a->state_dir)
+        return a->state_dir;
+    return a->has_config ? a->cfg.cluster.state_dir : TUG_STATEDIR;
+}
+
+/* "file:/path?immutable=1", with what has a meaning in there escaped. */
+static char *uri_of(const char *path)
+{
+    struct tug_buf b = {0};
+
+    tug_buf_adds(&b, "file:");
+    for (const char *c = path; *c; c++)
+        if (*c == '?' || *c == '#' || *c == '%')
+            tug_buf_addf(&b, "%%%02x", (unsigned char) *c);
+        else
+            tug_buf_addc(&b, *c);
+    tug_buf_adds(&b, "?immutable=1");
+    return tug_buf_take(&b);
+}
+
+static int has_log(const char *path)
+{
+    char *wal = tug_xasprintf("%s-wal", path);
+    struct stat st;
+    int has = stat(wal, &st) == 0 && st.st_size > 0;
+
+    free(wal);
+    return has;
+}
+
+static int open_file(struct state *s, struct tug_err *err)
+{
+    int is_locked = tug_store_file_is_locked(s->path), rc = 0;
+    char *uri;
+
+    if (is_locked || has_log(s->path)) {
+        if (!is_locked)
+            rc = tug_store_file_check_wal(s->path, err);
+        return rc < 0 ? rc : tug_store_db_open(s->path, SQLITE_OPEN_READONLY, &s->db, err);
+    }
+    uri = uri_of(s->path);
+    rc = tug_store_db_open(uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &s->db, err);
+    free(uri);
+    return rc;
+}
+
+int state_open(struct state *s, const char *where, struct tug_err *err)
+{
+    struct stat st;
+    int rc;
+
+    *s = (struct state){0};
+    if (stat(where, &st) < 0)
+        return tug_fail(err, -errno, "%s: %s; name a backup, or a state directory", where,
+                        strerror(errno));
+    if (S_ISDIR(st.st_mode)) {
+        s->path = tug_xasprintf("%s/state.db", where);
+        rc = tug_store_file_check(s->path, err);
+    } else { /* a copy may be anybody's */
+        s->path = tug_xstrdup(where);
+        rc = S_ISREG(st.st_mode) && st.st_size > 0
+                 ? 0
+                 : tug_fail(err, -EILSEQ, "%s is %s; name a backup, or a state directory", where,
+                            S_ISREG(st.st_mode) ? "empty" : "no file");
+    }
+    rc = rc < 0 ? rc : open_file(s, err);
+    if (rc == 0) { /* one moment: until the end of this transaction nothing changes for us */
+        sqlite3_busy_timeout(s->db, 5000);
+        sqlite3_exec(s->db, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; BEGIN", NULL,
+                     NULL, NULL);
+        rc = tug_store_db_identify(s->path, s->db, &s->version, err);
+    }
+    rc = rc < 0 ? rc : tug_store_db_tallies(s->path, s->db, &s->tallies, err);
+    if (rc < 0)
+        state_close(s);
+    return rc;
+}
+
+void state_close(struct state *s)
+{
+    sqlite3_close(s->db);
+    tug_store_tallies_clear(&s->tallies);
+    free(s->path);
+    *s = (struct state){0};
+}
+
+static int count_record(void *arg, const char *kind, const char *id, const void *data, size_t len)
+{
+    (void) kind;
+    (void) id;
+    (void) data;
+    (void) len;
+    ++*(int64_t *) arg;
+    return 0;
+}
+
+static int count_row(void *arg, int64_t id, const struct tug_history_row *row)
+{
+    (void) id;
+    (void) row;
+    ++*(int64_t *) arg;
+    return 0;
+}
+
+int state_check(struct state *s, struct tug_err *err)
+{
+    int rc = tug_store_db_check_pages(s->path, s->db, err);
+
+    s->records = s->rows = 0;
+    rc = rc < 0
+             ? rc
+             : tug_store_db_load(s->path, s->db, NULL, &s->tallies, count_record, &s->records, err);
+    return rc < 0 ? rc
+                  : tug_store_db_rows(s->path, s->db, s->version < 2 ? NULL : &s->tallies,
+                                      count_row, &s->rows, err);
+}
+
+/* ---- what the cluster knows of itself */
+
+struct meta {
+    struct tug_arena arena;
+    const Tugpb__MetaRecord *m;
+    struct tug_err *err;
+};
+
+static int take_meta(void *arg, const char *kind, const char *id, const void *data, size_t len)
+{
+    struct meta *at = arg;
+    ProtobufCMessage *m = NULL;
+    int rc = tug_proto_decode(&at->arena, &tugpb__meta_record__descriptor, data, len, &m, at->err);
+
+    if (rc < 0)
+        return tug_fail_ctx(at->err, rc, "record %s/%s", kind, id);
+    at->m = (const Tugpb__MetaRecord *) m;
+    return 0;
+}
+
+static int read_meta(const char *path, sqlite3 *db, struct tug_store_tallies *tallies,
+                     struct meta *out, struct tug_err *err)
+{
+    int rc;
+
+    *out = (struct meta){.arena = {.budget_bytes = 1 << 20}, .err = err};
+    rc = tug_store_db_load(path, db, "meta", tallies, take_meta, out, err);
+    if (rc == 0 && !out->m)
+        rc =
+            tug_fail(err, -EILSEQ, "state file %s holds no cluster (no record meta/cluster)", path);
+    return rc;
+}
+
+int state_epoch(struct state *s, uint64_t *epoch, struct tug_err *err)
+{
+    struct meta meta;
+    int rc = read_meta(s->path, s->db, &s->tallies, &meta, err);
+
+    *epoch = rc == 0 ? meta.m->epoch : 0;
+    tug_arena_clear(&meta.arena);
+    return rc;
+}
+
+int state_mark(const char *path, const char *why, struct tug_err *err)
+{
+    struct tug_store_tallies tallies = {NULL, 0, 0};
+    struct tug_buf packed = {0};
+    struct meta meta = {0};
+    sqlite3 *db = NULL;
+    int rc = tug_store_db_open(path, SQLITE_OPEN_READWRITE, &db, err);
+
+    rc = rc < 0 ? rc : tug_store_db_tallies(path, db, &tallies, err);
+    rc = rc < 0 ? rc : read_meta(path, db, &tallies, &meta, err);
+    if (rc == 0) {
+        Tugpb__MetaRecord m = *meta.m;
+
+        m.safe = TUGPB__SAFE_MODE__SAFE_MARKED;
+        m.safe_why = (char *) (uintptr_t) why;
+        m.safe_since_ms = 0;
+        m.seen_epoch = 0;
+        tug_msg_pack(&packed, &m.base);
+        rc = tug_store_db_put(path, db, "meta", "cluster", packed.data, packed.len, err);
+    }
+    tug_buf_clear(&packed);
+    tug_arena_clear(&meta.arena);
+    tug_store_tallies_clear(&tallies);
+    if (sqlite3_close(db) != SQLITE_OK && rc == 0)
+        rc = tug_fail(err, -EIO, "cannot write %s completely", path);
+    return rc;
+}

@@ -1,0 +1,226 @@
+#!/usr/bin/env bats
+# The controller's state: copied while it is used, checked, put back; and a disk that fails under the real tugd.
+
+load common
+
+setup() {
+    export BATS_FILE_TMPDIR="$BATS_TEST_TMPDIR"
+    sandbox_up --nodes 2 --gpus 8
+    conf=$(find "$XDG_RUNTIME_DIR/tugline/sandbox" -name tugline.yaml | head -1)
+    state=$(sed -n 's/^ *state_dir: *//p' "$conf" | tr -d "\"'" | head -1)
+    [ -e "$state/state.db" ]
+}
+teardown()
+{
+    [ -z "${ours:-}" ] || kill "$ours" 2>/dev/null || :
+    sandbox_down
+}
+
+gone() { [ -z "$(ls "/proc/$1/fd" 2>/dev/null)" ]; }
+
+# controller_down [SIGNAL]: the one that runs, ours or the sandbox's
+controller_down()
+{
+    local pid=${ours:-$(pids_of tugd | head -1)}
+    kill "-${1:-TERM}" "$pid"
+    until_ok 20 gone "$pid"
+    ours=
+}
+
+# controller_up [VAR=VALUE...]
+controller_up()
+{
+    env "$@" "$TUG_BUILDDIR/tugd" --config "$conf" >>"$BATS_TEST_TMPDIR/tugd.log" 2>&1 3>&- &
+    ours=$!
+    until_ok 20 tug ping
+}
+
+# It may not be started again, so no lease ends it while there is no controller.
+running_gang()
+{
+    id=$(tug submit --parsable --no-requeue -N 1 -n 1 --exclusive -- sh -c 'while [ ! -e go ]; do sleep 0.1; done')
+    until_ok 20 state_is "$id" RUNNING
+}
+
+@test "a backup that is made while jobs come in is whole, says what it holds, and is in an order that does not change" {
+    local i
+    for i in 1 2 3 4 5 6 7 8; do tug submit --parsable -N 2 --exclusive -- true >>ids & done
+    run tug admin backup one.db
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"backup of epoch 1: "*" records, "*" bytes"* ]]
+    wait %1 %2 %3 %4 %5 %6 %7 %8 || :
+    [ "$(stat -c %a one.db)" = 600 ]
+    grep -q -F "$(b2sum -l 256 one.db | cut -d ' ' -f 1)" <<<"$output"
+    tug admin verify one.db
+    tug admin verify                # what the daemon works on, while it does
+    tug admin backup - >two.db
+    tug admin verify two.db
+    tug admin export two.db >1.json
+    tug admin export two.db >2.json
+    cmp 1.json 2.json
+    python3 -c 'import json, sys
+kinds = [json.loads(line)["kind"] for line in open("1.json")]
+assert {"meta", "node", "job", "history"} <= set(kinds), kinds'
+    [ "$(grep -c '"kind":"job"' 1.json)" -eq 8 ]
+    run tug admin backup two.db
+    [ "$status" -eq 1 ]
+    [ -z "$(find . -name '*.part*' -o -name '*.new*')" ]
+}
+
+@test "verify names the first record that is not as it was written" {
+    running_gang
+    tug admin backup a.db
+    python3 - <<'END'
+import sqlite3
+db = sqlite3.connect("a.db")
+db.execute("update record set data = substr(data, 1, length(data) - 1) where kind = 'job'")
+db.commit()
+END
+    run tug admin verify a.db
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"record job/$id is damaged"* ]]
+    run tug admin restore a.db --state-dir "$BATS_TEST_TMPDIR/new"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"record job/$id is damaged"* ]]
+    [ ! -e "$BATS_TEST_TMPDIR/new/state.db" ]
+    dd if=/dev/zero of=a.db bs=1 seek=5000 count=1 conv=notrunc 2>/dev/null
+    truncate -s 8192 a.db
+    run tug admin verify a.db
+    [ "$status" -eq 1 ]
+    touch go
+}
+
+@test "a backup is put back: nothing that runs runs twice, no id comes again, and an admin decides" {
+    running_gang
+    known=$id
+    tug admin backup kept.db
+    running_gang
+    unknown=$id
+    run tug admin restore kept.db --state-dir "$state" --replace
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"is in use by process"* ]]
+    controller_down
+    run tug admin restore kept.db --state-dir "$state"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"--replace"* ]]
+    run tug admin restore kept.db --state-dir "$state" --replace
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"kept as $state/state.db.before-"* ]]
+    tug admin verify "$(find "$state" -name 'state.db.before-*Z')"
+    controller_up
+    tug ping | grep "safe mode: this state was put back"
+    until_ok 20 bash -c "tug ping | grep -q 'job $unknown on'"
+    [ "$(field "$known" state)" = RUNNING ]
+    [ "$(field "$known" attempt)" = 1 ]
+    fresh=$(tug submit --parsable -N 1 -n 1 --exclusive -- true)
+    [ "$fresh" -ge 1000000 ]
+    [ "$(field "$fresh" reason)" = SafeMode ]
+    run tug admin resume-scheduling
+    [ "$status" -eq 1 ]
+    tug admin resume-scheduling --now || :
+    run tug wait "$fresh"
+    [ "$status" -eq 0 ]
+    ! tug ping | grep "safe mode"
+    [ "$(field "$known" state)" = RUNNING ]
+    touch go
+    run tug wait "$known"
+    [ "$status" -eq 0 ]
+}
+
+@test "a restore that was interrupted lets no controller start, and can be done again" {
+    tug admin backup kept.db
+    controller_down
+    cp kept.db "$state/state.db.restoring"
+    run tugd --config "$conf"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"tug admin restore"*"was interrupted"* ]]
+    tug admin restore kept.db --state-dir "$state" --replace
+    controller_up
+    until_ok 20 bash -c "! tug ping | grep -q 'safe mode'"
+}
+
+# Submits until the controller takes no more; every job that was acknowledged is in 'acked'.
+submit_until_refused()
+{
+    local i
+    for i in $(seq 200); do
+        id=$(timeout 5 tug submit --parsable -N 2 --exclusive -- true 2>>refused) || return 0
+        echo "$id" >>acked
+        [ "$i" -ne 3 ] || echo "$1" >"$TUG_FAULT"
+    done
+    echo "the controller took 200 jobs on a disk that fails" >&2
+    return 1
+}
+
+@test "a disk that fails, fills up or takes half a write: tugd stops, and what it had acknowledged is there" {
+    command -v cc >/dev/null || skip "there is no compiler"
+    cc -shared -fPIC -o "$BATS_TEST_TMPDIR/fault.so" "$TUG_SRCDIR/testsuite/e2e/fault.c"
+    export TUG_FAULT="$BATS_TEST_TMPDIR/fault"
+    running_gang
+    gang=$id
+    controller_down
+    for word in eio full short; do
+        : >"$TUG_FAULT"
+        : >acked
+        controller_up LD_PRELOAD="$BATS_TEST_TMPDIR/fault.so"
+        submit_until_refused "$word"
+        until_ok 20 gone "$ours"
+        ours=
+        grep "could not be made durable" "$BATS_TEST_TMPDIR/tugd.log" | tail -1
+        [ "$(grep -c "could not be made durable" "$BATS_TEST_TMPDIR/tugd.log")" -ge 1 ]
+        [ "$word" = eio ] || grep -q "the disk is full" "$BATS_TEST_TMPDIR/tugd.log"
+        mv "$BATS_TEST_TMPDIR/tugd.log" "$BATS_TEST_TMPDIR/tugd.$word.log"
+        tug admin verify --config "$conf" "$state"
+        : >"$TUG_FAULT"
+        controller_up
+        [ "$(wc -l <acked)" -ge 3 ]
+        while read -r job; do tug show --json "$job" >/dev/null; done <acked
+        [ "$(sort acked | uniq -d | wc -l)" -eq 0 ]
+        [ "$(field "$gang" state)" = RUNNING ]
+        controller_down
+    done
+    controller_up
+    touch go
+}
+
+@test "a truncated state is refused by its name and with the way out, and is not started without" {
+    controller_down
+    truncate -s 4096 "$state/state.db"
+    rm -f "$state/state.db-wal"
+    run tugd --config "$conf"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"state.db"*"tug admin restore"* ]]
+    : >"$state/state.db"
+    run tugd --config "$conf"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"is empty"* ]]
+}
+
+@test "a state of the version before is brought to this one; a newer one is refused" {
+    tug submit --parsable -N 2 --exclusive -- true
+    controller_down
+    python3 - "$state/state.db" <<'END'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.executescript("delete from tally where kind = ':history'; update meta set value = 1 where key = 'schema';"
+                 "pragma user_version = 1;")
+END
+    controller_up
+    tug admin verify | grep "schema 2"
+    run tug admin verify "$state/state.db.v1"
+    echo "$output"
+    [[ "$output" == *"schema 1"* ]]
+    controller_down
+    python3 -c 'import sqlite3, sys
+sqlite3.connect(sys.argv[1]).executescript("pragma user_version = 99")' "$state/state.db"
+    run tugd --config "$conf"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"newer Tugline"* ]]
+}
