@@ -299,10 +299,12 @@ static void set_levels(struct tug_wiring *w, const uint32_t *order)
         if (d->parent != TUG_WIRING_NONE) {
             struct tug_wiring_domain *up = w->domains.at[d->parent];
             up->height = d->height + 1 > up->height ? d->height + 1 : up->height;
+            if (!d->level)
+                up->rank = d->rank + 1 > up->rank ? d->rank + 1 : up->rank;
         }
         if (!d->level)
-            d->level = d->height < 3 ? tug_xstrdup(usual[d->height])
-                                     : tug_xasprintf("level%u", d->height + 1);
+            d->level = d->rank < 3 ? tug_xstrdup(usual[d->rank])
+                                   : tug_xasprintf("level%u", d->rank + 1);
     }
 }
 

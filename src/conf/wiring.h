@@ -47,6 +47,7 @@ struct tug_wiring_domain {
     char *about;       /* a remark for the reader, or NULL */
     uint32_t parent;   /* TUG_WIRING_NONE = at the top */
     uint32_t height;   /* 0: nothing below; after finishing */
+    uint32_t rank;     /* the same, without what is below and was given a level: tells the usual level */
     unsigned line;     /* where it was first named */
     bool is_described; /* not only named by others */
     bool is_dropped;   /* has no nodes, not even below; after finishing */

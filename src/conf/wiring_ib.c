@@ -124,7 +124,8 @@ static uint32_t speed_of(const char *line, size_t len)
     return 0;
 }
 
-/* "node01 mlx5_0" is a host and its HCA; anything else tells no host. */
+/* "node01 mlx5_0" is a host and its HCA; anything else tells no host, nor does the name that all
+ * have before they get one. */
 static bool host_name(const char *text, size_t len, char *out, size_t size)
 {
     const char *blank = memchr(text, ' ', len);
@@ -133,7 +134,7 @@ static bool host_name(const char *text, size_t len, char *out, size_t size)
         return false;
     memcpy(out, text, host);
     out[host] = '\0';
-    return tug_hostname_ok(out);
+    return tug_hostname_ok(out) && strncmp(out, "localhost", 9) != 0;
 }
 
 static void link_host(struct ib *b, struct ib_switch *s, const char *rest, const char *end,

@@ -158,9 +158,17 @@ static void take_slurm(struct tug_wiring *w, const struct tug_wiring_text *t,
 
 struct block {
     const struct tug_yaml *map;
-    const char *accelerator; /* or NULL */
+    uint32_t accelerator; /* row of 'names', or TUG_WIRING_NONE */
     uint32_t on;
 };
+
+struct blocks {
+    struct tug_vec(struct block) all;
+    struct tug_wiring *names; /* of accelerators' domains */
+    uint32_t *first, *other;  /* of each of these: a switch that it is on, and another one */
+    uint32_t *only;           /* of each switch: what all its blocks have, or MIXED */
+};
+#define MIXED (TUG_WIRING_NONE - 1)
 
 /* The accelerator's domain is the annotation that ends with "/domain". */
 static const char *accelerator_of(const struct tug_wiring_text *t, const struct tug_yaml *map)
@@ -172,49 +180,67 @@ static const char *accelerator_of(const struct tug_wiring_text *t, const struct 
     return NULL;
 }
 
+static void note_block(struct blocks *b, const struct block *x)
+{
+    uint32_t a = x->accelerator;
+    bool seen = b->only[x->on] != TUG_WIRING_NONE;
+    b->only[x->on] = !seen && a != TUG_WIRING_NONE ? a : b->only[x->on] == a ? a : MIXED;
+    if (a == TUG_WIRING_NONE)
+        return;
+    if (b->first[a] == TUG_WIRING_NONE)
+        b->first[a] = x->on;
+    else if (b->first[a] != x->on && b->other[a] == TUG_WIRING_NONE)
+        b->other[a] = x->on;
+}
+
 /* A domain of accelerators becomes one below its switch, if it is on one switch and not all of it.
  */
-static uint32_t home_of(struct tug_wiring *w, const struct block *all, size_t n, size_t i)
+static uint32_t home_of(struct tug_wiring *w, struct blocks *b, const struct block *x)
 {
-    const struct block *b = &all[i];
-    bool is_all = true;
-    for (size_t k = 0; b->accelerator && k < n; k++) {
-        bool same = all[k].accelerator && !strcmp(all[k].accelerator, b->accelerator);
-        if (same && all[k].on != b->on) {
-            if (k > i) /* once is enough */
-                tug_wiring_warn(w, b->map->pos.line,
-                                "accelerator domain '%.60s' spans '%.60s' and '%.60s' and is left "
-                                "out: a fabric is one tree",
-                                b->accelerator, w->domains.at[b->on]->key,
-                                w->domains.at[all[k].on]->key);
-            return b->on;
-        }
-        is_all = is_all && (same || all[k].on != b->on);
+    uint32_t a = x->accelerator;
+    unsigned line = x->map->pos.line;
+    if (a == TUG_WIRING_NONE)
+        return x->on;
+    const char *name = b->names->domains.at[a]->key;
+    if (b->other[a] == MIXED) /* told */
+        return x->on;
+    if (b->other[a] != TUG_WIRING_NONE) {
+        tug_wiring_warn(w, line,
+                        "accelerator domain '%.60s' spans '%.60s' and '%.60s' and is left out: a "
+                        "fabric is one tree",
+                        name, w->domains.at[b->first[a]]->key, w->domains.at[b->other[a]]->key);
+        b->other[a] = MIXED;
+        return x->on;
     }
-    if (!b->accelerator)
-        return b->on;
-    if (is_all) {
-        char **about = &w->domains.at[b->on]->about;
+    if (b->only[x->on] == a) {
+        char **about = &w->domains.at[x->on]->about;
         if (!*about)
-            *about = tug_xasprintf("accelerator domain %s", b->accelerator);
-        return b->on;
+            *about = tug_xasprintf("accelerator domain %s", name);
+        return x->on;
     }
-    char *key = tug_xasprintf("accelerator domain %s", b->accelerator);
-    uint32_t d = tug_wiring_domain(w, key, b->map->pos.line);
+    char *key = tug_xasprintf("accelerator domain %s", name);
+    uint32_t d = tug_wiring_domain(w, key, line);
     free(key);
-    tug_wiring_below(w, d, b->on, b->map->pos.line);
+    tug_wiring_below(w, d, x->on, line);
     w->domains.at[d]->is_described = true;
     if (!w->domains.at[d]->name) {
-        w->domains.at[d]->name = tug_xstrdup(b->accelerator);
+        w->domains.at[d]->name = tug_xstrdup(name);
         w->domains.at[d]->level = tug_xstrdup("nvlink");
     }
     return d;
 }
 
+static uint32_t *rows_of_none(size_t n)
+{
+    uint32_t *rows = tug_xmalloc((n + 1) * sizeof *rows);
+    memset(rows, 0xff, (n + 1) * sizeof *rows);
+    return rows;
+}
+
 static void take_blocks(struct tug_wiring *w, const struct tug_wiring_text *t,
                         const struct tug_yaml *list)
 {
-    struct tug_vec(struct block) all = {0};
+    struct blocks b = {.names = tug_wiring_new()};
     for (size_t i = 0; i < list->n_items; i++) {
         const struct tug_yaml *v = list->items[i].value;
         const char *on = v->kind == TUG_YAML_MAP ? text_of(t, v, "switch") : NULL;
@@ -225,13 +251,24 @@ static void take_blocks(struct tug_wiring *w, const struct tug_wiring_text *t,
         }
         uint32_t d = tug_wiring_domain(w, on, v->pos.line);
         w->domains.at[d]->is_described = true;
-        tug_vec_push(&all, ((struct block){v, accelerator_of(t, v), d}));
+        const char *a = accelerator_of(t, v);
+        tug_vec_push(
+            &b.all, ((struct block){v, a ? tug_wiring_domain(b.names, a, 0) : TUG_WIRING_NONE, d}));
         warn_unused(w, v, " switch nodes annotations labels name ", "");
     }
-    for (size_t i = 0; i < all.len; i++)
-        each(w, t, tug_yaml_get(all.at[i].map, "nodes"), home_of(w, all.at, all.len, i),
+    b.first = rows_of_none(b.names->domains.len);
+    b.other = rows_of_none(b.names->domains.len);
+    b.only = rows_of_none(w->domains.len);
+    for (size_t i = 0; i < b.all.len; i++)
+        note_block(&b, &b.all.at[i]);
+    for (size_t i = 0; i < b.all.len; i++)
+        each(w, t, tug_yaml_get(b.all.at[i].map, "nodes"), home_of(w, &b, &b.all.at[i]),
              tug_wiring_put_list);
-    tug_vec_clear(&all);
+    tug_vec_clear(&b.all);
+    tug_wiring_free(b.names);
+    free(b.first);
+    free(b.other);
+    free(b.only);
 }
 
 static void take_topograph(struct tug_wiring *w, const struct tug_wiring_text *t,

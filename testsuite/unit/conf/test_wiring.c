@@ -94,7 +94,7 @@ static const struct sample {
       "line 4: topology 'blocks' is left out: a cluster has one fabric"}},
     {model,
      TUG_WIRING_TOPOGRAPH,
-     "7 nodes in 5 domains: 1 core, 1 spine, 1 leaf, 2 nvlink",
+     "7 nodes in 5 domains: 1 spine, 2 leaf, 2 nvlink",
      {"{name: s1, level: leaf, parent: core, nodes: \"a[1-2,5]\"} # accelerator domain nvl1",
       "{name: nvl3, level: nvlink, parent: s2, nodes: \"c[1-2]\"}"}},
     {csv,
@@ -277,6 +277,33 @@ static void takes(const char *text, size_t len)
     }
 }
 
+START_TEST(accelerator_domains_have_a_place_where_one_switch_has_them_all)
+{
+    static const char text[] = "blocks:\n"
+                               "- {switch: s1, nodes: a1, annotations: {x/domain: d1}}\n"
+                               "- {switch: s1, nodes: a2, annotations: {x/domain: d1}}\n"
+                               "- {switch: s2, nodes: b1, annotations: {x/domain: d2}}\n"
+                               "- {switch: s2, nodes: b2}\n"
+                               "- {switch: s3, nodes: c1, annotations: {x/domain: d3}}\n"
+                               "- {switch: s4, nodes: c2, annotations: {x/domain: d3}}\n"
+                               "- {switch: s3, nodes: c3, annotations: {x/domain: d3}}\n";
+    struct tug_wiring *w = good(text);
+    char *out = printed(w, TUG_WIRING_TOPOGRAPH);
+    ck_assert_str_eq(out, "# from t (topograph): 7 nodes in 5 domains: 4 leaf, 1 nvlink\n"
+                          "# warning: line 6: accelerator domain 'd3' spans 's3' and 's4' and is "
+                          "left out: a fabric is one tree\n"
+                          "fabric:\n"
+                          "  - {name: s2, level: leaf, nodes: \"b2\"}\n"
+                          "  - {name: s1, level: leaf, nodes: \"a[1-2]\"} # accelerator domain d1\n"
+                          "  - {name: s3, level: leaf, nodes: \"c[1,3]\"}\n"
+                          "  - {name: s4, level: leaf, nodes: \"c2\"}\n"
+                          "  - {name: d2, level: nvlink, parent: s2, nodes: \"b1\"}\n");
+    loads(w, out);
+    free(out);
+    tug_wiring_free(w);
+}
+END_TEST
+
 START_TEST(files_that_are_cut_off_are_read_or_refused)
 {
     for (size_t i = 0; i < N_SAMPLES; i++)
@@ -387,7 +414,8 @@ END_TEST
 
 UNIT_MAIN("conf/wiring", every_format_is_recognised_and_becomes_a_fabric_that_loads,
           what_cannot_be_read_is_told_with_its_line_and_what_was_expected,
-          what_is_no_tree_is_left_out_with_a_warning, files_that_are_cut_off_are_read_or_refused,
-          files_with_wrong_bytes_are_read_or_refused,
+          what_is_no_tree_is_left_out_with_a_warning,
+          accelerator_domains_have_a_place_where_one_switch_has_them_all,
+          files_that_are_cut_off_are_read_or_refused, files_with_wrong_bytes_are_read_or_refused,
           a_hundred_thousand_nodes_are_read_within_seconds, other_names_alone_are_no_drift,
           each_node_and_domain_that_is_elsewhere_is_named)
