@@ -63,6 +63,14 @@ static void add_up(const struct tug_core *c, uint32_t *sums, uint32_t row, uint3
         sums[i] += gpus;
 }
 
+static uint32_t gpus_of(const struct tug_slice *s, size_t n)
+{
+    uint32_t gpus = 0;
+    for (size_t i = 0; i < n; i++)
+        gpus += tug_gpuset_count(s[i].gpus);
+    return gpus;
+}
+
 /* What the queues will have once everybody who leaves is gone and everybody who was promised a
  * place is there. */
 static void sum_up(struct tug_core *c)
@@ -83,8 +91,19 @@ static void sum_up(struct tug_core *c)
     for (size_t i = 0; i < c->order.len; i++) {
         const struct tug_entry *e = tug_order_row(&c->order, i)->entry;
         if (e && e->hold)
-            add_up(c, c->reclaim.coming.at, e->queue_row, tug_queue_needs(e));
+            add_up(c, c->reclaim.coming.at, e->queue_row, gpus_of(e->hold->want, e->hold->n));
     }
+}
+
+/* With those for whom something is kept already, its queue, or one above it, would have no room for
+ * so many more: what others left for it would stand idle. */
+static int has_no_room(struct tug_core *c, const struct tug_entry *e, uint32_t gpus)
+{
+    uint32_t whose;
+    if (tug_queue_most(c, e->queue_row, &whose) == UINT32_MAX)
+        return 0;
+    sum_up(c);
+    return tug_queue_will_be_full(c, e, gpus, c->reclaim.coming.at);
 }
 
 static int is_above(const struct tug_core *c, uint32_t up, uint32_t row)
@@ -258,7 +277,7 @@ static int find_preemptor(struct tug_policy_pass *p, uint64_t job, struct tug_en
         rc = tug_pass_may_preempt(p, *out);
     if (!rc && ((*out)->hold || p->c->preemption == TUG_PREEMPTION_OFF))
         rc = -EPERM;
-    return rc;
+    return !rc && has_no_room(p->c, *out, tug_queue_needs(*out)) ? -EDQUOT : rc;
 }
 
 /* The lowest tier of those who could give way or are leaving, worked out once a pass: who is not
@@ -353,9 +372,13 @@ static int propose(struct tug_policy_pass *p, struct tug_entry *e, const uint64_
         tug_victims_free(v);
         if (!want)
             return -EAGAIN;
-        if (!n && tug_hold_is_idle(p->c, want, e->j.req.nodes)) {
+        int rc = !n && tug_hold_is_idle(p->c, want, e->j.req.nodes) ? -EPERM
+                 /* whole nodes have what they have: only now is it known */
+                 : has_no_room(p->c, e, gpus_of(want, e->j.req.nodes)) ? -EDQUOT
+                                                                       : 0;
+        if (rc) {
             free(want);
-            return -EPERM;
+            return rc;
         }
     }
     for (size_t i = 0; i < n; i++)

@@ -270,6 +270,17 @@ int tug_queue_is_full(const struct tug_core *c, const struct tug_entry *e)
     return gpus && who_is_full(c, e->queue_row, gpus) != NO_ROW;
 }
 
+int tug_queue_will_be_full(const struct tug_core *c, const struct tug_entry *e, uint32_t gpus,
+                           const uint32_t *coming)
+{
+    for (uint32_t i = e->queue_row; i != NO_ROW && gpus; i = c->queue_rows.at[i].parent) {
+        const struct tug_policy_queue *r = &c->queue_rows.at[i];
+        if ((uint64_t) r->gpus_used + coming[i] + gpus > may_have(r))
+            return 1;
+    }
+    return 0;
+}
+
 /* What is held for it is not among the free ones. */
 static uint32_t takes_of_free(const struct tug_entry *e, uint32_t gpus)
 {

@@ -568,6 +568,9 @@ int tug_queue_takes(const struct tug_core *c, const struct tug_entry *e, uint32_
 /* How many more it would need to start, or to go on. */
 /* The same without what other queues keep: its queue, or one above it, has no room for it. */
 int tug_queue_is_full(const struct tug_core *c, const struct tug_entry *e);
+/* With so many GPUs for it and, by row, what others are to get. */
+int tug_queue_will_be_full(const struct tug_core *c, const struct tug_entry *e, uint32_t gpus,
+                           const uint32_t *coming);
 /* If so many GPUs were free and it took what it needs of them: others could still have what they do
  * not lend. */
 int tug_queue_leaves_enough(const struct tug_core *c, const struct tug_entry *e, uint32_t free);

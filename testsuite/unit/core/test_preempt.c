@@ -703,6 +703,32 @@ START_TEST(who_is_suspended_waits_for_whoever_has_its_GPUs_also_when_a_queue_kee
 }
 END_TEST
 
+START_TEST(nobody_gives_way_to_a_job_whose_queue_would_have_no_room_for_it_next_to_those_to_come)
+{
+    setup(3, 4, TUG_PREEMPT_REQUEUE, 20);
+    w.queues[0].cap_gpus = 6;
+    ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, NULL), 0);
+    for (tug_job_id id = 1; id <= 3; id++)
+        run(id, req("low", 1, 4));
+    w_submit(&w, 4, req("all", 1, 4));
+    pass();
+    ck_assert_int_eq(rc_preempt, 0);
+    w_submit(&w, 5, req("all", 1, 3)); /* 4 are on their way */
+    pass();
+    ck_assert_int_eq(rc_victims, -EDQUOT);
+    cancel(5);
+    struct tug_job_req r = req("all", 1, 1);
+    r.exclusive = 1;
+    w_submit(&w, 6, r); /* asks for 1, and gets a node of 4 */
+    pass();
+    ck_assert_int_eq(rc_preempt, -EDQUOT);
+    cancel(4);
+    pass();
+    ck_assert_int_eq(rc_preempt, 0);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(under_order_the_policy_may_stop_anybody_for_nobody)
 {
     setup(1, 4, TUG_PREEMPT_REQUEUE, 0);
@@ -1054,6 +1080,7 @@ UNIT_MAIN("core/preempt",
           who_is_promised_what_others_leave_counts_against_the_guarantee_at_once,
           a_pass_is_due_when_somebody_may_give_way_who_could_not_before,
           who_is_suspended_waits_for_whoever_has_its_GPUs_also_when_a_queue_keeps_the_free_ones,
+          nobody_gives_way_to_a_job_whose_queue_would_have_no_room_for_it_next_to_those_to_come,
           under_order_the_policy_may_stop_anybody_for_nobody,
           a_hold_ends_with_its_job_and_with_its_time,
           what_others_leave_to_a_job_is_free_for_the_next_only_when_that_has_run,
