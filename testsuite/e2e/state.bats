@@ -188,6 +188,14 @@ submit_until_refused()
     touch go
 }
 
+@test "a second controller on the same state is refused and names the first, which goes on" {
+    run tugd --config "$conf"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"is in use by process $(pids_of tugd | head -1) "* ]]
+    tug ping
+}
+
 @test "a truncated state is refused by its name and with the way out, and is not started without" {
     controller_down
     truncate -s 4096 "$state/state.db"
