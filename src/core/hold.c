@@ -80,6 +80,7 @@ void tug_hold_new(struct tug_core *c, struct tug_entry *e, struct tug_slice *wan
     h->givers = tug_xmemdup(givers, n_givers * sizeof *givers);
     h->n_givers = n_givers;
     h->until_ms = until_ms;
+    tug_queue_holds(c, e, 1);
     for (size_t i = 0; i < h->n; i++) {
         h->have[i].node = want[i].node;
         tug_vec_push(&c->nodes.at[want[i].node].holds, e);
@@ -109,6 +110,7 @@ struct tug_hold *tug_hold_detach(struct tug_core *c, struct tug_entry *e)
     if (!h)
         return NULL;
     tug_assert(!h->lifted);
+    tug_queue_holds(c, e, -1);
     for (size_t i = 0; i < h->n; i++) {
         tug_ledger_unkeep(c->ledger, e->j.id, &h->have[i]);
         take_off(c, e, i);
@@ -182,6 +184,14 @@ struct tug_slice tug_hold_lacks(const struct tug_entry *e, uint32_t node)
                                       .cpus = h->want[i].cpus - h->have[i].cpus,
                                       .mem_bytes = h->want[i].mem_bytes - h->have[i].mem_bytes};
     return (struct tug_slice){.node = node};
+}
+
+uint32_t tug_hold_gpus(const struct tug_entry *e)
+{
+    uint32_t gpus = 0;
+    for (size_t i = 0; e->hold && i < e->hold->n; i++)
+        gpus += tug_gpuset_count(e->hold->want[i].gpus);
+    return gpus;
 }
 
 static void fill_one(struct tug_core *c, uint32_t node, struct tug_entry *e)

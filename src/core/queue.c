@@ -2,7 +2,8 @@
  *
  * Row i of core.queue_rows is core.queues.at[i], with the figures of the queues below it. Always:
  * gpus_used and n_running are those of the gangs that hold something, gpus_wanted and n_waiting
- * those of the jobs in core.order; 'kept' of a queue is how many free GPUs nobody else may take:
+ * those of the jobs in core.order; gpus_held of a queue what holds of its jobs have and will have,
+ * which counts to its cap; 'kept' of a queue is how many free GPUs nobody else may take:
  * its guarantee, as far as it is not used, where it does not lend, or what the queues below keep,
  * whichever is more. Every change walks up from the job's queue. Layer: core.
  */
@@ -164,6 +165,13 @@ void tug_queue_runs(struct tug_core *c, const struct tug_entry *e, int sign)
         keep(c, e->queue_row);
 }
 
+void tug_queue_holds(struct tug_core *c, const struct tug_entry *e, int sign)
+{
+    uint32_t gpus = tug_hold_gpus(e);
+    for (uint32_t i = e->queue_row; i != NO_ROW; i = c->queue_rows.at[i].parent)
+        c->queues.at[i].gpus_held += sign > 0 ? gpus : -gpus;
+}
+
 /* ---- what they may */
 
 static uint32_t may_have(const struct tug_policy_queue *r)
@@ -229,11 +237,13 @@ static void say(char *why, size_t size_bytes, const char *fmt, ...)
 }
 
 /* The lowest queue, from the job's own up, that may not have so many GPUs more; NO_ROW = none. */
-static uint32_t who_is_full(const struct tug_core *c, uint32_t row, uint32_t gpus)
+static uint32_t who_is_full(const struct tug_core *c, const struct tug_entry *e, uint32_t gpus)
 {
-    for (uint32_t i = row; i != NO_ROW; i = c->queue_rows.at[i].parent) {
+    uint32_t own = tug_hold_gpus(e);
+    for (uint32_t i = e->queue_row; i != NO_ROW; i = c->queue_rows.at[i].parent) {
         uint32_t most = may_have(&c->queue_rows.at[i]);
-        if (gpus > most || c->queue_rows.at[i].gpus_used > most - gpus)
+        uint64_t taken = (uint64_t) c->queue_rows.at[i].gpus_used + c->queues.at[i].gpus_held - own;
+        if (taken + gpus > most)
             return i;
     }
     return NO_ROW;
@@ -267,7 +277,7 @@ int tug_queue_leaves_enough(const struct tug_core *c, const struct tug_entry *e,
 int tug_queue_is_full(const struct tug_core *c, const struct tug_entry *e)
 {
     uint32_t gpus = tug_queue_needs(e);
-    return gpus && who_is_full(c, e->queue_row, gpus) != NO_ROW;
+    return gpus && who_is_full(c, e, gpus) != NO_ROW;
 }
 
 int tug_queue_will_be_full(const struct tug_core *c, const struct tug_entry *e, uint32_t gpus,
@@ -295,18 +305,22 @@ int tug_queue_takes(const struct tug_core *c, const struct tug_entry *e, uint32_
 {
     if (!gpus)
         return 0;
-    uint32_t full = who_is_full(c, e->queue_row, gpus);
+    uint32_t full = who_is_full(c, e, gpus);
     if (full != NO_ROW) {
         const struct tug_policy_queue *r = &c->queue_rows.at[full];
+        uint32_t promised = c->queues.at[full].gpus_held - tug_hold_gpus(e);
+        char more[64] = "";
+        if (promised)
+            snprintf(more, sizeof more, ", and %u that others give way for,", promised);
         if (gpus > may_have(r))
             say(why, size_bytes,
                 "needs %u GPUs, but queue '%s' may have %u at most by now: it cannot start; cancel "
                 "it and ask for fewer, or ask an administrator for more",
                 gpus, r->name, may_have(r));
         else
-            say(why, size_bytes, "needs %u GPU%s; queue '%s'%s uses %u of the %u that %s", gpus,
+            say(why, size_bytes, "needs %u GPU%s; queue '%s'%s uses %u%s of the %u that %s", gpus,
                 gpus == 1 ? "" : "s", r->name,
-                full == e->queue_row ? "" : ", which its own is part of,", r->gpus_used,
+                full == e->queue_row ? "" : ", which its own is part of,", r->gpus_used, more,
                 may_have(r),
                 r->may_borrow || may_have(r) == r->cap_gpus
                     ? "it may have"
@@ -340,7 +354,7 @@ int tug_queue_takes(const struct tug_core *c, const struct tug_entry *e, uint32_
 
 void tug_queue_hold(struct tug_core *c, const struct tug_entry *e)
 {
-    uint32_t full = who_is_full(c, e->queue_row, tug_queue_needs(e));
+    uint32_t full = who_is_full(c, e, tug_queue_needs(e));
     struct tug_queue *q = &c->queues.at[full == NO_ROW ? e->queue_row : full];
     q->held_at = c->pass;
     q->held_by = e->j.id;
@@ -390,6 +404,20 @@ static void count(const struct tug_core *c, struct tug_policy_queue *sums)
     }
 }
 
+/* What the holds of its jobs, and of those below it, will have. */
+static uint32_t count_held(const struct tug_core *c, uint32_t row)
+{
+    uint32_t sum = 0;
+    for (const struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
+         e = tug_jobtab_after(&c->jobs, e->j.id)) {
+        uint32_t i = e->hold ? e->queue_row : NO_ROW;
+        while (i != NO_ROW && i != row)
+            i = c->queue_rows.at[i].parent;
+        sum += i == row ? tug_hold_gpus(e) : 0;
+    }
+    return sum;
+}
+
 /* What the queues below 'row' keep (NO_ROW: all of them), worked out from the top down. */
 static uint32_t keep_below(const struct tug_core *c, uint32_t row)
 {
@@ -422,6 +450,10 @@ int tug_queue_check(const struct tug_core *c, struct tug_err *err)
             rc = tug_fail(err, -EINVAL, "queue '%s': its figures are not the sum of its jobs",
                           c->queues.at[i].name);
     }
+    for (uint32_t i = 0; i < c->queues.len && !rc; i++)
+        if (count_held(c, i) != c->queues.at[i].gpus_held)
+            rc = tug_fail(err, -EINVAL, "queue '%s': what its holds have is not %u GPUs",
+                          c->queues.at[i].name, c->queues.at[i].gpus_held);
     free(sums);
     if (!rc && keep_below(c, NO_ROW) != c->gpus_kept)
         rc = tug_fail(err, -EINVAL, "the queues keep %u GPUs, not %u", keep_below(c, NO_ROW),

@@ -176,6 +176,7 @@ struct tug_queue {
     double weight;
     uint8_t no_borrow, no_lend;
     uint32_t kept, kept_below; /* see queue.c */
+    uint32_t gpus_held;        /* of the plans of holds of its jobs and of those below it */
     uint64_t held_at;          /* pass in which the built-in order found it full */
     tug_job_id held_by;        /* the first job that waited for it then */
 };
@@ -516,6 +517,7 @@ int64_t tug_hold_ready_ms(const struct tug_core *c, const struct tug_entry *e);
 struct tug_slice tug_hold_kept(const struct tug_entry *e, uint32_t node);
 /* And what is not: those who are leaving that node have it. */
 struct tug_slice tug_hold_lacks(const struct tug_entry *e, uint32_t node);
+uint32_t tug_hold_gpus(const struct tug_entry *e); /* of its plan, kept or not; 0 = it has no hold */
 int tug_hold_is_complete(const struct tug_entry *e);
 void tug_hold_fill(struct tug_core *c, uint32_t node); /* something came free there */
 /* What the holds there still wait for. */
@@ -562,6 +564,8 @@ const struct tug_policy_queue *tug_queue_rows(const struct tug_core *c, size_t *
 /* A job came into core.order (1) or left it (-1); a gang with its e->load holds it from now on (1), or no longer. */
 void tug_queue_waits(struct tug_core *c, const struct tug_entry *e, int sign);
 void tug_queue_runs(struct tug_core *c, const struct tug_entry *e, int sign);
+/* Others give way to it (1): what it will have counts for its queues' caps from now on; or that is over (-1). */
+void tug_queue_holds(struct tug_core *c, const struct tug_entry *e, int sign);
 /* May the job's queue, and each above, have so many GPUs more now? 0, or -EDQUOT with the sentence in why (NULL: none). */
 int tug_queue_takes(const struct tug_core *c, const struct tug_entry *e, uint32_t gpus, char *why,
                     size_t size_bytes);

@@ -178,6 +178,7 @@ START_TEST(queues_and_shares_that_are_not_the_sum_of_their_jobs_are_found)
           "queue 'all': its figures are not the sum of its jobs");
     FOUND(w.c->queue_rows.at[0].n_waiting--,
           "queue 'all': its figures are not the sum of its jobs");
+    FOUND(w.c->queues.at[0].gpus_held = 3, "queue 'all': what its holds have is not 3 GPUs");
     FOUND(w.c->gpus_kept = 3, "the queues keep 0 GPUs, not 3");
     FOUND(entry(1)->load.gpus++, "its figures are not the sum of its jobs");
     FOUND(entry(1)->load.cpus++, "what runs is not the sum of its jobs");

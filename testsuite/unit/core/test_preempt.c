@@ -795,6 +795,34 @@ START_TEST(what_others_leave_to_a_job_is_free_for_the_next_only_when_that_has_ru
 }
 END_TEST
 
+START_TEST(who_others_give_way_to_counts_to_the_cap_of_its_queue_before_it_starts)
+{
+    setup(2, 4, TUG_PREEMPT_REQUEUE, 20);
+    w.queues[0].cap_gpus = 4;
+    ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, NULL), 0);
+    run(1, req("low", 1, 2));
+    run(2, req("low", 1, 3));
+    w_submit(&w, 3, req("all", 1, 4));
+    pass();
+    ck_assert_uint_eq(victims[0], 1); /* on n0: on n1 a GPU is free */
+    w_submit(&w, 4, req("all", 1, 1)); /* with that job 3 could not start any more */
+    pass();
+    w_is(&w, 4, PENDING);
+    ck_assert_int_eq(w_pass(&w), 0);
+    explains(4, "QueueCap",
+             "queue 'all' uses 0, and 4 that others give way for, of the 4 that it may have");
+    w_tick(&w, w.now + 20000);
+    w_gone(&w, 1, 1, 0, 0);
+    pass();
+    w_is(&w, 3, CONFIGURING);
+    cancel(3);
+    w_gone(&w, 3, 1, 0, 0);
+    pass();
+    w_is(&w, 4, CONFIGURING);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(a_hold_ends_with_its_job_and_with_its_time)
 {
     setup(1, 4, TUG_PREEMPT_REQUEUE, 20);
@@ -1083,6 +1111,7 @@ UNIT_MAIN("core/preempt",
           nobody_gives_way_to_a_job_whose_queue_would_have_no_room_for_it_next_to_those_to_come,
           under_order_the_policy_may_stop_anybody_for_nobody,
           a_hold_ends_with_its_job_and_with_its_time,
+          who_others_give_way_to_counts_to_the_cap_of_its_queue_before_it_starts,
           what_others_leave_to_a_job_is_free_for_the_next_only_when_that_has_run,
           after_a_restart_those_who_are_leaving_are_waited_for_and_nobody_else_has_to_go,
           a_clock_that_was_set_back_over_a_restart_takes_no_time_away,
