@@ -83,7 +83,12 @@ int tug_ctl_safe_doubts(const struct tug_control *c, struct tug_err *err)
 int tug_ctl_safe_hello(struct tug_control *c, const char *node, uint64_t max_epoch,
                        struct tug_err *err)
 {
-    if (max_epoch <= c->epoch)
+    uint32_t at = tug_core_node_find(c->core, node);
+    /* Another life had that number: the same backup was put back before. */
+    int is_taken = c->safe.state == TUGPB__SAFE_MODE__SAFE_HEARING && max_epoch == c->epoch &&
+                   !c->nodes[at].has_reported;
+
+    if (max_epoch <= c->epoch && !is_taken)
         return 0;
     if (max_epoch > c->safe.seen_epoch)
         c->safe.seen_epoch = max_epoch;

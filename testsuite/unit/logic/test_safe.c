@@ -169,6 +169,7 @@ START_TEST(the_epoch_and_the_ids_rise_above_all_that_nodes_have_seen)
     ck_assert_uint_eq(vw_node_epoch(w, 1), vw_epoch(w));
     ck_assert_uint_eq(vw_running(w, last, 0), 2);
     ck_assert_uint_gt(submitted(w, "b", 1), last);
+    seen = vw_epoch(w);
     go_back(w, 1); /* the same backup again: what was given out meanwhile is on the nodes only */
     vw_run(w, vw_now(w) + 5000);
     ck_assert_uint_gt(vw_epoch(w), seen);
