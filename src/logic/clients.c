@@ -120,13 +120,19 @@ static int check_spec(const struct tug_control *c, const Tugpb__SubmitRequest *m
     return check_size("environment", s->env.len, c->conf.max_env_bytes, "max_env", err);
 }
 
-static int check_user(const struct tug_control *c, const struct ctl_user *u, struct tug_err *err)
+static int check_user(const struct tug_control *c, const struct ctl_user *u, const Tugpb__JobSpec *s,
+                      struct tug_err *err)
 {
     struct tug_core_counts n;
 
     if (u->uid < c->conf.min_uid && u->uid != c->conf.operator_uid)
         return tug_fail(err, -EPERM, "uid %u may not run jobs: it is below min_uid %u", u->uid,
                         c->conf.min_uid);
+    if (s->nice < 0 && !tug_control_is_operator(c, u->uid))
+        return tug_fail(err, -EPERM,
+                        "nice %d would let the job go before those of others, which only an "
+                        "administrator may; give 0 or more",
+                        (int) s->nice);
     tug_core_count(c->core, &n);
     if (n.pending + n.running >= c->conf.max_jobs)
         return tug_fail(err, -EAGAIN,
@@ -316,7 +322,7 @@ void h_submit(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
     if (rc == 0)
         rc = tug_ctl_safe_doubts(c, &err);
     if (rc == 0)
-        rc = check_user(c, p->user, &err);
+        rc = check_user(c, p->user, m->spec, &err);
     if (rc == 0 && m->in_job) {
         r.job = m->in_job;
         rc = submit_step(c, p->user, m, &r.step, &narrows, &err);

@@ -110,6 +110,15 @@ setup()
     [ "$(field "$id" state)" = CANCELLED ]
 }
 
+@test "a user cannot go before others by a nice below 0" {
+    cd "$ROOT_DIR/alice"
+    run as $ALICE tug submit --nice=-5 -- true
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"only an administrator may; give 0 or more"* ]]
+    run as $ALICE tug submit --parsable --nice=5 -- true
+    [ "$status" -eq 0 ]
+}
+
 @test "a job of root is refused" {
     run tug submit -- true
     [ "$status" -eq 1 ]
