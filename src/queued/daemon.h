@@ -84,6 +84,8 @@ void history_ask(struct tugd *d, struct peer *p, uint32_t rid, const ProtobufCMe
 /* plugin.c */
 void plugin_load(struct tugd *d);      /* before the loop runs; on failure the built-in order stays, with a note */
 void plugin_reload(struct tugd *d, int has_changed);   /* the configuration was read again */
+/* Would the policies of the configuration load? Nothing is put in force. 0, or as tug_plugset_open(). */
+int plugin_check(const struct tug_config *cfg, struct tug_err *err);
 void plugin_free(struct tugd *d);
 
 /* watchdog.c */

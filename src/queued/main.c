@@ -261,8 +261,14 @@ int main(int argc, char **argv)
         fprintf(stderr, "tugd: %s\n", err.msg);
         return 2;
     }
-    if (o.dump || o.check)
-        return o.dump ? show_config(&d) : 0;
+    if (o.dump)
+        return show_config(&d);
+    if (o.check && plugin_check(&d.cfg, &err)) {
+        fprintf(stderr, "tugd: %s\n", err.msg);
+        return 2;
+    }
+    if (o.check)
+        return 0;
     tug_log_set_level((enum tug_log_level) d.cfg.logging.level);
     rc = run(&d, &o, &err);
     if (rc)

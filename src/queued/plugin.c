@@ -217,6 +217,15 @@ static int open_set(const struct tug_config *cfg, struct tug_plugset **out, stru
     return rc;
 }
 
+int plugin_check(const struct tug_config *cfg, struct tug_err *err)
+{
+    struct tug_plugset *set = NULL;
+    int rc = open_set(cfg, &set, err);
+
+    tug_plugset_close(set);
+    return rc ? tug_fail_ctx(err, rc, "scheduler.policy") : 0;
+}
+
 static int wants_the_past(const struct tug_plugset *set)
 {
     const struct tug_policy_set *p = tug_plugset_policies(set);

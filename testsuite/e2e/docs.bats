@@ -50,5 +50,13 @@ check_page() {
 }
 
 @test "the example configurations in etc are without errors" {
-    tugd --check --config etc/tugline.yaml
+    sed "s|^  policy: .*|&\n  policy_dirs: [$TUG_BUILDDIR/plugins]|" etc/tugline.yaml >"$BATS_TEST_TMPDIR/tugline.yaml"
+    tugd --check --config "$BATS_TEST_TMPDIR/tugline.yaml"
+}
+
+@test "tugd --check names a policy that is not there" {
+    sed "s|^  policy: .*|  policy: nosuch\n  policy_dirs: [$TUG_BUILDDIR/plugins]|" etc/tugline.yaml >"$BATS_TEST_TMPDIR/wrong.yaml"
+    run tugd --check --config "$BATS_TEST_TMPDIR/wrong.yaml"
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"scheduler.policy"*"nosuch"* ]]
 }
