@@ -31,6 +31,9 @@ struct replan {
     struct tug_policy_slice *at, *held;
     uint64_t *stopped, *kept; /* job ids */
     uint32_t *room;           /* GPUs that a queue may still be given, by row */
+    uint32_t *own;   /* GPUs of its guarantee that a queue does not use and does not lend */
+    size_t *keepers; /* rows of the queues that do not lend */
+    size_t own_cap, keepers_cap, n_keepers;
     size_t room_cap, nodes_cap, plans_cap, at_cap, held_cap, stopped_cap, kept_cap;
     size_t n_plans, n_at, n_kept;
     uint32_t gpus_left, mark;
@@ -53,6 +56,8 @@ void replan_free(struct replan *r)
     free(r->stopped);
     free(r->kept);
     free(r->room);
+    free(r->own);
+    free(r->keepers);
     free(r);
 }
 
@@ -119,30 +124,61 @@ static size_t queue_of(const struct replan *r, const struct tug_policy_job *job)
 static int open_queues(struct replan *r)
 {
     size_t n = TUG_POLICY_HAS(r->view, queues_stride) ? r->view->n_queues : 0;
-    if (make_room((void **) &r->room, &r->room_cap, n, sizeof *r->room))
+    if (make_room((void **) &r->room, &r->room_cap, n, sizeof *r->room) ||
+        make_room((void **) &r->own, &r->own_cap, n, sizeof *r->own) ||
+        make_room((void **) &r->keepers, &r->keepers_cap, n, sizeof *r->keepers))
         return -ENOMEM;
+    r->n_keepers = 0;
     for (size_t i = 0; i < n; i++) {
         const struct tug_policy_queue *q = TUG_POLICY_QUEUE(r->view, i);
         r->room[i] =
             !q->may_borrow && q->guarantee_gpus < q->cap_gpus ? q->guarantee_gpus : q->cap_gpus;
+        r->own[i] = q->lends ? 0 : q->guarantee_gpus;
+        if (r->own[i])
+            r->keepers[r->n_keepers++] = i;
     }
     return 0;
 }
 
-/* Nobody is stopped for a job that its queue would hold back. */
+static int is_above(const struct replan *r, size_t row, const struct tug_policy_job *job)
+{
+    size_t i = queue_of(r, job);
+    while (i != SIZE_MAX && i != row)
+        i = queue_above(r, i);
+    return i == row;
+}
+
+/* GPUs that other queues do not lend. What a queue keeps is part of what one above it keeps. */
+static uint64_t kept_by_others(const struct replan *r, const struct tug_policy_job *job)
+{
+    uint64_t kept = 0;
+    for (size_t k = 0; k < r->n_keepers; k++) {
+        size_t row = r->keepers[k], up = queue_above(r, row);
+        if (is_above(r, row, job))
+            continue;
+        while (up != SIZE_MAX && (!r->own[up] || is_above(r, up, job)))
+            up = queue_above(r, up);
+        kept += up == SIZE_MAX ? r->own[row] : 0;
+    }
+    return kept;
+}
+
+/* Nobody is stopped for a job that its queue, or one that does not lend, would hold back. */
 static int queue_has_room(const struct replan *r, const struct tug_policy_job *job)
 {
     for (size_t i = queue_of(r, job); i != SIZE_MAX; i = queue_above(r, i))
         if (job->gpus > r->room[i])
             return 0;
-    return 1;
+    return !r->n_keepers || job->gpus + kept_by_others(r, job) <= r->gpus_left;
 }
 
 static void take(struct replan *r, const struct tug_policy_job *job,
                  const struct tug_policy_slice *at)
 {
-    for (size_t i = queue_of(r, job); i != SIZE_MAX; i = queue_above(r, i))
+    for (size_t i = queue_of(r, job); i != SIZE_MAX; i = queue_above(r, i)) {
         r->room[i] -= job->gpus < r->room[i] ? job->gpus : r->room[i];
+        r->own[i] -= job->gpus < r->own[i] ? job->gpus : r->own[i];
+    }
     for (uint32_t i = 0; i < job->nodes; i++) {
         struct spare *x = &r->nodes[at[i].node];
         x->gpus -= gpus_of(job, i);

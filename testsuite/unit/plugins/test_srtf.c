@@ -190,6 +190,27 @@ START_TEST(nobody_is_stopped_for_a_job_that_its_queue_s_cap_holds_back)
 }
 END_TEST
 
+START_TEST(what_a_queue_does_not_lend_is_planned_for_its_jobs_alone)
+{
+    plug_load("srtf", NULL);
+    plug_cluster(2, 8);
+    plug.queues[0] = (struct tug_policy_queue){
+        .name = "wide", .parent = UINT32_MAX, .cap_gpus = UINT32_MAX, .may_borrow = 1, .lends = 1};
+    plug.queues[1] = (struct tug_policy_queue){.name = "lab",
+                                               .parent = UINT32_MAX,
+                                               .cap_gpus = UINT32_MAX,
+                                               .may_borrow = 1,
+                                               .guarantee_gpus = 8};
+    plug.n_queues = 2;
+    plug_submit("ann", 1, 8, 10);
+    plug_submit("ann", 1, 8, 10);
+    plug_submit("bob", 1, 8, 1000)->row.queue_row = 1;
+    plug_pass();
+    ck_assert_str_eq(tug_buf_str(&plug.said), "start 1, start 3, ");
+    plug_unload();
+}
+END_TEST
+
 START_TEST(what_may_not_be_stopped_keeps_its_place)
 {
     plug_load("srtf", NULL);
@@ -261,6 +282,7 @@ UNIT_MAIN("plugins/srtf", srtf_ends_every_job_when_the_model_does,
           srsf_ends_every_job_when_the_model_does, who_needs_less_takes_the_place_of_who_needs_more,
           a_job_of_a_higher_tier_goes_first_however_long_it_is,
           nobody_is_stopped_for_a_job_that_its_queue_s_cap_holds_back,
+          what_a_queue_does_not_lend_is_planned_for_its_jobs_alone,
           what_may_not_be_stopped_keeps_its_place,
           nothing_starts_where_those_that_were_stopped_still_are,
           a_job_that_nobody_knows_the_length_of_goes_last,
