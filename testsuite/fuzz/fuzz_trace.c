@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     if (tug_trace_open(path, &t, &err) == 0) {
         tug_trace_use_clock(t, len % 2 ? 1000 : 1000000);
-        tug_trace_cluster(t, &nodes, &per_node);
+        tug_trace_cluster(t, &nodes, &per_node, &err);
         while ((rc = tug_trace_next(t, &j, &err)) == 1) {
             tug_assert(j.id && j.user && j.queue && j.account && *j.id);
             tug_assert(j.submit_ms >= last_ms && j.duration_ms >= -1 && j.limit_ms >= -1);

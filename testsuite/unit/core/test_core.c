@@ -715,13 +715,13 @@ static const struct tug_policy_set *some_set(void)
     return !s.calm && dice(10) == 0 ? NULL : &sets[s.set];
 }
 
-/* What is held for somebody is not free, whoever else it is kept for; and who was suspended on a draining node used what is
- * not free now. */
+/* What is held for somebody is not free, whoever else it is kept for; who is giving way will free what is short meanwhile; and
+ * who was suspended on a draining node used what is not free now. */
 static int preemption_is_on(void)
 {
     for (struct tug_entry *e = tug_jobtab_after(&s.c->jobs, 0); e;
          e = tug_jobtab_after(&s.c->jobs, e->j.id))
-        if (e->hold || e->j.state == TUG_JOB_SUSPENDED)
+        if (e->hold || e->j.gives_way || e->j.state == TUG_JOB_SUSPENDED)
             return 1;
     return 0;
 }
