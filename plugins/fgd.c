@@ -99,7 +99,8 @@ static void choose_typical(struct fgd *f)
         f->shapes[i].part = 0;
         all += f->shapes[i].count;
     }
-    qsort(f->typical, f->n_shapes, sizeof *f->typical, by_count);
+    if (f->n_shapes)
+        qsort(f->typical, f->n_shapes, sizeof *f->typical, by_count);
     f->n_typical = 0;
     while (f->n_typical < f->n_shapes && covered < f->coverage * all)
         covered += f->typical[f->n_typical++]->count;

@@ -437,7 +437,8 @@ static int begin(struct now *n)
         return -ENOMEM;
     for (size_t i = 0; i < n->view->n_running; i++)
         h->by_start[i] = TUG_POLICY_RUNNING(n->view, i);
-    qsort(h->by_start, n->view->n_running, sizeof *h->by_start, by_start);
+    if (n->view->n_running)
+        qsort(h->by_start, n->view->n_running, sizeof *h->by_start, by_start);
     for (size_t i = 0; i < n->view->n_running; i++)
         if (count_in(n, h->by_start[i]))
             return -ENOMEM;

@@ -180,7 +180,8 @@ static void pick(struct tug_core *c, const struct tug_shape *s, const struct uni
     size_t from = c->picked.len;
     size_t n = tug_place_fullest(c, s, &u->domain->own, u->taken);
     tug_assert(n == u->taken);
-    qsort(&c->picked.at[from], n, sizeof *c->picked.at, by_index);
+    if (n)
+        qsort(&c->picked.at[from], n, sizeof *c->picked.at, by_index);
     for (size_t i = from; i < c->picked.len; i++)
         c->nodes.at[c->picked.at[i]].mark = c->marks;
 }

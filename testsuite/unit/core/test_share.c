@@ -153,7 +153,7 @@ START_TEST(random_trees_are_ranked_by_the_definition_of_fair_tree)
     struct tug_rand rand = tug_rand_seed(seed);
     for (int round = 0; round < 60; round++) {
         struct tug_core_account accounts[12];
-        char names[12][8];
+        char names[12][24];
         size_t n, n_accounts = 1 + tug_rand_below(&rand, 12);
         for (size_t i = 0; i < n_accounts; i++) {
             snprintf(names[i], sizeof names[i], "a%zu", i);

@@ -101,7 +101,7 @@ struct soak {
     struct tug_core_node_row rows[SOAK_NODES];
     struct tug_core_account accounts[SOAK_ACCOUNTS];
     struct tug_core_domain domains[3];
-    char names[SOAK_NODES][8], lists[4][32];
+    char names[SOAK_NODES][16], lists[4][32];
     uint32_t largest_preempt_max;
 
     /* of what kind it is */
