@@ -19,7 +19,14 @@ queues:
 END
     tug sandbox restart >"$BATS_FILE_TMPDIR/restart.log" 2>&1 || { cat "$BATS_FILE_TMPDIR/restart.log" "$yaml" >&2; return 1; }
 }
-teardown_file() { sandbox_down; }
+teardown_file()
+{
+    local p
+    sandbox_down
+    for p in $(pids_of tugd); do # the one that a test started by itself is not the sandbox's
+        kill "$p"
+    done
+}
 setup() { cd "$WORK" || return 1; }
 teardown()
 {
