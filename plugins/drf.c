@@ -12,6 +12,8 @@
 #include <string.h>
 #include <tugline/policy.h>
 
+#include "room.h"
+
 #define NONE           UINT32_MAX
 #define ALMOST_NOTHING 1e-9
 
@@ -115,18 +117,6 @@ static void drf_destroy(void *self)
     free(d);
 }
 
-static int make_room(void **at, size_t *cap, size_t n, size_t size)
-{
-    if (n <= *cap)
-        return 0;
-    void *new = realloc(*at, 2 * n * size);
-    if (!new)
-        return -ENOMEM;
-    *at = new;
-    *cap = 2 * n;
-    return 0;
-}
-
 /* ---- parts of the cluster */
 
 static double part(double of, double all)
@@ -182,9 +172,9 @@ static int make_groups(const struct now *n)
     struct drf *d = n->d;
     const struct tug_policy_view *v = n->view;
     d->n_groups = 1 + (d->over == QUEUE ? v->n_queues : v->n_shares);
-    if (make_room((void **) &d->groups, &d->groups_cap, d->n_groups, sizeof *d->groups) ||
-        make_room((void **) &d->heap, &d->heap_cap, d->n_groups, sizeof *d->heap) ||
-        make_room((void **) &d->next, &d->next_cap, v->n_waiting, sizeof *d->next))
+    if (make_room(&d->groups, &d->groups_cap, d->n_groups, sizeof *d->groups) ||
+        make_room(&d->heap, &d->heap_cap, d->n_groups, sizeof *d->heap) ||
+        make_room(&d->next, &d->next_cap, v->n_waiting, sizeof *d->next))
         return -ENOMEM;
     for (size_t i = 0; i < d->n_groups; i++)
         d->groups[i] = (struct group){.first = NONE, .last = NONE, .parent = NONE};

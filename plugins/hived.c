@@ -25,6 +25,8 @@
 #include <string.h>
 #include <tugline/policy.h>
 
+#include "room.h"
+
 #define LEVELS 7 /* cells of 1, 2, 4 ... 64 GPUs */
 
 struct node {
@@ -127,19 +129,6 @@ static void hived_destroy(void *self)
     free(h->owner);
     free(h->victims);
     free(h);
-}
-
-/* Room for n rows of 'size' bytes, with some to spare so that it is not asked for in every pass. */
-static int make_room(void *rows, size_t *cap, size_t n, size_t size)
-{
-    if (n <= *cap)
-        return 0;
-    void **at = rows, *more = realloc(*at, 2 * n * size);
-    if (!more)
-        return -ENOMEM;
-    *at = more;
-    *cap = 2 * n;
-    return 0;
 }
 
 /* ---- cells: aligned runs of 2^level GPUs; the node itself is one, whatever its size */

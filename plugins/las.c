@@ -9,6 +9,7 @@
  * ended.
  */
 #include "replan.h"
+#include "room.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -131,21 +132,9 @@ static int las_create(void **self, const struct tug_policy_value *values, char *
     return rc;
 }
 
-static int make_room(void **at, size_t *cap, size_t n, size_t size)
-{
-    if (n <= *cap)
-        return 0;
-    void *new = realloc(*at, 2 * n * size);
-    if (!new)
-        return -ENOMEM;
-    *at = new;
-    *cap = 2 * n;
-    return 0;
-}
-
 static int append(struct queue *q, const struct entry *e)
 {
-    int rc = make_room((void **) &q->at, &q->cap, q->n + 1, sizeof *q->at);
+    int rc = make_room(&q->at, &q->cap, q->n + 1, sizeof *q->at);
     if (!rc)
         q->at[q->n++] = *e;
     return rc;
@@ -162,7 +151,7 @@ static int las_observe(void *self, const struct tug_policy_view *view,
             (const struct tug_policy_event *) ((const char *) events + i * stride);
         if (e->type != TUG_POLICY_EV_END)
             continue;
-        if (make_room((void **) &l->ended, &l->ended_cap, l->n_ended + 1, sizeof *l->ended))
+        if (make_room(&l->ended, &l->ended_cap, l->n_ended + 1, sizeof *l->ended))
             return -ENOMEM;
         l->ended[l->n_ended++] = e->job.id;
     }
@@ -181,8 +170,7 @@ static int by_id(const void *a, const void *b) /* of rows and of plain ids */
 
 static int list_rows(struct las *l, const struct tug_policy_view *view)
 {
-    if (make_room((void **) &l->rows, &l->rows_cap, view->n_waiting + view->n_running,
-                  sizeof *l->rows))
+    if (make_room(&l->rows, &l->rows_cap, view->n_waiting + view->n_running, sizeof *l->rows))
         return -ENOMEM;
     l->n_rows = 0;
     for (size_t i = 0; i < view->n_waiting; i++) {

@@ -4,6 +4,7 @@
  * the other in 'at', with the number of GPUs where a proposal has their bits.
  */
 #include "replan.h"
+#include "room.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -66,19 +67,6 @@ uint32_t replan_gpus_left(const struct replan *r)
     return r->gpus_left;
 }
 
-/* Room for n, with some to spare so that it is not asked for in every pass. */
-static int make_room(void **at, size_t *cap, size_t n, size_t size)
-{
-    if (n <= *cap)
-        return 0;
-    void *new = realloc(*at, 2 * n * size);
-    if (!new)
-        return -ENOMEM;
-    *at = new;
-    *cap = 2 * n;
-    return 0;
-}
-
 /* ---- nodes */
 
 static uint32_t gpus_of(const struct tug_policy_job *job, uint32_t slice)
@@ -124,9 +112,9 @@ static size_t queue_of(const struct replan *r, const struct tug_policy_job *job)
 static int open_queues(struct replan *r)
 {
     size_t n = TUG_POLICY_HAS(r->view, queues_stride) ? r->view->n_queues : 0;
-    if (make_room((void **) &r->room, &r->room_cap, n, sizeof *r->room) ||
-        make_room((void **) &r->own, &r->own_cap, n, sizeof *r->own) ||
-        make_room((void **) &r->keepers, &r->keepers_cap, n, sizeof *r->keepers))
+    if (make_room(&r->room, &r->room_cap, n, sizeof *r->room) ||
+        make_room(&r->own, &r->own_cap, n, sizeof *r->own) ||
+        make_room(&r->keepers, &r->keepers_cap, n, sizeof *r->keepers))
         return -ENOMEM;
     r->n_keepers = 0;
     for (size_t i = 0; i < n; i++) {
@@ -229,7 +217,7 @@ static int find(struct replan *r, const struct tug_policy_job *job, int free_now
 /* Where it runs, with the number of GPUs in each slice: 0, or it cannot be told. */
 static int where_it_runs(struct replan *r, const struct tug_policy_job *job)
 {
-    if (make_room((void **) &r->held, &r->held_cap, job->nodes, sizeof *r->held))
+    if (make_room(&r->held, &r->held_cap, job->nodes, sizeof *r->held))
         return -ENOMEM;
     if (r->host->held(r->pass, job->id, r->held, job->nodes) != (int) job->nodes)
         return -ENOENT;
@@ -265,7 +253,7 @@ static int is_there(struct replan *r, const struct tug_policy_job *job,
 
 static int keep(struct replan *r, const struct tug_policy_job *job)
 {
-    if (make_room((void **) &r->kept, &r->kept_cap, r->n_kept + 1, sizeof *r->kept))
+    if (make_room(&r->kept, &r->kept_cap, r->n_kept + 1, sizeof *r->kept))
         return -ENOMEM;
     r->kept[r->n_kept++] = job->id;
     return 1;
@@ -322,7 +310,7 @@ static int put_waiting(struct replan *r, const struct tug_policy_job *job, int s
     struct tug_policy_slice *at = &r->at[r->n_at];
     if (!find_for_waiting(r, job, stays, at))
         return 0;
-    if (make_room((void **) &r->plans, &r->plans_cap, r->n_plans + 1, sizeof *r->plans))
+    if (make_room(&r->plans, &r->plans_cap, r->n_plans + 1, sizeof *r->plans))
         return -ENOMEM;
     take(r, job, at);
     r->plans[r->n_plans++] = (struct plan){.job = job, .first = r->n_at};
@@ -342,7 +330,7 @@ int replan_put(struct replan *r, const struct replan_job *j, int stays)
         return 1;
     if (j->job->gpus > r->gpus_left || !queue_has_room(r, j->job))
         return 0;
-    if (make_room((void **) &r->at, &r->at_cap, r->n_at + j->job->nodes, sizeof *r->at))
+    if (make_room(&r->at, &r->at_cap, r->n_at + j->job->nodes, sizeof *r->at))
         return -ENOMEM;
     return j->runs ? put_running(r, j->job, stays) : put_waiting(r, j->job, stays);
 }
@@ -371,7 +359,7 @@ int replan_begin(struct replan *r, const struct tug_policy_view *view,
 {
     if (!TUG_POLICY_HAS(host, wake))
         return -ENOTSUP;
-    if (make_room((void **) &r->nodes, &r->nodes_cap, view->n_nodes, sizeof *r->nodes))
+    if (make_room(&r->nodes, &r->nodes_cap, view->n_nodes, sizeof *r->nodes))
         return -ENOMEM;
     r->view = view;
     r->host = host;
@@ -407,7 +395,7 @@ static int stop_the_others(struct replan *r)
     size_t n = 0;
     if (r->n_kept)
         qsort(r->kept, r->n_kept, sizeof *r->kept, by_id);
-    if (make_room((void **) &r->stopped, &r->stopped_cap, r->view->n_running, sizeof *r->stopped))
+    if (make_room(&r->stopped, &r->stopped_cap, r->view->n_running, sizeof *r->stopped))
         return -ENOMEM;
     for (size_t i = 0; i < r->view->n_running; i++) {
         const struct tug_policy_job *job = TUG_POLICY_RUNNING(r->view, i);
