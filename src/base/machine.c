@@ -1,0 +1,195 @@
+/* machine.c - what is inside a node: its GPUs, how they are linked, and the NICs next to them
+ *
+ * The matrix is symmetric, a link to oneself is SELF, and everything behind the counts is zero, so that machines can
+ * be compared as bytes.
+ */
+#include "base/machine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const names[TUG_LINK_CLASSES] = {"?", "X", "INT", "PIX", "PXB", "PHB", "NODE", "SYS"};
+
+const char *tug_link_class_name(enum tug_link_class class)
+{
+    return (unsigned) class < TUG_LINK_CLASSES ? names[class] : "?";
+}
+
+int tug_link_class_parse(const char *name)
+{
+    if (!strcmp(name, "PSB"))
+        return TUG_LINK_BOARD;
+    for (int i = 0; i < TUG_LINK_CLASSES; i++)
+        if (!strcmp(name, names[i]))
+            return i;
+    return -1;
+}
+
+char *tug_machine_link_name(const struct tug_machine_link *l, char *out, size_t size_bytes)
+{
+    if (l->nvlinks && l->class != TUG_LINK_SELF)
+        snprintf(out, size_bytes, "NV%u", l->nvlinks);
+    else
+        snprintf(out, size_bytes, "%s", tug_link_class_name((enum tug_link_class) l->class));
+    return out;
+}
+
+/* ---- checking */
+
+static int is_text(const char *text, size_t size_bytes)
+{
+    size_t len = strnlen(text, size_bytes);
+    if (len == size_bytes)
+        return 0;
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char) text[i] < 0x20 || text[i] == 0x7f)
+            return 0;
+    return 1;
+}
+
+static int numa_exists(const struct tug_machine *m, uint32_t numa)
+{
+    return numa == TUG_MACHINE_NO_NUMA || numa < m->n_numa;
+}
+
+static int check_pair(const struct tug_machine *m, uint32_t i, uint32_t k, struct tug_err *err)
+{
+    const struct tug_machine_link *a = &m->link[i][k], *b = &m->link[k][i];
+    char x[16], y[16];
+    if (a->class >= TUG_LINK_CLASSES)
+        return tug_fail(err, -EINVAL, "GPU %u to GPU %u: there is no link class %u", i, k, a->class);
+    if ((i == k) != (a->class == TUG_LINK_SELF))
+        return i == k ? tug_fail(err, -EINVAL, "GPU %u to itself is %s; it must be X", i,
+                                 tug_machine_link_name(a, x, sizeof x))
+                      : tug_fail(err, -EINVAL, "GPU %u to GPU %u is X, which is to itself", i, k);
+    if (a->class != b->class || a->nvlinks != b->nvlinks || a->mbs != b->mbs)
+        return tug_fail(err, -EINVAL,
+                        "the matrix is not symmetric: GPU %u to GPU %u is %s (%u MB/s), GPU %u to GPU %u is %s (%u MB/s)",
+                        i, k, tug_machine_link_name(a, x, sizeof x), a->mbs, k, i,
+                        tug_machine_link_name(b, y, sizeof y), b->mbs);
+    return 0;
+}
+
+static int check_gpu(const struct tug_machine *m, uint32_t i, struct tug_err *err)
+{
+    if (!is_text(m->gpu[i].model, sizeof m->gpu[i].model))
+        return tug_fail(err, -EINVAL, "GPU %u: its model is no text of less than %zu bytes", i, sizeof m->gpu[i].model);
+    if (!numa_exists(m, m->gpu[i].numa))
+        return tug_fail(err, -EINVAL, "GPU %u is at NUMA node %u; there are %u", i, m->gpu[i].numa, m->n_numa);
+    for (uint32_t k = 0; k <= i; k++) {
+        int rc = check_pair(m, i, k, err);
+        if (rc)
+            return rc;
+    }
+    for (uint32_t k = 0; k < m->n_nics; k++)
+        if (m->nic_class[i][k] >= TUG_LINK_CLASSES || m->nic_class[i][k] == TUG_LINK_SELF)
+            return tug_fail(err, -EINVAL, "GPU %u to NIC %u: there is no such link class", i, k);
+    return 0;
+}
+
+int tug_machine_check(const struct tug_machine *m, struct tug_err *err)
+{
+    if (m->n_gpus > TUG_GPUS_MAX)
+        return tug_fail(err, -EINVAL, "%u GPUs; a node has at most %d", m->n_gpus, TUG_GPUS_MAX);
+    if (m->n_nics > TUG_MACHINE_NICS_MAX)
+        return tug_fail(err, -EINVAL, "%u NICs; a node has at most %d", m->n_nics, TUG_MACHINE_NICS_MAX);
+    if (m->n_numa > TUG_MACHINE_NUMA_MAX)
+        return tug_fail(err, -EINVAL, "%u NUMA nodes; there are at most %d", m->n_numa, TUG_MACHINE_NUMA_MAX);
+    if (!is_text(m->name, sizeof m->name))
+        return tug_fail(err, -EINVAL, "the machine's name is no text of less than %zu bytes", sizeof m->name);
+    for (uint32_t i = 0; i < m->n_nics; i++) {
+        if (!is_text(m->nic[i].name, sizeof m->nic[i].name) || !m->nic[i].name[0])
+            return tug_fail(err, -EINVAL, "NIC %u: its name is no text of 1 to %zu bytes", i, sizeof m->nic[i].name - 1);
+        if (!numa_exists(m, m->nic[i].numa))
+            return tug_fail(err, -EINVAL, "NIC %s is at NUMA node %u; there are %u", m->nic[i].name, m->nic[i].numa,
+                            m->n_numa);
+    }
+    for (uint32_t i = 0; i < m->n_gpus; i++) {
+        int rc = check_gpu(m, i, err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+/* ---- comparing */
+
+int tug_machine_equal(const struct tug_machine *a, const struct tug_machine *b)
+{
+    return !memcmp((const char *) a + sizeof a->name, (const char *) b + sizeof b->name, sizeof *a - sizeof a->name);
+}
+
+static int differs_in_gpus(const struct tug_machine *a, const struct tug_machine *b, char *out, size_t size)
+{
+    char x[16], y[16];
+    for (uint32_t i = 0; i < b->n_gpus; i++)
+        if (strcmp(a->gpu[i].model, b->gpu[i].model)) {
+            snprintf(out, size, "GPU %u was a %s and is a %s", i, a->gpu[i].model, b->gpu[i].model);
+            return 1;
+        }
+    for (uint32_t i = 0; i < b->n_gpus; i++)
+        for (uint32_t k = 0; k < i; k++) {
+            tug_machine_link_name(&a->link[k][i], x, sizeof x);
+            tug_machine_link_name(&b->link[k][i], y, sizeof y);
+            if (strcmp(x, y)) {
+                snprintf(out, size, "GPU %u to GPU %u was %s and is %s", k, i, x, y);
+                return 1;
+            }
+            if (b->link[k][i].mbs < a->link[k][i].mbs) {
+                snprintf(out, size, "GPU %u to GPU %u had %u MB/s and has %u", k, i, a->link[k][i].mbs,
+                         b->link[k][i].mbs);
+                return 1;
+            }
+        }
+    return 0;
+}
+
+char *tug_machine_difference(const struct tug_machine *before, const struct tug_machine *now, char *out,
+                             size_t size_bytes)
+{
+    *out = 0;
+    if (before->n_gpus != now->n_gpus) {
+        snprintf(out, size_bytes, "%u GPUs before, %u now", before->n_gpus, now->n_gpus);
+        return out;
+    }
+    if (differs_in_gpus(before, now, out, size_bytes))
+        return out;
+    if (before->n_nics != now->n_nics) {
+        snprintf(out, size_bytes, "%u NICs before, %u now", before->n_nics, now->n_nics);
+        return out;
+    }
+    for (uint32_t i = 0; i < now->n_nics; i++)
+        if (strcmp(before->nic[i].name, now->nic[i].name) || now->nic[i].mbs < before->nic[i].mbs) {
+            snprintf(out, size_bytes, "NIC %u was %s (%u MB/s) and is %s (%u MB/s)", i, before->nic[i].name,
+                     before->nic[i].mbs, now->nic[i].name, now->nic[i].mbs);
+            return out;
+        }
+    return out;
+}
+
+/* ---- PCIe */
+
+/* 16 lanes carry 15.75, 31.5, 63 and 121 GB/s in one direction (PCI Express base specifications 3.0 to 6.0, after
+ * encoding); copies between devices reach about 0.8 of that. Across host bridges and sockets they are stored and
+ * forwarded by the CPU: about 0.6 and 0.4 of a path below one switch on two-socket servers. */
+uint32_t tug_link_class_mbs(enum tug_link_class class, unsigned pcie_gen)
+{
+    static const uint32_t rate[] = {15750, 31500, 63000, 121000};
+    unsigned gen = pcie_gen < 3 ? 3 : pcie_gen > 6 ? 6 : pcie_gen;
+    uint32_t best = rate[gen - 3] / 10 * 8;
+    switch (class) {
+    case TUG_LINK_BOARD:
+    case TUG_LINK_PIX:
+    case TUG_LINK_PXB:
+        return best;
+    case TUG_LINK_PHB:
+        return best / 10 * 8;
+    case TUG_LINK_NODE:
+        return best / 10 * 6;
+    case TUG_LINK_SYS:
+        return best / 10 * 4;
+    default:
+        return 0;
+    }
+}
