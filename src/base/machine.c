@@ -115,9 +115,35 @@ int tug_machine_check(const struct tug_machine *m, struct tug_err *err)
 
 /* ---- comparing */
 
+/* Field by field: what stands between them, and behind the last GPU and NIC, is nobody's business. */
+static int equal_gpus(const struct tug_machine *a, const struct tug_machine *b, uint32_t i)
+{
+    const struct tug_machine_gpu *x = &a->gpu[i], *y = &b->gpu[i];
+    if (strcmp(x->model, y->model) || x->mem_mib != y->mem_mib || x->numa != y->numa || x->port_mbs != y->port_mbs ||
+        memcmp(a->nic_class[i], b->nic_class[i], a->n_nics))
+        return 0;
+    for (uint32_t k = 0; k < a->n_gpus; k++) {
+        const struct tug_machine_link *l = &a->link[i][k], *m = &b->link[i][k];
+        if (l->class != m->class || l->nvlinks != m->nvlinks || l->mbs != m->mbs)
+            return 0;
+    }
+    return 1;
+}
+
 int tug_machine_equal(const struct tug_machine *a, const struct tug_machine *b)
 {
-    return !memcmp((const char *) a + sizeof a->name, (const char *) b + sizeof b->name, sizeof *a - sizeof a->name);
+    if (a->n_gpus != b->n_gpus || a->n_nics != b->n_nics || a->n_numa != b->n_numa || a->nvswitch != b->nvswitch ||
+        memcmp(a->allreduce_mbs, b->allreduce_mbs, sizeof a->allreduce_mbs))
+        return 0;
+    for (uint32_t i = 0; i < a->n_nics; i++) {
+        const struct tug_machine_nic *x = &a->nic[i], *y = &b->nic[i];
+        if (strcmp(x->name, y->name) || x->numa != y->numa || x->mbs != y->mbs || x->is_ib != y->is_ib)
+            return 0;
+    }
+    for (uint32_t i = 0; i < a->n_gpus; i++)
+        if (!equal_gpus(a, b, i))
+            return 0;
+    return 1;
 }
 
 static int differs_in_gpus(const struct tug_machine *a, const struct tug_machine *b, char *out, size_t size)

@@ -21,6 +21,7 @@ struct tug_core *tug_core_new(const struct tug_core_conf *conf, struct tug_err *
 {
     struct tug_core *c = tug_new(struct tug_core);
     c->texts = tug_interns_new();
+    c->insides = tug_insides_new();
     c->ledger = tug_ledger_new();
     c->shares = tug_shares_new(c->texts);
     c->wakes.less = wakes_sooner;
@@ -83,6 +84,7 @@ void tug_core_free(struct tug_core *c)
     tug_index_clear(&c->index);
     tug_fabric_clear(c);
     tug_ledger_free(c->ledger);
+    tug_insides_free(c->insides);
     tug_interns_free(c->texts);
     free(c);
 }
@@ -186,7 +188,7 @@ static size_t job_bytes(const struct tug_entry *e)
 
 size_t tug_core_memory_bytes(const struct tug_core *c)
 {
-    size_t bytes = sizeof *c + tug_interns_bytes(c->texts);
+    size_t bytes = sizeof *c + tug_interns_bytes(c->texts) + tug_insides_bytes(c->insides);
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id))
         bytes += job_bytes(e);

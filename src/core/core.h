@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/machine.h"
 #include "core/job.h"
 #include "tugline/policy.h"
 
@@ -145,7 +146,13 @@ enum tug_event_type {
     TUG_EV_TICK            /* time limits, barrier deadlines, begin times, purging: everything due by now */
 };
 
-struct tug_core_inventory { uint32_t cpus, gpus; uint64_t mem_bytes; const char *gpu_model; };
+struct tug_core_inventory {
+    uint32_t cpus, gpus;
+    uint64_t mem_bytes;
+    const char *gpu_model;
+    /* How its GPUs are linked; copied. NULL, or one with fewer GPUs: nobody knows, all are alike. */
+    const struct tug_machine *machine;
+};
 enum tug_held_phase { TUG_HELD_STARTING, TUG_HELD_READY, TUG_HELD_RUNNING, TUG_HELD_ENDING, TUG_HELD_DONE };
 struct tug_held_step {             /* what a node says it holds when it comes (back) */
     tug_job_id job; uint32_t attempt, step; enum tug_held_phase phase;
@@ -276,6 +283,7 @@ struct tug_core_node {
     const char *gpu_model;
     uint32_t n_jobs;
     uint32_t domain;               /* of the fabric; UINT32_MAX = in none */
+    const struct tug_machine *machine;   /* NULL = not known */
 };
 size_t tug_core_nodes(const struct tug_core *c);
 struct tug_core_domain_view {

@@ -40,6 +40,7 @@ int tug_node_size(const struct tug_core *c, uint32_t node, struct tug_core_inven
                              : n->inv.mem_bytes;
         if (*n->inv.gpu_model)
             out->gpu_model = n->inv.gpu_model;
+        out->machine = n->inv.machine;
         return 1;
     }
     return n->row.cpus || n->row.gpus;
@@ -162,6 +163,7 @@ void tug_node_clear(struct tug_core *c, struct tug_node *n)
     tug_intern_drop(c->texts, n->drain_reason);
     tug_intern_drop(c->texts, n->row.gpu_model);
     tug_intern_drop(c->texts, n->inv.gpu_model);
+    tug_inside_drop(c->insides, n->inv.machine);
     tug_vec_clear(&n->strays);
     tug_vec_clear(&n->gangs);
     tug_vec_clear(&n->holds);
@@ -410,16 +412,30 @@ static struct tug_entry **gangs_of(const struct tug_node *n, size_t *len)
     return tug_xmemdup(n->gangs.at, n->gangs.len * sizeof *n->gangs.at);
 }
 
+int tug_node_take_inventory(struct tug_core *c, uint32_t node, const struct tug_core_inventory *inv)
+{
+    struct tug_node *n = &c->nodes.at[node];
+    struct tug_core_inventory old = n->inv;
+    int makes_sense = inv->machine && inv->machine->n_gpus >= inv->gpus;
+    n->inv = *inv;
+    n->inv.gpu_model = tug_intern(c->texts, inv->gpu_model);
+    n->inv.machine = tug_inside_hold(c->insides, makes_sense ? inv->machine : NULL);
+    int differs = (!n->known || n->inv.gpu_model != old.gpu_model ? TUG_NODE_NEW_MODEL : 0) |
+                  (n->inv.machine != old.machine ? TUG_NODE_NEW_LINKS : 0);
+    n->known = 1;
+    tug_intern_drop(c->texts, old.gpu_model);
+    tug_inside_drop(c->insides, old.machine);
+    return differs;
+}
+
 static void take_inventory(struct tug_core *c, uint32_t node, const struct tug_core_inventory *inv)
 {
     struct tug_node *n = &c->nodes.at[node];
-    const char *model = n->inv.gpu_model;
-    int renew = strcmp(model, inv->gpu_model ? inv->gpu_model : "") != 0 || !n->known;
-    n->inv = *inv;
-    n->inv.gpu_model = replace_text(c, model, inv->gpu_model);
-    n->known = 1;
+    int differs = tug_node_take_inventory(c, node, inv);
     resize(c, node);
-    if (renew && (*n->inv.gpu_model || *n->row.gpu_model))
+    if (differs & TUG_NODE_NEW_LINKS)
+        c->reshaped++;
+    if (differs & TUG_NODE_NEW_MODEL && (*n->inv.gpu_model || *n->row.gpu_model))
         tug_wheres_renew(c);
 }
 
@@ -573,7 +589,8 @@ void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_nod
                                   .mem_used_bytes = l->mem_used_bytes,
                                   .gpu_model = has.gpu_model,
                                   .n_jobs = l->gangs,
-                                  .domain = n->domain};
+                                  .domain = n->domain,
+                                  .machine = has.machine};
 }
 
 const char *tug_core_node_state(const struct tug_core_node *n)

@@ -18,13 +18,8 @@ int tug_core_restore_node(struct tug_core *c, const char *name,
     if (node == TUG_NO_NODE)
         return tug_fail(err, -ENOENT, "node '%s' is not configured", name);
     struct tug_node *n = &c->nodes.at[node];
-    if (inv) {
-        const char *model = tug_intern(c->texts, inv->gpu_model);
-        tug_intern_drop(c->texts, n->inv.gpu_model);
-        n->inv = *inv;
-        n->inv.gpu_model = model;
-        n->known = 1;
-    }
+    if (inv)
+        tug_node_take_inventory(c, node, inv);
     if (drained) {
         tug_intern_drop(c->texts, n->drain_reason);
         n->drain_reason = tug_intern(c->texts, reason && *reason ? reason : "drained");

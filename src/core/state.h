@@ -14,6 +14,7 @@
 #include "base/vec.h"
 #include "core/core.h"
 #include "core/fabric.h"
+#include "core/inside.h"
 #include "core/intern.h"
 #include "core/jobtab.h"
 #include "core/ledger.h"
@@ -142,7 +143,7 @@ struct tug_stray {
 struct tug_node {
     const char *name;              /* interned, as all texts here */
     struct tug_core_inventory row; /* what the configuration expects */
-    struct tug_core_inventory inv; /* what it said last */
+    struct tug_core_inventory inv; /* what it said last; its machine is held in core.insides */
     uint8_t in_conf, up, drained, known;
     const char *down_reason, *drain_reason;
     uint32_t drain_uid;
@@ -221,6 +222,7 @@ struct tug_core {
     struct tug_rand rand;
     int64_t now_ms;
     struct tug_interns *texts;
+    struct tug_insides *insides;
     struct tug_vec(struct tug_queue) queues;
     struct tug_vec(struct tug_policy_queue) queue_rows;
     uint32_t gpus_kept; /* free GPUs that queues which do not lend have a right to */
@@ -388,6 +390,10 @@ int tug_ev_step_done(struct tug_core *c, const struct tug_event *ev, struct tug_
 uint32_t tug_node_add(struct tug_core *c, const char *name);
 void tug_node_clear(struct tug_core *c, struct tug_node *n);
 void tug_node_configure(struct tug_core *c, uint32_t node, const struct tug_core_node_row *row);
+/* What it says that it has, copied; its size is not worked out again. Returns what differs from before: 1 its model, 2 its
+ * links. */
+enum { TUG_NODE_NEW_MODEL = 1, TUG_NODE_NEW_LINKS = 2 };
+int tug_node_take_inventory(struct tug_core *c, uint32_t node, const struct tug_core_inventory *inv);
 int tug_node_is_usable(const struct tug_core *c, uint32_t node);
 /* What the node has: as it said, within what is configured; before it came, as configured. 0:
  * nothing is known yet. */

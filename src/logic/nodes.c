@@ -186,6 +186,7 @@ void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     const Tugpb__NodeHello *m = (const Tugpb__NodeHello *) msg;
     struct tug_arena a = {.budget_bytes = 64 << 20};
     struct tug_event ev = {.type = TUG_EV_NODE_UP};
+    struct tug_machine *machine = NULL;
     struct tug_err err = {0};
     struct ctl_node *n;
 
@@ -206,7 +207,7 @@ void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     n->address = tug_xstrdup(m->address[0] ? m->address : p->address);
     free(n->version);
     n->version = tug_xstrdup(m->version);
-    ev.inventory = tug_ctl_keep_inventory(n, m->inventory);
+    ev.inventory = tug_ctl_keep_inventory(c, n, m->node, m->inventory, &machine);
     ev.held = held_steps(c, &a, ev.node, m, &ev.n_held);
     tug_ctl_safe_reported(c, ev.node, ev.held, ev.n_held);
     welcome(c, p);
@@ -216,6 +217,7 @@ void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
         tug_ctl_log(c, TUG_LOG_INFO, "node %s is up: %u CPUs, %u GPUs, %zu steps, at %s", m->node,
                     m->inventory->cpus, m->inventory->gpus, ev.n_held, n->address);
     tug_arena_clear(&a);
+    free(machine);
 }
 
 void h_lease(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)

@@ -10,6 +10,7 @@
 
 #include "base/str.h"
 #include "logic/control_int.h"
+#include "proto/machine.h"
 
 /* A wide gang with all the steps that it may have: what is written can be read. */
 #define RECORD_BUDGET_BYTES (1u << 30)
@@ -106,8 +107,27 @@ uint8_t *tug_ctl_pack_spec(const Tugpb__JobSpec *s, size_t *len)
     return data;
 }
 
-struct tug_core_inventory tug_ctl_keep_inventory(struct ctl_node *n, const Tugpb__Inventory *inv)
+/* NULL: it does not say, or says what cannot be. */
+static struct tug_machine *machine_of(struct tug_control *c, const char *node, const Tugpb__Inventory *inv)
 {
+    struct tug_machine *m = NULL;
+    struct tug_err err = {0};
+    int rc = inv->links ? tug_machine_of_pb(inv->links, &m, &err) : 0;
+
+    if (m && m->n_gpus != inv->gpus)
+        rc = tug_fail(&err, -EPROTO, "it has %u GPUs and describes the links of %u", inv->gpus, m->n_gpus);
+    if (!rc)
+        return m;
+    tug_ctl_log(c, TUG_LOG_WARN, "node %s: what it says of its links is left alone, all its GPUs count as alike: %s", node,
+                err.msg);
+    free(m);
+    return NULL;
+}
+
+struct tug_core_inventory tug_ctl_keep_inventory(struct tug_control *c, struct ctl_node *n, const char *name,
+                                                 const Tugpb__Inventory *inv, struct tug_machine **machine)
+{
+    *machine = machine_of(c, name, inv);
     n->inventory_len = tugpb__inventory__get_packed_size(inv);
     free(n->inventory);
     n->inventory = tug_xmalloc(n->inventory_len ? n->inventory_len : 1);
@@ -115,7 +135,8 @@ struct tug_core_inventory tug_ctl_keep_inventory(struct ctl_node *n, const Tugpb
     return (struct tug_core_inventory){.cpus = inv->cpus,
                                        .gpus = inv->gpus,
                                        .mem_bytes = inv->mem_bytes,
-                                       .gpu_model = inv->gpu_model};
+                                       .gpu_model = inv->gpu_model,
+                                       .machine = *machine};
 }
 
 /* ---- a job out */
@@ -360,6 +381,7 @@ static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struc
 {
     uint32_t node = tug_core_node_find(c->core, m->name);
     struct tug_core_inventory inv = {0};
+    struct tug_machine *machine = NULL;
     struct ctl_node *n;
 
     if (node == TUG_NO_NODE) {
@@ -373,9 +395,10 @@ static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struc
     free(n->address);
     n->address = tug_xstrdup(m->address);
     if (m->inventory)
-        inv = tug_ctl_keep_inventory(n, m->inventory);
-    return tug_core_restore_node(c->core, m->name, m->inventory ? &inv : NULL, m->drain,
-                                 m->drain_reason, err);
+        inv = tug_ctl_keep_inventory(c, n, m->name, m->inventory, &machine);
+    int rc = tug_core_restore_node(c->core, m->name, m->inventory ? &inv : NULL, m->drain, m->drain_reason, err);
+    free(machine);
+    return rc;
 }
 
 static int restore_slices(struct tug_control *c, struct tug_arena *a, const Tugpb__JobRecord *m,

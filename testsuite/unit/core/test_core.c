@@ -318,7 +318,7 @@ static void come(uint32_t node, int rebooted)
                                                 p->exits, p->n_exits, p->cause};
     }
     const struct tug_core_node_row *r = &s.rows[node];
-    struct tug_core_inventory inv = {r->cpus, r->gpus, r->mem_bytes, r->gpu_model};
+    struct tug_core_inventory inv = {.cpus = r->cpus, .gpus = r->gpus, .mem_bytes = r->mem_bytes, .gpu_model = r->gpu_model};
     if (chance(15))
         inv.gpus -= inv.gpus > 0;
     struct piece copy[64];

@@ -20,6 +20,7 @@ struct world {
     struct tug_core_queue queues[4];
     struct tug_core_node_row rows[W_NODES_MAX];
     char names[W_NODES_MAX][16];
+    const struct tug_machine *machines[W_NODES_MAX]; /* NULL: nothing is known */
     int64_t now;
     struct tug_buf said;
     struct tug_err err;

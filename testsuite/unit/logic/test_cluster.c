@@ -4,6 +4,9 @@
  */
 #include "unit.h"
 
+#include "base/mem.h"
+#include "core/core.h"
+#include "proto/machine.h"
 #include "vworld.h"
 
 static struct vworld *up(unsigned nodes)
@@ -509,6 +512,48 @@ START_TEST(a_controller_killed_while_a_gang_is_suspended_lets_it_go_on_where_it_
 }
 END_TEST
 
+static const struct tug_machine *machine_of(const struct vworld *w, uint32_t node)
+{
+    struct tug_core_node n;
+
+    tug_core_node(vw_core(w), node, &n);
+    return n.machine;
+}
+
+START_TEST(what_a_node_says_of_its_links_outlives_the_controller_and_nonsense_is_left_alone)
+{
+    struct tug_machine *m = tug_new(struct tug_machine);
+    struct tug_arena a = {.budget_bytes = 1 << 20};
+    struct vworld *w = up(2);
+
+    m->n_gpus = 8;
+    m->n_numa = 1;
+    for (uint32_t i = 0; i < 8; i++)
+        for (uint32_t k = 0; k < 8; k++)
+            m->link[i][k].class = i == k ? TUG_LINK_SELF : TUG_LINK_SYS;
+    ck_assert_ptr_null(machine_of(w, 0));
+    vw_set_links(w, 1, tug_machine_pb(&a, m));
+    vw_set_links(w, 2, tug_machine_pb(&a, m));
+    vw_restart_agent(w, 1);
+    vw_restart_agent(w, 2);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_int_eq(tug_machine_equal(machine_of(w, 0), m), 1);
+    ck_assert_ptr_eq(machine_of(w, 0), machine_of(w, 1));
+    vw_cut(w, 1);
+    vw_crash_control(w);
+    vw_start_control(w);
+    ck_assert_int_eq(tug_machine_equal(machine_of(w, 0), m), 1);
+    m->n_gpus = 7;
+    vw_set_links(w, 2, tug_machine_pb(&a, m));
+    vw_restart_agent(w, 2);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_ptr_null(machine_of(w, 1));
+    vw_free(w);
+    tug_arena_clear(&a);
+    free(m);
+}
+END_TEST
+
 UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times, no_reply_leaves_before_the_job_is_durable,
           the_same_token_gives_the_same_job, a_failed_rank_ends_the_gang_and_is_named,
           a_node_that_never_gets_ready_gives_everything_back_and_is_named,
@@ -524,4 +569,5 @@ UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times,
           a_gang_meets_where_its_first_node_says_whoever_else_says_what,
           a_token_is_known_for_a_day_after_its_job_was_forgotten_and_then_costs_nothing,
           a_controller_killed_during_a_notice_keeps_its_word_and_nobody_else_has_to_go,
-          a_controller_killed_while_a_gang_is_suspended_lets_it_go_on_where_it_was)
+          a_controller_killed_while_a_gang_is_suspended_lets_it_go_on_where_it_was,
+          what_a_node_says_of_its_links_outlives_the_controller_and_nonsense_is_left_alone)

@@ -71,6 +71,7 @@ struct vworld {
     struct tug_vec(struct due) dues;
     struct tug_control *control;
     struct proc procs[VW_NODES_MAX + 1];
+    Tugpb__Machine *links[VW_NODES_MAX + 1];
     unsigned n_nodes;
     uint32_t node_timeout_s, lease_s;
     int64_t run_ms;
@@ -418,6 +419,11 @@ void vw_crash_control(struct vworld *w)
         end_link(w, i);
 }
 
+void vw_set_links(struct vworld *w, unsigned node, Tugpb__Machine *links)
+{
+    w->links[node] = links;
+}
+
 static void start_agent(struct vworld *w, unsigned node)
 {
     struct proc *p = &w->procs[node];
@@ -432,6 +438,7 @@ static void start_agent(struct vworld *w, unsigned node)
     inv.gpus = 8;
     inv.mem_bytes = 1ULL << 34;
     inv.emulated = 1;
+    inv.links = w->links[node];
     p->life++;
     p->timer_ms = INT64_MAX;
     p->agent = tug_agent_new(&env, &conf);

@@ -35,6 +35,9 @@ int64_t vw_now(const struct vworld *w);
 /* Let time pass until 'until_ms', or until nothing more is due. */
 void vw_run(struct vworld *w, int64_t until_ms);
 
+/* What the node says of its links from the next start of its daemon on; borrowed. */
+void vw_set_links(struct vworld *w, unsigned node, Tugpb__Machine *links);
+
 /* Cut or mend the network between the controller and a node (both sides see the connection end, or come back). */
 void vw_cut(struct vworld *w, unsigned node);
 void vw_mend(struct vworld *w, unsigned node);

@@ -307,7 +307,7 @@ void soak_node_come(struct soak *s, uint32_t node, int rebooted)
     n->connected = 1;
     n->told_down = 0;
     n->life++;
-    struct tug_core_inventory inv = {r->cpus, r->gpus, r->mem_bytes, r->gpu_model};
+    struct tug_core_inventory inv = {.cpus = r->cpus, .gpus = r->gpus, .mem_bytes = r->mem_bytes, .gpu_model = r->gpu_model};
     if (s->faulty && !s->calm && dice(s, 10) == 0 && inv.gpus)
         inv.gpus--; /* one is broken */
     soak_event(s, (struct tug_event){.type = TUG_EV_NODE_UP,
