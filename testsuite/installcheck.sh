@@ -32,7 +32,8 @@ fail()
 }
 
 for file in "$tug" "$root$bindir/tug-sim" "$root$sbindir/tugd" "$root$sbindir/tugnoded" "$root$sbindir/tuglaunch" "$root$libexecdir/tugstepd" \
-    "$root$policydir/fifo.so" "$root$includedir/tugline/policy.h" "$root$pkgconfigdir/tugline-policy.pc"; do
+    "$root$policydir/fifo.so" "$root$includedir/tugline/policy.h" "$root$pkgconfigdir/tugline-policy.pc" \
+    "$root$includedir/tugline/tugline.h" "$root$includedir/tugline/nccl.h" "$root$pkgconfigdir/tugline.pc" "$root$libdir/libtugline.so" "$root$libdir/libtugline.a"; do
     [ -e "$file" ] || fail "$file is not installed"
 done
 # Every plugins/NAME.c that exports a policy is installed as NAME.so.
@@ -65,6 +66,32 @@ if command -v pkg-config >/dev/null; then
         fail "pkg-config does not know tugline-policy"
     make -s -C mine check TUG="$tug" TUG_SIM="$root$bindir/tug-sim" POLICY_CFLAGS="$flags" CC="${CC:-cc}" >mine.log 2>&1 ||
         { cat mine.log >&2; fail "a new policy does not build or does not pass against what is installed"; }
+fi
+# A program that runs as ranks, built against the installed library.
+cat >who.c <<'END'
+#include <stdio.h>
+#include <string.h>
+#include <tugline/tugline.h>
+int main(void)
+{
+    struct tug_world w;
+    char why[TUG_WHY_MAX], id[TUG_NCCL_ID_BYTES] = "";
+    int rc = tug_world_get(&w, why);
+    if (!rc && w.rank == 0)
+        strcpy(id, "from rank 0");
+    rc = rc ? rc : tug_nccl_unique_id(NULL, id, why);
+    puts(rc ? why : id);
+    return !!rc;
+}
+END
+if command -v pkg-config >/dev/null; then
+    # shellcheck disable=SC2046
+    ${CC:-cc} -o who who.c $(PKG_CONFIG_PATH=$root$pkgconfigdir pkg-config ${root:+"--define-variable=includedir=$root$includedir"} \
+        ${root:+"--define-variable=libdir=$root$libdir"} --cflags --libs tugline) -Wl,-rpath,"$root$libdir" || fail "a program does not build against the installed libtugline"
+    "$tug" sandbox start --nodes 2 || fail "the sandbox did not start again"
+    said=$("$tug" run -N 2 -n 2 ./who) || fail "a rank with the installed libtugline ended with $?: $said"
+    [ "$(echo "$said" | uniq -c | tr -s ' ')" = " 2 from rank 0" ] || fail "ranks with the installed libtugline said: $said"
+    "$tug" sandbox stop || fail "the sandbox did not stop again"
 fi
 ${CC:-cc} -std=gnu11 -fPIC -shared -I"$root$includedir" -o fifo.so "$TUG_SRCDIR/plugins/fifo.c" ||
     fail "plugins/fifo.c does not build against the installed header"
