@@ -28,14 +28,10 @@ static bool plain(const char *s)
     return !strchr("+-:[],@=.", *s) && s[len - 1] != ':' && strcmp(s, "null");
 }
 
-static void emit(struct tug_buf *out, const char *s)
+void tug_yaml_quote(struct tug_buf *out, const char *s)
 {
     size_t len = strlen(s);
 
-    if (plain(s)) {
-        tug_buf_adds(out, s);
-        return;
-    }
     tug_buf_addc(out, '"');
     for (size_t i = 0; i < len;) {
         const unsigned char *p = (const unsigned char *) s + i;
@@ -56,6 +52,14 @@ static void emit(struct tug_buf *out, const char *s)
         i += n ? n : 1;
     }
     tug_buf_addc(out, '"');
+}
+
+static void emit(struct tug_buf *out, const char *s)
+{
+    if (plain(s))
+        tug_buf_adds(out, s);
+    else
+        tug_yaml_quote(out, s);
 }
 
 static void begin_line(struct dump *d)

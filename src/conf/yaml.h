@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "conf/errors.h"
 
 enum {
@@ -58,6 +59,9 @@ void tug_yaml_drop_duplicates(struct tug_yaml *map, struct tug_conf_errors *errs
 
 /* The value under 'key', or NULL; looks at every item. */
 struct tug_yaml *tug_yaml_get(const struct tug_yaml *map, const char *key);
+
+/* 's' in double quotes, so that it reads as itself wherever a scalar may stand. It must be UTF-8. */
+void tug_yaml_quote(struct tug_buf *out, const char *s);
 
 /* A scalar that has no value: "key:" or "key: ~" or "key: null". */
 bool tug_yaml_is_null(const struct tug_yaml *node);
