@@ -18,6 +18,7 @@
 #include "base/size.h"
 #include "base/str.h"
 #include "cli/verb.h"
+#include "host/machines.h"
 
 enum {
     OPT_NODES = 1,
@@ -42,7 +43,7 @@ static const struct tug_opt opts[] = {
     {OPT_MODEL, "gpu-model", 0, TUG_ARG_NEED, "NAME",
      "start: model of the GPUs; the default is emulated"},
     {OPT_MACHINE, "machine", 0, TUG_ARG_NEED, "NAME",
-     "start: nodes like this machine: dgx-1, dgx-2, dgx-a100, dgx-h100, dgx-h200, dgx-b200"},
+     "start: nodes like this machine: hgx-h100, dgx1-v100, gb200-nvl72, ..., or those of a FILE.yaml"},
     {OPT_NAMES, "names", 0, TUG_ARG_NEED, "HOSTS",
      "start: names of the nodes: gpu[001-064]; the default is n1, n2, ..."},
     {OPT_POLICY, "policy", 0, TUG_ARG_NEED, "NAME",
@@ -60,19 +61,6 @@ const struct tug_opt *tug_opts_of_sandbox(size_t *n)
     *n = sizeof opts / sizeof *opts;
     return opts;
 }
-
-static const struct {
-    const char *name;
-    uint32_t gpus;
-    const char *model;
-    uint32_t cpus;
-    uint64_t mem_gib;
-} machines[] = {
-#define TUG_MACHINE(name, gpus, model, cpus, mem_gib) {name, gpus, model, cpus, mem_gib},
-#include "cli/machines.def"
-#undef TUG_MACHINE
-};
-#define MACHINES (sizeof machines / sizeof *machines)
 
 struct sandbox_args {
     uint64_t nodes, gpus, cpus, mem_bytes;
@@ -152,28 +140,25 @@ static char *dir_of(const struct sandbox_args *a, bool make, struct tug_err *err
 
 /* ---- start ---- */
 
-static int apply_machine(struct sandbox_args *a, struct tug_err *err)
+/* What was not said is as that machine has it. */
+static int apply_machine(struct sandbox_args *a, struct tug_sheet **sheet, struct tug_err *err)
 {
-    const char *names[MACHINES];
-    for (size_t i = 0; i < MACHINES; i++) {
-        names[i] = machines[i].name;
-        if (strcmp(machines[i].name, a->machine) != 0)
-            continue;
-        if (!a->gpus_said)
-            a->gpus = machines[i].gpus;
-        if (!a->cpus_said)
-            a->cpus = machines[i].cpus;
-        if (!a->mem_said)
-            a->mem_bytes = machines[i].mem_gib << 30;
-        if (!a->model)
-            a->model = machines[i].model;
-        return 0;
-    }
-    const char *near = tug_str_nearest(a->machine, names, MACHINES);
-    return tug_fail(err, -EINVAL, "--machine: '%.64s' is not known; %s%s", a->machine,
-                    near ? "did you mean "
-                         : "dgx-1, dgx-2, dgx-a100, dgx-h100, dgx-h200 and dgx-b200 are",
-                    near ? near : "");
+    int rc = tug_machines_find(NULL, a->machine, sheet, err);
+    if (rc)
+        return tug_fail_ctx(err, rc, "--machine");
+    const struct tug_sheet *s = *sheet;
+    if (a->gpus_said && a->gpus > s->machine.n_gpus)
+        return tug_fail(err, -EINVAL, "--gpus: a %s has %u GPUs, not %llu", s->machine.name, s->machine.n_gpus,
+                        (unsigned long long) a->gpus);
+    if (!a->gpus_said)
+        a->gpus = s->machine.n_gpus;
+    if (!a->cpus_said && s->cpus)
+        a->cpus = s->cpus;
+    if (!a->mem_said && s->mem_bytes)
+        a->mem_bytes = s->mem_bytes;
+    if (!a->model && s->machine.n_gpus)
+        a->model = s->machine.gpu[0].model;
+    return 0;
 }
 
 static int take_names(const struct sandbox_args *a, struct tug_hostlist **out, struct tug_err *err)
@@ -262,9 +247,10 @@ static int do_start(struct sandbox_args *a)
     struct tug_sandbox_conf c = {.policy = a->policy ? a->policy : "multifactor+easy"};
     struct timespec t0, t1;
     char *dir = NULL, *state = NULL, *policy_note = NULL;
+    struct tug_sheet *sheet = NULL;
     int lock = -1, status;
     clock_gettime(CLOCK_MONOTONIC, &t0);
-    if ((a->machine && apply_machine(a, &err)) || take_names(a, &c.nodes, &err)) {
+    if ((a->machine && apply_machine(a, &sheet, &err)) || take_names(a, &c.nodes, &err)) {
         status = tug_out_usage(&err);
         goto out;
     }
@@ -281,7 +267,7 @@ static int do_start(struct sandbox_args *a)
     c.mem_bytes = a->mem_bytes;
     c.gpu_model = a->model ? a->model : "emulated";
     c.fresh = !a->state_dir;
-    c.machine = a->machine ? a->machine : "";
+    c.machine = sheet ? sheet->machine.name : "";
     if (tug_sandbox_start(&c, &policy_note, &err)) {
         status = tug_out_fail(&err);
         goto out;
@@ -296,6 +282,7 @@ out:
     if (lock >= 0)
         close(lock);
     tug_hostlist_free(c.nodes);
+    tug_sheet_free(sheet);
     free(dir);
     free(state);
     return status;
