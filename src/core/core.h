@@ -295,6 +295,9 @@ struct tug_core_domain_view {
 size_t tug_core_domains(const struct tug_core *c);
 void tug_core_domain(const struct tug_core *c, uint32_t index, struct tug_core_domain_view *out);
 void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_node *out);
+/* GPUs of a node in the order of their best ring (bandwidth.h): a function of the node's links and the set, so that a gang that
+ * is queued again has the same. Rising where nothing is known. out[] has room for the set; returns how many. */
+size_t tug_core_gpu_ring(const struct tug_core *c, uint32_t node, tug_gpuset gpus, uint32_t *out);
 const char *tug_core_node_state(const struct tug_core_node *n);        /* "IDLE" "MIXED" "ALLOCATED" "DRAINING" "DRAINED" "DOWN" "UNKNOWN" */
 uint32_t tug_core_node_find(const struct tug_core *c, const char *name);  /* TUG_NO_NODE */
 const char *tug_core_default_queue(const struct tug_core *c);

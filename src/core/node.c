@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bandwidth.h"
 #include "core/state.h"
 
 /* ---- size */
@@ -591,6 +592,11 @@ void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_nod
                                   .n_jobs = l->gangs,
                                   .domain = n->domain,
                                   .machine = has.machine};
+}
+
+size_t tug_core_gpu_ring(const struct tug_core *c, uint32_t node, tug_gpuset gpus, uint32_t *out)
+{
+    return tug_bandwidth_ring(c->nodes.at[node].inv.machine, gpus, out);
 }
 
 const char *tug_core_node_state(const struct tug_core_node *n)

@@ -583,15 +583,35 @@ int tug_place_find(struct tug_core *c, struct tug_shape *s)
 
 /* ---- who chooses */
 
+struct tug_gang_size tug_place_gang_size(const struct tug_job_req *r)
+{
+    return (struct tug_gang_size){.ranks = tug_job_req_all_gpus(r), .islands = r->nodes, .over_milli = 1000};
+}
+
+tug_gpuset tug_place_gpus(const struct tug_core *c, uint32_t node, tug_gpuset free, uint32_t n, struct tug_gang_size gang)
+{
+    return tug_inside_choose(c->nodes.at[node].inv.machine, free, n, gang, NULL);
+}
+
+/* Beside other parts, else of the free GPU that leaves the best ones to others. */
+static tug_gpuset place_part(const struct tug_core *c, uint32_t node, uint32_t milli)
+{
+    const struct tug_ledger_node *n = tug_ledger_node(c->ledger, node);
+    uint32_t left;
+    unsigned gpu = tug_ledger_share(n, milli, &left);
+    return left == UINT32_MAX ? tug_place_gpus(c, node, tug_ledger_gpus_free(n), 1, TUG_GANG_ALONE) : 1ULL << gpu;
+}
+
 void tug_place_as_picked(struct tug_core *c, const struct tug_entry *e)
 {
-    for (uint32_t i = 0; i < e->j.req.nodes; i++) {
-        const struct tug_ledger_node *n = tug_ledger_node(c->ledger, c->picked.at[i]);
-        uint32_t left, milli = e->j.req.gpu_milli;
-        tug_gpuset gpus =
-            milli ? 1ULL << tug_ledger_share(n, milli, &left)
-                  : tug_gpuset_take_low(tug_ledger_gpus_free(n), tug_job_req_gpus(&e->j.req, i));
-        c->chosen.at[i] = (struct tug_policy_slice){c->picked.at[i], gpus};
+    const struct tug_job_req *r = &e->j.req;
+    struct tug_gang_size gang = tug_place_gang_size(r);
+    for (uint32_t i = 0; i < r->nodes; i++) {
+        uint32_t node = c->picked.at[i];
+        tug_gpuset free = tug_ledger_gpus_free(tug_ledger_node(c->ledger, node));
+        c->chosen.at[i] = (struct tug_policy_slice){
+            node, r->gpu_milli ? place_part(c, node, r->gpu_milli)
+                               : tug_place_gpus(c, node, free, tug_job_req_gpus(r, i), gang)};
     }
 }
 

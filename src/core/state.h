@@ -464,7 +464,10 @@ uint32_t tug_place_fullest_last(const struct tug_core *c, const struct tug_shape
 int tug_topology_find(struct tug_core *c, const struct tug_shape *s);
 /* As core.placement says, into core.picked: 0, or -EAGAIN. Who starts a job asks tug_place_choose(). */
 int tug_place_find(struct tug_core *c, struct tug_shape *s);
-/* From core.picked to core.chosen, which has room: the lowest free GPUs there. */
+/* The best n of these GPUs of a node, see inside.h. */
+tug_gpuset tug_place_gpus(const struct tug_core *c, uint32_t node, tug_gpuset free, uint32_t n, struct tug_gang_size gang);
+struct tug_gang_size tug_place_gang_size(const struct tug_job_req *r);
+/* From core.picked to core.chosen, which has room: the best free GPUs there. */
 void tug_place_as_picked(struct tug_core *c, const struct tug_entry *e);
 /* Slices there, in that order. The caller frees. */
 struct tug_slice *tug_place_slices(const struct tug_core *c, const struct tug_entry *e,

@@ -666,16 +666,14 @@ static struct tug_slice *place_suspended(const struct tug_victims *v)
     return want;
 }
 
-/* Free GPUs first, then those that come free. */
+/* Of the free GPUs, if there are enough; else of these and those that come free. */
 static tug_gpuset pick_gpus(const struct tug_victims *v, uint32_t node, unsigned n)
 {
     tug_gpuset now = tug_ledger_gpus_free(tug_ledger_node(v->c->ledger, node));
     struct room r = room_with_chosen(v, node);
     tug_gpuset later = r.gpus & ~now & ~r.gpus_owed;
-    unsigned has = tug_gpuset_count(now);
-    if (has >= n)
-        return tug_gpuset_take_low(now, n);
-    return now | tug_gpuset_take_low(later, n - has);
+    struct tug_gang_size gang = tug_place_gang_size(&v->e->j.req);
+    return tug_place_gpus(v->c, node, tug_gpuset_count(now) >= n ? now : now | later, n, gang);
 }
 
 /* In node order, the last slice where only that fits, if there is such a node. */

@@ -58,6 +58,22 @@ static struct ctl_step *side_of(struct tug_control *c, struct ctl_job *j, uint32
     return s;
 }
 
+/* For the node that is to start them. Rising needs no words. */
+static void set_gpu_order(struct tug_control *c, struct tug_arena *a, const struct tug_slice *at, Tugpb__Slice *s)
+{
+    uint32_t ring[TUG_GPUS_MAX];
+    size_t n = tug_core_gpu_ring(c->core, at->node, at->gpus, ring);
+    int rises = 1;
+
+    for (size_t i = 1; i < n; i++)
+        rises &= ring[i] > ring[i - 1];
+    if (rises)
+        return;
+    s->gpu_order.data = tug_ctl_alloc(a, n);
+    for (size_t i = 0; i < n; i++)
+        s->gpu_order.data[s->gpu_order.len++] = (uint8_t) ring[i];
+}
+
 /* The slices that the step runs on, with its own ranks. A batch script sees the whole allocation.
  */
 static void set_slices(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
@@ -78,8 +94,10 @@ static void set_slices(struct tug_control *c, struct tug_arena *a, const struct 
             all[at]->first_rank = step->parts[i].first_rank;
             all[at]->ntasks = step->parts[i].ntasks;
         }
-        if (job->slices[at].node == node)
+        if (job->slices[at].node == node) {
             p->node_index = (uint32_t) i;
+            set_gpu_order(c, a, &job->slices[at], all[at]);
+        }
         p->slices[p->n_slices++] = all[at];
         p->addresses[p->n_addresses++] = address ? (char *) address : (char *) "";
     }

@@ -1,6 +1,7 @@
 /* test_place.c - which nodes a gang gets, and what a policy is told about places */
 #include <errno.h>
 
+#include "kinds.h"
 #include "world.h"
 
 static struct world w;
@@ -528,6 +529,46 @@ START_TEST(a_quiet_core_keeps_no_explanations_and_says_so)
 }
 END_TEST
 
+START_TEST(a_gang_gets_the_gpus_of_a_node_that_are_linked_best)
+{
+    struct tug_machine *mesh = kind_mesh();
+    open_with(2, TUG_PLACEMENT_FIRST_FIT);
+    w.machines[0] = mesh;
+    w_up_all(&w);
+    run(1, 1, 2);
+    ck_assert_uint_eq(w_job(&w, 1)->slices[0].gpus, 0x06);
+    run(2, 1, 2);
+    ck_assert_uint_eq(w_job(&w, 2)->slices[0].gpus, 0x09);
+    run(3, 2, 4);
+    ck_assert_uint_eq(w_job(&w, 3)->slices[0].gpus, 0xf0);
+    ck_assert_uint_eq(w_job(&w, 3)->slices[1].gpus, 0x0f); /* nobody knows */
+    w_clear(&w);
+    free(mesh);
+}
+END_TEST
+
+START_TEST(a_part_of_a_gpu_takes_the_gpu_whose_loss_costs_least)
+{
+    struct tug_machine *pairs = kind_pairs(8);
+    open_with(1, TUG_PLACEMENT_FIRST_FIT);
+    w.machines[0] = pairs;
+    w_up_all(&w);
+    run(1, 1, 3);
+    ck_assert_uint_eq(w_job(&w, 1)->slices[0].gpus, 0x07);
+    struct tug_job_req r = w_req(1, 1);
+    r.gpu_milli = 500;
+    for (tug_job_id id = 2; id < 5; id++) {
+        w_submit(&w, id, r);
+        w_run(&w, id);
+    }
+    ck_assert_uint_eq(w_job(&w, 2)->slices[0].gpus, 0x08); /* the one that stands alone */
+    ck_assert_uint_eq(w_job(&w, 3)->slices[0].gpus, 0x08);
+    ck_assert_uint_eq(w_job(&w, 4)->slices[0].gpus, 0x10);
+    w_clear(&w);
+    free(pairs);
+}
+END_TEST
+
 UNIT_MAIN("core/place", first_fit_takes_the_first_node_and_consolidate_the_fullest_that_suffices,
           consolidate_takes_the_lowest_of_equal_nodes_and_keeps_a_gang_in_node_order,
           consolidate_gives_an_exclusive_job_an_idle_node,
@@ -549,4 +590,6 @@ UNIT_MAIN("core/place", first_fit_takes_the_first_node_and_consolidate_the_fulle
           a_plugin_that_places_may_ask_where_the_core_would_and_may_start_nothing,
           a_job_without_an_estimate_is_expected_to_run_for_its_time_limit,
           jobs_that_ask_for_the_same_in_the_same_places_have_one_shape,
-          a_quiet_core_keeps_no_explanations_and_says_so)
+          a_quiet_core_keeps_no_explanations_and_says_so,
+          a_gang_gets_the_gpus_of_a_node_that_are_linked_best,
+          a_part_of_a_gpu_takes_the_gpu_whose_loss_costs_least)

@@ -554,6 +554,53 @@ START_TEST(what_a_node_says_of_its_links_outlives_the_controller_and_nonsense_is
 }
 END_TEST
 
+/* Two links between 0-2, 2-1 and so on: the ring is 0 2 1 3. */
+static struct tug_machine *four_across(void)
+{
+    static const uint8_t ring[] = {0, 2, 1, 3};
+    struct tug_machine *m = tug_new(struct tug_machine);
+
+    m->n_gpus = 8;
+    m->n_numa = 1;
+    for (uint32_t i = 0; i < 8; i++)
+        for (uint32_t k = 0; k < 8; k++)
+            m->link[i][k] = (struct tug_machine_link){.class = i == k ? TUG_LINK_SELF : TUG_LINK_SYS, .mbs = i == k ? 0 : 5000};
+    for (size_t i = 0; i < 4; i++)
+        m->link[ring[i]][ring[(i + 1) % 4]].mbs = m->link[ring[(i + 1) % 4]][ring[i]].mbs = 50000;
+    return m;
+}
+
+static uint64_t started(struct vworld *w, uint32_t gpus)
+{
+    char token[16];
+
+    snprintf(token, sizeof token, "gpus%u", gpus);
+    uint32_t rid = vw_submit(w, token, 1, gpus, 1);
+    vw_run(w, vw_now(w) + 500);
+    return vw_job(w, rid);
+}
+
+START_TEST(the_node_is_told_the_order_of_its_ring)
+{
+    struct tug_machine *m = four_across();
+    struct tug_arena a = {.budget_bytes = 1 << 20};
+    struct vworld *w = up(1);
+
+    vw_set_links(w, 1, tug_machine_pb(&a, m));
+    vw_restart_agent(w, 1);
+    vw_run(w, vw_now(w) + 5000);
+    uint64_t job = started(w, 4);
+    ck_assert_uint_eq(vw_see(w, job)->slices[0].gpus, 0xf);
+    ck_assert_str_eq(vw_gpu_order(w), "0 2 1 3");
+    uint64_t other = started(w, 2); /* of what is left: rising is not said */
+    ck_assert_uint_eq(vw_see(w, other)->slices[0].gpus, 0x30);
+    ck_assert_str_eq(vw_gpu_order(w), "");
+    vw_free(w);
+    tug_arena_clear(&a);
+    free(m);
+}
+END_TEST
+
 UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times, no_reply_leaves_before_the_job_is_durable,
           the_same_token_gives_the_same_job, a_failed_rank_ends_the_gang_and_is_named,
           a_node_that_never_gets_ready_gives_everything_back_and_is_named,
@@ -570,4 +617,5 @@ UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times,
           a_token_is_known_for_a_day_after_its_job_was_forgotten_and_then_costs_nothing,
           a_controller_killed_during_a_notice_keeps_its_word_and_nobody_else_has_to_go,
           a_controller_killed_while_a_gang_is_suspended_lets_it_go_on_where_it_was,
-          what_a_node_says_of_its_links_outlives_the_controller_and_nonsense_is_left_alone)
+          what_a_node_says_of_its_links_outlives_the_controller_and_nonsense_is_left_alone,
+          the_node_is_told_the_order_of_its_ring)

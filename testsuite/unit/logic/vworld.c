@@ -72,6 +72,7 @@ struct vworld {
     struct tug_control *control;
     struct proc procs[VW_NODES_MAX + 1];
     Tugpb__Machine *links[VW_NODES_MAX + 1];
+    char gpu_order[256];           /* of the step that was launched last */
     unsigned n_nodes;
     uint32_t node_timeout_s, lease_s;
     int64_t run_ms;
@@ -569,6 +570,18 @@ static void count_attempts(struct vworld *w, uint64_t job)
     w->max_attempts = n > w->max_attempts ? n : w->max_attempts;
 }
 
+static void keep_gpu_order(struct vworld *w, ProtobufCBinaryData payload)
+{
+    Tugpb__StepPayload *p = tugpb__step_payload__unpack(NULL, payload.len, payload.data);
+    const Tugpb__Slice *s = p->slices[p->node_index];
+    size_t len = 0;
+
+    w->gpu_order[0] = 0;
+    for (size_t i = 0; i < s->gpu_order.len; i++)
+        len += (size_t) snprintf(w->gpu_order + len, sizeof w->gpu_order - len, "%s%u", i ? " " : "", s->gpu_order.data[i]);
+    tugpb__step_payload__free_unpacked(p, NULL);
+}
+
 static void launcher(struct vworld *w, unsigned node, uint16_t number, const ProtobufCMessage *m)
 {
     struct proc *p = &w->procs[node];
@@ -606,6 +619,7 @@ static void launcher(struct vworld *w, unsigned node, uint16_t number, const Pro
         fresh.job = start->key->job;
         fresh.attempt = start->key->attempt;
         fresh.step = start->key->step;
+        keep_gpu_order(w, start->payload);
         tug_vec_push(&w->stepds, fresh);
         set_key(&fresh, &k);
         started.key = &k;
@@ -1034,6 +1048,11 @@ int vw_durable(const struct vworld *w, const char *kind, uint64_t id)
     snprintf(key, sizeof key, "%s/%llu", kind, (unsigned long long) id);
     HASH_FIND_STR(w->procs[0].disk, key, r);
     return r != NULL;
+}
+
+const char *vw_gpu_order(const struct vworld *w)
+{
+    return w->gpu_order;
 }
 
 uint32_t vw_master_port(const struct vworld *w)

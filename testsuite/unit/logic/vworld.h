@@ -72,6 +72,7 @@ const struct tug_job *vw_see(const struct vworld *w, uint64_t job);
 const struct tug_core *vw_core(const struct vworld *w);
 int vw_durable(const struct vworld *w, const char *kind, uint64_t id);  /* is there such a record on the controller's disk? */
 uint32_t vw_master_port(const struct vworld *w);  /* told to the step daemon that started last; node n's own is 61000 + n */
+const char *vw_gpu_order(const struct vworld *w); /* "0 3 2 1": as the node was told whose step was launched last */
 unsigned vw_durable_tokens(const struct vworld *w);                 /* of jobs that are forgotten */
 /* How many step daemons of (job, attempt) have running ranks now, over all nodes; attempt 0 = any. */
 unsigned vw_running(const struct vworld *w, uint64_t job, uint32_t attempt);
