@@ -18,6 +18,7 @@
 #include "base/vec.h"
 #include "logic/blobs.h"
 #include "logic/control.h"
+#include "logic/cpus.h"
 #include "logic/outbox.h"
 #include "proto/client.pb-c.h"
 #include "proto/job.pb-c.h"
@@ -25,7 +26,7 @@
 #include "proto/record.pb-c.h"
 
 #define GANG_KEY_LEN 32
-#define CPU_MASK_LEN 128          /* bytes: 1,024 logical CPUs */
+#define CPU_MASK_LEN TUG_CPUS_MASK_LEN
 #define TOKEN_KEPT_MS (24 * 3600 * 1000LL)
 #define ID_BLOCK 1000             /* ids reserved at a time: never used twice, also after a crash */
 
