@@ -15,6 +15,7 @@
 
 enum when { ALWAYS, RANKS, PMIX, TCP, GPUS, EMULATED };
 enum mode { SET, DEFAULT };
+enum launchers { ANY, TORCH, MPI, WIRED };
 
 static const char *const when_text[] = {
     [RANKS] = " Not in a batch script.",
@@ -24,12 +25,19 @@ static const char *const when_text[] = {
     [EMULATED] = " On emulated nodes that share a host.",
 };
 
+static const char *const launchers_text[] = {
+    [TORCH] = " With \\--launcher=auto and torch.",
+    [MPI] = " With \\--launcher=auto and mpi.",
+    [WIRED] = " Not with \\--launcher=plain.",
+};
+
 static const struct {
     const char *name, *text;
     enum mode mode;
     enum when when;
+    enum launchers launchers;
 } vars[] = {
-#define TUG_ENV(NAME, scope, mode, when, value, text) {#NAME, text, mode, when},
+#define TUG_ENV(NAME, scope, mode, when, launchers, value, text) {#NAME, text, mode, when, launchers},
 #include "stepd/env.def"
 #undef TUG_ENV
 };
@@ -61,6 +69,8 @@ static int print_env(const char *group)
         put_escaped(vars[i].text);
         if (when_text[vars[i].when])
             printf("%s", when_text[vars[i].when]);
+        if (launchers_text[vars[i].launchers])
+            printf("%s", launchers_text[vars[i].launchers]);
         if (vars[i].mode == DEFAULT)
             printf(" A value that was submitted with the job is left as it is.");
         printf("\n\n");

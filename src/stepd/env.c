@@ -17,7 +17,9 @@
 #include "base/hostlist.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "stepd/gpus.h"
 #include "stepd/netif.h"
+#include "stepd/nics.h"
 
 enum when { ALWAYS, RANKS, PMIX, TCP, GPUS, EMULATED, WHEN_COUNT };
 
@@ -90,49 +92,62 @@ static void vars_put(struct vars *v, struct tug_arena *a, char *kv, bool only_if
 
 /* ---- values that need more than an expression ---- */
 
-uint64_t tug_rank_gpus(const struct tug_payload *p, unsigned local)
-{
-    uint64_t all = p->slice->gpus, mine = 0;
-    unsigned n = tug_gpuset_count(all), ranks = p->n_local ? p->n_local : 1, seen = 0;
-    unsigned each = p->spec->res ? p->spec->res->gpus_per_task : 0;
-    unsigned from = local * n / ranks, to = (local + 1) * n / ranks;
-
-    if (p->batch || p->spec->launcher == TUGPB__LAUNCHER__LAUNCHER_TORCH)
-        return all;
-    if (each && each * ranks <= n)
-        from = local * each, to = from + each;
-    else if (to == from)
-        to = from + 1; /* fewer GPUs than ranks: neighbours share one */
-    for (unsigned g = 0; g < TUG_GPUS_MAX; g++)
-        if (all >> g & 1) {
-            if (seen >= from && seen < to)
-                mine |= 1ULL << g;
-            seen++;
-        }
-    return mine;
-}
-
 /* By UUID where they are known: inside a device cgroup CUDA counts from 0 again, a UUID always
  * fits. */
+static bool has_uuids(const struct tug_payload *p)
+{
+    return p->inv && !p->emulated && p->inv->gpus && p->inv->n_gpu_uuids >= p->inv->gpus;
+}
+
+static void print_gpus(const struct tug_payload *p, unsigned local, struct tug_buf *out)
+{
+    struct tug_gpu_list gpus;
+    const char *comma = "";
+
+    tug_gpus_shown(p, local, &gpus);
+    for (unsigned i = 0; i < gpus.n; i++, comma = ",") {
+        unsigned g = gpus.at[i];
+        if (has_uuids(p) && g < p->inv->n_gpu_uuids && p->inv->gpu_uuids[g][0])
+            tug_buf_addf(out, "%s%s", comma, p->inv->gpu_uuids[g]);
+        else
+            tug_buf_addf(out, "%s%u", comma, g);
+    }
+}
+
 static bool v_cuda(const struct tug_rank_env *e, unsigned local, struct tug_buf *out)
 {
-    const struct tug_payload *p = e->p;
-    uint64_t mine = tug_rank_gpus(p, local);
-    bool uuids = p->inv && !p->emulated && p->inv->n_gpu_uuids >= p->inv->gpus;
+    print_gpus(e->p, local, out);
+    return e->p->slice->gpus || (e->p->inv && e->p->inv->gpus > 0);
+}
 
-    if (!mine)
-        return p->inv && p->inv->gpus > 0;
-    for (unsigned g = 0; g < TUG_GPUS_MAX; g++) {
-        if (!(mine >> g & 1))
-            continue;
-        if (out->data && out->len && out->data[out->len - 1] != '=')
-            tug_buf_addc(out, ',');
-        if (uuids && g < p->inv->n_gpu_uuids && p->inv->gpu_uuids[g][0])
-            tug_buf_adds(out, p->inv->gpu_uuids[g]);
-        else
-            tug_buf_addf(out, "%u", g);
-    }
-    return true;
+/* "void": the container tools then do nothing about GPUs; an empty one would mean the same, but not
+ * to all of them. */
+static bool v_containers(const struct tug_rank_env *e, unsigned local, struct tug_buf *out)
+{
+    if (e->p->slice->gpus)
+        print_gpus(e->p, local, out);
+    else
+        tug_buf_adds(out, "void");
+    return has_uuids(e->p);
+}
+
+/* NCCL takes a bare name as a prefix, and mlx5_1 would stand for mlx5_10 too. */
+static bool v_hca(const struct tug_rank_env *e, struct tug_buf *out)
+{
+    uint32_t nics = tug_nics_of_node(e->p);
+
+    tug_buf_addc(out, '=');
+    tug_nics_print(e->p, nics, "", out);
+    return nics != 0;
+}
+
+static bool v_nic(const struct tug_rank_env *e, unsigned local, const char *port,
+                  struct tug_buf *out)
+{
+    uint32_t nics = tug_nics_of_rank(e->p, local);
+
+    tug_nics_print(e->p, nics, port, out);
+    return nics != 0;
 }
 
 static bool v_nccl_iface(const struct tug_rank_env *e, struct tug_buf *out)
@@ -168,6 +183,14 @@ static bool add_num(struct tug_buf *out, unsigned long long n)
 enum scope { NODE, RANK };
 enum mode { SET, DEFAULT };
 
+/* Launchers that a variable belongs to, as a set of bits. */
+enum launchers {
+    TORCH = 1 << TUGPB__LAUNCHER__LAUNCHER_AUTO | 1 << TUGPB__LAUNCHER__LAUNCHER_TORCH,
+    MPI = 1 << TUGPB__LAUNCHER__LAUNCHER_AUTO | 1 << TUGPB__LAUNCHER__LAUNCHER_PMIX,
+    WIRED = TORCH | MPI,
+    ANY = WIRED | 1 << TUGPB__LAUNCHER__LAUNCHER_PLAIN
+};
+
 #define NUM(x)         add_num(out, (unsigned long long) (x))
 #define NUM_OR_NONE(x) ((x) ? add_num(out, (unsigned long long) (x)) : false)
 #define STR(s)         add_text(out, s)
@@ -175,7 +198,7 @@ enum mode { SET, DEFAULT };
 typedef bool value_fn(const struct tug_rank_env *e, const struct tug_payload *p, unsigned r,
                       unsigned l, struct tug_buf *out);
 
-#define TUG_ENV(name, scope, mode, when, value, words)                                             \
+#define TUG_ENV(name, scope, mode, when, launchers, value, words)                                  \
     static bool value_##name(const struct tug_rank_env *e, const struct tug_payload *p,            \
                              unsigned r, unsigned l, struct tug_buf *out)                          \
     {                                                                                              \
@@ -190,12 +213,20 @@ static const struct row {
     enum scope scope;
     enum mode mode;
     enum when when;
+    enum launchers launchers;
     value_fn *value;
 } rows[] = {
-#define TUG_ENV(name, scope, mode, when, value, words) {#name, scope, mode, when, value_##name},
+#define TUG_ENV(name, scope, mode, when, launchers, value, words)                                  \
+    {#name, scope, mode, when, launchers, value_##name},
 #include "stepd/env.def"
 #undef TUG_ENV
 };
+
+/* Does the step set it, if the facts are so? */
+static bool is_ours(const struct row *row, const struct tug_payload *p)
+{
+    return row->launchers >> p->spec->launcher & 1;
+}
 
 static void put_rows(const struct tug_rank_env *e, struct vars *v, struct tug_arena *a,
                      enum scope scope, unsigned local)
@@ -204,7 +235,7 @@ static void put_rows(const struct tug_rank_env *e, struct vars *v, struct tug_ar
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct row *row = &rows[i];
-        if (row->scope != scope || !e->holds[row->when])
+        if (row->scope != scope || !e->holds[row->when] || !is_ours(row, e->p))
             continue;
         tug_buf_reset(&text);
         tug_buf_addf(&text, "%s=", row->name);
@@ -218,7 +249,7 @@ static void put_rows(const struct tug_rank_env *e, struct vars *v, struct tug_ar
 
 /* Another launcher's words about another job would mislead libraries inside the ranks. A user's own
  * settings of Open MPI and PMIx (MCA parameters) stay, but for those that name a launcher. */
-static bool stale(const char *kv)
+static bool stale(const struct tug_payload *p, bool nested, const char *kv)
 {
     static const char *const keep[] = {"OMPI_MCA_", "PMIX_MCA_"};
     static const char *const internal[] = {"OMPI_MCA_ess", "OMPI_MCA_orte_", "OMPI_MCA_schizo",
@@ -235,31 +266,46 @@ static bool stale(const char *kv)
         if (tug_str_has_prefix(kv, launcher[i]))
             return true;
     /* What a job around this one got from us; other TUG_ names (where the cluster is) are the
-     * user's. */
+     * user's, and so is what this launcher leaves alone, where there is no such job. */
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         size_t n = strlen(rows[i].name);
         if (rows[i].mode == SET && strncmp(kv, rows[i].name, n) == 0 && kv[n] == '=')
-            return true;
+            return nested || is_ours(&rows[i], p);
     }
     return false;
 }
 
-static void take_submitters(struct tug_rank_env *e)
+static void list_submitters(const ProtobufCBinaryData *env, struct vars *v, struct tug_arena *a)
 {
-    const char *s = (const char *) e->p->spec->env.data;
-    size_t left = e->p->spec->env.len;
+    const char *s = (const char *) env->data;
+    size_t left = env->len;
 
     while (left) {
         size_t n = strnlen(s, left);
-        if (memchr(s, '=', n) && s[0] != '=' && !stale(s)) {
-            vars_reserve(&e->shared, &e->arena, e->shared.len + 2);
-            e->shared.at[e->shared.len++] = arena_text(&e->arena, s, n);
+        if (memchr(s, '=', n) && s[0] != '=') {
+            vars_reserve(v, a, v->len + 2);
+            v->at[v->len++] = arena_text(a, s, n);
         }
         s += n + (n < left);
         left -= n + (n < left);
     }
-    vars_reserve(&e->shared, &e->arena, e->shared.len + 2);
-    e->shared.at[e->shared.len] = NULL;
+    vars_reserve(v, a, v->len + 2);
+    v->at[v->len] = NULL;
+}
+
+static void take_submitters(struct tug_rank_env *e)
+{
+    struct vars *v = &e->shared;
+    size_t kept = 0;
+    bool nested;
+
+    list_submitters(&e->p->spec->env, v, &e->arena);
+    nested = tug_rank_env_get(v->at, "TUG_JOB_ID") != NULL;
+    for (size_t i = 0; i < v->len; i++)
+        if (!stale(e->p, nested, v->at[i]))
+            v->at[kept++] = v->at[i];
+    v->len = kept;
+    v->at[kept] = NULL;
 }
 
 /* ---- facts ---- */

@@ -26,7 +26,4 @@ char **tug_rank_env_make(const struct tug_rank_env *e, struct tug_arena *a, unsi
 /* The value of 'name' in an environment, or NULL. */
 const char *tug_rank_env_get(char *const *env, const char *name);
 
-/* GPUs of the local-th rank. */
-uint64_t tug_rank_gpus(const struct tug_payload *p, unsigned local);
-
 #endif

@@ -7,12 +7,15 @@
 #include "stepd/payload.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/pattern.h"
+#include "proto/machine.h"
+#include "stepd/gpus.h"
 
 #define PAYLOAD_MAX_BYTES (12u << 20) /* as StepLaunch.payload in proto/caps.def */
 
@@ -64,6 +67,8 @@ static int check(const Tugpb__StepPayload *pb, struct tug_err *err)
         if (pb->slices[i]->first_rank != next)
             return bad(err, "does not number its ranks along its nodes");
         next += pb->slices[i]->ntasks;
+        if (!tug_gpus_are_ordered(pb->slices[i]->gpus, &pb->slices[i]->gpu_order))
+            return bad(err, "has an order of GPUs that is not of the gang's GPUs");
     }
     if (pb->n_slices > 1 && (pb->gang_key.len != 32 || pb->n_addresses != pb->n_slices))
         return bad(err, "lacks the gang's key or a node's address");
@@ -104,6 +109,9 @@ static void derive(struct tug_payload *p, const Tugpb__StepPayload *pb)
     p->pmix = !p->batch && (pb->spec->launcher == TUGPB__LAUNCHER__LAUNCHER_AUTO ||
                             pb->spec->launcher == TUGPB__LAUNCHER__LAUNCHER_PMIX);
     p->emulated = p->inv && p->inv->emulated;
+    /* One that contradicts itself tells nothing; the controller has said so to who can act on it. */
+    if (p->inv && p->inv->links && tug_machine_of_pb(p->inv->links, &p->machine, NULL) < 0)
+        p->machine = NULL;
 }
 
 int tug_payload_read(struct tug_payload *out, int fd, struct tug_err *err)
@@ -132,6 +140,7 @@ int tug_payload_read(struct tug_payload *out, int fd, struct tug_err *err)
 void tug_payload_clear(struct tug_payload *p)
 {
     tug_arena_clear(&p->arena);
+    free(p->machine);
     memset(p, 0, sizeof *p);
 }
 

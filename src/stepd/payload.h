@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/machine.h"
 #include "proto/msg.h"
 #include "proto/node.pb-c.h"
 
@@ -19,6 +20,7 @@ struct tug_payload {
     const Tugpb__JobSpec *spec;  /* pb->spec */
     const Tugpb__Slice *slice;   /* this node's */
     const Tugpb__Inventory *inv; /* this node's, NULL when not told */
+    struct tug_machine *machine; /* what is inside it, NULL when not told */
     const char *node;            /* this node's name */
     const char *run_dir;         /* where the step keeps its files on this node; set by main */
     const char *address;         /* this node's address, "" when not told */

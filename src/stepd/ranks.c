@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/vec.h"
@@ -39,6 +40,8 @@ struct tug_ranks {
     const struct tug_payload *p;
     struct rank *at; /* n_local */
     unsigned living;
+    struct tug_bind *bind; /* NULL: ranks are not bound */
+    bool memory_warned;
     char **argv;  /* NULL at the end; argv[0] is what is looked for */
     char *script; /* path of the batch script, or NULL */
     char *interpreter, *interpreter_arg;
@@ -131,6 +134,11 @@ int tug_ranks_new(struct tug_ranks **out, const struct tug_payload *p, const cha
         return rc;
     }
     make_argv(r);
+    if (p->slice->cpu_mask.len) {
+        uint16_t core_of[CPU_SETSIZE];
+        tug_bind_cores(p, core_of);
+        r->bind = tug_bind_new(p, core_of);
+    }
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     *out = r;
     return 0;
@@ -143,6 +151,7 @@ void tug_ranks_free(struct tug_ranks *r)
     if (r->script)
         unlink(r->script);
     free(r->script);
+    free(r->bind);
     free(r->interpreter);
     free(r->interpreter_arg);
     free(r->argv);
@@ -214,7 +223,9 @@ struct start {
     char *const *env;
     const int *fds;
     const cpu_set_t *cpus; /* NULL: not bound */
+    uint64_t numa;         /* whose memory is preferred; 0 = any's */
     pid_t parent;
+    volatile int memory_error; /* errno of preferring it: the rank runs all the same */
     volatile int error;        /* errno of what failed in the child ... */
     const char *volatile what; /* ... and what that was */
 };
@@ -253,6 +264,8 @@ static void child(struct start *s)
     if (s->cpus)
         sched_setaffinity(0, sizeof *s->cpus,
                           s->cpus); /* an emulated node may name CPUs that aren't there */
+    if (s->numa)
+        s->memory_error = -tug_bind_memory(s->numa);
     set_limits(s->p);
     umask(s->p->spec->umask & 0777);
     if (chdir(s->p->spec->cwd))
@@ -322,11 +335,22 @@ static void retry_as_script(struct tug_ranks *r, struct start *s, char *file, pi
     free(argv);
 }
 
+/* Once a step. */
+static void warn_memory(struct tug_ranks *r, const struct start *s, unsigned local)
+{
+    if (!s->memory_error || r->memory_warned)
+        return;
+    r->memory_warned = true;
+    tug_warn("job %llu: rank %u on node %s cannot prefer the memory next to its GPUs (%s); it gets "
+             "that of the CPU which touches it first",
+             (unsigned long long) r->p->pb->key->job, tug_payload_rank(r->p, local), r->p->node,
+             strerror(s->memory_error));
+}
+
 int tug_ranks_spawn(struct tug_ranks *r, unsigned local, char **env, const int fds[3],
                     struct tug_rank_end *end, struct tug_err *err)
 {
     struct start s = {.p = r->p, .argv = r->argv, .env = env, .fds = fds, .parent = getpid()};
-    cpu_set_t cpus;
     char *file;
     pid_t pid;
     int rc = 0;
@@ -337,8 +361,10 @@ int tug_ranks_spawn(struct tug_ranks *r, unsigned local, char **env, const int f
     if (!file)
         return -ENOENT;
     s.file = file;
-    if (tug_bind_rank(r->p, local, &cpus))
-        s.cpus = &cpus;
+    if (r->bind) {
+        s.cpus = tug_bind_cpus(r->bind, local);
+        s.numa = tug_bind_numa(r->bind, local);
+    }
     pid = start_child(&s);
     if (pid > 0 && s.error == ENOEXEC && !s.what)
         retry_as_script(r, &s, file, &pid);
@@ -352,6 +378,7 @@ int tug_ranks_spawn(struct tug_ranks *r, unsigned local, char **env, const int f
     } else {
         r->at[local].pid = pid;
         r->living++;
+        warn_memory(r, &s, local);
     }
     free(file);
     return rc;

@@ -63,7 +63,7 @@ struct drive *drive_new(unsigned n_nodes, unsigned tasks)
     d->inv.emulated = true;
     d->inv.cpus = 8;
     d->spec.kind = TUGPB__JOB_KIND__JOB_GANG;
-    d->spec.launcher = TUGPB__LAUNCHER__LAUNCHER_PLAIN;
+    d->spec.launcher = TUGPB__LAUNCHER__LAUNCHER_TORCH; /* no PMIx server */
     d->spec.name = "test";
     d->spec.cwd = d->dir;
     d->spec.umask = 022;

@@ -1,9 +1,11 @@
 /* test_env.c - what ranks find in their environment */
 #include "unit.h"
 
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "stepd/bind.h"
+#include "base/mem.h"
+#include "proto/machine.h"
 #include "stepd/env.h"
 #include "stepd/port.h"
 #include "stepd/stepdrive.h"
@@ -28,6 +30,16 @@ static void lacks(struct drive *d, unsigned rank, const char *name_)
     snprintf(name, sizeof name, "env-%u", rank);
     snprintf(want, sizeof want, "\n%s=", name_);
     ck_assert_msg(!strstr(drive_file(d, name), want), "rank %u has %s", rank, name_);
+}
+
+static void all_there(struct drive *d, const char *const *names, size_t n, bool wanted)
+{
+    for (size_t i = 0; i < n; i++) {
+        char want[64];
+        snprintf(want, sizeof want, "\n%s=", names[i]);
+        ck_assert_msg((strstr(drive_file(d, "env-1"), want) != NULL) == wanted, "launcher %d: %s is%s there",
+                      (int) d->spec.launcher, names[i], wanted ? " not" : "");
+    }
 }
 
 static struct drive *printing(unsigned nodes, unsigned tasks)
@@ -110,10 +122,68 @@ START_TEST(users_words_beat_defaults_and_stale_words_are_gone)
 }
 END_TEST
 
+START_TEST(each_launcher_gives_its_own_names_and_no_others)
+{
+    static const struct {
+        Tugpb__Launcher launcher;
+        bool torch, mpi, nccl;
+    } presets[] = {{TUGPB__LAUNCHER__LAUNCHER_AUTO, true, true, true},
+                   {TUGPB__LAUNCHER__LAUNCHER_TORCH, true, false, true},
+                   {TUGPB__LAUNCHER__LAUNCHER_PMIX, false, true, true},
+                   {TUGPB__LAUNCHER__LAUNCHER_PLAIN, false, false, false}};
+    static const char *const torch[] = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
+                                        "GLOO_SOCKET_IFNAME"};
+    static const char *const mpi[] = {"PMIX_RANK", "OMPI_MCA_schizo", "PMIX_MCA_gds", "HWLOC_COMPONENTS"};
+    static const char *const nccl[] = {"NCCL_SOCKET_IFNAME", "NCCL_HOSTID", "NCCL_RAS_ADDR", "NCCL_DEBUG",
+                                       "OMP_NUM_THREADS"};
+
+    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
+        struct drive *d = printing(1, 2);
+        d->spec.launcher = presets[i].launcher;
+        d->inv.gpus = 2;
+        d->pay.slices[0]->gpus = 3;
+        drive_run(d);
+        ck_assert_ptr_null(drive_cause(d));
+        all_there(d, torch, sizeof torch / sizeof *torch, presets[i].torch);
+        all_there(d, mpi, sizeof mpi / sizeof *mpi, presets[i].mpi);
+        all_there(d, nccl, sizeof nccl / sizeof *nccl, presets[i].nccl);
+        has(d, 1, "TUG_RANK=1"); /* whatever the launcher is */
+        has(d, 1, "SLURM_PROCID=1");
+        has(d, 1, "CUDA_DEVICE_ORDER=PCI_BUS_ID");
+        has(d, 1, presets[i].launcher == TUGPB__LAUNCHER__LAUNCHER_TORCH ? "CUDA_VISIBLE_DEVICES=0,1"
+                                                                       : "CUDA_VISIBLE_DEVICES=1");
+        drive_free(d);
+    }
+}
+END_TEST
+
+START_TEST(what_a_launcher_leaves_alone_stays_as_the_user_set_it)
+{
+    struct drive *d = printing(1, 1);
+
+    d->spec.launcher = TUGPB__LAUNCHER__LAUNCHER_PLAIN;
+    drive_env(d, "MASTER_ADDR=there"); /* of a launcher that the program has itself */
+    drive_env(d, "RANK=9");
+    drive_run(d);
+    has(d, 0, "MASTER_ADDR=there");
+    has(d, 0, "RANK=9");
+    drive_free(d);
+
+    d = printing(1, 1);
+    d->spec.launcher = TUGPB__LAUNCHER__LAUNCHER_PLAIN;
+    drive_env(d, "TUG_JOB_ID=3"); /* submitted from within a job: these are that one's */
+    drive_env(d, "MASTER_ADDR=there");
+    drive_run(d);
+    lacks(d, 0, "MASTER_ADDR");
+    drive_free(d);
+}
+END_TEST
+
 START_TEST(gpus_are_shared_out_among_the_ranks_of_a_node)
 {
     struct drive *d = printing(1, 2);
 
+    d->spec.launcher = TUGPB__LAUNCHER__LAUNCHER_PLAIN;
     d->inv.gpus = 8;
     d->pay.slices[0]->gpus = 0xb4; /* 2, 4, 5, 7 */
     drive_run(d);
@@ -123,14 +193,25 @@ START_TEST(gpus_are_shared_out_among_the_ranks_of_a_node)
     drive_free(d);
 
     d = printing(1, 2);
+    d->spec.launcher = TUGPB__LAUNCHER__LAUNCHER_PLAIN;
     d->inv.gpus = 8;
-    d->spec.launcher = TUGPB__LAUNCHER__LAUNCHER_TORCH;
+    d->res.gpus_per_task = 2;
+    d->pay.slices[0]->gpus = 0xb4;
+    d->pay.slices[0]->gpu_order = (ProtobufCBinaryData){4, (uint8_t[]){7, 2, 4, 5}};
+    drive_run(d);
+    has(d, 0, "CUDA_VISIBLE_DEVICES=7,2");
+    has(d, 1, "CUDA_VISIBLE_DEVICES=4,5");
+    drive_free(d);
+
+    d = printing(1, 2);
+    d->inv.gpus = 8;
     d->pay.slices[0]->gpus = 0xb4;
     drive_run(d);
     has(d, 1, "CUDA_VISIBLE_DEVICES=2,4,5,7");
     drive_free(d);
 
     d = printing(1, 2);
+    d->spec.launcher = TUGPB__LAUNCHER__LAUNCHER_PLAIN;
     d->inv.gpus = 8;
     drive_run(d);
     has(d, 1, "CUDA_VISIBLE_DEVICES=");
@@ -147,9 +228,68 @@ START_TEST(real_gpus_are_named_by_uuid)
     d->inv.gpus = d->inv.n_gpu_uuids = 2;
     d->inv.gpu_uuids = uuids;
     d->pay.slices[0]->gpus = 3;
+    d->pay.slices[0]->gpu_order = (ProtobufCBinaryData){2, (uint8_t[]){1, 0}};
     drive_run(d);
-    has(d, 0, "CUDA_VISIBLE_DEVICES=GPU-aaaa,GPU-bbbb");
+    has(d, 0, "CUDA_VISIBLE_DEVICES=GPU-bbbb,GPU-aaaa");
+    has(d, 0, "NVIDIA_VISIBLE_DEVICES=GPU-bbbb,GPU-aaaa");
     lacks(d, 0, "NCCL_HOSTID");
+    drive_free(d);
+
+    d = printing(1, 1);
+    d->inv.emulated = false;
+    d->inv.gpus = d->inv.n_gpu_uuids = 2;
+    d->inv.gpu_uuids = uuids;
+    drive_env(d, "NVIDIA_VISIBLE_DEVICES=all"); /* submitted from within a container */
+    drive_run(d);
+    has(d, 0, "CUDA_VISIBLE_DEVICES=");
+    has(d, 0, "NVIDIA_VISIBLE_DEVICES=void");
+    drive_free(d);
+}
+END_TEST
+
+START_TEST(ranks_are_told_the_nics_next_to_their_gpus)
+{
+    struct drive *d = printing(1, 2);
+    struct tug_machine *m = tug_new(struct tug_machine);
+    struct tug_arena arena = {.budget_bytes = 1 << 20};
+
+    m->n_gpus = m->n_nics = 2;
+    for (int i = 0; i < 2; i++) {
+        snprintf(m->nic[i].name, sizeof m->nic[i].name, "mlx5_%d", i);
+        m->nic[i].is_ib = 1;
+        m->gpu[i].numa = m->nic[i].numa = TUG_MACHINE_NO_NUMA;
+        m->nic_class[i][i] = TUG_LINK_PIX;
+        m->nic_class[i][1 - i] = TUG_LINK_SYS;
+        m->link[i][i].class = TUG_LINK_SELF;
+    }
+    d->spec.launcher = TUGPB__LAUNCHER__LAUNCHER_AUTO;
+    d->inv.gpus = 2;
+    d->inv.links = tug_machine_pb(&arena, m);
+    d->pay.slices[0]->gpus = 3;
+    drive_run(d);
+    ck_assert_ptr_null(drive_cause(d));
+    has(d, 0, "NCCL_IB_HCA==mlx5_0,mlx5_1");
+    has(d, 0, "TUG_NIC=mlx5_0");
+    has(d, 1, "TUG_NIC=mlx5_1");
+    has(d, 1, "UCX_NET_DEVICES=mlx5_1:1");
+    d->inv.links = NULL;
+    drive_free(d);
+    tug_arena_clear(&arena);
+    free(m);
+}
+END_TEST
+
+START_TEST(an_order_of_other_gpus_is_refused_and_said)
+{
+    struct drive *d = printing(1, 1);
+
+    d->inv.gpus = 4;
+    d->pay.slices[0]->gpus = 3;
+    d->pay.slices[0]->gpu_order = (ProtobufCBinaryData){2, (uint8_t[]){1, 2}};
+    drive_start(d);
+    drive_until(d, drive_all_gone, "the step daemon to end");
+    ck_assert(WIFEXITED(d->nodes[0].wait_status));
+    ck_assert_int_ne(WEXITSTATUS(d->nodes[0].wait_status), 0);
     drive_free(d);
 }
 END_TEST
@@ -185,87 +325,12 @@ START_TEST(a_reserved_port_is_passed_by_until_it_is_freed)
 }
 END_TEST
 
-/* A payload without any process: one node, 'ranks' ranks, these CPUs. */
-static struct tug_payload bare(unsigned ranks, uint8_t *mask, Tugpb__StepPayload *pb,
-                               Tugpb__JobSpec *spec, Tugpb__Slice *slice)
-{
-    struct tug_payload p = {.pb = pb,
-                            .spec = spec,
-                            .slice = slice,
-                            .node = "n",
-                            .address = "",
-                            .n_nodes = 1,
-                            .ntasks = ranks,
-                            .n_local = ranks,
-                            .n_ranks = ranks};
-
-    tugpb__step_payload__init(pb);
-    tugpb__job_spec__init(spec);
-    tugpb__slice__init(slice);
-    slice->cpu_mask.data = mask;
-    slice->cpu_mask.len = 1;
-    return p;
-}
-
-static unsigned bits(const cpu_set_t *s)
-{
-    unsigned b = 0;
-
-    for (unsigned i = 0; i < 8; i++)
-        b |= (unsigned) (CPU_ISSET(i, s) != 0) << i;
-    return b;
-}
-
-START_TEST(cpus_are_split_evenly_and_next_to_the_ranks_gpus)
-{
-    Tugpb__StepPayload pb;
-    Tugpb__JobSpec spec;
-    Tugpb__Slice slice;
-    Tugpb__Inventory inv = TUGPB__INVENTORY__INIT;
-    uint8_t mask[] = {0xff}, none[] = {0}, node0[] = {0x0f}, node1[] = {0xf0};
-    uint32_t numa[] = {1, 0};
-    ProtobufCBinaryData cpus[] = {{1, node0}, {1, node1}};
-    struct tug_payload p = bare(2, mask, &pb, &spec, &slice);
-    cpu_set_t s;
-
-    ck_assert(tug_bind_rank(&p, 0, &s));
-    ck_assert_uint_eq(bits(&s), 0x0f);
-    ck_assert(tug_bind_rank(&p, 1, &s));
-    ck_assert_uint_eq(bits(&s), 0xf0);
-
-    inv.gpus = 2; /* GPU 0 sits on NUMA node 1 */
-    inv.n_gpu_numa = inv.n_numa_cpus = 2;
-    inv.gpu_numa = numa;
-    inv.numa_cpus = cpus;
-    slice.gpus = 3;
-    p.inv = &inv;
-    ck_assert(tug_bind_rank(&p, 0, &s));
-    ck_assert_uint_eq(bits(&s), 0xf0);
-    ck_assert(tug_bind_rank(&p, 1, &s));
-    ck_assert_uint_eq(bits(&s), 0x0f);
-
-    slice.cpu_mask.data = none;
-    ck_assert(!tug_bind_rank(&p, 0, &s)); /* no mask: not bound */
-}
-END_TEST
-
-START_TEST(more_ranks_than_cpus_share_all_of_them)
-{
-    Tugpb__StepPayload pb;
-    Tugpb__JobSpec spec;
-    Tugpb__Slice slice;
-    uint8_t mask[] = {0x03};
-    struct tug_payload p = bare(5, mask, &pb, &spec, &slice);
-    cpu_set_t s;
-
-    ck_assert(tug_bind_rank(&p, 4, &s));
-    ck_assert_uint_eq(bits(&s), 0x03);
-}
-END_TEST
-
 UNIT_MAIN("stepd/env", ranks_get_torch_slurm_and_our_own_names,
           users_words_beat_defaults_and_stale_words_are_gone,
+          each_launcher_gives_its_own_names_and_no_others,
+          what_a_launcher_leaves_alone_stays_as_the_user_set_it,
           gpus_are_shared_out_among_the_ranks_of_a_node, real_gpus_are_named_by_uuid,
+          ranks_are_told_the_nics_next_to_their_gpus,
+          an_order_of_other_gpus_is_refused_and_said,
           rank_0_can_listen_on_the_rendezvous_port_at_once,
-          a_reserved_port_is_passed_by_until_it_is_freed,
-          cpus_are_split_evenly_and_next_to_the_ranks_gpus, more_ranks_than_cpus_share_all_of_them)
+          a_reserved_port_is_passed_by_until_it_is_freed)
