@@ -173,7 +173,7 @@ int main(int argc, char **argv)
     static int order[MAX_ROWS];
     double t0, t1, t2;
     int rank, world, bad;
-    const char *said = getenv("WORLD_SIZE");
+    const char *said = getenv("TUG_NTASKS");
 
     MPI_Init(&argc, &argv);
     t0 = MPI_Wtime();

@@ -188,14 +188,21 @@ static int set_OPENMODE(struct tug_jobopts *o, void *field, const char *value, s
 
 static int set_LAUNCHER(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)
 {
-    static const char *const names[] = {"auto", "pmix", "torch", "plain"};
+    static const struct {
+        const char *name;
+        Tugpb__Launcher launcher;
+    } names[] = {{"auto", TUGPB__LAUNCHER__LAUNCHER_AUTO},
+                 {"torch", TUGPB__LAUNCHER__LAUNCHER_TORCH},
+                 {"mpi", TUGPB__LAUNCHER__LAUNCHER_PMIX},
+                 {"pmix", TUGPB__LAUNCHER__LAUNCHER_PMIX}, /* as it was called before */
+                 {"plain", TUGPB__LAUNCHER__LAUNCHER_PLAIN}};
     (void) o;
-    for (size_t i = 0; i < 4; i++)
-        if (!strcmp(value, names[i])) {
-            *(Tugpb__Launcher *) field = (Tugpb__Launcher) i;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(value, names[i].name)) {
+            *(Tugpb__Launcher *) field = names[i].launcher;
             return 0;
         }
-    return tug_fail(err, -EINVAL, "'%.64s' is none of auto, pmix, torch, plain", value);
+    return tug_fail(err, -EINVAL, "'%.64s' is none of auto, torch, mpi, plain", value);
 }
 
 static int set_EXCLUSIVE(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)

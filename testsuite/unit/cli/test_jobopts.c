@@ -200,7 +200,7 @@ START_TEST(values_that_make_no_sense_are_refused_with_the_option_and_the_text)
         {"--gres=gpu:h100", "has no number"},
         {"--begin=later", "'later' is not a time"},
         {"--open-mode=w", "neither append nor truncate"},
-        {"--launcher=mpirun", "none of auto, pmix, torch, plain"},
+        {"--launcher=mpirun", "none of auto, torch, mpi, plain"},
         {"--exclusive=user", "whole nodes"},
         {"--nodes", "needs a value"},
         {"--wait=3", "takes no value"},
