@@ -194,6 +194,63 @@ char *tug_machine_difference(const struct tug_machine *before, const struct tug_
     return out;
 }
 
+/* ---- losses */
+
+static int is_less(uint32_t before, uint32_t now)
+{
+    return now < before - before / 10;
+}
+
+static int lost_between(const struct tug_machine *a, const struct tug_machine *b, uint32_t i, uint32_t k, char *out,
+                        size_t size)
+{
+    const struct tug_machine_link *was = &a->link[i][k], *is = &b->link[i][k];
+    char x[16], y[16];
+    if (is->nvlinks < was->nvlinks)
+        snprintf(out, size, "GPU %u to GPU %u was %s and is %s", i, k, tug_machine_link_name(was, x, sizeof x),
+                 tug_machine_link_name(is, y, sizeof y));
+    else if (is->mbs && is_less(was->mbs, is->mbs))
+        snprintf(out, size, "GPU %u to GPU %u had %u MB/s and has %u", i, k, was->mbs, is->mbs);
+    return *out != 0;
+}
+
+static int lost_in_gpu(const struct tug_machine *a, const struct tug_machine *b, uint32_t i, char *out, size_t size)
+{
+    const struct tug_machine_gpu *was = &a->gpu[i], *is = &b->gpu[i];
+    if (is->mem_mib && is_less(was->mem_mib, is->mem_mib))
+        snprintf(out, size, "GPU %u had %u MiB of memory and has %u", i, was->mem_mib, is->mem_mib);
+    for (uint32_t k = 0; k < i && !*out; k++)
+        lost_between(a, b, k, i, out, size);
+    if (!*out && is->port_mbs && is_less(was->port_mbs, is->port_mbs))
+        snprintf(out, size, "GPU %u could send %u MB/s and can send %u", i, was->port_mbs, is->port_mbs);
+    return *out != 0;
+}
+
+static int lost_nic(const struct tug_machine_nic *was, const struct tug_machine *now, char *out, size_t size)
+{
+    uint32_t i = 0;
+    while (i < now->n_nics && strcmp(now->nic[i].name, was->name) != 0)
+        i++;
+    if (i == now->n_nics)
+        snprintf(out, size, "%s is gone or has no link", was->name);
+    else if (now->nic[i].mbs && is_less(was->mbs, now->nic[i].mbs))
+        snprintf(out, size, "%s had %u MB/s and has %u", was->name, was->mbs, now->nic[i].mbs);
+    return *out != 0;
+}
+
+char *tug_machine_loss(const struct tug_machine *before, const struct tug_machine *now, char *out, size_t size_bytes)
+{
+    *out = 0;
+    if (now->n_gpus < before->n_gpus)
+        snprintf(out, size_bytes, "%u GPUs before, %u now", before->n_gpus, now->n_gpus);
+    for (uint32_t i = 0; i < before->n_gpus && !*out; i++)
+        lost_in_gpu(before, now, i, out, size_bytes);
+    for (uint32_t i = 0; i < before->n_nics && !*out; i++)
+        if (before->nic[i].is_ib)
+            lost_nic(&before->nic[i], now, out, size_bytes);
+    return out;
+}
+
 /* ---- PCIe */
 
 /* 16 lanes carry 15.75, 31.5, 63 and 121 GB/s in one direction (PCI Express base specifications 3.0 to 6.0, after

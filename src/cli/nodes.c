@@ -52,12 +52,14 @@ static bool wanted(const struct nodes_args *a, const Tugpb__NodeView *n)
     return a->states.len == 0;
 }
 
-/* One character for each GPU: '#' is in use, '.' is free. */
+/* One character for each GPU: '#' is in use, '.' is free, 'x' cannot be used. */
 static void gpu_map(const Tugpb__NodeView *n, char out[TUG_GPUS_MAX + 1])
 {
-    uint32_t gpus = n->gpus < TUG_GPUS_MAX ? n->gpus : TUG_GPUS_MAX;
+    uint32_t gpus = n->gpus + tug_gpuset_count(n->gpus_lost);
+    if (gpus > TUG_GPUS_MAX)
+        gpus = TUG_GPUS_MAX;
     for (uint32_t i = 0; i < gpus; i++)
-        out[i] = n->gpus_alloc >> i & 1 ? '#' : '.';
+        out[i] = n->gpus_alloc >> i & 1 ? '#' : n->gpus_lost >> i & 1 ? 'x' : '.';
     out[gpus] = '\0';
 }
 

@@ -152,6 +152,7 @@ struct tug_core_inventory {
     const char *gpu_model;
     /* How its GPUs are linked; copied. NULL, or one with fewer GPUs: nobody knows, all are alike. */
     const struct tug_machine *machine;
+    tug_gpuset gpus_lost;          /* among 'gpus', by the node's own index: it lists them and they cannot be used */
 };
 enum tug_held_phase { TUG_HELD_STARTING, TUG_HELD_READY, TUG_HELD_RUNNING, TUG_HELD_ENDING, TUG_HELD_DONE };
 struct tug_held_step {             /* what a node says it holds when it comes (back) */
@@ -284,6 +285,7 @@ struct tug_core_node {
     uint32_t n_jobs;
     uint32_t domain;               /* of the fabric; UINT32_MAX = in none */
     const struct tug_machine *machine;   /* NULL = not known */
+    tug_gpuset gpus_lost;          /* not among gpus, which counts what can be used */
 };
 size_t tug_core_nodes(const struct tug_core *c);
 struct tug_core_domain_view {

@@ -28,13 +28,27 @@ static uint32_t smaller(uint32_t configured, uint32_t reported)
     return configured && configured < reported ? configured : reported;
 }
 
+/* What it says that it can use, by its own index. */
+static tug_gpuset said_gpus(const struct tug_core_inventory *inv)
+{
+    return tug_gpuset_first_n(inv->gpus < TUG_GPUS_MAX ? inv->gpus : TUG_GPUS_MAX) & ~inv->gpus_lost;
+}
+
+/* Those that are given out; of more than are configured the first. */
+static tug_gpuset gpus_of(const struct tug_node *n)
+{
+    tug_gpuset all = said_gpus(&n->inv);
+    return n->row.gpus && n->row.gpus < tug_gpuset_count(all) ? tug_gpuset_take_low(all, n->row.gpus) : all;
+}
+
 int tug_node_size(const struct tug_core *c, uint32_t node, struct tug_core_inventory *out)
 {
     const struct tug_node *n = &c->nodes.at[node];
     *out = n->row;
     if (n->known) {
         out->cpus = smaller(n->row.cpus, n->inv.cpus);
-        out->gpus = smaller(n->row.gpus, n->inv.gpus);
+        out->gpus = tug_gpuset_count(gpus_of(n));
+        out->gpus_lost = n->inv.gpus_lost;
         /* Firmware keeps some for itself: within the slack, what is configured counts. */
         out->mem_bytes = n->row.mem_bytes && n->inv.mem_bytes >= n->row.mem_bytes / 10 * 9
                              ? n->row.mem_bytes
@@ -118,13 +132,13 @@ static void resize(struct tug_core *c, uint32_t node)
     struct tug_core_inventory has;
     tug_node_size(c, node, &has);
     int known = c->nodes.at[node].known;
-    uint32_t gpus = known && has.gpus < TUG_GPUS_MAX ? has.gpus : known ? TUG_GPUS_MAX : 0;
+    tug_gpuset gpus = known ? gpus_of(&c->nodes.at[node]) : 0;
     const struct tug_ledger_node *l = tug_ledger_node(c->ledger, node);
     uint32_t cpus = known ? has.cpus : 0;
     uint64_t mem_bytes = known ? has.mem_bytes : 0;
-    if (l->cpus != cpus || l->gpus != tug_gpuset_first_n(gpus) || l->mem_bytes != mem_bytes) {
+    if (l->cpus != cpus || l->gpus != gpus || l->mem_bytes != mem_bytes) {
         tug_hold_node_lost(c, node);
-        tug_ledger_resize(c->ledger, node, cpus, tug_gpuset_first_n(gpus), mem_bytes);
+        tug_ledger_resize(c->ledger, node, cpus, gpus, mem_bytes);
         c->reshaped++;
         c->freed++;
         c->wants_pass = 1;
@@ -208,12 +222,20 @@ void tug_node_bad_launch(struct tug_core *c, uint32_t node, const char *why)
     tug_act_node_log(c, node, "node %s is drained: %s", n->name, text);
 }
 
+static void drain_and_say(struct tug_core *c, uint32_t node, const char *why, uint32_t uid)
+{
+    drain(c, node, why, uid);
+    tug_act_node_log(c, node, "node %s is drained: %s", c->nodes.at[node].name, why);
+}
+
+/* Less than is configured. */
 static void expect_at_least(struct tug_core *c, uint32_t node)
 {
     const struct tug_node *n = &c->nodes.at[node];
+    uint32_t gpus = tug_gpuset_count(gpus_of(n));
     char text[TUG_ACTION_TEXT] = "";
-    if (n->inv.gpus < n->row.gpus)
-        snprintf(text, sizeof text, "reports %u GPUs, %u are configured", n->inv.gpus, n->row.gpus);
+    if (gpus < n->row.gpus)
+        snprintf(text, sizeof text, "reports %u GPUs, %u are configured", gpus, n->row.gpus);
     else if (n->inv.cpus < n->row.cpus)
         snprintf(text, sizeof text, "reports %u CPUs, %u are configured", n->inv.cpus, n->row.cpus);
     else if (n->inv.mem_bytes < n->row.mem_bytes / 10 * 9)
@@ -222,10 +244,39 @@ static void expect_at_least(struct tug_core *c, uint32_t node)
     else if (*n->row.gpu_model && !tug_gpu_model_matches(n->inv.gpu_model, n->row.gpu_model))
         snprintf(text, sizeof text, "reports GPU model '%s', '%s' is configured", n->inv.gpu_model,
                  n->row.gpu_model);
-    if (!*text || (n->drained && !strcmp(n->drain_reason, text)))
-        return;
-    drain(c, node, text, 0);
-    tug_act_node_log(c, node, "node %s is drained: %s", n->name, text);
+    if (*text && (!n->drained || strcmp(n->drain_reason, text) != 0))
+        drain_and_say(c, node, text, 0);
+}
+
+/* ---- against what it had when it was here last */
+
+/* In words what 'now' has less of; "" = nothing. A count that is configured as it is now is no loss. */
+static void find_loss(const struct tug_node *n, const struct tug_core_inventory *now, char *out, size_t size)
+{
+    uint32_t had = tug_gpuset_count(said_gpus(&n->inv)), has = tug_gpuset_count(said_gpus(now));
+    int is_wanted = n->row.gpus && n->row.gpus == has;
+    char which[128];
+    *out = 0;
+    if (has < had && now->gpus == n->inv.gpus && !is_wanted)
+        snprintf(out, size, "GPU %s cannot be used any more",
+                 tug_gpuset_format(now->gpus_lost & ~n->inv.gpus_lost, which, sizeof which));
+    else if (has < had && !is_wanted)
+        snprintf(out, size, "%u GPUs before, %u now", had, has);
+    else if (n->inv.machine && now->machine && now->gpus == n->inv.gpus)
+        tug_machine_loss(n->inv.machine, now->machine, out, size);
+}
+
+/* Where an admin has drained it, his reason stays and this one stands behind it. */
+static void drain_for_loss(struct tug_core *c, uint32_t node, const char *loss)
+{
+    const struct tug_node *n = &c->nodes.at[node];
+    char text[TUG_ACTION_TEXT];
+    if (!n->drained)
+        drain_and_say(c, node, loss, 0);
+    else if (!strstr(n->drain_reason, loss)) {
+        snprintf(text, sizeof text, "%s; %s", n->drain_reason, loss);
+        drain_and_say(c, node, text, n->drain_uid);
+    }
 }
 
 /* ---- strays */
@@ -451,8 +502,17 @@ int tug_ev_node_up(struct tug_core *c, const struct tug_event *ev, struct tug_er
     n->up = 1;
     n->down_reason = replace_text(c, n->down_reason, NULL);
     n->strays.len = 0;
+    char loss[TUG_ACTION_TEXT] = "", change[TUG_ACTION_TEXT] = "";
+    if (n->known)
+        find_loss(n, &ev->inventory, loss, sizeof loss);
+    if (n->inv.machine && ev->inventory.machine && !*loss)
+        tug_machine_difference(n->inv.machine, ev->inventory.machine, change, sizeof change);
     take_inventory(c, ev->node, &ev->inventory);
     expect_at_least(c, ev->node);
+    if (*loss)
+        drain_for_loss(c, ev->node, loss);
+    else if (*change)
+        tug_act_node_log(c, ev->node, "node %s has other hardware than before: %s", n->name, change);
     tug_act_node_changed(c, ev->node);
     end_strays(c, ev); /* before reconciling makes other parts unexpected */
     size_t len;
@@ -591,7 +651,8 @@ void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_nod
                                   .gpu_model = has.gpu_model,
                                   .n_jobs = l->gangs,
                                   .domain = n->domain,
-                                  .machine = has.machine};
+                                  .machine = has.machine,
+                                  .gpus_lost = has.gpus_lost};
 }
 
 size_t tug_core_gpu_ring(const struct tug_core *c, uint32_t node, tug_gpuset gpus, uint32_t *out)

@@ -136,7 +136,8 @@ struct tug_core_inventory tug_ctl_keep_inventory(struct tug_control *c, struct c
                                        .gpus = inv->gpus,
                                        .mem_bytes = inv->mem_bytes,
                                        .gpu_model = inv->gpu_model,
-                                       .machine = *machine};
+                                       .machine = *machine,
+                                       .gpus_lost = inv->gpus_lost};
 }
 
 /* ---- a job out */

@@ -340,6 +340,7 @@ void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node
     out->mem_alloc_bytes = k.mem_used_bytes;
     out->gpus = k.gpus;
     out->gpus_alloc = k.gpus_used;
+    out->gpus_lost = k.gpus_lost;
     out->gpu_model = copy(a, k.gpu_model);
     out->up_since_ms = k.up ? shown(k.since_ms) : 0;
     out->drain_uid = k.drained ? k.drain_uid : 0;

@@ -12,85 +12,136 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "host/gpu.h"
+#include "host/nic.h"
 #include "host/topo.h"
 #include "noded/daemon.h"
+#include "proto/machine.h"
 
-static void add_numa(Tugpb__Inventory *inv, const struct tug_topo *t)
+/* What the parts of the host layer found; large, so on the heap. */
+struct found {
+    struct tug_topo topo;
+    struct tug_gpus gpus;
+    struct tug_machine machine;
+};
+
+/* ---- the message, in memory of the arena */
+
+static void *room(struct tug_arena *a, size_t len)
+{
+    void *p = tug_arena_alloc(a, len ? len : 1);
+    tug_assert(p); /* the arena of inventory_take() holds the largest machine */
+    return memset(p, 0, len);
+}
+
+static char *text(struct tug_arena *a, const char *s)
+{
+    return s ? strcpy(room(a, strlen(s) + 1), s) : "";
+}
+
+static void add_numa(struct tug_arena *a, Tugpb__Inventory *inv, struct tug_topo *t)
 {
     inv->n_numa_cpus = t->n_numa;
-    inv->numa_cpus = tug_xcalloc(t->n_numa + 1, sizeof *inv->numa_cpus);
-    for (uint32_t i = 0; i < t->n_numa; i++) {
-        inv->numa_cpus[i].data = tug_xmemdup(t->numa_cpus[i], t->mask_bytes);
-        inv->numa_cpus[i].len = t->mask_bytes;
+    inv->numa_cpus = room(a, t->n_numa * sizeof *inv->numa_cpus);
+    for (uint32_t i = 0; i < t->n_numa; i++)
+        inv->numa_cpus[i] = (ProtobufCBinaryData){t->mask_bytes, t->numa_cpus[i]};
+}
+
+static void add_parts(struct tug_arena *a, Tugpb__Inventory *inv, struct tug_gpus *g)
+{
+    Tugpb__MigSlice *rows = room(a, g->n_parts * sizeof *rows);
+    inv->mig = room(a, g->n_parts * sizeof *inv->mig);
+    for (uint32_t i = 0; i < g->n_parts; i++) {
+        tugpb__mig_slice__init(&rows[i]);
+        rows[i].gpu = g->part[i].gpu;
+        rows[i].uuid = g->part[i].uuid;
+        rows[i].profile = g->part[i].profile;
+        rows[i].mem_mib = g->part[i].mem_mib;
+        inv->mig[inv->n_mig++] = &rows[i];
     }
 }
 
-static void add_gpus(Tugpb__Inventory *inv, const struct tug_gpus *g)
+static void add_gpus(struct tug_arena *a, Tugpb__Inventory *inv, struct tug_gpus *g)
 {
     bool numa_known = true;
     inv->gpus = g->n;
-    inv->gpu_model = tug_xstrdup(g->model);
-    inv->gpu_uuids = tug_xcalloc(g->n + 1, sizeof *inv->gpu_uuids);
-    inv->gpu_numa = tug_xcalloc(g->n + 1, sizeof *inv->gpu_numa);
-    inv->n_gpu_uuids = g->n;
+    inv->gpu_model = g->model;
+    inv->gpus_lost = g->lost;
+    inv->hides_pci = g->hides_pci;
+    inv->nvlink_domain = g->nvlink_domain;
+    inv->gpu_uuids = room(a, g->n * sizeof *inv->gpu_uuids);
+    inv->gpu_pci = room(a, g->n * sizeof *inv->gpu_pci);
+    inv->gpu_numa = room(a, g->n * sizeof *inv->gpu_numa);
     for (uint32_t i = 0; i < g->n; i++) {
-        inv->gpu_uuids[i] = tug_xstrdup(g->at[i].uuid);
+        inv->gpu_uuids[i] = g->at[i].uuid;
+        inv->gpu_pci[i] = g->at[i].pci;
         inv->gpu_numa[i] = g->at[i].numa;
-        numa_known &= g->at[i].numa != TUG_GPU_NO_NUMA;
+        numa_known &= g->at[i].numa != TUG_GPU_NO_NUMA || (g->lost >> i & 1);
     }
+    inv->n_gpu_uuids = inv->n_gpu_pci = g->n;
     inv->n_gpu_numa = numa_known ? g->n : 0;
+    add_parts(a, inv, g);
+}
+
+/* ---- looking */
+
+static void look_at_gpus(struct found *f)
+{
+    struct tug_err err = {0};
+    f->machine.n_numa = f->topo.n_numa;
+    /* A broken driver must not take the CPUs along: the controller drains a node that has less than it should. */
+    if (tug_gpus_probe(NULL, NULL, &f->gpus, &f->machine, &err))
+        tug_error("this node reports no GPUs: %s", err.msg);
+    for (uint32_t i = 0; i < f->gpus.n; i++)
+        if (f->gpus.lost >> i & 1)
+            tug_error("GPU %u cannot be used: %s", i, f->gpus.at[i].why);
+    tug_nics_probe(NULL, &f->gpus, &f->machine);
+}
+
+/* What is really here, but for what the options pretend. */
+static void describe(const struct options *o, struct tug_arena *a, struct found *f, Tugpb__Inventory *inv)
+{
+    inv->cpus = o->cpus ? (uint32_t) o->cpus : f->topo.cpus;
+    inv->mem_bytes = o->memory_bytes ? (uint64_t) o->memory_bytes : f->topo.mem_bytes;
+    inv->machine = text(a, o->machine);
+    inv->emulated = o->cpus || o->memory_bytes || o->gpus >= 0;
+    if (!inv->emulated)
+        add_numa(a, inv, &f->topo);
+    if (o->gpus >= 0) {
+        inv->gpus = (uint32_t) o->gpus;
+        inv->gpu_model = text(a, o->gpu_model);
+        return;
+    }
+    look_at_gpus(f);
+    add_gpus(a, inv, &f->gpus);
+    inv->links = tug_machine_pb(a, &f->machine);
 }
 
 int inventory_take(const struct options *o, Tugpb__Inventory **out, struct tug_err *err)
 {
-    static struct tug_topo topo;
-    static struct tug_gpus gpus;
-    Tugpb__Inventory *inv = tug_new(Tugpb__Inventory);
-    char *xml = tug_xasprintf("%s/topology.xml", o->run_dir);
-    tugpb__inventory__init(inv);
-    int rc = tug_topo_load(&topo, xml, err);
+    Tugpb__Inventory inv = TUGPB__INVENTORY__INIT;
+    struct tug_arena a = {.budget_bytes = 4 << 20};
+    struct found *f = tug_new(struct found);
+    struct tug_buf packed = {0};
+    char *xml = o->run_dir ? tug_xasprintf("%s/topology.xml", o->run_dir) : NULL;
+    int rc = tug_topo_load(&f->topo, xml, err);
     free(xml);
-    if (!rc && o->gpus < 0 && (rc = tug_gpus_probe(NULL, &gpus, err)) != 0) {
-        /* A broken driver must not take the CPUs along: the controller drains a node that has less than it should. */
-        tug_error("this node reports no GPUs: %s", err->msg);
-        rc = 0;
+    if (!rc) {
+        describe(o, &a, f, &inv);
+        size_t len = tugpb__inventory__get_packed_size(&inv);
+        packed.len = tugpb__inventory__pack(&inv, (uint8_t *) tug_buf_room(&packed, len));
+        *out = tugpb__inventory__unpack(NULL, packed.len, (const uint8_t *) tug_buf_str(&packed));
+        tug_assert(*out);
     }
-    if (rc) {
-        inventory_free(inv);
-        return rc;
-    }
-    inv->cpus = o->cpus ? (uint32_t) o->cpus : topo.cpus;
-    inv->mem_bytes = o->memory_bytes ? (uint64_t) o->memory_bytes : topo.mem_bytes;
-    inv->machine = tug_xstrdup(o->machine ? o->machine : "");
-    inv->emulated = o->cpus || o->memory_bytes || o->gpus >= 0;
-    if (!inv->emulated)
-        add_numa(inv, &topo);
-    if (o->gpus >= 0) {
-        inv->gpus = (uint32_t) o->gpus;
-        inv->gpu_model = tug_xstrdup(o->gpu_model ? o->gpu_model : "");
-    } else {
-        add_gpus(inv, &gpus);
-    }
-    *out = inv;
-    return 0;
+    tug_buf_clear(&packed);
+    tug_arena_clear(&a);
+    free(f);
+    return rc;
 }
 
 void inventory_free(Tugpb__Inventory *inv)
 {
-    if (!inv)
-        return;
-    if (inv->gpu_model != (char *) protobuf_c_empty_string)
-        free(inv->gpu_model);
-    if (inv->machine != (char *) protobuf_c_empty_string)
-        free(inv->machine);
-    for (size_t i = 0; i < inv->n_gpu_uuids; i++)
-        free(inv->gpu_uuids[i]);
-    for (size_t i = 0; i < inv->n_numa_cpus; i++)
-        free(inv->numa_cpus[i].data);
-    free(inv->gpu_uuids);
-    free(inv->gpu_numa);
-    free(inv->numa_cpus);
-    free(inv);
+    if (inv)
+        tugpb__inventory__free_unpacked(inv, NULL);
 }
 
 /* A datagram socket that is connected sends nothing, but has the address that packets would come from. */

@@ -104,6 +104,59 @@ START_TEST(machines_are_compared_as_hardware_and_the_first_loss_is_named)
 }
 END_TEST
 
+static struct tug_machine *pair_with_figures(void)
+{
+    struct tug_machine *m = pair();
+    m->nic[0].is_ib = 1;
+    m->nic[0].mbs = 25000;
+    m->gpu[1].mem_mib = 16160;
+    m->gpu[1].port_mbs = 50000;
+    return m;
+}
+
+/* What 'now', which is freed, has less of than that. */
+static void lost(struct tug_machine *now, const char *words)
+{
+    struct tug_machine *before = pair_with_figures();
+    char text[200];
+    ck_assert_str_eq(tug_machine_loss(before, now, text, sizeof text), words);
+    free(before);
+    free(now);
+}
+
+START_TEST(what_a_machine_has_less_of_than_before_is_named_and_nothing_else)
+{
+    struct tug_machine *m = pair_with_figures();
+    lost(m, "");
+    m = pair_with_figures();
+    m->link[0][1].mbs = m->link[1][0].mbs = 46000; /* rounding */
+    m->gpu[1].mem_mib = 15500;
+    strcpy(m->gpu[0].model, "v100s");
+    lost(m, "");
+    m = pair_with_figures();
+    m->link[0][1].mbs = m->link[1][0].mbs = 40000;
+    lost(m, "GPU 0 to GPU 1 had 50000 MB/s and has 40000");
+    m = pair_with_figures();
+    m->link[0][1].nvlinks = m->link[1][0].nvlinks = 0;
+    lost(m, "GPU 0 to GPU 1 was NV2 and is NODE");
+    m = pair_with_figures();
+    m->n_gpus = 1;
+    lost(m, "2 GPUs before, 1 now");
+    m = pair_with_figures();
+    m->gpu[1].mem_mib = 8000;
+    lost(m, "GPU 1 had 16160 MiB of memory and has 8000");
+    m = pair_with_figures();
+    m->gpu[1].port_mbs = 25000;
+    lost(m, "GPU 1 could send 50000 MB/s and can send 25000");
+    m = pair_with_figures();
+    m->nic[0].mbs = 12500;
+    lost(m, "mlx5_0 had 25000 MB/s and has 12500");
+    m = pair_with_figures();
+    strcpy(m->nic[0].name, "mlx5_1");
+    lost(m, "mlx5_0 is gone or has no link");
+}
+END_TEST
+
 START_TEST(the_farther_the_slower)
 {
     for (unsigned gen = 3; gen <= 6; gen++)
@@ -116,4 +169,5 @@ START_TEST(the_farther_the_slower)
 END_TEST
 
 UNIT_MAIN("base/machine", links_are_called_as_nvidia_smi_calls_them, a_machine_that_is_whole_passes, what_is_wrong_is_named,
-          machines_are_compared_as_hardware_and_the_first_loss_is_named, the_farther_the_slower)
+          machines_are_compared_as_hardware_and_the_first_loss_is_named,
+          what_a_machine_has_less_of_than_before_is_named_and_nothing_else, the_farther_the_slower)

@@ -161,7 +161,8 @@ struct tug_core *same_restart(const struct tug_core *c, const struct tug_core_co
     for (uint32_t i = 0; i < tug_core_nodes(c) && !rc; i++) {
         struct tug_core_node n;
         tug_core_node(c, i, &n);
-        struct tug_core_inventory inv = {n.cpus, n.gpus, n.mem_bytes, n.gpu_model, n.machine};
+        struct tug_core_inventory inv = {n.cpus, n.gpus + tug_gpuset_count(n.gpus_lost), n.mem_bytes, n.gpu_model,
+                                         n.machine, n.gpus_lost};
         if (tug_core_node_find(made, n.name) != TUG_NO_NODE)
             rc = tug_core_restore_node(made, n.name, n.known ? &inv : NULL, n.drained, n.reason,
                                        err);

@@ -1,6 +1,7 @@
 /* test_node.c - nodes go, come back with what they hold, shrink, are drained */
 #include <errno.h>
 
+#include "kinds.h"
 #include "world.h"
 
 static struct world w;
@@ -298,6 +299,117 @@ static struct tug_event up_with(uint32_t cpus, uint32_t gpus, uint64_t mem_bytes
         .type = TUG_EV_NODE_UP, .node = 0, .inventory = {cpus, gpus, mem_bytes, model}};
 }
 
+/* The node comes with that machine, or with none, and with those GPUs lost. */
+static void comes_with(uint32_t gpus, const struct tug_machine *m, tug_gpuset lost)
+{
+    struct tug_event ev = up_with(16, gpus, 64ULL << 30, "v100");
+    ev.inventory.machine = m;
+    ev.inventory.gpus_lost = lost;
+    ck_assert_int_eq(w_event(&w, ev), 0);
+}
+
+static void resumed(void)
+{
+    ck_assert_int_eq(w_event(&w, (struct tug_event){.type = TUG_EV_NODE_RESUME, .node = 0}), 0);
+    ck_assert(!look(0)->drained);
+}
+
+/* One node of which nothing is configured but its name. */
+static void an_unknown_node(void)
+{
+    w_init(&w, 1, 0);
+    w.rows[0].cpus = 0;
+    w.rows[0].mem_bytes = 0;
+    w_open(&w);
+}
+
+START_TEST(a_lost_gpu_is_given_to_nobody_and_the_others_keep_their_numbers)
+{
+    an_unknown_node();
+    comes_with(8, NULL, 1u << 2);
+    ck_assert(!look(0)->drained); /* nobody has ever seen more */
+    ck_assert_uint_eq(look(0)->gpus, 7);
+    ck_assert_uint_eq(look(0)->gpus_lost, 1u << 2);
+    w_submit(&w, 1, w_req(1, 7));
+    w_run(&w, 1);
+    ck_assert_uint_eq(w_job(&w, 1)->slices[0].gpus, 0xfb);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_node_that_comes_back_with_less_is_drained_until_an_admin_takes_it_so)
+{
+    struct tug_machine *m = kind_mesh();
+    an_unknown_node();
+    comes_with(8, m, 0);
+    ck_assert(!look(0)->drained);
+    comes_with(8, m, 0);
+    ck_assert(!look(0)->drained);
+    m->link[0][3].nvlinks = m->link[3][0].nvlinks = 1;
+    comes_with(8, m, 0);
+    ck_assert(look(0)->drained);
+    ck_assert_str_eq(look(0)->reason, "GPU 0 to GPU 3 was NV2 and is NV1");
+    w_saw(&w, "NODE_LOG n0 node n0 is drained: GPU 0 to GPU 3 was NV2 and is NV1\n");
+    comes_with(8, m, 0);
+    ck_assert_str_eq(look(0)->reason, "GPU 0 to GPU 3 was NV2 and is NV1");
+    resumed();
+    comes_with(8, m, 0);
+    ck_assert(!look(0)->drained); /* taken so */
+    comes_with(8, m, 1u << 5);
+    ck_assert_str_eq(look(0)->reason, "GPU 5 cannot be used any more");
+    resumed();
+    comes_with(7, NULL, 0); /* after a reset the driver does not even list it: no less than was taken */
+    ck_assert(!look(0)->drained);
+    comes_with(0, NULL, 0);
+    ck_assert_str_eq(look(0)->reason, "7 GPUs before, 0 now");
+    free(m);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_node_with_more_or_other_hardware_is_taken_and_said_so)
+{
+    struct tug_machine *m = kind_mesh();
+    an_unknown_node();
+    comes_with(8, m, 1u << 7);
+    w_forget(&w);
+    m->link[0][3].nvlinks = m->link[3][0].nvlinks = 4;
+    m->link[0][3].mbs = m->link[3][0].mbs = 100000;
+    comes_with(8, m, 0);
+    ck_assert(!look(0)->drained);
+    w_saw(&w, "NODE_LOG n0 node n0 has other hardware than before: GPU 0 to GPU 3 was NV2 and is NV4\n");
+    free(m);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_loss_of_a_node_that_is_drained_already_stands_behind_its_reason)
+{
+    struct tug_event drain = {.type = TUG_EV_NODE_DRAIN, .node = 0, .text = "new fan", .uid = 7};
+    an_unknown_node();
+    comes_with(8, NULL, 0);
+    ck_assert_int_eq(w_event(&w, drain), 0);
+    comes_with(8, NULL, 3);
+    comes_with(8, NULL, 3);
+    ck_assert_str_eq(look(0)->reason, "new fan; GPU 0-1 cannot be used any more");
+    ck_assert_uint_eq(look(0)->drain_uid, 7);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(fewer_gpus_that_are_configured_so_are_no_loss)
+{
+    w_init(&w, 1, 8);
+    w.rows[0].gpus = 6;
+    w_open(&w);
+    comes_with(8, NULL, 0);
+    comes_with(8, NULL, 3);
+    ck_assert(!look(0)->drained);
+    ck_assert_uint_eq(look(0)->gpus, 6);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(a_node_with_less_than_is_configured_is_drained_with_both_numbers)
 {
     const struct {
@@ -350,6 +462,8 @@ START_TEST(a_node_that_shrinks_while_it_is_held_never_loses_what_is_held)
     w_submit(&w, 2, w_req(1, 1));
     ck_assert_int_eq(w_pass(&w), 0);
     w_done(&w, 1, 1, 0, 0, 0);
+    ck_assert_str_eq(look(0)->reason, "8 GPUs before, 4 now");
+    resumed();
     ck_assert_int_eq(w_pass(&w), 1);
     w_clear(&w);
 }
@@ -384,6 +498,11 @@ UNIT_MAIN("core/node",
           a_node_lost_before_the_barrier_counts_as_a_failed_launch,
           a_drained_node_finishes_what_it_has_and_gets_nothing_new,
           a_node_on_which_launches_keep_failing_is_drained_with_the_reason,
+          a_lost_gpu_is_given_to_nobody_and_the_others_keep_their_numbers,
+          a_node_that_comes_back_with_less_is_drained_until_an_admin_takes_it_so,
+          a_node_with_more_or_other_hardware_is_taken_and_said_so,
+          a_loss_of_a_node_that_is_drained_already_stands_behind_its_reason,
+          fewer_gpus_that_are_configured_so_are_no_loss,
           a_node_with_less_than_is_configured_is_drained_with_both_numbers,
           a_node_that_shrinks_while_it_is_held_never_loses_what_is_held,
           nodes_that_are_not_configured_or_do_not_exist_are_refused)

@@ -1,4 +1,4 @@
-/* test_topo.c - what a machine has: CPUs and memory from hwloc, GPUs from NVML where it is */
+/* test_topo.c - what a machine has: CPUs and memory from hwloc */
 #include <errno.h>
 #include <sched.h>
 #include <sys/stat.h>
@@ -6,7 +6,6 @@
 
 #include "unit.h"
 
-#include "host/gpu.h"
 #include "host/topo.h"
 
 START_TEST(the_cpus_are_those_that_this_process_may_use)
@@ -50,30 +49,4 @@ START_TEST(the_topology_file_is_whole_and_readable_by_all)
 }
 END_TEST
 
-START_TEST(a_machine_without_the_driver_has_no_gpus_and_that_is_fine)
-{
-    struct tug_gpus g = {.n = 99};
-    struct tug_err err = {0};
-    if (access("/dev/nvidiactl", F_OK) == 0)
-        return; /* it has one: the next test of it is on that machine */
-    ck_assert_msg(tug_gpus_probe(NULL, &g, &err) == 0, "%s", err.msg);
-    ck_assert_int_eq(g.n, 0);
-    unit_fails(tug_gpus_probe("/nonexistent/libnvml.so", &g, &err), -EIO, err, "/nonexistent/libnvml.so");
-}
-END_TEST
-
-START_TEST(models_are_named_as_users_ask_for_them)
-{
-    static const struct { const char *name, *model; } rows[] = {
-        {"NVIDIA H100 80GB HBM3", "h100"}, {"NVIDIA H200", "h200"}, {"NVIDIA A100-SXM4-80GB", "a100"},
-        {"Tesla V100-SXM2-32GB", "v100"}, {"NVIDIA GH200 480GB", "gh200"}, {"NVIDIA L40S", "l40s"},
-        {"NVIDIA GeForce RTX 3090", "rtx3090"}, {"NVIDIA RTX A6000", "rtxa6000"}, {"NVIDIA B200", "b200"}, {"", ""}};
-    char out[64];
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        ck_assert_str_eq(tug_gpu_model(rows[i].name, out, sizeof out), rows[i].model);
-    ck_assert_str_eq(tug_gpu_model("NVIDIA H100", out, 3), "h1");
-}
-END_TEST
-
-UNIT_MAIN("host/topo", the_cpus_are_those_that_this_process_may_use, the_topology_file_is_whole_and_readable_by_all,
-          a_machine_without_the_driver_has_no_gpus_and_that_is_fine, models_are_named_as_users_ask_for_them)
+UNIT_MAIN("host/topo", the_cpus_are_those_that_this_process_may_use, the_topology_file_is_whole_and_readable_by_all)

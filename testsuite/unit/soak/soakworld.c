@@ -228,7 +228,7 @@ static struct tug_core *from_records(struct soak *s)
     for (uint32_t i = 0; i < tug_core_nodes(s->c); i++) {
         struct tug_core_node n;
         tug_core_node(s->c, i, &n);
-        struct tug_core_inventory inv = {n.cpus, n.gpus, n.mem_bytes, n.gpu_model, n.machine};
+        struct tug_core_inventory inv = {n.cpus, n.gpus, n.mem_bytes, n.gpu_model, n.machine, 0};
         soak_holds(
             s,
             !tug_core_restore_node(made, n.name, n.known ? &inv : NULL, n.drained, n.reason, &err),
