@@ -20,11 +20,11 @@ struct tug_batch;
 struct tug_history_row {
     uint64_t job;
     uint32_t attempt;
-    const char *what; /* "submit" "start" "end" "requeue" "node" "config" */
+    const char *what; /* "submit" "start" "end" "requeue" "hang" "hang-over" "node" "config" */
     int64_t at_ms;
     uint32_t uid;
     const char *user, *queue, *account, *name, *state;
-    const void *view; /* packed tugpb.JobView as it was then ("end" and "requeue"), else NULL */
+    const void *view; /* packed tugpb.JobView as it was then ("end", "requeue" and "hang"), else NULL */
     size_t view_len;
 };
 

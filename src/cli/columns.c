@@ -83,6 +83,8 @@ static void build(int column, const Tugpb__JobView *j, struct tug_buf *out)
         tug_jobview_cause(out, j->cause);
     } else if (*j->nodelist && !*j->reason) { /* a suspended job has both */
         tug_buf_adds(out, j->nodelist);
+        if (j->hang && !tug_jobview_is_over(j))
+            tug_buf_addf(out, " (%s: rank %u on %s)", j->hang->kind, j->hang->rank, j->hang->node);
     } else if (*j->reason || *j->explain) { /* without printf: this is most of a long list */
         tug_buf_addc(out, '(');
         tug_buf_adds(out, j->reason);

@@ -234,6 +234,23 @@ static void say_end(const Tugpb__JobView *j)
     tug_buf_clear(&text);
 }
 
+/* "rank 3 on node n01 (GPU 2) is stopped by a signal, for 3m20s" */
+static void say_hang(const Tugpb__JobView *j, int64_t now_ms)
+{
+    const Tugpb__Hang *h = j->hang;
+    char span[32];
+    if (!h)
+        return;
+    label("held up");
+    tug_out_colour(TUG_YELLOW);
+    tug_out_text(h->text);
+    tug_out_colour(TUG_PLAIN);
+    if (h->since_ms)
+        tug_out_addf(", for %s",
+                     tug_out_span((j->end_ms ? j->end_ms : now_ms) - h->since_ms, span, sizeof span));
+    tug_out_adds("\n");
+}
+
 static void say_steps(const Tugpb__JobView *j)
 {
     for (size_t i = 0; i < j->n_steps; i++) {
@@ -256,6 +273,7 @@ static void say_job(const Tugpb__JobView *j, int64_t now_ms)
     say_slices(j);
     say_fabric(j);
     say_times(j, now_ms);
+    say_hang(j, now_ms);
     say_end(j);
     say_steps(j);
     line("account", j->account);

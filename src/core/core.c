@@ -119,6 +119,7 @@ static int (*const handlers[])(struct tug_core *c, const struct tug_event *ev,
     [TUG_EV_STEP_READY] = tug_ev_step_ready,
     [TUG_EV_STEP_WIRED] = tug_ev_step_wired,
     [TUG_EV_STEP_FAILED] = tug_ev_step_failed,
+    [TUG_EV_STEP_WATCH] = tug_ev_step_watch,
     [TUG_EV_STEP_DONE] = tug_ev_step_done,
     [TUG_EV_TICK] = tug_ev_tick,
 };

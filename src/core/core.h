@@ -142,6 +142,7 @@ enum tug_event_type {
     TUG_EV_STEP_READY,     /* job, attempt, step, node */
     TUG_EV_STEP_WIRED,     /* job, attempt, step, node */
     TUG_EV_STEP_FAILED,    /* job, attempt, step, node, cause: refused, failed before ready, or early word of a failure */
+    TUG_EV_STEP_WATCH,     /* job, attempt, step, node, hang: who holds it up, or that nobody does any more; its head's word counts */
     TUG_EV_STEP_DONE,      /* job, attempt, step, node, exits, cause: nothing is left there */
     TUG_EV_TICK            /* time limits, barrier deadlines, begin times, purging: everything due by now */
 };
@@ -175,6 +176,7 @@ struct tug_event {
     const struct tug_held_step *held; size_t n_held;
     const struct tug_exit *exits; size_t n_exits;
     struct tug_cause cause;        /* text borrowed */
+    const struct tug_hang *hang;   /* likewise */
     uint32_t *step_out;
 };
 int tug_core_apply(struct tug_core *c, int64_t now_ms, const struct tug_event *ev, struct tug_err *err);
@@ -224,7 +226,7 @@ enum tug_action_type {
     TUG_ACT_SIGNAL,        /* job attempt step node signal */
     TUG_ACT_ACK,           /* job attempt step node: its result is taken; the node may forget it */
     TUG_ACT_JOB_CHANGED,   /* job: record to be written; waiters to be told */
-    TUG_ACT_JOB_HISTORY,   /* job, text = "submit" "start" "end" "requeue" */
+    TUG_ACT_JOB_HISTORY,   /* job, text = "submit" "start" "end" "requeue" "hang" "hang-over" */
     TUG_ACT_JOB_FORGOTTEN, /* job: purged from memory; delete its record */
     TUG_ACT_STEP_ENDED,    /* job, step > 0: the step as it ended; it is no longer in its job. (Step 0 stays in the job's record.) */
     TUG_ACT_NODE_CHANGED,  /* node: record to be written */

@@ -126,6 +126,20 @@ void tug_cause_clear(struct tug_cause *c)
     *c = (struct tug_cause){.node = TUG_NO_NODE};
 }
 
+void tug_hang_set(struct tug_hang *to, const struct tug_hang *from)
+{
+    char *text = tug_xstrdup(from->text);
+    free(to->text);
+    *to = *from;
+    to->text = text;
+}
+
+void tug_hang_clear(struct tug_hang *h)
+{
+    free(h->text);
+    *h = (struct tug_hang){.node = TUG_NO_NODE};
+}
+
 /* ---- what each node of a gang gets */
 
 uint32_t tug_job_req_tasks(const struct tug_job_req *r, uint32_t i)
@@ -208,7 +222,7 @@ struct tug_entry *tug_entry_new(struct tug_core *c, tug_job_id id, const struct 
     j->submit_ms = j->eligible_ms = c->now_ms;
     j->alloc_ms = j->launched_ms = j->wired_ms = j->end_ms = j->limit_ms = -1;
     j->notice_ms = j->suspended_ms = j->resumed_ms = -1;
-    j->cause.node = TUG_NO_NODE;
+    j->cause.node = j->hang.node = TUG_NO_NODE;
     e->wake_ms = INT64_MAX;
     e->charged_ms = -1;
     e->queue_row = e->share_row = UINT32_MAX;
@@ -246,6 +260,7 @@ void tug_entry_free(struct tug_core *c, struct tug_entry *e)
     tug_shape_drop(c, e);
     free_steps(&e->j);
     tug_cause_clear(&e->j.cause);
+    tug_hang_clear(&e->j.hang);
     free(e->j.slices);
     free(e->j.explain);
     drop_req(c, &e->j.req);
@@ -365,6 +380,7 @@ static void wait_again(struct tug_core *c, struct tug_entry *e)
     j->requeues++;
     j->alloc_ms = j->launched_ms = j->wired_ms = j->limit_ms = -1;
     j->exit = (struct tug_exit){0};
+    tug_hang_clear(&j->hang);
     j->next_step = 1;
     j->gives_way = TUG_PREEMPT_NEVER;
     j->preemptor = 0;

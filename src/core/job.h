@@ -95,6 +95,16 @@ struct tug_cause {
 };
 #define TUG_NO_NODE UINT32_MAX
 
+/* Who holds a gang up, as its own watch says. Shown; nothing is decided by it. */
+struct tug_hang {
+    char kind[16];                 /* "stopped", "stuck", ...; "" = nobody */
+    uint32_t step, rank, ranks;    /* the first of so many ranks */
+    uint32_t node;                 /* where that one runs; TUG_NO_NODE = not said */
+    tug_gpuset gpus;               /* its GPUs there */
+    int64_t since_ms;
+    char *text;                    /* owned; NULL = none */
+};
+
 /* Where one node's part of a step stands, as the controller knows. */
 enum tug_part_phase {
     TUG_PART_WAITING,              /* launch action sent, nothing heard */
@@ -142,6 +152,7 @@ struct tug_job {
     struct tug_slice *slices;  size_t n_slices;
     struct tug_step *steps;    size_t n_steps;    /* live ones and the main one */
     struct tug_cause cause;        /* why it ended, or why the attempt before did */
+    struct tug_hang hang;
     struct tug_exit exit;
     int reason;                    /* enum tug_policy_reason while PENDING */
     char *explain;                 /* sentence, NULL = the reason's own */

@@ -358,6 +358,8 @@ int tug_ev_tick(struct tug_core *c, const struct tug_event *ev, struct tug_err *
 /* cause: text copied on the way in, freed with clear */
 void tug_cause_set(struct tug_cause *to, const struct tug_cause *from);
 void tug_cause_clear(struct tug_cause *c);
+void tug_hang_set(struct tug_hang *to, const struct tug_hang *from); /* copies the text */
+void tug_hang_clear(struct tug_hang *h);
 
 /* step.c */
 /* Over those slices, or the first n_parts. As many ranks as the job has there stand as the job's; else
@@ -383,6 +385,7 @@ int tug_ev_step_submit(struct tug_core *c, const struct tug_event *ev, struct tu
 int tug_ev_step_cancel(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_step_ready(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_step_wired(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
+int tug_ev_step_watch(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_step_failed(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_step_done(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 

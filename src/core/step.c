@@ -231,6 +231,8 @@ static void finish(struct tug_core *c, struct tug_entry *e, struct tug_step *s)
 static void take_off(struct tug_core *c, struct tug_entry *e, struct tug_step *s)
 {
     struct tug_job *j = &e->j;
+    if (j->hang.kind[0] && j->hang.step == s->id)
+        tug_hang_clear(&j->hang);
     size_t at = (size_t) (s - j->steps);
     struct tug_step *ended = tug_xmemdup(s, sizeof *s);
     memmove(s, s + 1, (j->n_steps - at - 1) * sizeof *s);
@@ -461,6 +463,32 @@ int tug_ev_step_wired(struct tug_core *c, const struct tug_event *ev, struct tug
     if (r.s->id == 0)
         r.e->j.wired_ms = c->now_ms;
     tug_act_changed(c, r.e);
+    return 0;
+}
+
+/* One row of the history when a gang begins to hang and one when it goes on, not one for each word in between. */
+int tug_ev_step_watch(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
+{
+    struct part_ref r;
+    int rc = check_node(c, ev, err);
+    if (rc || !ev->hang || !find_part(c, ev, &r) || r.p != &r.s->parts[0] ||
+        r.p->phase != TUG_PART_STARTED)
+        return rc;
+    struct tug_hang *h = &r.e->j.hang;
+    int was = h->kind[0] != 0, mine = was && h->step == ev->step, is = ev->hang->kind[0] != 0;
+    if (!is && !mine)
+        return 0;
+    if (is && mine && h->text && ev->hang->text && !strcmp(h->text, ev->hang->text))
+        return 0; /* said again after a reconnect */
+    if (is) {
+        tug_hang_set(h, ev->hang);
+        h->step = ev->step;
+    } else {
+        tug_hang_clear(h);
+    }
+    tug_act_changed(c, r.e);
+    if (is != mine)
+        tug_act_job(c, TUG_ACT_JOB_HISTORY, r.e, is ? "hang" : "hang-over");
     return 0;
 }
 

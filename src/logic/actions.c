@@ -22,7 +22,7 @@ static void act_job_changed(struct tug_control *c, const struct tug_action *a)
     tug_ctl_wait_job(c, job);
 }
 
-/* One row of the history; ends and requeues carry the whole view. */
+/* One row of the history; ends, requeues and hangs carry the whole view. */
 static void act_job_history(struct tug_control *c, const struct tug_action *a)
 {
     const struct tug_job *job = tug_core_job(c->core, a->job);
@@ -43,7 +43,8 @@ static void act_job_history(struct tug_control *c, const struct tug_action *a)
     row.account = job->req.account;
     row.name = job->req.name;
     row.state = tug_job_state_name(job->state);
-    if (strcmp(a->text, "end") == 0 || strcmp(a->text, "requeue") == 0) {
+    if (strcmp(a->text, "end") == 0 || strcmp(a->text, "requeue") == 0 ||
+        strcmp(a->text, "hang") == 0) {
         tug_ctl_view_job(c, &arena, job, 0, &view);
         row.view_len = tugpb__job_view__get_packed_size(&view);
         packed = tug_xmalloc(row.view_len);

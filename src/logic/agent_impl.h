@@ -42,6 +42,7 @@ struct agent_step {
     Tugpb__StepReady *ready;
     Tugpb__SdStart *start;         /* the barrier is open, the step daemon was not told yet */
     Tugpb__Cause *cause;           /* first failure */
+    Tugpb__Hang *hang;             /* who holds it up, as its head said last; NULL = it never did */
     Tugpb__StepResult *result;     /* as the step daemon gave it; complete once DONE */
     int stop_or_go;                /* SIGSTOP or SIGCONT, whichever it was told last; 0 = neither */
     bool ending;
@@ -153,6 +154,7 @@ void tug_agent_lease_over(struct tug_agent *a, struct agent_step *s);
 void tug_agent_forget(struct tug_agent *a, struct agent_step *s);
 void tug_agent_report(struct tug_agent *a, struct agent_step *s);            /* everything the controller should know */
 void tug_agent_fail(struct tug_agent *a, struct agent_step *s, const Tugpb__Cause *cause);
+void tug_agent_watch(struct tug_agent *a, struct agent_step *s, const Tugpb__Hang *hang);
 void tug_agent_fail_text(struct tug_agent *a, struct agent_step *s, const char *kind, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void tug_agent_say(struct tug_agent *a, struct agent_step *s, enum tug_msg number, const void *m);

@@ -55,6 +55,7 @@ void tug_agent_step_free(struct agent_step *s)
     tug_agent_drop(s->ready);
     tug_agent_drop(s->start);
     tug_agent_drop(s->cause);
+    tug_agent_drop(s->hang);
     tug_agent_drop(s->result);
     tug_agent_drop(s->gone);
     free(s->why);
@@ -111,6 +112,15 @@ static void say_wired(struct tug_agent *a, struct agent_step *s)
     tug_agent_say(a, s, TUG_MSG_STEP_WIRED, &m);
 }
 
+static void say_watch(struct tug_agent *a, struct agent_step *s)
+{
+    Tugpb__StepKey key = wire_key(s->key);
+    Tugpb__StepWatch m = TUGPB__STEP_WATCH__INIT;
+    m.key = &key;
+    m.hang = s->hang;
+    tug_agent_say(a, s, TUG_MSG_STEP_WATCH, &m);
+}
+
 static void say_done(struct tug_agent *a, struct agent_step *s)
 {
     Tugpb__StepDone m = TUGPB__STEP_DONE__INIT;
@@ -129,6 +139,8 @@ void tug_agent_report(struct tug_agent *a, struct agent_step *s)
         say_ready(a, s);
     if (s->wired_ms)
         say_wired(a, s);
+    if (s->hang)
+        say_watch(a, s);
     if (s->cause)
         say_failed(a, s);
 }
@@ -141,6 +153,13 @@ void tug_agent_fail(struct tug_agent *a, struct agent_step *s, const Tugpb__Caus
     if (!s->cause->at_ms)
         s->cause->at_ms = a->now_ms;
     say_failed(a, s);
+}
+
+void tug_agent_watch(struct tug_agent *a, struct agent_step *s, const Tugpb__Hang *hang)
+{
+    tug_agent_drop(s->hang);
+    s->hang = (Tugpb__Hang *) tug_agent_copy(&hang->base);
+    say_watch(a, s);
 }
 
 static void fill_cause(struct tug_agent *a, Tugpb__Cause *c, const char *kind, char *text)

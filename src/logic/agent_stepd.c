@@ -65,6 +65,12 @@ static void h_sd_failure(struct tug_agent *a, struct agent_step *s, const Tugpb_
     tug_agent_keep_step(a, s, false);
 }
 
+static void h_sd_watch(struct tug_agent *a, struct agent_step *s, const Tugpb__SdWatch *m)
+{
+    if (m->hang)
+        tug_agent_watch(a, s, m->hang);
+}
+
 static void h_sd_result(struct tug_agent *a, struct agent_step *s, const Tugpb__SdResult *m)
 {
     Tugpb__SdResultAck ack = TUGPB__SD_RESULT_ACK__INIT;
@@ -98,6 +104,9 @@ static void from_bound(struct tug_agent *a, struct agent_step *s, enum tug_msg n
         break;
     case TUG_MSG_SD_FAILURE:
         h_sd_failure(a, s, (const Tugpb__SdFailure *) m);
+        break;
+    case TUG_MSG_SD_WATCH:
+        h_sd_watch(a, s, (const Tugpb__SdWatch *) m);
         break;
     case TUG_MSG_SD_RESULT:
         h_sd_result(a, s, (const Tugpb__SdResult *) m);

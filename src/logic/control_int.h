@@ -259,6 +259,8 @@ Tugpb__ExitInfo *tug_ctl_exit_pb(struct tug_arena *a, const struct tug_exit *e);
 Tugpb__Cause *tug_ctl_cause_pb(struct tug_control *c, struct tug_arena *a, const struct tug_cause *cause);
 struct tug_exit tug_ctl_exit(const Tugpb__ExitInfo *e);
 struct tug_cause tug_ctl_cause(struct tug_control *c, const Tugpb__Cause *m);
+Tugpb__Hang *tug_ctl_hang_pb(struct tug_control *c, struct tug_arena *a, const struct tug_hang *h);   /* NULL: nobody does */
+struct tug_hang tug_ctl_hang(struct tug_control *c, const Tugpb__Hang *m);                            /* text borrowed */
 void *tug_ctl_alloc(struct tug_arena *a, size_t len_bytes);     /* zeroed; never NULL */
 char *tug_ctl_fmt(struct tug_arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 Tugpb__Slice **tug_ctl_slices_pb(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,

@@ -307,6 +307,21 @@ void h_step_done(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     tug_arena_clear(&a);
 }
 
+void h_step_watch(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
+                  const ProtobufCMessage *msg)
+{
+    const Tugpb__StepWatch *m = (const Tugpb__StepWatch *) msg;
+    struct tug_event ev = {.type = TUG_EV_STEP_WATCH};
+    struct tug_hang hang;
+
+    (void) rid;
+    if (!m->hang || !step_event(c, p, m->key, &ev))
+        return;
+    hang = tug_ctl_hang(c, m->hang);
+    ev.hang = &hang;
+    tug_ctl_apply(c, &ev, NULL);
+}
+
 void h_node_bye(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
                 const ProtobufCMessage *msg)
 {

@@ -103,6 +103,21 @@ static void set_slices(struct tug_control *c, struct tug_arena *a, const struct 
     }
 }
 
+/* A step does on a hang as its job, where it says nothing of its own. */
+static void inherit_hang(struct tug_arena *a, const struct ctl_job *j, Tugpb__JobSpec *step)
+{
+    ProtobufCMessage *m = NULL;
+    const Tugpb__JobSpec *job;
+
+    if (tug_proto_decode(a, &tugpb__job_spec__descriptor, j->spec, j->spec_len, &m, NULL) != 0)
+        return;
+    job = (const Tugpb__JobSpec *) m;
+    if (step->on_hang == TUGPB__ON_HANG__HANG_NOTIFY)
+        step->on_hang = job->on_hang;
+    if (!step->hang_timeout_s)
+        step->hang_timeout_s = job->hang_timeout_s;
+}
+
 static Tugpb__JobSpec *spec_of(struct tug_arena *a, const struct ctl_job *j,
                                const struct ctl_step *s)
 {
@@ -117,6 +132,8 @@ static Tugpb__JobSpec *spec_of(struct tug_arena *a, const struct ctl_job *j,
     spec->env.data = (uint8_t *) tug_blob_data(env, &spec->env.len);
     if (!s->spec)
         spec->script.data = (uint8_t *) tug_blob_data(j->script, &spec->script.len);
+    else
+        inherit_hang(a, j, spec);
     return spec;
 }
 

@@ -274,6 +274,7 @@ void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_
             step_record(c, &a, &job->steps[i], tug_ctl_step(j, job->steps[i].id));
     m.exit = tug_ctl_exit_pb(&a, &job->exit);
     m.cause = tug_ctl_cause_pb(c, &a, &job->cause);
+    m.hang = tug_ctl_hang_pb(c, &a, &job->hang);
     m.spec = unpack_spec(&a, j->spec, j->spec_len);
     set_blob(&m.script_blob, j->script);
     set_blob(&m.env_blob, j->env);
@@ -558,6 +559,7 @@ static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__
     restore_way(m, &job);
     job.exit = tug_ctl_exit(m->exit);
     job.cause = tug_ctl_cause(c, m->cause);
+    job.hang = tug_ctl_hang(c, m->hang);
     job.explain = m->explain[0] ? m->explain : NULL;
     rc = restore_slices(c, a, m, &job, j, err);
     if (rc)

@@ -10,6 +10,7 @@
 
 #include "base/hostlist.h"
 #include "base/pattern.h"
+#include "base/str.h"
 #include "logic/control_int.h"
 
 void *tug_ctl_alloc(struct tug_arena *a, size_t len_bytes)
@@ -111,6 +112,48 @@ struct tug_cause tug_ctl_cause(struct tug_control *c, const Tugpb__Cause *m)
     out.exit = tug_ctl_exit(m->exit);
     out.text = m->text;
     out.at_ms = m->at_ms;
+    return out;
+}
+
+/* ---- who holds a gang up, both ways */
+
+Tugpb__Hang *tug_ctl_hang_pb(struct tug_control *c, struct tug_arena *a, const struct tug_hang *h)
+{
+    Tugpb__Hang *m;
+    struct tug_core_node node;
+
+    if (!h->kind[0])
+        return NULL;
+    m = tug_ctl_alloc(a, sizeof *m);
+    tugpb__hang__init(m);
+    m->kind = (char *) h->kind;
+    m->rank = h->rank;
+    m->ranks = h->ranks;
+    if (h->node != TUG_NO_NODE) {
+        tug_core_node(c->core, h->node, &node);
+        m->node = (char *) node.name;
+    }
+    m->gpus = h->gpus;
+    m->text = say(h->text);
+    m->since_ms = shown(h->since_ms);
+    m->step = h->step;
+    return m;
+}
+
+struct tug_hang tug_ctl_hang(struct tug_control *c, const Tugpb__Hang *m)
+{
+    struct tug_hang out = {.node = TUG_NO_NODE};
+
+    if (!m)
+        return out;
+    tug_str_copy(out.kind, sizeof out.kind, m->kind);
+    out.step = m->step;
+    out.rank = m->rank;
+    out.ranks = m->ranks;
+    out.node = m->node[0] ? tug_core_node_find(c->core, m->node) : TUG_NO_NODE;
+    out.gpus = m->gpus;
+    out.since_ms = m->since_ms;
+    out.text = m->text;
     return out;
 }
 
@@ -292,6 +335,7 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->nodelist = nodelist(c, a, job);
     out->command = j ? j->command : say("");
     out->cause = tug_ctl_cause_pb(c, a, &job->cause);
+    out->hang = tug_ctl_hang_pb(c, a, &job->hang);
     if (tug_job_state_is_over(job->state)) {
         out->exit = tug_ctl_exit_pb(a, &job->exit);
         out->ran_ms = tug_job_ran_ms(job);

@@ -466,6 +466,54 @@ START_TEST(ranks_that_wired_up_everywhere_give_the_time_once)
 }
 END_TEST
 
+START_TEST(who_holds_a_gang_up_is_known_while_its_head_says_so)
+{
+    two_nodes_run(w_req(2, 8));
+    struct tug_hang hang = {.kind = "stopped", .rank = 1, .node = 1, .ranks = 1, .since_ms = 1000000,
+                            .text = (char *) (uintptr_t) "rank 1 on node n1 is stopped"};
+    const struct tug_hang nobody = {.node = TUG_NO_NODE};
+    struct tug_event ev = {.type = TUG_EV_STEP_WATCH, .job = 1, .attempt = 1, .node = 1, .hang = &hang};
+    ck_assert_int_eq(w_event(&w, ev), 0); /* not the head */
+    w_said_is(&w, "");
+    ev.node = 0;
+    ck_assert_int_eq(w_event(&w, ev), 0);
+    w_said_is(&w, "CHANGED 1\nHISTORY 1 hang\n");
+    ck_assert_str_eq(w_job(&w, 1)->hang.text, "rank 1 on node n1 is stopped");
+    ck_assert_uint_eq(w_job(&w, 1)->hang.node, 1);
+    ck_assert_int_eq(w_event(&w, ev), 0); /* said again */
+    w_said_is(&w, "");
+    hang.text = (char *) (uintptr_t) "ranks 0 and 1 are stopped";
+    ck_assert_int_eq(w_event(&w, ev), 0);
+    w_said_is(&w, "CHANGED 1\n");
+    ev.hang = &nobody;
+    ck_assert_int_eq(w_event(&w, ev), 0);
+    w_said_is(&w, "CHANGED 1\nHISTORY 1 hang-over\n");
+    ck_assert_str_eq(w_job(&w, 1)->hang.kind, "");
+    ck_assert_int_eq(w_event(&w, ev), 0);
+    w_said_is(&w, "");
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_new_attempt_is_not_held_up_by_who_held_up_the_one_before)
+{
+    two_nodes_run(w_req(2, 8));
+    const struct tug_hang hang = {.kind = "stuck", .rank = 1, .node = 1, .ranks = 1,
+                                  .text = (char *) (uintptr_t) "rank 1 on node n1 sleeps"};
+    struct tug_event ev = {.type = TUG_EV_STEP_WATCH, .job = 1, .attempt = 1, .node = 0, .hang = &hang};
+    struct tug_event again = {.type = TUG_EV_JOB_REQUEUE, .job = 1};
+    ck_assert_int_eq(w_event(&w, ev), 0);
+    ck_assert_int_eq(w_event(&w, again), 0);
+    w_gone(&w, 1, 1, 0, 0);
+    w_gone(&w, 1, 1, 0, 1);
+    w_is(&w, 1, PENDING);
+    ck_assert_str_eq(w_job(&w, 1)->hang.kind, "");
+    ck_assert_int_eq(w_event(&w, ev), 0); /* a late word */
+    ck_assert_str_eq(w_job(&w, 1)->hang.kind, "");
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(words_about_what_the_core_does_not_know_are_answered_with_what_puts_the_node_right)
 {
     two_nodes_run(w_req(2, 8));
@@ -555,6 +603,8 @@ UNIT_MAIN("core/life", a_gang_waits_is_set_up_runs_and_completes,
           a_job_that_is_over_is_forgotten_after_its_time,
           signals_reach_every_started_part_and_nothing_else,
           ranks_that_wired_up_everywhere_give_the_time_once,
+          who_holds_a_gang_up_is_known_while_its_head_says_so,
+          a_new_attempt_is_not_held_up_by_who_held_up_the_one_before,
           words_about_what_the_core_does_not_know_are_answered_with_what_puts_the_node_right,
           a_running_part_that_says_nothing_of_its_ranks_has_failed,
           a_request_that_did_not_go_through_admission_is_refused,

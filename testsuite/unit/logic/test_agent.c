@@ -59,6 +59,16 @@ START_TEST(a_step_goes_from_order_to_acknowledged_result)
     tug_agent_message(w.agent, 20, TUG_MSG_SD_WIRED, 0, &wired.base);
     ck_assert_int_eq(((const Tugpb__StepWired *) world_next(&w, CONTROLLER, TUG_MSG_STEP_WIRED))->at_ms, 1000100);
 
+    Tugpb__SdWatch watch = TUGPB__SD_WATCH__INIT;
+    Tugpb__Hang hang = TUGPB__HANG__INIT;
+    hang.kind = "stopped";
+    hang.text = "rank 1 on node n is stopped";
+    watch.hang = &hang;
+    tug_agent_message(w.agent, 20, TUG_MSG_SD_WATCH, 0, &watch.base);
+    const Tugpb__StepWatch *who = world_next(&w, CONTROLLER, TUG_MSG_STEP_WATCH);
+    ck_assert_int_eq(who->key->job, 71);
+    ck_assert_str_eq(who->hang->text, "rank 1 on node n is stopped");
+
     world_result(&w, 20, 4);
     world_next(&w, 20, TUG_MSG_SD_RESULT_ACK);
     world_quiet(&w);                    /* something may still be left: no word of an end */
