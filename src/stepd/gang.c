@@ -108,6 +108,7 @@ static void on_link_up(void *arg)
         send_wired(l);
     if (l->cause.set)
         send_failure(l);
+    tug_guard_say_again(l);
     if (l->phase == REPORT)
         tug_life_send_result(l);
 }
@@ -313,6 +314,7 @@ static void h_signal(struct tug_life *l, int signo)
     } else if (signo == SIGCONT && l->stopped) {
         l->stopped = false;
         l->wire_by_ms = l->wire_left_ms ? tug_now_ms() + l->wire_left_ms : 0;
+        tug_guard_resumed(l);
     }
     tug_ranks_signal(l->ranks, signo);
     if (signo == SIGSTOP || signo == SIGCONT)
@@ -434,6 +436,10 @@ static void on_star_message(void *arg, unsigned from, enum tug_msg number,
     case TUG_MSG_STAR_WIRED:
         if (head)
             h_wired(l, from);
+        break;
+    case TUG_MSG_STAR_WATCH:
+        if (head)
+            tug_guard_hears(l, from, (const Tugpb__StarWatch *) m);
         break;
     case TUG_MSG_STAR_END:
         h_end(l, (const Tugpb__StarEnd *) m);

@@ -225,6 +225,7 @@ static void enter_run(struct tug_life *l)
         tug_ranks_signal_all(SIGSTOP);
     if (l->client)
         tug_client_state(l->client, "running", l->p->n_ranks, l->p->n_ranks);
+    tug_guard_start(l);
 }
 
 static bool ranks_gone(struct tug_life *l)

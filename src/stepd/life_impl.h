@@ -2,7 +2,9 @@
  *
  *   life.c   the phases and what begins with each of them
  *   gang.c   failures and endings: what is said to the other nodes, the node daemon and the
- * terminal, and heard from them Layer: stepd.
+ *            terminal, and heard from them
+ *   guard.c  looks at the ranks now and then, and says who holds the gang up
+ * Layer: stepd.
  */
 #ifndef TUG_STEPD_LIFE_IMPL_H
 #define TUG_STEPD_LIFE_IMPL_H
@@ -49,6 +51,7 @@ struct tug_life {
     struct tug_rank_env *env;
     struct tug_port *port;         /* head */
     struct tug_exchange *exchange; /* with PMIx */
+    struct tug_guard *guard;       /* from when the ranks run; NULL: nobody looks */
     /* what is known */
     bool started; /* the barrier opened */
     bool pmix_up;
@@ -88,5 +91,15 @@ void tug_life_rank_ended(struct tug_life *l, const struct tug_rank_end *end, con
 void tug_life_check_deadlines(struct tug_life *l, uint64_t now_ms);
 void tug_life_send_ready(struct tug_life *l);
 void tug_life_send_result(struct tug_life *l);
+
+/* ---- guard.c ---- */
+/* The ranks run. Does nothing when the job has switched it off. */
+void tug_guard_start(struct tug_life *l);
+/* The ranks were stopped by order for a while. */
+void tug_guard_resumed(struct tug_life *l);
+/* Head: what node 'from' saw of its ranks. */
+void tug_guard_hears(struct tug_life *l, unsigned from, const Tugpb__StarWatch *m);
+/* The node daemon is there again: tell it what stands. */
+void tug_guard_say_again(struct tug_life *l);
 
 #endif

@@ -534,6 +534,25 @@ void tug_output_take(struct tug_output *o, unsigned rank, unsigned stream, const
     sink_put(o, s, rank, data, len);
 }
 
+void tug_output_note(struct tug_output *o, unsigned rank, const char *line)
+{
+    unsigned local = rank - o->p->first_rank < o->p->n_local ? rank - o->p->first_rank : 0;
+    struct sink *s = o->job_sink[1] ? o->job_sink[1] : o->job_sink[0];
+    struct tug_buf b = {0};
+
+    for (int i = 1; !s && i >= 0; i--)
+        if (o->rank_sink[i] && o->p->n_local)
+            s = o->rank_sink[i][local];
+    if (!s || is_full(o, TUG_ROUTE_FILES))
+        return;
+    if (s->open_rank >= 0)
+        tug_buf_addc(&b, '\n');
+    s->open_rank = -1;
+    tug_buf_addf(&b, "[tug: %s]\n", line);
+    tug_writer_put(o->writer, s->file, b.data, b.len);
+    tug_buf_clear(&b);
+}
+
 bool tug_output_drained(const struct tug_output *o)
 {
     return o->open_streams == 0;

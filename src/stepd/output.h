@@ -39,6 +39,9 @@ int tug_output_rank_pipe(struct tug_output *o, unsigned local, int fds[2], struc
 void tug_output_take(struct tug_output *o, unsigned rank, unsigned stream, const void *data,
                      size_t len);
 
+/* A line of our own about 'rank' into the job's file, else into a file of this node; nowhere when there is none here. */
+void tug_output_note(struct tug_output *o, unsigned rank, const char *line);
+
 /* All pipes of the local ranks are at their end, and what they held was handed on. */
 bool tug_output_drained(const struct tug_output *o);
 /* Stop reading: somebody keeps a pipe open for too long. */

@@ -416,6 +416,11 @@ unsigned tug_ranks_living(const struct tug_ranks *r)
     return r->living;
 }
 
+pid_t tug_ranks_pid(const struct tug_ranks *r, unsigned local)
+{
+    return r->at[local].pid;
+}
+
 void tug_ranks_signal(struct tug_ranks *r, int signo)
 {
     for (unsigned i = 0; i < r->p->n_local; i++)

@@ -8,6 +8,7 @@
 #define TUG_STEPD_RANKS_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "stepd/payload.h"
@@ -41,6 +42,8 @@ int tug_ranks_spawn(struct tug_ranks *r, unsigned local, char **env, const int f
 /* The next rank that ended; false: none has. Call until false after SIGCHLD. */
 bool tug_ranks_reap(struct tug_ranks *r, struct tug_rank_end *end);
 unsigned tug_ranks_living(const struct tug_ranks *r);
+/* The process of the local-th rank; 0: it was not started, or is gone. */
+pid_t tug_ranks_pid(const struct tug_ranks *r, unsigned local);
 /* To the process group of every living rank. */
 void tug_ranks_signal(struct tug_ranks *r, int signo);
 /* To every process below this one, also those that left their rank's group: for SIGSTOP and SIGCONT. */

@@ -201,7 +201,6 @@ START_TEST(values_that_make_no_sense_are_refused_with_the_option_and_the_text)
         {"--begin=later", "'later' is not a time"},
         {"--open-mode=w", "neither append nor truncate"},
         {"--launcher=mpirun", "none of auto, torch, mpi, plain"},
-        {"--launcher=mpirun", "none of auto, pmix, torch, plain"},
         {"--on-hang=panic", "neither notify nor off"},
         {"--hang-timeout=0s", "not between 1s and 1d"},
         {"--exclusive=user", "whole nodes"},

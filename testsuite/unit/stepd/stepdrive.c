@@ -234,6 +234,11 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
         if (!n->d->failed_ms)
             n->d->failed_ms = tug_now_ms();
         break;
+    case TUG_MSG_SD_WATCH:
+        drive_forget_hang(n->d, n->index);
+        n->hang = copy(&((Tugpb__SdWatch *) m)->hang->base);
+        n->n_watches++;
+        break;
     case TUG_MSG_SD_RESULT:
         on_result(n, (Tugpb__SdResult *) m);
         break;
@@ -517,6 +522,12 @@ void drive_forget_ready(struct drive *d, unsigned node)
     d->nodes[node].ready = NULL;
 }
 
+void drive_forget_hang(struct drive *d, unsigned node)
+{
+    forget(d->nodes[node].hang);
+    d->nodes[node].hang = NULL;
+}
+
 static void remove_tree(const char *dir)
 {
     char command[256];
@@ -535,6 +546,7 @@ void drive_free(struct drive *d)
         }
         drive_deaf(d, i);
         forget(d->nodes[i].ready);
+        forget(d->nodes[i].hang);
         forget(d->nodes[i].failure);
         forget(d->nodes[i].result);
     }

@@ -39,6 +39,8 @@ struct drive_node {
     Tugpb__StepReady *ready;
     Tugpb__Cause *failure; /* SdFailure */
     Tugpb__StepResult *result;
+    Tugpb__Hang *hang; /* of the last SdWatch */
+    unsigned n_watches;
     bool wired;
     unsigned n_results;
 };
@@ -86,6 +88,7 @@ bool drive_all_gone(struct drive *d);
 void drive_listen(struct drive *d, unsigned node); /* (again) */
 void drive_deaf(struct drive *d, unsigned node);   /* as if the node daemon had died */
 void drive_forget_ready(struct drive *d, unsigned node);
+void drive_forget_hang(struct drive *d, unsigned node);
 void drive_send(struct drive *d, unsigned node, enum tug_msg number, const ProtobufCMessage *m);
 void drive_start_gang(struct drive *d); /* the barrier opens */
 

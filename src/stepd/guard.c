@@ -1,0 +1,276 @@
+/* guard.c - the watch of a running gang: looks, tells the head, and the head says who holds it up
+ *
+ * Every node looks at its ranks once a period and sends what it saw to the head; watch.c judges. What is new in the
+ * verdict goes to the node daemon, and as a line into the job's output. While the job is suspended, or being ended,
+ * nobody looks. Layer: stepd.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/gpuset.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "stepd/gpus.h"
+#include "stepd/life_impl.h"
+#include "stepd/procstat.h"
+#include "stepd/watch.h"
+
+#define HANG_DEFAULT_S 600u
+#define PERIOD_MAX_MS  5000u
+#define PERIOD_MIN_MS  500u
+#define JUDGE_MS       1000u
+#define PERIODS        6 /* looks within the hang time-out, at least */
+#define NAMED_MAX      4 /* ranks of a sentence */
+
+struct tug_guard {
+    struct tug_timer *timer;
+    uint64_t period_ms, look_at_ms;
+    /* head */
+    struct tug_watch *watch;
+    uint64_t *gpus; /* of each rank, on its node */
+    struct tug_verdict verdict;
+    bool said; /* the node daemon knows of one, or of its end */
+    char text[768];
+    int64_t since_wall_ms;
+};
+
+static uint64_t hang_ms(const struct tug_life *l)
+{
+    unsigned s = l->p->spec->hang_timeout_s ? l->p->spec->hang_timeout_s : HANG_DEFAULT_S;
+
+    return s * 1000ull;
+}
+
+static bool is_awake(const struct tug_life *l)
+{
+    return l->phase >= RUN && l->phase < REPORT && !l->ended && !l->stopped;
+}
+
+/* ---- what is seen ---- */
+
+static void look_at(struct tug_life *l, unsigned local, Tugpb__WatchLook *m, char *where, size_t size)
+{
+    struct tug_look look = {.doing = TUG_DOING_ENDED};
+    pid_t pid = tug_ranks_pid(l->ranks, local), worker = 0;
+    struct tug_gpu_list gpus;
+
+    if (pid)
+        tug_procstat_look(pid, &look, &worker);
+    tugpb__watch_look__init(m);
+    tug_str_copy(where, size, look.where);
+    m->doing = (uint32_t) look.doing;
+    m->cpu_ms = look.cpu_ms;
+    m->io_bytes = look.io_bytes;
+    m->where = where;
+    m->pid = (uint32_t) worker;
+    tug_gpus_of_rank(l->p, local, &gpus);
+    for (unsigned i = 0; i < gpus.n; i++)
+        m->gpus |= 1ULL << gpus.at[i];
+}
+
+static void look_around(struct tug_life *l)
+{
+    unsigned n = l->p->n_local;
+    Tugpb__StarWatch m = TUGPB__STAR_WATCH__INIT;
+    Tugpb__WatchLook *looks = tug_xcalloc(n + 1, sizeof *looks), **list = tug_xcalloc(n + 1, sizeof *list);
+    char(*where)[48] = tug_xcalloc(n + 1, sizeof *where);
+
+    for (unsigned i = 0; i < n; i++) {
+        look_at(l, i, &looks[i], where[i], sizeof where[i]);
+        list[i] = &looks[i];
+    }
+    m.node_index = l->p->me;
+    m.n_looks = n;
+    m.looks = list;
+    tug_star_send(l->star, 0, TUG_MSG_STAR_WATCH, &m.base);
+    free(looks);
+    free(list);
+    free(where);
+}
+
+void tug_guard_hears(struct tug_life *l, unsigned from, const Tugpb__StarWatch *m)
+{
+    const Tugpb__Slice *s = l->p->pb->slices[from];
+    unsigned first = l->p->batch ? 0 : s->first_rank, most = l->p->batch ? (from == 0) : s->ntasks;
+    struct tug_guard *g = l->guard;
+    uint64_t now = tug_now_ms();
+
+    if (!g || !is_awake(l))
+        return;
+    for (unsigned i = 0; i < most && i < m->n_looks; i++) {
+        const Tugpb__WatchLook *from_node = m->looks[i];
+        struct tug_look look = {.doing = (enum tug_doing) from_node->doing,
+                                .cpu_ms = from_node->cpu_ms,
+                                .io_bytes = from_node->io_bytes};
+
+        tug_str_copy(look.where, sizeof look.where, from_node->where);
+        g->gpus[first + i] = from_node->gpus;
+        tug_watch_look(g->watch, first + i, now, &look);
+    }
+}
+
+/* ---- what is said ---- */
+
+static const char *node_of(const struct tug_life *l, unsigned rank)
+{
+    return l->p->pb->slices[l->p->batch ? 0 : tug_payload_node_of(l->p, rank)]->node;
+}
+
+static void add_rank(const struct tug_life *l, struct tug_buf *b, unsigned rank)
+{
+    uint64_t gpus = l->guard->gpus[rank];
+    char list[256];
+
+    if (l->p->batch)
+        tug_buf_addf(b, "the batch script on node %s", node_of(l, rank));
+    else
+        tug_buf_addf(b, "rank %u on node %s", rank, node_of(l, rank));
+    if (gpus && !l->p->batch)
+        tug_buf_addf(b, " (GPU%s %s)", tug_gpuset_count(gpus) > 1 ? "s" : "",
+                     tug_gpuset_format(gpus, list, sizeof list));
+}
+
+/* "rank 2 on node n01 (GPU 3) is stopped by a signal" */
+static void make_text(struct tug_life *l, const struct tug_verdict *v, char *out, size_t size)
+{
+    struct tug_buf b = {0};
+    unsigned named = v->n_ranks < NAMED_MAX ? v->n_ranks : NAMED_MAX;
+
+    for (unsigned i = 0; i < named; i++) {
+        tug_buf_adds(&b, i == 0 ? "" : i + 1 == v->all ? " and " : ", ");
+        add_rank(l, &b, v->ranks[i]);
+    }
+    if (v->all > named)
+        tug_buf_addf(&b, " and %u more", v->all - named);
+    tug_buf_addf(&b, " %s", v->text);
+    tug_str_copy(out, size, tug_buf_str(&b));
+    tug_buf_clear(&b);
+}
+
+static void tell_node_daemon(struct tug_life *l)
+{
+    struct tug_guard *g = l->guard;
+    const struct tug_verdict *v = &g->verdict;
+    Tugpb__SdWatch m = TUGPB__SD_WATCH__INIT;
+    Tugpb__Hang h = TUGPB__HANG__INIT;
+
+    if (v->kind != TUG_VERDICT_NONE) {
+        h.kind = (char *) (uintptr_t) tug_verdict_name(v->kind);
+        h.rank = v->ranks[0];
+        h.node = (char *) (uintptr_t) node_of(l, v->ranks[0]);
+        h.gpus = g->gpus[v->ranks[0]];
+        h.ranks = v->all;
+        h.text = g->text;
+        h.since_ms = g->since_wall_ms;
+        h.step = l->p->pb->key->step;
+    }
+    m.hang = &h;
+    tug_link_send(l->link, TUG_MSG_SD_WATCH, &m.base);
+}
+
+/* Where the user looks first: among what the ranks print. */
+static void note(struct tug_life *l, unsigned rank, const char *fmt, const char *text)
+{
+    char line[900], clock[32];
+    time_t now = (time_t) (tug_wall_ms() / 1000);
+    struct tm tm;
+    int n;
+
+    localtime_r(&now, &tm);
+    strftime(clock, sizeof clock, "%H:%M:%S", &tm);
+    n = snprintf(line, sizeof line, "%s ", clock);
+    snprintf(line + n, sizeof line - (size_t) n, fmt, text);
+    tug_info("job %llu: %s", (unsigned long long) l->p->pb->key->job, line + n);
+    if (l->client) {
+        char shown[960];
+        n = snprintf(shown, sizeof shown, "[tug: %s]\n", line);
+        tug_client_output(l->client, rank, 2, shown, (size_t) n);
+    } else if (l->output) {
+        tug_output_note(l->output, rank, line);
+    }
+}
+
+static bool same_verdict(const struct tug_verdict *a, const struct tug_verdict *b)
+{
+    return a->kind == b->kind && a->all == b->all && a->n_ranks == b->n_ranks &&
+           memcmp(a->ranks, b->ranks, a->n_ranks * sizeof *a->ranks) == 0;
+}
+
+static void judge(struct tug_life *l)
+{
+    struct tug_guard *g = l->guard;
+    uint64_t now = tug_now_ms();
+    struct tug_verdict v, before = g->verdict;
+
+    tug_watch_judge(g->watch, now, &v);
+    g->verdict = v;
+    if (same_verdict(&v, &before))
+        return;
+    if (v.kind == TUG_VERDICT_NONE) {
+        note(l, before.ranks[0], "%s", "the ranks go on");
+    } else {
+        make_text(l, &v, g->text, sizeof g->text);
+        g->since_wall_ms = tug_wall_ms() - (int64_t) (now - v.since_ms);
+        note(l, v.ranks[0], "%s", g->text);
+    }
+    g->said = true;
+    tell_node_daemon(l);
+}
+
+/* ---- life ---- */
+
+/* The head hears of the others at any time, so it judges more often than it looks. */
+static void on_timer(void *arg)
+{
+    struct tug_life *l = arg;
+    struct tug_guard *g = l->guard;
+    uint64_t now = tug_now_ms();
+
+    if (l->phase >= REPORT)
+        return;
+    tug_timer_set(g->timer, now + (g->watch && g->period_ms > JUDGE_MS ? JUDGE_MS : g->period_ms));
+    if (!is_awake(l))
+        return;
+    if (now >= g->look_at_ms) {
+        g->look_at_ms = now + g->period_ms;
+        look_around(l);
+    }
+    if (g->watch)
+        judge(l);
+}
+
+void tug_guard_start(struct tug_life *l)
+{
+    struct tug_guard *g;
+    uint64_t period = hang_ms(l) / PERIODS;
+
+    if (l->ended || l->p->spec->on_hang == TUGPB__ON_HANG__HANG_OFF)
+        return;
+    g = tug_new(struct tug_guard);
+    if (tug_timer_new(&g->timer, tug_loop_base(l->loop), on_timer, l, NULL) < 0) {
+        free(g); /* no descriptor is left: the job runs without */
+        return;
+    }
+    g->period_ms = period > PERIOD_MAX_MS ? PERIOD_MAX_MS : period < PERIOD_MIN_MS ? PERIOD_MIN_MS : period;
+    if (l->p->me == 0) {
+        g->watch = tug_watch_new(l->p->n_ranks, hang_ms(l), g->period_ms);
+        g->gpus = tug_xcalloc(l->p->n_ranks, sizeof *g->gpus);
+    }
+    l->guard = g;
+    tug_timer_set(g->timer, tug_now_ms() + g->period_ms);
+}
+
+void tug_guard_resumed(struct tug_life *l)
+{
+    if (l->guard && l->guard->watch)
+        tug_watch_forget(l->guard->watch);
+}
+
+void tug_guard_say_again(struct tug_life *l)
+{
+    if (l->guard && l->guard->said && l->phase < REPORT)
+        tell_node_daemon(l);
+}

@@ -1,0 +1,206 @@
+/* test_guard.c - the watch of whole steps: real step daemons, real ranks that stop, sleep and wait */
+#include "unit.h"
+
+#include <signal.h>
+
+#include "stepd/stepdrive.h"
+
+#define HANG_S 3
+
+/* Rank 'odd' does 'what' when all are up, the others wait for what never comes. */
+static struct drive *gang(const char *odd, const char *what)
+{
+    struct drive *d = drive_new(2, 2);
+
+    d->spec.hang_timeout_s = HANG_S;
+    d->inv.gpus = 8;
+    d->pay.slices[0]->gpus = 3;
+    d->pay.slices[1]->gpus = 0x30;
+    drive_env(d, odd);
+    drive_env(d, what);
+    drive_argv(d, "sh", "-c",
+               "echo $$ >pid$RANK; if [ $RANK = $ODD ]; then eval \"$WHAT\"; fi; "
+               "mkfifo f$RANK; exec 3<>f$RANK; exec cat <&3",
+               NULL);
+    return d;
+}
+
+static bool somebody_is_named(struct drive *d)
+{
+    return d->nodes[0].hang && d->nodes[0].hang->kind[0];
+}
+
+static bool nobody_is_named_any_more(struct drive *d)
+{
+    return d->nodes[0].hang && !d->nodes[0].hang->kind[0];
+}
+
+static bool output_says(struct drive *d, const char *words)
+{
+    return strstr(drive_output(d), words) != NULL;
+}
+
+static bool output_says_that_they_go_on(struct drive *d)
+{
+    return output_says(d, "the ranks go on]");
+}
+
+static void signal_rank(struct drive *d, unsigned rank, int signo)
+{
+    char name[16];
+
+    snprintf(name, sizeof name, "pid%u", rank);
+    ck_assert_int_eq(kill((pid_t) atoi(drive_file(d, name)), signo), 0);
+}
+
+static void end(struct drive *d)
+{
+    Tugpb__SdKill m = TUGPB__SD_KILL__INIT;
+
+    m.why = "enough";
+    drive_send(d, 0, TUG_MSG_SD_KILL, &m.base);
+    drive_until(d, drive_all_gone, "all are gone");
+    drive_free(d);
+}
+
+START_TEST(a_rank_that_stops_is_named_with_its_node_and_gpu_and_let_off_when_it_goes_on)
+{
+    struct drive *d = gang("ODD=3", "WHAT=kill -STOP $$");
+    const Tugpb__Hang *h;
+
+    drive_start(d);
+    drive_until(d, somebody_is_named, "somebody is named");
+    h = d->nodes[0].hang;
+    printf("# named %llu ms after the start\n", (unsigned long long) (tug_now_ms() - d->began_ms));
+    ck_assert_str_eq(h->kind, "stopped");
+    ck_assert_uint_eq(h->rank, 3);
+    ck_assert_str_eq(h->node, "n01");
+    ck_assert_uint_eq(h->gpus, 0x20);
+    ck_assert_msg(strstr(h->text, "rank 3 on node n01 (GPU 5) is stopped by a signal (sh, pid ") == h->text, "%s",
+                  h->text);
+    ck_assert_uint_eq(d->nodes[1].n_watches, 0); /* only the head speaks */
+    signal_rank(d, 3, SIGCONT);
+    drive_until(d, nobody_is_named_any_more, "nobody is named any more");
+    drive_until(d, output_says_that_they_go_on, "the output says so");
+    ck_assert(output_says(d, " rank 3 on node n01 (GPU 5) is stopped by a signal"));
+    end(d);
+}
+END_TEST
+
+START_TEST(a_rank_that_sleeps_while_the_others_wait_is_named_with_where_it_sleeps)
+{
+    struct drive *d = gang("ODD=1", "WHAT=exec sleep 1000");
+    const Tugpb__Hang *h;
+
+    drive_start(d);
+    drive_until(d, somebody_is_named, "somebody is named");
+    h = d->nodes[0].hang;
+    ck_assert_str_eq(h->kind, "stuck");
+    ck_assert_uint_eq(h->rank, 1);
+    ck_assert_str_eq(h->node, "n00");
+    ck_assert_msg(strstr(h->text, "rank 1 on node n00 (GPU 1) sleeps in ") == h->text, "%s", h->text);
+    ck_assert_msg(strstr(h->text, "nanosleep, using no CPU, while all 3 others wait for it (") != NULL, "%s", h->text);
+    end(d);
+}
+END_TEST
+
+START_TEST(a_rank_that_has_left_is_named)
+{
+    struct drive *d = gang("ODD=2", "WHAT=exit 0");
+
+    drive_start(d);
+    drive_until(d, somebody_is_named, "somebody is named");
+    ck_assert_str_eq(d->nodes[0].hang->kind, "left");
+    ck_assert_uint_eq(d->nodes[0].hang->rank, 2);
+    end(d);
+}
+END_TEST
+
+START_TEST(the_node_daemon_that_comes_back_hears_of_it_again)
+{
+    struct drive *d = gang("ODD=3", "WHAT=kill -STOP $$");
+
+    drive_start(d);
+    drive_until(d, somebody_is_named, "somebody is named");
+    drive_deaf(d, 0);
+    drive_forget_hang(d, 0);
+    drive_listen(d, 0);
+    drive_until(d, somebody_is_named, "somebody is named again");
+    end(d);
+}
+END_TEST
+
+START_TEST(ranks_that_all_sleep_or_compute_are_left_alone)
+{
+    struct drive *d = drive_new(2, 2);
+
+    d->spec.hang_timeout_s = 2;
+    drive_argv(d, "sh", "-c",
+               "if [ $RANK = 0 ]; then n=$(date +%s); while [ $(date +%s) -lt $((n + 5)) ]; do :; done; "
+               "else sleep 5; fi",
+               NULL);
+    drive_run(d);
+    ck_assert_uint_eq(d->nodes[0].n_watches, 0);
+    ck_assert_str_eq(drive_output(d), "");
+    drive_free(d);
+}
+END_TEST
+
+START_TEST(nobody_looks_where_it_is_switched_off)
+{
+    struct drive *d = drive_new(1, 2);
+
+    d->spec.hang_timeout_s = 1;
+    d->spec.on_hang = TUGPB__ON_HANG__HANG_OFF;
+    drive_argv(d, "sh", "-c", "test $RANK = 0 || exec sleep 4; (sleep 4; kill -CONT $$) & kill -STOP $$; wait", NULL);
+    drive_run(d);
+    ck_assert_uint_eq(d->nodes[0].n_watches, 0);
+    drive_free(d);
+}
+END_TEST
+
+static uint64_t later_ms;
+
+static bool it_is_later(struct drive *d)
+{
+    (void) d;
+    return tug_now_ms() >= later_ms;
+}
+
+static bool both_nodes_are_up(struct drive *d)
+{
+    const char *o = drive_output(d);
+    return strstr(o, "0: up") && strstr(o, "2: up");
+}
+
+START_TEST(a_suspended_gang_does_not_hang)
+{
+    struct drive *d = drive_new(2, 2);
+    Tugpb__SdSignal m = TUGPB__SD_SIGNAL__INIT;
+
+    d->spec.hang_timeout_s = 1;
+    drive_argv(d, "sh", "-c", "echo up; sleep 1", NULL);
+    drive_start(d);
+    drive_until(d, both_nodes_are_up, "both nodes are up");
+    m.signal = SIGSTOP;
+    for (unsigned i = 0; i < 2; i++)
+        drive_send(d, i, TUG_MSG_SD_SIGNAL, &m.base);
+    later_ms = tug_now_ms() + 3000;
+    drive_until(d, it_is_later, "it is later");
+    m.signal = SIGCONT;
+    for (unsigned i = 0; i < 2; i++)
+        drive_send(d, i, TUG_MSG_SD_SIGNAL, &m.base);
+    drive_until(d, drive_all_gone, "all are gone");
+    ck_assert_uint_eq(d->nodes[0].n_watches, 0);
+    drive_free(d);
+}
+END_TEST
+
+UNIT_MAIN("stepd/guard",
+          a_rank_that_stops_is_named_with_its_node_and_gpu_and_let_off_when_it_goes_on,
+          a_rank_that_sleeps_while_the_others_wait_is_named_with_where_it_sleeps,
+          a_rank_that_has_left_is_named,
+          the_node_daemon_that_comes_back_hears_of_it_again,
+          ranks_that_all_sleep_or_compute_are_left_alone,
+          nobody_looks_where_it_is_switched_off,
+          a_suspended_gang_does_not_hang)
