@@ -66,6 +66,7 @@ struct tug_core_node_row {         /* a node that may join, and what is expected
     uint32_t cpus, gpus;
     uint64_t mem_bytes;
     const char *gpu_model;
+    const struct tug_machine *machine; /* how its GPUs are linked, where it does not say itself; copied. NULL = nobody knows */
 };
 
 enum tug_placement {               /* which nodes a gang gets when the policy does not choose */

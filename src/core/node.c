@@ -179,9 +179,27 @@ void tug_node_clear(struct tug_core *c, struct tug_node *n)
     tug_intern_drop(c->texts, n->row.gpu_model);
     tug_intern_drop(c->texts, n->inv.gpu_model);
     tug_inside_drop(c->insides, n->inv.machine);
+    tug_inside_drop(c->insides, n->row.machine);
+    tug_inside_drop(c->insides, n->told);
     tug_vec_clear(&n->strays);
     tug_vec_clear(&n->gangs);
     tug_vec_clear(&n->holds);
+}
+
+/* Hold another machine instead of *held. Did it change? */
+static int hold_machine(struct tug_core *c, const struct tug_machine **held, const struct tug_machine *m)
+{
+    const struct tug_machine *old = *held;
+    *held = tug_inside_hold(c->insides, m);
+    tug_inside_drop(c->insides, old);
+    return *held != old;
+}
+
+/* What a node says of its links counts; else what is configured, if it has as many GPUs. */
+static int settle_machine(struct tug_core *c, struct tug_node *n)
+{
+    const struct tug_machine *row = n->row.machine && n->row.machine->n_gpus >= n->inv.gpus ? n->row.machine : NULL;
+    return hold_machine(c, &n->inv.machine, !n->known ? NULL : n->told ? n->told : row);
 }
 
 void tug_node_configure(struct tug_core *c, uint32_t node, const struct tug_core_node_row *row)
@@ -192,6 +210,9 @@ void tug_node_configure(struct tug_core *c, uint32_t node, const struct tug_core
     n->row.gpus = row ? row->gpus : 0;
     n->row.mem_bytes = row ? row->mem_bytes : 0;
     n->row.gpu_model = replace_text(c, n->row.gpu_model, row ? row->gpu_model : NULL);
+    hold_machine(c, &n->row.machine, row ? row->machine : NULL);
+    if (settle_machine(c, n))
+        c->reshaped++;
     resize(c, node);
 }
 
@@ -471,12 +492,12 @@ int tug_node_take_inventory(struct tug_core *c, uint32_t node, const struct tug_
     int makes_sense = inv->machine && inv->machine->n_gpus >= inv->gpus;
     n->inv = *inv;
     n->inv.gpu_model = tug_intern(c->texts, inv->gpu_model);
-    n->inv.machine = tug_inside_hold(c->insides, makes_sense ? inv->machine : NULL);
-    int differs = (!n->known || n->inv.gpu_model != old.gpu_model ? TUG_NODE_NEW_MODEL : 0) |
-                  (n->inv.machine != old.machine ? TUG_NODE_NEW_LINKS : 0);
+    n->inv.machine = old.machine;
+    int differs = !n->known || n->inv.gpu_model != old.gpu_model ? TUG_NODE_NEW_MODEL : 0;
     n->known = 1;
+    hold_machine(c, &n->told, makes_sense ? inv->machine : NULL);
+    differs |= settle_machine(c, n) ? TUG_NODE_NEW_LINKS : 0;
     tug_intern_drop(c->texts, old.gpu_model);
-    tug_inside_drop(c->insides, old.machine);
     return differs;
 }
 

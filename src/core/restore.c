@@ -26,7 +26,7 @@ int tug_core_restore_node(struct tug_core *c, const char *name,
         n->drained = 1;
     }
     struct tug_core_node_row row = {n->name, n->row.cpus, n->row.gpus, n->row.mem_bytes,
-                                    n->row.gpu_model};
+                                    n->row.gpu_model, n->row.machine};
     if (n->in_conf)
         tug_node_configure(c, node, &row); /* works its size out again */
     return 0;

@@ -143,7 +143,8 @@ struct tug_stray {
 struct tug_node {
     const char *name;              /* interned, as all texts here */
     struct tug_core_inventory row; /* what the configuration expects */
-    struct tug_core_inventory inv; /* what it said last; its machine is held in core.insides */
+    struct tug_core_inventory inv; /* what it said last; its machine is 'told' or that of the row */
+    const struct tug_machine *told; /* what it said of its links itself. All three are held in core.insides */
     uint8_t in_conf, up, drained, known;
     const char *down_reason, *drain_reason;
     uint32_t drain_uid;

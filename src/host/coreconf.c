@@ -5,6 +5,7 @@
  */
 #include "host/coreconf.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,17 +14,68 @@
 #include "base/hostlist.h"
 #include "base/mem.h"
 #include "conf/errors.h"
+#include "host/machines.h"
 #include "host/readfile.h"
 
 #define LAUNCH_RETRIES    3
 #define NODE_BAD_LAUNCHES 3
 
+/* The kind of machine that a row names, read once; folders are looked for beside the file where it stands. NULL: 'err' says why
+ * not. */
+static const struct tug_sheet *find_machine(struct tug_coreconf_kinds *all, const struct tug_conf_node *row,
+                                            struct tug_err *err)
+{
+    struct tug_coreconf_kind k = {.file = row->origin.pos.file, .name = row->machine};
+
+    for (size_t i = 0; i < all->len; i++)
+        if (all->at[i].file == k.file && !strcmp(all->at[i].name, k.name))
+            return all->at[i].sheet;
+    if (tug_machines_find(k.file, k.name, &k.sheet, err))
+        return NULL;
+    tug_vec_push(all, k);
+    return k.sheet;
+}
+
+static void clear_kinds(struct tug_coreconf_kinds *all)
+{
+    for (size_t i = 0; i < all->len; i++)
+        tug_sheet_free(all->at[i].sheet);
+    tug_vec_clear(all);
+}
+
+/* Adds to 'errs' what is wrong with the machines that nodes name. */
+static int check_machines(const struct tug_config *cfg, struct tug_conf_errors *errs)
+{
+    struct tug_coreconf_kinds all = {0};
+    size_t before = tug_conf_errors_count(errs);
+
+    for (size_t i = 0; i < cfg->n_nodes; i++) {
+        const struct tug_conf_node *row = &cfg->nodes[i];
+        struct tug_conf_pos pos = tug_schema_pos(&tug_conf_node_schema, row, &row->machine);
+        struct tug_err err = {0};
+        const struct tug_sheet *s = row->machine ? find_machine(&all, row, &err) : NULL;
+
+        if (row->machine && !s)
+            tug_conf_errors_add(errs, pos, row->machine, strlen(row->machine), NULL, "%s", err.msg);
+        else if (s && row->gpus > s->machine.n_gpus)
+            tug_conf_errors_add(errs, pos, row->machine, strlen(row->machine), NULL, "a %s has %u GPUs, and gpus says %d",
+                                row->machine, s->machine.n_gpus, (int) row->gpus);
+    }
+    clear_kinds(&all);
+    return tug_conf_errors_count(errs) > before ? -EINVAL : 0;
+}
+
 int tug_coreconf_read(const char *path, struct tug_config *out, struct tug_err *err)
 {
     struct tug_conf_errors errs = {0};
     struct tug_buf text = {0};
-    int rc = tug_config_load(tug_readfile_reader(), path, out, &errs);
+    struct tug_config cfg = {0};
+    int rc = tug_config_load(tug_readfile_reader(), path, &cfg, &errs);
 
+    if (rc == 0 && (rc = check_machines(&cfg, &errs)) != 0)
+        tug_config_clear(&cfg);
+    else if (rc == 0)
+        *out = cfg;
     if (rc) {
         tug_conf_errors_print(&errs, &text);
         rc =
@@ -121,6 +173,17 @@ static void set_accounts(struct tug_coreconf *s, const struct tug_config *cfg)
     s->core.usage_cpu_weight = percent ? (double) percent / 100 : -1;
 }
 
+static void use_machine(struct tug_core_node_row *n, const struct tug_sheet *sheet)
+{
+    if (!sheet)
+        return;
+    n->machine = &sheet->machine;
+    if (!n->gpus)
+        n->gpus = sheet->machine.n_gpus;
+    if (!*n->gpu_model && sheet->machine.n_gpus)
+        n->gpu_model = sheet->machine.gpu[0].model;
+}
+
 static void set_nodes(struct tug_coreconf *s, const struct tug_config *cfg)
 {
     struct tug_hostlist *all = tug_hostlist_new();
@@ -133,6 +196,7 @@ static void set_nodes(struct tug_coreconf *s, const struct tug_config *cfg)
     }
     s->core.n_nodes = tug_hostlist_count(all);
     s->nodes = tug_xcalloc(s->core.n_nodes + 1, sizeof *s->nodes);
+    s->sheets = tug_xcalloc(s->core.n_nodes + 1, sizeof *s->sheets);
     for (size_t i = 0; i < s->core.n_nodes; i++) {
         const char *name = tug_hostlist_nth(all, i);
         const struct tug_conf_node *row = tug_config_find_node(cfg, name);
@@ -142,6 +206,9 @@ static void set_nodes(struct tug_coreconf *s, const struct tug_config *cfg)
                                                  .gpus = u32(row->gpus),
                                                  .mem_bytes = (uint64_t) row->memory_bytes,
                                                  .gpu_model = row->gpu_model ? row->gpu_model : ""};
+        /* Was there when the configuration was read; if it is gone since, nothing is known of it. */
+        s->sheets[i] = row->machine ? find_machine(&s->kinds, row, NULL) : NULL;
+        use_machine(&s->nodes[i], s->sheets[i]);
     }
     s->core.nodes = s->nodes;
     tug_hostlist_free(all);
@@ -198,6 +265,8 @@ void tug_coreconf_clear(struct tug_coreconf *s)
     for (size_t i = 0; i < s->n_strings; i++)
         free(s->strings[i]);
     free(s->strings);
+    clear_kinds(&s->kinds);
+    free(s->sheets);
     free(s->queues);
     free(s->accounts);
     free(s->nodes);

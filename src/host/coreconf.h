@@ -7,8 +7,16 @@
 #define TUG_HOST_CORECONF_H
 
 #include "base/err.h"
+#include "base/vec.h"
 #include "conf/config.h"
+#include "conf/machine.h"
 #include "core/core.h"
+
+struct tug_coreconf_kind {
+    const char *file, *name; /* who asked for it */
+    struct tug_sheet *sheet;
+};
+struct tug_coreconf_kinds tug_vec(struct tug_coreconf_kind);
 
 struct tug_coreconf {
     struct tug_core_conf core; /* points into the configuration and into what follows */
@@ -17,13 +25,16 @@ struct tug_coreconf {
     struct tug_core_node_row *nodes;
     struct tug_core_domain *domains;
     struct tug_core_level *levels;
+    const struct tug_sheet **sheets; /* of each node: what its kind of machine is; NULL = the row names none */
+    struct tug_coreconf_kinds kinds; /* each once, owned */
     char **strings; /* owned texts */
     size_t n_strings;
 };
 
-/* Read the files. -EINVAL: all that is wrong, a line each, in 'err'. */
+/* Read the files, and those of the machines that nodes name. -EINVAL: all that is wrong, a line each, in 'err'. */
 int tug_coreconf_read(const char *path, struct tug_config *out, struct tug_err *err);
-/* Valid as long as 'cfg' stays as it is. To be cleared. */
+/* Valid as long as 'cfg' stays as it is. To be cleared. What a row does not say of GPUs, its machine does; not CPUs and memory,
+ * as real nodes have a little less of these than the data sheet. */
 void tug_coreconf_make(const struct tug_config *cfg, struct tug_coreconf *out);
 void tug_coreconf_clear(struct tug_coreconf *c);
 

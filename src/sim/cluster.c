@@ -36,7 +36,7 @@ void tug_sim_cluster_even(struct tug_sim_cluster *c, uint32_t nodes, uint32_t gp
         c->rows[i] =
             (struct tug_core_node_row){parts > 1 ? tug_xasprintf("n%ug%u", i / parts + 1, i % parts)
                                                  : tug_xasprintf("n%u", i + 1),
-                                       gpus, gpus, NODE_MEM_BYTES, ""};
+                                       gpus, gpus, NODE_MEM_BYTES, "", NULL};
     c->core.nodes = c->rows;
     c->core.n_nodes = n;
     c->queues = tug_xmemdup(&only_queue, sizeof only_queue);
@@ -77,6 +77,26 @@ void tug_sim_cluster_wire(struct tug_sim_cluster *c, const uint32_t *widths, siz
     }
 }
 
+void tug_sim_cluster_furnish(struct tug_sim_cluster *c, const struct tug_machine *m)
+{
+    tug_assert(c->parts == 1 && c->rows);
+    for (size_t i = 0; i < c->core.n_nodes; i++)
+        c->rows[i].machine = m;
+}
+
+/* A simulated node has all that the data sheet says. */
+static void use_sheets(struct tug_sim_cluster *c)
+{
+    for (size_t i = 0; i < c->core.n_nodes; i++) {
+        const struct tug_sheet *s = c->from.sheets[i];
+        struct tug_core_node_row *n = &c->from.nodes[i];
+        if (s && !n->cpus)
+            n->cpus = s->cpus;
+        if (s && !n->mem_bytes)
+            n->mem_bytes = s->mem_bytes;
+    }
+}
+
 int tug_sim_cluster_read(struct tug_sim_cluster *c, const char *path, struct tug_err *err)
 {
     *c = (struct tug_sim_cluster){.parts = 1, .is_configured = 1};
@@ -84,6 +104,7 @@ int tug_sim_cluster_read(struct tug_sim_cluster *c, const char *path, struct tug
     if (rc)
         return rc;
     tug_coreconf_make(&c->config, &c->from);
+    use_sheets(c);
     c->core = c->from.core;
     for (size_t i = 0; i < c->core.n_nodes; i++)
         if (!c->core.nodes[i].cpus)

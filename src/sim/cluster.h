@@ -29,7 +29,9 @@ void tug_sim_cluster_even(struct tug_sim_cluster *c, uint32_t nodes, uint32_t gp
 /* A fabric for these: 'widths[0]' nodes in a leaf, 'widths[1]' leaves in a spine, and so on; the last one of a level may
  * have less. With n 0 there is none. */
 void tug_sim_cluster_wire(struct tug_sim_cluster *c, const uint32_t *widths, size_t n);
-/* tugline.yaml. What nodes have must stand there: -EINVAL names one without GPUs and CPUs. */
+/* All nodes are that machine; it has at least as many GPUs, and must outlive the cluster. */
+void tug_sim_cluster_furnish(struct tug_sim_cluster *c, const struct tug_machine *m);
+/* tugline.yaml. What nodes have must stand there, or come with its machine: -EINVAL names one without GPUs and CPUs. */
 int tug_sim_cluster_read(struct tug_sim_cluster *c, const char *path, struct tug_err *err);
 /* Times in the configuration become ticks of that clock. */
 void tug_sim_cluster_use_clock(struct tug_sim_cluster *c, int64_t ticks_per_s);

@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "base/version.h"
+#include "host/machines.h"
 #include "host/plugset.h"
 #include "sim/catalog.h"
 #include "sim/check.h"
@@ -80,10 +81,23 @@ static void warn(const struct tug_simopts *o, const struct tug_sim_result *r)
                 (unsigned long long) r->unfinished);
 }
 
+static int machine_of(struct tug_simopts *o, struct tug_err *err)
+{
+    int rc = tug_machines_find(NULL, o->machine, &o->sheet, err);
+    if (rc)
+        return tug_fail_ctx(err, rc, "--machine");
+    if (o->sheet->machine.n_gpus < o->conf.gpus_per_node)
+        return tug_fail(err, -EINVAL, "--machine: a %s has %u GPUs, the nodes of --cluster have %u",
+                        o->sheet->machine.name, o->sheet->machine.n_gpus, o->conf.gpus_per_node);
+    o->conf.machine = &o->sheet->machine;
+    return 0;
+}
+
 static int cluster_of(struct tug_simopts *o, const struct tug_trace *t, struct tug_err *err)
 {
-    return o->cluster_of_trace ? tug_trace_cluster(t, &o->conf.nodes, &o->conf.gpus_per_node, err)
-                               : 0;
+    int rc = o->cluster_of_trace ? tug_trace_cluster(t, &o->conf.nodes, &o->conf.gpus_per_node, err)
+                                 : 0;
+    return rc || !o->machine ? rc : machine_of(o, err);
 }
 
 static int is_said(const struct tug_simopts *o, const char *param)
@@ -240,6 +254,8 @@ static int replay(struct tug_simopts *o, struct tug_err *err)
         tug_sim_cluster_even(&cluster, o->conf.nodes, o->conf.gpus_per_node, 1);
     if (!cluster.is_configured && o->conf.n_fabric)
         tug_sim_cluster_wire(&cluster, o->conf.fabric, o->conf.n_fabric);
+    if (o->conf.machine)
+        tug_sim_cluster_furnish(&cluster, o->conf.machine);
     if (!cluster.is_configured || o->conf.placement_said)
         cluster.core.placement = o->conf.placement;
     conf.policy = *tug_plugset_policies(policies);

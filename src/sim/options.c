@@ -13,6 +13,7 @@
 #include "base/duration.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "conf/machine.h"
 
 #define SECONDS_MAX 1e9
 
@@ -29,6 +30,7 @@ enum {
     ESTIMATES,
     PLACEMENT,
     FABRIC,
+    MACHINE,
     CLOCK,
     SEED,
     START_COST,
@@ -61,6 +63,7 @@ static const struct {
     {ESTIMATES, "estimates", "WHAT", "run times that are told: exact (default), user, noise:SEED"},
     {PLACEMENT, "placement", "WHAT", "first-fit (default), consolidate, topology, count"},
     {FABRIC, "fabric", "8x4", "nodes in a leaf, leaves in a spine and so on, of --cluster"},
+    {MACHINE, "machine", "NAME", "what the nodes of --cluster are inside: hgx-h100, or FILE.yaml"},
     {CLOCK, "clock", "ms|us", "how fine time is; ms (default)"},
     {SEED, "seed", "N", "of the policy's random numbers; 1"},
     {START_COST, "start-cost", "S", "seconds from a start until work is done; 0"},
@@ -304,6 +307,9 @@ static int take(struct tug_simopts *o, int id, char *text, struct tug_err *err)
         return placement(o, text, err);
     case FABRIC:
         return fabric(o, text, err);
+    case MACHINE:
+        o->machine = text;
+        return 0;
     case CLOCK:
         return clock_of(o, text, err);
     case SEED:
@@ -365,6 +371,11 @@ static int complete(struct tug_simopts *o, struct tug_err *err)
     if (o->conf.n_fabric && o->config)
         return tug_fail(err, -EINVAL,
                         "--fabric and --config: the configuration says how nodes are wired");
+    if (o->machine && o->config)
+        return tug_fail(err, -EINVAL, "--machine and --config: the configuration says what nodes are, as 'machine:' of a row");
+    if (o->machine && o->conf.count)
+        return tug_fail(err, -EINVAL,
+                        "--machine and --placement count: where GPUs are only counted, nothing says which a gang has");
     if (o->conf.n_fabric && o->conf.count)
         return tug_fail(err, -EINVAL,
                         "--fabric and --placement count: where GPUs are only counted, nothing says "
@@ -397,6 +408,7 @@ int tug_simopts_parse(int argc, char **argv, struct tug_simopts *out, struct tug
 
 void tug_simopts_clear(struct tug_simopts *o)
 {
+    tug_sheet_free(o->sheet);
     tug_vec_clear(&o->dirs);
     tug_dirs_clear(&o->installed);
     tug_vec_clear(&o->params);

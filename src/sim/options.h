@@ -12,6 +12,8 @@
 struct tug_simopts { /* strings are the command line's */
     const char *trace, *policy;
     const char *config;                /* a file, or NULL */
+    const char *machine;               /* a name or a file, or NULL */
+    struct tug_sheet *sheet;           /* what it is, once it was looked for; owned */
     const char *placement, *estimates; /* as said, or what holds instead */
     struct tug_sim_conf conf;
     int cluster_of_trace;              /* --cluster trace: conf.nodes is still to be filled in */

@@ -73,7 +73,7 @@ static int take_node(struct pack *p, char **f)
         read_number(f[3], TUG_GPUS_MAX, &gpus))
         return -EINVAL;
     struct tug_core_node_row row = {tug_xstrdup(f[0]), (uint32_t) cpus, (uint32_t) gpus,
-                                    mem_mib << 20, tug_xstrdup(f[4])};
+                                    mem_mib << 20, tug_xstrdup(f[4]), NULL};
     tug_vec_push(&p->nodes, row);
     p->capacity += gpus * TUG_GPU_MILLI;
     return 0;

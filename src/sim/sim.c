@@ -752,6 +752,8 @@ static int set_up(struct sim *s, struct tug_err *err)
         tug_sim_cluster_even(s->cluster = &s->own, conf->nodes, conf->gpus_per_node, s->parts);
     if (!conf->cluster && conf->n_fabric)
         tug_sim_cluster_wire(s->cluster, conf->fabric, conf->n_fabric);
+    if (!conf->cluster && conf->machine && s->parts == 1)
+        tug_sim_cluster_furnish(s->cluster, conf->machine);
     tug_sim_cluster_use_clock(s->cluster, s->per_s);
     s->core = new_core(s, err);
     if (!s->core)

@@ -124,7 +124,7 @@ static void cluster(void)
     struct tug_core_node_row *rows = tug_xcalloc(nodes, sizeof *rows);
     struct tug_err err = {0};
     for (uint32_t i = 0; i < nodes; i++)
-        rows[i] = (struct tug_core_node_row){tug_xasprintf("n%u", i), 64, GPUS, 1ULL << 40, ""};
+        rows[i] = (struct tug_core_node_row){tug_xasprintf("n%u", i), 64, GPUS, 1ULL << 40, "", NULL};
     const struct tug_core_conf conf = {.launch_timeout_s = 3600,
                                        .launch_retries = 3,
                                        .kept_ms = 1,

@@ -99,7 +99,7 @@ START_TEST(nodes_join_live_and_change_their_size)
     w_submit(&w, 1, w_req(3, 8));
     w_pass(&w);
     snprintf(w.names[2], sizeof w.names[2], "n2");
-    w.rows[2] = (struct tug_core_node_row){w.names[2], 16, 8, 64ULL << 30, ""};
+    w.rows[2] = (struct tug_core_node_row){w.names[2], 16, 8, 64ULL << 30, "", NULL};
     w.conf.n_nodes = 3;
     ck_assert_int_eq(configure(), 0);
     ck_assert_int_eq(w_pass(&w), 0);

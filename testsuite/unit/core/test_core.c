@@ -941,7 +941,7 @@ static void build_cluster(void)
         snprintf(s.names[i], sizeof s.names[i], "m%u", i);
         s.rows[i] = (struct tug_core_node_row){s.names[i], 4 + dice(12), dice(9),
                                                (uint64_t) (16 + dice(48)) << 30,
-                                               dice(2) ? "NVIDIA H200" : ""};
+                                               dice(2) ? "NVIDIA H200" : "", NULL};
     }
     s.queues[0] = (struct tug_core_queue){.name = "main", .nodes = "", .is_default = 1};
     s.queues[1] = (struct tug_core_queue){.name = "high", .nodes = "", .priority = 10};

@@ -484,6 +484,35 @@ START_TEST(nodes_that_are_not_configured_or_do_not_exist_are_refused)
 }
 END_TEST
 
+START_TEST(what_a_node_tells_of_its_links_counts_else_what_is_configured_for_it)
+{
+    struct tug_machine *mesh = kind_mesh(), *switched = kind_switched(8, 300000), *four = kind_switched(4, 300000);
+    w_init(&w, 2, 8);
+    w.rows[0].machine = mesh;
+    w_open(&w);
+    ck_assert_int_eq(tug_machine_equal(look(0)->machine, mesh), 1); /* before it came */
+    ck_assert_ptr_null(look(1)->machine);
+    w_up_all(&w);
+    ck_assert_int_eq(tug_machine_equal(look(0)->machine, mesh), 1);
+    w.machines[0] = switched;
+    w_up(&w, 0, NULL, 0);
+    ck_assert_int_eq(tug_machine_equal(look(0)->machine, switched), 1);
+    w.rows[0].machine = four; /* a machine with fewer GPUs than it has says nothing */
+    w.rows[1].machine = mesh;
+    ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, &w.err), 0);
+    w_check(&w);
+    ck_assert_int_eq(tug_machine_equal(look(0)->machine, switched), 1);
+    ck_assert_int_eq(tug_machine_equal(look(1)->machine, mesh), 1);
+    w.machines[0] = NULL;
+    w_up(&w, 0, NULL, 0);
+    ck_assert_ptr_null(look(0)->machine);
+    w_clear(&w);
+    free(mesh);
+    free(switched);
+    free(four);
+}
+END_TEST
+
 UNIT_MAIN("core/node",
           a_lost_node_ends_the_gang_elsewhere_and_keeps_its_own_part_until_the_lease_is_over,
           a_job_that_may_not_be_requeued_ends_as_NODE_FAIL,
@@ -505,4 +534,5 @@ UNIT_MAIN("core/node",
           fewer_gpus_that_are_configured_so_are_no_loss,
           a_node_with_less_than_is_configured_is_drained_with_both_numbers,
           a_node_that_shrinks_while_it_is_held_never_loses_what_is_held,
-          nodes_that_are_not_configured_or_do_not_exist_are_refused)
+          nodes_that_are_not_configured_or_do_not_exist_are_refused,
+          what_a_node_tells_of_its_links_counts_else_what_is_configured_for_it)

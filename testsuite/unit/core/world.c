@@ -12,7 +12,7 @@ void w_init(struct world *w, uint32_t n, uint32_t gpus)
     ck_assert_uint_le(n, W_NODES_MAX);
     for (uint32_t i = 0; i < n; i++) {
         snprintf(w->names[i], sizeof w->names[i], "n%u", i);
-        w->rows[i] = (struct tug_core_node_row){w->names[i], 16, gpus, 64 * GIB, ""};
+        w->rows[i] = (struct tug_core_node_row){w->names[i], 16, gpus, 64 * GIB, "", NULL};
     }
     w->queues[0] = (struct tug_core_queue){.name = "all", .nodes = "", .is_default = 1};
     w->queues[1] = (struct tug_core_queue){

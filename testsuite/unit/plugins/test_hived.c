@@ -71,7 +71,7 @@ static void open_core(enum tug_placement placement, const char *plugin)
                                             .preemptable = TUG_PREEMPT_REQUEUE};
     for (uint32_t i = 0; i < NODES; i++) {
         snprintf(node_names[i], sizeof node_names[i], "n%u", i);
-        rows[i] = (struct tug_core_node_row){node_names[i], 64, GPUS, 1ULL << 40, ""};
+        rows[i] = (struct tug_core_node_row){node_names[i], 64, GPUS, 1ULL << 40, "", NULL};
     }
     const struct tug_core_conf conf = {.launch_timeout_s = 30,
                                        .launch_retries = 1,

@@ -5,6 +5,7 @@
 #include "unit.h"
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "sim/simrun.h"
 
 #define CLUSTER "cluster:\n  name: x\n"
@@ -115,8 +116,52 @@ START_TEST(times_of_the_configuration_follow_the_clock)
 }
 END_TEST
 
+static tug_gpuset sets[2];
+
+static void on_set(void *ctx, const struct tug_sim_note *n)
+{
+    (void) ctx;
+    if (n->point == TUG_SIM_START)
+        sets[*n->id == 'b'] = n->slices[0].gpus;
+}
+
+/* GPUs 0 and 2, and 1 and 3, have the double links. */
+static struct tug_machine *make_four(void)
+{
+    struct tug_machine *m = tug_new(struct tug_machine);
+    m->n_gpus = 4;
+    m->n_numa = 1;
+    for (uint32_t i = 0; i < 4; i++)
+        for (uint32_t k = 0; k < 4; k++) {
+            uint8_t links = (i ^ k) == 2 ? 2 : 1;
+            m->link[i][k] = i == k ? (struct tug_machine_link){.class = TUG_LINK_SELF}
+                                   : (struct tug_machine_link){TUG_LINK_NODE, links, links * 25000u};
+        }
+    return m;
+}
+
+START_TEST(nodes_that_are_a_machine_give_gangs_its_best_gpus)
+{
+    struct tug_machine *m = make_four();
+    struct tug_plugload *p = simrun_policy("fifo", NULL, NULL);
+    struct tug_trace *t = NULL;
+    const char *text = HEAD "a,0,10,2,ann,\nb,1,10,2,ann,\n";
+    conf = (struct tug_sim_conf){.seed = 1, .nodes = 1, .gpus_per_node = 4, .machine = m, .note = on_set, .check_every = 1};
+    conf.policy = (struct tug_policy_set){{{tug_plugload_ops(p), tug_plugload_self(p)}}, 1};
+    ck_assert_msg(tug_trace_open(simrun_file(text, strlen(text)), &t, &err) == 0, "%s", err.msg);
+    ck_assert_msg(tug_sim_run(t, &conf, &r, &err) == 0, "%s", err.msg);
+    ck_assert_uint_eq(sets[0], 0x5);
+    ck_assert_uint_eq(sets[1], 0xa);
+    tug_trace_close(t);
+    simrun_forget();
+    tug_plugload_close(p);
+    tug_sim_result_clear(&r);
+    free(m);
+}
+END_TEST
+
 UNIT_MAIN("sim/cluster", jobs_go_to_the_configured_queues_and_their_nodes,
           what_the_configuration_does_not_admit_is_counted_and_the_first_is_explained,
           a_queue_that_is_not_configured_needs_a_word_where_its_jobs_go,
           nodes_need_what_they_have_and_errors_are_the_daemons,
-          times_of_the_configuration_follow_the_clock)
+          times_of_the_configuration_follow_the_clock, nodes_that_are_a_machine_give_gangs_its_best_gpus)
