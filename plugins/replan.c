@@ -262,13 +262,14 @@ static int keep(struct replan *r, const struct tug_policy_job *job)
 static int put_running(struct replan *r, const struct tug_policy_job *job, int stays)
 {
     struct tug_policy_slice *at = &r->at[r->n_at];
-    int known = !where_it_runs(r, job), is_bound = job->preemptable == TUG_PREEMPT_SUSPEND;
+    int known = !where_it_runs(r, job);
+    int is_bound = job->preemptable == TUG_PREEMPT_SUSPEND || job->within;
     if (known && (stays || is_bound) && is_free_in_plan(r, job)) {
         take(r, job, r->held);
         return keep(r, job);
     }
     if (known && is_bound)
-        return 0; /* stopped, it could go on here only */
+        return 0; /* stopped, it could go on here only, or nobody knows where */
     if (!find(r, job, 0, at))
         return 0;
     take(r, job, at);
@@ -277,8 +278,14 @@ static int put_running(struct replan *r, const struct tug_policy_job *job, int s
     return 1; /* it is stopped here, and put there when it waits */
 }
 
-/* It goes on where it is or not at all; where that is can be told only when it is free. */
-static int find_suspended(struct replan *r, const struct tug_policy_job *job,
+/* What is suspended goes on where it is or not at all, and what asks something of the fabric goes where the host
+ * says; where that is can be told only when it is free. */
+static int is_placed_by_host(const struct tug_policy_job *job)
+{
+    return job->suspended || job->within;
+}
+
+static int ask_host(struct replan *r, const struct tug_policy_job *job,
                           struct tug_policy_slice *at)
 {
     if (r->host->place(r->pass, job->id, at, job->nodes))
@@ -295,8 +302,8 @@ static int find_for_waiting(struct replan *r, const struct tug_policy_job *job, 
                             struct tug_policy_slice *at)
 {
     uint64_t *memo = &r->no_room[job->shape % MEMOS];
-    if (job->suspended)
-        return find_suspended(r, job, at);
+    if (is_placed_by_host(job))
+        return ask_host(r, job, at);
     if (job->shape && *memo == job->shape)
         return 0;
     if ((stays && find(r, job, 1, at)) || find(r, job, 0, at))
@@ -418,7 +425,7 @@ static uint64_t lowest(uint64_t set, uint64_t count)
 static int start_there(struct replan *r, const struct plan *p)
 {
     struct tug_policy_slice *at = &r->at[p->first];
-    if (p->job->suspended) /* goes on where it was stopped */
+    if (is_placed_by_host(p->job))
         return r->host->start(r->pass, p->job->id);
     for (uint32_t i = 0; i < p->job->nodes; i++)
         if (!is_free(TUG_POLICY_NODE(r->view, at[i].node), p->job, i))

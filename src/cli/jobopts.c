@@ -177,6 +177,68 @@ static int set_EXPORT(struct tug_jobopts *o, void *field, const char *value, str
     return set_TEXT(o, field, value, err);
 }
 
+/* How long something is insisted on: '@' is at 'at', or NULL. */
+static int set_patience(struct tug_jobopts *o, const char *at, uint32_t *wait_s,
+                        struct tug_err *err)
+{
+    int64_t s;
+    (void) o;
+    if (!at)
+        return 0;
+    int rc = tug_duration_parse(at + 1, TUG_DURATION_BARE_MINUTES, &s, err);
+    if (rc)
+        return rc;
+    if (s < 1 || s >= UINT32_MAX)
+        return tug_fail(err, -EINVAL, "'%.64s' is not a time to wait; write @30m", at);
+    *wait_s = (uint32_t) s;
+    return 0;
+}
+
+/* "leaf", "leaf!", "leaf!@30m" */
+static int set_TOPOLOGY(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)
+{
+    const char *at = strchr(value, '@');
+    size_t len = at ? (size_t) (at - value) : strlen(value);
+    int required = len && value[len - 1] == '!';
+    len -= (size_t) required;
+    if (!len || len > 63)
+        return tug_fail(err, -EINVAL,
+                        "'%.64s' names no level of the fabric; write leaf, or leaf! to wait for it",
+                        value);
+    if (at && !required)
+        return tug_fail(err, -EINVAL,
+                        "'%.64s': only what is required is waited for; write %.*s!%.16s", value,
+                        (int) len, value, at);
+    o->res.topology_required = required;
+    o->spec.topology_domains = o->spec.topology_wait_s = 0;
+    int rc = set_patience(o, at, &o->spec.topology_wait_s, err);
+    if (rc)
+        return rc;
+    char *level = tug_xstrdup(value);
+    level[len] = '\0';
+    *(char **) field = tug_jobopts_own(o, level);
+    return 0;
+}
+
+/* Slurm's max_switch_wait, where no time is given. */
+#define SWITCH_WAIT_S 300
+
+static int set_SWITCHES(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)
+{
+    const char *at = strchr(value, '@');
+    char digits[16];
+    uint64_t n;
+    snprintf(digits, sizeof digits, "%.*s", at ? (int) (at - value) : (int) strlen(value), value);
+    if (tug_str_u64(digits, 1000000, &n))
+        return tug_fail(err, -EINVAL, "'%.64s' is not a number of switches; write 1 or 1@30m",
+                        value);
+    o->res.topology_required = n > 0;
+    o->spec.topology_domains = (uint32_t) n;
+    o->spec.topology_wait_s = n ? SWITCH_WAIT_S : 0;
+    *(char **) field = (char *) protobuf_c_empty_string;
+    return set_patience(o, at, &o->spec.topology_wait_s, err);
+}
+
 static int set_OPENMODE(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)
 {
     (void) o;

@@ -127,6 +127,27 @@ static void say_request(const Tugpb__JobView *j)
     tug_out_addf(", priority %d\n", j->priority);
 }
 
+/* "in one leaf; insists on it until 14:30" */
+static void say_within(const Tugpb__JobView *j)
+{
+    char when[32];
+    if (!*j->asked_topology)
+        return;
+    label("within");
+    if (j->segment)
+        tug_out_addf("segments of %u nodes, each in one ", j->segment);
+    else if (j->topology_domains > 1)
+        tug_out_addf("in %u domains at most of level ", j->topology_domains);
+    else
+        tug_out_adds(j->topology_required ? "in one " : "if it can be, in one ");
+    tug_out_text(j->asked_topology);
+    if (j->segment && j->topology_required)
+        tug_out_adds(", all in one");
+    if (j->relaxes_ms)
+        tug_out_addf("; insists on it until %s", tug_out_time(j->relaxes_ms, when, sizeof when));
+    tug_out_adds("\n");
+}
+
 static void say_slices(const Tugpb__JobView *j)
 {
     for (size_t i = 0; i < j->n_slices; i++) {
@@ -270,6 +291,7 @@ static void say_job(const Tugpb__JobView *j, int64_t now_ms)
     say_wait(j);
     say_standing(j);
     say_request(j);
+    say_within(j);
     say_slices(j);
     say_fabric(j);
     say_times(j, now_ms);

@@ -655,6 +655,41 @@ static int check_size(const struct admission *m)
     return rc ? rc : check_width(m);
 }
 
+/* Nodes that could hold so much if they were empty. */
+static uint64_t *nodes_holding(const struct admission *m, uint32_t cpus, uint32_t gpus)
+{
+    uint64_t *bits = tug_xcalloc(m->c->index.words + 1, sizeof *bits);
+    for (uint32_t i = 0; i < m->c->nodes.len; i++) {
+        struct tug_core_inventory has;
+        if (!tug_bit(m->allowed, i))
+            continue;
+        size_at_most(m->c, i, &has);
+        if (has.cpus >= cpus && has.gpus >= gpus && has.mem_bytes >= m->r->mem_per_node_bytes)
+            bits[i / 64] |= 1ULL << (i % 64);
+    }
+    return bits;
+}
+
+static int admit_within(struct admission *m)
+{
+    return tug_within_admit(m->c, m->r, m->err);
+}
+
+/* Could its nodes be in the domains that it asks for? */
+static int check_within(const struct admission *m)
+{
+    const struct tug_job_req *r = m->r;
+    uint32_t end = r->nodes - 1;
+    if (!*r->topology)
+        return 0;
+    uint64_t *full = nodes_holding(m, r->cpus_per_node, r->gpus_per_node);
+    uint64_t *last = nodes_holding(m, tug_job_req_cpus(r, end), tug_job_req_gpus(r, end));
+    int rc = tug_within_admit_size(m->c, r, full, last, m->err);
+    free(full);
+    free(last);
+    return rc;
+}
+
 /* ---- its account, and what its queue may have */
 
 static int admit_account(struct admission *m)
@@ -702,7 +737,7 @@ static int check_cap(const struct admission *m)
 static void nothing_is_null(struct tug_job_req *r)
 {
     const char **texts[] = {&r->user,      &r->queue,    &r->account, &r->name,
-                            &r->gpu_model, &r->nodelist, &r->exclude};
+                            &r->gpu_model, &r->nodelist, &r->exclude, &r->topology};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!*texts[i])
             *texts[i] = "";
@@ -719,11 +754,13 @@ int tug_core_admit(const struct tug_core *c, const struct tug_core_ask *ask,
         filled.queue = m.q->name;
     int (*const steps[])(struct admission *) = {admit_user, admit_account, admit_time,  find_nodes,
                                                 admit_nodes,          admit_tasks, admit_gpus,
-                                                admit_cpus_and_memory};
+                                                admit_cpus_and_memory, admit_within};
     for (size_t i = 0; i < sizeof steps / sizeof *steps && !rc; i++)
         rc = steps[i](&m);
     if (!rc)
         rc = check_size(&m);
+    if (!rc)
+        rc = check_within(&m);
     if (!rc)
         rc = check_cap(&m);
     free(m.allowed);

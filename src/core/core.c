@@ -53,6 +53,7 @@ void tug_core_free(struct tug_core *c)
         return;
     free_jobs(c);
     tug_plan_clear(c);
+    tug_within_clear(c);
     tug_order_clear(&c->order);
     tug_heap_clear(&c->wakes);
     tug_vec_clear(&c->running);

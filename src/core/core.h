@@ -269,6 +269,8 @@ const char *tug_core_explain(const struct tug_core *c, const struct tug_job *job
 /* When the last pass expects a waiting job to start; -1 = it reserved nothing for it, or nobody knows. */
 int64_t tug_core_expected_start(const struct tug_core *c, const struct tug_job *job);
 const char *tug_core_reason_name(int reason);
+/* When a waiting job is content with less than it asks of the fabric now; INT64_MAX = never. */
+int64_t tug_core_relaxes(const struct tug_core *c, const struct tug_job *job);
 /* Where a waiting job stands among those that may start: place 1 goes first. 0 = in no order that the core knows: it may not
  * start, no pass has seen it yet, or the policy has an order of its own. The policies' terms, if they say any, go into 'terms',
  * else "". Asks hooks of the policies of the last pass (they are watched); decides and changes nothing. */

@@ -192,6 +192,12 @@ void tug_fabric_clear(struct tug_core *c)
     }
     for (size_t i = 0; i < f->n_levels; i++)
         tug_intern_drop(c->texts, f->levels[i].name);
+    for (size_t i = 0; i < f->n_tiers; i++) {
+        free(f->tiers[i].domains);
+        free(f->tiers[i].domain_of);
+        free(f->tiers[i].nodes.nodes);
+    }
+    free(f->tiers);
     free(f->levels);
     free(f->at);
     free(f->by_height);
@@ -333,6 +339,74 @@ static void take_levels(struct tug_core *c, const struct tug_core_conf *conf)
     }
 }
 
+/* ---- tiers */
+
+const struct tug_tier *tug_fabric_tier(const struct tug_fabric *f, const char *level)
+{
+    for (size_t i = 0; level && *level && i < f->n_tiers; i++)
+        if (f->tiers[i].name == level || !strcmp(f->tiers[i].name, level))
+            return &f->tiers[i];
+    return NULL;
+}
+
+static int is_within_its_level(const struct tug_fabric *f, uint32_t domain)
+{
+    for (uint32_t up = f->at[domain].parent; up != TUG_NO_DOMAIN; up = f->at[up].parent)
+        if (f->at[up].level == f->at[domain].level)
+            return 1;
+    return 0;
+}
+
+static void tier_add(const struct tug_core *c, struct tug_tier *t, uint32_t domain)
+{
+    const struct tug_domain *d = &c->fabric.at[domain];
+    t->domains[t->n++] = domain;
+    t->height = d->height < t->height ? d->height : t->height;
+    for (size_t w = d->all.from; w < d->all.to; w++)
+        for (uint64_t m = d->all.nodes[w]; m; m &= m - 1) {
+            uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
+            t->domain_of[node] = domain;
+            region_add(&t->nodes, node);
+        }
+}
+
+static struct tug_tier *tier_new(struct tug_core *c, const char *level)
+{
+    struct tug_fabric *f = &c->fabric;
+    struct tug_tier *t = &f->tiers[f->n_tiers++];
+    *t = (struct tug_tier){.name = level, .height = UINT32_MAX};
+    t->domains = tug_xcalloc(f->n, sizeof *t->domains);
+    t->domain_of = tug_xcalloc(c->nodes.len + 1, sizeof *t->domain_of);
+    for (size_t i = 0; i < c->nodes.len; i++)
+        t->domain_of[i] = TUG_NO_DOMAIN;
+    t->nodes.nodes = tug_xcalloc(c->index.words + 1, sizeof *t->nodes.nodes);
+    return t;
+}
+
+static int lower_first(const void *a, const void *b)
+{
+    const struct tug_tier *x = a, *y = b;
+    return (x->height > y->height) - (x->height < y->height);
+}
+
+/* Interned: the same text is the same pointer. */
+static void take_tiers(struct tug_core *c)
+{
+    struct tug_fabric *f = &c->fabric;
+    f->tiers = tug_xcalloc(f->n + 1, sizeof *f->tiers);
+    for (size_t i = 0; i < f->n; i++) {
+        const struct tug_domain *d = &f->at[f->by_order[i]];
+        size_t k = 0;
+        while (k < f->n_tiers && f->tiers[k].name != d->level)
+            k++;
+        if (!*d->level || is_within_its_level(f, f->by_order[i]))
+            continue;
+        tier_add(c, k < f->n_tiers ? &f->tiers[k] : tier_new(c, d->level), f->by_order[i]);
+    }
+    if (f->n_tiers)
+        qsort(f->tiers, f->n_tiers, sizeof *f->tiers, lower_first);
+}
+
 void tug_fabric_take(struct tug_core *c, const struct tug_core_conf *conf)
 {
     struct tug_fabric *f = &c->fabric;
@@ -356,6 +430,8 @@ void tug_fabric_take(struct tug_core *c, const struct tug_core_conf *conf)
     sort_by_height(f);
     take_levels(c, conf);
     take_nodes(c, conf);
+    take_tiers(c);
+    c->fabrics++;
 }
 
 size_t tug_core_domains(const struct tug_core *c)

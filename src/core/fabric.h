@@ -37,6 +37,16 @@ struct tug_domain {
     struct tug_region own, all;    /* nodes of its own; and those of the domains below it */
 };
 
+/* The domains of one level. One that lies within another of the same level is a part of that one. */
+struct tug_tier {
+    const char *name;              /* of the level; interned by its domains */
+    uint32_t height;               /* of the lowest of them */
+    uint32_t *domains;             /* n of them, in the order of the tree */
+    size_t n;
+    uint32_t *domain_of;           /* by node; TUG_NO_DOMAIN = in none of them */
+    struct tug_region nodes;       /* those that are in one */
+};
+
 struct tug_fabric {
     struct tug_domain *at;         /* n domains, and one more: 'own' of at[n] are the nodes in no domain */
     size_t n;
@@ -44,6 +54,8 @@ struct tug_fabric {
     size_t n_levels;
     uint32_t *by_height;           /* all n, lower ones first, then in the order of the tree */
     uint32_t *by_order;            /* domain at each place of the tree */
+    struct tug_tier *tiers;        /* one for each level that has a name, lower ones first */
+    size_t n_tiers;
 };
 
 /* Names are there once, parents exist, nobody is below himself, nodes are configured and in one domain each, and a level
@@ -52,6 +64,8 @@ int tug_fabric_check(const struct tug_core_conf *conf, struct tug_err *err);
 /* Of a checked configuration, once its nodes are taken. */
 void tug_fabric_take(struct tug_core *c, const struct tug_core_conf *conf);
 void tug_fabric_clear(struct tug_core *c);
+/* NULL: no domain is of that level. */
+const struct tug_tier *tug_fabric_tier(const struct tug_fabric *f, const char *level);
 /* Is 'upper' the domain itself, or above it? */
 int tug_fabric_contains(const struct tug_fabric *f, uint32_t upper, uint32_t domain);
 

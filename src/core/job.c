@@ -169,6 +169,8 @@ uint32_t tug_job_req_all_cpus(const struct tug_job_req *r)
 int tug_job_req_is_whole(const struct tug_job_req *r)
 {
     int uneven = r->gpus_last || r->cpus_last;
+    if (r->segment && r->nodes % r->segment)
+        return 0;
     if (r->gpu_milli && (r->gpu_milli >= TUG_GPU_MILLI || r->nodes != 1 || r->gpus_per_node != 1 ||
                          r->exclusive))
         return 0;
@@ -189,6 +191,7 @@ static void intern_req(struct tug_core *c, struct tug_job_req *r)
     r->gpu_model = tug_intern(c->texts, r->gpu_model);
     r->nodelist = tug_intern(c->texts, r->nodelist);
     r->exclude = tug_intern(c->texts, r->exclude);
+    r->topology = tug_intern(c->texts, r->topology);
 }
 
 static void drop_req(struct tug_core *c, struct tug_job_req *r)
@@ -200,6 +203,7 @@ static void drop_req(struct tug_core *c, struct tug_job_req *r)
     tug_intern_drop(c->texts, r->gpu_model);
     tug_intern_drop(c->texts, r->nodelist);
     tug_intern_drop(c->texts, r->exclude);
+    tug_intern_drop(c->texts, r->topology);
 }
 
 static uint64_t *counter_of(struct tug_core *c, enum tug_job_state s)
@@ -219,7 +223,7 @@ struct tug_entry *tug_entry_new(struct tug_core *c, tug_job_id id, const struct 
     intern_req(c, &j->req);
     j->attempt = 1;
     j->next_step = 1;
-    j->submit_ms = j->eligible_ms = c->now_ms;
+    j->submit_ms = j->eligible_ms = j->wants_since_ms = c->now_ms;
     j->alloc_ms = j->launched_ms = j->wired_ms = j->end_ms = j->limit_ms = -1;
     j->notice_ms = j->suspended_ms = j->resumed_ms = -1;
     j->cause.node = j->hang.node = TUG_NO_NODE;
@@ -315,6 +319,8 @@ void tug_job_start(struct tug_core *c, struct tug_entry *e, struct tug_slice *sl
     j->n_slices = j->req.nodes;
     int rc = tug_gang_claim(c, e, TUG_LEDGER_FREE, NULL);
     tug_assert(rc == 0);
+    e->placed_in = c->fabrics;
+    e->placed_within = e->shape->key.within;
     tug_hold_scatter(c, kept);
     tug_job_set_explain(e, TUG_REASON_NONE, NULL);
     e->explained = 0;
@@ -386,7 +392,9 @@ static void wait_again(struct tug_core *c, struct tug_entry *e)
     j->preemptor = 0;
     j->notice_ms = j->suspended_ms = j->resumed_ms = -1;
     j->sliced_ms = 0;
+    j->wants_since_ms = c->now_ms;
     tug_job_move(c, e, TUG_JOB_PENDING);
+    tug_shape_renew(c, e);
     tug_job_bench(c, e);
     tug_observe_job(c, TUG_POLICY_EV_REQUEUE, e);
 }
@@ -505,6 +513,7 @@ void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug
         .ran_ms = j->ran_ms + j->sliced_ms,
         .gpu_milli = j->req.gpu_milli ? j->req.gpu_milli : TUG_GPU_MILLI,
         .gpu_model = j->req.gpu_model,
+        .within = e->shape && tug_within_asks(&e->shape->key.within),
         .key = e->key};
 }
 
@@ -588,7 +597,9 @@ int64_t tug_job_wake(const struct tug_core *c, const struct tug_entry *e)
     if (tug_job_state_is_over(j->state))
         return j->end_ms + c->kept_ms;
     if (tug_job_state_waits(j->state))
-        return e->bench == TUG_BENCH_BEGIN ? j->eligible_ms : tug_hold_until(e);
+        return e->bench == TUG_BENCH_BEGIN ? j->eligible_ms
+               : e->hold                   ? tug_hold_until(e)
+                                           : tug_within_relaxes_ms(e);
     if (j->state != TUG_JOB_RUNNING && j->state != TUG_JOB_CONFIGURING)
         return INT64_MAX;
     if (j->limit_ms >= 0)
@@ -624,9 +635,12 @@ static void limit_struck(struct tug_core *c, struct tug_entry *e)
     tug_job_end(c, e, TUG_JOB_TIMEOUT, &cause);
 }
 
-static void begin_has_come(struct tug_core *c, struct tug_entry *e)
+/* Its time to begin has come, or it no longer insists on all that it asked of the fabric. */
+static void wait_otherwise(struct tug_core *c, struct tug_entry *e)
 {
     tug_job_unbench(c, e);
+    if (e->j.state == TUG_JOB_PENDING)
+        tug_shape_renew(c, e);
     tug_job_bench(c, e);
 }
 
@@ -652,7 +666,7 @@ void tug_job_due(struct tug_core *c, struct tug_entry *e)
     if (tug_job_state_waits(j->state) && e->hold)
         tug_hold_drop(c, e);
     else if (tug_job_state_waits(j->state))
-        begin_has_come(c, e);
+        wait_otherwise(c, e);
     else if (j->state == TUG_JOB_RUNNING && j->limit_ms >= 0 && j->limit_ms <= c->now_ms)
         limit_struck(c, e);
     else if (j->state == TUG_JOB_RUNNING && j->notice_ms >= 0 && j->notice_ms <= c->now_ms)
@@ -715,7 +729,7 @@ int tug_ev_job_submit(struct tug_core *c, const struct tug_event *ev, struct tug
         return tug_fail(err, -EINVAL, "queue '%s' is divided and takes no jobs itself", r->queue);
     struct tug_entry *e = tug_entry_new(c, ev->job, r, TUG_JOB_PENDING);
     if (r->begin_ms > c->now_ms)
-        e->j.eligible_ms = r->begin_ms;
+        e->j.eligible_ms = e->j.wants_since_ms = r->begin_ms;
     tug_act_changed(c, e);
     tug_act_job(c, TUG_ACT_JOB_HISTORY, e, "submit");
     tug_job_bench(c, e);

@@ -49,6 +49,12 @@ struct tug_job_req {
     int64_t expected_ms;           /* run time that policies are told; 0 = the time limit. Not kept in records */
     int64_t begin_ms;              /* 0 = now */
     int32_t nice;
+    /* What it asks of the fabric (within.c). Levels by name, "" = none. */
+    const char *topology;          /* the gang is to be within one domain of that level: this is tried first, ... */
+    uint8_t topology_required;     /* ... or waited for */
+    uint32_t topology_domains;     /* required: within so many of them; 0 = one */
+    uint32_t topology_wait_s;      /* required so long, then only tried first; 0 = for ever */
+    uint32_t segment;              /* so many slices that follow each other are in one domain of that level; 0 = any */
 };
 
 /* What node i of the gang gets; ranks, slices and nodes count from 0. */
@@ -164,6 +170,7 @@ struct tug_job {
     int64_t suspended_ms;          /* since when it is stopped and holds memory only (also while it is being ended then); -1 = is not */
     int64_t resumed_ms;            /* when this attempt went on last; -1 = was never suspended */
     int64_t sliced_ms;             /* how long this attempt ran before that */
+    int64_t wants_since_ms;        /* since when it waits, in this attempt, for what it asks of the fabric */
     int64_t ran_ms;                /* how long the attempts ran that gave way and were queued again */
 };
 

@@ -187,6 +187,22 @@ static int check_slice(struct tug_policy_pass *p, const struct tug_entry *e, uin
     return 0;
 }
 
+/* What the job asks of the fabric. */
+static int check_within(struct tug_policy_pass *p, const struct tug_entry *e,
+                        const struct tug_policy_slice *at)
+{
+    if (!tug_within_binds(&e->shape->key.within))
+        return 0;
+    uint32_t n = e->j.req.nodes, *nodes = tug_xcalloc(n, sizeof *nodes);
+    for (uint32_t i = 0; i < n; i++)
+        nodes[i] = at[i].node;
+    const char *wrong = tug_within_wrong(p->c, &e->shape->key.within, nodes, n);
+    free(nodes);
+    return wrong ? tug_pass_refuse(p, -EINVAL, "puts job %llu where it must not be: %s",
+                                   (unsigned long long) e->j.id, wrong)
+                 : 0;
+}
+
 int tug_pass_check_slices(struct tug_policy_pass *p, const struct tug_entry *e,
                           const struct tug_policy_slice *at)
 {
@@ -194,7 +210,7 @@ int tug_pass_check_slices(struct tug_policy_pass *p, const struct tug_entry *e,
     p->c->marks++;
     for (uint32_t i = 0; i < e->j.req.nodes && !rc; i++)
         rc = check_slice(p, e, i, &at[i]);
-    return rc;
+    return rc ? rc : check_within(p, e, at);
 }
 
 /* A suspended job is where it is. */

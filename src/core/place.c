@@ -282,6 +282,7 @@ void tug_shape_hold(struct tug_core *c, struct tug_entry *e)
     memset(&key, 0, sizeof key);
     key = (struct tug_shape_key){.where = w,
                                  .queue = r->queue,
+                                 .within = tug_within_of(c, e),
                                  .mem_bytes = r->mem_per_node_bytes,
                                  .milli = r->gpu_milli,
                                  .nodes = r->nodes,
@@ -318,6 +319,13 @@ void tug_shape_drop(struct tug_core *c, struct tug_entry *e)
     free(s);
 }
 
+void tug_shape_renew(struct tug_core *c, struct tug_entry *e)
+{
+    tug_assert(e->bench == TUG_BENCH_NONE);
+    tug_shape_drop(c, e);
+    tug_shape_hold(c, e);
+}
+
 static int could_hold(const struct tug_core *c, const struct tug_shape *s, uint32_t node,
                       uint32_t cpus, uint32_t gpus)
 {
@@ -350,6 +358,8 @@ int tug_shape_is_possible(struct tug_core *c, struct tug_shape *s)
         }
         s->possible = full + 1 >= s->key.nodes && any >= s->key.nodes;
     }
+    if (s->possible && tug_within_binds(&s->key.within))
+        s->possible = tug_within_is_possible(c, s);
     return s->possible;
 }
 
@@ -549,7 +559,7 @@ static int find_shared(struct tug_core *c, const struct tug_shape *s)
     return 1;
 }
 
-static int find(struct tug_core *c, const struct tug_shape *s)
+int tug_place_anywhere(struct tug_core *c, const struct tug_shape *s)
 {
     int first = c->placement == TUG_PLACEMENT_FIRST_FIT && !s->key.milli;
     size_t alike = s->key.nodes - (uint32_t) tug_shape_is_uneven(s);
@@ -566,6 +576,11 @@ static int find(struct tug_core *c, const struct tug_shape *s)
     for (size_t i = 0; i < alike; i++)
         c->nodes.at[c->picked.at[i]].mark = c->marks;
     return first ? first_last(c, s) : emptiest_last(c, s);
+}
+
+static int find(struct tug_core *c, const struct tug_shape *s)
+{
+    return tug_within_asks(&s->key.within) ? tug_within_find(c, s) : tug_place_anywhere(c, s);
 }
 
 int tug_place_find(struct tug_core *c, struct tug_shape *s)
@@ -649,7 +664,8 @@ int tug_place_choose(struct tug_policy_pass *p, struct tug_entry *e)
         return rc;
     while (c->chosen.len < e->j.req.nodes)
         tug_vec_push(&c->chosen, (struct tug_policy_slice){0});
-    if (c->hooks.place >= c->policies.n || p->alone || p->placing || p->failed) {
+    if (c->hooks.place >= c->policies.n || p->alone || p->placing || p->failed ||
+        tug_within_asks(&e->shape->key.within)) {
         tug_place_as_picked(c, e);
         return 0;
     }

@@ -40,6 +40,7 @@ struct tug_plan {
     const struct tug_where *allowed_of;
     uint64_t allowed_in;
     struct tug_vec(uint32_t) nodes;
+    struct tug_vec(uint64_t) full, last; /* nodes where a slice, and the last one, fits */
     struct tug_vec(struct bounds *) bounds; /* by family; NULL = none yet */
 };
 
@@ -60,6 +61,8 @@ void tug_plan_clear(struct tug_core *c)
     tug_vec_clear(&c->plan->ends);
     tug_vec_clear(&c->plan->allowed);
     tug_vec_clear(&c->plan->nodes);
+    tug_vec_clear(&c->plan->full);
+    tug_vec_clear(&c->plan->last);
     for (size_t i = 0; i < c->plan->bounds.len; i++)
         free(c->plan->bounds.at[i]);
     tug_vec_clear(&c->plan->bounds);
@@ -427,6 +430,57 @@ static void note_bound(struct bounds *b, const struct tug_want *w, int64_t found
             b->ms[width][i] = found_ms;
 }
 
+/* As bits: nodes where that fits from then on until the run ends. */
+static uint64_t *serving(struct tug_plan *plan, const struct tug_want *w, int last, int64_t at_ms)
+{
+    uint64_t *bits = last ? plan->last.at : plan->full.at;
+    tug_profile_serving(plan->profile, last ? &w->last : &w->each, w->allowed, at_ms, w->run_ms,
+                        bits);
+    return bits;
+}
+
+/* The plan's nodes are those that it would get then: 1, or 0. */
+static int fits_within(struct tug_core *c, const struct tug_entry *e, const struct tug_want *w,
+                       int64_t at_ms)
+{
+    struct tug_plan *plan = c->plan;
+    const struct tug_shape *s = e->shape;
+    int uneven = tug_shape_is_uneven(s);
+    tug_vec_reserve(&plan->full, c->index.words + 1);
+    tug_vec_reserve(&plan->last, c->index.words + 1);
+    const uint64_t *full = serving(plan, w, w->nodes == 1, at_ms),
+                   *last = uneven ? serving(plan, w, 1, at_ms) : full;
+    return tug_within_choose(c, &s->key.within, w->nodes, uneven, full, last, plan->nodes.at);
+}
+
+/* At each edge that has nodes enough it is asked whether they are where it wants them. */
+static int64_t earliest(struct tug_core *c, const struct tug_entry *e, const struct tug_want *w,
+                        int64_t from_ms)
+{
+    struct tug_profile *p = c->plan->profile;
+    int64_t at_ms = tug_profile_earliest(p, w, from_ms);
+    if (e->j.state == TUG_JOB_SUSPENDED || !tug_within_binds(&e->shape->key.within))
+        return at_ms;
+    while (at_ms != TUG_NEVER && !fits_within(c, e, w, at_ms)) {
+        at_ms = tug_profile_edge_after(p, at_ms);
+        if (at_ms != TUG_NEVER)
+            at_ms = tug_profile_earliest(p, w, at_ms);
+    }
+    return at_ms;
+}
+
+/* Where, at the time that earliest() found. */
+static void choose(struct tug_core *c, const struct tug_entry *e, const struct tug_want *w,
+                   int64_t at_ms)
+{
+    if (!tug_within_binds(&e->shape->key.within) || e->j.state == TUG_JOB_SUSPENDED) {
+        tug_profile_choose(c->plan->profile, w, at_ms, c->plan->nodes.at);
+        return;
+    }
+    int fits = fits_within(c, e, w, at_ms);
+    tug_assert(fits);
+}
+
 /* When, and what it wants; 0 also for TUG_NOWHEN. */
 static int find(struct tug_policy_pass *p, const char *verb, uint64_t job, struct tug_entry **e,
                 struct tug_want *w, int64_t *start_ms)
@@ -447,14 +501,14 @@ static int find(struct tug_policy_pass *p, const char *verb, uint64_t job, struc
     want_of(c, *e, w);
     struct tug_shape *s = (*e)->shape;
     if ((*e)->j.state == TUG_JOB_SUSPENDED) { /* wants certain nodes */
-        *start_ms = tug_profile_earliest(c->plan->profile, w, c->now_ms);
+        *start_ms = earliest(c, *e, w, c->now_ms);
         return *start_ms == TUG_NEVER ? -ENOSPC : 0;
     }
     struct bounds *b = bounds_of(c, s->family);
     int64_t from_ms = bound_below(b, w);
     if (s->found_in == c->pass && s->found_run_ms <= w->run_ms && s->found_ms > from_ms)
         from_ms = s->found_ms;
-    *start_ms = from_ms == TUG_NEVER ? from_ms : tug_profile_earliest(c->plan->profile, w, from_ms);
+    *start_ms = from_ms == TUG_NEVER ? from_ms : earliest(c, *e, w, from_ms);
     s->found_in = c->pass;
     s->found_run_ms = w->run_ms;
     s->found_ms = *start_ms;
@@ -481,7 +535,7 @@ int tug_plan_reserve(struct tug_policy_pass *p, uint64_t job, int64_t *start_ms)
     if (rc || e->hold) /* all that it needs is being kept for it */
         return rc;
     struct tug_plan *plan = p->c->plan;
-    tug_profile_choose(plan->profile, &w, *start_ms, plan->nodes.at);
+    choose(p->c, e, &w, *start_ms);
     tug_profile_book(plan->profile, &w, plan->nodes.at, *start_ms);
     if (*start_ms == TUG_NOWHEN)
         *start_ms = TUG_NEVER;

@@ -801,6 +801,24 @@ void tug_profile_choose(struct tug_profile *p, const struct tug_want *w, int64_t
     choose_latest(p, kind_of(p, &w->last), &p->found[1], 1, s, &nodes[n]);
 }
 
+int64_t tug_profile_edge_after(const struct tug_profile *p, int64_t at_ms)
+{
+    size_t s = at_ms == TUG_NEVER ? p->n_slots : slot_from(p, at_ms + 1);
+    return s < p->n_slots ? p->t[s] : TUG_NEVER;
+}
+
+uint32_t tug_profile_serving(struct tug_profile *p, const struct tug_need *need,
+                             const uint64_t *allowed, int64_t at_ms, int64_t run_ms, uint64_t *bits)
+{
+    struct kind *k = kind_of(p, need);
+    struct found *f = &p->found[0];
+    size_t s = slot_from(p, at_ms);
+    f->first = 0; /* and all of them, so that they stand in order */
+    uint32_t n = gather(p, k, need, allowed, UINT32_MAX, s, slot_behind(p, s, run_ms), f);
+    memcpy(bits, f->at.at, p->words * sizeof *bits);
+    return n;
+}
+
 uint64_t *tug_profile_open_now(struct tug_profile *p, const struct tug_want *w)
 {
     const struct tug_need *need = w->nodes == 1 ? &w->last : &w->each;

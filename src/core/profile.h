@@ -56,6 +56,12 @@ int64_t tug_profile_earliest(struct tug_profile *p, const struct tug_want *w, in
  * sooner stays so for others. nodes[w->nodes - 1] is the one for 'last'. */
 void tug_profile_choose(struct tug_profile *p, const struct tug_want *w, int64_t start_ms,
                         uint32_t *nodes);
+/* The next edge, TUG_NOWHEN included; TUG_NEVER = there is none. */
+int64_t tug_profile_edge_after(const struct tug_profile *p, int64_t at_ms);
+/* Of the nodes in 'allowed' those that serve the need for that long from the slot on that begins at at_ms, an edge, as
+ * bits: how many. */
+uint32_t tug_profile_serving(struct tug_profile *p, const struct tug_need *need, const uint64_t *allowed,
+                             int64_t at_ms, int64_t run_ms, uint64_t *bits);
 /* Nodes that could take a slice ('each') of it from now to its end, as bits; the caller's until the next call. */
 uint64_t *tug_profile_open_now(struct tug_profile *p, const struct tug_want *w);
 /* Would it fit there from now to its end? nodes as choose() gives them. */

@@ -37,9 +37,17 @@ struct tug_where {
     size_t n_nodes;  /* bits set */
 };
 
+/* What is asked of the fabric as it counts now (within.c); all 0 = nothing. */
+struct tug_within {
+    const char *level;   /* interned, held by the jobs; NULL = none */
+    uint32_t domains;    /* within so many domains of that level; 0 = one is tried first */
+    uint32_t segment;    /* so many slices that follow each other are in one of them; 0 = any */
+};
+
 struct tug_shape_key {
     const struct tug_where *where;
     const char *queue; /* interned; held by the jobs. A policy may treat queues differently */
+    struct tug_within within;
     uint64_t mem_bytes;
     uint32_t nodes, cpus, gpus, cpus_last, gpus_last, milli, exclusive;
 };
@@ -125,6 +133,8 @@ struct tug_entry {    /* a job and what the core keeps beside it */
     uint64_t recalled;   /* value of core.tellings when it was told as one of the past */
     struct tug_hold *hold;   /* what others give way for, while it waits; NULL = nothing */
     int64_t ending_ms;       /* COMPLETING and REQUEUED: since when */
+    uint64_t placed_in;      /* the fabric of that number, by placed_within; 0 = not known, as of one restored */
+    struct tug_within placed_within;
     uint64_t named_at;       /* scratch of preempt.c: a job twice in one proposal */
 };
 
@@ -282,6 +292,10 @@ struct tug_core {
         struct tug_vec(uint32_t) going;  /* held by jobs that are leaving */
     } reclaim;
     struct tug_vec(tug_job_id) ripe; /* whose hold has become complete since the last pass */
+    struct { /* scratch of within.c: words of the index */
+        struct tug_vec(uint64_t) open, full, last;
+    } within;
+    uint64_t fabrics; /* so many there were */
     tug_job_id blocker; /* the job at which the built-in order stopped; 0 = none */
 };
 
@@ -436,6 +450,7 @@ int tug_gpu_model_matches(const char *model, const char *asked);
 int tug_place_model_fits(const struct tug_core *c, uint32_t node, const char *asked);
 void tug_shape_hold(struct tug_core *c, struct tug_entry *e);
 void tug_shape_drop(struct tug_core *c, struct tug_entry *e);
+void tug_shape_renew(struct tug_core *c, struct tug_entry *e); /* it asks for something else now; it is on no bench */
 int tug_shape_is_possible(struct tug_core *c, struct tug_shape *s);
 /* core.family_limits as they are now */
 const uint32_t *tug_family_limits(struct tug_core *c);
@@ -477,6 +492,42 @@ void tug_place_as_picked(struct tug_core *c, const struct tug_entry *e);
 struct tug_slice *tug_place_slices(const struct tug_core *c, const struct tug_entry *e,
                                    const struct tug_policy_slice *at);
 void tug_place_unpark(struct tug_core *c);
+
+/* Without what is asked of the fabric, into core.picked: 1, or 0. */
+int tug_place_anywhere(struct tug_core *c, const struct tug_shape *s);
+
+/* within.c: what is asked of the fabric */
+struct tug_within tug_within_of(const struct tug_core *c, const struct tug_entry *e);
+/* When that will be less; INT64_MAX = never. */
+int64_t tug_within_relaxes_ms(const struct tug_entry *e);
+static inline int tug_within_asks(const struct tug_within *w)
+{
+    return w->level != NULL || w->segment;
+}
+/* Is there anything that it cannot do without? */
+static inline int tug_within_binds(const struct tug_within *w)
+{
+    return w->domains || w->segment;
+}
+/* tug_place_find() of a shape that asks: 1, or 0. */
+int tug_within_find(struct tug_core *c, const struct tug_shape *s);
+/* Nodes for a gang of that many, where slices fit on 'full' and the last one, if it is smaller ('uneven'), on 'last' too.
+ * They come in rank order; out may be NULL. 1, or 0: it does not fit so. */
+int tug_within_choose(const struct tug_core *c, const struct tug_within *w, uint32_t nodes, int uneven,
+                      const uint64_t *full, const uint64_t *last, uint32_t *out);
+/* As bits: nodes that hold a slice, or the last one, if 'fits' says so. */
+int tug_within_is_possible(struct tug_core *c, const struct tug_shape *s);
+/* Would these nodes do, in that order? NULL, or what is wrong with them. */
+const char *tug_within_wrong(const struct tug_core *c, const struct tug_within *w, const uint32_t *nodes, size_t n);
+/* Levels that are not there, what contradicts itself; the lowest level where one is needed and none was said. */
+int tug_within_admit(const struct tug_core *c, struct tug_job_req *r, struct tug_err *err);
+/* Could it ever be as it asks, with slices where the bits say? -EINVAL with what could. */
+int tug_within_admit_size(const struct tug_core *c, const struct tug_job_req *r, const uint64_t *full,
+                          const uint64_t *last, struct tug_err *err);
+/* Enough fits now, but not so: the sentence. 0: that is not what it waits for. */
+int tug_within_explain(const struct tug_core *c, const struct tug_entry *e, char *buf, size_t size_bytes);
+int tug_within_check(const struct tug_core *c, struct tug_err *err); /* of tug_core_check() */
+void tug_within_clear(struct tug_core *c);
 
 /* preempt.c: who gives way, and how it goes */
 /* What would happen to it if it had to give way: as its queue says, but what may not wait again is

@@ -7,8 +7,10 @@
  * each one's end costs in all, once by that per node that it would clear; then send back whoever is
  * not needed, dearest first, so that without any single one of those left the job would not fit.
  * The cheaper of the two answers counts. Where queues do not lend what is guaranteed to them, so
- * many leave that these still have it, too. Work: slices of the candidates, plus nodes, times the
- * log. Layer: core.
+ * many leave that these still have it, too. A gang that is to be within one domain of the fabric is
+ * looked at domain by domain, and the cheapest of these answers counts; one that asks for something
+ * else of it is cleared room for until it fits so. Work: slices of the candidates, plus nodes, times
+ * the log. Layer: core.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -59,6 +61,8 @@ struct tug_victims {
     uint32_t *first;      /* parts of node i: first[i] .. first[i + 1] */
     uint32_t *fixed;      /* a suspended job: its slice on node i, + 1 */
     uint8_t *fits, *best; /* by node: FITS_..., by candidate */
+    const struct tug_region *in; /* only there; NULL = anywhere */
+    uint64_t *full, *any;        /* what 'fits' says, as bits */
     uint32_t n_full, n_any, n_chosen;
     uint32_t gpus_owed; /* in all */
     int keeps;          /* some queue does not lend what is guaranteed to it */
@@ -173,6 +177,8 @@ struct tug_victims *tug_victims_new(struct tug_core *c, struct tug_entry *e,
     v->first = tug_xcalloc(v->n_nodes + 1, sizeof *v->first);
     v->fits = tug_xcalloc(v->n_nodes + 1, sizeof *v->fits);
     v->fixed = tug_xcalloc(v->n_nodes + 1, sizeof *v->fixed);
+    v->full = tug_xcalloc(c->index.words + 1, sizeof *v->full);
+    v->any = tug_xcalloc(c->index.words + 1, sizeof *v->any);
     for (uint32_t i = 0; e->j.state == TUG_JOB_SUSPENDED && i < e->j.n_slices; i++)
         v->fixed[e->j.slices[i].node] = i + 1;
     gather(v, only, n_only);
@@ -191,6 +197,8 @@ void tug_victims_free(struct tug_victims *v)
     free(v->first);
     free(v->fits);
     free(v->fixed);
+    free(v->full);
+    free(v->any);
     free(v->best);
     free(v);
 }
@@ -230,7 +238,7 @@ static struct room room_with_chosen(const struct tug_victims *v, uint32_t node)
 
 static int may_use(const struct tug_victims *v, uint32_t node)
 {
-    if (!tug_bit(v->c->index.usable, node))
+    if (!tug_bit(v->c->index.usable, node) || (v->in && !tug_bit(v->in->nodes, node)))
         return 0;
     return v->e->j.state == TUG_JOB_SUSPENDED ? v->fixed[node] != 0
                                               : tug_bit(v->e->shape->key.where->nodes, node);
@@ -298,11 +306,18 @@ static uint8_t fits_now(const struct tug_victims *v, uint32_t node)
     return is_enough(v, node, &r, 0) ? FITS_ANY : FITS_LAST;
 }
 
+static void set_bit(uint64_t *bits, uint32_t i, int on)
+{
+    bits[i / 64] = on ? bits[i / 64] | 1ULL << (i % 64) : bits[i / 64] & ~(1ULL << (i % 64));
+}
+
 static void set_fits(struct tug_victims *v, uint32_t node, uint8_t fits)
 {
     v->n_any += (fits != FITS_NOT) - (v->fits[node] != FITS_NOT);
     v->n_full += (fits == FITS_ANY) - (v->fits[node] == FITS_ANY);
     v->fits[node] = fits;
+    set_bit(v->any, node, fits != FITS_NOT);
+    set_bit(v->full, node, fits == FITS_ANY);
 }
 
 /* After one was chosen or sent back: the nodes that it is on. */
@@ -317,9 +332,18 @@ static int has_all_but_last(const struct tug_victims *v)
     return v->n_full + 1 >= v->e->j.req.nodes;
 }
 
+/* What it asks of the fabric; in the one domain that is looked at, all that counts is how many. */
+static int is_as_asked(const struct tug_victims *v, uint32_t *out)
+{
+    const struct tug_shape *s = v->e->shape;
+    return v->e->j.state == TUG_JOB_SUSPENDED || v->in || !tug_within_binds(&s->key.within) ||
+           tug_within_choose(v->c, &s->key.within, s->key.nodes, tug_shape_is_uneven(s), v->full,
+                             v->any, out);
+}
+
 static int has_all(const struct tug_victims *v)
 {
-    return has_all_but_last(v) && v->n_any >= v->e->j.req.nodes;
+    return has_all_but_last(v) && v->n_any >= v->e->j.req.nodes && is_as_asked(v, NULL);
 }
 
 /* ---- the cheapest way to clear one node */
@@ -565,13 +589,44 @@ static int make_up_for_it(struct tug_victims *v)
     return low <= n;
 }
 
+/* The first node at i or behind it that is looked at; n_nodes = none. */
+static uint32_t node_from(const struct tug_victims *v, uint32_t i)
+{
+    if (!v->in)
+        return i;
+    for (size_t w = i / 64; w < v->in->to; w++) {
+        uint64_t m = v->in->nodes[w] & (w == i / 64 ? ~0ULL << (i % 64) : ~0ULL);
+        if (m)
+            return (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
+    }
+    return v->n_nodes;
+}
+
+static uint32_t first_node(const struct tug_victims *v)
+{
+    return node_from(v, v->in ? (uint32_t) v->in->from * 64 : 0);
+}
+
+static uint32_t next_node(const struct tug_victims *v, uint32_t i)
+{
+    return node_from(v, i + 1);
+}
+
+/* Only there from now on, NULL = anywhere; nothing fits anywhere before start_over(). */
+static void look_in(struct tug_victims *v, const struct tug_region *r)
+{
+    for (uint32_t i = first_node(v); i < v->n_nodes; i = next_node(v, i))
+        set_fits(v, i, FITS_NOT);
+    v->in = r;
+}
+
 static void start_over(struct tug_victims *v)
 {
     v->heap.len = 0;
     v->n_chosen = 0;
     for (size_t i = 0; i < v->cands.len; i++)
         v->cands.at[i].chosen = v->cands.at[i].free;
-    for (uint32_t i = 0; i < v->n_nodes; i++)
+    for (uint32_t i = first_node(v); i < v->n_nodes; i = next_node(v, i))
         set_fits(v, i, fits_now(v, i));
 }
 
@@ -579,7 +634,7 @@ static int look_for(struct tug_victims *v, int last, int (*enough)(const struct 
 {
     v->for_last = last;
     v->heap.len = 0;
-    for (uint32_t i = 0; i < v->n_nodes && !enough(v); i++)
+    for (uint32_t i = first_node(v); i < v->n_nodes && !enough(v); i = next_node(v, i))
         offer(v, i);
     while (!enough(v) && v->heap.len)
         take(v, pop(v));
@@ -593,8 +648,8 @@ static double try_prices(struct tug_victims *v)
     start_over(v);
     if (!tug_shape_is_uneven(v->e->shape))
         look_for(v, 0, has_all);
-    else if (look_for(v, 0, has_all_but_last))
-        look_for(v, 1, has_all);
+    else if (look_for(v, 0, has_all_but_last) && !look_for(v, 1, has_all))
+        look_for(v, 0, has_all); /* as it asks of the fabric: some more whole ones */
     if (!has_all(v) || !make_up_for_it(v))
         return -1;
     send_back_unneeded(v);
@@ -618,28 +673,71 @@ static void recall(struct tug_victims *v)
     }
 }
 
-int tug_victims_choose(struct tug_victims *v)
+/* Where it looks now; remembers whom, if that is cheaper than 'best'. Returns what the cheapest costs; < 0 = nothing. */
+static double choose_here(struct tug_victims *v, double best)
 {
     uint32_t wanted = v->e->j.req.nodes;
-    start_over(v);
-    if (has_all(v) && leaves_enough(v))
-        return 0;
-    if (!v->cands.len)
-        return -EPERM;
     for (size_t i = 0; i < v->cands.len; i++)
         v->cands.at[i].price = v->cands.at[i].cost;
     double whole = try_prices(v);
     if (whole < 0)
-        return -EAGAIN;
-    v->best = tug_xcalloc(v->cands.len, 1);
-    remember(v);
+        return best;
+    if (best < 0 || whole < best) {
+        remember(v);
+        best = whole;
+    }
     for (size_t i = 0; i < v->cands.len; i++) {
         struct cand *k = &v->cands.at[i];
         k->price = k->cost / (k->nodes < wanted ? k->nodes : wanted);
     }
     double shared = try_prices(v);
-    if (shared >= 0 && shared < whole)
+    if (shared >= 0 && shared < best) {
         remember(v);
+        best = shared;
+    }
+    return best;
+}
+
+/* Nodes of the region that could hold a slice if they were empty: are there enough? */
+static int could_hold(const struct tug_victims *v, const struct tug_region *r)
+{
+    const struct tug_shape *s = v->e->shape;
+    uint32_t n = 0;
+    for (size_t w = r->from; w < r->to && n < s->key.nodes; w++)
+        for (uint64_t m = r->nodes[w] & s->key.where->nodes[w] & v->c->index.usable[w]; m;
+             m &= m - 1)
+            n += (uint32_t) tug_shape_could_hold_last(
+                v->c, s, (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m));
+    return n >= s->key.nodes;
+}
+
+static double choose_in_one(struct tug_victims *v)
+{
+    const struct tug_fabric *f = &v->c->fabric;
+    const struct tug_tier *t = tug_fabric_tier(f, v->e->shape->key.within.level);
+    double best = -1;
+    for (size_t i = 0; t && i < t->n; i++) {
+        const struct tug_region *r = &f->at[t->domains[i]].all;
+        if (!could_hold(v, r))
+            continue;
+        look_in(v, r);
+        best = choose_here(v, best);
+    }
+    look_in(v, NULL);
+    return best;
+}
+
+int tug_victims_choose(struct tug_victims *v)
+{
+    start_over(v);
+    if (has_all(v) && leaves_enough(v))
+        return 0;
+    if (!v->cands.len)
+        return -EPERM;
+    v->best = tug_xcalloc(v->cands.len, 1);
+    int in_one = v->e->shape->key.within.domains == 1 && v->e->j.state != TUG_JOB_SUSPENDED;
+    if ((in_one ? choose_in_one(v) : choose_here(v, -1)) < 0)
+        return -EAGAIN;
     recall(v);
     return 0;
 }
@@ -690,6 +788,16 @@ static void pick_nodes(const struct tug_victims *v, struct tug_policy_slice *at,
         at[n - 1].node = last;
 }
 
+static void pick_as_asked(const struct tug_victims *v, struct tug_policy_slice *at, uint32_t n)
+{
+    uint32_t *nodes = tug_xcalloc(n, sizeof *nodes);
+    int fits = is_as_asked(v, nodes);
+    tug_assert(fits);
+    for (uint32_t i = 0; i < n; i++)
+        at[i].node = nodes[i];
+    free(nodes);
+}
+
 struct tug_slice *tug_victims_place(struct tug_victims *v)
 {
     const struct tug_job_req *r = &v->e->j.req;
@@ -703,7 +811,10 @@ struct tug_slice *tug_victims_place(struct tug_victims *v)
         want = place_suspended(v);
     } else {
         struct tug_policy_slice *at = tug_xcalloc(r->nodes, sizeof *at);
-        pick_nodes(v, at, r->nodes);
+        if (tug_within_binds(&v->e->shape->key.within))
+            pick_as_asked(v, at, r->nodes);
+        else
+            pick_nodes(v, at, r->nodes);
         for (uint32_t i = 0; i < r->nodes; i++)
             at[i].gpus = pick_gpus(v, at[i].node, tug_job_req_gpus(r, i));
         want = tug_place_slices(v->c, v->e, at);

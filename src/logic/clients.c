@@ -161,7 +161,7 @@ static void ask_of(const Tugpb__JobSpec *s, struct tug_core_ask *ask, struct tug
     req->time_limit_s = s->time_limit_s;
     req->begin_ms = s->begin_ms;
     req->nice = s->nice;
-    req->gpu_model = req->nodelist = req->exclude = "";
+    req->gpu_model = req->nodelist = req->exclude = req->topology = "";
     if (!r)
         return;
     *ask = (struct tug_core_ask){
@@ -171,6 +171,11 @@ static void ask_of(const Tugpb__JobSpec *s, struct tug_core_ask *ask, struct tug
     req->gpu_model = r->gpu_model;
     req->nodelist = r->nodelist;
     req->exclude = r->exclude;
+    req->topology = r->topology;
+    req->topology_required = (uint8_t) r->topology_required;
+    req->topology_domains = s->topology_domains;
+    req->topology_wait_s = s->topology_wait_s;
+    req->segment = r->segment;
 }
 
 static uint64_t new_id(struct tug_control *c)

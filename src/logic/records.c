@@ -214,6 +214,10 @@ static void set_request(Tugpb__JobRecord *m, const struct tug_job_req *r)
     m->gpus_last = r->gpus_last;
     m->gpu_milli = r->gpu_milli;
     m->mem_per_node_bytes = r->mem_per_node_bytes;
+    m->topology = (char *) (r->topology ? r->topology : "");
+    m->topology_required = r->topology_required;
+    m->topology_domains = r->topology_domains;
+    m->topology_wait_s = r->topology_wait_s;
 }
 
 /* Giving way and being suspended. Records of older versions have zeroes there. */
@@ -265,6 +269,7 @@ void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_
     m.wired_ms = job->wired_ms;
     m.end_ms = job->end_ms;
     m.limit_ms = job->limit_ms;
+    m.wants_since_ms = job->wants_since_ms;
     set_way(&m, job);
     m.slices = tug_ctl_slices_pb(c, &a, job, j);
     m.n_slices = job->n_slices;
@@ -498,6 +503,11 @@ static void restore_request(const Tugpb__JobRecord *m, struct tug_job_req *r)
     r->gpu_model = m->spec->res ? m->spec->res->gpu_model : "";
     r->nodelist = m->spec->res ? m->spec->res->nodelist : "";
     r->exclude = m->spec->res ? m->spec->res->exclude : "";
+    r->topology = m->topology;
+    r->topology_required = (uint8_t) m->topology_required;
+    r->topology_domains = m->topology_domains;
+    r->topology_wait_s = m->topology_wait_s;
+    r->segment = m->spec->res ? m->spec->res->segment : 0;
     r->time_limit_s = m->time_limit_s;
     r->begin_ms = m->spec->begin_ms;
     r->nice = m->spec->nice;
@@ -551,6 +561,7 @@ static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__
     job.priority = m->priority;
     job.submit_ms = m->submit_ms;
     job.eligible_ms = m->eligible_ms;
+    job.wants_since_ms = m->wants_since_ms ? m->wants_since_ms : m->eligible_ms;
     job.alloc_ms = m->alloc_ms;
     job.launched_ms = m->launched_ms;
     job.wired_ms = m->wired_ms;

@@ -285,6 +285,18 @@ static void view_times(const struct tug_job *job, Tugpb__JobView *out)
     out->run_before_ms = job->sliced_ms;
 }
 
+static void view_within(struct tug_control *c, const struct tug_job *job, Tugpb__JobView *out)
+{
+    int64_t relaxes_ms = tug_core_relaxes(c->core, job);
+
+    out->asked_topology = say(job->req.topology);
+    out->topology_required = job->req.topology_required;
+    out->topology_domains = job->req.topology_domains;
+    out->topology_wait_s = job->req.topology_wait_s;
+    out->segment = job->req.segment;
+    out->relaxes_ms = relaxes_ms == INT64_MAX ? 0 : relaxes_ms;
+}
+
 void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
                       int brief, Tugpb__JobView *out)
 {
@@ -325,6 +337,7 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->asked_nodes = say(job->req.nodelist);
     out->asked_not = say(job->req.exclude);
     out->asked_gpu_model = say(job->req.gpu_model);
+    view_within(c, job, out);
     out->mem_bytes = job->req.nodes * job->req.mem_per_node_bytes;
     out->time_limit_s = job->req.time_limit_s;
     out->priority = (int32_t) job->priority;

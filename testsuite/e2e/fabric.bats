@@ -134,3 +134,51 @@ CONF
     run tug fabric import "$TUG_TOPO/fabric/netq_topologyGraph.json"
     [ "$status" -eq 1 ]
 }
+
+@test "--topology=leaf! waits for one leaf and says so; --topology=leaf goes elsewhere; what can never be is refused" {
+    rm -f go
+    first=$(hold -N 3 --gpus-per-node 1 -w "$(hosts 1 1),$(hosts 4 4),$(hosts 6 6)")
+    until_ok 20 state_is "$first" RUNNING
+    strict=$(hold -N 3 --gpus-per-node 4 --topology=leaf!)
+    until_ok 20 bash -c "tug show $strict | grep -q 'waits for *Topology: needs 3 nodes in one leaf; 5 are free that would do'"
+    run tug show "$strict"
+    [[ "$output" == *"  within      in one leaf"* ]]
+    run tug submit -N 4 --gpus-per-node 4 --topology=leaf! -- true
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"the largest leaf, leaf1, has 3 nodes with 4 GPUs; ask for --nodes 3 or less, or --topology=spine!"* ]]
+    run tug submit -N 2 --topology=leave -- true
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"the fabric has no level 'leave'; did you mean 'leaf'? there are: 'leaf', 'spine'"* ]]
+    # it still waits as before when the controller has come back
+    tug sandbox restart
+    until_ok 20 bash -c "tug show $strict | grep -q 'waits for *Topology'"
+    touch go
+    until_ok 20 state_is "$first" COMPLETED
+    until_ok 20 state_is "$strict" COMPLETED
+    [ "$(domains "$strict")" = "leaf1=3 in leaf1" ]
+}
+
+@test "--switches and --segment are what sbatch and others mean by them" {
+    rm -f go
+    cat >job.sh <<'SH'
+#!/bin/bash
+#SBATCH --nodes=2 --gpus-per-node=4 --switches=1@10
+true
+SH
+    run tug submit --json job.sh
+    [ "$status" -eq 0 ]
+    [[ "$output" != *switches* ]] # no warning
+    job=$(python3 -c 'import json, sys; print(json.loads(sys.argv[1])["job"])' "$output")
+    until_ok 20 state_is "$job" COMPLETED
+    [ "$(tug show --json "$job" | python3 -c 'import json, sys
+j = json.load(sys.stdin)["job"]
+print(j["asked_topology"], j["topology_required"], j["topology_domains"], j["topology_wait_s"])')" = "leaf True 1 600" ]
+    cut=$(hold -N 4 --gpus-per-node 4 --segment=2)
+    until_ok 20 state_is "$cut" RUNNING
+    [[ "$(domains "$cut")" == *"=2 "*"=2 in"* ]]
+    run tug submit -N 5 --segment=2 -- true
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"5 nodes do not make whole segments of 2"* ]]
+    touch go
+    until_ok 20 state_is "$cut" COMPLETED
+}

@@ -84,6 +84,8 @@ struct tug_policy_job {
                                      attempt that was preempted and goes on from its checkpoint) */
     double key;                   /* as key() gave it */
     uint32_t gpu_milli;           /* of each of its GPUs, in thousandths: 1000 = all of it; less: of one GPU on one node */
+    uint32_t within;              /* 1: it asks something of the fabric: the core places it and asks no place(); start_on()
+                                     elsewhere is -EINVAL. start(), fits() and the plan heed it */
     const char *gpu_model;        /* that it asked for; "" = any. "A|B": either */
 };
 
@@ -198,7 +200,8 @@ enum tug_policy_reason {
     TUG_REASON_POLICY = 8,        /* "Policy": see the text */
     TUG_REASON_QUEUE_CAP = 9,     /* "QueueCap": its queue, or one above it, has all GPUs that it may have */
     TUG_REASON_PREEMPTING = 10,   /* "Preempting": others are giving way to it */
-    TUG_REASON_SUSPENDED = 11     /* "Suspended": stopped; goes on when its GPUs are free again */
+    TUG_REASON_SUSPENDED = 11,    /* "Suspended": stopped; goes on when its GPUs are free again */
+    TUG_REASON_TOPOLOGY = 12      /* "Topology": enough is free, but not where it asked to be in the fabric */
 };
 
 struct tug_policy_pass;           /* the pass under way; opaque */

@@ -299,6 +299,46 @@ START_TEST(a_relative_directory_is_made_absolute)
 }
 END_TEST
 
+START_TEST(a_level_of_the_fabric_is_wished_for_or_waited_for)
+{
+    static const struct {
+        const char *line, *level;
+        int required;
+        uint32_t domains, wait_s;
+    } table[] = {{"--topology=leaf", "leaf", 0, 0, 0},
+                 {"--topology=leaf!", "leaf", 1, 0, 0},
+                 {"--topology=leaf!@30m", "leaf", 1, 0, 1800},
+                 {"--switches=1", "", 1, 1, 300},
+                 {"--switches=2@1:00:00", "", 1, 2, 3600},
+                 {"--switches=0", "", 0, 0, 0}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        fresh('S');
+        ck_assert_msg(command(table[i].line) == 0, "%s", err.msg);
+        ck_assert_str_eq(o.res.topology, table[i].level);
+        ck_assert_int_eq(o.res.topology_required, table[i].required);
+        ck_assert_uint_eq(o.spec.topology_domains, table[i].domains);
+        ck_assert_uint_eq(o.spec.topology_wait_s, table[i].wait_s);
+        tug_jobopts_clear(&o);
+    }
+    fresh('S');
+    ck_assert_int_eq(command("--topology=leaf!@2h --segment=4"), 0);
+    ck_assert_int_eq(script("#!/bin/sh\n#SBATCH --switches=2@5\n"), 0); /* the command line goes before it */
+    ck_assert_str_eq(o.res.topology, "leaf");
+    ck_assert_uint_eq(o.spec.topology_domains, 0);
+    ck_assert_uint_eq(o.spec.topology_wait_s, 7200);
+    ck_assert_uint_eq(o.res.segment, 4);
+    tug_jobopts_clear(&o);
+    fresh('S');
+    ck_assert_int_eq(command("--topology=leaf@30m"), -EINVAL);
+    ck_assert_str_eq(err.msg, "--topology: 'leaf@30m': only what is required is waited for; write "
+                              "leaf!@30m");
+    ck_assert_int_eq(command("--topology=!"), -EINVAL);
+    ck_assert_int_eq(command("--switches=two"), -EINVAL);
+    ck_assert_int_eq(command("--segment=0"), -EINVAL);
+    tug_jobopts_clear(&o);
+}
+END_TEST
+
 UNIT_MAIN("cli/jobopts", every_common_option_of_sbatch_is_read,
           the_command_line_beats_tug_lines_beat_sbatch_lines_beat_the_environment,
           a_gpu_count_on_the_command_line_replaces_all_of_the_scripts,
@@ -312,4 +352,5 @@ UNIT_MAIN("cli/jobopts", every_common_option_of_sbatch_is_read,
           a_variable_that_names_no_option_is_a_warning_and_one_with_a_bad_value_an_error,
           export_chooses_what_goes_with_the_job,
           an_environment_over_its_limits_is_refused_with_the_way_out,
-          a_relative_directory_is_made_absolute)
+          a_relative_directory_is_made_absolute,
+          a_level_of_the_fabric_is_wished_for_or_waited_for)
