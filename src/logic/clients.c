@@ -672,9 +672,8 @@ static void add_jobs(struct tug_control *c, struct tug_arena *a, Tugpb__NodeView
     }
 }
 
-/* The nodes of a host list; every name must be one. */
-static int find_nodes(const struct tug_control *c, const char *text, struct tug_hostlist **out,
-                      struct tug_err *err)
+int tug_ctl_find_nodes(const struct tug_control *c, const char *text, struct tug_hostlist **out,
+                       struct tug_err *err)
 {
     int rc = tug_hostlist_parse(text, out, err);
 
@@ -713,7 +712,7 @@ void h_drain(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Prot
     struct tug_arena a = {.budget_bytes = 256 << 20};
     struct tug_hostlist *nodes = NULL;
     struct tug_err err = {0};
-    int rc = find_nodes(c, m->nodes, &nodes, &err);
+    int rc = tug_ctl_find_nodes(c, m->nodes, &nodes, &err);
 
     if (!rc && tug_hostlist_count(nodes) == 0)
         rc = tug_fail(&err, -EINVAL, "no node is named");
@@ -749,7 +748,7 @@ void h_nodes(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Prot
     Tugpb__NodeView **of_node = tug_ctl_alloc(&a, c->n_nodes * sizeof *of_node);
     struct tug_err err = {0};
 
-    if (m->nodes[0] && find_nodes(c, m->nodes, &only, &err) != 0)
+    if (m->nodes[0] && tug_ctl_find_nodes(c, m->nodes, &only, &err) != 0)
         goto refuse;
     r.nodes = tug_ctl_alloc(&a, c->n_nodes * sizeof *r.nodes);
     for (uint32_t i = 0; i < c->n_nodes; i++) {

@@ -14,6 +14,7 @@
 
 #include <uthash.h>
 
+#include "base/hostlist.h"
 #include "base/mem.h"
 #include "base/vec.h"
 #include "logic/blobs.h"
@@ -251,6 +252,10 @@ void tug_ctl_view_standing(struct tug_control *c, struct tug_arena *a, const str
                            Tugpb__JobView *out);
 void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct tug_job *job, int brief,
                       Tugpb__JobView *out);
+/* The nodes of a host list; every name must be one. */
+int tug_ctl_find_nodes(const struct tug_control *c, const char *text, struct tug_hostlist **out, struct tug_err *err);
+/* fabric.c: as text in the arena. */
+char *tug_ctl_nodes_text(struct tug_arena *a, const struct tug_hostlist *hl);
 /* fabric.c: the domains that the job is in. */
 void tug_ctl_view_domains(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
                           Tugpb__JobView *out);

@@ -8,7 +8,7 @@
 #include "base/hostlist.h"
 #include "logic/control_int.h"
 
-static char *text_of(struct tug_arena *a, const struct tug_hostlist *hl)
+char *tug_ctl_nodes_text(struct tug_arena *a, const struct tug_hostlist *hl)
 {
     struct tug_buf text = {0};
 
@@ -86,8 +86,8 @@ void h_fabric(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
             add_node(c, of, k.domain, &k);
     }
     for (size_t i = 0; i < n; i++)
-        of[i]->nodes = text_of(&a, own[i]);
-    r.unwired = text_of(&a, own[n]);
+        of[i]->nodes = tug_ctl_nodes_text(&a, own[i]);
+    r.unwired = tug_ctl_nodes_text(&a, own[n]);
     tug_outbox_send(c->out, p->id, TUG_MSG_FABRIC_REPLY, rid, &r.base);
     for (size_t i = 0; i <= n; i++)
         tug_hostlist_free(own[i]);

@@ -26,6 +26,7 @@ struct options {                       /* owned texts; NULL = not said */
     char *gpu_model, *machine, *boot_id;
     int64_t cpus, memory_bytes, gpus;  /* cpus, memory: 0 = the real ones; gpus: -1 = the real ones */
     enum tug_log_level level;
+    bool only_look;                    /* write the inventory and end; nothing else is set then */
 };
 
 struct stepd {                         /* a connection on our own socket */

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,6 +117,24 @@ static int start(struct noded *d, struct tug_err *err)
     return link_start(d, err);
 }
 
+/* --inventory */
+static int look(const struct options *o)
+{
+    Tugpb__Inventory *inv = NULL;
+    struct tug_buf packed = {0};
+    struct tug_err err = {0};
+    int rc = inventory_take(o, &inv, &err);
+    if (rc) {
+        tug_error("%s", err.msg);
+        return 1;
+    }
+    tug_msg_pack(&packed, &inv->base);
+    rc = fwrite(packed.data, 1, packed.len, stdout) != packed.len || fflush(stdout);
+    tug_buf_clear(&packed);
+    inventory_free(inv);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     static struct noded d;
@@ -124,6 +143,11 @@ int main(int argc, char **argv)
     if (options_read(&d.o, argc, argv, &err)) {
         tug_error("%s", err.msg);
         return 2;
+    }
+    if (d.o.only_look) {
+        d.exit_code = look(&d.o);
+        options_clear(&d.o);
+        return d.exit_code;
     }
     tug_log_set_level(d.o.level);
     int rc = start(&d, &err);

@@ -22,7 +22,7 @@
 const char *argp_program_version = "tugnoded " TUG_VERSION;
 
 enum { NODE = 256, CONTROLLER, CLUSTER, KEY, PUB, STATE_DIR, RUN_DIR, ADDRESS, CPUS, MEMORY, GPUS, MODEL, MACHINE,
-       BOOT_ID, LEVEL };
+       BOOT_ID, LEVEL, INVENTORY };
 
 static const struct argp_option option_table[] = {
     {"config", 'c', "FILE", 0, "The configuration; default " TUG_SYSCONFDIR "/tugnode.yaml when it is there", 0},
@@ -35,6 +35,7 @@ static const struct argp_option option_table[] = {
     {"run-dir", RUN_DIR, "DIR", 0, "Sockets; the same as tuglaunch's", 0},
     {"address", ADDRESS, "ADDRESS", 0, "Where other nodes reach this one; default: from where the controller is reached", 0},
     {"log-level", LEVEL, "LEVEL", 0, "error, warn, info or debug", 0},
+    {"inventory", INVENTORY, NULL, 0, "Write what is in this machine to standard output, for tug node topo, and end", 0},
     {0, 0, NULL, 0, "Hardware to pretend to have:", 1},
     {"cpus", CPUS, "N", 0, "Logical CPUs", 1},
     {"memory", MEMORY, "SIZE", 0, "Memory, such as 512G", 1},
@@ -72,6 +73,7 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
     uint64_t size;
     switch (key) {
     case 'c': set(&p->config, arg); break;
+    case INVENTORY: o->only_look = true; break;
     case NODE: set(&o->node, arg); break;
     case CONTROLLER: set(&o->controller, arg); break;
     case CLUSTER: set(&o->cluster, arg); break;
@@ -171,6 +173,10 @@ int options_read(struct options *o, int argc, char **argv, struct tug_err *err)
     int rc = 0;
     *o = (struct options){.gpus = -1, .level = (enum tug_log_level) -1};
     argp_parse(&argp, argc, argv, 0, NULL, &p);
+    if (o->only_look) {
+        free(p.config);
+        return 0;
+    }
     if (p.config || (!o->controller && access(usual, F_OK) == 0))
         rc = read_file(o, p.config ? p.config : usual, err);
     free(p.config);

@@ -995,6 +995,14 @@ uint32_t vw_cancel(struct vworld *w, uint64_t job)
     return ask(w, TUG_MSG_CANCEL_REQUEST, &m.base);
 }
 
+uint32_t vw_topo(struct vworld *w, const char *nodes)
+{
+    Tugpb__TopoRequest m = TUGPB__TOPO_REQUEST__INIT;
+
+    m.nodes = (char *) nodes;
+    return ask(w, TUG_MSG_TOPO_REQUEST, &m.base);
+}
+
 uint32_t vw_resume(struct vworld *w, int now)
 {
     Tugpb__ResumeRequest m = TUGPB__RESUME_REQUEST__INIT;

@@ -63,6 +63,7 @@ uint32_t vw_submit_to(struct vworld *w, const char *queue, const char *token, ui
 uint32_t vw_submit_step(struct vworld *w, uint64_t job, size_t arg_bytes);
 uint32_t vw_wait_end(struct vworld *w, uint64_t job);
 uint32_t vw_cancel(struct vworld *w, uint64_t job);
+uint32_t vw_topo(struct vworld *w, const char *nodes);
 struct vw_reply { uint16_t number; int64_t at_ms; ProtobufCMessage *m; };
 /* NULL: nothing yet. */
 const struct vw_reply *vw_reply(const struct vworld *w, uint32_t rid);

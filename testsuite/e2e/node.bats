@@ -1,0 +1,145 @@
+#!/usr/bin/env bats
+# node.bats - a node describes itself: real daemons, and a driver's library that tells of the machine that the test writes down
+load common
+
+setup_file()
+{
+    sandbox_up --nodes 2 --cpus 1 --memory 64M --gpus 8 --gpu-model h100
+    mkdir -p "$WORK/lib"
+    cc -shared -fPIC -o "$WORK/lib/libnvidia-ml.so.1" "$TUG_SRCDIR/testsuite/fakenvml/nvml.c"
+    export MACHINE="$WORK/machine"
+}
+
+teardown_file()
+{
+    [ ! -e "$WORK/pid" ] || node_stop
+    sandbox_down
+}
+
+# The node's tuglaunch, as its command line says.
+launcher_of()
+{
+    local p
+    for p in $(pids_of tuglaunch); do
+        tr '\0' '\n' <"/proc/$p/cmdline" | grep -q -x -- "nodes/$1/run\|.*/nodes/$1/run" && echo "$p" && return
+    done
+}
+
+# End the sandbox's own node n2 once, and keep how it was started, without the hardware that it pretends to have.
+node_take_over()
+{
+    local pid word skip=0
+    pid=$(launcher_of n2)
+    ARGV=()
+    while IFS= read -r -d '' word; do
+        [ "$skip" = 0 ] || { skip=0; continue; }
+        case $word in
+        --cpus | --memory | --gpus | --gpu-model | --machine) skip=1 ;;
+        *) ARGV+=("$word") ;;
+        esac
+    done <"/proc/$pid/cmdline"
+    printf '%s\0' "${ARGV[@]}" >"$WORK/argv"
+    kill "$pid"
+    until_ok 20 bash -c "! [ -e /proc/$pid ]"
+}
+
+# node_start LINES: n2 is a machine of that description
+node_start()
+{
+    local word
+    printf '%s\n' "$@" >"$MACHINE"
+    [ -e "$WORK/argv" ] || node_take_over
+    ARGV=()
+    while IFS= read -r -d '' word; do ARGV+=("$word"); done <"$WORK/argv"
+    TUG_FAKE_NVML="$MACHINE" LD_LIBRARY_PATH="$WORK/lib" "${ARGV[@]}" >>"$WORK/n2.log" 2>&1 3>&- &
+    echo $! >"$WORK/pid"
+    until_ok 20 grep -q "node n2: " "$WORK/n2.log"
+    until_ok 20 node_is_up
+}
+
+node_stop()
+{
+    local pid
+    pid=$(cat "$WORK/pid")
+    kill "$pid"
+    until_ok 20 bash -c "! [ -e /proc/$pid ]"
+    rm -f "$WORK/pid"
+    : >"$WORK/n2.log"
+}
+
+node_field()
+{
+    tug nodes --json n2 | python3 -c 'import json, sys; print(json.load(sys.stdin)["nodes"][0][sys.argv[1]])' "$1"
+}
+
+node_is_up() { [ "$(tug ping --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["nodes_up"])')" = 2 ]; }
+
+HGX=("gpus 8" "sockets 1" "name NVIDIA H100 80GB HBM3" "memory 81559" "pcie 5 16" "rate 25000")
+
+@test "a node says what is between its GPUs, and tug node topo shows it as nvidia-smi does" {
+    node_start "${HGX[@]}" "switch 18"
+    run tug node topo n2
+    echo "$output"
+    [ "$status" = 0 ]
+    [ "${lines[0]}" = n2 ]
+    [[ "${lines[1]}" = "8 x h100 (79.6G), NVSwitch,"* ]]
+    [[ "$output" = *"GPU0  X     NV18  NV18  NV18  NV18  NV18  NV18  NV18 "* ]]
+    [[ "$output" = *"NV18  18 NVLinks to the switches, 450GB/s"* ]]
+    run tug node topo
+    [[ "$output" = *"n1"*"8 GPUs; nothing is known of what is between them: it is emulated"* ]]
+    tug node topo --json n2 | python3 -c '
+import json, sys
+inv = json.load(sys.stdin)["kinds"][0]["inventory"]
+assert inv["gpu_uuids"][3] == "GPU-fa4e0000-0000-0000-0000-000000000003", inv
+assert inv["gpu_pci"][3] == "0000:19:00.0", inv
+assert inv["links"]["nvswitch"] is True and inv["links"]["link_mbs"][1] == 450000, inv'
+}
+
+@test "what is known of a node outlives the controller" {
+    tug sandbox restart || : # n2 is not the sandbox's own any more, which it says
+    run tug node topo n2
+    [[ "$output" = *"NV18  18 NVLinks to the switches, 450GB/s"* ]]
+}
+
+@test "a node that comes back with fewer NVLinks is drained, says which, and is taken so by tug resume" {
+    node_stop
+    node_start "${HGX[@]}" "switch 17"
+    until_ok 10 bash -c '[ "$(tug nodes --json n2 | grep -c "GPU 0 to GPU 1 was NV18 and is NV17")" = 1 ]'
+    [ "$(node_field state)" = DRAINED ]
+    tug resume n2
+    node_stop
+    node_start "${HGX[@]}" "switch 17"
+    [ "$(node_field state)" = IDLE ]
+}
+
+@test "a lost GPU is shown as such, its log line says why, and a gang gets the others" {
+    node_stop
+    node_start "${HGX[@]}" "switch 17" "fail nvmlDeviceGetHandleByIndex_v2 3 15"
+    grep -q "GPU 3 cannot be used: the driver cannot reach it: GPU is lost (NVML error 15)" "$WORK/n2.log"
+    run tug nodes n2
+    [[ "$output" = *"...x...."* ]]
+    [[ "$output" = *"reports 7 GPUs, 8 are configured; GPU 3 cannot be used any more"* ]]
+    run tug node topo n2
+    [[ "$output" = *"GPU3  ?     ?     ?     lost "* ]]
+    tug resume n2
+    run tug run -w n2 --gpus-per-node 7 -- sh -c 'echo $CUDA_VISIBLE_DEVICES'
+    echo "$output"
+    [ "$status" = 0 ]
+    [[ "$output" != *000000000003* ]]
+}
+
+@test "tug node topo --here asks no daemon" {
+    run env TUG_SOCKET=/nonexistent TUG_FAKE_NVML="$MACHINE" LD_LIBRARY_PATH="$WORK/lib" tug node topo --here
+    echo "$output"
+    [ "$status" = 0 ]
+    [[ "$output" = *"GPU 3 cannot be used"* ]]
+    run env TUG_SOCKET=/nonexistent TUG_FAKE_NVML=/nonexistent LD_LIBRARY_PATH="$WORK/lib" tug node topo
+    [ "$status" = 0 ]
+    [[ "$output" = *"no controller answers here; this is what is in this very machine"* ]]
+    [[ "$output" = *"no GPU"* ]]
+    run tug node topo --here n2
+    [ "$status" = 2 ]
+    run tug node topo n9
+    [ "$status" = 1 ]
+    [[ "$output" = *"there is no node 'n9'"* ]]
+}
