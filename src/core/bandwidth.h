@@ -25,7 +25,7 @@
 #define TUG_BANDWIDTH_NO_LIMIT UINT32_MAX
 #define TUG_BANDWIDTH_EXACT_MAX 16 /* GPUs; above, and without switches, rings are found step by step, not the best ones */
 
-/* What the link efficiently carries of so much. */
+#define TUG_BANDWIDTH_EFFICIENCY 0.8
 static inline uint32_t tug_bandwidth_efficient(uint32_t mbs)
 {
     return (uint32_t) ((uint64_t) mbs * 4 / 5);

@@ -59,6 +59,7 @@ struct tug_core_level {            /* what is known of the links of domains of t
     const char *name;
     uint64_t bandwidth_bytes_s;    /* of each GPU to GPUs on other nodes of a domain; 0 = not known */
     double oversubscription;       /* links into a domain / links out of it; 0 = 1 */
+    uint8_t nvlink;                /* 1: its domains are joined by NVLink across nodes, as an NVL72 is: no NIC is needed there */
 };
 
 struct tug_core_node_row {         /* a node that may join, and what is expected of it (0 / "" = whatever it says) */

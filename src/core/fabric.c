@@ -329,7 +329,9 @@ static void take_levels(struct tug_core *c, const struct tug_core_conf *conf)
         f->levels[i] =
             (struct tug_level){.name = tug_intern(c->texts, l->name),
                                .bandwidth_bytes_s = l->bandwidth_bytes_s,
-                               .oversubscription = l->oversubscription ? l->oversubscription : 1};
+                               .oversubscription = l->oversubscription ? l->oversubscription : 1,
+                               .nvlink = l->nvlink != 0};
+        f->has_nvlink |= l->nvlink != 0;
     }
     for (size_t i = 0; i <= f->n; i++) {
         f->at[i].level_row = TUG_NO_DOMAIN;

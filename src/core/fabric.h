@@ -26,6 +26,7 @@ struct tug_level {
     const char *name;              /* interned */
     uint64_t bandwidth_bytes_s;    /* 0 = not known */
     double oversubscription;       /* >= 1 */
+    uint8_t nvlink;
 };
 
 struct tug_domain {
@@ -35,6 +36,7 @@ struct tug_domain {
     uint32_t height;               /* 0: nothing below; else one more than the highest below */
     uint32_t order, order_end;     /* in the tree, parents before what is below them: [order, order_end) is all of it */
     struct tug_region own, all;    /* nodes of its own; and those of the domains below it */
+    uint64_t mark;                 /* scratch: seen among the nodes of a gang */
 };
 
 /* The domains of one level. One that lies within another of the same level is a part of that one. */
@@ -52,6 +54,7 @@ struct tug_fabric {
     size_t n;
     struct tug_level *levels;
     size_t n_levels;
+    int has_nvlink;                /* one of them is */
     uint32_t *by_height;           /* all n, lower ones first, then in the order of the tree */
     uint32_t *by_order;            /* domain at each place of the tree */
     struct tug_tier *tiers;        /* one for each level that has a name, lower ones first */

@@ -196,7 +196,7 @@ static uint32_t out_mbs(struct inside *x, tug_gpuset set)
 static uint32_t figure(uint32_t inside, uint32_t out, uint32_t n, struct tug_gang_size gang)
 {
     if (gang.islands < 2 || !out)
-        return n < 2 ? (gang.islands < 2 ? TUG_BANDWIDTH_NO_LIMIT : 0) : inside;
+        return n < 2 ? TUG_BANDWIDTH_NO_LIMIT : inside;
     uint64_t nics = (uint64_t) out * (gang.ranks - 1) / ((uint64_t) n * (gang.islands - 1));
     nics = nics * 1000 / gang.over_milli;
     nics = nics < TUG_BANDWIDTH_NO_LIMIT ? nics : TUG_BANDWIDTH_NO_LIMIT - 1;
@@ -208,6 +208,11 @@ uint32_t tug_inside_mbs(const struct tug_machine *held, tug_gpuset set, struct t
     if (!held || !set)
         return 0;
     return figure(inside_mbs(of(held), set), out_mbs(of(held), set), tug_gpuset_count(set), gang);
+}
+
+uint32_t tug_inside_out_mbs(const struct tug_machine *held, tug_gpuset set)
+{
+    return out_mbs(of(held), set);
 }
 
 /* ---- subsets */
@@ -446,4 +451,17 @@ tug_gpuset tug_inside_choose(const struct tug_machine *held, tug_gpuset free, ui
         *mbs = has;
     }
     return best->gpus;
+}
+
+uint32_t tug_insides_most(const struct tug_insides *all, uint32_t n, struct tug_gang_size gang)
+{
+    uint32_t most = 0;
+    for (const struct inside *x = all->first; x && n; x = x->next) {
+        uint32_t mbs;
+        if (x->m.n_gpus < n)
+            continue;
+        tug_inside_choose(&x->m, tug_gpuset_first_n(x->m.n_gpus), n, gang, &mbs);
+        most = mbs > most ? mbs : most;
+    }
+    return most;
 }

@@ -39,8 +39,13 @@ struct tug_gang_size {
     uint32_t over_milli; /* of what NICs send, 1000 / over_milli gets to the others; >= 1000 */
 };
 #define TUG_GANG_ALONE ((struct tug_gang_size){1, 1, 1000})
-/* What a set can give to such a gang, MB/s: the smaller of tug_bandwidth_inside() and its NICs' part. 0: nothing is known of it. */
+/* What a set can give to such a gang, MB/s: the smaller of tug_bandwidth_inside() and, where NICs are known, their part.
+ * 0: its links are not known. */
 uint32_t tug_inside_mbs(const struct tug_machine *held, tug_gpuset set, struct tug_gang_size gang);
+/* What its NICs give: tug_bandwidth_out(). */
+uint32_t tug_inside_out_mbs(const struct tug_machine *held, tug_gpuset set);
+/* More than any n GPUs of these machines give to such a gang; 0: none has as many, or nothing is known. */
+uint32_t tug_insides_most(const struct tug_insides *all, uint32_t n, struct tug_gang_size gang);
 /* The best n of the free GPUs, of which there are as many; *mbs (may be NULL) as above. held = NULL: the lowest, 0. */
 tug_gpuset tug_inside_choose(const struct tug_machine *held, tug_gpuset free, uint32_t n, struct tug_gang_size gang,
                              uint32_t *mbs);

@@ -399,14 +399,30 @@ static int fits(const struct tug_core *c, const struct tug_shape *s, uint32_t no
     return tug_gpuset_count(tug_ledger_gpus_free(n)) >= gpus;
 }
 
+uint32_t tug_place_mbs(const struct tug_core *c, const struct tug_shape *s, const struct tug_span *span, uint32_t node,
+                       int last)
+{
+    const struct tug_ledger_node *n = tug_ledger_node(c->ledger, node);
+    tug_gpuset free = s->key.exclusive ? n->gpus : tug_ledger_gpus_free(n);
+    uint32_t gpus = s->key.exclusive ? tug_gpuset_count(free) : last ? s->key.gpus_last : s->key.gpus, mbs;
+    tug_span_choose(c, span, node, free, gpus, &mbs);
+    return mbs;
+}
+
+/* Is it over the bar? */
+static int is_fast(const struct tug_core *c, const struct tug_shape *s, uint32_t node, int last)
+{
+    return !c->bar.mbs || (tug_place_mbs(c, s, &c->bar.span, node, last) >= c->bar.mbs && (last || node != c->bar.keep));
+}
+
 int tug_place_fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node)
 {
-    return fits(c, s, node, s->key.cpus, s->key.gpus);
+    return fits(c, s, node, s->key.cpus, s->key.gpus) && is_fast(c, s, node, 0);
 }
 
 int tug_place_fits_last(const struct tug_core *c, const struct tug_shape *s, uint32_t node)
 {
-    return fits(c, s, node, s->key.cpus_last, s->key.gpus_last);
+    return fits(c, s, node, s->key.cpus_last, s->key.gpus_last) && is_fast(c, s, node, 1);
 }
 
 /* Of one word's candidates, those that hold a slice: 1 once there are n nodes. */
@@ -598,14 +614,11 @@ int tug_place_find(struct tug_core *c, struct tug_shape *s)
 
 /* ---- who chooses */
 
-struct tug_gang_size tug_place_gang_size(const struct tug_job_req *r)
+void tug_place_gpus(struct tug_core *c, const struct tug_job_req *r, struct tug_policy_slice *at)
 {
-    return (struct tug_gang_size){.ranks = tug_job_req_all_gpus(r), .islands = r->nodes, .over_milli = 1000};
-}
-
-tug_gpuset tug_place_gpus(const struct tug_core *c, uint32_t node, tug_gpuset free, uint32_t n, struct tug_gang_size gang)
-{
-    return tug_inside_choose(c->nodes.at[node].inv.machine, free, n, gang, NULL);
+    struct tug_span span = tug_span_of(c, at, r->nodes, tug_job_req_all_gpus(r));
+    for (uint32_t i = 0; i < r->nodes; i++)
+        at[i].gpus = tug_span_choose(c, &span, at[i].node, at[i].gpus, tug_job_req_gpus(r, i), NULL);
 }
 
 /* Beside other parts, else of the free GPU that leaves the best ones to others. */
@@ -614,20 +627,20 @@ static tug_gpuset place_part(const struct tug_core *c, uint32_t node, uint32_t m
     const struct tug_ledger_node *n = tug_ledger_node(c->ledger, node);
     uint32_t left;
     unsigned gpu = tug_ledger_share(n, milli, &left);
-    return left == UINT32_MAX ? tug_place_gpus(c, node, tug_ledger_gpus_free(n), 1, TUG_GANG_ALONE) : 1ULL << gpu;
+    if (left != UINT32_MAX)
+        return 1ULL << gpu;
+    return tug_inside_choose(c->nodes.at[node].inv.machine, tug_ledger_gpus_free(n), 1, TUG_GANG_ALONE, NULL);
 }
 
 void tug_place_as_picked(struct tug_core *c, const struct tug_entry *e)
 {
-    const struct tug_job_req *r = &e->j.req;
-    struct tug_gang_size gang = tug_place_gang_size(r);
-    for (uint32_t i = 0; i < r->nodes; i++) {
-        uint32_t node = c->picked.at[i];
+    for (uint32_t i = 0; i < e->j.req.nodes; i++) {
+        uint32_t node = c->picked.at[i], milli = e->j.req.gpu_milli;
         tug_gpuset free = tug_ledger_gpus_free(tug_ledger_node(c->ledger, node));
-        c->chosen.at[i] = (struct tug_policy_slice){
-            node, r->gpu_milli ? place_part(c, node, r->gpu_milli)
-                               : tug_place_gpus(c, node, free, tug_job_req_gpus(r, i), gang)};
+        c->chosen.at[i] = (struct tug_policy_slice){node, milli ? place_part(c, node, milli) : free};
     }
+    if (!e->j.req.gpu_milli)
+        tug_place_gpus(c, &e->j.req, c->chosen.at);
 }
 
 /* Asks the plugin: 0 or -EAGAIN; anything else it could not decide, or decided wrongly. */

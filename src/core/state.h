@@ -20,6 +20,7 @@
 #include "core/ledger.h"
 #include "core/order.h"
 #include "core/share.h"
+#include "core/span.h"
 
 #include <uthash.h>
 
@@ -261,6 +262,12 @@ struct tug_core {
     uint64_t freed;       /* grows when something becomes free: what did not fit may fit now */
     uint64_t reshaped;    /* grows when the usable nodes or their sizes change */
     uint64_t unparked_at; /* 'reshaped' when the parked were last looked at */
+    /* While topology.c looks for nodes: those that give less to the gang do not hold a slice of it. mbs = 0: all do */
+    struct {
+        struct tug_span span;
+        uint32_t mbs;
+        uint32_t keep; /* for the last slice; TUG_NO_NODE = none in particular */
+    } bar;
     struct tug_vec(uint32_t) picked;                /* scratch of placing */
     struct tug_vec(struct tug_policy_slice) chosen; /* what tug_place_choose() found */
     struct tug_vec(struct tug_policy_slice) proposed; /* scratch: what a plugin answers */
@@ -473,6 +480,9 @@ int tug_shape_could_hold_last(const struct tug_core *c, const struct tug_shape *
 /* Does a slice, or the last one, fit there now? */
 int tug_place_fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node);
 int tug_place_fits_last(const struct tug_core *c, const struct tug_shape *s, uint32_t node);
+/* What the node gives to a gang of that span with a slice, or the last one, on its best free GPUs. 0: not known. */
+uint32_t tug_place_mbs(const struct tug_core *c, const struct tug_shape *s, const struct tug_span *span, uint32_t node,
+                       int last);
 /* Adds to core.picked up to n nodes of the region that hold a slice, the fullest first: how many. */
 size_t tug_place_fullest(struct tug_core *c, const struct tug_shape *s, const struct tug_region *r,
                          size_t n);
@@ -483,9 +493,8 @@ uint32_t tug_place_fullest_last(const struct tug_core *c, const struct tug_shape
 int tug_topology_find(struct tug_core *c, const struct tug_shape *s);
 /* As core.placement says, into core.picked: 0, or -EAGAIN. Who starts a job asks tug_place_choose(). */
 int tug_place_find(struct tug_core *c, struct tug_shape *s);
-/* The best n of these GPUs of a node, see inside.h. */
-tug_gpuset tug_place_gpus(const struct tug_core *c, uint32_t node, tug_gpuset free, uint32_t n, struct tug_gang_size gang);
-struct tug_gang_size tug_place_gang_size(const struct tug_job_req *r);
+/* Of the GPUs in each slice, those that the gang gets: as many as it asks for, and the best of them for it. */
+void tug_place_gpus(struct tug_core *c, const struct tug_job_req *r, struct tug_policy_slice *at);
 /* From core.picked to core.chosen, which has room: the best free GPUs there. */
 void tug_place_as_picked(struct tug_core *c, const struct tug_entry *e);
 /* Slices there, in that order. The caller frees. */

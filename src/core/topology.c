@@ -6,6 +6,11 @@
  * fewest: the roomiest ones, and the rest where it fits tightest, near those. Its ranks stand leaf
  * by leaf.
  *
+ * Where links of nodes are known, that is the second question. The first is where the gang has the most
+ * bandwidth (span.h): each domain that holds it could give it what its slowest node would have if the
+ * fastest were taken, and a higher one is taken only if it gives more than a lower one. From then on
+ * only nodes over that bar count as ones that hold a slice. 2 % are given up to go lower and tighter.
+ *
  * Nodes are counted by words of the index; single nodes are looked at only in domains whose counts
  * suffice. Layer: core.
  */
@@ -77,10 +82,131 @@ static uint32_t gpus_free(const struct tug_core *c, const struct tug_region *r)
     return sum;
 }
 
+/* ---- what is aimed at */
+
+#define CLOSE_TO(mbs) ((uint32_t) (((uint64_t) (mbs) *99 + 99) / 100)) /* twice: 0.98 */
+
+/* Nodes that give the same. */
+struct tally {
+    uint32_t mbs, last_mbs; /* with a slice, with the last one; 0 also: it does not fit */
+    size_t n;
+};
+struct tallies {
+    struct tug_vec(struct tally) rows;
+    uint32_t enough_mbs; /* nobody gives much more */
+};
+
+/* Does it matter which links a gang gets, and does anybody know? */
+static int links_matter(const struct tug_core *c, const struct tug_shape *s)
+{
+    return !s->key.milli && s->key.gpus && tug_insides_count(c->insides) &&
+           (s->key.nodes > 1 ? s->key.gpus + s->key.gpus_last : s->key.gpus_last) > 1;
+}
+
+static struct tug_span span_below(const struct tug_core *c, const struct tug_shape *s, size_t domain)
+{
+    const struct tug_fabric *f = &c->fabric;
+    uint32_t at = domain < f->n ? (uint32_t) domain : TUG_NO_DOMAIN;
+    return (struct tug_span){.domain = at,
+                             .ranks = s->key.gpus * (uint32_t) alike(s) + (alike(s) < s->key.nodes ? s->key.gpus_last : 0),
+                             .nodes = s->key.nodes,
+                             .islands = tug_span_fewest_islands(c, at, s->key.nodes, candidates(c, s, s->key.gpus_last))};
+}
+
+static void tally(struct tallies *t, uint32_t mbs, uint32_t last_mbs)
+{
+    for (size_t i = 0; i < t->rows.len; i++)
+        if (t->rows.at[i].mbs == mbs && t->rows.at[i].last_mbs == last_mbs) {
+            t->rows.at[i].n++;
+            return;
+        }
+    struct tally row = {mbs, last_mbs, 1};
+    tug_vec_push(&t->rows, row);
+}
+
+/* Nodes of the region; enough of the fastest are enough. */
+static void tally_nodes(const struct tug_core *c, const struct tug_shape *s, const struct tug_region *r,
+                        const struct tug_span *span, struct tallies *t)
+{
+    const uint64_t *bits = candidates(c, s, s->key.gpus_last);
+    size_t fast = 0;
+    t->rows.len = 0;
+    for (size_t w = r->from; w < r->to; w++)
+        for (uint64_t m = bits[w] & r->nodes[w] & s->key.where->nodes[w]; m; m &= m - 1) {
+            uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
+            if (!tug_place_fits_last(c, s, node))
+                continue;
+            uint32_t last = tug_place_mbs(c, s, span, node, 1), mbs = last;
+            if (tug_shape_is_uneven(s))
+                mbs = tug_place_fits(c, s, node) ? tug_place_mbs(c, s, span, node, 0) : 0;
+            tally(t, mbs, last);
+            fast += mbs >= t->enough_mbs && last >= t->enough_mbs;
+            if (fast == s->key.nodes)
+                return;
+        }
+}
+
+static int are_enough(const struct tug_shape *s, const struct tallies *t, uint32_t mbs)
+{
+    size_t full = 0, last = 0, any = 0;
+    for (size_t i = 0; i < t->rows.len; i++) {
+        const struct tally *row = &t->rows.at[i];
+        full += row->mbs >= mbs ? row->n : 0;
+        last += row->last_mbs >= mbs ? row->n : 0;
+        any += row->mbs >= mbs || row->last_mbs >= mbs ? row->n : 0;
+    }
+    return full >= alike(s) && last && any >= s->key.nodes;
+}
+
+/* The most that the slowest node of the gang can have; 0: it is not known. */
+static uint32_t highest_bar(const struct tug_shape *s, const struct tallies *t)
+{
+    uint32_t best = 0;
+    for (size_t i = 0; i < t->rows.len; i++) {
+        const uint32_t mbs[] = {t->rows.at[i].mbs, t->rows.at[i].last_mbs};
+        for (size_t k = 0; k < 2; k++)
+            if (mbs[k] > best && are_enough(s, t, mbs[k]))
+                best = mbs[k];
+    }
+    return best;
+}
+
+/* A node that the last slice can have even if the others take all others: one that only it fits on, else any. */
+static uint32_t keep_for_last(const struct tug_core *c, const struct tug_shape *s, const struct tug_region *r)
+{
+    const uint64_t *bits = candidates(c, s, s->key.gpus_last);
+    uint32_t kept = TUG_NO_NODE;
+    for (size_t w = r->from; w < r->to && tug_shape_is_uneven(s); w++)
+        for (uint64_t m = bits[w] & r->nodes[w] & s->key.where->nodes[w]; m; m &= m - 1) {
+            uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
+            if (!tug_place_fits_last(c, s, node))
+                continue;
+            if (!tug_place_fits(c, s, node))
+                return TUG_NO_NODE;
+            kept = node;
+        }
+    return kept;
+}
+
+static void set_bar(struct tug_core *c, const struct tug_shape *s, const struct tug_region *r, const struct tug_span *span,
+                    uint32_t mbs)
+{
+    c->bar.span = *span;
+    c->bar.mbs = mbs;
+    c->bar.keep = TUG_NO_NODE;
+    if (mbs)
+        c->bar.keep = keep_for_last(c, s, r);
+}
+
+static struct tug_region whole(const struct tug_core *c)
+{
+    return (struct tug_region){.nodes = c->index.usable, .to = c->index.words};
+}
+
 /* ---- a gang on one node */
 
 /* The fullest node that holds it, in the tightest domain of those that have one. */
-static int find_node(struct tug_core *c, const struct tug_shape *s)
+static uint32_t find_fullest(struct tug_core *c, const struct tug_shape *s)
 {
     const struct tug_fabric *f = &c->fabric;
     uint32_t best = TUG_NO_NODE, best_gpus = 0, best_left = 0;
@@ -97,33 +223,75 @@ static int find_node(struct tug_core *c, const struct tug_shape *s)
         best_gpus = gpus;
         best_left = left;
     }
-    if (best == TUG_NO_NODE)
+    return best;
+}
+
+static int find_node(struct tug_core *c, const struct tug_shape *s)
+{
+    struct tug_region all = whole(c);
+    if (links_matter(c, s)) {
+        struct tug_span span = {TUG_NO_DOMAIN, s->key.gpus_last, 1, 1};
+        struct tallies t = {.enough_mbs = CLOSE_TO(tug_span_most(c, &span, s->key.gpus_last))};
+        tally_nodes(c, s, &all, &span, &t);
+        set_bar(c, s, &all, &span, CLOSE_TO(highest_bar(s, &t)));
+        tug_vec_clear(&t.rows);
+    }
+    uint32_t node = find_fullest(c, s);
+    c->bar.mbs = 0;
+    if (node == TUG_NO_NODE)
         return 0;
-    tug_vec_push(&c->picked, best);
+    tug_vec_push(&c->picked, node);
     return 1;
 }
 
 /* ---- a gang on several nodes */
 
-/* Index of the domain, or n for the whole cluster: the lowest that holds it, then the tightest. */
-static size_t find_lowest(const struct tug_core *c, const struct tug_shape *s)
+/* What a domain could give, and how tight it is; the higher ones are worse. */
+struct offer {
+    size_t domain; /* n for the whole cluster */
+    uint32_t height, mbs, left;
+    struct tug_span span;
+};
+
+static int is_better_offer(const struct offer *a, const struct offer *b, uint32_t top_mbs)
+{
+    if (b->mbs < CLOSE_TO(top_mbs))
+        return a->mbs >= CLOSE_TO(top_mbs);
+    return a->mbs >= CLOSE_TO(top_mbs) && a->height == b->height && a->left < b->left;
+}
+
+/* The lowest domain that gives the most, then the tightest. 0: none holds it. */
+static int find_domain(const struct tug_core *c, const struct tug_shape *s, struct offer *best)
 {
     const struct tug_fabric *f = &c->fabric;
-    size_t best = f->n;
-    uint32_t best_left = 0;
-    for (size_t i = 0; i < f->n; i++) {
-        const struct tug_domain *d = &f->at[f->by_height[i]];
-        if (best < f->n && d->height > f->at[best].height)
+    struct tug_region all = whole(c);
+    struct tallies t = {0};
+    uint32_t top_mbs = 0;
+    int found = 0, matters = links_matter(c, s);
+    for (size_t i = 0; i <= f->n; i++) {
+        struct offer o = {.domain = i < f->n ? f->by_height[i] : f->n, .height = UINT32_MAX};
+        const struct tug_region *r = i < f->n ? &f->at[o.domain].all : &all;
+        if (i < f->n)
+            o.height = f->at[o.domain].height;
+        if (found && o.height > best->height && (!matters || top_mbs >= t.enough_mbs))
             break;
-        if (!holds(c, s, &d->all))
+        if (!holds(c, s, r))
             continue;
-        uint32_t left = gpus_free(c, &d->all);
-        if (best == f->n || left < best_left) {
-            best = f->by_height[i];
-            best_left = left;
+        if (matters) {
+            o.span = span_below(c, s, o.domain);
+            t.enough_mbs = CLOSE_TO(tug_span_most(c, &o.span, s->key.gpus));
+            tally_nodes(c, s, r, &o.span, &t);
+            o.mbs = highest_bar(s, &t);
         }
+        o.left = gpus_free(c, r);
+        top_mbs = o.mbs > top_mbs ? o.mbs : top_mbs;
+        if (!found || is_better_offer(&o, best, top_mbs))
+            *best = o;
+        found = 1;
     }
-    return best;
+    tug_vec_clear(&t.rows);
+    best->mbs = best->mbs < CLOSE_TO(top_mbs) ? best->mbs : CLOSE_TO(top_mbs);
+    return found;
 }
 
 /* How high one has to go from one domain to find the other below. */
@@ -252,12 +420,14 @@ static void place_below(struct tug_core *c, const struct tug_shape *s, size_t do
 
 int tug_topology_find(struct tug_core *c, const struct tug_shape *s)
 {
+    struct offer best = {0};
     if (s->key.nodes == 1)
         return find_node(c, s);
-    size_t domain = find_lowest(c, s);
-    const struct tug_region all = {.nodes = c->index.usable, .to = c->index.words};
-    if (domain == c->fabric.n && !holds(c, s, &all))
+    if (!find_domain(c, s, &best))
         return 0;
-    place_below(c, s, domain);
+    struct tug_region all = whole(c);
+    set_bar(c, s, best.domain < c->fabric.n ? &c->fabric.at[best.domain].all : &all, &best.span, best.mbs);
+    place_below(c, s, best.domain);
+    c->bar.mbs = 0;
     return 1;
 }

@@ -765,13 +765,12 @@ static struct tug_slice *place_suspended(const struct tug_victims *v)
 }
 
 /* Of the free GPUs, if there are enough; else of these and those that come free. */
-static tug_gpuset pick_gpus(const struct tug_victims *v, uint32_t node, unsigned n)
+static tug_gpuset gpus_to_pick_from(const struct tug_victims *v, uint32_t node, unsigned n)
 {
     tug_gpuset now = tug_ledger_gpus_free(tug_ledger_node(v->c->ledger, node));
     struct room r = room_with_chosen(v, node);
     tug_gpuset later = r.gpus & ~now & ~r.gpus_owed;
-    struct tug_gang_size gang = tug_place_gang_size(&v->e->j.req);
-    return tug_place_gpus(v->c, node, tug_gpuset_count(now) >= n ? now : now | later, n, gang);
+    return tug_gpuset_count(now) >= n ? now : now | later;
 }
 
 /* In node order, the last slice where only that fits, if there is such a node. */
@@ -816,7 +815,8 @@ struct tug_slice *tug_victims_place(struct tug_victims *v)
         else
             pick_nodes(v, at, r->nodes);
         for (uint32_t i = 0; i < r->nodes; i++)
-            at[i].gpus = pick_gpus(v, at[i].node, tug_job_req_gpus(r, i));
+            at[i].gpus = gpus_to_pick_from(v, at[i].node, tug_job_req_gpus(r, i));
+        tug_place_gpus(v->c, r, at);
         want = tug_place_slices(v->c, v->e, at);
         free(at);
     }

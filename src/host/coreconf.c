@@ -234,7 +234,8 @@ static void set_fabric(struct tug_coreconf *s, const struct tug_config *cfg)
         s->levels[i] =
             (struct tug_core_level){.name = l->name,
                                     .bandwidth_bytes_s = (uint64_t) l->bandwidth_bytes_s,
-                                    .oversubscription = (double) l->oversubscription_milli / 1000};
+                                    .oversubscription = (double) l->oversubscription_milli / 1000,
+                                    .nvlink = (uint8_t) l->nvlink};
     }
     s->core.levels = s->levels;
     s->core.n_levels = cfg->n_fabric_levels;

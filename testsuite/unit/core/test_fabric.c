@@ -110,7 +110,7 @@ START_TEST(a_domain_has_the_bandwidth_of_its_level_and_a_live_edit_changes_it)
 {
     const struct tug_core_domain domains[] = {{"leaf1", "leaf", "spine", "n[0-1]"},
                                               {"spine", "spine", "", ""}};
-    struct tug_core_level levels[] = {{"hall", 7, 3}, {"leaf", 50, 2}};
+    struct tug_core_level levels[] = {{"hall", 7, 3, 0}, {"leaf", 50, 2, 0}};
     struct tug_core_domain_view d;
     w_init(&w, 4, 8);
     w.conf.domains = domains;
@@ -133,7 +133,7 @@ START_TEST(a_domain_has_the_bandwidth_of_its_level_and_a_live_edit_changes_it)
     levels[0].name = "spine";
     unit_fails(tug_core_configure(w.c, w.now, &w.conf, &w.err), -EINVAL, w.err,
                "level 'spine' is described twice");
-    levels[0] = (struct tug_core_level){"leaf", 1, 0.5};
+    levels[0] = (struct tug_core_level){"leaf", 1, 0.5, 0};
     unit_fails(tug_core_configure(w.c, w.now, &w.conf, &w.err), -EINVAL, w.err,
                "level 'leaf': an oversubscription of 0.5 is under 1");
     w_check(&w);

@@ -124,8 +124,6 @@ static uint32_t brute(const struct tug_machine *m, tug_gpuset free, uint32_t n, 
         if (gang.islands > 1 && out) {
             uint64_t nics = (uint64_t) out * (gang.ranks - 1) / (n * (gang.islands - 1)) * 1000 / gang.over_milli;
             inside = nics < inside ? (uint32_t) nics : inside;
-        } else if (gang.islands > 1 && n == 1) {
-            inside = 0;
         }
         best = inside > best ? inside : best;
     }
