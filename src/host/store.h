@@ -21,11 +21,20 @@
 struct event_base;
 struct tug_store;
 
+struct tug_etcd_opts;
+
 struct tug_store_opts {
     const char *path; /* the file; its directory must exist and be ours, 0700 */
     int relaxed;      /* node daemon: survives a crash of the process, not of the machine
                          (synchronous=NORMAL) */
     int create;       /* make it when it is not there; else -ENOENT */
+    /* Records are in etcd, shared by several controllers of which one leads; then 'path' keeps this
+     * controller's copy of the history only. NULL: all of it is in the file, and we lead. */
+    const struct tug_etcd_opts *etcd;
+    const char *prefix;  /* of all keys, "/tugline/mycluster" */
+    const char *name;    /* of this controller, "ctl1": no two may have the same */
+    const char *address; /* where its nodes connect; for people */
+    uint32_t lease_s;    /* of the leader; 0 = 5 */
 };
 
 /* Open and lock the store. On failure the sentence names the file and the way out.
@@ -37,6 +46,21 @@ int tug_store_open(struct tug_store **out, struct event_base *loop, const struct
 /* Commits what was handed over and runs the callbacks that are still due (queries: -ECANCELED)
  * before it returns. Not from inside a callback of the store. */
 void tug_store_close(struct tug_store *s);
+
+/* ---- who leads. Only the leader may load and commit. */
+
+enum tug_store_role {
+    TUG_STORE_FOLLOWS, /* somebody else leads; 'text' says who */
+    TUG_STORE_LEADS,   /* everything that was ever acknowledged is here now: load */
+    TUG_STORE_LOST,    /* somebody else may lead by now; 'text' says why. Final: the daemon must stop, and may open anew */
+    TUG_STORE_BROKEN   /* what is there cannot be read, or etcd is not fit for it. Final: a person must look */
+};
+typedef void tug_store_role_cb(void *arg, enum tug_store_role role, const char *text);
+/* Stand for the lead, for ever. cb comes on the loop with every change; without etcd once, LEADS. */
+void tug_store_lead(struct tug_store *s, tug_store_role_cb *cb, void *arg);
+/* Until when (tug_now_ms()) nobody else can lead; what needs no commit must not be promised after that. INT64_MAX
+ * without etcd. From any thread. */
+int64_t tug_store_leads_until(struct tug_store *s);
 
 /* Read every record of 'kind' (NULL: all) before the first commit. A non-zero return of 'cb' stops
  * and is returned.

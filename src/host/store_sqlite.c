@@ -30,6 +30,7 @@
 #include "host/store.h"
 #include "host/store_db.h"
 #include "host/store_file.h"
+#include "host/store_impl.h"
 
 enum {
     /* Batches merged into one transaction stop here, so that acks don't wait long. */
@@ -99,7 +100,8 @@ struct queue {
     struct request *head, **tail;
 };
 
-struct tug_store {
+struct sqlite_store {
+    struct tug_store base; /* first: see of() */
     char *path;
     int lock_fd;
     struct tug_wake *wake;
@@ -122,6 +124,11 @@ struct tug_store {
     char *why;
     struct tug_store_stats stats;
 };
+
+static struct sqlite_store *of(struct tug_store *base)
+{
+    return (struct sqlite_store *) base;
+}
 
 /* ---- queues ---- */
 
@@ -165,7 +172,7 @@ static void request_free(struct request *r)
 /* ---- opening ---- */
 
 /* Is it ours, of which version, and are its pages whole? */
-static int check_content(struct tug_store *s, struct tug_err *err)
+static int check_content(struct sqlite_store *s, struct tug_err *err)
 {
     int64_t version;
     struct stat st;
@@ -182,7 +189,7 @@ static int check_content(struct tug_store *s, struct tug_err *err)
     return tug_store_db_migrate(s->path, s->db, version, err);
 }
 
-static int load_tallies(struct tug_store *s, struct tug_err *err)
+static int load_tallies(struct sqlite_store *s, struct tug_err *err)
 {
     int sql, rc = tug_store_db_tallies(s->path, s->db, &s->tallies, err);
 
@@ -196,7 +203,7 @@ static int load_tallies(struct tug_store *s, struct tug_err *err)
 
 static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
 {
-    struct tug_store *s = arg;
+    struct sqlite_store *s = arg;
 
     (void) db;
     (void) name;
@@ -218,7 +225,7 @@ static int step(sqlite3_stmt *st)
     return rc == SQLITE_DONE || rc == SQLITE_ROW ? reset : rc;
 }
 
-static int prepare(struct tug_store *s, bool relaxed, struct tug_err *err)
+static int prepare(struct sqlite_store *s, bool relaxed, struct tug_err *err)
 {
     int64_t ignored;
     int rc = SQLITE_OK;
@@ -260,10 +267,11 @@ static void *writer_main(void *arg);
 static void *reader_main(void *arg);
 static void *patrol_main(void *arg);
 static void on_done(void *arg);
-static void store_free(struct tug_store *s);
+static void store_free(struct sqlite_store *s);
+static const struct tug_store_ops ops;
 
 /* Signals are the loop's: a thread of ours must not be the one that is interrupted. */
-static int start_thread(pthread_t *t, void *(*main_fn)(void *), struct tug_store *s)
+static int start_thread(pthread_t *t, void *(*main_fn)(void *), struct sqlite_store *s)
 {
     sigset_t all, old;
     int rc;
@@ -275,9 +283,9 @@ static int start_thread(pthread_t *t, void *(*main_fn)(void *), struct tug_store
     return -rc;
 }
 
-static struct tug_store *store_new(const char *path)
+static struct sqlite_store *store_new(const char *path)
 {
-    struct tug_store *s = tug_new(struct tug_store);
+    struct sqlite_store *s = tug_new(struct sqlite_store);
     pthread_condattr_t attr;
 
     s->path = tug_xstrdup(path);
@@ -295,11 +303,11 @@ static struct tug_store *store_new(const char *path)
     return s;
 }
 
-int tug_store_open(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o,
-                   struct tug_err *err)
+int tug_store_sqlite_open(struct tug_store **out, struct event_base *loop,
+                          const struct tug_store_opts *o, struct tug_err *err)
 {
     struct tug_err local = {0, ""};
-    struct tug_store *s;
+    struct sqlite_store *s;
     int rc;
 
     err = err != NULL ? err : &local;
@@ -336,11 +344,12 @@ int tug_store_open(struct tug_store **out, struct event_base *loop, const struct
         store_free(s);
         return rc;
     }
-    *out = s;
+    s->base.ops = &ops;
+    *out = &s->base;
     return 0;
 }
 
-static void store_free(struct tug_store *s)
+static void store_free(struct sqlite_store *s)
 {
     for (int i = 0; i < N_STATEMENTS; i++)
         sqlite3_finalize(s->st[i]);
@@ -360,9 +369,10 @@ static void store_free(struct tug_store *s)
     free(s);
 }
 
-int tug_store_load(struct tug_store *s, const char *kind, tug_store_record_cb *cb, void *arg,
-                   struct tug_err *err)
+static int sqlite_load(struct tug_store *base, const char *kind, tug_store_record_cb *cb, void *arg,
+                       struct tug_err *err)
 {
+    struct sqlite_store *s = of(base);
     int rc;
 
     pthread_mutex_lock(&s->db_lock);
@@ -374,7 +384,7 @@ int tug_store_load(struct tug_store *s, const char *kind, tug_store_record_cb *c
 /* ---- writing (the writer's thread) ---- */
 
 /* The hash of a record that is there, so that the tally can let it go. */
-static int find_sum(struct tug_store *s, const struct tug_batch_item *item, bool *there,
+static int find_sum(struct sqlite_store *s, const struct tug_batch_item *item, bool *there,
                     uint64_t *sum)
 {
     sqlite3_stmt *st = s->st[ST_SUM];
@@ -389,7 +399,7 @@ static int find_sum(struct tug_store *s, const struct tug_batch_item *item, bool
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? reset : rc;
 }
 
-static int write_record(struct tug_store *s, const struct tug_batch_item *item)
+static int write_record(struct sqlite_store *s, const struct tug_batch_item *item)
 {
     struct tug_store_tally *t = tug_store_tally_of(&s->tallies, item->kind);
     sqlite3_stmt *st = s->st[item->op == TUG_BATCH_PUT ? ST_PUT : ST_DEL];
@@ -413,7 +423,7 @@ static int write_record(struct tug_store *s, const struct tug_batch_item *item)
     return rc;
 }
 
-static int write_row(struct tug_store *s, const struct tug_history_row *r)
+static int write_row(struct sqlite_store *s, const struct tug_history_row *r)
 {
     sqlite3_stmt *st = s->st[ST_ROW];
     const char *str[] = {r->user, r->queue, r->account, r->name, r->state};
@@ -440,7 +450,7 @@ static int write_row(struct tug_store *s, const struct tug_history_row *r)
     return step(st);
 }
 
-static int write_batch(struct tug_store *s, const struct tug_batch *b)
+static int write_batch(struct sqlite_store *s, const struct tug_batch *b)
 {
     struct tug_batch_item item;
     int rc = SQLITE_OK;
@@ -450,7 +460,7 @@ static int write_batch(struct tug_store *s, const struct tug_batch *b)
     return rc;
 }
 
-static int write_tallies(struct tug_store *s)
+static int write_tallies(struct sqlite_store *s)
 {
     sqlite3_stmt *st = s->st[ST_TALLY];
     int rc = SQLITE_OK;
@@ -472,7 +482,7 @@ static int write_tallies(struct tug_store *s)
 /* One transaction of everything in 'list'. After a failure what is on the disk is unknown until the
  * next start, and so are our tallies and row numbers: nothing more may be written through this
  * connection. */
-static int write_all(struct tug_store *s, const struct request *list, struct tug_err *err)
+static int write_all(struct sqlite_store *s, const struct request *list, struct tug_err *err)
 {
     int rc;
 
@@ -493,7 +503,7 @@ static int write_all(struct tug_store *s, const struct request *list, struct tug
     return rc;
 }
 
-static int checkpoint(struct tug_store *s, struct tug_err *err)
+static int checkpoint(struct sqlite_store *s, struct tug_err *err)
 {
     int log = 0, moved = 0, rc;
 
@@ -513,7 +523,7 @@ static int checkpoint(struct tug_store *s, struct tug_err *err)
 
 /* Called with the lock held. The first failure counts: what comes after it is only its consequence.
  */
-static void set_failed(struct tug_store *s, int rc, const struct tug_err *err)
+static void set_failed(struct sqlite_store *s, int rc, const struct tug_err *err)
 {
     if (s->rc != 0)
         return;
@@ -523,7 +533,7 @@ static void set_failed(struct tug_store *s, int rc, const struct tug_err *err)
 
 /* Take what is waiting, in order, as far as one transaction should go. Called with the lock held.
  */
-static struct request *take_todo(struct tug_store *s, size_t *n)
+static struct request *take_todo(struct sqlite_store *s, size_t *n)
 {
     struct request *list = s->todo.head, *last = list;
     size_t bytes = tug_batch_bytes(list->batch);
@@ -540,7 +550,7 @@ static struct request *take_todo(struct tug_store *s, size_t *n)
     return list;
 }
 
-static void write_todo(struct tug_store *s)
+static void write_todo(struct sqlite_store *s)
 {
     struct tug_err err = {0, ""};
     struct request *list, *next;
@@ -576,7 +586,7 @@ static void write_todo(struct tug_store *s)
 
 /* True when something came (or the end), false when IDLE_MS passed without. Called with the lock
  * held. */
-static bool wait_todo(struct tug_store *s)
+static bool wait_todo(struct sqlite_store *s)
 {
     struct timespec until;
 
@@ -595,7 +605,7 @@ static bool wait_todo(struct tug_store *s)
 
 static void *writer_main(void *arg)
 {
-    struct tug_store *s = arg;
+    struct sqlite_store *s = arg;
     struct tug_err err = {0, ""};
     int rc;
 
@@ -623,7 +633,7 @@ static void *writer_main(void *arg)
 
 static int should_stop(void *arg)
 {
-    struct tug_store *s = arg;
+    struct sqlite_store *s = arg;
     int stop;
 
     pthread_mutex_lock(&s->lock);
@@ -636,7 +646,7 @@ static int should_stop(void *arg)
  * so. */
 static void *patrol_main(void *arg)
 {
-    struct tug_store *s = arg;
+    struct sqlite_store *s = arg;
     struct tug_err err = {0, ""};
     sqlite3 *db = NULL;
     int rc = tug_store_db_open(s->path, SQLITE_OPEN_READONLY, &db, &err);
@@ -654,8 +664,9 @@ static void *patrol_main(void *arg)
     return NULL;
 }
 
-void tug_store_commit(struct tug_store *s, struct tug_batch *b, tug_store_done_cb *cb, void *arg)
+static void sqlite_commit(struct tug_store *base, struct tug_batch *b, tug_store_done_cb *cb, void *arg)
 {
+    struct sqlite_store *s = of(base);
     struct request *r = tug_new(struct request);
 
     r->what = COMMIT;
@@ -687,7 +698,7 @@ static void finish(struct request *r)
 
 static void on_done(void *arg)
 {
-    struct tug_store *s = arg;
+    struct sqlite_store *s = arg;
     struct request *r, *next;
 
     pthread_mutex_lock(&s->lock);
@@ -700,12 +711,11 @@ static void on_done(void *arg)
     }
 }
 
-void tug_store_close(struct tug_store *s)
+static void sqlite_close(struct tug_store *base)
 {
+    struct sqlite_store *s = of(base);
     struct request *r;
 
-    if (s == NULL)
-        return;
     pthread_mutex_lock(&s->lock);
     s->stop = true;
     pthread_cond_signal(&s->to_write);
@@ -725,8 +735,10 @@ void tug_store_close(struct tug_store *s)
     store_free(s);
 }
 
-void tug_store_stats(struct tug_store *s, struct tug_store_stats *out)
+static void sqlite_stats(struct tug_store *base, struct tug_store_stats *out)
 {
+    struct sqlite_store *s = of(base);
+
     pthread_mutex_lock(&s->lock);
     *out = s->stats;
     pthread_mutex_unlock(&s->lock);
@@ -768,7 +780,7 @@ static int bind_query(sqlite3_stmt *st, const struct request *r)
     return rc;
 }
 
-static int read_history(struct tug_store *s, sqlite3 *db, struct request *r, struct tug_err *err)
+static int read_history(struct sqlite_store *s, sqlite3 *db, struct request *r, struct tug_err *err)
 {
     int way = r->ids != NULL ? BY_JOB : r->uid >= 0 ? BY_UID : BY_TIME, rc = 0;
     struct tug_history_row row;
@@ -795,7 +807,7 @@ static int read_history(struct tug_store *s, sqlite3 *db, struct request *r, str
 
 static void *reader_main(void *arg)
 {
-    struct tug_store *s = arg;
+    struct sqlite_store *s = arg;
     struct tug_err err = {0, ""}, open_err = {0, ""};
     struct request *r;
     sqlite3 *db = NULL;
@@ -875,9 +887,10 @@ static struct request *query_new(const struct tug_history_filter *f)
     return r;
 }
 
-void tug_store_history(struct tug_store *s, const struct tug_history_filter *f,
-                       tug_store_history_cb *cb, void *arg)
+static void sqlite_history(struct tug_store *base, const struct tug_history_filter *f,
+                           tug_store_history_cb *cb, void *arg)
 {
+    struct sqlite_store *s = of(base);
     struct request *r = query_new(f);
     int rc = 0;
 
@@ -900,3 +913,9 @@ void tug_store_history(struct tug_store *s, const struct tug_history_filter *f,
     }
     pthread_mutex_unlock(&s->lock);
 }
+
+static const struct tug_store_ops ops = {.close = sqlite_close,
+                                         .load = sqlite_load,
+                                         .commit = sqlite_commit,
+                                         .history = sqlite_history,
+                                         .stats = sqlite_stats};

@@ -39,6 +39,7 @@ static void learn_all(void)
     learn(&tugpb__job_record__descriptor);
     learn(&tugpb__node_record__descriptor);
     learn(&tugpb__step_payload__descriptor);
+    learn(&tugpb__log_entry__descriptor);
 }
 
 static struct tug_cap cap_of(const ProtobufCMessageDescriptor *d, const ProtobufCFieldDescriptor *f)

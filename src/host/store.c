@@ -1,0 +1,50 @@
+/* store.c - the durable copy of what the daemon holds in memory: which kind of store does it
+ *
+ * Layer: host.
+ */
+#include "host/store_impl.h"
+
+
+int tug_store_open(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o, struct tug_err *err)
+{
+    return o->etcd ? tug_store_etcd_open(out, loop, o, err) : tug_store_sqlite_open(out, loop, o, err);
+}
+
+void tug_store_close(struct tug_store *s)
+{
+    if (s)
+        s->ops->close(s);
+}
+
+void tug_store_lead(struct tug_store *s, tug_store_role_cb *cb, void *arg)
+{
+    if (s->ops->lead)
+        s->ops->lead(s, cb, arg);
+    else
+        cb(arg, TUG_STORE_LEADS, "");
+}
+
+int64_t tug_store_leads_until(struct tug_store *s)
+{
+    return s->ops->leads_until ? s->ops->leads_until(s) : INT64_MAX;
+}
+
+int tug_store_load(struct tug_store *s, const char *kind, tug_store_record_cb *cb, void *arg, struct tug_err *err)
+{
+    return s->ops->load(s, kind, cb, arg, err);
+}
+
+void tug_store_commit(struct tug_store *s, struct tug_batch *b, tug_store_done_cb *cb, void *arg)
+{
+    s->ops->commit(s, b, cb, arg);
+}
+
+void tug_store_history(struct tug_store *s, const struct tug_history_filter *f, tug_store_history_cb *cb, void *arg)
+{
+    s->ops->history(s, f, cb, arg);
+}
+
+void tug_store_stats(struct tug_store *s, struct tug_store_stats *out)
+{
+    s->ops->stats(s, out);
+}

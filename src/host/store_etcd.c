@@ -1,0 +1,898 @@
+/* store_etcd.c - the durable copy of what the daemon holds in memory, in etcd, shared by several controllers
+ *
+ *   PREFIX/leader           who leads; bound to its lease, so it goes when its controller does
+ *   PREFIX/log/<number>     the records, see reclog.h; numbers are 16 hex digits
+ *   PREFIX/controller/NAME  what each controller says of itself (JSON), for `tug admin controllers` and for cleaning
+ *
+ * Every write is one transaction that holds only while the leader key is the one that we made: what a controller
+ * writes after its lease is gone is refused by etcd, however long it slept. The number of a part is used once, so asking again
+ * after an answer that never came does no harm.
+ *
+ * Threads of our own: the keeper follows the log, stands for the lead and keeps the lease; the writer makes batches
+ * durable. 'log' belongs to the keeper while we follow, then to the loop until the first commit, then to the writer. The
+ * history is not kept in etcd: each controller copies its rows into a file of its own as it reads the log, and the
+ * log is not cleaned before all have. Layer: host.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "base/vec.h"
+#include "host/etcd.h"
+#include "host/loop.h"
+#include "host/reclog.h"
+#include "host/store_impl.h"
+
+enum {
+    LEASE_S = 5,
+    /* etcd takes requests of 1.5 MiB unless told otherwise. */
+    PART_BYTES = 1 << 20,
+    MERGE_BYTES = 1 << 20,
+    PAGE = 16,
+    FOLLOW_MS = 300,
+    SAY_MS = 2000,
+    COMPACT_MS = 5 * 60 * 1000,
+    /* More bytes in the log than twice what holds, before it is cleaned. */
+    SLACK_BYTES = 16 << 20,
+    /* Who said nothing for so long is not waited for with cleaning. */
+    ABSENT_MS = 24 * 3600 * 1000,
+};
+
+struct request {
+    struct request *next;
+    struct tug_batch *batch;
+    tug_store_done_cb *done;
+    void *arg;
+};
+
+/* Requests that became one entry. */
+struct txn {
+    struct txn *next;
+    struct etcd_store *s;
+    struct request *requests;
+    int rc;
+    char *why;
+};
+
+struct news {
+    struct news *next;
+    enum tug_store_role role;
+    char *text;
+};
+
+struct etcd_store {
+    struct tug_store base; /* first: see of() */
+    struct tug_store *history;
+    char *prefix, *name, *address;
+    uint32_t lease_s;
+    struct tug_etcd *keeper_etcd, *writer_etcd;
+    struct tug_wake *wake;
+    pthread_t keeper, writer;
+    bool has_keeper, has_writer;
+    struct tug_reclog *log;
+    uint64_t copied; /* history rows of entries up to this one are in the file */
+    tug_store_role_cb *on_role;
+    void *role_arg;
+
+    /* the keeper's */
+    int64_t lease, since_ms, said_at, compact_at, compact_revision;
+    char said[TUG_ERR_MAX];
+    bool checked;
+    /* written by the keeper before it says LEADS */
+    int64_t lead_revision;
+    _Atomic int64_t until;        /* tug_now_ms(); 0 = we do not lead */
+    _Atomic uint64_t copied_now;  /* for others to read: how far we are */
+    _Atomic uint64_t copied_by_all;
+
+    pthread_mutex_t lock; /* of everything below */
+    pthread_cond_t changed;
+    struct request *todo, **todo_tail;
+    struct txn *failed, **failed_tail;
+    struct news *news, **news_tail;
+    bool stop, closing;
+    int rc; /* no commit can be made any more, and why */
+    char *why;
+    struct tug_store_stats stats;
+};
+
+static struct etcd_store *of(struct tug_store *base)
+{
+    return (struct etcd_store *) base;
+}
+
+/* ---- keys */
+
+static char *leader_key(const struct etcd_store *s)
+{
+    return tug_xasprintf("%s/leader", s->prefix);
+}
+
+static char *log_key(const struct etcd_store *s, uint64_t number)
+{
+    return tug_xasprintf("%s/log/%016llx", s->prefix, (unsigned long long) number);
+}
+
+/* '0' comes behind '/'. */
+static char *log_end(const struct etcd_store *s)
+{
+    return tug_xasprintf("%s/log0", s->prefix);
+}
+
+/* ---- what the loop is told */
+
+static void say_role(struct etcd_store *s, enum tug_store_role role, const char *text)
+{
+    struct news *n = tug_new(struct news);
+    n->role = role;
+    n->text = tug_xstrdup(text);
+    pthread_mutex_lock(&s->lock);
+    *s->news_tail = n;
+    s->news_tail = &n->next;
+    pthread_mutex_unlock(&s->lock);
+    tug_wake_up(s->wake);
+}
+
+/* Nothing is committed any more. */
+static void give_up(struct etcd_store *s, enum tug_store_role role, int rc, const char *why)
+{
+    atomic_store(&s->until, 0);
+    pthread_mutex_lock(&s->lock);
+    bool first = !s->rc;
+    if (first) {
+        s->rc = rc;
+        s->why = tug_xstrdup(why);
+    }
+    s->stop = true;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+    if (first)
+        say_role(s, role, why);
+}
+
+static void txn_end(struct txn *t)
+{
+    struct request *r, *next;
+    for (r = t->requests; r; r = next) {
+        next = r->next;
+        if (r->done)
+            r->done(r->arg, t->rc, t->why);
+        tug_batch_free(r->batch);
+        free(r);
+    }
+    free(t->why);
+    free(t);
+}
+
+static void on_wake(void *arg)
+{
+    struct etcd_store *s = arg;
+    pthread_mutex_lock(&s->lock);
+    struct news *n = s->news, *next_news;
+    struct txn *t = s->failed, *next_txn;
+    s->news = NULL;
+    s->news_tail = &s->news;
+    s->failed = NULL;
+    s->failed_tail = &s->failed;
+    pthread_mutex_unlock(&s->lock);
+    for (; n; n = next_news) { /* why we stop comes before what it stopped */
+        next_news = n->next;
+        if (s->on_role && !s->closing)
+            s->on_role(s->role_arg, n->role, n->text);
+        free(n->text);
+        free(n);
+    }
+    for (; t; t = next_txn) {
+        next_txn = t->next;
+        txn_end(t);
+    }
+}
+
+/* ---- following (the keeper's thread) */
+
+/* What the reader of the log brings home from one page. */
+struct page {
+    struct etcd_store *s;
+    struct tug_batch *rows;
+    size_t n;
+};
+
+static int on_part(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
+{
+    struct page *p = arg;
+    const char *digits = strrchr(kv->key, '/');
+    char *end;
+    uint64_t number = digits ? strtoull(digits + 1, &end, 16) : 0;
+    if (!number || *end)
+        return tug_fail(err, -EILSEQ, "etcd: '%s' is no entry of the log; is this prefix ours alone?", kv->key);
+    p->n++;
+    return tug_reclog_feed(p->s->log, number, kv->value, kv->len, number > p->s->copied ? p->rows : NULL, err);
+}
+
+static void copy_history(struct etcd_store *s, struct tug_batch *rows, tug_store_done_cb *cb, void *arg)
+{
+    char number[24];
+    uint64_t last = tug_reclog_next(s->log) - 1;
+    if (last > s->copied) {
+        snprintf(number, sizeof number, "%llu", (unsigned long long) last);
+        tug_batch_put(rows, "copied", "log", number, strlen(number));
+        s->copied = last;
+        atomic_store(&s->copied_now, last);
+    }
+    tug_store_commit(s->history, rows, cb, arg);
+}
+
+/* All that was acknowledged to anybody before this call is in 'log' afterwards. */
+static int catch_up(struct etcd_store *s, struct tug_err *err)
+{
+    char *to = log_end(s);
+    int rc = 0;
+    for (size_t n = PAGE; n == PAGE && !rc;) {
+        struct page p = {.s = s, .rows = tug_batch_new()};
+        char *from = log_key(s, tug_reclog_next(s->log));
+        rc = tug_etcd_range(s->keeper_etcd, from, to, PAGE, on_part, &p, err);
+        n = p.n;
+        if (rc == -ESTALE) { /* cleaned while we were away: begin again with what there is */
+            tug_reclog_reset(s->log);
+            rc = 0;
+            n = PAGE;
+        }
+        if (tug_batch_len(p.rows))
+            copy_history(s, p.rows, NULL, NULL);
+        else
+            tug_batch_free(p.rows);
+        free(from);
+    }
+    free(to);
+    return rc;
+}
+
+struct leader {
+    int64_t create_revision, lease;
+    char name[128];
+};
+
+static int on_leader(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
+{
+    struct leader *l = arg;
+    json_t *said = json_loadb(kv->value, kv->len, 0, NULL);
+    const char *name = json_string_value(json_object_get(said, "name"));
+    const char *address = json_string_value(json_object_get(said, "address"));
+    (void) err;
+    l->create_revision = kv->create_revision;
+    l->lease = kv->lease;
+    snprintf(l->name, sizeof l->name, "%s%s%s", name ? name : "?", address && *address ? " at " : "", address ? address : "");
+    json_decref(said);
+    return 0;
+}
+
+static int look(struct etcd_store *s, struct tug_etcd *e, struct leader *out, struct tug_err *err)
+{
+    char *key = leader_key(s);
+    *out = (struct leader){0};
+    int rc = tug_etcd_range(e, key, NULL, 1, on_leader, out, err);
+    free(key);
+    return rc;
+}
+
+static void follow(struct etcd_store *s, const char *text)
+{
+    if (!strcmp(s->said, text))
+        return;
+    snprintf(s->said, sizeof s->said, "%s", text);
+    say_role(s, TUG_STORE_FOLLOWS, text);
+}
+
+static char *describe(const struct etcd_store *s, const char *role)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "name", json_string(s->name));
+    json_object_set_new(o, "address", json_string(s->address));
+    json_object_set_new(o, "role", json_string(role));
+    json_object_set_new(o, "since_ms", json_integer(s->since_ms));
+    json_object_set_new(o, "at_ms", json_integer(tug_wall_ms()));
+    json_object_set_new(o, "copied", json_integer((json_int_t) atomic_load(&s->copied_now)));
+    char *text = json_dumps(o, JSON_COMPACT);
+    json_decref(o);
+    return text;
+}
+
+/* 0 = somebody was faster. */
+static int campaign(struct etcd_store *s, int *won, struct tug_err *err)
+{
+    struct tug_etcd_txn t = {0};
+    char *key = leader_key(s), *text;
+    int64_t sent = (int64_t) tug_now_ms(), revision = 0;
+    int rc = tug_etcd_lease_grant(s->keeper_etcd, s->lease_s, &s->lease, err);
+    *won = 0;
+    if (!rc) {
+        s->since_ms = tug_wall_ms();
+        text = describe(s, "leader");
+        tug_etcd_if_created(&t, key, 0);
+        tug_etcd_put(&t, key, text, strlen(text), s->lease);
+        rc = tug_etcd_commit(s->keeper_etcd, &t, won, &revision, err);
+        free(text);
+    }
+    struct leader now = {0};
+    if (!rc && !*won && (rc = look(s, s->keeper_etcd, &now, err)) == 0 && now.lease == s->lease) {
+        *won = 1; /* the answer to our first try never came */
+        revision = now.create_revision;
+    }
+    if (!rc && *won) {
+        s->lead_revision = revision;
+        /* Never from when the answer came. 1 %: twice the drift that two clocks may have. */
+        atomic_store(&s->until, sent + (int64_t) s->lease_s * 990);
+        rc = catch_up(s, err); /* whoever led before can write nothing more */
+    }
+    if ((rc || !*won) && s->lease) {
+        atomic_store(&s->until, 0);
+        tug_etcd_lease_revoke(s->keeper_etcd, s->lease, NULL);
+        s->lease = 0;
+    }
+    tug_etcd_txn_clear(&t);
+    free(key);
+    return rc;
+}
+
+/* Single members before 3.4.21 could lose what they had acknowledged (etcd issue 14370). */
+static int check_etcd(struct etcd_store *s, struct tug_err *err)
+{
+    char version[32];
+    unsigned members, major = 0, minor = 0, patch = 0;
+    int rc = tug_etcd_version(s->keeper_etcd, version, sizeof version, &members, err);
+    if (rc)
+        return rc;
+    sscanf(version, "%u.%u.%u", &major, &minor, &patch);
+    if (major < 3 || (major == 3 && minor < 4))
+        return tug_fail(err, -ENOTSUP, "etcd is of version %s; at least 3.4 is needed", version);
+    if (members < 2 && major == 3 && minor == 4 && patch < 21)
+        return tug_fail(err, -ENOTSUP,
+                        "etcd %s with a single member can lose what it has acknowledged; use 3.4.21 or newer, or three members",
+                        version);
+    s->checked = true;
+    return 0;
+}
+
+/* One round: 1 = we lead now. */
+static int follow_round(struct etcd_store *s, struct tug_err *err)
+{
+    struct leader now;
+    char text[256];
+    int won = 0, rc = s->checked ? 0 : check_etcd(s, err);
+    if (!rc)
+        rc = catch_up(s, err);
+    if (!rc)
+        rc = look(s, s->keeper_etcd, &now, err);
+    if (rc)
+        return rc;
+    if (now.create_revision) {
+        snprintf(text, sizeof text, "%s leads", now.name);
+        follow(s, text);
+        return 0;
+    }
+    rc = campaign(s, &won, err);
+    return rc ? rc : won;
+}
+
+/* ---- leading (the keeper's thread) */
+
+static int on_controller(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
+{
+    uint64_t *least = arg;
+    json_t *said = json_loadb(kv->value, kv->len, 0, NULL);
+    int64_t at = json_integer_value(json_object_get(said, "at_ms"));
+    uint64_t copied = (uint64_t) json_integer_value(json_object_get(said, "copied"));
+    (void) err;
+    if (tug_wall_ms() - at < ABSENT_MS && copied < *least)
+        *least = copied;
+    json_decref(said);
+    return 0;
+}
+
+/* Say how far we are; who leads hears how far the others are. */
+static int say(struct etcd_store *s, const char *role, struct tug_err *err)
+{
+    struct tug_etcd_txn t = {0};
+    char *key = tug_xasprintf("%s/controller/%s", s->prefix, s->name), *text = describe(s, role);
+    char *from = tug_xasprintf("%s/controller/", s->prefix), *to = tug_xasprintf("%s/controller0", s->prefix);
+    uint64_t least = UINT64_MAX;
+    int64_t revision = 0;
+    int held;
+    tug_etcd_put(&t, key, text, strlen(text), 0);
+    int rc = tug_etcd_commit(s->keeper_etcd, &t, &held, &revision, err);
+    if (!rc && !strcmp(role, "leader"))
+        rc = tug_etcd_range(s->keeper_etcd, from, to, 0, on_controller, &least, err);
+    if (!rc && !strcmp(role, "leader")) {
+        atomic_store(&s->copied_by_all, least);
+        if (s->compact_revision && (int64_t) tug_now_ms() >= s->compact_at)
+            tug_etcd_compact(s->keeper_etcd, s->compact_revision, NULL); /* also by others: then it is done */
+        if (!s->compact_revision || (int64_t) tug_now_ms() >= s->compact_at) {
+            s->compact_revision = revision;
+            s->compact_at = (int64_t) tug_now_ms() + COMPACT_MS;
+        }
+    }
+    s->said_at = (int64_t) tug_now_ms();
+    tug_etcd_txn_clear(&t);
+    free(key);
+    free(text);
+    free(from);
+    free(to);
+    return rc;
+}
+
+static int lead_round(struct etcd_store *s, struct tug_err *err)
+{
+    int64_t sent = (int64_t) tug_now_ms();
+    int rc = tug_etcd_lease_keepalive(s->keeper_etcd, s->lease, err);
+    if (!rc)
+        atomic_store(&s->until, sent + (int64_t) s->lease_s * 990);
+    return rc;
+}
+
+static void nap(struct etcd_store *s, int64_t ms)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += ms / 1000;
+    at.tv_nsec += ms % 1000 * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&s->lock);
+    while (!s->stop && pthread_cond_timedwait(&s->changed, &s->lock, &at) == 0)
+        ;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static bool is_stopped(struct etcd_store *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool stop = s->stop;
+    pthread_mutex_unlock(&s->lock);
+    return stop;
+}
+
+static void keep_leading(struct etcd_store *s)
+{
+    struct tug_err err = {0};
+    int64_t next = 0;
+    while (!is_stopped(s)) {
+        int64_t now = (int64_t) tug_now_ms(), until = atomic_load(&s->until);
+        int rc = now >= next ? lead_round(s, &err) : 0;
+        if (!rc && now >= next)
+            next = now + (int64_t) s->lease_s * 1000 / 3;
+        if (rc == -ECANCELED)
+            return;
+        if (rc == -ENOENT || (int64_t) tug_now_ms() >= atomic_load(&s->until) || (rc && now >= until)) {
+            char why[TUG_ERR_MAX + 64];
+            snprintf(why, sizeof why, "the lease of the lead could not be renewed in time (%s)",
+                     rc ? err.msg : "this process was stopped for too long");
+            give_up(s, TUG_STORE_LOST, -ESTALE, why);
+            return;
+        }
+        if (!rc && (int64_t) tug_now_ms() - s->said_at >= SAY_MS)
+            say(s, "leader", NULL); /* the next one will do */
+        nap(s, 100);
+    }
+}
+
+static void *keeper_main(void *arg)
+{
+    struct etcd_store *s = arg;
+    struct tug_err err = {0};
+    while (!is_stopped(s)) {
+        int rc = follow_round(s, &err);
+        if (rc == 1) {
+            s->said[0] = 0;
+            say_role(s, TUG_STORE_LEADS, "");
+            keep_leading(s);
+            return NULL;
+        }
+        if (rc == -EILSEQ || rc == -ENOTSUP) {
+            give_up(s, TUG_STORE_BROKEN, rc, err.msg);
+            return NULL;
+        }
+        if (rc && rc != -ECANCELED)
+            follow(s, err.msg);
+        if (!rc && (int64_t) tug_now_ms() - s->said_at >= SAY_MS)
+            say(s, "standby", NULL);
+        nap(s, FOLLOW_MS);
+    }
+    return NULL;
+}
+
+/* ---- writing (the writer's thread) */
+
+static int on_same(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
+{
+    const struct tug_buf **is = arg;
+    (void) err;
+    if (kv->len == (*is)->len && !memcmp(kv->value, (*is)->data, kv->len))
+        *is = NULL;
+    return 0;
+}
+
+/* The transaction did not hold: because we no longer lead, or because an earlier try of it did? */
+static int was_written(struct etcd_store *s, const char *key, const struct tug_buf *part, struct tug_err *err)
+{
+    struct leader now;
+    const struct tug_buf *missing = part;
+    int rc = look(s, s->writer_etcd, &now, err);
+    if (!rc)
+        rc = tug_etcd_range(s->writer_etcd, key, NULL, 1, on_same, &missing, err);
+    if (rc)
+        return rc;
+    if (now.create_revision != s->lead_revision)
+        return tug_fail(err, -ESTALE, "another controller leads (%s)", now.create_revision ? now.name : "or will soon");
+    return missing ? tug_fail(err, -EILSEQ, "etcd: '%s' is there already, and not ours", key) : 0;
+}
+
+struct cleaning {
+    uint64_t first, last; /* parts of the oldest entry; 0 = none is to go */
+};
+
+static int write_part(struct etcd_store *s, uint64_t number, const struct tug_buf *part, const struct cleaning *c,
+                      struct tug_err *err)
+{
+    struct tug_etcd_txn t = {0};
+    char *leader = leader_key(s), *key = log_key(s, number);
+    int held = 0;
+    int64_t revision;
+    tug_etcd_if_created(&t, leader, s->lead_revision);
+    tug_etcd_if_created(&t, key, 0);
+    tug_etcd_put(&t, key, part->data, part->len, 0);
+    if (c && c->first) {
+        char *from = log_key(s, c->first), *to = log_key(s, c->last + 1);
+        tug_etcd_del(&t, from, to);
+        free(from);
+        free(to);
+    }
+    int rc = tug_etcd_commit(s->writer_etcd, &t, &held, &revision, err);
+    if (!rc && !held)
+        rc = was_written(s, key, part, err);
+    tug_etcd_txn_clear(&t);
+    free(leader);
+    free(key);
+    return rc;
+}
+
+/* All parts of the entry, each after the other; with the last one the cleaned one goes. */
+static int write_entry(struct etcd_store *s, const struct tug_buf *entry, const struct cleaning *c, struct tug_batch *rows,
+                       struct tug_err *err)
+{
+    uint64_t first = tug_reclog_next(s->log) ? tug_reclog_next(s->log) : 1;
+    size_t n = tug_reclog_parts(entry->len, PART_BYTES);
+    int rc = 0;
+    for (size_t i = 0; i < n && !rc; i++) {
+        struct tug_buf part = {0};
+        tug_reclog_part(&part, entry, PART_BYTES, i);
+        rc = write_part(s, first + i, &part, i + 1 == n ? c : NULL, err);
+        tug_buf_clear(&part);
+    }
+    if (rc)
+        return rc;
+    tug_reclog_wrote(s->log, first, n, entry, rows);
+    if (c->first)
+        tug_reclog_drop_oldest(s->log);
+    return 0;
+}
+
+struct fetched {
+    struct tug_vec(struct tug_buf) parts;
+};
+
+static int on_fetched(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
+{
+    struct fetched *f = arg;
+    struct tug_buf b = {0};
+    (void) err;
+    tug_buf_add(&b, kv->value, kv->len);
+    tug_vec_push(&f->parts, b);
+    return 0;
+}
+
+/* Decide whether the oldest entry goes with this commit, and say anew what holds of it. */
+static int clean(struct etcd_store *s, struct cleaning *c, struct tug_batch *saved, struct tug_err *err)
+{
+    uint64_t first, last;
+    int holds, rc = 0;
+    *c = (struct cleaning){0};
+    if (!tug_reclog_oldest(s->log, SLACK_BYTES, &first, &last, &holds) || last > atomic_load(&s->copied_by_all))
+        return 0;
+    if (holds) {
+        struct fetched f = {0};
+        char *from = log_key(s, first), *to = log_key(s, last + 1);
+        rc = tug_etcd_range(s->writer_etcd, from, to, 0, on_fetched, &f, err);
+        if (!rc && f.parts.len != last + 1 - first)
+            rc = tug_fail(err, -EILSEQ, "etcd: entry %llu of the log is not there any more", (unsigned long long) first);
+        if (!rc)
+            rc = tug_reclog_rescue(s->log, f.parts.at, f.parts.len, saved, err);
+        for (size_t i = 0; i < f.parts.len; i++)
+            tug_buf_clear(&f.parts.at[i]);
+        tug_vec_clear(&f.parts);
+        free(from);
+        free(to);
+    }
+    if (!rc)
+        *c = (struct cleaning){first, last};
+    return rc;
+}
+
+static struct request *take_todo(struct etcd_store *s)
+{
+    struct request *list = s->todo, *r = list;
+    size_t bytes = tug_batch_bytes(r->batch);
+    while (r->next && bytes < MERGE_BYTES) {
+        r = r->next;
+        bytes += tug_batch_bytes(r->batch);
+    }
+    s->todo = r->next;
+    if (!s->todo)
+        s->todo_tail = &s->todo;
+    r->next = NULL;
+    return list;
+}
+
+static void on_copied(void *arg, int rc, const char *why)
+{
+    struct txn *t = arg;
+    t->rc = rc;
+    t->why = tug_xstrdup(why);
+    txn_end(t);
+}
+
+static void write_some(struct etcd_store *s, struct txn *t)
+{
+    struct tug_vec(struct tug_batch *) batches = {0};
+    struct tug_batch *saved = tug_batch_new(), *rows = tug_batch_new();
+    struct tug_buf entry = {0};
+    struct tug_err err = {0};
+    struct cleaning c;
+    int rc = clean(s, &c, saved, &err);
+    tug_vec_push(&batches, saved); /* first: what is new comes behind it */
+    for (struct request *r = t->requests; r; r = r->next)
+        tug_vec_push(&batches, r->batch);
+    size_t n = batches.len - 1;
+    if (!rc) {
+        tug_reclog_pack(&entry, batches.at, batches.len);
+        rc = write_entry(s, &entry, &c, rows, &err);
+    }
+    tug_buf_clear(&entry);
+    tug_vec_clear(&batches);
+    tug_batch_free(saved);
+    if (!rc) {
+        pthread_mutex_lock(&s->lock);
+        s->stats.batches += n;
+        s->stats.transactions++;
+        pthread_mutex_unlock(&s->lock);
+        copy_history(s, rows, on_copied, t);
+        return;
+    }
+    tug_batch_free(rows);
+    give_up(s, rc == -EILSEQ ? TUG_STORE_BROKEN : TUG_STORE_LOST, rc, err.msg);
+    t->rc = rc;
+    t->why = tug_xstrdup(err.msg);
+    pthread_mutex_lock(&s->lock);
+    *s->failed_tail = t;
+    s->failed_tail = &t->next;
+    pthread_mutex_unlock(&s->lock);
+    tug_wake_up(s->wake);
+}
+
+static void *writer_main(void *arg)
+{
+    struct etcd_store *s = arg;
+    pthread_mutex_lock(&s->lock);
+    while (!s->rc) {
+        if (!s->todo) {
+            if (s->stop)
+                break;
+            pthread_cond_wait(&s->changed, &s->lock);
+            continue;
+        }
+        struct txn *t = tug_new(struct txn);
+        t->s = s;
+        t->requests = take_todo(s);
+        pthread_mutex_unlock(&s->lock);
+        write_some(s, t);
+        pthread_mutex_lock(&s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+/* ---- the store's calls */
+
+/* Signals are the loop's. */
+static int start_thread(pthread_t *t, void *(*main_fn)(void *), struct etcd_store *s, struct tug_err *err)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int rc = pthread_create(t, NULL, main_fn, s);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return rc ? tug_fail(err, -rc, "cannot start a thread for etcd: %s", strerror(rc)) : 0;
+}
+
+static int on_copied_record(void *arg, const char *kind, const char *id, const void *data, size_t len)
+{
+    struct etcd_store *s = arg;
+    char text[24] = "";
+    (void) kind, (void) id;
+    memcpy(text, data, len < sizeof text ? len : sizeof text - 1);
+    s->copied = strtoull(text, NULL, 10);
+    atomic_store(&s->copied_now, s->copied);
+    return 0;
+}
+
+static int open_history(struct etcd_store *s, struct event_base *loop, const struct tug_store_opts *o, struct tug_err *err)
+{
+    /* The truth is in etcd until all have copied it: a crash of the machine costs its last rows at most. */
+    struct tug_store_opts file = {.path = o->path, .relaxed = 1, .create = 1};
+    int rc = tug_store_sqlite_open(&s->history, loop, &file, err);
+    return rc ? rc : tug_store_load(s->history, "copied", on_copied_record, s, err);
+}
+
+static struct etcd_store *store_new(const struct tug_store_opts *o)
+{
+    struct etcd_store *s = tug_new(struct etcd_store);
+    pthread_condattr_t attr;
+    s->prefix = tug_xstrdup(o->prefix);
+    s->name = tug_xstrdup(o->name);
+    s->address = tug_xstrdup(o->address ? o->address : "");
+    s->lease_s = o->lease_s ? o->lease_s : LEASE_S;
+    s->since_ms = tug_wall_ms();
+    s->log = tug_reclog_new();
+    s->todo_tail = &s->todo;
+    s->failed_tail = &s->failed;
+    s->news_tail = &s->news;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    return s;
+}
+
+static void store_free(struct etcd_store *s)
+{
+    tug_wake_free(s->wake);
+    tug_etcd_free(s->keeper_etcd);
+    tug_etcd_free(s->writer_etcd);
+    tug_reclog_free(s->log);
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->changed);
+    free(s->why);
+    free(s->prefix);
+    free(s->name);
+    free(s->address);
+    free(s);
+}
+
+static void etcd_close(struct tug_store *base)
+{
+    struct etcd_store *s = of(base);
+    struct txn *rest = tug_new(struct txn);
+    pthread_mutex_lock(&s->lock);
+    s->stop = s->closing = true;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+    if (s->has_writer)
+        pthread_join(s->writer, NULL);
+    if (s->keeper_etcd)
+        tug_etcd_abort(s->keeper_etcd);
+    if (s->has_keeper)
+        pthread_join(s->keeper, NULL);
+    if (s->writer_etcd && s->lease && atomic_load(&s->until)) /* whoever comes next need not wait for it */
+        tug_etcd_lease_revoke(s->writer_etcd, s->lease, NULL);
+    rest->requests = s->todo;
+    rest->rc = s->rc ? s->rc : -ECANCELED;
+    rest->why = tug_xstrdup(s->why ? s->why : "the store is being closed");
+    if (s->wake)
+        on_wake(s);
+    tug_store_close(s->history);
+    txn_end(rest);
+    store_free(s);
+}
+
+static int etcd_load(struct tug_store *base, const char *kind, tug_store_record_cb *cb, void *arg, struct tug_err *err)
+{
+    struct etcd_store *s = of(base);
+    if (!atomic_load(&s->until))
+        return tug_fail(err, -EPERM, "another controller leads");
+    int rc = tug_reclog_walk(s->log, kind, cb, arg);
+    if (!kind)
+        tug_reclog_drop_data(s->log);
+    return rc;
+}
+
+static void etcd_commit(struct tug_store *base, struct tug_batch *b, tug_store_done_cb *cb, void *arg)
+{
+    struct etcd_store *s = of(base);
+    struct request *r = tug_new(struct request);
+    struct txn *dead = NULL;
+    *r = (struct request){.batch = b, .done = cb, .arg = arg};
+    pthread_mutex_lock(&s->lock);
+    if (s->rc) {
+        dead = tug_new(struct txn);
+        *dead = (struct txn){.s = s, .requests = r, .rc = s->rc, .why = tug_xstrdup(s->why)};
+        *s->failed_tail = dead;
+        s->failed_tail = &dead->next;
+    } else {
+        *s->todo_tail = r;
+        s->todo_tail = &r->next;
+        pthread_cond_broadcast(&s->changed);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (dead)
+        tug_wake_up(s->wake);
+}
+
+static void etcd_history(struct tug_store *base, const struct tug_history_filter *f, tug_store_history_cb *cb, void *arg)
+{
+    tug_store_history(of(base)->history, f, cb, arg);
+}
+
+static void etcd_stats(struct tug_store *base, struct tug_store_stats *out)
+{
+    struct etcd_store *s = of(base);
+    pthread_mutex_lock(&s->lock);
+    *out = s->stats;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void etcd_lead(struct tug_store *base, tug_store_role_cb *cb, void *arg)
+{
+    struct etcd_store *s = of(base);
+    struct tug_err err = {0};
+    s->on_role = cb;
+    s->role_arg = arg;
+    int rc = start_thread(&s->keeper, keeper_main, s, &err);
+    s->has_keeper = !rc;
+    if (!rc) {
+        rc = start_thread(&s->writer, writer_main, s, &err);
+        s->has_writer = !rc;
+    }
+    if (rc)
+        give_up(s, TUG_STORE_BROKEN, rc, err.msg);
+}
+
+static int64_t etcd_leads_until(struct tug_store *base)
+{
+    return atomic_load(&of(base)->until);
+}
+
+static const struct tug_store_ops ops = {.close = etcd_close,
+                                         .load = etcd_load,
+                                         .commit = etcd_commit,
+                                         .history = etcd_history,
+                                         .stats = etcd_stats,
+                                         .lead = etcd_lead,
+                                         .leads_until = etcd_leads_until};
+
+int tug_store_etcd_open(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o,
+                        struct tug_err *err)
+{
+    struct etcd_store *s = store_new(o);
+    s->base.ops = &ops;
+    int rc = open_history(s, loop, o, err);
+    rc = rc ? rc : tug_wake_new(&s->wake, loop, on_wake, s, err);
+    rc = rc ? rc : tug_etcd_new(&s->keeper_etcd, o->etcd, err);
+    rc = rc ? rc : tug_etcd_new(&s->writer_etcd, o->etcd, err);
+    if (rc) {
+        tug_store_close(s->history);
+        store_free(s);
+        return rc;
+    }
+    *out = &s->base;
+    return 0;
+}
