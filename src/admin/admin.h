@@ -3,6 +3,7 @@
  * main.c     options, which command                    state.c    a state that is only read
  * verify.c   is every record sound, do they agree      backup.c   a copy while the daemon runs
  * export.c   everything as lines of JSON               restore.c  a copy back into its place
+ * move.c     from a file into etcd, or back            controllers.c  who leads, where several share it
  * Nothing here talks to the daemon: the state's file may be read while it is written to (one
  * transaction of sqlite's), and its lock keeps everybody else from writing. Layer: programs.
  */
@@ -50,5 +51,7 @@ int do_backup(struct admin *a, struct tug_err *err);
 int do_verify(struct admin *a, struct tug_err *err);
 int do_export(struct admin *a, struct tug_err *err);
 int do_restore(struct admin *a, struct tug_err *err);
+int do_controllers(struct admin *a, struct tug_err *err);
+int do_move(struct admin *a, struct tug_err *err);
 
 #endif

@@ -9,10 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "base/version.h"
+#include "host/loop.h"
+
+#define LEADS_MS    2000
+#define TAKEOVER_MS 20000
 
 /* ---- where ---- */
 
@@ -42,11 +47,25 @@ int tug_client_run_dir(char *out, size_t size_bytes, bool make, struct tug_err *
     return access(out, F_OK) == 0 || make ? check_own_dir(out, err) : 0;
 }
 
+/* Of "/a,/b" number i; false: there are fewer. */
+static bool nth_given(const char *given, size_t i, char *out, size_t size_bytes)
+{
+    const char *rest = given, *word;
+    size_t len;
+    while (tug_str_split(&rest, ',', &word, &len)) {
+        if (i-- > 0)
+            continue;
+        snprintf(out, size_bytes, "%s%.*s", tug_str_has_prefix(word, "unix:") ? "" : "unix:", (int) len, word);
+        return true;
+    }
+    return false;
+}
+
 void tug_client_endpoint(char *out, size_t size_bytes)
 {
     const char *given = getenv("TUG_SOCKET");
     if (given && *given) {
-        snprintf(out, size_bytes, "%s%s", tug_str_has_prefix(given, "unix:") ? "" : "unix:", given);
+        nth_given(given, 0, out, size_bytes);
         return;
     }
     char dir[TUG_PATH_MAX / 2], sock[TUG_PATH_MAX];
@@ -84,18 +103,51 @@ bool tug_client_config(char *out, size_t size_bytes)
 
 /* ---- asking ---- */
 
-int tug_client_open(struct tug_client *c, struct tug_err *err)
+static int open_at(struct tug_client *c, struct tug_err *err)
 {
     struct tug_net_opts o = {.auth = TUG_AUTH_UNIX, .channel = TUG_CH_CLIENT};
     struct tug_err why = {0};
-    *c = (struct tug_client){0};
-    tug_client_endpoint(c->endpoint, sizeof c->endpoint);
     int rc = tug_call_open(&c->call, c->endpoint, &o, TUG_ANSWER_MS, &why);
     if (rc == 0)
         return 0;
     return tug_fail(
         err, TUG_UNREACHABLE, "no controller answers at %s (%s); start one with: tug sandbox start",
         c->endpoint + strlen("unix:"), rc == -ENOENT ? "there is no such socket" : strerror(-rc));
+}
+
+/* Does this one lead? Who stands by refuses. */
+static int ask_whether_it_leads(struct tug_client *c, struct tug_err *err)
+{
+    Tugpb__PingRequest ping = TUGPB__PING_REQUEST__INIT;
+    ProtobufCMessage *m;
+    return tug_client_ask(c, TUG_MSG_PING_REQUEST, &ping.base, TUG_MSG_PING_REPLY, &m, LEADS_MS, err);
+}
+
+/* One after the other, until one of them leads: a takeover takes a few seconds. */
+static int open_leader(struct tug_client *c, const char *given, struct tug_err *err)
+{
+    uint64_t until = tug_now_ms() + TAKEOVER_MS;
+    int rc = 0;
+    do {
+        for (size_t i = 0; nth_given(given, i, c->endpoint, sizeof c->endpoint); i++) {
+            rc = open_at(c, err);
+            if (!rc && !(rc = ask_whether_it_leads(c, err)))
+                return 0;
+            tug_client_close(c);
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 100 * 1000000}, NULL);
+    } while (tug_now_ms() < until);
+    return tug_fail_ctx(err, rc, "none of the controllers leads, after %d s", TAKEOVER_MS / 1000);
+}
+
+int tug_client_open(struct tug_client *c, struct tug_err *err)
+{
+    const char *given = getenv("TUG_SOCKET");
+    *c = (struct tug_client){0};
+    if (given && strchr(given, ','))
+        return open_leader(c, given, err);
+    tug_client_endpoint(c->endpoint, sizeof c->endpoint);
+    return open_at(c, err);
 }
 
 void tug_client_close(struct tug_client *c)

@@ -1,6 +1,7 @@
 /* client.h - find the controller, ask it one thing, get its answer or a sentence
  *
- * The socket is $TUG_SOCKET, else the running sandbox's, else the system's. Layer: cli.
+ * The socket is $TUG_SOCKET, else the running sandbox's, else the system's. TUG_SOCKET may name several, with commas
+ * in between: those of controllers of which one leads. Layer: cli.
  */
 #ifndef TUG_CLI_CLIENT_H
 #define TUG_CLI_CLIENT_H

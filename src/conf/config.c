@@ -279,6 +279,15 @@ static void check_cluster(const struct tug_config *c, struct tug_conf_errors *er
     }
 }
 
+static void check_etcd(const struct tug_config *c, struct tug_conf_errors *errs)
+{
+    if (c->cluster.store != 1 || c->etcd.endpoints.n)
+        return;
+    tug_conf_errors_add(errs, tug_schema_pos(&tug_conf_cluster_schema, &c->cluster, &c->cluster.store), "etcd", 4,
+                        "add etcd: {endpoints: [http://HOST:2379, ...]}",
+                        "cluster.store is etcd, but etcd.endpoints does not say where it is");
+}
+
 /* What plugins there are is not known here. */
 static void check_policy(const struct tug_config *c, struct tug_conf_errors *errs)
 {
@@ -303,6 +312,7 @@ static void check(const struct tug_config *c, struct tug_conf_errors *errs)
     for (size_t i = 0; i < c->n_nodes; i++)
         nodes_known = nodes_known && c->nodes[i].name.list;
     check_cluster(c, errs);
+    check_etcd(c, errs);
     check_policy(c, errs);
     check_rows(c, errs);
     check_default_queue(c, errs);

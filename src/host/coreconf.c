@@ -275,3 +275,38 @@ void tug_coreconf_clear(struct tug_coreconf *s)
     free(s->levels);
     memset(s, 0, sizeof *s);
 }
+
+/* ---- where its state is */
+
+void tug_coreconf_store(const struct tug_config *cfg, const char *state_dir, struct tug_coreconf_store *out)
+{
+    const struct tug_conf_etcd *e = &cfg->etcd;
+    int shared = cfg->cluster.store == TUG_STORE_IN_ETCD;
+    char host[256] = "";
+    memset(out, 0, sizeof *out);
+    out->path = tug_xasprintf("%s/%s", state_dir, shared ? "history.db" : "state.db");
+    out->opts = (struct tug_store_opts){.path = out->path, .create = 1};
+    if (!shared)
+        return;
+    gethostname(host, sizeof host - 1);
+    out->prefix = e->prefix ? tug_xstrdup(e->prefix) : tug_xasprintf("/tugline/%s", cfg->cluster.name);
+    out->name = tug_xstrdup(e->name ? e->name : host);
+    out->etcd = (struct tug_etcd_opts){.endpoints = (const char *const *) e->endpoints.at,
+                                       .n_endpoints = e->endpoints.n,
+                                       .ca_file = e->ca_file,
+                                       .cert_file = e->cert_file,
+                                       .key_file = e->key_file};
+    out->opts.etcd = &out->etcd;
+    out->opts.prefix = out->prefix;
+    out->opts.name = out->name;
+    out->opts.address = cfg->cluster.listen.text;
+    out->opts.lease_s = (uint32_t) e->lease_s;
+}
+
+void tug_coreconf_store_clear(struct tug_coreconf_store *s)
+{
+    free(s->path);
+    free(s->prefix);
+    free(s->name);
+    memset(s, 0, sizeof *s);
+}

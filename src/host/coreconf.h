@@ -11,6 +11,8 @@
 #include "conf/config.h"
 #include "conf/machine.h"
 #include "core/core.h"
+#include "host/etcd.h"
+#include "host/store.h"
 
 struct tug_coreconf_kind {
     const char *file, *name; /* who asked for it */
@@ -37,5 +39,17 @@ int tug_coreconf_read(const char *path, struct tug_config *out, struct tug_err *
  * as real nodes have a little less of these than the data sheet. */
 void tug_coreconf_make(const struct tug_config *cfg, struct tug_coreconf *out);
 void tug_coreconf_clear(struct tug_coreconf *c);
+
+/* ---- where its state is */
+
+struct tug_coreconf_store {
+    struct tug_store_opts opts;    /* points into the rest */
+    struct tug_etcd_opts etcd;
+    char *path, *prefix, *name;
+};
+/* As cluster.store says; the file is in 'state_dir'. Valid as long as the configuration; clear afterwards. */
+void tug_coreconf_store(const struct tug_config *cfg, const char *state_dir, struct tug_coreconf_store *out);
+void tug_coreconf_store_clear(struct tug_coreconf_store *s);
+enum { TUG_STORE_IN_SQLITE, TUG_STORE_IN_ETCD };   /* values of cluster.store */
 
 #endif

@@ -49,6 +49,8 @@ struct noded {
     int64_t wall0, boot0;              /* the agent's clock: wall clock at start + time since */
     int exit_code;
 
+    struct tug_vec(char *) controllers; /* where each of them listens when it leads */
+    size_t dialling;                   /* which is tried, or has answered */
     struct tug_conn *controller;       /* dialled; NULL = waiting to dial again */
     tug_peer_id controller_id;         /* 0 = the session is not up */
     bool said_down;                    /* the log has it already */

@@ -11,10 +11,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "noded/daemon.h"
 
 #define REDIAL_MIN_MS 100
 #define REDIAL_MAX_MS 5000
+#define REDIAL_SEVERAL_MS 1000
 #define SOCKET_MODE 0666
 
 /* ---- messages, whoever sent them */
@@ -32,6 +34,11 @@ static int hand_over(struct noded *d, tug_peer_id id, const struct tug_frame *f,
 
 /* ---- the controller */
 
+static const char *endpoint(const struct noded *d)
+{
+    return d->controllers.at[d->dialling];
+}
+
 static void dial_later(struct noded *d)
 {
     uint32_t ms = d->redial_ms / 2 + randombytes_uniform(d->redial_ms / 2 + 1);
@@ -39,11 +46,25 @@ static void dial_later(struct noded *d)
     tug_timer_set(d->redial, tug_now_ms() + ms);
 }
 
+/* Of several controllers one leads, and only that one listens: the next is tried at once, and after all of them we wait. */
+static void dial_next(struct noded *d)
+{
+    if (++d->dialling < d->controllers.len) {
+        tug_timer_set(d->redial, tug_now_ms());
+        return;
+    }
+    d->dialling = 0;
+    unsigned most_ms = d->controllers.len > 1 ? REDIAL_SEVERAL_MS : REDIAL_MAX_MS;
+    if (d->redial_ms > most_ms)
+        d->redial_ms = most_ms;
+    dial_later(d);
+}
+
 static void controller_gone(struct noded *d)
 {
     d->controller = NULL;
     d->controller_id = 0;
-    dial_later(d);
+    dial_next(d);
 }
 
 static void on_controller_open(void *arg, struct tug_conn *c)
@@ -52,7 +73,7 @@ static void on_controller_open(void *arg, struct tug_conn *c)
     (void) c;
     d->controller_id = ++d->next_peer;
     d->said_down = false;
-    tug_info("connected to the controller at %s", d->o.controller);
+    tug_info("connected to the controller at %s", endpoint(d));
     tug_agent_controller_up(d->agent, d->controller_id);
     world_check(d);
 }
@@ -81,7 +102,7 @@ static void on_controller_close(void *arg, struct tug_conn *c, const char *why)
     if (c != d->controller)
         return;
     if (!d->said_down)
-        tug_warn("no connection to the controller at %s: %s; trying again", d->o.controller, why);
+        tug_warn("no connection to the controller at %s: %s; trying again", endpoint(d), why);
     d->said_down = true;
     controller_gone(d);
     if (id)
@@ -94,12 +115,12 @@ static void dial(void *arg)
 {
     struct noded *d = arg;
     struct tug_err err = {0};
-    struct tug_net_opts o = {.auth = strncmp(d->o.controller, "unix:", 5) ? TUG_AUTH_NODE : TUG_AUTH_UNIX,
+    struct tug_net_opts o = {.auth = strncmp(endpoint(d), "unix:", 5) ? TUG_AUTH_NODE : TUG_AUTH_UNIX,
                              .channel = TUG_CH_NODE, .ops = &controller_ops, .arg = d, .own = &d->key,
                              .own_name = d->o.node, .peer_pub = d->controller_pub};
-    if (tug_net_dial(&d->controller, tug_loop_base(d->loop), d->o.controller, &o, &err)) {
+    if (tug_net_dial(&d->controller, tug_loop_base(d->loop), endpoint(d), &o, &err)) {
         if (!d->said_down)
-            tug_warn("cannot connect to the controller at %s: %s; trying again", d->o.controller, err.msg);
+            tug_warn("cannot connect to the controller at %s: %s; trying again", endpoint(d), err.msg);
         d->said_down = true;
         controller_gone(d);
     }
@@ -191,8 +212,18 @@ void link_close(struct noded *d, tug_peer_id id)
         }
 }
 
+static void split_controllers(struct noded *d)
+{
+    const char *rest = d->o.controller, *word;
+    size_t len;
+    while (tug_str_split(&rest, ',', &word, &len))
+        if (len)
+            tug_vec_push(&d->controllers, tug_xasprintf("%.*s", (int) len, word));
+}
+
 int link_start(struct noded *d, struct tug_err *err)
 {
+    split_controllers(d);
     struct tug_net_opts o = {.auth = TUG_AUTH_UNIX, .channel = TUG_CH_STEPD, .ops = &stepd_ops, .arg = d};
     char *endpoint = tug_xasprintf("unix:%s/noded.sock", d->o.run_dir);
     d->redial_ms = REDIAL_MIN_MS;
@@ -215,6 +246,9 @@ void link_stop(struct noded *d)
         tug_conn_drop(c);
     }
     tug_vec_clear(&d->stepds);
+    for (size_t i = 0; i < d->controllers.len; i++)
+        free(d->controllers.at[i]);
+    tug_vec_clear(&d->controllers);
     tug_listener_free(d->listener);
     tug_timer_free(d->redial);
 }

@@ -102,11 +102,20 @@ static int open_loop(struct noded *d, struct tug_err *err)
     return rc;
 }
 
+static int find_address(struct noded *d, struct tug_err *err)
+{
+    /* Of several controllers the first one's route will do. */
+    char *first = tug_xasprintf("%.*s", (int) strcspn(d->o.controller, ","), d->o.controller);
+    int rc = inventory_address(first, &d->o.address, err);
+    free(first);
+    return rc;
+}
+
 static int start(struct noded *d, struct tug_err *err)
 {
     int rc = open_keys(d, err);
     if (!rc && !d->o.address)
-        rc = inventory_address(d->o.controller, &d->o.address, err);
+        rc = find_address(d, err);
     rc = rc ? rc : inventory_take(&d->o, &d->inventory, err);
     rc = rc ? rc : open_loop(d, err);
     rc = rc ? rc : launcher_start(d, err);

@@ -27,7 +27,7 @@ enum { NODE = 256, CONTROLLER, CLUSTER, KEY, PUB, STATE_DIR, RUN_DIR, ADDRESS, C
 static const struct argp_option option_table[] = {
     {"config", 'c', "FILE", 0, "The configuration; default " TUG_SYSCONFDIR "/tugnode.yaml when it is there", 0},
     {"node", NODE, "NAME", 0, "Name of this node, as the controller knows it; default: the host name", 0},
-    {"controller", CONTROLLER, "ENDPOINT", 0, "Where the controller is: HOST:PORT or unix:/PATH", 0},
+    {"controller", CONTROLLER, "ENDPOINT[,...]", 0, "Where the controller is: HOST:PORT or unix:/PATH; of several, the one that leads", 0},
     {"cluster", CLUSTER, "NAME", 0, "Name of the cluster (for the log)", 0},
     {"key", KEY, "FILE", 0, "The node's secret key; made when it is not there. Default: node.key in the state directory", 0},
     {"controller-pub", PUB, "FILE", 0, "The controller's public key; default: controller.pub in the state directory", 0},
@@ -113,6 +113,15 @@ static void from_file(char **field, const char *value)
         *field = tug_xstrdup(value);
 }
 
+static void add_controllers(struct options *o, const struct tug_node_config *c)
+{
+    struct tug_buf all = {0};
+    tug_buf_addf(&all, "%s%s", c->controller.path ? "unix:" : "", c->controller.path ? c->controller.path : c->controller.text);
+    for (size_t i = 0; i < c->standbys.n; i++)
+        tug_buf_addf(&all, ",%s", c->standbys.at[i]);
+    o->controller = tug_buf_take(&all);
+}
+
 static int read_file(struct options *o, const char *path, struct tug_err *err)
 {
     struct tug_node_config c = {0};
@@ -127,9 +136,8 @@ static int read_file(struct options *o, const char *path, struct tug_err *err)
         tug_conf_errors_clear(&errs);
         return rc;
     }
-    if (!o->controller && c.controller.path)
-        o->controller = tug_xasprintf("unix:%s", c.controller.path);
-    from_file(&o->controller, c.controller.text);
+    if (!o->controller)
+        add_controllers(o, &c);
     from_file(&o->node, c.name);
     from_file(&o->state_dir, c.state_dir);
     from_file(&o->run_dir, c.run_dir);

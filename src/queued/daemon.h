@@ -5,6 +5,7 @@
  * listen.c   the two sockets and their peers         who.c     user names and groups
  * sign.c     launch orders                           history.c rows of the past, asked from the store
  * plugin.c   the policies                            watchdog.c when one of them hangs or crashes
+ * lead.c     the store, and which controller leads
  * Layer: programs.
  */
 #ifndef TUG_QUEUED_DAEMON_H
@@ -49,7 +50,18 @@ struct tugd {
     int exit_code;
     int stopping;
     int without_policy;            /* until the configuration is read again */
+    int ready_fd;                  /* -1 = nobody waits, or has been told */
+    int leads, again;              /* again: execute this program anew once all is closed */
+    char standing_by[256];         /* what for; while it does not lead */
 };
+
+/* main.c: commands get answers now. Once. */
+void say_ready(struct tugd *d);
+
+/* lead.c */
+int lead_open(struct tugd *d, struct tug_err *err);
+/* Returns when we lead, at once with a store of our own, or when we are to stop (d->stopping). */
+int lead_wait(struct tugd *d, struct tug_err *err);
 
 /* setup.c: what control needs of the configuration; free with setup_free. */
 struct setup {
@@ -91,6 +103,8 @@ void plugin_free(struct tugd *d);
 /* watchdog.c */
 int watchdog_open(struct tugd *d, const char *program, struct tug_err *err);
 void watchdog_close(void);
+/* This program from the beginning, in this process, which must have closed all by now; returns when it cannot be. */
+void watchdog_again(void);
 /* From now on the policies are those of 'block', a text that says which they are and of what files: it goes into the
  * marker, and is what a later one is compared with. Copied. */
 void watchdog_of(struct tugd *d, const char *block);

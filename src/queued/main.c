@@ -1,6 +1,6 @@
 /* main.c - tugd, the queue daemon
  *
- * Reads as a table of contents: configuration, state, sockets, loop; then the same backwards.
+ * Reads as a table of contents: configuration, state, lead, sockets, loop; then the same backwards.
  * Layer: programs.
  */
 #include <argp.h>
@@ -113,16 +113,6 @@ static int on_record(void *arg, const char *kind, const char *id, const void *da
     return tug_control_restore(r->d->control, kind, id, data, len, r->err);
 }
 
-static int open_state(struct tugd *d, struct tug_err *err)
-{
-    char *path = tug_xasprintf("%s/state.db", d->state_dir);
-    struct tug_store_opts o = {.path = path, .create = 1};
-    int rc = tug_store_open(&d->store, tug_loop_base(d->loop), &o, err);
-
-    free(path);
-    return rc;
-}
-
 static int start_control(struct tugd *d, struct tug_err *err)
 {
     struct setup s;
@@ -164,10 +154,12 @@ static void on_signal(void *arg, int signo)
     struct tugd *d = arg;
 
     if (signo == SIGHUP) {
-        setup_reload(d);
-        return;
+        if (d->leads)
+            setup_reload(d);
+        return; /* who stands by reads it when it leads */
     }
     tug_info("got signal %d: stopping; running gangs go on", signo);
+    d->again = 0;
     world_stop(d, 0);
 }
 
@@ -182,24 +174,28 @@ static int open_loop(struct tugd *d, struct tug_err *err)
     return rc;
 }
 
-static void say_ready(int fd)
+void say_ready(struct tugd *d)
 {
-    if (fd < 0)
+    if (d->ready_fd < 0)
         return;
-    if (write(fd, "\n", 1) != 1)
+    if (write(d->ready_fd, "\n", 1) != 1)
         tug_warn("nobody reads that tugd is ready: %s", strerror(errno));
-    close(fd);
+    close(d->ready_fd);
+    d->ready_fd = -1;
 }
 
-static int run(struct tugd *d, const struct options *o, struct tug_err *err)
+static int run(struct tugd *d, struct tug_err *err)
 {
     int rc = make_dirs(d, err);
 
     rc = rc ? rc : watchdog_open(d, d->program, err);
     rc = rc ? rc : tug_keypair_load(d->cfg.cluster.key_file, &d->key, 1, err);
     rc = rc ? rc : open_loop(d, err);
-    rc = rc ? rc : open_state(d, err);
-    rc = rc ? rc : start_control(d, err);
+    rc = rc ? rc : lead_open(d, err);
+    rc = rc ? rc : lead_wait(d, err);
+    if (rc || d->stopping)
+        return rc;
+    rc = start_control(d, err);
     if (rc)
         return rc;
     plugin_load(d);
@@ -212,7 +208,7 @@ static int run(struct tugd *d, const struct options *o, struct tug_err *err)
     tug_info("cluster '%s', epoch %llu: commands at %s, nodes at %s", d->cfg.cluster.name,
              (unsigned long long) tug_control_epoch(d->control), d->socket_path,
              tug_listener_endpoint(d->nodes));
-    say_ready(o->ready_fd);
+    say_ready(d);
     return tug_loop_run(d->loop);
 }
 
@@ -222,7 +218,6 @@ static void stop(struct tugd *d)
     tug_store_close(d->store);
     tug_control_free(d->control);
     plugin_free(d);
-    watchdog_close();
     tug_timer_free(d->timer);
     tug_loop_free(d->loop);
     tug_config_clear(&d->cfg);
@@ -270,9 +265,13 @@ int main(int argc, char **argv)
     if (o.check)
         return 0;
     tug_log_set_level((enum tug_log_level) d.cfg.logging.level);
-    rc = run(&d, &o, &err);
+    d.ready_fd = o.ready_fd;
+    rc = run(&d, &err);
     if (rc)
         tug_error("%s", err.msg);
     stop(&d);
+    if (d.again)
+        watchdog_again();
+    watchdog_close();
     return rc ? 1 : d.exit_code;
 }

@@ -302,6 +302,12 @@ int watchdog_open(struct tugd *d, const char *program, struct tug_err *err)
     return 0;
 }
 
+void watchdog_again(void)
+{
+    execve("/proc/self/exe", dog.argv, environ);
+    tug_error("cannot execute this program anew: %s", strerror(errno));
+}
+
 void watchdog_close(void)
 {
     if (!dog.path)

@@ -46,6 +46,9 @@ static void world_send_packed(void *ctx, tug_peer_id id, enum tug_msg number, ui
 
     if (!p)
         return;
+    /* The one promise that rides on no commit: a lease of a node, which the next controller waits out. */
+    if (number == TUG_MSG_LEASE_GRANT && (int64_t) tug_now_ms() >= tug_store_leads_until(d->store))
+        return;
     if (number == TUG_MSG_STEP_LAUNCH) {
         sign_launch(d, body, len, &launch);
         body = launch.data;
@@ -85,7 +88,7 @@ static void world_send(void *ctx, tug_peer_id id, enum tug_msg number, uint32_t 
         world_close(d, id);
         return;
     }
-    if (number != TUG_MSG_STEP_LAUNCH) {
+    if (number != TUG_MSG_STEP_LAUNCH && number != TUG_MSG_LEASE_GRANT) {
         tug_conn_send(p->conn, number, rid, m);
         return;
     }
@@ -109,7 +112,7 @@ static void on_committed(void *arg, int rc, const char *why)
     if (rc) {
         /* Nothing of it was acknowledged. The store is the truth after a restart (no retry after a
          * failed fsync). */
-        if (!d->stopping)
+        if (!d->stopping) /* who stops leading has said so */
             tug_error(
                 "the state could not be made durable: %s; stopping, nothing unacknowledged is lost",
                 why);

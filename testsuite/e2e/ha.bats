@@ -1,0 +1,196 @@
+#!/usr/bin/env bats
+# ha.bats - three controllers on a real etcd of three members: who leads dies, freezes and loses its way
+
+load common
+source "$BATS_TEST_DIRNAME/../etcd.bash"
+
+node()
+{
+    tuglaunch --emulated --one-user --node "n$1" --cluster ha --controller-pub "$D/c1/keys/controller.pub" \
+        --run-dir "$D/n$1/run" --stepd "$TUG_BUILDDIR/tugstepd" --cgroup-root none -- "$TUG_BUILDDIR/tugnoded" \
+        --config "$D/n$1/tugnode.yaml" --cluster ha --address 127.0.0.1 >>"$D/n$1.log" 2>&1 3>&- &
+    echo $! >"$D/n$1.pid"
+}
+
+write_node()
+{
+    mkdir -p -m 700 "$D/n$1/state" "$D/n$1/run"
+    cat >"$D/n$1/tugnode.yaml" <<X
+name: n$1
+controller: "127.0.0.1:$((TUG_PORT + 1))"
+standbys: ["127.0.0.1:$((TUG_PORT + 2))", "127.0.0.1:$((TUG_PORT + 3))"]
+state_dir: $D/n$1/state
+run_dir: $D/n$1/run
+controller_key_file: $D/c1/keys/controller.pub
+emulate: {cpus: 8, gpus: 4}
+X
+}
+
+setup_file()
+{
+    command -v etcd >/dev/null || skip "etcd is not installed (Debian: etcd-server)"
+    export D="$BATS_FILE_TMPDIR/ha" NO_COLOR=1
+    mkdir -p -m 700 "$D"
+    etcd_plan
+    for i in 1 2 3; do etcd_member $i; controller_config $i etcd 3s; done
+    controller_start 1
+    until_ok 20 test -e "$D/c1/keys/controller.pub"
+    for i in 2 3; do cp -r "$D/c1/keys" "$D/c$i/"; done
+    controller_start 2
+    controller_start 3
+    tug ping >/dev/null || { cat "$D"/c*.log >&2; return 1; }
+}
+
+teardown_file() { etcd_down; }
+
+leads() { [ "$(leader)" = "$1" ]; }
+nodes_are() { [ "$(tug nodes --json | grep -o "\"$1\"" | wc -l)" -eq 2 ]; }
+other() { [ "$(leader)" != "$1" ] && [ "$(leader)" != 0 ]; }
+
+@test "one controller leads and says so, the others stand by, and a command finds it" {
+    run tug admin controllers -c "$D/c1.yaml"
+    [ "$status" -eq 0 ]
+    [ "$(grep -c ' leads ' <<<"$output")" -eq 1 ]
+    until_ok 10 eval '[ "$(tug admin controllers -c "$D/c1.yaml" | grep -c standby)" -eq 2 ]'
+    local l; l=$(leader)
+    TUG_SOCKET="$D/r$((l % 3 + 1))/tugd.sock" run tug queue
+    [ "$status" -ne 0 ]
+    [[ $output == *"stands by (ctl$l at 127.0.0.1:$((TUG_PORT + l)) leads)"* ]]
+}
+
+@test "nodes find the leader and gangs run on them" {
+    for i in 1 2; do
+        write_node $i
+    done
+    # A node's key is made at its first start; every controller must have it.
+    for i in 1 2; do node $i; done
+    for i in 1 2; do
+        until_ok 20 test -e "$D/n$i/state/node.key.pub"
+        for k in 1 2 3; do mkdir -p -m 700 "$D/c$k/keys/nodes"; cp "$D/n$i/state/node.key.pub" "$D/c$k/keys/nodes/n$i.pub"; done
+    done
+    until_ok 30 nodes_are IDLE
+    cd "$D"
+    run tug submit -J first -N 2 --gpus-per-node 4 --wait --parsable -- sh -c 'echo $TUG_NODE'
+    [ "$status" -eq 0 ]
+}
+
+@test "a leader that is killed loses nothing that was acknowledged, and a running gang does not notice" {
+    cd "$D"
+    local l job i
+    l=$(leader)
+    job=$(tug submit -J long -N 2 --parsable -- sh -c 'i=0; while [ ! -e '"$D"'/enough ]; do i=$((i+1)); echo $i >'"$D"'/beat.$RANK; sleep 0.1; done')
+    until_ok 30 test -e "$D/beat.1"
+    : >acked
+    (i=0; while [ ! -e "$D/halt" ]; do i=$((i + 1)); tug submit -J "b$i" --begin now+1h --parsable -- true >>acked 2>>submit.err || :; done) 3>&- &
+    local client=$!
+    until_ok 20 eval '[ "$(wc -l <acked)" -ge 20 ]'
+    kill -9 "$(pid_of "c$l")"
+    local killed; killed=$(date +%s%N)
+    until_ok 30 other "$l"
+    echo "# takeover after $((($(date +%s%N) - killed) / 1000000)) ms, lease 3 s" >&3
+    local n; n=$(wc -l <acked)
+    until_ok 30 eval '[ "$(wc -l <acked)" -gt $((n + 5)) ]'
+    : >halt; wait $client || :
+    controller_start "$l"
+    tug queue --json | python3 -c 'import json, sys
+there = [j["id"] for j in json.load(sys.stdin)["jobs"]]
+acked = [int(x) for x in open("acked")]
+assert len(set(acked)) == len(acked), "an id was given out twice"
+lost = set(acked) - set(there)
+assert not lost, "lost: %s" % sorted(lost)'
+    local before
+    until_ok 30 nodes_are MIXED
+    before=$(cat beat.0); until_ok 10 eval '[ "$(cat beat.0)" -gt '"$before"' ]'
+    state_is "$job" RUNNING
+    [ "$(field "$job" attempt)" = 1 ]
+    : >enough
+    tug wait "$job"
+    state_is "$job" COMPLETED
+}
+
+@test "a leader that was frozen and goes on writes nothing, and stands by" {
+    cd "$D"
+    local l; l=$(leader)
+    kill -STOP "$(pid_of "c$l")"
+    until_ok 30 other "$l"
+    local new; new=$(leader)
+    local job; job=$(tug submit --begin now+1h --parsable -- true)
+    kill -CONT "$(pid_of "c$l")"
+    until_ok 20 grep -q "leads no longer" "$D/c$l.log"
+    until_ok 20 eval 'tug admin controllers -c "$D/c1.yaml" | grep -q "^ctl'"$l"' .*standby"'
+    kill -0 "$(pid_of "c$l")"
+    leads "$new"
+    state_is "$job" PENDING
+}
+
+@test "a member of etcd that dies, also its leader, stops nothing for long" {
+    cd "$D"
+    for m in 1 2 3; do
+        kill -9 "$(pid_of "e$m")"
+        tug submit --begin now+1h --parsable -- true
+        etcd_member "$m"
+        until_ok 30 eval 'curl -sf "http://127.0.0.1:$((ETCD_PORT + 2 * '"$m"'))/health" | grep -q true'
+    done
+}
+
+@test "without a majority of etcd nothing is acknowledged, and all goes on when it is back" {
+    cd "$D"
+    local l; l=$(leader)
+    tug queue --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["jobs"]))' >count.before
+    for m in 1 2; do kill -STOP "$(pid_of "e$m")"; done
+    TUG_SOCKET="$D/r$l/tugd.sock" run timeout 20 tug submit --begin now+1h --parsable -- true
+    [ "$status" -ne 0 ]
+    for m in 1 2; do kill -CONT "$(pid_of "e$m")"; done
+    until_ok 40 tug ping
+    tug submit --begin now+1h --parsable -- true
+}
+
+@test "the state moves to a file and back, with ids, jobs and history" {
+    cd "$D"
+    local n; n=$(tug queue --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["jobs"]))')
+    [ "$n" -gt 20 ]
+    run tug admin move -c "$D/c1.yaml" # to etcd, where it is, from a file that is not there
+    [ "$status" -ne 0 ]
+    for i in 1 2 3; do kill "$(pid_of "c$i")"; done
+    for i in 1 2 3; do until_ok 20 eval '! kill -0 $(pid_of c'"$i"') 2>/dev/null'; done
+    controller_config 1 sqlite
+    tug admin move -c "$D/c1.yaml"
+    controller_start 1
+    TUG_SOCKET="$D/r1/tugd.sock" until_ok 20 tug ping
+    [ "$(TUG_SOCKET="$D/r1/tugd.sock" tug queue --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["jobs"]))')" -eq "$n" ]
+    TUG_SOCKET="$D/r1/tugd.sock" tug history --json | grep -q '"first"'
+    kill "$(pid_of c1)"; until_ok 20 eval '! kill -0 $(pid_of c1) 2>/dev/null'
+    controller_config 1
+    rm -f "$D/c1/history.db"*
+    tug admin move -c "$D/c1.yaml"
+    ls "$D"/c1/state.db.moved-*
+    controller_start 1
+    until_ok 20 tug ping
+    [ "$(tug queue --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["jobs"]))')" -eq "$n" ]
+    tug history --json | grep -q '"first"'
+}
+
+@test "over TLS a controller needs a certificate that etcd trusts" {
+    command -v openssl >/dev/null || skip "openssl is not installed"
+    cd "$D"; mkdir -p tls; cd tls
+    local p=$((ETCD_PORT + 12))
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=ca -days 2 2>/dev/null
+    for who in server client; do
+        openssl req -newkey rsa:2048 -nodes -keyout $who.key -out $who.csr -subj "/CN=$who" 2>/dev/null
+        openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out $who.pem \
+            -extfile <(echo "subjectAltName=IP:127.0.0.1") 2>/dev/null
+    done
+    etcd --name e4 --data-dir "$D/e4" --client-cert-auth --trusted-ca-file ca.pem --cert-file server.pem --key-file server.key \
+        --listen-client-urls "https://127.0.0.1:$p" --advertise-client-urls "https://127.0.0.1:$p" \
+        --listen-peer-urls "http://127.0.0.1:$((p + 1))" --initial-advertise-peer-urls "http://127.0.0.1:$((p + 1))" \
+        --initial-cluster "e4=http://127.0.0.1:$((p + 1))" >"$D/e4.log" 2>&1 3>&- &
+    echo $! >"$D/e4.pid"
+    controller_config 4
+    sed -i "s#endpoints: .*#endpoints: [\"https://127.0.0.1:$p\"]\n  ca_file: $PWD/ca.pem#; s#listen: \"[^\"]*\"#listen: \"127.0.0.1:0\"#" "$D/c4.yaml"
+    controller_start 4
+    until_ok 30 grep -q "standing by: etcd at https" "$D/c4.log"
+    kill "$(pid_of c4)"; until_ok 20 eval '! kill -0 $(pid_of c4) 2>/dev/null'
+    sed -i "s#  ca_file: .*#&\n  cert_file: $PWD/client.pem\n  key_file: $PWD/client.key#" "$D/c4.yaml"
+    controller_start 4
+    TUG_SOCKET="$D/r4/tugd.sock" until_ok 20 tug ping
+}
