@@ -19,7 +19,8 @@ measures="noop_jobs_per_s noop_batch_per_s run_8x8_ms run_1x1_ms submit_seq_ms s
     pass_conservative_1k_10k_ms pass_easy_1k_10k_ms pass_conservative_4k_100k_ms pass_easy_4k_100k_ms
     pass_incremental_4k_100k_ms pass_fill_1k_10k_ms pass_fill_4k_100k_ms
     pass_scaling_ratio core_bytes_per_waiting_job
-    pass_easy_instructions pass_conservative_instructions sim_philly_s sim_itp04_s"
+    pass_easy_instructions pass_conservative_instructions sim_philly_s sim_itp04_s
+    durable_sqlite_per_s durable_etcd_per_s ack_p50_ms ack_p99_ms failover_p50_s load_200k_s"
 nodes=8
 gpus=8
 cpus=8
@@ -330,6 +331,8 @@ skip()
     medians[$1]=skipped
 }
 
+. "$top/testsuite/bench/durable.sh"
+
 # One measure by its name; nothing is printed for one that fails, and the exit status says so.
 measure()
 {
@@ -357,6 +360,11 @@ measure()
     pass_conservative_instructions) pass_instructions "$1" conservative ;;
     sim_philly_s) sim_of "$1" philly_2017.csv.gz 56x8 ;;
     sim_itp04_s) sim_of "$1" itp_2021.csv.gz 78x8 --queue cluster04 ;;
+    durable_sqlite_per_s) durable_sqlite ;;
+    durable_etcd_per_s) durable_etcd ;;
+    ack_p50_ms | ack_p99_ms) ack "$1" ;;
+    failover_p50_s) failover ;; # and failover_p99_s
+    load_200k_s) load_200k ;;
     esac
     [ -n "${medians[$1]:-}" ] || { say "$1: no value"; failed=1; }
 }

@@ -1,0 +1,96 @@
+# durable.sh - how fast jobs become durable, and how fast another controller takes over; sourced by run.sh
+#
+# The same client with the same jobs once on sqlite, once on an etcd of three members on this machine.
+. "$top/testsuite/etcd.bash"
+
+durable_jobs=20000
+failovers=${TUG_BENCH_FAILOVERS:-10}
+
+# etcd_cluster CONTROLLERS [LEASE]: sets D, and 'socket' to who leads
+etcd_cluster()
+{
+    local i
+    command -v etcd >/dev/null || { say "there is no etcd (Debian: etcd-server)"; return 1; }
+    D=$(mktemp -d "$work/etcd.XXXX") && TUG_BUILDDIR=$build && etcd_plan || return 1
+    for i in 1 2 3; do etcd_member $i; done
+    for ((i = 1; i <= $1; i++)); do controller_config $i etcd "${2:-5s}"; done
+    controller_start 1
+    tug ping >/dev/null || { tail -3 "$D/c1.log" >&2; return 1; }
+    for ((i = 2; i <= $1; i++)); do cp -r "$D/c1/keys" "$D/c$i/"; controller_start $i; done
+    socket=$D/r1/tugd.sock
+}
+
+# acknowledged WINDOW: 'rates', 'p50s' and 'p99s' of jobs that were acknowledged, so many in flight
+acknowledged()
+{
+    local r n took p50 p99 rest
+    rates=() p50s=() p99s=()
+    for ((r = 0; r < ${runs:-3}; r++)); do
+        read -r n took p50 p99 rest < <("$inflight" -n $durable_jobs -w $1 "$socket") || return 1
+        rates+=("$(calc "$n / $took" 0)") p50s+=("$p50") p99s+=("$p99")
+    done
+}
+
+durable_etcd()
+{
+    etcd_cluster 1 && acknowledged 1000 && emit durable_etcd_per_s jobs/s "\"jobs\":$durable_jobs,\"window\":1000,\"members\":3" "${rates[@]}"
+    etcd_down
+    unset TUG_SOCKET
+    rm -rf "$D"
+}
+
+durable_sqlite()
+{
+    start_full_cluster && acknowledged 1000 && emit durable_sqlite_per_s jobs/s "\"jobs\":$durable_jobs,\"window\":1000" "${rates[@]}"
+    stop_cluster
+}
+
+# One client that waits for each answer, as a person does.
+ack()
+{
+
+    start_full_cluster && durable_jobs=2000 acknowledged 1 &&
+        emit "$1" ms '"jobs":2000,"window":1,"store":"sqlite"' $([ "$1" = ack_p50_ms ] && echo "${p50s[@]}" || echo "${p99s[@]}")
+    stop_cluster
+}
+
+# Kill -9 of who leads until a command is answered by another, in seconds.
+failover()
+{
+    local i l t0 v=()
+    etcd_cluster 2 || { etcd_down; return; }
+    TUG_SOCKET=$D/r1/tugd.sock,$D/r2/tugd.sock
+    for ((i = 0; i < failovers; i++)); do
+        l=$(leader)
+        until tug admin controllers -c "$D/c1.yaml" | grep -q standby; do nap 0.1; done
+        t0=$(us)
+        kill -9 "$(pid_of c$l)"
+        tug ping >/dev/null || break
+        v+=("$(calc "($(us) - $t0) / 1000000")")
+        wait "$(pid_of c$l)" 2>/dev/null
+        controller_start $l
+    done
+    etcd_down
+    unset TUG_SOCKET
+    rm -rf "$D"
+    [ ${#v[@]} -gt 0 ] || return
+    emit failover_p50_s s "\"lease_s\":5,\"takeovers\":${#v[@]}" "${v[@]}"
+    emit failover_p99_s s "\"lease_s\":5,\"takeovers\":${#v[@]}" "$(printf '%s\n' "${v[@]}" | sort -g | tail -n $(((${#v[@]} + 99) / 100)) | head -1)"
+}
+
+# From exec to the first answer with so many jobs in the state.
+load_200k()
+{
+    local v=() r t0 n=200000 pid
+    start_full_cluster && "$inflight" -n $n -w 2000 "$socket" >/dev/null || return
+    for ((r = 0; r < ${runs:-3}; r++)); do
+        pid=$(tugd_pid) && kill "$pid"
+        while kill -0 "$pid" 2>/dev/null; do nap 0.02; done
+        t0=$(us)
+        tugd --config "$XDG_RUNTIME_DIR/tugline/sandbox/tugline.yaml" >>"$work/load.log" 2>&1 &
+        until tug ping >/dev/null 2>&1; do nap 0.02; done
+        v+=("$(calc "($(us) - $t0) / 1000000")")
+    done
+    emit load_200k_s s "\"jobs\":$n" "${v[@]}"
+    stop_cluster
+}
