@@ -17,6 +17,7 @@
 #include "base/hostlist.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/version.h"
 #include "stepd/gpus.h"
 #include "stepd/netif.h"
 #include "stepd/nics.h"
@@ -35,10 +36,11 @@ struct tug_rank_env {
     bool holds[WHEN_COUNT];
     char *nodelist, *tasks_per_node, *cpus_per_node;
     char *master_addr;
-    unsigned master_port;
+    unsigned master_port, ras_port;
     unsigned omp_threads;
     bool crowded;   /* more ranks than CPUs */
     char iface[32]; /* "" = not found */
+    struct tug_buf defaults; /* TUG_DEFAULTS of the rows that all ranks share */
     char cidr[64];
 };
 
@@ -76,13 +78,12 @@ static size_t vars_find(const struct vars *v, const char *name, size_t name_len)
     return v->len;
 }
 
-static void vars_put(struct vars *v, struct tug_arena *a, char *kv, bool only_if_absent)
+static void vars_put(struct vars *v, struct tug_arena *a, char *kv)
 {
     size_t i = vars_find(v, kv, strcspn(kv, "="));
 
     if (i < v->len) {
-        if (!only_if_absent)
-            v->at[i] = kv;
+        v->at[i] = kv;
         return;
     }
     vars_reserve(v, a, v->len + 2);
@@ -160,9 +161,34 @@ static bool v_nccl_iface(const struct tug_rank_env *e, struct tug_buf *out)
 
 static bool v_ras(const struct tug_rank_env *e, struct tug_buf *out)
 {
-    if (!e->master_port)
+    if (!e->ras_port)
         return false;
-    tug_buf_addf(out, "localhost:%u", e->master_port + 1); /* ports are reserved in pairs: port.c */
+    tug_buf_addf(out, "localhost:%u", e->ras_port);
+    return true;
+}
+
+#define TOPO_FILE TUG_SYSCONFDIR "/nccl-topo.xml"
+
+/* A virtual machine that hides the PCI tree, whose maker's file (NCCL's own default) is not there. */
+static bool v_topo(const struct tug_rank_env *e, struct tug_buf *out)
+{
+    static const char usual[] = "/var/run/nvidia-topologyd/virtualTopology.xml";
+
+    tug_buf_adds(out, TOPO_FILE);
+    return e->p->inv && e->p->inv->hides_pci && access(usual, R_OK) && access(TOPO_FILE, R_OK) == 0;
+}
+
+/* torch puts the rank behind both. What a rank writes on a timeout must outlive the step. */
+static bool v_trace_file(const struct tug_rank_env *e, struct tug_buf *out)
+{
+    tug_buf_addf(out, "%s/tug-%llu.trace.", e->p->spec->cwd,
+                 (unsigned long long) e->p->pb->key->job);
+    return true;
+}
+
+static bool v_trace_pipe(const struct tug_rank_env *e, struct tug_buf *out)
+{
+    tug_buf_addf(out, "%s/fr_", e->p->run_dir);
     return true;
 }
 
@@ -228,8 +254,43 @@ static bool is_ours(const struct row *row, const struct tug_payload *p)
     return row->launchers >> p->spec->launcher & 1;
 }
 
+/* TUG_DEFAULTS, "NAME:SUM,...": what is a default of ours and no word of the user, who may have changed
+ * it since. A job that is submitted from inside of this one must not take the ports and NICs of this
+ * one along as the user's wish. */
+
+static uint32_t sum_of(const char *s) /* FNV-1a */
+{
+    uint32_t h = 2166136261u;
+
+    for (; *s; s++)
+        h = (h ^ (uint8_t) *s) * 16777619u;
+    return h;
+}
+
+static void list_default(struct tug_buf *list, const char *kv)
+{
+    int n = (int) strcspn(kv, "=");
+
+    tug_buf_addf(list, "%s%.*s:%08x", list->len ? "," : "", n, kv, (unsigned) sum_of(kv + n + 1));
+}
+
+static bool is_default(const char *list, const char *kv)
+{
+    struct tug_buf want = {0};
+    const char *at;
+    size_t len;
+    bool found = false;
+
+    list_default(&want, kv);
+    while (!found && tug_str_split(&list, ',', &at, &len))
+        found = len == want.len && memcmp(at, want.data, len) == 0;
+    tug_buf_clear(&want);
+    return found;
+}
+
+/* DEFAULT rows that were put in are added to 'defaults'. */
 static void put_rows(const struct tug_rank_env *e, struct vars *v, struct tug_arena *a,
-                     enum scope scope, unsigned local)
+                     enum scope scope, unsigned local, struct tug_buf *defaults)
 {
     struct tug_buf text = {0};
 
@@ -239,8 +300,12 @@ static void put_rows(const struct tug_rank_env *e, struct vars *v, struct tug_ar
             continue;
         tug_buf_reset(&text);
         tug_buf_addf(&text, "%s=", row->name);
-        if (row->value(e, e->p, tug_payload_rank(e->p, local), local, &text))
-            vars_put(v, a, arena_text(a, text.data, text.len), row->mode == DEFAULT);
+        if (!row->value(e, e->p, tug_payload_rank(e->p, local), local, &text) ||
+            (row->mode == DEFAULT && tug_rank_env_get(v->at, row->name)))
+            continue;
+        vars_put(v, a, arena_text(a, text.data, text.len));
+        if (row->mode == DEFAULT)
+            list_default(defaults, tug_buf_str(&text));
     }
     tug_buf_clear(&text);
 }
@@ -297,12 +362,14 @@ static void take_submitters(struct tug_rank_env *e)
 {
     struct vars *v = &e->shared;
     size_t kept = 0;
+    const char *defaults;
     bool nested;
 
     list_submitters(&e->p->spec->env, v, &e->arena);
     nested = tug_rank_env_get(v->at, "TUG_JOB_ID") != NULL;
+    defaults = tug_rank_env_get(v->at, "TUG_DEFAULTS");
     for (size_t i = 0; i < v->len; i++)
-        if (!stale(e->p, nested, v->at[i]))
+        if (!stale(e->p, nested, v->at[i]) && !(defaults && is_default(defaults, v->at[i])))
             v->at[kept++] = v->at[i];
     v->len = kept;
     v->at[kept] = NULL;
@@ -387,7 +454,7 @@ static void find_facts(struct tug_rank_env *e)
 }
 
 struct tug_rank_env *tug_rank_env_new(const struct tug_payload *p, const char *master_addr,
-                                      unsigned master_port)
+                                      unsigned master_port, unsigned ras_port)
 {
     struct tug_rank_env *e = tug_new(struct tug_rank_env);
 
@@ -395,9 +462,10 @@ struct tug_rank_env *tug_rank_env_new(const struct tug_payload *p, const char *m
     e->arena.budget_bytes = SIZE_MAX;
     e->master_addr = tug_xstrdup(master_addr);
     e->master_port = master_port;
+    e->ras_port = ras_port;
     find_facts(e);
     take_submitters(e);
-    put_rows(e, &e->shared, &e->arena, NODE, 0);
+    put_rows(e, &e->shared, &e->arena, NODE, 0, &e->defaults);
     return e;
 }
 
@@ -410,6 +478,7 @@ void tug_rank_env_free(struct tug_rank_env *e)
     free(e->tasks_per_node);
     free(e->cpus_per_node);
     free(e->master_addr);
+    tug_buf_clear(&e->defaults);
     free(e);
 }
 
@@ -417,14 +486,18 @@ char **tug_rank_env_make(const struct tug_rank_env *e, struct tug_arena *a, unsi
                          char *const *extra)
 {
     struct vars v = {0};
+    struct tug_buf defaults = {0};
 
     a->budget_bytes = SIZE_MAX;
     vars_reserve(&v, a, e->shared.len + 64);
     memcpy(v.at, e->shared.at, (e->shared.len + 1) * sizeof *v.at);
     v.len = e->shared.len;
-    put_rows(e, &v, a, RANK, local);
+    tug_buf_addf(&defaults, "TUG_DEFAULTS=%s", tug_buf_str(&e->defaults));
+    put_rows(e, &v, a, RANK, local, &defaults);
+    vars_put(&v, a, arena_text(a, defaults.data, defaults.len));
+    tug_buf_clear(&defaults);
     for (; extra && *extra; extra++)
-        vars_put(&v, a, arena_text(a, *extra, strlen(*extra)), false);
+        vars_put(&v, a, arena_text(a, *extra, strlen(*extra)));
     return v.at;
 }
 

@@ -13,9 +13,10 @@
 
 struct tug_rank_env; /* what the ranks of a node have in common; see env.c */
 
-/* 'p' is borrowed for the life of the object. master_port 0 and master_addr "": not known. */
+/* 'p' is borrowed for the life of the object. Ports 0 and master_addr "": not known. ras_port: of this
+ * node, for NCCL's status service. */
 struct tug_rank_env *tug_rank_env_new(const struct tug_payload *p, const char *master_addr,
-                                      unsigned master_port);
+                                      unsigned master_port, unsigned ras_port);
 void tug_rank_env_free(struct tug_rank_env *e);
 
 /* The environment of the local-th rank, for execve; it lives in 'a'. 'extra' ("K=V", NULL at the

@@ -48,7 +48,7 @@ void tug_life_send_ready(struct tug_life *l)
 
     ready.key = l->p->pb->key;
     ready.star_addr = (char *) tug_star_endpoint(l->star);
-    ready.master_port = l->port ? tug_port_number(l->port) : 0;
+    ready.master_port = l->port && l->p->me == 0 ? tug_port_number(l->port) : 0;
     ready.stepd_pid = (uint32_t) getpid();
     m.ready = &ready;
     l->ready_said = true;
@@ -284,9 +284,10 @@ static void h_start(struct tug_life *l, const Tugpb__SdStart *m)
         return; /* said again after a reconnect */
     l->started = true;
     l->env = tug_rank_env_new(l->p, master,
-                              m->master_port ? m->master_port
-                              : l->port      ? tug_port_number(l->port)
-                                             : 0);
+                              m->master_port                ? m->master_port
+                              : l->port && l->p->me == 0 ? tug_port_number(l->port)
+                                                            : 0,
+                              l->port ? tug_port_ras(l->port) : 0);
     if (l->p->me != 0)
         tug_star_dial(l->star, m->star_addr, tug_now_ms() + s * 1000ull);
 }

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "stepd/life_impl.h"
+#include "stepd/limits.h"
 
 #define BARRIER_MAX_MS   600000u /* the controller's own deadline is far shorter */
 #define BARRIER_ALONE_MS 60000u  /* waiting for a node daemon that is gone, with nothing running */
@@ -116,7 +118,7 @@ static void enter_prepare(struct tug_life *l)
     }
     l->input = tug_input_new(base, p, on_input_room, l);
     if (tug_ranks_new(&l->ranks, p, l->run_dir, &err) < 0 ||
-        (p->me == 0 && tug_port_reserve(&l->port, &err) < 0) ||
+        ((p->me == 0 || p->slice->gpus) && tug_port_reserve(&l->port, &err) < 0) ||
         tug_star_new(&l->star, base, p, &tug_life_star_ops, l, &err) < 0) {
         fail_err(l, "launch", &err);
         return;
@@ -180,6 +182,21 @@ static bool launched(struct tug_life *l)
 
 /* ---- RUN ---- */
 
+/* Into the output of the head's first rank, where the user looks; of other nodes into the log. */
+static void warn_limits(const struct tug_life *l, int fd)
+{
+    struct tug_limits limits;
+    struct tug_buf b = {0};
+
+    tug_limits_of_ranks(l->p, &limits);
+    tug_limits_warn(l->p, &limits, &b);
+    if (b.len && l->p->me == 0)
+        dprintf(fd, "[tug: %s]\n", tug_buf_str(&b));
+    else if (b.len)
+        tug_warn("job %llu: %s", (unsigned long long) l->p->pb->key->job, tug_buf_str(&b));
+    tug_buf_clear(&b);
+}
+
 static int spawn_one(struct tug_life *l, unsigned local, struct tug_rank_end *end,
                      struct tug_err *err)
 {
@@ -195,6 +212,8 @@ static int spawn_one(struct tug_life *l, unsigned local, struct tug_rank_end *en
         rc = tug_pmix_rank_env(tug_exchange_pmix(l->exchange), tug_payload_rank(l->p, local),
                                &pmix_env, err);
     if (rc == 0) {
+        if (local == 0)
+            warn_limits(l, fds[2]);
         env = tug_rank_env_make(l->env, &arena, local, pmix_env);
         rc = tug_ranks_spawn(l->ranks, local, env, fds, end, err);
     }

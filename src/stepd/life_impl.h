@@ -49,7 +49,7 @@ struct tug_life {
     struct tug_client *client; /* head of an interactive step */
     struct tug_ranks *ranks;
     struct tug_rank_env *env;
-    struct tug_port *port;         /* head */
+    struct tug_port *port;         /* head, and nodes with GPUs */
     struct tug_exchange *exchange; /* with PMIx */
     struct tug_guard *guard;       /* from when the ranks run; NULL: nobody looks */
     /* what is known */

@@ -1,4 +1,4 @@
-/* port.c - the rendezvous port of a gang, reserved on its head
+/* port.c - the rendezvous port of a gang, and that of NCCL's status service
  *
  * A port between 61000 and 65535 lies outside what Linux gives to outgoing connections
  * (ip_local_port_range, 32768 to 60999 unless an admin changed it; then we move below it) and above
@@ -128,6 +128,11 @@ int tug_port_reserve(struct tug_port **out, struct tug_err *err)
 unsigned tug_port_number(const struct tug_port *p)
 {
     return p->number;
+}
+
+unsigned tug_port_ras(const struct tug_port *p)
+{
+    return p->number + 1;
 }
 
 void tug_port_release(struct tug_port *p)

@@ -179,6 +179,102 @@ START_TEST(what_a_launcher_leaves_alone_stays_as_the_user_set_it)
 }
 END_TEST
 
+/* The value of 'name' in what 'rank' printed. */
+static char *value_of(struct drive *d, unsigned rank, const char *name, char *out, size_t size)
+{
+    char file[32], want[64];
+    const char *at;
+
+    snprintf(file, sizeof file, "env-%u", rank);
+    snprintf(want, sizeof want, "\n%s=", name);
+    at = strstr(drive_file(d, file), want);
+    ck_assert_msg(at != NULL, "rank %u lacks %s", rank, name);
+    at += strlen(want);
+    snprintf(out, size, "%.*s", (int) strcspn(at, "\n"), at);
+    return out;
+}
+
+START_TEST(every_node_has_a_port_of_its_own_for_nccls_status)
+{
+    struct drive *d = printing(3, 2); /* on one host, as two steps on a node would be */
+    char ports[6][64];
+
+    d->inv.gpus = 2;
+    for (int i = 0; i < 3; i++)
+        d->pay.slices[i]->gpus = 3;
+    drive_run(d);
+    ck_assert_ptr_null(drive_cause(d));
+    for (unsigned r = 0; r < 6; r++) {
+        value_of(d, r, "NCCL_RAS_ADDR", ports[r], sizeof ports[r]);
+        for (unsigned k = 0; k < r; k++)
+            ck_assert_int_eq(strcmp(ports[k], ports[r]) == 0, k / 2 == r / 2);
+    }
+    drive_free(d);
+}
+END_TEST
+
+START_TEST(defaults_of_a_job_around_this_one_are_not_taken_for_the_users_words)
+{
+    struct drive *d = printing(1, 2);
+    char ras[64], defaults[1024], kv[1200];
+
+    d->inv.gpus = 2;
+    d->pay.slices[0]->gpus = 3;
+    drive_run(d);
+    value_of(d, 1, "NCCL_RAS_ADDR", ras, sizeof ras);
+    value_of(d, 1, "TUG_DEFAULTS", defaults, sizeof defaults);
+    has(d, 1, "OMP_NUM_THREADS=1");
+    drive_free(d);
+
+    d = printing(1, 2); /* submitted from inside of that one */
+    d->inv.gpus = 2;
+    d->pay.slices[0]->gpus = 3;
+    snprintf(kv, sizeof kv, "TUG_DEFAULTS=%s", defaults);
+    drive_env(d, kv);
+    drive_env(d, "NCCL_RAS_ADDR=localhost:1"); /* changed since */
+    drive_env(d, "OMP_NUM_THREADS=1");
+    drive_env(d, "NCCL_DEBUG=INFO"); /* the same */
+    d->res.cpus_per_task = 2;
+    d->pay.slices[0]->cpus = 4;
+    drive_run(d);
+    has(d, 1, "NCCL_RAS_ADDR=localhost:1");
+    has(d, 1, "NCCL_DEBUG=INFO");
+    if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
+        has(d, 1, "OMP_NUM_THREADS=2");
+    drive_free(d);
+
+    d = printing(1, 2);
+    d->inv.gpus = 2;
+    d->pay.slices[0]->gpus = 3;
+    drive_env(d, kv);
+    snprintf(kv, sizeof kv, "NCCL_RAS_ADDR=%s", ras);
+    drive_env(d, kv);
+    drive_run(d);
+    ck_assert_str_ne(value_of(d, 1, "NCCL_RAS_ADDR", kv, sizeof kv), ras);
+    drive_free(d);
+}
+END_TEST
+
+START_TEST(torchs_flight_recorder_is_on_for_gangs_with_gpus)
+{
+    struct drive *d = printing(1, 2);
+    char line[256];
+
+    d->inv.gpus = 2;
+    d->pay.slices[0]->gpus = 3;
+    drive_run(d);
+    has(d, 1, "TORCH_FR_BUFFER_SIZE=2000");
+    has(d, 1, "TORCH_NCCL_DUMP_ON_TIMEOUT=1");
+    snprintf(line, sizeof line, "TORCH_NCCL_DEBUG_INFO_TEMP_FILE=%s/tug-7.trace.", d->dir);
+    has(d, 1, line);
+    snprintf(line, sizeof line, "TORCH_NCCL_DEBUG_INFO_PIPE_FILE=%s/node0/fr_", d->dir);
+    has(d, 1, line);
+    lacks(d, 1, "NCCL_TOPO_FILE");
+    lacks(d, 1, "NCCL_DEBUG_FILE");
+    drive_free(d);
+}
+END_TEST
+
 START_TEST(gpus_are_shared_out_among_the_ranks_of_a_node)
 {
     struct drive *d = printing(1, 2);
@@ -329,6 +425,9 @@ UNIT_MAIN("stepd/env", ranks_get_torch_slurm_and_our_own_names,
           users_words_beat_defaults_and_stale_words_are_gone,
           each_launcher_gives_its_own_names_and_no_others,
           what_a_launcher_leaves_alone_stays_as_the_user_set_it,
+          every_node_has_a_port_of_its_own_for_nccls_status,
+          defaults_of_a_job_around_this_one_are_not_taken_for_the_users_words,
+          torchs_flight_recorder_is_on_for_gangs_with_gpus,
           gpus_are_shared_out_among_the_ranks_of_a_node, real_gpus_are_named_by_uuid,
           ranks_are_told_the_nics_next_to_their_gpus,
           an_order_of_other_gpus_is_refused_and_said,
