@@ -27,6 +27,7 @@ enum {
     OPT_MEMORY,
     OPT_MODEL,
     OPT_MACHINE,
+    OPT_FABRIC,
     OPT_NAMES,
     OPT_DIR,
     OPT_STATE_DIR,
@@ -44,6 +45,9 @@ static const struct tug_opt opts[] = {
      "start: model of the GPUs; the default is emulated"},
     {OPT_MACHINE, "machine", 0, TUG_ARG_NEED, "NAME",
      "start: nodes like this machine: hgx-h100, dgx1-v100, gb200-nvl72, ..., or those of a FILE.yaml"},
+    {OPT_FABRIC, "fabric", 0, TUG_ARG_NEED, "SHAPE",
+     "start: how the nodes are wired: rail:4x8 (groups x nodes), leaf:4x8, tree:2x4x8 (spines x leaves x nodes), "
+     "nvl72:2x18; with @2 behind it oversubscribed 2:1"},
     {OPT_NAMES, "names", 0, TUG_ARG_NEED, "HOSTS",
      "start: names of the nodes: gpu[001-064]; the default is n1, n2, ..."},
     {OPT_POLICY, "policy", 0, TUG_ARG_NEED, "NAME",
@@ -64,7 +68,8 @@ const struct tug_opt *tug_opts_of_sandbox(size_t *n)
 
 struct sandbox_args {
     uint64_t nodes, gpus, cpus, mem_bytes;
-    bool gpus_said, cpus_said, mem_said;
+    bool nodes_said, gpus_said, cpus_said, mem_said, has_fabric;
+    struct tug_sandbox_fabric fabric;
     const char *model, *machine, *names, *policy, *dir, *state_dir;
 };
 
@@ -85,6 +90,7 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
     int rc;
     switch (o->id) {
     case OPT_NODES:
+        a->nodes_said = true;
         return take_number(o->name, value, 1, 4096, &a->nodes, err);
     case OPT_GPUS:
         a->gpus_said = true;
@@ -102,6 +108,9 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
     case OPT_MACHINE:
         a->machine = value;
         break;
+    case OPT_FABRIC:
+        a->has_fabric = true;
+        return tug_sandbox_fabric_parse(value, &a->fabric, err);
     case OPT_NAMES:
         a->names = value;
         break;
@@ -158,6 +167,26 @@ static int apply_machine(struct sandbox_args *a, struct tug_sheet **sheet, struc
         a->mem_bytes = s->mem_bytes;
     if (!a->model && s->machine.n_gpus)
         a->model = s->machine.gpu[0].model;
+    tug_sheet_cut(*sheet, (uint32_t) a->gpus);
+    return 0;
+}
+
+/* The fabric says how many nodes there are, unless others do; then they must agree. */
+static int apply_fabric(struct sandbox_args *a, struct tug_err *err)
+{
+    const struct tug_sandbox_fabric *f = &a->fabric;
+    if (a->nodes_said && a->nodes != f->nodes)
+        return tug_fail(err, -EINVAL, "--fabric has %u nodes, --nodes says %llu; leave --nodes out", f->nodes,
+                        (unsigned long long) a->nodes);
+    a->nodes = f->nodes;
+    return 0;
+}
+
+static int check_names(const struct sandbox_args *a, const struct tug_hostlist *names, struct tug_err *err)
+{
+    size_t n = tug_hostlist_count(names);
+    if (a->has_fabric && n != a->fabric.nodes)
+        return tug_fail(err, -EINVAL, "--fabric has %u nodes, --names has %zu", a->fabric.nodes, n);
     return 0;
 }
 
@@ -250,7 +279,8 @@ static int do_start(struct sandbox_args *a)
     struct tug_sheet *sheet = NULL;
     int lock = -1, status;
     clock_gettime(CLOCK_MONOTONIC, &t0);
-    if ((a->machine && apply_machine(a, &sheet, &err)) || take_names(a, &c.nodes, &err)) {
+    if ((a->machine && apply_machine(a, &sheet, &err)) || (a->has_fabric && apply_fabric(a, &err)) ||
+        take_names(a, &c.nodes, &err) || check_names(a, c.nodes, &err)) {
         status = tug_out_usage(&err);
         goto out;
     }
@@ -267,7 +297,8 @@ static int do_start(struct sandbox_args *a)
     c.mem_bytes = a->mem_bytes;
     c.gpu_model = a->model ? a->model : "emulated";
     c.fresh = !a->state_dir;
-    c.machine = sheet ? sheet->machine.name : "";
+    c.sheet = sheet;
+    c.fabric = a->has_fabric ? &a->fabric : NULL;
     if (tug_sandbox_start(&c, &policy_note, &err)) {
         status = tug_out_fail(&err);
         goto out;

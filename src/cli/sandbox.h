@@ -5,6 +5,7 @@
  *     tugline.yaml        the controller's configuration
  *     tugd.sock tugd.log NODE.log
  *     state/ run/         the controller's; state/ is elsewhere with --state-dir
+ *     machines/NAME.yaml  what the nodes are, where --machine says it
  *     nodes/NAME/{state,run}
  *     nodes/controller.pub  the key of the state that these nodes have served
  * Layer: cli.
@@ -16,10 +17,31 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/hostlist.h"
 #include "base/vec.h"
 #include "cli/client.h"
+#include "conf/machine.h"
+
+/* What --fabric says: widths from the top down, as written. */
+#define TUG_SANDBOX_LEVELS_MAX 4
+#define TUG_SANDBOX_NODES_MAX  4096
+struct tug_sandbox_fabric {
+    const char *levels[TUG_SANDBOX_LEVELS_MAX]; /* from the lowest up */
+    uint32_t widths[TUG_SANDBOX_LEVELS_MAX];
+    size_t n_widths;
+    uint32_t nodes;     /* all */
+    int64_t over_milli; /* oversubscription of each level but the last, in thousandths */
+    bool is_nvlink;     /* the lowest domains are joined by NVLink */
+};
+/* "rail:4x8", "tree:2x4x8@2". -EINVAL says what there is. */
+int tug_sandbox_fabric_parse(const char *text, struct tug_sandbox_fabric *out, struct tug_err *err);
+/* Which of the lowest domains a node is in, from 0. */
+uint32_t tug_sandbox_fabric_domain(const struct tug_sandbox_fabric *f, size_t node);
+/* 'fabric:' and 'fabric_levels:', with bandwidths where a machine is known (NULL: none). */
+void tug_sandbox_fabric_print(const struct tug_sandbox_fabric *f, const struct tug_hostlist *nodes,
+                              const struct tug_sheet *sheet, struct tug_buf *out);
 
 struct tug_sandbox_conf {
     const char *dir;       /* absolute */
@@ -28,7 +50,8 @@ struct tug_sandbox_conf {
     uint32_t cpus, gpus;
     uint64_t mem_bytes;
     const char *gpu_model; /* "" = none */
-    const char *machine;   /* "" = none */
+    struct tug_sheet *sheet; /* NULL = no --machine; its first 'gpus' GPUs */
+    const struct tug_sandbox_fabric *fabric; /* NULL = none */
     const char *policy;
     bool fresh; /* state_dir is the sandbox's own: nothing of an earlier one is kept */
 };

@@ -215,6 +215,26 @@ static void put_policy_dirs(struct tug_buf *out, const char *tugd)
     tug_buf_addc(out, '\n');
 }
 
+static const char *machine_path(const struct start *s)
+{
+    return in(s, "machines/%s.yaml", s->conf->sheet->machine.name);
+}
+
+/* A copy of what the nodes are, so that the sandbox stays as it is whatever becomes of the original. */
+static int write_machine(const struct start *s, struct tug_err *err)
+{
+    struct tug_buf text = {0};
+    int rc = remove_old(in(s, "machines%s", ""), err);
+    if (rc == 0 && s->conf->sheet)
+        rc = make_dir(in(s, "machines%s", ""), err);
+    if (rc == 0 && s->conf->sheet) {
+        tug_sheet_write(s->conf->sheet, &text);
+        rc = write_file(machine_path(s), tug_buf_str(&text), text.len, err);
+    }
+    tug_buf_clear(&text);
+    return rc;
+}
+
 static int write_config(const struct start *s, struct tug_err *err)
 {
     const struct tug_sandbox_conf *c = s->conf;
@@ -237,8 +257,10 @@ static int write_config(const struct start *s, struct tug_err *err)
                  c->mem_bytes >> 20, c->gpus);
     if (*c->gpu_model && c->gpus)
         put_path(&y, "  gpu_model", c->gpu_model);
-    if (*c->machine)
-        put_path(&y, "  machine", c->machine);
+    if (c->sheet)
+        put_path(&y, "  machine", c->sheet->machine.name);
+    if (c->fabric)
+        tug_sandbox_fabric_print(c->fabric, c->nodes, c->sheet, &y);
     int rc = write_file(in(s, "tugline.yaml%s", ""), tug_buf_str(&y), y.len, err);
     tug_buf_clear(&names);
     tug_buf_clear(&y);
@@ -354,8 +376,9 @@ static void arg2(struct args *a, const char *option, const char *value)
     arg(a, value);
 }
 
-static int start_node(struct start *s, const char *name, struct tug_err *err)
+static int start_node(struct start *s, size_t at, struct tug_err *err)
 {
+    const char *name = tug_hostlist_nth(s->conf->nodes, at);
     const struct tug_sandbox_conf *c = s->conf;
     struct args a = {0};
     char number[32], *pub = tug_xasprintf("%s/keys/controller.pub", c->state_dir);
@@ -386,8 +409,12 @@ static int start_node(struct start *s, const char *name, struct tug_err *err)
     arg2(&a, "--gpus", number);
     if (*c->gpu_model && c->gpus)
         arg2(&a, "--gpu-model", c->gpu_model);
-    if (*c->machine)
-        arg2(&a, "--machine", c->machine);
+    if (c->sheet)
+        arg2(&a, "--machine", machine_path(s));
+    if (c->sheet && c->fabric && c->fabric->is_nvlink && c->sheet->nvlink_nodes > 1) {
+        snprintf(number, sizeof number, CLUSTER ".%u", tug_sandbox_fabric_domain(c->fabric, at));
+        arg2(&a, "--nvlink-domain", number);
+    }
     int rc = tug_sandbox_spawn(&s->procs, name, a.at, log_of(s, name), -1, err);
     for (int i = 0; i < a.n; i++)
         free(a.at[i]);
@@ -513,6 +540,8 @@ int tug_sandbox_start(const struct tug_sandbox_conf *conf, char **policy_note, s
     if (rc == 0)
         rc = make_keys(&s, err);
     if (rc == 0)
+        rc = write_machine(&s, err);
+    if (rc == 0)
         rc = write_config(&s, err);
     if (rc)
         return rc;
@@ -523,7 +552,7 @@ int tug_sandbox_start(const struct tug_sandbox_conf *conf, char **policy_note, s
         rc = write_config(
             &s, err); /* with the port that it got: where the nodes look for it after a restart */
     for (size_t i = 0; i < tug_hostlist_count(conf->nodes) && rc == 0; i++)
-        rc = start_node(&s, tug_hostlist_nth(conf->nodes, i), err);
+        rc = start_node(&s, i, err);
     if (rc == 0)
         rc = tug_sandbox_save(conf->dir, &s.procs, err);
     if (rc == 0)

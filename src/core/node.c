@@ -283,8 +283,8 @@ static void find_loss(const struct tug_node *n, const struct tug_core_inventory 
                  tug_gpuset_format(now->gpus_lost & ~n->inv.gpus_lost, which, sizeof which));
     else if (has < had && !is_wanted)
         snprintf(out, size, "%u GPUs before, %u now", had, has);
-    else if (n->inv.machine && now->machine && now->gpus == n->inv.gpus)
-        tug_machine_loss(n->inv.machine, now->machine, out, size);
+    else if (n->told && now->machine && now->gpus == n->inv.gpus)
+        tug_machine_loss(n->told, now->machine, out, size);
 }
 
 /* Where an admin has drained it, his reason stays and this one stands behind it. */
@@ -526,8 +526,8 @@ int tug_ev_node_up(struct tug_core *c, const struct tug_event *ev, struct tug_er
     char loss[TUG_ACTION_TEXT] = "", change[TUG_ACTION_TEXT] = "";
     if (n->known)
         find_loss(n, &ev->inventory, loss, sizeof loss);
-    if (n->inv.machine && ev->inventory.machine && !*loss)
-        tug_machine_difference(n->inv.machine, ev->inventory.machine, change, sizeof change);
+    if (n->told && ev->inventory.machine && !*loss)
+        tug_machine_difference(n->told, ev->inventory.machine, change, sizeof change);
     take_inventory(c, ev->node, &ev->inventory);
     expect_at_least(c, ev->node);
     if (*loss)

@@ -4,6 +4,7 @@
  * world.c      the real env: clock, timer, send, persist, random
  * link.c       the connection to the controller, and the socket for step daemons
  * launcher.c   launch.proto <-> the records of proto/wire.h
+ * emulate.c    to be like a kind of machine
  * inventory.c  what this node has, or pretends to have
  * Layer: programs.
  */
@@ -12,6 +13,7 @@
 
 #include "base/gpuset.h"
 #include "base/vec.h"
+#include "conf/machine.h"
 #include "host/loop.h"
 #include "host/net.h"
 #include "host/store.h"
@@ -23,7 +25,8 @@ struct event;
 
 struct options {                       /* owned texts; NULL = not said */
     char *node, *controller, *cluster, *key, *controller_pub, *state_dir, *run_dir, *address;
-    char *gpu_model, *machine, *boot_id;
+    char *gpu_model, *machine, *nvlink_domain, *boot_id;
+    struct tug_sheet *sheet;           /* what 'machine' is; NULL = not said */
     int64_t cpus, memory_bytes, gpus;  /* cpus, memory: 0 = the real ones; gpus: -1 = the real ones */
     enum tug_log_level level;
     bool only_look;                    /* write the inventory and end; nothing else is set then */
@@ -68,6 +71,9 @@ struct noded {
 /* options.c: command line over configuration over defaults; exits by itself on --help and on a wrong command line. */
 int options_read(struct options *o, int argc, char **argv, struct tug_err *err);
 void options_clear(struct options *o);
+
+/* emulate.c: find o->machine, among others in a folder beside that file (NULL: none), and fill in from it what was not said. */
+int emulate_machine(struct options *o, const char *beside, struct tug_err *err);
 
 /* inventory.c: also writes RUN_DIR/topology.xml. Free with inventory_free. */
 int inventory_take(const struct options *o, Tugpb__Inventory **out, struct tug_err *err);

@@ -82,6 +82,19 @@ static void add_gpus(struct tug_arena *a, Tugpb__Inventory *inv, struct tug_gpus
     add_parts(a, inv, g);
 }
 
+/* NUMA nodes of GPUs, and no CPUs of them: those are of the host, which looks different. */
+static void add_sheet(struct tug_arena *a, Tugpb__Inventory *inv, const struct tug_machine *m)
+{
+    bool numa_known = true;
+    inv->gpu_numa = room(a, m->n_gpus * sizeof *inv->gpu_numa);
+    for (uint32_t i = 0; i < m->n_gpus; i++) {
+        inv->gpu_numa[i] = m->gpu[i].numa;
+        numa_known &= m->gpu[i].numa != TUG_MACHINE_NO_NUMA;
+    }
+    inv->n_gpu_numa = numa_known ? m->n_gpus : 0;
+    inv->links = tug_machine_pb(a, m);
+}
+
 /* ---- looking */
 
 static void look_at_gpus(struct found *f)
@@ -109,6 +122,9 @@ static void describe(const struct options *o, struct tug_arena *a, struct found 
     if (o->gpus >= 0) {
         inv->gpus = (uint32_t) o->gpus;
         inv->gpu_model = text(a, o->gpu_model);
+        inv->nvlink_domain = text(a, o->nvlink_domain);
+        if (o->sheet)
+            add_sheet(a, inv, &o->sheet->machine);
         return;
     }
     look_at_gpus(f);

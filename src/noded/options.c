@@ -22,7 +22,7 @@
 const char *argp_program_version = "tugnoded " TUG_VERSION;
 
 enum { NODE = 256, CONTROLLER, CLUSTER, KEY, PUB, STATE_DIR, RUN_DIR, ADDRESS, CPUS, MEMORY, GPUS, MODEL, MACHINE,
-       BOOT_ID, LEVEL, INVENTORY };
+       NVLINK_DOMAIN, BOOT_ID, LEVEL, INVENTORY };
 
 static const struct argp_option option_table[] = {
     {"config", 'c', "FILE", 0, "The configuration; default " TUG_SYSCONFDIR "/tugnode.yaml when it is there", 0},
@@ -41,7 +41,8 @@ static const struct argp_option option_table[] = {
     {"memory", MEMORY, "SIZE", 0, "Memory, such as 512G", 1},
     {"gpus", GPUS, "N", 0, "GPUs, at most 64", 1},
     {"gpu-model", MODEL, "NAME", 0, "What they are called", 1},
-    {"machine", MACHINE, "NAME", 0, "The kind of machine, for those who look", 1},
+    {"machine", MACHINE, "NAME", 0, "A kind of machine, such as hgx-h100, or FILE.yaml: its CPUs, memory, GPUs and what is between them", 1},
+    {"nvlink-domain", NVLINK_DOMAIN, "NAME", 0, "Nodes that say the same are joined by NVLink", 1},
     {"boot-id", BOOT_ID, "HEX", OPTION_HIDDEN, "By tuglaunch: the boot that launch orders must name", 1},
     {0}};
 
@@ -84,6 +85,7 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
     case ADDRESS: set(&o->address, arg); break;
     case MODEL: set(&o->gpu_model, arg); break;
     case MACHINE: set(&o->machine, arg); break;
+    case NVLINK_DOMAIN: set(&o->nvlink_domain, arg); break;
     case BOOT_ID: set(&o->boot_id, arg); break;
     case CPUS: number(state, "cpus", arg, 65536, &o->cpus); break;
     case GPUS: number(state, "gpus", arg, TUG_GPUS_MAX, &o->gpus); break;
@@ -182,11 +184,13 @@ int options_read(struct options *o, int argc, char **argv, struct tug_err *err)
     *o = (struct options){.gpus = -1, .level = (enum tug_log_level) -1};
     argp_parse(&argp, argc, argv, 0, NULL, &p);
     if (o->only_look) {
+        rc = emulate_machine(o, p.config, err);
         free(p.config);
-        return 0;
+        return rc;
     }
     if (p.config || (!o->controller && access(usual, F_OK) == 0))
         rc = read_file(o, p.config ? p.config : usual, err);
+    rc = rc ? rc : emulate_machine(o, p.config ? p.config : usual, err);
     free(p.config);
     if (rc)
         return rc;
@@ -204,8 +208,9 @@ int options_read(struct options *o, int argc, char **argv, struct tug_err *err)
 void options_clear(struct options *o)
 {
     char *all[] = {o->node, o->controller, o->cluster, o->key, o->controller_pub, o->state_dir, o->run_dir, o->address,
-                   o->gpu_model, o->machine, o->boot_id};
+                   o->gpu_model, o->machine, o->nvlink_domain, o->boot_id};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
+    tug_sheet_free(o->sheet);
     memset(o, 0, sizeof *o);
 }

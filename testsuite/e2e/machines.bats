@@ -1,0 +1,68 @@
+#!/usr/bin/env bats
+# Emulated nodes that are like real machines, wired like real fabrics.
+
+load common
+
+setup_file() { sandbox_up --machine dgx1-v100 --fabric leaf:2x2@2; }
+teardown_file() { sandbox_down || true; }
+
+@test "nodes look like the machine" {
+    run tug nodes --json
+    [ "$status" -eq 0 ]
+    echo "$output" | python3 -c '
+import json, sys
+nodes = json.load(sys.stdin)["nodes"]
+assert len(nodes) == 4, nodes
+for n in nodes:
+    assert (n["state"], n["gpus"], n["cpus"], n["gpu_model"], n["machine"]) == ("IDLE", 8, 80, "v100", "dgx1-v100"), n'
+}
+
+@test "the fabric is a tree with what the machine's adapters give" {
+    run tug fabric
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"leaf1"*"6.25GB/s"*"2:1"*"n[1-2]"* ]]
+    [[ "$output" == *"leaf2"*"n[3-4]"* ]]
+}
+
+@test "a job of two GPUs gets a pair with double links, and the next one too" {
+    pairs=" 0,3 0,4 1,2 1,5 2,3 4,7 5,6 6,7 "
+    for _ in 1 2; do
+        run tug run -Q -N 1 --gpus-per-node 2 -- sh -c 'echo $CUDA_VISIBLE_DEVICES | tr , "\n" | sort | paste -sd,'
+        [ "$status" -eq 0 ]
+        [[ "$pairs" == *" $output "* ]]
+    done
+}
+
+@test "a gang over both leaves runs" {
+    run tug run -Q -N 4 --gpus-per-node 8 -- sh -c 'echo $TUG_NODE'
+    [ "$status" -eq 0 ]
+    [ "$(echo "$output" | sort | paste -sd' ')" = "n1 n2 n3 n4" ]
+}
+
+@test "a machine of one's own with fewer GPUs, by its file; the sandbox keeps a copy" {
+    printf 'name: twin\nnuma: 1\ncpus: 8\nmemory: 16G\ngpus: {0-3: {model: a6000, numa: 0}}\nnvlink: {per_link: 14GB/s, pairs: {4: 0+3 1+2}}\n' \
+        >"$BATS_TEST_TMPDIR/mine.yaml"
+    dir=$BATS_TEST_TMPDIR/sb
+    tug sandbox start --dir "$dir" --machine "$BATS_TEST_TMPDIR/mine.yaml" --gpus 3 --nodes 1
+    run env TUG_SOCKET="$dir/tugd.sock" tug run -Q -N 1 --gpus-per-node 2 -- sh -c 'echo $CUDA_VISIBLE_DEVICES'
+    tug sandbox stop --dir "$dir"
+    [ "$output" = 1,2 ] || [ "$output" = 2,1 ]
+    grep -q '1-2: {model: a6000' "$dir/machines/twin.yaml"
+    grep -q 'machine: "twin"' "$dir/tugline.yaml"
+}
+
+@test "what cannot be is refused before anything starts" {
+    run tug sandbox start --dir "$BATS_TEST_TMPDIR/no" --machine hgx-h10
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"did you mean hgx-h100?"* ]]
+    run tug sandbox start --dir "$BATS_TEST_TMPDIR/no" --machine hgx-h100 --gpus 9
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"a hgx-h100 has 8 GPUs, not 9"* ]]
+    run tug sandbox start --dir "$BATS_TEST_TMPDIR/no" --fabric rail:2x2 --nodes 5
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"--fabric has 4 nodes, --nodes says 5"* ]]
+    run tug sandbox start --dir "$BATS_TEST_TMPDIR/no" --fabric ring:4
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"rail:4x8 is 4 rail groups of 8 nodes"* ]]
+    [ ! -e "$BATS_TEST_TMPDIR/no" ]
+}
