@@ -4,6 +4,7 @@
  * verdict goes to the node daemon, and as a line into the job's output. While the job is suspended, or being ended,
  * nobody looks. Layer: stepd.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "stepd/gpus.h"
 #include "stepd/life_impl.h"
 #include "stepd/procstat.h"
+#include "stepd/ras.h"
 #include "stepd/watch.h"
 
 #define HANG_DEFAULT_S 600u
@@ -23,6 +25,10 @@
 #define PERIOD_MIN_MS  500u
 #define JUDGE_MS       1000u
 #define PERIODS        6 /* looks within the hang time-out, at least */
+#define RAS_MIN_MS     1000u
+#define RAS_MAX_MS     30000u
+#define RAS_PERIODS    6
+#define RAS_LIMIT_MS   15000u /* NCCL itself waits up to 10 s for ranks that do not answer */
 #define NAMED_MAX      4 /* ranks of a sentence */
 
 struct tug_guard {
@@ -31,6 +37,10 @@ struct tug_guard {
     /* head */
     struct tug_watch *watch;
     uint64_t *gpus; /* of each rank, on its node */
+    pid_t *pids;    /* of each rank's process that counts; 0 = not known */
+    struct tug_ras *ras; /* NULL: there is none to ask */
+    uint64_t ask_at_ms;
+    bool ras_told; /* why it says nothing was logged */
     struct tug_verdict verdict;
     bool said; /* the node daemon knows of one, or of its end */
     char text[768];
@@ -108,8 +118,97 @@ void tug_guard_hears(struct tug_life *l, unsigned from, const Tugpb__StarWatch *
 
         tug_str_copy(look.where, sizeof look.where, from_node->where);
         g->gpus[first + i] = from_node->gpus;
+        g->pids[first + i] = (pid_t) from_node->pid;
         tug_watch_look(g->watch, first + i, now, &look);
     }
+}
+
+/* ---- what NCCL says ---- */
+
+static uint64_t ras_period_ms(const struct tug_life *l)
+{
+    uint64_t ms = hang_ms(l) / RAS_PERIODS;
+
+    return ms > RAS_MAX_MS ? RAS_MAX_MS : ms < RAS_MIN_MS ? RAS_MIN_MS : ms;
+}
+
+/* Which rank of the gang that process is; n_ranks = it cannot be told. By its pid, and where two nodes have the same, by
+ * address; else by its number, where the communicator is as large as the gang. */
+static unsigned rank_of(const struct tug_life *l, const struct tug_ras_rank *r)
+{
+    const struct tug_payload *p = l->p;
+    unsigned found = p->n_ranks, n = 0;
+
+    for (unsigned i = 0; i < p->n_ranks && r->pid > 0; i++) {
+        unsigned node = tug_payload_node_of(p, i);
+        if (l->guard->pids[i] != r->pid)
+            continue;
+        found = i;
+        n++;
+        if (node < p->pb->n_addresses && strcmp(p->pb->addresses[node], r->host) == 0)
+            return i;
+    }
+    if (n == 1)
+        return found;
+    return r->comm_size == p->n_ranks && r->rank < p->n_ranks ? r->rank : p->n_ranks;
+}
+
+static void on_report(void *arg, const struct tug_ras_report *report, const struct tug_err *why)
+{
+    struct tug_life *l = arg;
+    struct tug_coll *all;
+    size_t n = 0;
+
+    if (!report) {
+        if (why->code != -ECONNREFUSED && why->code != -ETIMEDOUT && !l->guard->ras_told) {
+            l->guard->ras_told = true;
+            tug_warn("job %llu: %s; hangs are told from what the processes do alone",
+                     (unsigned long long) l->p->pb->key->job, why->msg);
+        }
+        return;
+    }
+    if (!is_awake(l))
+        return;
+    all = tug_xcalloc(report->ranks.len + 1, sizeof *all);
+    for (size_t i = 0; i < report->ranks.len; i++) {
+        const struct tug_ras_rank *r = &report->ranks.at[i];
+        unsigned rank = rank_of(l, r);
+        if (rank < l->p->n_ranks)
+            all[n++] = (struct tug_coll){.comm = r->comm,
+                                         .comm_size = r->comm_size,
+                                         .rank = rank,
+                                         .count = r->count,
+                                         .error = r->error,
+                                         .missing = r->missing,
+                                         .dead = r->dead};
+    }
+    tug_watch_colls(l->guard->watch, tug_now_ms(), ras_period_ms(l), all, n);
+    free(all);
+}
+
+/* The address that the ranks were given, which may be of the job's own making. */
+static void find_ras(struct tug_life *l)
+{
+    struct tug_arena arena = {0};
+    const char *addr;
+    struct tug_err err = {0};
+
+    if (l->p->batch || !l->env)
+        return;
+    addr = tug_rank_env_get(tug_rank_env_make(l->env, &arena, 0, NULL), "NCCL_RAS_ADDR");
+    if (addr && tug_ras_new(&l->guard->ras, tug_loop_base(l->loop), addr, on_report, l, &err) < 0)
+        tug_warn("job %llu: %s", (unsigned long long) l->p->pb->key->job, err.msg);
+    tug_arena_clear(&arena);
+}
+
+static void ask_ras(struct tug_life *l, uint64_t now)
+{
+    struct tug_guard *g = l->guard;
+
+    if (!g->ras || now < g->ask_at_ms)
+        return;
+    g->ask_at_ms = now + ras_period_ms(l);
+    tug_ras_ask(g->ras, RAS_LIMIT_MS);
 }
 
 /* ---- what is said ---- */
@@ -238,8 +337,10 @@ static void on_timer(void *arg)
         g->look_at_ms = now + g->period_ms;
         look_around(l);
     }
-    if (g->watch)
+    if (g->watch) {
+        ask_ras(l, now);
         judge(l);
+    }
 }
 
 void tug_guard_start(struct tug_life *l)
@@ -258,8 +359,11 @@ void tug_guard_start(struct tug_life *l)
     if (l->p->me == 0) {
         g->watch = tug_watch_new(l->p->n_ranks, hang_ms(l), g->period_ms);
         g->gpus = tug_xcalloc(l->p->n_ranks, sizeof *g->gpus);
+        g->pids = tug_xcalloc(l->p->n_ranks, sizeof *g->pids);
     }
     l->guard = g;
+    if (g->watch)
+        find_ras(l);
     tug_timer_set(g->timer, tug_now_ms() + g->period_ms);
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "stepd/rasreport.h"
 
 #define STOPPED_MS    10000u /* a rank that is stopped for so long is named; less where the hang time-out is less */
 #define BUSY_PERCENT  2      /* of one CPU: who uses more gets something done */
@@ -33,6 +34,7 @@ struct seen {
     enum group group;
     uint64_t group_ms; /* in it since */
     uint64_t quiet_ms; /* has got nothing done since */
+    uint64_t io_ms;    /* read or wrote a good deal last; 0: never */
     unsigned looks;    /* while in it */
 };
 
@@ -40,12 +42,17 @@ struct tug_watch {
     unsigned n;
     uint64_t hang_ms, period_ms, stopped_ms;
     struct seen *at;
+    struct tug_colls *colls;
+    uint64_t colls_until_ms; /* what it shows is not too old until then; 0: nothing is known */
+    bool *who;               /* room for find_*() */
 };
 
 const char *tug_verdict_name(enum tug_verdict_kind k)
 {
     static const char *const names[] = {
-        [TUG_VERDICT_STOPPED] = "stopped", [TUG_VERDICT_STUCK] = "stuck", [TUG_VERDICT_LEFT] = "left"};
+        [TUG_VERDICT_STOPPED] = "stopped", [TUG_VERDICT_STUCK] = "stuck",   [TUG_VERDICT_LEFT] = "left",
+        [TUG_VERDICT_DEAD] = "dead",       [TUG_VERDICT_FAILED] = "failed", [TUG_VERDICT_BEHIND] = "behind",
+        [TUG_VERDICT_SLOW] = "slow"};
 
     return (size_t) k < sizeof names / sizeof *names && names[k] ? names[k] : "";
 }
@@ -59,6 +66,8 @@ struct tug_watch *tug_watch_new(unsigned n_ranks, uint64_t hang_ms, uint64_t per
     w->period_ms = period_ms;
     w->stopped_ms = hang_ms < STOPPED_MS ? hang_ms : STOPPED_MS;
     w->at = tug_xcalloc(n_ranks ? n_ranks : 1, sizeof *w->at);
+    w->who = tug_xcalloc(n_ranks ? n_ranks : 1, sizeof *w->who);
+    w->colls = tug_colls_new(n_ranks);
     return w;
 }
 
@@ -66,6 +75,8 @@ void tug_watch_free(struct tug_watch *w)
 {
     if (!w)
         return;
+    tug_colls_free(w->colls);
+    free(w->who);
     free(w->at);
     free(w);
 }
@@ -75,6 +86,14 @@ void tug_watch_forget(struct tug_watch *w)
     for (unsigned i = 0; i < w->n; i++)
         if (w->at[i].group != ENDED)
             w->at[i] = (struct seen){.last = {.doing = TUG_DOING_UNKNOWN}};
+    tug_colls_forget(w->colls);
+    w->colls_until_ms = 0;
+}
+
+void tug_watch_colls(struct tug_watch *w, uint64_t now_ms, uint64_t period_ms, const struct tug_coll *all, size_t n)
+{
+    tug_colls_take(w->colls, now_ms, STALE_PERIODS * period_ms, all, n);
+    w->colls_until_ms = now_ms + STALE_PERIODS * period_ms;
 }
 
 /* ---- looks ---- */
@@ -108,6 +127,8 @@ void tug_watch_look(struct tug_watch *w, unsigned rank, uint64_t now_ms, const s
 
     if (!s || (unsigned) look->doing >= TUG_DOINGS)
         return;
+    if (s->looks && look->io_bytes >= s->last.io_bytes + BUSY_IO_BYTES)
+        s->io_ms = now_ms;
     if (s->looks == 0 || now_ms > s->last_ms + STALE_PERIODS * w->period_ms) {
         start_over(s, group_of[look->doing], now_ms);
         s->quiet_ms = now_ms;
@@ -253,10 +274,93 @@ static bool find_stuck(const struct tug_watch *w, uint64_t now_ms, struct tug_ve
     return true;
 }
 
+/* ---- what NCCL says ---- */
+
+static bool colls_are_known(const struct tug_watch *w, uint64_t now_ms)
+{
+    return now_ms < w->colls_until_ms;
+}
+
+static void accuse_all(const struct tug_watch *w, struct tug_verdict *v, enum tug_verdict_kind kind,
+                       uint64_t since_ms, uint64_t now_ms)
+{
+    for (unsigned i = 0; i < w->n; i++)
+        if (w->who[i])
+            accuse(v, i);
+    v->kind = kind;
+    v->since_ms = since_ms;
+    v->ripe = now_ms >= since_ms + w->hang_ms;
+}
+
+static bool find_dead(const struct tug_watch *w, uint64_t now_ms, struct tug_verdict *v)
+{
+    uint64_t since_ms;
+
+    if (!colls_are_known(w, now_ms) || !tug_colls_dead(w->colls, w->who, &since_ms))
+        return false;
+    accuse_all(w, v, TUG_VERDICT_DEAD, since_ms, now_ms);
+    snprintf(v->text, sizeof v->text, "%s not answer; NCCL on the other ranks has given %s up",
+             v->all > 1 ? "do" : "does", v->all > 1 ? "them" : "it");
+    return true;
+}
+
+static bool find_failed(const struct tug_watch *w, uint64_t now_ms, struct tug_verdict *v)
+{
+    uint64_t since_ms;
+    int error;
+
+    if (!colls_are_known(w, now_ms) || !tug_colls_failed(w->colls, w->who, &since_ms, &error))
+        return false;
+    accuse_all(w, v, TUG_VERDICT_FAILED, since_ms, now_ms);
+    snprintf(v->text, sizeof v->text, "%s an NCCL communicator that has failed: %s", v->all > 1 ? "have" : "has",
+             tug_ras_error_name(error));
+    return true;
+}
+
+/* Who has read or written lately is at something, be it a checkpoint. */
+static bool somebody_is_at_files(const struct tug_watch *w, uint64_t now_ms)
+{
+    for (unsigned i = 0; i < w->n; i++)
+        if (w->who[i] && w->at[i].io_ms && now_ms < w->at[i].io_ms + w->hang_ms)
+            return true;
+    return false;
+}
+
+static bool find_behind(const struct tug_watch *w, uint64_t now_ms, struct tug_verdict *v)
+{
+    uint64_t since_ms, others_at = 0;
+    struct tug_coll first = {0};
+
+    if (!colls_are_known(w, now_ms) || !tug_colls_behind(w->colls, w->who, &since_ms, &first, &others_at) ||
+        now_ms < since_ms + w->hang_ms || somebody_is_at_files(w, now_ms))
+        return false;
+    accuse_all(w, v, TUG_VERDICT_BEHIND, since_ms, now_ms);
+    snprintf(v->text, sizeof v->text,
+             "%s launched %llu collectives where others of the %u in that NCCL communicator have launched %llu, and "
+             "nothing moves",
+             v->all > 1 ? "have" : "has", (unsigned long long) first.count, first.comm_size,
+             (unsigned long long) others_at);
+    return true;
+}
+
+static bool find_slow(const struct tug_watch *w, uint64_t now_ms, struct tug_verdict *v)
+{
+    uint64_t since_ms;
+    unsigned times;
+
+    if (!colls_are_known(w, now_ms) || !tug_colls_slow(w->colls, w->who, &since_ms, &times))
+        return false;
+    accuse_all(w, v, TUG_VERDICT_SLOW, since_ms, now_ms);
+    v->ripe = false;
+    snprintf(v->text, sizeof v->text, "%s the last to launch a collective in %u of %d looks; the others wait for %s",
+             v->all > 1 ? "were" : "was", times, TUG_COLLS_TURNS, v->all > 1 ? "them" : "it");
+    return true;
+}
+
 void tug_watch_judge(const struct tug_watch *w, uint64_t now_ms, struct tug_verdict *out)
 {
     static bool (*const find[])(const struct tug_watch *, uint64_t, struct tug_verdict *) = {
-        find_stopped, find_stuck};
+        find_stopped, find_dead, find_failed, find_behind, find_stuck, find_slow};
 
     for (size_t i = 0; i < sizeof find / sizeof *find; i++) {
         *out = (struct tug_verdict){0};

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "stepd/colls.h"
+
 enum tug_doing {           /* what a rank does, by one look at its processes. The numbers go over the wire */
     TUG_DOING_UNKNOWN = 0, /* could not be told */
     TUG_DOING_RUNS = 1,    /* is on a CPU, or waits for one */
@@ -35,7 +37,11 @@ enum tug_verdict_kind {
     TUG_VERDICT_NONE,
     TUG_VERDICT_STOPPED, /* a rank is stopped; said soon, whatever the others do */
     TUG_VERDICT_STUCK,   /* the others wait, this one sleeps elsewhere and gets nothing done */
-    TUG_VERDICT_LEFT     /* the others wait, this one has ended */
+    TUG_VERDICT_LEFT,    /* the others wait, this one has ended */
+    TUG_VERDICT_DEAD,    /* NCCL on the other ranks has given it up */
+    TUG_VERDICT_FAILED,  /* NCCL reports an error of it */
+    TUG_VERDICT_BEHIND,  /* the others have launched a collective that it has not, and nothing moves */
+    TUG_VERDICT_SLOW     /* it is the last one again and again, while everything moves: no hang, never ripe */
 };
 const char *tug_verdict_name(enum tug_verdict_kind k); /* "stopped"; "" for NONE */
 
@@ -58,6 +64,8 @@ void tug_watch_free(struct tug_watch *w);
 
 /* A look at a rank that was taken at 'now_ms'; times don't go back. */
 void tug_watch_look(struct tug_watch *w, unsigned rank, uint64_t now_ms, const struct tug_look *look);
+/* How far all ranks are in their collectives; the next time within 'period_ms'. */
+void tug_watch_colls(struct tug_watch *w, uint64_t now_ms, uint64_t period_ms, const struct tug_coll *all, size_t n);
 /* All ranks were stopped for a while by order: what was seen before counts no longer. */
 void tug_watch_forget(struct tug_watch *w);
 

@@ -159,6 +159,49 @@ START_TEST(nobody_looks_where_it_is_switched_off)
 }
 END_TEST
 
+/* Rank 0 also plays NCCL's status service, all ranks spin as its host threads do, and rank 2 has launched one less. */
+static const char ras_py[] =
+    "import json, os, socket, threading, time\n"
+    "rank = int(os.environ['RANK'])\n"
+    "def serve():\n"
+    "    s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+    "    s.bind(('127.0.0.1', int(os.environ['NCCL_RAS_ADDR'].split(':')[1]))); s.listen()\n"
+    "    while True:\n"
+    "        c, _ = s.accept(); f = c.makefile('rw')\n"
+    "        for line in f:\n"
+    "            if line.startswith('VERBOSE'): break\n"
+    "            f.write('SERVER PROTOCOL 2\\n' if 'PROTOCOL' in line else 'OK\\n'); f.flush()\n"
+    "        ranks = [{'rank': 3 - r, 'host': '127.0.0.1', 'pid': int(open('pid%d' % r).read()),\n"
+    "                  'status': {'init_state': 0, 'async_error': 0},\n"
+    "                  'collective_counts': {'AllReduce': 41 if r == 2 else 42}} for r in range(4)]\n"
+    "        f.write(json.dumps({'nccl_version': '2.28.9', 'communicators': [\n"
+    "            {'hash': '0x1', 'size': 4, 'ranks': ranks, 'missing_ranks': []}]})); f.flush(); c.close(); f.close()\n"
+    "if rank == 0: threading.Thread(target=serve, daemon=True).start()\n"
+    "open('pid%d.new' % rank, 'w').write(str(os.getpid())); os.rename('pid%d.new' % rank, 'pid%d' % rank)\n"
+    "while True:\n"
+    "    for i in range(100000): pass\n"
+    "    time.sleep(0.02)\n";
+
+START_TEST(with_nccl_the_rank_that_is_behind_is_named_although_all_are_busy)
+{
+    struct drive *d = drive_new(2, 2);
+    const Tugpb__Hang *h;
+
+    d->spec.hang_timeout_s = HANG_S;
+    d->inv.gpus = 8;
+    d->pay.slices[0]->gpus = 3;
+    d->pay.slices[1]->gpus = 0x30;
+    drive_argv(d, "python3", "-c", ras_py, NULL);
+    drive_start(d);
+    drive_until(d, somebody_is_named, "somebody is named");
+    h = d->nodes[0].hang;
+    ck_assert_str_eq(h->kind, "behind");
+    ck_assert_str_eq(h->text, "rank 2 on node n01 (GPU 4) has launched 41 collectives where others of the 4 in that NCCL "
+                              "communicator have launched 42, and nothing moves");
+    end(d);
+}
+END_TEST
+
 static uint64_t later_ms;
 
 static bool it_is_later(struct drive *d)
@@ -203,4 +246,5 @@ UNIT_MAIN("stepd/guard",
           the_node_daemon_that_comes_back_hears_of_it_again,
           ranks_that_all_sleep_or_compute_are_left_alone,
           nobody_looks_where_it_is_switched_off,
-          a_suspended_gang_does_not_hang)
+          a_suspended_gang_does_not_hang,
+          with_nccl_the_rank_that_is_behind_is_named_although_all_are_busy)

@@ -275,6 +275,203 @@ START_TEST(ranks_that_end_one_after_the_other_are_left_alone)
 }
 END_TEST
 
+/* ---- what NCCL says ---- */
+
+#define POLL 30000u
+
+/* One communicator of all ranks, at these counts. */
+static void counts(struct world *x, const uint64_t *count)
+{
+    struct tug_coll all[8];
+
+    for (unsigned i = 0; i < x->n; i++)
+        all[i] = (struct tug_coll){.comm = 1, .comm_size = x->n, .rank = i, .count = count[i]};
+    tug_watch_colls(x->w, x->now_ms, POLL, all, x->n);
+}
+
+/* All spin for so long, as the host threads of NCCL do, and NCCL reports these counts. */
+static enum tug_verdict_kind spin(struct world *x, uint64_t span_ms, const uint64_t *count)
+{
+    static const struct habit *const all[] = {&spins, &spins, &spins, &spins, &spins, &spins, &spins, &spins};
+
+    for (uint64_t until = x->now_ms + span_ms; x->now_ms < until;) {
+        live(x, POLL, all);
+        counts(x, count);
+        tug_watch_judge(x->w, x->now_ms, &x->v);
+    }
+    return x->v.kind;
+}
+
+#define SPIN(x, span, ...) spin(x, span, (const uint64_t[]){__VA_ARGS__})
+
+START_TEST(who_is_behind_while_nothing_moves_is_named)
+{
+    struct world *x = world_new(4);
+
+    SPIN(x, MINUTES, 99, 99, 99, 99);
+    ck_assert_int_eq(SPIN(x, HANG, 120, 119, 120, 120), TUG_VERDICT_NONE);
+    ck_assert_int_eq(SPIN(x, POLL, 120, 119, 120, 120), TUG_VERDICT_BEHIND);
+    ck_assert_uint_eq(x->v.all, 1);
+    ck_assert_uint_eq(x->v.ranks[0], 1);
+    ck_assert(x->v.ripe);
+    ck_assert_str_eq(x->v.text, "has launched 119 collectives where others of the 4 in that NCCL communicator have "
+                                "launched 120, and nothing moves");
+    ck_assert_int_eq(SPIN(x, POLL, 121, 121, 121, 121), TUG_VERDICT_NONE);
+    world_free(x);
+}
+END_TEST
+
+START_TEST(all_at_the_same_count_are_left_alone_however_long_it_takes)
+{
+    struct world *x = world_new(4);
+
+    ck_assert_int_eq(SPIN(x, 600 * MINUTES, 120, 120, 120, 120), TUG_VERDICT_NONE);
+    ck_assert_int_eq(SPIN(x, 600 * MINUTES, 121, 120, 120, 120), TUG_VERDICT_NONE); /* who ran ahead? */
+    world_free(x);
+}
+END_TEST
+
+START_TEST(who_writes_files_while_the_others_wait_is_not_behind)
+{
+    struct world *x = world_new(2);
+    const struct habit writer = {TUG_DOING_RUNS, 5000, 8 << 20, ""};
+
+    for (int i = 0; i < 100; i++) {
+        LIVE(x, POLL, &writer, &spins);
+        counts(x, (const uint64_t[]){119, 120});
+        tug_watch_judge(x->w, x->now_ms, &x->v);
+        ck_assert_int_eq(x->v.kind, TUG_VERDICT_NONE);
+    }
+    ck_assert_int_eq(SPIN(x, HANG + POLL, 119, 120), TUG_VERDICT_BEHIND);
+    world_free(x);
+}
+END_TEST
+
+/* Ranks 0-1 and 2-3 are pairs of one communicator each, 0-2 and 1-3 of another: 3 hangs, 2 waits for it in their pair, so
+ * neither has come to the other collective. */
+START_TEST(who_waits_in_one_communicator_is_not_blamed_for_being_behind_in_another)
+{
+    struct world *x = world_new(4);
+    static const struct tug_coll all[] = {
+        {.comm = 1, .comm_size = 2, .rank = 0, .count = 10}, {.comm = 1, .comm_size = 2, .rank = 1, .count = 10},
+        {.comm = 2, .comm_size = 2, .rank = 2, .count = 10}, {.comm = 2, .comm_size = 2, .rank = 3, .count = 9},
+        {.comm = 3, .comm_size = 2, .rank = 0, .count = 5},  {.comm = 3, .comm_size = 2, .rank = 2, .count = 4},
+        {.comm = 4, .comm_size = 2, .rank = 1, .count = 5},  {.comm = 4, .comm_size = 2, .rank = 3, .count = 4},
+    };
+
+    for (int i = 0; i < 25; i++) {
+        LIVE(x, POLL, &spins, &spins, &spins, &spins);
+        tug_watch_colls(x->w, x->now_ms, POLL, all, 8);
+    }
+    tug_watch_judge(x->w, x->now_ms, &x->v);
+    ck_assert_int_eq(x->v.kind, TUG_VERDICT_BEHIND);
+    ck_assert_uint_eq(x->v.all, 1);
+    ck_assert_uint_eq(x->v.ranks[0], 3);
+    world_free(x);
+}
+END_TEST
+
+START_TEST(a_communicator_that_is_not_seen_whole_blames_nobody)
+{
+    struct world *x = world_new(3);
+    static const struct tug_coll two[] = {{.comm = 1, .comm_size = 3, .rank = 0, .count = 10},
+                                          {.comm = 1, .comm_size = 3, .rank = 1, .count = 9}};
+
+    for (int i = 0; i < 50; i++) {
+        LIVE(x, POLL, &spins, &spins, &spins);
+        tug_watch_colls(x->w, x->now_ms, POLL, two, 2);
+        tug_watch_judge(x->w, x->now_ms, &x->v);
+        ck_assert_int_eq(x->v.kind, TUG_VERDICT_NONE);
+    }
+    world_free(x);
+}
+END_TEST
+
+START_TEST(a_peer_that_nccl_has_given_up_is_named_at_once)
+{
+    struct world *x = world_new(2);
+    struct tug_coll all[] = {{.comm = 1, .comm_size = 2, .rank = 0, .count = 10},
+                             {.comm = 1, .comm_size = 2, .rank = 1, .missing = true}};
+
+    LIVE(x, POLL, &spins, &spins);
+    tug_watch_colls(x->w, x->now_ms, POLL, all, 2);
+    tug_watch_judge(x->w, x->now_ms, &x->v);
+    ck_assert_int_eq(x->v.kind, TUG_VERDICT_NONE); /* silent for now */
+    all[1].dead = true;
+    tug_watch_colls(x->w, x->now_ms, POLL, all, 2);
+    tug_watch_judge(x->w, x->now_ms, &x->v);
+    ck_assert_int_eq(x->v.kind, TUG_VERDICT_DEAD);
+    ck_assert_uint_eq(x->v.ranks[0], 1);
+    ck_assert(!x->v.ripe);
+    ck_assert_str_eq(x->v.text, "does not answer; NCCL on the other ranks has given it up");
+    world_free(x);
+}
+END_TEST
+
+START_TEST(of_errors_that_of_the_rank_itself_counts_and_not_what_others_heard_of_it)
+{
+    struct world *x = world_new(3);
+    static const struct tug_coll all[] = {{.comm = 1, .comm_size = 3, .rank = 0, .count = 10, .error = 6},
+                                          {.comm = 1, .comm_size = 3, .rank = 1, .count = 10, .error = 1},
+                                          {.comm = 1, .comm_size = 3, .rank = 2, .count = 10, .error = 6}};
+
+    for (int i = 0; i < 2; i++) {
+        LIVE(x, POLL, &spins, &spins, &spins);
+        tug_watch_judge(x->w, x->now_ms, &x->v);
+        ck_assert_int_eq(x->v.kind, TUG_VERDICT_NONE);
+        tug_watch_colls(x->w, x->now_ms, POLL, all, 3);
+    }
+    tug_watch_judge(x->w, x->now_ms, &x->v);
+    ck_assert_int_eq(x->v.kind, TUG_VERDICT_FAILED);
+    ck_assert_uint_eq(x->v.all, 1);
+    ck_assert_uint_eq(x->v.ranks[0], 1);
+    ck_assert_str_eq(x->v.text, "has an NCCL communicator that has failed: unhandled CUDA error");
+    world_free(x);
+}
+END_TEST
+
+START_TEST(who_is_always_the_last_is_called_slow_and_nobody_acts_on_it)
+{
+    struct world *x = world_new(4);
+
+    for (uint64_t i = 1; i <= 22; i++)
+        SPIN(x, POLL, 10 * i, 10 * i, 10 * i - 1, 10 * i);
+    ck_assert_int_eq(x->v.kind, TUG_VERDICT_SLOW);
+    ck_assert_uint_eq(x->v.ranks[0], 2);
+    ck_assert(!x->v.ripe);
+    ck_assert_str_eq(x->v.text, "was the last to launch a collective in 20 of 20 looks; the others wait for it");
+    for (uint64_t i = 30; i <= 42; i++)
+        SPIN(x, POLL, 10 * i, 10 * i, 10 * i, 10 * i);
+    ck_assert_int_eq(x->v.kind, TUG_VERDICT_NONE);
+    world_free(x);
+}
+END_TEST
+
+START_TEST(who_is_last_now_and_then_is_not_slow)
+{
+    struct world *x = world_new(4);
+    struct tug_rand r = tug_rand_seed(unit_seed());
+
+    for (uint64_t i = 1; i <= 500; i++) {
+        uint64_t count[4] = {10 * i, 10 * i, 10 * i, 10 * i};
+        count[tug_rand_below(&r, 4)]--;
+        ck_assert_int_eq(spin(x, POLL, count), TUG_VERDICT_NONE);
+    }
+    world_free(x);
+}
+END_TEST
+
+START_TEST(what_nccl_said_long_ago_is_forgotten)
+{
+    struct world *x = world_new(2);
+
+    ck_assert_int_eq(SPIN(x, HANG + POLL, 119, 120), TUG_VERDICT_BEHIND);
+    ck_assert_int_eq(LIVE(x, 5 * MINUTES, &spins, &spins), TUG_VERDICT_NONE);
+    ck_assert_int_eq(SPIN(x, HANG - POLL, 119, 120), TUG_VERDICT_NONE);
+    world_free(x);
+}
+END_TEST
+
 /* Whatever ranks do, somebody who gets on is never accused, and with everybody busy nobody is. */
 START_TEST(in_random_lives_nobody_who_gets_on_is_accused)
 {
@@ -319,4 +516,14 @@ UNIT_MAIN("stepd/watch",
           a_node_that_no_longer_reports_makes_no_verdict,
           what_was_seen_before_a_suspension_does_not_count,
           ranks_that_end_one_after_the_other_are_left_alone,
+          who_is_behind_while_nothing_moves_is_named,
+          all_at_the_same_count_are_left_alone_however_long_it_takes,
+          who_writes_files_while_the_others_wait_is_not_behind,
+          who_waits_in_one_communicator_is_not_blamed_for_being_behind_in_another,
+          a_communicator_that_is_not_seen_whole_blames_nobody,
+          a_peer_that_nccl_has_given_up_is_named_at_once,
+          of_errors_that_of_the_rank_itself_counts_and_not_what_others_heard_of_it,
+          who_is_always_the_last_is_called_slow_and_nobody_acts_on_it,
+          who_is_last_now_and_then_is_not_slow,
+          what_nccl_said_long_ago_is_forgotten,
           in_random_lives_nobody_who_gets_on_is_accused)
