@@ -98,6 +98,13 @@ static void say(const Tugpb__FabricReply *r)
     }
 }
 
+/* What nodes say themselves, and is not configured so. */
+static void warn_drift(const Tugpb__FabricReply *r)
+{
+    for (size_t i = 0; i < r->n_drift; i++)
+        tug_out_warn("%s", r->drift[i]);
+}
+
 static int show(struct tug_err *err)
 {
     Tugpb__FabricRequest request = TUGPB__FABRIC_REQUEST__INIT;
@@ -107,6 +114,8 @@ static int show(struct tug_err *err)
         tug_client_once(TUG_MSG_FABRIC_REQUEST, &request.base, TUG_MSG_FABRIC_REPLY, &c, &m, err);
     if (!rc)
         tug_out.json ? tug_out_message(m) : say((const Tugpb__FabricReply *) m);
+    if (!rc && !tug_out.json)
+        warn_drift((const Tugpb__FabricReply *) m);
     tug_client_close(&c);
     return rc;
 }
@@ -234,6 +243,8 @@ static int check(const struct tug_wiring *w, enum tug_wiring_format format, stru
     if (!rc) {
         tug_wiring_compare(w, running, &drift);
         print_drift(w, format, &drift);
+        if (!tug_out.json)
+            warn_drift((const Tugpb__FabricReply *) m);
         rc = drift.len > 0;
     }
     tug_wiring_drift_clear(&drift);

@@ -165,6 +165,7 @@ static void nodes_free(struct tug_control *c)
     for (size_t i = 0; i < c->n_nodes; i++) {
         free(c->nodes[i].address);
         free(c->nodes[i].version);
+        free(c->nodes[i].nvlink_domain);
         free(c->nodes[i].inventory);
     }
     free(c->nodes);
@@ -251,6 +252,7 @@ int tug_control_start(struct tug_control *c, struct tug_err *err)
     }
     tug_core_restored(c->core, now);
     tug_ctl_actions(c);
+    tug_ctl_drift_log(c, UINT32_MAX);
     return 0;
 }
 
@@ -285,6 +287,7 @@ int tug_control_configure(struct tug_control *c, const struct tug_control_conf *
     c->conf.min_uid = conf->min_uid;
     c->nodes_next_ms = 0; /* with another node_timeout, somebody may be down sooner */
     tug_ctl_actions(c);
+    tug_ctl_drift_log(c, UINT32_MAX);
     return 0;
 }
 

@@ -94,6 +94,7 @@ struct ctl_node {
     uint8_t has_reported;         /* what it holds, to this controller */
     char boot_id[40];
     char *address, *version;
+    char *nvlink_domain;          /* as in its inventory; NULL = none yet */
     uint8_t *inventory;  size_t inventory_len;   /* packed */
     uint8_t cpus_used[CPU_MASK_LEN];
 };
@@ -254,6 +255,9 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
                       Tugpb__JobView *out);
 /* The nodes of a host list; every name must be one. */
 int tug_ctl_find_nodes(const struct tug_control *c, const char *text, struct tug_hostlist **out, struct tug_err *err);
+/* drift.c: a sentence for each node that says otherwise than the fabric is configured; and into the log, of all or of one node. */
+void tug_ctl_drift(const struct tug_control *c, void (*say)(void *arg, uint32_t node, const char *text), void *arg);
+void tug_ctl_drift_log(struct tug_control *c, uint32_t only);
 /* fabric.c: as text in the arena. */
 char *tug_ctl_nodes_text(struct tug_arena *a, const struct tug_hostlist *hl);
 /* fabric.c: the domains that the job is in. */

@@ -64,6 +64,21 @@ static void add_domains(struct tug_control *c, struct tug_arena *a, Tugpb__Domai
     }
 }
 
+struct drift {
+    struct tug_arena *a;
+    Tugpb__FabricReply *r;
+};
+
+static void add_drift(void *arg, uint32_t node, const char *text)
+{
+    struct drift *d = arg;
+    char *copy = tug_ctl_alloc(d->a, strlen(text) + 1);
+
+    (void) node;
+    memcpy(copy, text, strlen(text));
+    d->r->drift[d->r->n_drift++] = copy;
+}
+
 void h_fabric(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
 {
     Tugpb__FabricReply r = TUGPB__FABRIC_REPLY__INIT;
@@ -88,6 +103,8 @@ void h_fabric(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
     for (size_t i = 0; i < n; i++)
         of[i]->nodes = tug_ctl_nodes_text(&a, own[i]);
     r.unwired = tug_ctl_nodes_text(&a, own[n]);
+    r.drift = tug_ctl_alloc(&a, (c->n_nodes + 1) * sizeof *r.drift);
+    tug_ctl_drift(c, add_drift, &(struct drift){&a, &r});
     tug_outbox_send(c->out, p->id, TUG_MSG_FABRIC_REPLY, rid, &r.base);
     for (size_t i = 0; i <= n; i++)
         tug_hostlist_free(own[i]);

@@ -180,6 +180,23 @@ static void welcome(struct tug_control *c, struct ctl_peer *p)
     tug_outbox_send(c->out, p->id, TUG_MSG_NODE_WELCOME, 0, &w.base);
 }
 
+/* A GPU that was replaced: accounts of errors and warranties go by its UUID. */
+static void log_other_gpus(struct tug_control *c, struct tug_arena *a, const struct ctl_node *n,
+                           const char *name, const Tugpb__Inventory *now)
+{
+    ProtobufCMessage *m = NULL;
+
+    if (!n->inventory_len || tug_proto_decode(a, &tugpb__inventory__descriptor, n->inventory,
+                                              n->inventory_len, &m, NULL) != 0)
+        return;
+    const Tugpb__Inventory *was = (const Tugpb__Inventory *) m;
+    for (size_t i = 0; i < was->n_gpu_uuids && i < now->n_gpu_uuids; i++)
+        if (*was->gpu_uuids[i] && *now->gpu_uuids[i] &&
+            strcmp(was->gpu_uuids[i], now->gpu_uuids[i]) != 0)
+            tug_ctl_log(c, TUG_LOG_INFO, "node %s: GPU %zu is %s, and was %s", name, i,
+                        now->gpu_uuids[i], was->gpu_uuids[i]);
+}
+
 void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
                   const ProtobufCMessage *msg)
 {
@@ -207,6 +224,8 @@ void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     n->address = tug_xstrdup(m->address[0] ? m->address : p->address);
     free(n->version);
     n->version = tug_xstrdup(m->version);
+    log_other_gpus(c, &a, n, m->node, m->inventory);
+    int moved = !n->nvlink_domain || strcmp(n->nvlink_domain, m->inventory->nvlink_domain) != 0;
     ev.inventory = tug_ctl_keep_inventory(c, n, m->node, m->inventory, &machine);
     ev.held = held_steps(c, &a, ev.node, m, &ev.n_held);
     tug_ctl_safe_reported(c, ev.node, ev.held, ev.n_held);
@@ -216,6 +235,8 @@ void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     else
         tug_ctl_log(c, TUG_LOG_INFO, "node %s is up: %u CPUs, %u GPUs, %zu steps, at %s", m->node,
                     m->inventory->cpus, m->inventory->gpus, ev.n_held, n->address);
+    if (moved)
+        tug_ctl_drift_log(c, ev.node);
     tug_arena_clear(&a);
     free(machine);
 }

@@ -128,6 +128,8 @@ struct tug_core_inventory tug_ctl_keep_inventory(struct tug_control *c, struct c
                                                  const Tugpb__Inventory *inv, struct tug_machine **machine)
 {
     *machine = machine_of(c, name, inv);
+    free(n->nvlink_domain);
+    n->nvlink_domain = tug_xstrdup(inv->nvlink_domain);
     n->inventory_len = tugpb__inventory__get_packed_size(inv);
     free(n->inventory);
     n->inventory = tug_xmalloc(n->inventory_len ? n->inventory_len : 1);

@@ -4,80 +4,80 @@ load common
 
 setup_file()
 {
-    sandbox_up --nodes 2 --cpus 1 --memory 64M --gpus 8 --gpu-model h100
+    sandbox_up --nodes 3 --cpus 1 --memory 64M --gpus 8 --gpu-model h100
     mkdir -p "$WORK/lib"
     cc -shared -fPIC -o "$WORK/lib/libnvidia-ml.so.1" "$TUG_SRCDIR/testsuite/fakenvml/nvml.c"
-    export MACHINE="$WORK/machine"
 }
 
 teardown_file()
 {
-    [ ! -e "$WORK/pid" ] || node_stop
+    local n
+    for n in n2 n3; do
+        [ ! -e "$WORK/$n.pid" ] || node_stop $n
+    done
     sandbox_down
 }
 
-# The node's tuglaunch, as its command line says.
 launcher_of()
 {
     local p
     for p in $(pids_of tuglaunch); do
-        tr '\0' '\n' <"/proc/$p/cmdline" | grep -q -x -- "nodes/$1/run\|.*/nodes/$1/run" && echo "$p" && return
+        ! tr '\0' '\n' <"/proc/$p/cmdline" | grep -q "/nodes/$1/run$" || { echo "$p"; return; }
     done
 }
 
-# End the sandbox's own node n2 once, and keep how it was started, without the hardware that it pretends to have.
+# End the sandbox's own node once, and keep how it was started, but for the hardware that it pretends to have.
 node_take_over()
 {
     local pid word skip=0
-    pid=$(launcher_of n2)
-    ARGV=()
+    pid=$(launcher_of "$1")
     while IFS= read -r -d '' word; do
         [ "$skip" = 0 ] || { skip=0; continue; }
         case $word in
         --cpus | --memory | --gpus | --gpu-model | --machine) skip=1 ;;
-        *) ARGV+=("$word") ;;
+        *) printf '%s\0' "$word" ;;
         esac
-    done <"/proc/$pid/cmdline"
-    printf '%s\0' "${ARGV[@]}" >"$WORK/argv"
+    done <"/proc/$pid/cmdline" >"$WORK/$1.argv"
     kill "$pid"
     until_ok 20 bash -c "! [ -e /proc/$pid ]"
 }
 
-# node_start LINES: n2 is a machine of that description
+# node_start NODE LINES: it is a machine of that description
 node_start()
 {
-    local word
-    printf '%s\n' "$@" >"$MACHINE"
-    [ -e "$WORK/argv" ] || node_take_over
-    ARGV=()
-    while IFS= read -r -d '' word; do ARGV+=("$word"); done <"$WORK/argv"
-    TUG_FAKE_NVML="$MACHINE" LD_LIBRARY_PATH="$WORK/lib" "${ARGV[@]}" >>"$WORK/n2.log" 2>&1 3>&- &
-    echo $! >"$WORK/pid"
-    until_ok 20 grep -q "node n2: " "$WORK/n2.log"
-    until_ok 20 node_is_up
+    local word argv=() n=$1
+    shift
+    printf '%s\n' "$@" >"$WORK/$n.machine"
+    [ -e "$WORK/$n.argv" ] || node_take_over "$n"
+    while IFS= read -r -d '' word; do argv+=("$word"); done <"$WORK/$n.argv"
+    TUG_FAKE_NVML="$WORK/$n.machine" LD_LIBRARY_PATH="$WORK/lib" "${argv[@]}" >"$WORK/$n.log" 2>&1 3>&- &
+    echo $! >"$WORK/$n.pid"
+    until_ok 20 grep -q "node $n: " "$WORK/$n.log"
+    until_ok 20 all_are_up
 }
 
 node_stop()
 {
     local pid
-    pid=$(cat "$WORK/pid")
+    pid=$(cat "$WORK/$1.pid")
     kill "$pid"
     until_ok 20 bash -c "! [ -e /proc/$pid ]"
-    rm -f "$WORK/pid"
-    : >"$WORK/n2.log"
+    rm -f "$WORK/$1.pid"
 }
 
 node_field()
 {
-    tug nodes --json n2 | python3 -c 'import json, sys; print(json.load(sys.stdin)["nodes"][0][sys.argv[1]])' "$1"
+    tug nodes --json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["nodes"][0][sys.argv[1]])' "$2"
 }
 
-node_is_up() { [ "$(tug ping --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["nodes_up"])')" = 2 ]; }
+all_are_up() { [ "$(tug ping --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["nodes_up"])')" = 3 ]; }
+
+has_reason() { [ "$(node_field "$1" reason)" = "$2" ]; }
 
 HGX=("gpus 8" "sockets 1" "name NVIDIA H100 80GB HBM3" "memory 81559" "pcie 5 16" "rate 25000")
 
 @test "a node says what is between its GPUs, and tug node topo shows it as nvidia-smi does" {
-    node_start "${HGX[@]}" "switch 18"
+    node_start n2 "${HGX[@]}" "switch 18"
     run tug node topo n2
     echo "$output"
     [ "$status" = 0 ]
@@ -86,7 +86,7 @@ HGX=("gpus 8" "sockets 1" "name NVIDIA H100 80GB HBM3" "memory 81559" "pcie 5 16
     [[ "$output" = *"GPU0  X     NV18  NV18  NV18  NV18  NV18  NV18  NV18 "* ]]
     [[ "$output" = *"NV18  18 NVLinks to the switches, 450GB/s"* ]]
     run tug node topo
-    [[ "$output" = *"n1"*"8 GPUs; nothing is known of what is between them: it is emulated"* ]]
+    [[ "$output" = *"n[1,3] (2 nodes)"*"8 GPUs; nothing is known of what is between them: it is emulated"* ]]
     tug node topo --json n2 | python3 -c '
 import json, sys
 inv = json.load(sys.stdin)["kinds"][0]["inventory"]
@@ -102,19 +102,19 @@ assert inv["links"]["nvswitch"] is True and inv["links"]["link_mbs"][1] == 45000
 }
 
 @test "a node that comes back with fewer NVLinks is drained, says which, and is taken so by tug resume" {
-    node_stop
-    node_start "${HGX[@]}" "switch 17"
-    until_ok 10 bash -c '[ "$(tug nodes --json n2 | grep -c "GPU 0 to GPU 1 was NV18 and is NV17")" = 1 ]'
-    [ "$(node_field state)" = DRAINED ]
+    node_stop n2
+    node_start n2 "${HGX[@]}" "switch 17"
+    until_ok 10 has_reason n2 "GPU 0 to GPU 1 was NV18 and is NV17"
+    [ "$(node_field n2 state)" = DRAINED ]
     tug resume n2
-    node_stop
-    node_start "${HGX[@]}" "switch 17"
-    [ "$(node_field state)" = IDLE ]
+    node_stop n2
+    node_start n2 "${HGX[@]}" "switch 17"
+    [ "$(node_field n2 state)" = IDLE ]
 }
 
 @test "a lost GPU is shown as such, its log line says why, and a gang gets the others" {
-    node_stop
-    node_start "${HGX[@]}" "switch 17" "fail nvmlDeviceGetHandleByIndex_v2 3 15"
+    node_stop n2
+    node_start n2 "${HGX[@]}" "switch 17" "fail nvmlDeviceGetHandleByIndex_v2 3 15"
     grep -q "GPU 3 cannot be used: the driver cannot reach it: GPU is lost (NVML error 15)" "$WORK/n2.log"
     run tug nodes n2
     [[ "$output" = *"...x...."* ]]
@@ -129,7 +129,7 @@ assert inv["links"]["nvswitch"] is True and inv["links"]["link_mbs"][1] == 45000
 }
 
 @test "tug node topo --here asks no daemon" {
-    run env TUG_SOCKET=/nonexistent TUG_FAKE_NVML="$MACHINE" LD_LIBRARY_PATH="$WORK/lib" tug node topo --here
+    run env TUG_SOCKET=/nonexistent TUG_FAKE_NVML="$WORK/n2.machine" LD_LIBRARY_PATH="$WORK/lib" tug node topo --here
     echo "$output"
     [ "$status" = 0 ]
     [[ "$output" = *"GPU 3 cannot be used"* ]]
@@ -142,4 +142,28 @@ assert inv["links"]["nvswitch"] is True and inv["links"]["link_mbs"][1] == 45000
     run tug node topo n9
     [ "$status" = 1 ]
     [[ "$output" = *"there is no node 'n9'"* ]]
+}
+
+@test "nodes that NVLink joins and that are configured apart are named in the log and by tug fabric" {
+    local rack="fabric 000102030405060708090a0b0c0d0e0f 7 3"
+    node_stop n2
+    node_start n2 "${HGX[@]}" "switch 18" "$rack"
+    node_start n3 "${HGX[@]}" "switch 18" "$rack"
+    tug node topo n2 | grep -q "^NVLink domain 00010203-0405-0607-0809-0a0b0c0d0e0f.7$"
+    cat >>"$XDG_RUNTIME_DIR/tugline/sandbox/tugline.yaml" <<YAML
+fabric:
+  - {name: rack1, level: nvlink, nodes: "n[1-2]"}
+  - {name: rack2, level: nvlink, nodes: n3}
+YAML
+    kill -HUP "$(pids_of tugd)"
+    until_ok 20 bash -c "tug fabric 2>/dev/null | grep -q ^rack1"
+    says="node n3 is in domain 'rack2' of the fabric; NVLink joins it with n2, which is in domain 'rack1'"
+    run tug fabric
+    [[ "$output" = *"warning: $says"* ]]
+    until_ok 10 grep -qF "$says" "$XDG_RUNTIME_DIR/tugline/sandbox/tugd.log"
+    sed -i 's/n\[1-2\]/n[1-3]/; /rack2/d' "$XDG_RUNTIME_DIR/tugline/sandbox/tugline.yaml"
+    kill -HUP "$(pids_of tugd)"
+    until_ok 20 bash -c "! tug fabric 2>&1 | grep -q rack2"
+    run tug fabric
+    [[ "$output" != *warning* ]]
 }
