@@ -171,6 +171,10 @@ static void run_failed(struct tug_core *c, struct tug_entry *e, struct tug_step 
         tug_step_kill(c, e, s, cause);
         return;
     }
+    if (cause->kind == TUG_CAUSE_NODE) { /* the node's own word: it was started anew, or was past its lease */
+        tug_job_node_lost(c, e, cause->node, cause->text);
+        return;
+    }
     tug_cause_set(&s->cause, cause);
     e->j.exit = s->exit;
     if (e->j.state == TUG_JOB_RUNNING && e->j.gives_way && cause->kind == TUG_CAUSE_RANK)

@@ -228,6 +228,32 @@ START_TEST(
 }
 END_TEST
 
+/* Reboots faster than anybody misses it, or was past its lease: the node says so itself. */
+START_TEST(a_node_that_says_that_it_lost_the_part_costs_an_attempt_and_not_the_job)
+{
+    a_gang_runs();
+    w_failed(&w, 1, 1, 0, 1, TUG_CAUSE_NODE, "n1 was started anew while the step ran");
+    w_is(&w, 1, REQUEUED);
+    w_gone(&w, 1, 1, 0, 1);
+    w_gone(&w, 1, 1, 0, 0);
+    w_is(&w, 1, PENDING);
+    ck_assert_uint_eq(w_job(&w, 1)->attempt, 2);
+    ck_assert_int_eq(w_job(&w, 1)->cause.kind, TUG_CAUSE_NODE);
+    w_clear(&w);
+
+    w_init(&w, 1, 8);
+    w_up_all(&w);
+    struct tug_job_req r = w_req(1, 8);
+    r.requeue = 0;
+    w_submit(&w, 1, r);
+    w_run(&w, 1);
+    w_failed(&w, 1, 1, 0, 0, TUG_CAUSE_NODE, "n0 was started anew while the step ran");
+    w_gone(&w, 1, 1, 0, 0);
+    w_is(&w, 1, NODE_FAIL);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(a_node_lost_before_the_barrier_counts_as_a_failed_launch)
 {
     w_init(&w, 3, 8);
@@ -524,6 +550,7 @@ UNIT_MAIN("core/node",
           a_launch_that_may_have_been_lost_is_said_again,
           a_result_that_a_node_brings_along_is_taken_and_acknowledged,
           what_runs_on_a_node_that_was_given_up_is_killed_and_the_node_is_not_used_until_it_is_gone,
+          a_node_that_says_that_it_lost_the_part_costs_an_attempt_and_not_the_job,
           a_node_lost_before_the_barrier_counts_as_a_failed_launch,
           a_drained_node_finishes_what_it_has_and_gets_nothing_new,
           a_node_on_which_launches_keep_failing_is_drained_with_the_reason,
