@@ -377,6 +377,7 @@ static void tell_down(struct tug_control *c, uint32_t node)
     if (k.up)
         tug_ctl_log(c, TUG_LOG_WARN, "node %s is down: %s", k.name, text);
     if (n->peer) {
+        tug_outbox_drop(c->out, n->peer);
         tug_outbox_close(c->out, n->peer);
         n->peer = 0;
     }

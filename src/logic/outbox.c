@@ -14,7 +14,7 @@
 #include "base/vec.h"
 
 struct held {
-    tug_peer_id to;
+    tug_peer_id to; /* 0: nobody any more */
     uint32_t rid;
     uint16_t number; /* 0: close the peer */
     size_t off, len; /* in bytes.data */
@@ -111,6 +111,19 @@ void tug_outbox_close(struct tug_outbox *o, tug_peer_id peer)
         o->env.send(o->env.ctx, peer, 0, 0, NULL);
 }
 
+static void drop(struct load *l, tug_peer_id peer)
+{
+    for (size_t i = 0; i < l->held.len; i++)
+        if (l->held.at[i].to == peer)
+            l->held.at[i].to = 0;
+}
+
+void tug_outbox_drop(struct tug_outbox *o, tug_peer_id peer)
+{
+    drop(&o->open, peer);
+    drop(&o->going, peer);
+}
+
 static void release(struct tug_outbox *o, struct load *l)
 {
     struct load done = *l;
@@ -123,6 +136,8 @@ static void release(struct tug_outbox *o, struct load *l)
     for (size_t i = 0; i < done.held.len; i++) {
         const struct held *h = &done.held.at[i];
 
+        if (h->to == 0)
+            continue;
         if (h->number == 0)
             o->env.send(o->env.ctx, h->to, 0, 0, NULL);
         else

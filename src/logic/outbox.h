@@ -21,6 +21,8 @@ void tug_outbox_send(struct tug_outbox *o, tug_peer_id to, enum tug_msg number, 
                      const ProtobufCMessage *m);
 /* Close a peer once everything queued for it has left. */
 void tug_outbox_close(struct tug_outbox *o, tug_peer_id peer);
+/* What is held for a peer does not leave any more: it has been given up on, and what is decided next may contradict it. */
+void tug_outbox_drop(struct tug_outbox *o, tug_peer_id peer);
 /* Is a commit under way? Then flushing waits for it: the next one takes everything that came up meanwhile. */
 int tug_outbox_is_busy(const struct tug_outbox *o);
 /* Hand the open batch over; without writes, let its messages go. */
