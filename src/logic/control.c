@@ -248,7 +248,7 @@ int tug_control_start(struct tug_control *c, struct tug_err *err)
         c->nodes[i].heard_ms = now;
         /* What the controller before granted is not known: every node is taken as leased (6.3, step
          * 2). */
-        c->nodes[i].lease_end_ms = now + c->conf.lease_s * 1020LL + 1000;
+        c->nodes[i].lease_end_ms = tug_ctl_lease_end(c, now);
     }
     tug_core_restored(c->core, now);
     tug_ctl_actions(c);

@@ -190,6 +190,8 @@ typedef void tug_ctl_handler(struct tug_control *c, struct ctl_peer *p, uint32_t
 void tug_ctl_reply_error(struct tug_control *c, struct ctl_peer *p, uint32_t rid, int code, const char *text);
 void tug_ctl_nodes_check(struct tug_control *c, int64_t now_ms);
 int64_t tug_ctl_nodes_next(const struct tug_control *c);
+/* When a lease that is granted now is certainly over; INT64_MAX = never. */
+int64_t tug_ctl_lease_end(const struct tug_control *c, int64_t now_ms);
 void tug_ctl_node_gone(struct tug_control *c, struct ctl_peer *p);
 
 /* actions.c */

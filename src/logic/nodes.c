@@ -15,8 +15,10 @@
 #define PROTOCOL         1
 #define HEARTBEAT_MAX_MS 5000
 
-static int64_t lease_end(const struct tug_control *c, int64_t now_ms)
+int64_t tug_ctl_lease_end(const struct tug_control *c, int64_t now_ms)
 {
+    if (c->conf.lease_s == 0)
+        return INT64_MAX; /* nodes end nothing by themselves */
     return now_ms + c->conf.lease_s * 1020LL + 1000; /* 2 % of drift and a second */
 }
 
@@ -249,7 +251,7 @@ void h_lease(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Prot
 
     if (!n)
         return;
-    n->lease_end_ms = lease_end(c, n->heard_ms);
+    n->lease_end_ms = tug_ctl_lease_end(c, n->heard_ms);
     g.nonce = m->nonce;
     g.sent_ms = m->sent_ms;
     g.lease_s = c->conf.lease_s;
