@@ -375,6 +375,7 @@ void tug_control_peer_up(struct tug_control *c, tug_peer_id peer,
     struct ctl_peer *p = tug_new(struct ctl_peer);
 
     p->id = peer;
+    p->nth = ++c->n_peers;
     p->role = who->role;
     p->node = TUG_NO_NODE;
     if (who->role == TUG_ROLE_USER)

@@ -42,6 +42,7 @@ struct ctl_user {
 
 struct ctl_peer {
     tug_peer_id id;
+    uint64_t nth;                 /* connection of this controller's life: later ones are newer */
     enum tug_role role;
     struct ctl_user *user;        /* USER */
     char *node_name, *address;    /* NODE */
@@ -87,6 +88,7 @@ struct ctl_token {
 
 struct ctl_node {
     tug_peer_id peer;             /* 0 = not connected */
+    uint64_t nth;                 /* of the newest connection on which it said hello */
     int64_t heard_ms;             /* last word from it; start of the epoch before the first */
     int64_t lease_end_ms;         /* nothing requeueable runs there after this without a new grant */
     uint8_t told_down, told_over; /* the core knows */
@@ -142,6 +144,7 @@ struct tug_control {
     char *last_log;
     int64_t started_ms;
     uint64_t epoch, next_id, id_limit;
+    uint64_t n_peers;             /* that ever connected */
     char uuid[37];
     struct tug_policy_set policy;
     char *policy_name, *policy_note;

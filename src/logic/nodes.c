@@ -210,9 +210,16 @@ void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     struct ctl_node *n;
 
     (void) rid;
+    if (p->node != TUG_NO_NODE)
+        return; /* a repetition: what it holds by now may be more, as it was ordered in between */
     if (check_hello(c, p, m, &ev.node) != 0)
         return;
     n = &c->nodes[ev.node];
+    if (p->nth < n->nth) { /* it was long on its way: the node has been here since, and was given orders */
+        tug_outbox_close(c->out, p->id);
+        return;
+    }
+    n->nth = p->nth;
     if (n->peer && n->peer != p->id)
         tug_outbox_close(c->out, n->peer); /* an older connection of the same node */
     p->node = ev.node;

@@ -326,6 +326,31 @@ START_TEST(a_lost_node_ends_the_gang_and_it_runs_again_only_after_the_lease)
 }
 END_TEST
 
+START_TEST(a_hello_that_was_long_on_its_way_takes_nothing_back)
+{
+    struct vworld *w = up(3);
+    tug_peer_id older = vw_connect_again(w, 1);
+    uint64_t id;
+
+    vw_cut(w, 1); /* the node dials again, and says the same */
+    vw_mend(w, 1);
+    vw_run(w, vw_now(w) + 1000);
+    vw_set_run_ms(w, INT64_MAX);
+    uint32_t rid = vw_submit(w, "t", 3, 8, 1);
+    vw_run(w, vw_now(w) + 2000);
+    id = vw_job(w, rid);
+    ck_assert_uint_eq(vw_running(w, id, 1), 3);
+    vw_hello_again(w, 1, 0);     /* twice on one connection: that it holds nothing is no longer so */
+    vw_run(w, vw_now(w) + 2000);
+    vw_hello_again(w, 1, older); /* a connection that it had before this one */
+    vw_run(w, vw_now(w) + 2000);
+    ck_assert_str_eq(tug_job_state_name(vw_see(w, id)->state), "RUNNING");
+    ck_assert_uint_eq(vw_see(w, id)->attempt, 1);
+    ck_assert_uint_eq(vw_running(w, id, 1), 3);
+    vw_free(w);
+}
+END_TEST
+
 START_TEST(without_leases_a_lost_nodes_gang_waits_for_its_node)
 {
     struct vworld *w = vw_new(4, 60, 0);
@@ -634,7 +659,8 @@ UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times,
           a_gang_that_ends_while_the_controller_is_away_is_accounted_once,
           a_controller_killed_at_any_moment_of_a_launch_neither_loses_nor_doubles_the_gang,
           a_new_controller_starts_nobody_before_it_knows_where_the_head_is,
-          a_killed_node_daemon_finds_its_step_again, a_lost_node_ends_the_gang_and_it_runs_again_only_after_the_lease, without_leases_a_lost_nodes_gang_waits_for_its_node,
+          a_killed_node_daemon_finds_its_step_again, a_lost_node_ends_the_gang_and_it_runs_again_only_after_the_lease,
+          a_hello_that_was_long_on_its_way_takes_nothing_back, without_leases_a_lost_nodes_gang_waits_for_its_node,
           a_job_that_may_not_be_requeued_fails_with_its_node, cancel_ends_a_running_gang_everywhere,
           a_job_that_starts_too_many_steps_is_stopped_there_and_its_record_stays_readable,
           a_gang_meets_where_its_first_node_says_whoever_else_says_what,

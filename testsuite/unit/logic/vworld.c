@@ -61,6 +61,7 @@ struct proc {                      /* a controller or an agent */
     int cut;
     uint64_t next_pid;
     int64_t lease_until_ms;
+    struct due hello;              /* the last one that arrived */
     int64_t ready_ms;
     int exit_code;
 };
@@ -127,7 +128,8 @@ static void env_persist(void *ctx, struct tug_batch *b, uint64_t ticket)
     d->ticket = ticket;
 }
 
-static void end_link(struct vworld *w, unsigned node)
+/* An agent that closes it itself knows, and is not told. */
+static void close_link(struct vworld *w, unsigned node, int tell_agent)
 {
     struct proc *p = &w->procs[node];
     tug_peer_id link = p->link;
@@ -137,9 +139,14 @@ static void end_link(struct vworld *w, unsigned node)
     p->link = 0;
     if (w->control)
         tug_control_peer_down(w->control, link);
-    if (p->agent)
+    if (p->agent && tell_agent)
         tug_agent_controller_down(p->agent, link);
     later(w, 100, W_CONNECT, node);
+}
+
+static void end_link(struct vworld *w, unsigned node)
+{
+    close_link(w, node, 1);
 }
 
 static struct stepd *stepd_by_peer(struct vworld *w, unsigned node, tug_peer_id peer)
@@ -197,7 +204,7 @@ static void agent_send(void *ctx, tug_peer_id peer, enum tug_msg number, uint32_
         set_body(later(w, HOP_MS, W_MSG_TO_LAUNCHER, p->index), (uint16_t) number, rid, m);
     } else if (peer == p->link && peer) {
         if (!m) {
-            end_link(w, p->index);
+            close_link(w, p->index, 0);
             return;
         }
         d = later(w, HOP_MS, W_MSG_TO_CONTROL, p->index);
@@ -494,6 +501,7 @@ void vw_free(struct vworld *w)
     for (unsigned i = 0; i <= w->n_nodes; i++) {
         tug_agent_free(w->procs[i].agent);
         disk_free(&w->procs[i]);
+        free(w->procs[i].hello.body);
     }
     for (size_t i = 0; i < w->dues.len; i++) {
         free(w->dues.at[i].body);
@@ -754,18 +762,24 @@ static void on_stepd_due(struct vworld *w, const struct due *d, const ProtobufCM
 
 /* ---- delivery */
 
-static void connect_node(struct vworld *w, unsigned node)
+static tug_peer_id node_peer(struct vworld *w, unsigned node)
 {
-    struct proc *p = &w->procs[node];
     struct tug_control_peer who = {.role = TUG_ROLE_NODE, .address = "127.0.0.1"};
     char name[16];
 
-    if (p->link || p->cut || !w->control || !p->agent)
-        return;
     snprintf(name, sizeof name, "n%u", node);
     who.node = name;
-    p->link = ++w->next_peer;
-    tug_control_peer_up(w->control, p->link, &who);
+    tug_control_peer_up(w->control, ++w->next_peer, &who);
+    return w->next_peer;
+}
+
+static void connect_node(struct vworld *w, unsigned node)
+{
+    struct proc *p = &w->procs[node];
+
+    if (p->link || p->cut || !w->control || !p->agent)
+        return;
+    p->link = node_peer(w, node);
     tug_agent_controller_up(p->agent, p->link);
 }
 
@@ -800,6 +814,11 @@ static void deliver(struct vworld *w, struct due *d)
         fprintf(stderr, "# %lld  %s %u  %s\n", (long long) (w->now_ms - VW_T0), whats[d->what], d->node, tug_msg_info(d->number)->name);
     switch (d->what) {
     case W_MSG_TO_CONTROL:
+        if (d->number == TUG_MSG_NODE_HELLO) {
+            free(p->hello.body);
+            p->hello = *d;
+            p->hello.body = tug_xmemdup(d->body, d->len);
+        }
         if (w->control && d->peer == (d->node ? p->link : w->client))
             tug_control_message(w->control, d->peer, d->number, d->rid, m);
         break;
@@ -911,6 +930,21 @@ void vw_mend(struct vworld *w, unsigned node)
 {
     w->procs[node].cut = 0;
     later(w, HOP_MS, W_CONNECT, node);
+}
+
+tug_peer_id vw_connect_again(struct vworld *w, unsigned node)
+{
+    return node_peer(w, node);
+}
+
+void vw_hello_again(struct vworld *w, unsigned node, tug_peer_id on)
+{
+    const struct due *d = &w->procs[node].hello;
+    ProtobufCMessage *m = protobuf_c_message_unpack(tug_msg_info(d->number)->desc, NULL, d->len, d->body);
+
+    tug_control_message(w->control, on ? on : w->procs[node].link, d->number, d->rid, m);
+    protobuf_c_message_free_unpacked(m, NULL);
+    tug_control_flush(w->control);
 }
 
 static uint32_t ask(struct vworld *w, enum tug_msg number, const ProtobufCMessage *m)

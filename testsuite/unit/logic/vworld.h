@@ -41,6 +41,9 @@ void vw_set_links(struct vworld *w, unsigned node, Tugpb__Machine *links);
 /* Cut or mend the network between the controller and a node (both sides see the connection end, or come back). */
 void vw_cut(struct vworld *w, unsigned node);
 void vw_mend(struct vworld *w, unsigned node);
+/* A further connection of the node, that opens now; what it said first on its own one arrives on 'on' (0: its own). */
+tug_peer_id vw_connect_again(struct vworld *w, unsigned node);
+void vw_hello_again(struct vworld *w, unsigned node, tug_peer_id on);
 /* Node daemon dies and comes back; launcher and step daemons stay. */
 void vw_restart_agent(struct vworld *w, unsigned node);
 /* The controller dies: what was not durable is gone. Then it comes back from its disk. */
