@@ -402,10 +402,22 @@ static void h_step_kill(struct tug_agent *a, const Tugpb__StepKill *m)
         tug_agent_kill(a, key, m->grace_s, m->why);
 }
 
+/* Nobody repeats an order on a connection that stands: one that comes before the welcome is not
+ * left out, the connection is. */
+static bool is_welcomed(struct tug_agent *a, const char *what)
+{
+    if (a->welcomed)
+        return true;
+    tug_agent_log(a, TUG_LOG_WARN, "%s before the welcome: connecting anew", what);
+    tug_agent_send(a, a->controller, 0, NULL);
+    hang_up(a);
+    return false;
+}
+
 #define ORDER(type, what, call)                                                                    \
     do {                                                                                           \
         const Tugpb__##type *order = (const Tugpb__##type *) m;                                    \
-        if (a->welcomed && epoch_holds(a, order->epoch, what))                                     \
+        if (is_welcomed(a, what) && epoch_holds(a, order->epoch, what))                            \
             call(a, order);                                                                        \
     } while (0)
 
