@@ -222,8 +222,18 @@ static void fill_state(const struct agent_step *s, Tugpb__StepKey *key, Tugpb__S
     }
 }
 
+/* An order that still waits for a lease is of a controller that may not be there any more. It has
+ * started nothing; whoever still wants it gives it again. */
+static void forget_waiting(struct tug_agent *a)
+{
+    for (size_t i = a->steps.len; i-- > 0;)
+        if (a->steps.at[i]->waits_lease)
+            tug_agent_remove(a, a->steps.at[i]);
+}
+
 static void say_hello(struct tug_agent *a)
 {
+    forget_waiting(a);
     size_t n = a->steps.len;
     Tugpb__StepKey *keys = tug_xcalloc(n + 1, sizeof *keys);
     Tugpb__StepReady *readies = tug_xcalloc(n + 1, sizeof *readies);

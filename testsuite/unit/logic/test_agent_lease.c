@@ -93,6 +93,30 @@ START_TEST(a_requeueable_step_waits_for_the_first_lease)
 }
 END_TEST
 
+START_TEST(an_order_that_waits_for_a_lease_goes_with_its_connection)
+{
+    world_start(&w);
+    tug_agent_controller_up(w.agent, CONTROLLER);
+    world_next(&w, CONTROLLER, TUG_MSG_NODE_HELLO);
+    world_welcome(&w, 1);
+    world_next(&w, CONTROLLER, TUG_MSG_LEASE_REQUEST);
+    world_launch(&w, 1, 5, 1, true);
+    tug_agent_controller_down(w.agent, CONTROLLER);
+    tug_agent_controller_up(w.agent, CONTROLLER);
+    const Tugpb__NodeHello *m = world_next(&w, CONTROLLER, TUG_MSG_NODE_HELLO);
+    ck_assert_uint_eq(m->n_steps, 0);   /* whoever still wants it gives it again, under its own epoch */
+    ck_assert_uint_eq(world_records(&w, "held"), 0);
+    world_welcome(&w, 2);
+    Tugpb__LeaseRequest asked = *(const Tugpb__LeaseRequest *) world_next(&w, CONTROLLER, TUG_MSG_LEASE_REQUEST);
+    world_grant(&w, &asked, 300, 2);
+    world_next(&w, L, TUG_MSG_LN_LEASE);
+    world_quiet(&w);
+    world_launch(&w, 2, 5, 1, true);
+    world_next(&w, L, TUG_MSG_LN_START);
+    world_end(&w);
+}
+END_TEST
+
 START_TEST(an_order_before_the_welcome_means_a_new_connection)
 {
     world_start(&w);
@@ -518,7 +542,8 @@ START_TEST(a_record_that_cannot_be_read_is_named)
 END_TEST
 
 UNIT_MAIN("logic/agent_lease", a_lease_runs_from_when_it_was_asked_for, a_lease_is_asked_for_every_heartbeat,
-          a_late_answer_of_an_older_connection_gives_no_lease, a_requeueable_step_waits_for_the_first_lease, an_order_before_the_welcome_means_a_new_connection,
+          a_late_answer_of_an_older_connection_gives_no_lease, a_requeueable_step_waits_for_the_first_lease,
+          an_order_that_waits_for_a_lease_goes_with_its_connection, an_order_before_the_welcome_means_a_new_connection,
           when_the_lease_is_over_requeueable_steps_end_and_others_stay,
           a_process_that_slept_through_its_lease_acts_on_it_first, a_lease_of_zero_seconds_never_ends,
           a_silent_controller_is_dropped_after_20_s, a_kill_is_passed_on_and_hardens_5_s_after_the_grace,
