@@ -193,8 +193,8 @@ static int prepare(const struct options *o, struct tug_err *err)
 
 static void end_overdue(int64_t now_ms)
 {
-    for (size_t i = 0; i < steps.n && noded.lease_until_ms <= now_ms; i++)
-        if (steps.at[i].phase == TUG_STEP_RUNNING && steps.at[i].requeueable) {
+    for (size_t i = 0; i < steps.n; i++)
+        if (steps.at[i].phase == TUG_STEP_RUNNING && !tug_lease_allows(&noded.lease, steps.at[i].requeueable, now_ms)) {
             tug_warn("the lease is over: ending job %llu attempt %u step %u", (unsigned long long) steps.at[i].job,
                      steps.at[i].attempt, steps.at[i].step);
             tug_steps_kill(&steps, &steps.at[i]);
@@ -216,8 +216,8 @@ static int wait_ms(int64_t now_ms, bool sweeping, int sweep_ms, int64_t deadline
         at = noded.next_start_ms;
     if (sweeping && now_ms + sweep_ms < at)
         at = now_ms + sweep_ms;
-    if (lease_matters() && noded.lease_until_ms < at)
-        at = noded.lease_until_ms;
+    if (lease_matters() && noded.lease.until_ms < at)
+        at = noded.lease.until_ms;
     if (at == INT64_MAX)
         return -1;
     return at <= now_ms ? 0 : at - now_ms > 60000 ? 60000 : (int) (at - now_ms);

@@ -149,7 +149,7 @@ static void on_start(struct tug_noded *n, struct tug_steps *s, const struct tug_
     if (!rc && !tug_order_unpack(w->start.order, &claimed, NULL)) {
         if (claimed.job != w->job || claimed.attempt != w->attempt || claimed.step != w->step)
             rc = tug_fail(&err, -EPROTO, "the order is for another step than its record");
-        else if ((claimed.flags & TUG_ORDER_REQUEUEABLE) && n->lease_until_ms <= tug_boot_ms())
+        else if (!tug_lease_allows(&n->lease, claimed.flags & TUG_ORDER_REQUEUEABLE, tug_boot_ms()))
             rc = tug_fail(&err, -EPERM, "the node has no lease, and the step could be running elsewhere");
     }
     if (!rc)
@@ -219,7 +219,7 @@ static void on_list(struct tug_noded *n, struct tug_steps *s)
             ok = tell_gone(n, s, st);
     }
     struct tug_wire end = record(TUG_WIRE_LISTED, 0, 0, 0);
-    end.lease.until_boot_ms = n->lease_until_ms;
+    end.lease.until_boot_ms = n->lease.until_ms;
     if (ok)
         ok = send(n->fd, &end, sizeof end, MSG_NOSIGNAL) == (ssize_t) sizeof end;
     fcntl(n->fd, F_SETFL, flags);
@@ -243,8 +243,7 @@ static void obey(struct tug_noded *n, struct tug_steps *s, const struct tug_wire
         on_list(n, s);
         break;
     case TUG_WIRE_LEASE:
-        if (w->lease.until_boot_ms > n->lease_until_ms)
-            n->lease_until_ms = w->lease.until_boot_ms;
+        tug_lease_extend(&n->lease, w->lease.until_boot_ms);
         break;
     default:
         tug_warn("tugnoded sent a record of unknown type %u", w->type);

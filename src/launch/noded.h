@@ -6,6 +6,7 @@
 #define TUG_LAUNCH_NODED_H
 
 #include "launch/step.h"
+#include "logic/lease.h"
 #include "proto/wire.h"
 
 struct tug_noded {
@@ -18,7 +19,7 @@ struct tug_noded {
     bool listed;                       /* it has asked what is held: it may be told what is gone */
     int64_t started_ms, next_start_ms; /* CLOCK_BOOTTIME */
     unsigned fails;
-    int64_t lease_until_ms;            /* CLOCK_BOOTTIME; 0 = none yet */
+    struct tug_lease lease;            /* CLOCK_BOOTTIME */
     struct tug_wire unsent;            /* an answer that found the socket full; type 0 = none. Nothing is read then */
 };
 
