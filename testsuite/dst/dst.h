@@ -1,0 +1,385 @@
+/* dst.h - whole clusters in one process, under a virtual clock, with faults
+ *
+ * The controllers and the node daemons are the real ones (src/logic, src/core), each behind its own struct tug_env;
+ * what stands around them is played: the machines' clocks, the network, the disks, launchers, step daemons with their
+ * ranks, and clients. A world is made from a seed alone: the same seed gives the same run, event for event.
+ *
+ *   world.c   time, what will happen, the machines' clocks       net.c    connections, and what becomes of messages
+ *   disk.c    what survives                                      ctl.c    controllers (hosts of logic/control.h)
+ *   node.c    machines: launcher, node daemon                    part.c   step daemons and their ranks
+ *   client.c  users: jobs, cancels, drains, retries              fault.c  what goes wrong, and when
+ *   truth.c   what really happened, and the promises             main.c   options, many worlds, one line to repeat it
+ * Layer: tests.
+ */
+#ifndef TUG_DST_H
+#define TUG_DST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/batch.h"
+#include "base/heap.h"
+#include "base/mem.h"
+#include "base/rand.h"
+#include "base/vec.h"
+#include "logic/agent.h"
+#include "logic/control.h"
+#include "logic/lease.h"
+#include "proto/client.pb-c.h"
+#include "proto/launch.pb-c.h"
+#include "proto/msg.h"
+#include "proto/node.pb-c.h"
+#include "proto/record.pb-c.h"
+#include "proto/step.pb-c.h"
+
+#define DST_NODES_MAX 8
+#define DST_CTLS      2      /* machines that a controller may run on */
+#define DST_CLUSTER   "virtual"
+#define DST_LEADER_TTL_MS 5000   /* the store lets nobody else lead before */
+#define DST_UID       1000   /* the only user, and the operator */
+
+struct dst;
+struct dst_disk;
+
+/* ---- the clock of a machine or of a process on it: ms, from where it began, at its own rate */
+struct dst_clock {
+    int64_t base_ms, t0_ms;
+    int32_t ppm;
+};
+int64_t dst_clock_at(const struct dst_clock *c, int64_t true_ms);
+int64_t dst_clock_when(const struct dst_clock *c, int64_t local_ms);   /* the first true ms at which it shows that */
+
+/* ---- what will happen */
+enum dst_what {
+    DST_ARRIVES,       /* a message or the end of a connection */
+    DST_TIMER,         /* of a controller or a node daemon */
+    DST_COMMITTED,     /* a commit is durable, and its process hears of it */
+    DST_CTL_START, DST_AGENT_START, DST_NODE_BOOT,
+    DST_DIAL, DST_LINK_UP, DST_TCP_TIMEOUT,
+    DST_TO_LAUNCHER, DST_FROM_LAUNCHER, DST_LEASE_DUE,
+    DST_STEPD_DIAL, DST_STEPD_READY, DST_TO_STEPD, DST_FROM_STEPD,
+    DST_RANKS_EXIT, DST_RANKS_DIE, DST_PART_DEAD,
+    DST_CLIENT, DST_CLIENT_GIVES_UP, DST_ARRIVES_CLIENT,
+    DST_SUBMIT, DST_FAULT, DST_FAULT_OVER, DST_LEAD,
+};
+
+struct dst_event {
+    int64_t at_ms;
+    uint64_t seq;
+    enum dst_what what;
+    unsigned who;              /* a node or a controller, by what it is */
+    unsigned life;             /* of the process that it is meant for; another one never sees it */
+    uint64_t id;               /* of the link, part, client's errand, ... */
+    unsigned dir;              /* DST_TO_CTL, DST_TO_NODE */
+    uint16_t number;           /* message; 0 = the connection ends */
+    uint32_t rid;
+    uint8_t *body;
+    size_t len;
+    struct tug_batch *batch;
+    uint64_t arg;
+    struct tug_heap_node heap;
+};
+struct dst_event *dst_later(struct dst *w, int64_t in_ms, enum dst_what what, unsigned who);
+/* Without a delay in it: it is put into the heap by the caller with dst_push(). */
+struct dst_event *dst_event_new(struct dst *w, enum dst_what what, unsigned who);
+void dst_push(struct dst *w, struct dst_event *e);
+void dst_event_free(struct dst_event *e);
+void dst_event_body(struct dst_event *e, uint16_t number, uint32_t rid, const ProtobufCMessage *m);
+
+/* ---- the network: one connection per node at a time, of two directions that keep their order */
+enum { DST_TO_CTL, DST_TO_NODE };
+struct dst_link {
+    uint64_t id;               /* both sides' name of the peer */
+    unsigned node, ctl;
+    unsigned life[2];          /* of the process that a direction leads to */
+    bool open[2];              /* ... and whether that one has it open */
+    bool was_up[2];            /* ... and was told of it */
+    int64_t last_ms[2];        /* when the last message arrives that keeps its order */
+    struct tug_vec(struct dst_event *) stalled[2];     /* wait for a cut to end */
+};
+
+/* ---- a disk: records, and commits under way */
+struct dst_pending {
+    struct tug_batch *batch;
+    uint64_t ticket;
+};
+struct dst_store {
+    struct dst_disk *disk;
+    struct tug_vec(struct dst_pending) pending;        /* oldest first */
+    int64_t last_ms;           /* when the last commit under way is durable */
+    int64_t full_until_ms;     /* fails until then */
+    int64_t slow_until_ms;
+};
+
+/* ---- a controller */
+struct dst_ctl {
+    struct dst *w;
+    unsigned index, life;
+    struct tug_control *control;       /* NULL = does not run */
+    struct dst_clock machine, clock;   /* clock: of this process */
+    int64_t timer_ms;                  /* what it asked for; INT64_MAX = nothing */
+    uint64_t timer_seq;
+    int64_t paused_until_ms;
+    bool dying;                        /* inside an event: nothing leaves any more */
+    bool fenced;                       /* the store takes nothing from it any more */
+    uint64_t epoch;
+    int64_t led_ms;                    /* when it last heard that it leads */
+    int64_t lead_until_ms;             /* by its clock; INT64_MAX = nobody else can */
+    bool unsure;                       /* was paused, and has not heard since that it leads */
+};
+
+/* ---- a machine */
+enum dst_phase { DST_STARTING, DST_READY, DST_RUNNING, DST_ENDED, DST_DEAD };
+struct dst_part {
+    uint64_t id;                       /* also the step daemon's pid */
+    unsigned node;
+    uint64_t job;
+    uint32_t attempt, step;
+    uint64_t epoch;                    /* of the order that started it */
+    uint64_t gpus;
+    bool requeueable;
+    enum dst_phase phase;
+    bool head, alone;                  /* of its gang */
+    bool stopped, ran, told_to_end;
+    bool killing;                      /* everything in it is about to be dead */
+    bool told;                         /* the launcher has said that it is gone */
+    int64_t run_ms;
+    int code, signal;                  /* how its rank ended */
+    Tugpb__Cause *cause;               /* first failure that its daemon knows of; owned */
+    tug_peer_id peer;                  /* at the node daemon; 0 = not connected */
+    int64_t last_ms[2];
+    int wait_status;
+};
+
+struct dst_seen { uint64_t job; uint32_t attempt, step; };
+
+struct dst_node {
+    struct dst *w;
+    unsigned index;
+    char name[16], boot_id[33];
+    struct dst_clock machine;          /* wall clock */
+    struct dst_clock boot;             /* since it was switched on */
+    bool up;
+    unsigned boots, machine_life;
+    /* launcher */
+    bool listed;
+    struct tug_lease lease;            /* in ms of 'boot' */
+    uint64_t lease_seq;
+    struct tug_vec(struct dst_seen) seen;
+    uint64_t max_epoch_started, max_epoch_obeyed;
+    int64_t to_launcher_ms, from_launcher_ms;
+    /* node daemon */
+    struct tug_agent *agent;           /* NULL = does not run */
+    unsigned life, fails;
+    struct dst_clock clock;            /* of this process */
+    int64_t started_ms, timer_ms;
+    uint64_t timer_seq;
+    int64_t paused_until_ms;
+    bool dying;
+    struct dst_store store;
+    uint64_t link;                     /* 0 = none */
+    int64_t redial_ms;
+    bool dialling;
+    /* network */
+    unsigned cut[2];                   /* so many cuts of that direction are in force */
+    int64_t slow_until_ms;
+};
+
+/* ---- users */
+enum dst_errand_kind { DST_ERRAND_SUBMIT, DST_ERRAND_CANCEL, DST_ERRAND_STEP, DST_ERRAND_DRAIN, DST_ERRAND_WAIT };
+struct dst_errand {
+    uint64_t id;
+    enum dst_errand_kind kind;
+    uint64_t job;                      /* index + 1 of the truth's job */
+    unsigned node;
+    bool resume;
+    bool done;
+    unsigned tries;
+    tug_peer_id peer;                  /* of the connection it waits on; 0 = none */
+    unsigned ctl, ctl_life;
+};
+
+/* ---- what really happened */
+struct dst_job {
+    char token[40];
+    uint64_t id;                       /* 0 = nobody was told yet */
+    bool acked, cancelled, stop;       /* stop: cancelled because it would never end */
+    bool requeue, batch, forever;
+    uint32_t nodes, gpus, time_limit_s;
+    const char *queue;
+    uint32_t attempt;                  /* the highest that is durable */
+    unsigned ends;                     /* rows of the history */
+    char end_state[24];
+    uint32_t end_attempt;
+    bool end_told;                     /* to somebody who waited */
+};
+struct dst_run {                       /* of one node's part of one attempt */
+    uint64_t job;
+    uint32_t attempt, step;
+    unsigned node;
+    bool ready, started, ended, lost;  /* lost: its step daemon went without a word */
+    bool told_to_end;
+    int code, signal;
+};
+
+struct dst_figures {
+    uint64_t events, messages, commits, jobs, attempts, ended;
+    uint64_t resets, cuts, one_way, halves, flaps, duplicated, reordered, dropped, delayed;
+    uint64_t ctl_crashes, ctl_await, ctl_pauses, takeovers, fenced;
+    uint64_t agent_crashes, agent_await, agent_pauses, launcher_crashes, reboots, stepd_crashes;
+    uint64_t store_failed, store_full, store_slow, unsynced_lost, unsynced_kept;
+    uint64_t wall_jumps, client_drops, client_retries, preempted, lease_ends;
+    int64_t true_ms;
+};
+
+struct dst_conf {                      /* drawn from the seed */
+    unsigned nodes;
+    uint32_t node_timeout_s, lease_s, launch_timeout_s;
+    bool chaos;                        /* messages are doubled and change places inside a connection */
+    bool zombies;                      /* a second controller may take over from one that is paused */
+    bool preempts;
+    int drift_ppm_max;
+    int64_t faults_until_ms, mean_fault_ms, mean_job_ms;
+    double crash_send, crash_persist;  /* at each of them */
+    bool with[32];                     /* which kinds of faults there are */
+};
+
+struct dst_opts {
+    uint64_t seed;
+    int64_t length_ms;                 /* of the part with faults */
+    bool log;
+    const char *argv0;
+};
+
+struct dst_epoch { uint64_t epoch; unsigned ctl, life; };   /* who has spoken with it */
+
+struct dst {
+    struct dst_opts opts;
+    struct dst_conf conf;
+    struct tug_heap heap;
+    int64_t now_ms;
+    uint64_t seq, hash;
+    struct tug_rand of_faults, of_users, of_net, of_env, of_ranks;
+    struct dst_ctl ctls[DST_CTLS];
+    unsigned leader;                   /* whom the store obeys */
+    struct dst_store store;
+    struct dst_node nodes[DST_NODES_MAX];
+    struct tug_vec(struct dst_link *) links;
+    struct tug_vec(struct dst_part *) parts;
+    struct tug_vec(struct dst_errand) errands;
+    struct tug_vec(struct dst_job) jobs;
+    struct tug_vec(struct dst_run) runs;
+    struct tug_vec(struct dst_epoch) epochs;
+    uint64_t next_id;
+    unsigned active_jobs;
+    bool calm;                         /* faults are over */
+    struct dst_figures n;
+};
+
+/* world.c */
+struct dst *dst_new(const struct dst_opts *opts);
+void dst_free(struct dst *w);
+bool dst_step(struct dst *w);                              /* false: nothing is due */
+void dst_run(struct dst *w);                               /* with faults, then until all is over */
+void dst_log(struct dst *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void dst_fail(struct dst *w, const char *fmt, ...) __attribute__((format(printf, 2, 3), noreturn));
+void dst_mix(struct dst *w, uint64_t x);                   /* into the hash of the run */
+int64_t dst_between(struct tug_rand *r, int64_t low, int64_t high);    /* both included */
+int64_t dst_about(struct tug_rand *r, int64_t mean);       /* exponential, at least 1 */
+bool dst_chance(struct tug_rand *r, double p);
+
+/* disk.c */
+struct dst_disk *dst_disk_new(void);
+void dst_disk_free(struct dst_disk *d);
+void dst_disk_apply(struct dst_disk *d, const struct tug_batch *b);
+const void *dst_disk_get(const struct dst_disk *d, const char *kind, const char *id, size_t *len);
+void dst_disk_each(struct dst_disk *d, void (*f)(void *arg, const char *kind, const char *id, const void *data,
+                                                 size_t len), void *arg);
+/* A commit is under way: it is durable, and its process hears of it, at DST_COMMITTED. */
+void dst_store_commit(struct dst *w, struct dst_store *s, struct tug_batch *b, uint64_t ticket, unsigned dir,
+                      unsigned who, unsigned life);
+/* ... which has come: false when the disk did not take it, and nothing of it is there. */
+bool dst_store_committed(struct dst *w, struct dst_store *s, unsigned dir, uint64_t ticket);
+/* The process is gone: of what is under way, a part from the front is there. */
+void dst_store_crash(struct dst *w, struct dst_store *s, unsigned dir);
+void dst_store_clear(struct dst_store *s);
+
+/* net.c */
+struct dst_link *dst_link(struct dst *w, uint64_t id);
+void dst_net_send(struct dst *w, struct dst_link *l, unsigned dir, uint16_t number, uint32_t rid,
+                  const ProtobufCMessage *m);
+void dst_net_close(struct dst *w, struct dst_link *l, unsigned side, bool silently);   /* side: who closes, as the direction to it */
+void dst_net_reset(struct dst *w, struct dst_link *l);     /* both sides, what is under way is lost */
+void dst_net_cut(struct dst *w, unsigned node, unsigned dir);
+void dst_net_mend(struct dst *w, unsigned node, unsigned dir);
+void dst_net_arrives(struct dst *w, struct dst_event *e);
+void dst_net_timeout(struct dst *w, const struct dst_event *e);
+void dst_net_dial(struct dst *w, unsigned node);
+void dst_net_up(struct dst *w, const struct dst_event *e);
+
+/* ctl.c */
+void dst_ctl_start(struct dst *w, unsigned ctl);
+void dst_ctl_crash(struct dst *w, unsigned ctl, const char *why);
+void dst_ctl_peer_up(struct dst *w, unsigned ctl, tug_peer_id peer, unsigned node);
+void dst_ctl_peer_down(struct dst *w, unsigned ctl, tug_peer_id peer);
+void dst_ctl_message(struct dst *w, unsigned ctl, tug_peer_id peer, const struct dst_event *e);
+void dst_ctl_timer(struct dst *w, const struct dst_event *e);
+void dst_ctl_committed(struct dst *w, const struct dst_event *e);
+void dst_ctl_take_over(struct dst *w, unsigned ctl);       /* the other one leads from now on */
+
+/* node.c */
+void dst_node_boot(struct dst *w, unsigned node);
+void dst_node_power_off(struct dst *w, unsigned node, int64_t for_ms);
+void dst_launcher_crash(struct dst *w, unsigned node);
+void dst_launcher_message(struct dst *w, const struct dst_event *e);
+void dst_launcher_gone(struct dst *w, struct dst_part *p); /* nothing is left of it: tell the node daemon */
+void dst_lease_due(struct dst *w, const struct dst_event *e);
+void dst_agent_start(struct dst *w, unsigned node);
+void dst_agent_crash(struct dst *w, unsigned node, const char *why);
+void dst_agent_message(struct dst *w, unsigned node, tug_peer_id peer, const struct dst_event *e);
+void dst_agent_up(struct dst *w, unsigned node, tug_peer_id peer);
+void dst_agent_down(struct dst *w, unsigned node, tug_peer_id peer, bool was_up);
+void dst_agent_timer(struct dst *w, const struct dst_event *e);
+void dst_agent_committed(struct dst *w, const struct dst_event *e);
+void dst_agent_stepd(struct dst *w, struct dst_part *p, bool up);
+
+/* part.c */
+struct dst_part *dst_part(struct dst *w, uint64_t id);
+struct dst_part *dst_part_find(struct dst *w, unsigned node, const Tugpb__StepKey *key);
+struct dst_part *dst_part_start(struct dst *w, unsigned node, const struct dst_seen *key, bool requeueable,
+                                uint64_t gpus, uint64_t epoch, bool head, bool alone);
+void dst_part_kill(struct dst *w, struct dst_part *p);     /* everything in it, as SIGKILL to its cgroup does */
+void dst_part_vanish(struct dst *w, struct dst_part *p);   /* at once, with its machine or launcher */
+void dst_part_stepd_dies(struct dst *w, struct dst_part *p);
+void dst_part_event(struct dst *w, const struct dst_event *e);
+void dst_part_cut_off(struct dst *w, struct dst_part *p);  /* the node daemon's end is gone */
+void dst_part_free(struct dst_part *p);
+void dst_part_send(struct dst *w, struct dst_part *p, uint16_t number, const ProtobufCMessage *m);   /* to its daemon */
+
+/* client.c */
+void dst_clients_start(struct dst *w);
+void dst_client_event(struct dst *w, struct dst_event *e);
+void dst_client_send(struct dst *w, unsigned ctl, tug_peer_id peer, uint16_t number, uint32_t rid,
+                     const ProtobufCMessage *m);           /* what a controller says to a client; NULL closes */
+void dst_client_stop_forever(struct dst *w);               /* cancel what would never end by itself */
+
+/* fault.c */
+void dst_faults_start(struct dst *w);
+void dst_fault(struct dst *w, struct dst_event *e);
+
+/* truth.c: the promises. Every one of these may call dst_fail(). */
+struct dst_run *dst_truth_run(struct dst *w, uint64_t job, uint32_t attempt, uint32_t step, unsigned node);
+void dst_truth_launched(struct dst *w, struct dst_part *p);
+void dst_truth_started(struct dst *w, struct dst_part *p);
+void dst_truth_durable(struct dst *w, const struct tug_batch *b);          /* on the controller's disk */
+void dst_truth_ctl_says(struct dst *w, const struct dst_ctl *c, tug_peer_id peer, uint16_t number,
+                        const ProtobufCMessage *m);
+void dst_truth_agent_says(struct dst *w, struct dst_node *n, tug_peer_id peer, uint16_t number,
+                          const ProtobufCMessage *m);
+void dst_truth_acked(struct dst *w, struct dst_job *j, uint64_t id);
+void dst_truth_restored(struct dst *w, const struct dst_ctl *c);
+void dst_truth_end(struct dst *w);                         /* of the world: nothing is left over */
+struct dst_job *dst_truth_job(struct dst *w, uint64_t id);
+
+#endif

@@ -1,0 +1,276 @@
+/* fault.c - what goes wrong, and when
+ *
+ * A table of kinds; a world has some of them, and one of those strikes at random times. Crashes at await points are
+ * elsewhere (ctl.c, node.c), as are what becomes of messages (net.c) and of unsynced commits (disk.c). Layer: tests.
+ */
+#include "dst.h"
+
+#include <stdlib.h>
+
+static unsigned some_node(struct dst *w)
+{
+    return (unsigned) tug_rand_below(&w->of_faults, w->conf.nodes);
+}
+
+static int64_t span(struct dst *w, int64_t mean)
+{
+    return dst_about(&w->of_faults, mean);
+}
+
+static struct dst_event *over(struct dst *w, int64_t in_ms, unsigned who, uint64_t kind, uint64_t id)
+{
+    struct dst_event *e = dst_later(w, in_ms, DST_FAULT_OVER, who);
+
+    e->arg = kind;
+    e->id = id;
+    return e;
+}
+
+enum { OVER_CUT, OVER_FLAP };
+
+/* ---- the network */
+
+/* dirs: bit 0 to the controller, bit 1 to the node */
+static void cut(struct dst *w, unsigned node, unsigned dirs, int64_t for_ms)
+{
+    static const char *const what[] = {"", "cannot be heard", "does not hear", "is cut off"};
+
+    dst_log(w, "n%u %s for %lld s", node, what[dirs], (long long) for_ms / 1000);
+    for (unsigned d = 0; d < 2; d++)
+        if (dirs & (1u << d))
+            dst_net_cut(w, node, d);
+    over(w, for_ms, node, OVER_CUT, dirs);
+}
+
+static int64_t cut_span(struct dst *w)
+{
+    int64_t lease_ms = w->conf.lease_s * 1000LL;
+
+    if (dst_chance(&w->of_faults, 0.3)) /* around the lease's end */
+        return lease_ms * dst_between(&w->of_faults, 80, 125) / 100 + 1;
+    return span(w, dst_chance(&w->of_faults, 0.5) ? 8000 : 90000);
+}
+
+static void f_cut(struct dst *w)
+{
+    w->n.cuts++;
+    cut(w, some_node(w), 3, cut_span(w));
+}
+
+static void f_one_way(struct dst *w)
+{
+    w->n.one_way++;
+    cut(w, some_node(w), dst_chance(&w->of_faults, 0.5) ? 1 : 2, cut_span(w));
+}
+
+static void f_half(struct dst *w)
+{
+    int64_t for_ms = cut_span(w);
+    unsigned dirs = (unsigned) dst_between(&w->of_faults, 1, 3);
+
+    w->n.halves++;
+    for (unsigned i = 0; i < w->conf.nodes; i++)
+        if (dst_chance(&w->of_faults, 0.5))
+            cut(w, i, dirs, for_ms);
+}
+
+static void f_flap(struct dst *w)
+{
+    w->n.flaps++;
+    over(w, 0, some_node(w), OVER_FLAP, (uint64_t) dst_between(&w->of_faults, 3, 12));
+}
+
+static void flap(struct dst *w, unsigned node, uint64_t left)
+{
+    if (left == 0 || w->calm)
+        return;
+    cut(w, node, (unsigned) dst_between(&w->of_faults, 1, 3), span(w, 4000));
+    over(w, span(w, 9000), node, OVER_FLAP, left - 1);
+}
+
+static void f_reset(struct dst *w)
+{
+    if (w->links.len)
+        dst_net_reset(w, w->links.at[tug_rand_below(&w->of_faults, w->links.len)]);
+}
+
+static void f_slow_node(struct dst *w)
+{
+    struct dst_node *n = &w->nodes[some_node(w)];
+
+    n->slow_until_ms = w->now_ms + span(w, 30000);
+    dst_log(w, "n%u is slow", n->index);
+}
+
+/* ---- processes and machines */
+
+static void f_ctl_crash(struct dst *w)
+{
+    dst_ctl_crash(w, w->leader, "killed");
+}
+
+static void f_agent_crash(struct dst *w)
+{
+    dst_agent_crash(w, some_node(w), "killed");
+}
+
+static void f_launcher_crash(struct dst *w)
+{
+    dst_launcher_crash(w, some_node(w));
+}
+
+static void f_power(struct dst *w)
+{
+    dst_node_power_off(w, some_node(w), dst_chance(&w->of_faults, 0.3) ? dst_between(&w->of_faults, 500, 5000)
+                                                                     : 5000 + span(w, 60000));
+}
+
+static void f_stepd_crash(struct dst *w)
+{
+    if (w->parts.len)
+        dst_part_stepd_dies(w, w->parts.at[tug_rand_below(&w->of_faults, w->parts.len)]);
+}
+
+static void pause(struct dst *w, struct dst_ctl *c, int64_t for_ms)
+{
+    dst_log(w, "controller %u is stopped for %lld ms", c->index, (long long) for_ms);
+    w->n.ctl_pauses++;
+    c->paused_until_ms = w->now_ms + for_ms;
+    c->unsure = true;
+    dst_later(w, for_ms + dst_between(&w->of_faults, 0, 2000), DST_LEAD, c->index)->life = c->life;
+}
+
+static void f_ctl_pause(struct dst *w)
+{
+    struct dst_ctl *c = &w->ctls[w->leader];
+
+    if (c->control && c->paused_until_ms <= w->now_ms)
+        pause(w, c, span(w, dst_chance(&w->of_faults, 0.7) ? 3000 : 40000));
+}
+
+/* Paused for longer than the store lets it lead: the other machine's controller does. */
+static void f_take_over(struct dst *w)
+{
+    struct dst_ctl *c = &w->ctls[w->leader];
+    int64_t after_ms = DST_LEADER_TTL_MS + dst_between(&w->of_faults, 0, 8000);
+    struct dst_event *e;
+
+    if (!w->conf.zombies || !c->control || c->paused_until_ms > w->now_ms || w->ctls[!w->leader].control)
+        return;
+    pause(w, c, after_ms + span(w, 10000));
+    e = dst_later(w, after_ms, DST_LEAD, !w->leader);
+    e->arg = 1;
+}
+
+static void f_agent_pause(struct dst *w)
+{
+    struct dst_node *n = &w->nodes[some_node(w)];
+
+    if (!n->agent || n->paused_until_ms > w->now_ms)
+        return;
+    w->n.agent_pauses++;
+    n->paused_until_ms = w->now_ms + span(w, dst_chance(&w->of_faults, 0.7) ? 3000 : 60000);
+    dst_log(w, "n%u: node daemon is stopped for %lld ms", n->index, (long long) (n->paused_until_ms - w->now_ms));
+}
+
+/* ---- disks and clocks */
+
+static struct dst_store *some_store(struct dst *w)
+{
+    return dst_chance(&w->of_faults, 0.6) ? &w->store : &w->nodes[some_node(w)].store;
+}
+
+static void f_store_fails(struct dst *w)
+{
+    some_store(w)->full_until_ms = w->now_ms + 1;
+    w->n.store_full++;
+}
+
+static void f_store_full(struct dst *w)
+{
+    some_store(w)->full_until_ms = w->now_ms + span(w, 15000);
+    w->n.store_full++;
+}
+
+static void f_store_slow(struct dst *w)
+{
+    some_store(w)->slow_until_ms = w->now_ms + span(w, 20000);
+    w->n.store_slow++;
+}
+
+static void f_wall_jump(struct dst *w)
+{
+    static const int64_t most_ms[] = {2000, 300000, 24 * 3600000LL};
+    int64_t most = most_ms[tug_rand_below(&w->of_faults, dst_chance(&w->of_faults, 0.9) ? 2 : 3)];
+    struct dst_clock *c = dst_chance(&w->of_faults, 0.4) ? &w->ctls[w->leader].machine
+                                                         : &w->nodes[some_node(w)].machine;
+    int64_t by_ms = dst_between(&w->of_faults, -most, most);
+
+    c->base_ms += by_ms;
+    w->n.wall_jumps++;
+    dst_log(w, "a wall clock is put by %lld s", (long long) by_ms / 1000);
+}
+
+/* ---- when */
+
+static const struct { void (*strike)(struct dst *w); unsigned weight; } faults[] = {
+    {f_cut, 10},         {f_one_way, 8},  {f_half, 4},        {f_flap, 3},        {f_reset, 10},
+    {f_slow_node, 4},    {f_ctl_crash, 8}, {f_agent_crash, 8}, {f_launcher_crash, 3}, {f_power, 5},
+    {f_stepd_crash, 4},  {f_ctl_pause, 6}, {f_take_over, 6},   {f_agent_pause, 4}, {f_store_fails, 2},
+    {f_store_full, 2},   {f_store_slow, 3}, {f_wall_jump, 3},
+};
+#define N_FAULTS (sizeof faults / sizeof *faults)
+
+static void strike(struct dst *w)
+{
+    uint64_t all = 0, at;
+
+    for (size_t i = 0; i < N_FAULTS; i++)
+        all += w->conf.with[i] ? faults[i].weight : 0;
+    if (!all)
+        return;
+    at = tug_rand_below(&w->of_faults, all);
+    for (size_t i = 0; i < N_FAULTS; i++) {
+        if (!w->conf.with[i])
+            continue;
+        if (at < faults[i].weight) {
+            faults[i].strike(w);
+            return;
+        }
+        at -= faults[i].weight;
+    }
+}
+
+void dst_faults_start(struct dst *w)
+{
+    dst_later(w, 5000 + dst_about(&w->of_faults, w->conf.mean_fault_ms), DST_FAULT, 0);
+}
+
+static void lead(struct dst *w, const struct dst_event *e)
+{
+    struct dst_ctl *c = &w->ctls[e->who];
+
+    if (e->arg)
+        dst_ctl_take_over(w, e->who);
+    else if (e->life == c->life && c->fenced)
+        dst_ctl_crash(w, e->who, "it hears that it does not lead any more");
+    else if (e->life == c->life && c->paused_until_ms <= w->now_ms)
+        c->unsure = false;
+}
+
+void dst_fault(struct dst *w, struct dst_event *e)
+{
+    if (e->what == DST_LEAD) {
+        lead(w, e);
+    } else if (e->what == DST_FAULT_OVER && e->arg == OVER_CUT) {
+        for (unsigned d = 0; d < 2; d++)
+            if (e->id & (1u << d))
+                dst_net_mend(w, e->who, d);
+        dst_log(w, "n%u: a cut is over", e->who);
+    } else if (e->what == DST_FAULT_OVER) {
+        flap(w, e->who, e->id);
+    } else if (!w->calm) {
+        strike(w);
+        dst_later(w, dst_about(&w->of_faults, w->conf.mean_fault_ms), DST_FAULT, 0);
+    }
+}

@@ -1,0 +1,478 @@
+/* truth.c - what really happened, and the promises it is held against (doc/reliability.md)
+ *
+ * Not what a controller believes: the ranks of the machines, the rows on the disk, the answers that clients got. Each
+ * promise is one function or one sentence below; the first that is broken ends the world. Layer: tests.
+ */
+#include "dst.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ull(x) ((unsigned long long) (x))
+
+/* ---- what is known */
+
+struct dst_job *dst_truth_job(struct dst *w, uint64_t id)
+{
+    for (size_t i = w->jobs.len; id && i-- > 0;)
+        if (w->jobs.at[i].id == id)
+            return &w->jobs.at[i];
+    return NULL;
+}
+
+static struct dst_job *by_token(struct dst *w, const char *token)
+{
+    for (size_t i = w->jobs.len; i-- > 0;)
+        if (!strcmp(w->jobs.at[i].token, token))
+            return &w->jobs.at[i];
+    return NULL;
+}
+
+struct dst_run *dst_truth_run(struct dst *w, uint64_t job, uint32_t attempt, uint32_t step, unsigned node)
+{
+    struct dst_run fresh = {.job = job, .attempt = attempt, .step = step, .node = node};
+
+    for (size_t i = w->runs.len; i-- > 0;) {
+        struct dst_run *r = &w->runs.at[i];
+        if (r->job == job && r->attempt == attempt && r->step == step && r->node == node)
+            return r;
+    }
+    tug_vec_push(&w->runs, fresh);
+    return &w->runs.at[w->runs.len - 1];
+}
+
+static Tugpb__JobRecord *record_of(struct dst *w, struct tug_arena *a, uint64_t job)
+{
+    char id[24];
+    size_t len;
+    const void *data;
+    ProtobufCMessage *m = NULL;
+
+    snprintf(id, sizeof id, "%llu", ull(job));
+    data = dst_disk_get(w->store.disk, "job", id, &len);
+    if (!data)
+        return NULL;
+    a->budget_bytes = 1 << 20;
+    int rc = tug_proto_decode(a, &tugpb__job_record__descriptor, data, len, &m, NULL);
+    tug_assert(rc == 0);
+    return (Tugpb__JobRecord *) m;
+}
+
+/* ---- never two attempts at once; no GPU twice; nobody before all are ready */
+
+static const char *states_that_run[] = {"CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "REQUEUED"};
+
+static bool holds(const char *state)
+{
+    for (size_t i = 0; i < sizeof states_that_run / sizeof *states_that_run; i++)
+        if (!strcmp(state, states_that_run[i]))
+            return true;
+    return false;
+}
+
+void dst_truth_launched(struct dst *w, struct dst_part *p)
+{
+    struct dst_node *n = &w->nodes[p->node];
+
+    if (p->epoch < n->max_epoch_started)
+        dst_fail(w, "n%u starts job %llu.%u.%u by an order of epoch %llu after one of epoch %llu", p->node, ull(p->job),
+                 p->attempt, p->step, ull(p->epoch), ull(n->max_epoch_started));
+    n->max_epoch_started = p->epoch;
+    for (size_t i = 0; i < w->parts.len; i++) {
+        const struct dst_part *o = w->parts.at[i];
+        if (o != p && o->node == p->node && o->job == p->job && o->step == p->step && o->phase != DST_DEAD)
+            dst_fail(w, "n%u sets up job %llu.%u.%u while attempt %u is there", p->node, ull(p->job), p->attempt,
+                     p->step, o->attempt);
+    }
+}
+
+static void check_barrier(struct dst *w, const struct dst_part *p)
+{
+    struct tug_arena a = {0};
+    const Tugpb__JobRecord *r = record_of(w, &a, p->job);
+    size_t ready = 0;
+
+    if (!r || r->attempt != p->attempt || !holds(r->state))
+        dst_fail(w, "n%u runs job %llu.%u.%u, which is over: its record says %s, attempt %u", p->node, ull(p->job),
+                 p->attempt, p->step, r ? r->state : "nothing", r ? r->attempt : 0);
+    if (p->step == 0 && r->spec->kind == TUGPB__JOB_KIND__JOB_GANG) {
+        for (size_t i = 0; i < w->runs.len; i++) {
+            const struct dst_run *o = &w->runs.at[i];
+            ready += o->job == p->job && o->attempt == p->attempt && o->step == 0 && o->ready;
+        }
+        if (ready != r->n_slices)
+            dst_fail(w, "n%u runs job %llu.%u while %zu of its %zu nodes have been ready", p->node, ull(p->job),
+                     p->attempt, ready, r->n_slices);
+    }
+    tug_arena_clear(&a);
+}
+
+void dst_truth_started(struct dst *w, struct dst_part *p)
+{
+    for (size_t i = 0; i < w->parts.len; i++) {
+        const struct dst_part *o = w->parts.at[i];
+        if (o == p || o->phase != DST_RUNNING)
+            continue;
+        if (o->job == p->job && o->attempt != p->attempt)
+            dst_fail(w, "two attempts of job %llu run at once: %u on n%u, and %u on n%u", ull(p->job), o->attempt,
+                     o->node, p->attempt, p->node);
+        if (o->node == p->node && o->job != p->job && (o->gpus & p->gpus) && !o->stopped)
+            dst_fail(w, "n%u runs job %llu and job %llu on one GPU", p->node, ull(o->job), ull(p->job));
+    }
+    check_barrier(w, p);
+    dst_truth_run(w, p->job, p->attempt, p->step, p->node)->started = true;
+    w->n.attempts += p->step == 0;
+}
+
+/* ---- how a job ended is what its ranks did, once */
+
+static bool some_run(struct dst *w, uint64_t job, uint32_t attempt, int code)
+{
+    for (size_t i = 0; i < w->runs.len; i++) {
+        const struct dst_run *r = &w->runs.at[i];
+        if (r->job == job && r->attempt == attempt && r->step == 0 &&
+            (code >= 0 ? r->ended && r->code == code : r->lost || (r->ended && (r->code || r->signal))))
+            return true;
+    }
+    return false;
+}
+
+static void check_completed(struct dst *w, const struct dst_job *j, const Tugpb__JobView *v)
+{
+    size_t ok = 0;
+
+    for (size_t i = 0; i < w->runs.len; i++) {
+        const struct dst_run *r = &w->runs.at[i];
+        if (r->job != j->id || r->attempt != v->attempt || r->step)
+            continue;
+        if (!r->ended || r->code || r->signal)
+            dst_fail(w, "job %llu is recorded as COMPLETED; on n%u attempt %u %s (code %d, signal %d)", ull(j->id),
+                     r->node, r->attempt, r->ended ? "failed" : r->started ? "runs" : "never ran", r->code, r->signal);
+        ok++;
+    }
+    if (ok != (j->batch ? 1 : v->n_slices))
+        dst_fail(w, "job %llu is recorded as COMPLETED; %zu of %zu nodes ran it", ull(j->id), ok, v->n_slices);
+}
+
+static void check_failed(struct dst *w, const struct dst_job *j, const Tugpb__JobView *v)
+{
+    const char *kind = v->cause ? v->cause->kind : "";
+
+    if (j->requeue && !strcmp(kind, "node"))
+        dst_fail(w, "job %llu may be requeued and is recorded as %s for its node's sake: %s", ull(j->id), v->state,
+                 v->cause->text);
+    if (!some_run(w, j->id, v->attempt, -1))
+        dst_fail(w, "job %llu is recorded as %s (%s: %s); no rank of attempt %u failed", ull(j->id), v->state, kind,
+                 v->cause ? v->cause->text : "", v->attempt);
+    if (v->exit && v->exit->exit_code && !some_run(w, j->id, v->attempt, v->exit->exit_code))
+        dst_fail(w, "job %llu is recorded with exit code %d; no rank of attempt %u exited so", ull(j->id),
+                 v->exit->exit_code, v->attempt);
+}
+
+static void check_end(struct dst *w, const struct dst_job *j, const Tugpb__JobView *v)
+{
+    for (size_t i = 0; i < w->parts.len; i++)
+        if (w->parts.at[i]->job == j->id && w->parts.at[i]->phase == DST_RUNNING && j->requeue)
+            dst_fail(w, "job %llu is recorded as %s while attempt %u runs on n%u", ull(j->id), v->state,
+                     w->parts.at[i]->attempt, w->parts.at[i]->node);
+    if (!strcmp(v->state, "COMPLETED"))
+        check_completed(w, j, v);
+    else if (!strcmp(v->state, "FAILED") || !strcmp(v->state, "OUT_OF_MEMORY"))
+        check_failed(w, j, v);
+    else if (!strcmp(v->state, "CANCELLED") ? !j->cancelled
+             : !strcmp(v->state, "TIMEOUT") ? !j->time_limit_s
+             : !strcmp(v->state, "NODE_FAIL") ? j->requeue
+             : !strcmp(v->state, "PREEMPTED") ? !w->conf.preempts || j->requeue
+                                              : strcmp(v->state, "BOOT_FAIL") != 0)
+        dst_fail(w, "job %llu is recorded as %s, for which there was no reason", ull(j->id), v->state);
+}
+
+static void on_row(struct dst *w, const struct tug_history_row *row)
+{
+    struct dst_job *j = dst_truth_job(w, row->job);
+    struct tug_arena a = {.budget_bytes = 1 << 20};
+    ProtobufCMessage *m;
+
+    if (!j || (strcmp(row->what, "end") != 0 && strcmp(row->what, "requeue") != 0))
+        return;
+    int rc = tug_proto_decode(&a, &tugpb__job_view__descriptor, row->view, row->view_len, &m, NULL);
+    tug_assert(rc == 0);
+    const Tugpb__JobView *v = (const Tugpb__JobView *) m;
+    dst_log(w, "durable: job %llu.%u %s, %s%s%s", ull(row->job), row->attempt, row->what, v->state,
+            v->cause ? ": " : "", v->cause ? v->cause->text : "");
+    if (!strcmp(row->what, "end")) {
+        if (j->ends++)
+            dst_fail(w, "the end of job %llu is recorded twice: %s, and %s", ull(j->id), j->end_state, v->state);
+        snprintf(j->end_state, sizeof j->end_state, "%s", v->state);
+        j->end_attempt = v->attempt;
+        w->active_jobs--;
+        w->n.ended++;
+        check_end(w, j, v);
+    }
+    tug_arena_clear(&a);
+}
+
+/* ---- what is on the disk */
+
+static void on_job_record(struct dst *w, const struct tug_batch_item *it)
+{
+    struct tug_arena a = {.budget_bytes = 1 << 20};
+    ProtobufCMessage *m;
+    int rc = tug_proto_decode(&a, &tugpb__job_record__descriptor, it->data, it->len, &m, NULL);
+    const Tugpb__JobRecord *r = (const Tugpb__JobRecord *) m;
+
+    tug_assert(rc == 0);
+    struct dst_job *j = by_token(w, r->token), *other = dst_truth_job(w, r->id);
+    if (!j)
+        dst_fail(w, "there is a job %llu that nobody submitted", ull(r->id));
+    if (j->id && j->id != r->id)
+        dst_fail(w, "one request made two jobs, %llu and %llu", ull(j->id), ull(r->id));
+    if (other && other != j)
+        dst_fail(w, "id %llu is used twice", ull(r->id));
+    j->id = r->id;
+    if (r->attempt < j->attempt)
+        dst_fail(w, "job %llu goes back from attempt %u to %u", ull(j->id), j->attempt, r->attempt);
+    for (size_t i = 0; r->attempt > j->attempt && i < w->parts.len; i++)
+        if (w->parts.at[i]->job == j->id && w->parts.at[i]->attempt < r->attempt &&
+            w->parts.at[i]->phase == DST_RUNNING)
+            dst_fail(w, "job %llu comes to attempt %u while attempt %u runs on n%u", ull(j->id), r->attempt,
+                     w->parts.at[i]->attempt, w->parts.at[i]->node);
+    j->attempt = r->attempt;
+    tug_arena_clear(&a);
+}
+
+void dst_truth_durable(struct dst *w, const struct tug_batch *b)
+{
+    struct tug_batch_item it;
+    size_t pos = 0;
+
+    while (tug_batch_next(b, &pos, &it)) {
+        if (it.op == TUG_BATCH_PUT && !strcmp(it.kind, "job"))
+            on_job_record(w, &it);
+        else if (it.op == TUG_BATCH_HISTORY)
+            on_row(w, &it.row);
+        else if (it.op == TUG_BATCH_DEL && !strcmp(it.kind, "job")) {
+            const struct dst_job *j = dst_truth_job(w, strtoull(it.id, NULL, 10));
+            if (!j || !j->ends)
+                dst_fail(w, "job %s is forgotten before it ended", it.id);
+        }
+    }
+}
+
+/* ---- what is said rests on what is durable */
+
+static void check_epoch(struct dst *w, const struct dst_ctl *c, uint64_t epoch)
+{
+    for (size_t i = w->epochs.len; i-- > 0;)
+        if (w->epochs.at[i].epoch == epoch) {
+            if (w->epochs.at[i].ctl != c->index || w->epochs.at[i].life != c->life)
+                dst_fail(w, "controller %u speaks with epoch %llu, as another one did", c->index, ull(epoch));
+            return;
+        }
+    tug_vec_reserve(&w->epochs, w->epochs.len + 1);
+    w->epochs.at[w->epochs.len].epoch = epoch;
+    w->epochs.at[w->epochs.len].ctl = c->index;
+    w->epochs.at[w->epochs.len++].life = c->life;
+}
+
+static void check_launch(struct dst *w, const Tugpb__StepKey *k, const char *what, bool runs)
+{
+    struct tug_arena a = {0};
+    const Tugpb__JobRecord *r = record_of(w, &a, k->job);
+
+    if (!r || r->attempt != k->attempt || !holds(r->state) || (runs && !strcmp(r->state, "CONFIGURING")))
+        dst_fail(w, "%s for job %llu.%u.%u leaves, and durable is %s, attempt %u", what, ull(k->job), k->attempt, k->step,
+                 r ? r->state : "nothing", r ? r->attempt : 0);
+    tug_arena_clear(&a);
+}
+
+static void check_ack(struct dst *w, const Tugpb__StepKey *k, const struct dst_node *n)
+{
+    struct tug_arena a = {0};
+    const Tugpb__JobRecord *r = record_of(w, &a, k->job);
+
+    for (size_t i = 0; r && r->attempt == k->attempt && holds(r->state) && i < r->n_steps; i++)
+        for (size_t p = 0; r->steps[i]->step == k->step && p < r->steps[i]->n_nodes; p++) {
+            const Tugpb__StepNodeRecord *part = r->steps[i]->nodes[p];
+            if (!strcmp(r->slices[part->slice]->node, n->name) && part->part != TUGPB__PART_PHASE__PART_GONE)
+                dst_fail(w, "the result of job %llu.%u.%u on %s is acknowledged, and durable is that it is there",
+                         ull(k->job), k->attempt, k->step, n->name);
+        }
+    tug_arena_clear(&a);
+}
+
+void dst_truth_ctl_says(struct dst *w, const struct dst_ctl *c, tug_peer_id peer, uint16_t number,
+                        const ProtobufCMessage *m)
+{
+    const struct dst_link *l = dst_link(w, peer);
+    const struct dst_job *j;
+
+    switch (number) {
+    case TUG_MSG_SUBMIT_REPLY:
+        j = dst_truth_job(w, ((const Tugpb__SubmitReply *) m)->job);
+        if (!j && !c->fenced)
+            dst_fail(w, "job %llu is acknowledged and not durable", ull(((const Tugpb__SubmitReply *) m)->job));
+        break;
+    case TUG_MSG_NODE_WELCOME:
+        check_epoch(w, c, ((const Tugpb__NodeWelcome *) m)->epoch);
+        break;
+    case TUG_MSG_LEASE_GRANT:
+        check_epoch(w, c, ((const Tugpb__LeaseGrant *) m)->epoch);
+        break;
+    case TUG_MSG_STEP_LAUNCH:
+        check_epoch(w, c, ((const Tugpb__StepLaunch *) m)->epoch);
+        if (!c->fenced)
+            check_launch(w, ((const Tugpb__StepLaunch *) m)->key, "a launch", false);
+        break;
+    case TUG_MSG_STEP_START:
+        if (!c->fenced)
+            check_launch(w, ((const Tugpb__StepStart *) m)->key, "the start", true);
+        break;
+    case TUG_MSG_STEP_ACK:
+        if (!c->fenced && l)
+            check_ack(w, ((const Tugpb__StepAck *) m)->key, &w->nodes[l->node]);
+        break;
+    default:
+        break;
+    }
+}
+
+static void check_node_epoch(struct dst *w, struct dst_node *n, const char *what)
+{
+    ProtobufCMessage *m = NULL;
+    struct tug_arena a = {0};
+    size_t len;
+    const void *data = dst_disk_get(n->store.disk, "agent", "self", &len);
+    uint64_t epoch = tug_agent_epoch(n->agent), durable = 0;
+
+    if (data && tug_proto_decode(&a, &tugpb__agent_record__descriptor, data, len, &m, NULL) == 0)
+        durable = ((const Tugpb__AgentRecord *) m)->max_epoch;
+    tug_arena_clear(&a);
+    if (durable < epoch)
+        dst_fail(w, "n%u acts (%s) under epoch %llu, and durable is %llu", n->index, what, ull(epoch), ull(durable));
+    if (epoch < n->max_epoch_obeyed)
+        dst_fail(w, "n%u is back at epoch %llu, it has obeyed %llu", n->index, ull(epoch), ull(n->max_epoch_obeyed));
+    n->max_epoch_obeyed = epoch;
+}
+
+static void check_result_kept(struct dst *w, const struct dst_node *n, tug_peer_id peer)
+{
+    char id[64];
+    size_t len;
+
+    for (size_t i = 0; i < w->parts.len; i++) {
+        const struct dst_part *p = w->parts.at[i];
+        if (p->node != n->index || p->peer != peer)
+            continue;
+        snprintf(id, sizeof id, "%llu.%u.%u", ull(p->job), p->attempt, p->step);
+        const void *data = dst_disk_get(n->store.disk, "held", id, &len);
+        ProtobufCMessage *m = NULL;
+        struct tug_arena a = {0};
+        bool kept = data && tug_proto_decode(&a, &tugpb__held_record__descriptor, data, len, &m, NULL) == 0 &&
+                    ((const Tugpb__HeldRecord *) m)->state->result;
+        tug_arena_clear(&a);
+        if (!kept)
+            dst_fail(w, "n%u acknowledges the result of job %s and has not kept it", n->index, id);
+    }
+}
+
+static void check_nothing_left(struct dst *w, const struct dst_node *n, const Tugpb__StepKey *k)
+{
+    for (size_t i = 0; i < w->parts.len; i++) {
+        const struct dst_part *p = w->parts.at[i];
+        if (p->node == n->index && p->job == k->job && p->attempt == k->attempt && p->step == k->step &&
+            p->phase < DST_ENDED)
+            dst_fail(w, "n%u says that nothing is left of job %llu.%u.%u, and it %s", n->index, ull(k->job), k->attempt,
+                     k->step, p->phase == DST_RUNNING ? "runs" : "is there");
+    }
+}
+
+void dst_truth_agent_says(struct dst *w, struct dst_node *n, tug_peer_id peer, uint16_t number,
+                          const ProtobufCMessage *m)
+{
+    const Tugpb__StepResult *r;
+
+    switch (number) {
+    case TUG_MSG_LN_START:
+    case TUG_MSG_LN_LEASE:
+    case TUG_MSG_LN_KILL:
+    case TUG_MSG_LEASE_REQUEST:
+        check_node_epoch(w, n, tug_msg_info(number)->name);
+        break;
+    case TUG_MSG_SD_RESULT_ACK:
+        check_result_kept(w, n, peer);
+        break;
+    case TUG_MSG_STEP_DONE:
+        r = ((const Tugpb__StepDone *) m)->result;
+        check_nothing_left(w, n, r->key);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- acknowledged is there, also after a restart */
+
+void dst_truth_acked(struct dst *w, struct dst_job *j, uint64_t id)
+{
+    const struct dst_job *other = dst_truth_job(w, id);
+
+    if (other && other != j)
+        dst_fail(w, "id %llu is given to two requests", ull(id));
+    if (!j->id || j->id != id)
+        dst_fail(w, "job %llu is acknowledged; durable is %llu", ull(id), ull(j->id));
+    j->acked = true;
+}
+
+void dst_truth_restored(struct dst *w, const struct dst_ctl *c)
+{
+    for (size_t i = 0; i < w->jobs.len; i++) {
+        const struct dst_job *j = &w->jobs.at[i];
+        if (j->id && !j->ends && !tug_core_job(tug_control_core(c->control), j->id))
+            dst_fail(w, "job %llu is lost: controller %u does not know it", ull(j->id), c->index);
+    }
+}
+
+/* ---- the end: every job is over, and nothing is left anywhere */
+
+/* What the controller believes, for whoever looks for the reason. */
+static void dump(struct dst *w, const struct dst_ctl *c, const struct tug_job *job)
+{
+    const struct tug_core *core = tug_control_core(c->control);
+    char text[512];
+
+    printf("# job %llu: %s\n", ull(job->id), tug_core_explain(core, job, NULL, text, sizeof text));
+    for (uint32_t i = 0; i < w->conf.nodes; i++) {
+        struct tug_core_node k;
+        tug_core_node(core, i, &k);
+        printf("# node %s: %s %s, %u jobs, GPUs used %llx\n", k.name, tug_core_node_state(&k), k.reason, k.n_jobs,
+               ull(k.gpus_used));
+    }
+}
+
+void dst_truth_end(struct dst *w)
+{
+    for (size_t i = 0; i < w->jobs.len; i++) {
+        const struct dst_job *j = &w->jobs.at[i];
+        if (!j->ends) {
+            const struct dst_ctl *c = &w->ctls[w->leader];
+            const struct tug_job *job = c->control && j->id ? tug_core_job(tug_control_core(c->control), j->id) : NULL;
+            if (job)
+                dump(w, c, job);
+            dst_fail(w, "job %llu is not over %d hours after the last fault: %s", ull(j->id), 6,
+                     job ? tug_job_state_name(job->state) : c->control ? "not known" : "there is no controller");
+        }
+    }
+    for (size_t i = 0; i < w->parts.len; i++) {
+        const struct dst_part *p = w->parts.at[i];
+        if (p->phase != DST_DEAD)
+            dst_fail(w, "n%u still holds job %llu.%u.%u, and all jobs are over", p->node, ull(p->job), p->attempt, p->step);
+    }
+    for (unsigned i = 0; i < w->conf.nodes; i++)
+        if (!w->nodes[i].agent || tug_agent_steps(w->nodes[i].agent))
+            dst_fail(w, "n%u: its daemon %s, and all jobs are over", i,
+                     w->nodes[i].agent ? "still keeps steps" : "does not run");
+    for (size_t i = 0; i < w->errands.len; i++)
+        if (!w->errands.at[i].done)
+            dst_fail(w, "a client never got its answer (kind %d)", (int) w->errands.at[i].kind);
+}
