@@ -79,6 +79,12 @@ static void build(int column, const Tugpb__JobView *j, struct tug_buf *out)
         if (j->exit && tug_jobview_is_over(j))
             j->exit->signal > 0 ? tug_buf_adds(out, tug_signal_name(j->exit->signal))
                                 : tug_buf_addf(out, "%d", j->exit->exit_code);
+    } else if (column == COLUMN_QUALITY) {
+        if (j->quality > 0)
+            tug_buf_addf(out, "%.2f", j->quality);
+    } else if (column == COLUMN_BANDWIDTH) {
+        if (j->predicted_mbs)
+            tug_buf_addf(out, "%.3g", j->predicted_mbs / 1e3);
     } else if (column == COLUMN_CAUSE) {
         tug_jobview_cause(out, j->cause);
     } else if (*j->nodelist && !*j->reason) { /* a suspended job has both */

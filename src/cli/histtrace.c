@@ -128,6 +128,18 @@ NUMBER(cpus_last, j->cpus_last)
 NUMBER(nice_, j->nice)
 NUMBER(exclusive, j->exclusive)
 
+static void predicted_gbs(struct tug_buf *out, const Tugpb__JobView *j)
+{
+    if (j->predicted_mbs)
+        tug_buf_addf(out, "%.6g", j->predicted_mbs / 1e3);
+}
+
+static void quality(struct tug_buf *out, const Tugpb__JobView *j)
+{
+    if (j->quality > 0)
+        tug_buf_addf(out, "%.3f", j->quality);
+}
+
 static const struct {
     const char *name;
     void (*add)(struct tug_buf *out, const Tugpb__JobView *j);
@@ -159,6 +171,8 @@ static const struct {
     {"exclusive", exclusive},
     {"asked_nodes", asked_nodes},
     {"asked_not", asked_not},
+    {"predicted_gbs", predicted_gbs},
+    {"quality", quality},
 };
 #define N_COLUMNS (sizeof columns / sizeof *columns)
 

@@ -148,6 +148,17 @@ static void say_within(const Tugpb__JobView *j)
     tug_out_adds("\n");
 }
 
+/* "0.62: spans 2 of level leaf with oversubscription 2; predicted 46 GB/s of 74 GB/s" */
+static void say_quality(const Tugpb__JobView *j)
+{
+    if (!(j->quality > 0))
+        return;
+    label("quality");
+    tug_out_addf("%.2f: ", j->quality);
+    tug_out_text(j->quality_why);
+    tug_out_adds("\n");
+}
+
 static void say_slices(const Tugpb__JobView *j)
 {
     for (size_t i = 0; i < j->n_slices; i++) {
@@ -294,6 +305,7 @@ static void say_job(const Tugpb__JobView *j, int64_t now_ms)
     say_within(j);
     say_slices(j);
     say_fabric(j);
+    say_quality(j);
     say_times(j, now_ms);
     say_hang(j, now_ms);
     say_end(j);

@@ -558,10 +558,22 @@ static int check_nodes(const struct tug_core *c, struct tug_err *err)
     return rc;
 }
 
+/* Nodes hold the machines that they know of, and nobody else does; no search is under way. */
+static int check_insides(const struct tug_core *c, struct tug_err *err)
+{
+    size_t holders = 0;
+    for (size_t i = 0; i < c->nodes.len; i++)
+        holders += (c->nodes.at[i].inv.machine != NULL) + (c->nodes.at[i].row.machine != NULL) + (c->nodes.at[i].told != NULL);
+    if (holders != tug_insides_holders(c->insides))
+        return tug_fail(err, -EINVAL, "nodes know of %zu machines and %zu are held", holders,
+                        tug_insides_holders(c->insides));
+    return c->bar.mbs || c->as_if_empty ? tug_fail(err, -EINVAL, "a search for nodes was left open") : 0;
+}
+
 int tug_core_check(const struct tug_core *c, struct tug_err *err)
 {
     int (*const checks[])(const struct tug_core *, struct tug_err *) = {
-        check_nodes, check_levels, check_counts,   check_queues, tug_queue_check, tug_share_check,
+        check_nodes, check_insides, check_levels, check_counts,   check_queues, tug_queue_check, tug_share_check,
         check_order, check_policies, check_shapes, tug_plan_check,  tug_within_check};
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         int rc = checks[i](c, err);

@@ -332,6 +332,7 @@ static void take_levels(struct tug_core *c, const struct tug_core_conf *conf)
                                .oversubscription = l->oversubscription ? l->oversubscription : 1,
                                .nvlink = l->nvlink != 0};
         f->has_nvlink |= l->nvlink != 0;
+        f->has_bandwidth |= l->bandwidth_bytes_s != 0;
     }
     for (size_t i = 0; i <= f->n; i++) {
         f->at[i].level_row = TUG_NO_DOMAIN;

@@ -54,7 +54,7 @@ struct tug_fabric {
     size_t n;
     struct tug_level *levels;
     size_t n_levels;
-    int has_nvlink;                /* one of them is */
+    int has_nvlink, has_bandwidth; /* one of them is, or has */
     uint32_t *by_height;           /* all n, lower ones first, then in the order of the tree */
     uint32_t *by_order;            /* domain at each place of the tree */
     struct tug_tier *tiers;        /* one for each level that has a name, lower ones first */

@@ -164,6 +164,14 @@ size_t tug_insides_count(const struct tug_insides *all)
     return n;
 }
 
+size_t tug_insides_holders(const struct tug_insides *all)
+{
+    size_t n = 0;
+    for (const struct inside *x = all->first; x; x = x->next)
+        n += x->holders;
+    return n;
+}
+
 size_t tug_insides_bytes(const struct tug_insides *all)
 {
     size_t bytes = 0;

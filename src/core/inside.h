@@ -25,6 +25,7 @@ struct tug_insides; /* opaque: see inside.c */
 struct tug_insides *tug_insides_new(void);
 void tug_insides_free(struct tug_insides *all); /* frees every machine */
 size_t tug_insides_count(const struct tug_insides *all);
+size_t tug_insides_holders(const struct tug_insides *all); /* of all of them together */
 size_t tug_insides_bytes(const struct tug_insides *all);
 
 /* One more holder of the machine with that hardware, whatever its name is. NULL stays NULL: nothing is known. */

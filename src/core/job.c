@@ -265,6 +265,7 @@ void tug_entry_free(struct tug_core *c, struct tug_entry *e)
     free_steps(&e->j);
     tug_cause_clear(&e->j.cause);
     tug_hang_clear(&e->j.hang);
+    free(e->j.quality.text);
     free(e->j.slices);
     free(e->j.explain);
     drop_req(c, &e->j.req);
@@ -310,6 +311,25 @@ void tug_job_set_explain(struct tug_entry *e, int reason, const char *text)
     e->j.explain = text ? tug_xstrdup(text) : NULL;
 }
 
+/* In a quiet core nobody reads why. */
+static void set_quality(struct tug_core *c, struct tug_entry *e)
+{
+    struct tug_policy_slice small[16], *at = small;
+    struct tug_quality q;
+    char text[TUG_ACTION_TEXT];
+    if (e->j.n_slices > sizeof small / sizeof *small)
+        at = tug_xcalloc(e->j.n_slices, sizeof *at);
+    for (size_t i = 0; i < e->j.n_slices; i++)
+        at[i] = (struct tug_policy_slice){e->j.slices[i].node, e->j.slices[i].gpus};
+    tug_quality_of(c, e->shape, at, e->j.n_slices, &q);
+    free(e->j.quality.text);
+    e->j.quality = (struct tug_job_quality){.mbs = q.has.mbs, .best_mbs = q.best_mbs};
+    if (q.milli && !c->quiet)
+        e->j.quality.text = tug_xstrdup(tug_quality_say(c, &q, at, e->j.n_slices, text, sizeof text));
+    if (at != small)
+        free(at);
+}
+
 void tug_job_start(struct tug_core *c, struct tug_entry *e, struct tug_slice *slices)
 {
     struct tug_job *j = &e->j;
@@ -317,6 +337,7 @@ void tug_job_start(struct tug_core *c, struct tug_entry *e, struct tug_slice *sl
     tug_job_unbench(c, e);
     j->slices = slices;
     j->n_slices = j->req.nodes;
+    set_quality(c, e);
     int rc = tug_gang_claim(c, e, TUG_LEDGER_FREE, NULL);
     tug_assert(rc == 0);
     e->placed_in = c->fabrics;
@@ -387,6 +408,8 @@ static void wait_again(struct tug_core *c, struct tug_entry *e)
     j->alloc_ms = j->launched_ms = j->wired_ms = j->limit_ms = -1;
     j->exit = (struct tug_exit){0};
     tug_hang_clear(&j->hang);
+    free(j->quality.text);
+    j->quality = (struct tug_job_quality){0};
     j->next_step = 1;
     j->gives_way = TUG_PREEMPT_NEVER;
     j->preemptor = 0;

@@ -111,6 +111,18 @@ struct tug_hang {
     char *text;                    /* owned; NULL = none */
 };
 
+/* What its nodes and GPUs give to its all-reduce (core/quality.h), as predicted when this attempt was placed. */
+struct tug_job_quality {
+    uint32_t mbs, best_mbs;        /* predicted bus bandwidth, and the best that there was to have; 0 = not known */
+    char *text;                    /* why, a sentence; owned, NULL = none */
+};
+/* In thousandths of the best; 0 = not known. */
+static inline uint32_t tug_job_quality_milli(uint32_t mbs, uint32_t best_mbs)
+{
+    uint64_t milli = mbs && best_mbs ? ((uint64_t) mbs * 1000 + best_mbs / 2) / best_mbs : 0;
+    return (uint32_t) (milli < 1000 ? milli : 1000);
+}
+
 /* Where one node's part of a step stands, as the controller knows. */
 enum tug_part_phase {
     TUG_PART_WAITING,              /* launch action sent, nothing heard */
@@ -159,6 +171,7 @@ struct tug_job {
     struct tug_step *steps;    size_t n_steps;    /* live ones and the main one */
     struct tug_cause cause;        /* why it ended, or why the attempt before did */
     struct tug_hang hang;
+    struct tug_job_quality quality;   /* kept when it is over */
     struct tug_exit exit;
     int reason;                    /* enum tug_policy_reason while PENDING */
     char *explain;                 /* sentence, NULL = the reason's own */

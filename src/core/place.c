@@ -389,6 +389,8 @@ static int fits(const struct tug_core *c, const struct tug_shape *s, uint32_t no
     const struct tug_ledger_node *n = tug_ledger_node(c->ledger, node);
     if (!tug_bit(s->key.where->nodes, node) || !tug_bit(c->index.usable, node))
         return 0;
+    if (c->as_if_empty)
+        return could_hold(c, s, node, cpus, gpus);
     if (s->key.exclusive && (n->gangs || c->nodes.at[node].holds.len))
         return 0;
     if (tug_ledger_cpus_free(n) < cpus || tug_ledger_mem_free(n) < s->key.mem_bytes)
@@ -403,7 +405,7 @@ uint32_t tug_place_mbs(const struct tug_core *c, const struct tug_shape *s, cons
                        int last)
 {
     const struct tug_ledger_node *n = tug_ledger_node(c->ledger, node);
-    tug_gpuset free = s->key.exclusive ? n->gpus : tug_ledger_gpus_free(n);
+    tug_gpuset free = s->key.exclusive || c->as_if_empty ? n->gpus : tug_ledger_gpus_free(n);
     uint32_t gpus = s->key.exclusive ? tug_gpuset_count(free) : last ? s->key.gpus_last : s->key.gpus, mbs;
     tug_span_choose(c, span, node, free, gpus, &mbs);
     return mbs;

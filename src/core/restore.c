@@ -103,6 +103,7 @@ static void copy_job(const struct tug_core *c, struct tug_entry *e, const struct
     e->j.slices = tug_xmemdup(j->slices, j->n_slices * sizeof *j->slices);
     e->j.cause.text = tug_xstrdup(j->cause.text);
     e->j.hang.text = tug_xstrdup(j->hang.text);
+    e->j.quality.text = tug_xstrdup(j->quality.text);
     e->j.explain = NULL;
     e->j.reason = TUG_REASON_NONE;
     copy_steps(&e->j, j);

@@ -112,6 +112,12 @@ static double most_mbs(const struct tug_core *c, const struct tug_span *s, uint3
     return most < TUG_BANDWIDTH_NO_LIMIT ? most : NO_LIMIT;
 }
 
+/* The smaller of what the node and what the levels say; the one that is known. */
+static uint32_t known(uint32_t mbs, double most)
+{
+    return mbs ? smaller(mbs, most) : most < NO_LIMIT ? (uint32_t) most : 0;
+}
+
 tug_gpuset tug_span_choose(const struct tug_core *c, const struct tug_span *s, uint32_t node, tug_gpuset free, uint32_t n,
                            uint32_t *mbs)
 {
@@ -120,7 +126,7 @@ tug_gpuset tug_span_choose(const struct tug_core *c, const struct tug_span *s, u
         w = way_up(&c->fabric, c->nodes.at[node].domain, s->domain);
     tug_gpuset set = tug_inside_choose(c->nodes.at[node].inv.machine, free, n, size_over(s, &w), mbs);
     if (mbs && s->nodes > 1)
-        *mbs = smaller(*mbs, most_mbs(c, s, node, &w));
+        *mbs = known(*mbs, most_mbs(c, s, node, &w));
     return set;
 }
 
@@ -135,7 +141,7 @@ uint32_t tug_span_most(const struct tug_core *c, const struct tug_span *s, uint3
         if (f->at[d].own.to > f->at[d].own.from && mbs > levels)
             levels = mbs;
     }
-    return s->islands > 1 && levels < TUG_BANDWIDTH_NO_LIMIT ? smaller(most, levels * per_gpu(s)) : most;
+    return s->islands > 1 && levels < TUG_BANDWIDTH_NO_LIMIT ? known(most, levels * per_gpu(s)) : most;
 }
 
 static int more(const void *a, const void *b)

@@ -19,6 +19,7 @@
 #include "core/jobtab.h"
 #include "core/ledger.h"
 #include "core/order.h"
+#include "core/quality.h"
 #include "core/share.h"
 #include "core/span.h"
 
@@ -73,6 +74,8 @@ struct tug_shape {
     uint64_t failed_at;  /* value of 'freed' when it last did not fit; 0 = fits or not tried */
     uint64_t weighed_at; /* value of 'reshaped' when 'possible' was worked out; 0 = never */
     int possible;        /* the usable nodes could hold the gang if they were empty */
+    uint64_t best_at;    /* value of 'reshaped' when best_mbs was worked out; 0 = never (quality.c) */
+    uint32_t best_mbs;
     LIST_HEAD(tug_parked, tug_entry)
     parked; /* waiting jobs that no pass can start until more nodes are usable */
     LIST_ENTRY(tug_shape) in_parked; /* in core.parked while 'parked' is not empty */
@@ -268,6 +271,7 @@ struct tug_core {
         uint32_t mbs;
         uint32_t keep; /* for the last slice; TUG_NO_NODE = none in particular */
     } bar;
+    int as_if_empty; /* while it looks for the best there is: what is held does not count */
     struct tug_vec(uint32_t) picked;                /* scratch of placing */
     struct tug_vec(struct tug_policy_slice) chosen; /* what tug_place_choose() found */
     struct tug_vec(struct tug_policy_slice) proposed; /* scratch: what a plugin answers */
@@ -491,6 +495,8 @@ uint32_t tug_place_fullest_last(const struct tug_core *c, const struct tug_shape
                                 const struct tug_region *r, uint32_t *gpus_free);
 /* topology.c: 1, or 0 */
 int tug_topology_find(struct tug_core *c, const struct tug_shape *s);
+/* What it would give to the gang at best if all usable nodes were empty, MB/s; 0: not known. */
+uint32_t tug_topology_most(struct tug_core *c, const struct tug_shape *s);
 /* As core.placement says, into core.picked: 0, or -EAGAIN. Who starts a job asks tug_place_choose(). */
 int tug_place_find(struct tug_core *c, struct tug_shape *s);
 /* Of the GPUs in each slice, those that the gang gets: as many as it asks for, and the best of them for it. */

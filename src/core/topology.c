@@ -16,6 +16,7 @@
  */
 #include <stdlib.h>
 
+#include "core/bandwidth.h"
 #include "core/state.h"
 
 /* Nodes with nodes of their own, as far as a gang may use them now. */
@@ -29,7 +30,7 @@ struct unit {
 static const uint64_t *candidates(const struct tug_core *c, const struct tug_shape *s,
                                   uint32_t gpus)
 {
-    return s->key.exclusive ? c->index.idle : c->index.free_ge[gpus];
+    return c->as_if_empty ? c->index.usable : s->key.exclusive ? c->index.idle : c->index.free_ge[gpus];
 }
 
 static int all_in(const struct tug_core *c, const struct tug_shape *s, const struct tug_region *r,
@@ -99,7 +100,7 @@ struct tallies {
 /* Does it matter which links a gang gets, and does anybody know? */
 static int links_matter(const struct tug_core *c, const struct tug_shape *s)
 {
-    return !s->key.milli && s->key.gpus && tug_insides_count(c->insides) &&
+    return !s->key.milli && s->key.gpus && (c->fabric.has_bandwidth || tug_insides_count(c->insides)) &&
            (s->key.nodes > 1 ? s->key.gpus + s->key.gpus_last : s->key.gpus_last) > 1;
 }
 
@@ -188,6 +189,13 @@ static uint32_t keep_for_last(const struct tug_core *c, const struct tug_shape *
     return kept;
 }
 
+/* Nobody gives more, or, where a place is wanted, much more. */
+static uint32_t enough(const struct tug_core *c, const struct tug_shape *s, const struct tug_span *span)
+{
+    uint32_t most = tug_span_most(c, span, span->nodes > 1 ? s->key.gpus : s->key.gpus_last);
+    return c->as_if_empty ? most : CLOSE_TO(most);
+}
+
 static void set_bar(struct tug_core *c, const struct tug_shape *s, const struct tug_region *r, const struct tug_span *span,
                     uint32_t mbs)
 {
@@ -226,15 +234,25 @@ static uint32_t find_fullest(struct tug_core *c, const struct tug_shape *s)
     return best;
 }
 
-static int find_node(struct tug_core *c, const struct tug_shape *s)
+/* What the fastest one gives; without slack if it is to be known exactly. */
+static uint32_t fastest_node(struct tug_core *c, const struct tug_shape *s, struct tug_span *span)
 {
     struct tug_region all = whole(c);
+    *span = (struct tug_span){TUG_NO_DOMAIN, s->key.gpus_last, 1, 1};
+    struct tallies t = {.enough_mbs = enough(c, s, span)};
+    tally_nodes(c, s, &all, span, &t);
+    uint32_t mbs = highest_bar(s, &t);
+    tug_vec_clear(&t.rows);
+    return mbs;
+}
+
+static int find_node(struct tug_core *c, const struct tug_shape *s)
+{
     if (links_matter(c, s)) {
-        struct tug_span span = {TUG_NO_DOMAIN, s->key.gpus_last, 1, 1};
-        struct tallies t = {.enough_mbs = CLOSE_TO(tug_span_most(c, &span, s->key.gpus_last))};
-        tally_nodes(c, s, &all, &span, &t);
-        set_bar(c, s, &all, &span, CLOSE_TO(highest_bar(s, &t)));
-        tug_vec_clear(&t.rows);
+        struct tug_span span;
+        struct tug_region all = whole(c);
+        uint32_t mbs = fastest_node(c, s, &span);
+        set_bar(c, s, &all, &span, CLOSE_TO(mbs));
     }
     uint32_t node = find_fullest(c, s);
     c->bar.mbs = 0;
@@ -260,37 +278,37 @@ static int is_better_offer(const struct offer *a, const struct offer *b, uint32_
     return a->mbs >= CLOSE_TO(top_mbs) && a->height == b->height && a->left < b->left;
 }
 
-/* The lowest domain that gives the most, then the tightest. 0: none holds it. */
-static int find_domain(const struct tug_core *c, const struct tug_shape *s, struct offer *best)
+/* The lowest domain that gives the most, *top_mbs, or close to that; then the tightest. 0: none holds it. */
+static int find_domain(const struct tug_core *c, const struct tug_shape *s, struct offer *best, uint32_t *top_mbs)
 {
     const struct tug_fabric *f = &c->fabric;
     struct tug_region all = whole(c);
     struct tallies t = {0};
-    uint32_t top_mbs = 0;
+    *top_mbs = 0;
     int found = 0, matters = links_matter(c, s);
     for (size_t i = 0; i <= f->n; i++) {
         struct offer o = {.domain = i < f->n ? f->by_height[i] : f->n, .height = UINT32_MAX};
         const struct tug_region *r = i < f->n ? &f->at[o.domain].all : &all;
         if (i < f->n)
             o.height = f->at[o.domain].height;
-        if (found && o.height > best->height && (!matters || top_mbs >= t.enough_mbs))
+        if (found && o.height > best->height && (!matters || *top_mbs >= t.enough_mbs))
             break;
         if (!holds(c, s, r))
             continue;
         if (matters) {
             o.span = span_below(c, s, o.domain);
-            t.enough_mbs = CLOSE_TO(tug_span_most(c, &o.span, s->key.gpus));
+            t.enough_mbs = enough(c, s, &o.span);
             tally_nodes(c, s, r, &o.span, &t);
             o.mbs = highest_bar(s, &t);
         }
         o.left = gpus_free(c, r);
-        top_mbs = o.mbs > top_mbs ? o.mbs : top_mbs;
-        if (!found || is_better_offer(&o, best, top_mbs))
+        *top_mbs = o.mbs > *top_mbs ? o.mbs : *top_mbs;
+        if (!found || is_better_offer(&o, best, *top_mbs))
             *best = o;
         found = 1;
     }
     tug_vec_clear(&t.rows);
-    best->mbs = best->mbs < CLOSE_TO(top_mbs) ? best->mbs : CLOSE_TO(top_mbs);
+    best->mbs = best->mbs < CLOSE_TO(*top_mbs) ? best->mbs : CLOSE_TO(*top_mbs);
     return found;
 }
 
@@ -421,13 +439,30 @@ static void place_below(struct tug_core *c, const struct tug_shape *s, size_t do
 int tug_topology_find(struct tug_core *c, const struct tug_shape *s)
 {
     struct offer best = {0};
+    uint32_t top_mbs;
     if (s->key.nodes == 1)
         return find_node(c, s);
-    if (!find_domain(c, s, &best))
+    if (!find_domain(c, s, &best, &top_mbs))
         return 0;
     struct tug_region all = whole(c);
     set_bar(c, s, best.domain < c->fabric.n ? &c->fabric.at[best.domain].all : &all, &best.span, best.mbs);
     place_below(c, s, best.domain);
     c->bar.mbs = 0;
     return 1;
+}
+
+uint32_t tug_topology_most(struct tug_core *c, const struct tug_shape *s)
+{
+    struct offer best = {0};
+    struct tug_span span;
+    uint32_t mbs = 0;
+    if (!links_matter(c, s))
+        return 0;
+    c->as_if_empty = 1;
+    if (s->key.nodes == 1)
+        mbs = fastest_node(c, s, &span);
+    else
+        find_domain(c, s, &best, &mbs);
+    c->as_if_empty = 0;
+    return mbs < TUG_BANDWIDTH_NO_LIMIT ? mbs : 0;
 }

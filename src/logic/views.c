@@ -285,6 +285,16 @@ static void view_times(const struct tug_job *job, Tugpb__JobView *out)
     out->run_before_ms = job->sliced_ms;
 }
 
+static void view_quality(struct tug_arena *a, const struct tug_job *job, Tugpb__JobView *out)
+{
+    const struct tug_job_quality *q = &job->quality;
+
+    out->predicted_mbs = q->mbs;
+    out->best_mbs = q->best_mbs;
+    out->quality = tug_job_quality_milli(q->mbs, q->best_mbs) / 1e3;
+    out->quality_why = q->text ? copy(a, q->text) : say("");
+}
+
 static void view_within(struct tug_control *c, const struct tug_job *job, Tugpb__JobView *out)
 {
     int64_t relaxes_ms = tug_core_relaxes(c->core, job);
@@ -338,6 +348,7 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->asked_not = say(job->req.exclude);
     out->asked_gpu_model = say(job->req.gpu_model);
     view_within(c, job, out);
+    view_quality(a, job, out);
     out->mem_bytes = job->req.nodes * job->req.mem_per_node_bytes;
     out->time_limit_s = job->req.time_limit_s;
     out->priority = (int32_t) job->priority;

@@ -27,10 +27,13 @@ START_TEST(a_line_has_what_was_asked_for_and_what_was_decided)
     j.end_ms = 3500;
     j.slices = slices;
     j.n_slices = 2;
+    j.predicted_mbs = 45500;
+    j.best_mbs = 91000;
+    j.quality = 0.5;
     tug_histtrace_line(&out, &j);
     ck_assert_str_eq(tug_buf_str(&out),
                      "7,1.005,1.500,7,2,\"ann, \"\"the\"\" user\",main,completed,,0,2,0.995,60,,,"
-                     "2.000,3.500,\"n1:0-3;n2:0-1,3\",1,2,3,0,0,0,,\n");
+                     "2.000,3.500,\"n1:0-3;n2:0-1,3\",1,2,3,0,0,0,,,45.5,0.500\n");
     tug_buf_clear(&out);
 }
 END_TEST
@@ -48,7 +51,7 @@ START_TEST(what_has_not_happened_is_left_empty)
     j.asked_nodes = (char *) "n[1-2,4]";
     tug_histtrace_line(&out, &j);
     ck_assert_str_eq(tug_buf_str(&out), "8,1.000,,0,1,bob,,pending,,0,1,,,,90.000,,,,1,1,0,0,0,0,"
-                                        "\"n[1-2,4]\",\n");
+                                        "\"n[1-2,4]\",,,\n");
     tug_buf_clear(&out);
 }
 END_TEST

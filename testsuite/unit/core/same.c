@@ -98,6 +98,10 @@ const char *same_job(const struct tug_job *a, const struct tug_job *b)
     DIFFERS(wired_ms);
     DIFFERS(end_ms);
     DIFFERS(limit_ms);
+    DIFFERS(quality.mbs);
+    DIFFERS(quality.best_mbs);
+    if (!same_text(a->quality.text, b->quality.text))
+        return "quality";
     DIFFERS(preemptions);
     DIFFERS(gives_way);
     DIFFERS(preemptor);

@@ -236,16 +236,17 @@ static struct tug_job_req random_gang(struct tug_rand *r, uint32_t n)
     return q;
 }
 
-START_TEST(no_other_nodes_and_gpus_would_give_a_gang_more)
+START_TEST(no_other_nodes_and_gpus_would_give_a_gang_more_and_quality_is_true)
 {
     struct tug_rand r = tug_rand_seed(unit_seed());
     unsigned placed = 0, known = 0;
     for (int round = 0; round < 200; round++) {
         struct random_world x = {0};
         make_world(&x, &r);
-        fill(&x, &r);
         struct tug_job_req q = random_gang(&r, x.n);
-        double best = best_of_all(&x, &q);
+        double empty = best_of_all(&x, &q), best;
+        fill(&x, &r);
+        best = best_of_all(&x, &q);
         w_submit(&w, 1, q);
         w_pass(&w);
         const struct tug_job *j = w_job(&w, 1);
@@ -257,6 +258,10 @@ START_TEST(no_other_nodes_and_gpus_would_give_a_gang_more)
             ck_assert_msg(f.mbs >= best * 0.98 - 2, "round %d: a gang of %u x %u, last %u, has %u MB/s of %.0f", round, q.nodes,
                           q.gpus_per_node, q.gpus_last, f.mbs, best);
             ck_assert_msg(f.mbs <= best + 2, "round %d: %u MB/s are predicted, %.0f are possible", round, f.mbs, best);
+            ck_assert_uint_eq(j->quality.mbs, f.mbs);
+            if (f.mbs)
+                ck_assert_msg(fabs(j->quality.best_mbs - empty) <= 2, "round %d: the best is said to be %u MB/s and is %.0f",
+                              round, j->quality.best_mbs, empty);
             placed++;
             known += f.mbs > 0;
         }
@@ -269,4 +274,5 @@ START_TEST(no_other_nodes_and_gpus_would_give_a_gang_more)
 END_TEST
 
 UNIT_MAIN("core/span", nodes_exchange_over_their_nics_what_the_fabric_lets_through, levels_have_a_bandwidth_for_each_gpu,
-          nodes_that_are_joined_by_nvlink_are_one_island, no_other_nodes_and_gpus_would_give_a_gang_more)
+          nodes_that_are_joined_by_nvlink_are_one_island,
+          no_other_nodes_and_gpus_would_give_a_gang_more_and_quality_is_true)

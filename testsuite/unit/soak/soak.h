@@ -101,6 +101,8 @@ struct soak {
     struct tug_core_node_row rows[SOAK_NODES];
     struct tug_core_account accounts[SOAK_ACCOUNTS];
     struct tug_core_domain domains[3];
+    struct tug_core_level levels[2];
+    struct tug_machine *machines[3]; /* kinds of nodes; NULL: nobody knows */
     char names[SOAK_NODES][16], lists[4][32];
     uint32_t largest_preempt_max;
 

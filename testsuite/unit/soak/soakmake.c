@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "core/kinds.h"
 
 static uint32_t dice(struct soak *s, uint32_t n)
 {
@@ -15,6 +16,17 @@ static uint32_t dice(struct soak *s, uint32_t n)
 }
 
 /* ---- the cluster */
+
+/* Two worlds of three know what is between GPUs, for most of their nodes. */
+static void make_links(struct soak *s)
+{
+    for (size_t i = 0, n = dice(s, 4); i < n && i < 3; i++)
+        s->machines[i] = dice(s, 3) ? kind_random(&s->rand, 8) : kind_mesh();
+    s->levels[0] = (struct tug_core_level){"leaf", dice(s, 2) * 10000000000, 1 + dice(s, 3), 0};
+    s->levels[1] = (struct tug_core_level){"spine", dice(s, 2) * 10000000000, 1, (uint8_t) (dice(s, 4) == 0)};
+    s->conf.levels = s->levels;
+    s->conf.n_levels = dice(s, 3);
+}
 
 static void make_nodes(struct soak *s)
 {
@@ -41,6 +53,7 @@ static void make_nodes(struct soak *s)
     s->conf.domains = s->domains;
     s->conf.n_domains = n > 2 && dice(s, 2) ? 3 : 0;
     s->conf.placement = (enum tug_placement) dice(s, TUG_PLACEMENT_TOPOLOGY + 1);
+    make_links(s);
 }
 
 static uint32_t all_gpus(const struct tug_core_conf *conf)

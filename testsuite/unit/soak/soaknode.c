@@ -284,6 +284,12 @@ void soak_node_next(struct soak *s, const struct soak_timer *t)
     }
 }
 
+/* The first GPUs of one kind or the other. */
+static const struct tug_machine *inside_of(const struct soak *s, const struct tug_core_node_row *r)
+{
+    return s->machines[(size_t) (r - s->rows) % 3];
+}
+
 void soak_node_come(struct soak *s, uint32_t node, int rebooted)
 {
     struct soak_node *n = &s->nodes[node];
@@ -307,7 +313,8 @@ void soak_node_come(struct soak *s, uint32_t node, int rebooted)
     n->connected = 1;
     n->told_down = 0;
     n->life++;
-    struct tug_core_inventory inv = {.cpus = r->cpus, .gpus = r->gpus, .mem_bytes = r->mem_bytes, .gpu_model = r->gpu_model};
+    struct tug_core_inventory inv = {.cpus = r->cpus, .gpus = r->gpus, .mem_bytes = r->mem_bytes, .gpu_model = r->gpu_model,
+                                     .machine = inside_of(s, r)};
     if (s->faulty && !s->calm && dice(s, 10) == 0 && inv.gpus)
         inv.gpus--; /* one is broken */
     soak_event(s, (struct tug_event){.type = TUG_EV_NODE_UP,

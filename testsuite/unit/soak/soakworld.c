@@ -467,6 +467,8 @@ static void begin(struct soak *s)
 static void end(struct soak *s)
 {
     tug_core_free(s->c);
+    for (size_t i = 0; i < sizeof s->machines / sizeof *s->machines; i++)
+        free(s->machines[i]);
     tug_plugset_close(s->set);
     for (size_t i = 0; i < s->stored.len; i++)
         free_record(&s->stored.at[i]);
