@@ -251,6 +251,57 @@ char *tug_machine_loss(const struct tug_machine *before, const struct tug_machin
     return out;
 }
 
+/* ---- against a description */
+
+static int short_between(const struct tug_machine *wanted, const struct tug_machine *is, uint32_t i, uint32_t k, char *out,
+                         size_t size)
+{
+    const struct tug_machine_link *want = &wanted->link[i][k], *has = &is->link[i][k];
+    char x[16], y[16];
+    if (has->nvlinks < want->nvlinks)
+        snprintf(out, size, "GPU %u to GPU %u is %s, %s is configured", i, k, tug_machine_link_name(has, x, sizeof x),
+                 tug_machine_link_name(want, y, sizeof y));
+    else if (want->nvlinks && has->mbs && is_less(want->mbs, has->mbs))
+        snprintf(out, size, "GPU %u to GPU %u has %u MB/s, %u are configured", i, k, has->mbs, want->mbs);
+    return *out != 0;
+}
+
+/* How many verbs devices, and what they carry together; 0 where one does not tell. */
+static uint32_t sum_verbs(const struct tug_machine *m, uint64_t *mbs)
+{
+    uint32_t n = 0;
+    int all_known = 1;
+    *mbs = 0;
+    for (uint32_t i = 0; i < m->n_nics; i++)
+        if (m->nic[i].is_ib) {
+            n++;
+            *mbs += m->nic[i].mbs;
+            all_known &= m->nic[i].mbs != 0;
+        }
+    *mbs = all_known ? *mbs : 0;
+    return n;
+}
+
+char *tug_machine_shortfall(const struct tug_machine *wanted, const struct tug_machine *is, char *out, size_t size_bytes)
+{
+    uint64_t want_mbs, has_mbs;
+    uint32_t want = sum_verbs(wanted, &want_mbs), has = sum_verbs(is, &has_mbs);
+    *out = 0;
+    for (uint32_t i = 0; i < wanted->n_gpus && i < is->n_gpus && !*out; i++) {
+        uint32_t mem = is->gpu[i].mem_mib;
+        if (mem && is_less(wanted->gpu[i].mem_mib, mem))
+            snprintf(out, size_bytes, "GPU %u has %u MiB of memory, %u are configured", i, mem, wanted->gpu[i].mem_mib);
+        for (uint32_t k = 0; k < i && !*out; k++)
+            short_between(wanted, is, k, i, out, size_bytes);
+    }
+    if (!*out && has < want)
+        snprintf(out, size_bytes, "%u verbs device%s with a link, %u are configured", has, has == 1 ? "" : "s", want);
+    else if (!*out && has_mbs && has_mbs < want_mbs - want_mbs / 10)
+        snprintf(out, size_bytes, "its verbs devices carry %llu MB/s in all, %llu are configured", (unsigned long long) has_mbs,
+                 (unsigned long long) want_mbs);
+    return out;
+}
+
 /* ---- PCIe */
 
 /* 16 lanes carry 15.75, 31.5, 63 and 121 GB/s in one direction (PCI Express base specifications 3.0 to 6.0, after

@@ -80,6 +80,9 @@ char *tug_machine_difference(const struct tug_machine *before, const struct tug_
 /* What 'now' has less of, in words: GPUs, NVLinks, bandwidth, memory, verbs devices; "" = nothing. A tenth less of a figure is
  * nothing: drivers round and reserve differently. Other models, more of something, network interfaces: no loss. Returns out. */
 char *tug_machine_loss(const struct tug_machine *before, const struct tug_machine *now, char *out, size_t size_bytes);
+/* In what a machine falls short of a description of its kind with as many GPUs, in words; "" = in nothing. Descriptions name cards and
+ * guess at PCIe, so only NVLinks, memory, and the number and rate of verbs devices count. Returns out. */
+char *tug_machine_shortfall(const struct tug_machine *wanted, const struct tug_machine *is, char *out, size_t size_bytes);
 /* Bandwidth that a path of that class has where nobody says better, for PCIe of that generation (3..6) and 16 lanes, MB/s:
  * 0.8 of the link rate below PCIe switches, less over host bridges and sockets (machine.c says how much). 0: UNKNOWN or SELF. */
 uint32_t tug_link_class_mbs(enum tug_link_class class, unsigned pcie_gen);

@@ -265,6 +265,8 @@ static void expect_at_least(struct tug_core *c, uint32_t node)
     else if (*n->row.gpu_model && !tug_gpu_model_matches(n->inv.gpu_model, n->row.gpu_model))
         snprintf(text, sizeof text, "reports GPU model '%s', '%s' is configured", n->inv.gpu_model,
                  n->row.gpu_model);
+    else if (n->row.machine && n->told && n->row.machine->n_gpus == n->told->n_gpus)
+        tug_machine_shortfall(n->row.machine, n->told, text, sizeof text);
     if (*text && (!n->drained || strcmp(n->drain_reason, text) != 0))
         drain_and_say(c, node, text, 0);
 }

@@ -157,6 +157,45 @@ START_TEST(what_a_machine_has_less_of_than_before_is_named_and_nothing_else)
 }
 END_TEST
 
+/* In what 'is', which is freed, falls short of pair_with_figures(). */
+static void falls_short(struct tug_machine *is, const char *words)
+{
+    struct tug_machine *wanted = pair_with_figures();
+    char text[200];
+    ck_assert_str_eq(tug_machine_shortfall(wanted, is, text, sizeof text), words);
+    free(wanted);
+    free(is);
+}
+
+START_TEST(a_machine_is_held_to_its_description_but_for_names_and_pcie)
+{
+    struct tug_machine *m = pair_with_figures();
+    strcpy(m->nic[0].name, "rdmap0s1");
+    m->link[0][1].class = m->link[1][0].class = TUG_LINK_SYS;
+    m->link[0][1].mbs = m->link[1][0].mbs = 53124;
+    m->gpu[1].port_mbs = 40000;
+    falls_short(m, "");
+    m = pair_with_figures();
+    m->link[0][1].nvlinks = m->link[1][0].nvlinks = 1;
+    falls_short(m, "GPU 0 to GPU 1 is NV1, NV2 is configured");
+    m = pair_with_figures();
+    m->link[0][1].mbs = m->link[1][0].mbs = 40000;
+    falls_short(m, "GPU 0 to GPU 1 has 40000 MB/s, 50000 are configured");
+    m = pair_with_figures();
+    m->gpu[1].mem_mib = 12000;
+    falls_short(m, "GPU 1 has 12000 MiB of memory, 16160 are configured");
+    m = pair_with_figures();
+    m->nic[0].is_ib = 0;
+    falls_short(m, "0 verbs devices with a link, 1 are configured");
+    m = pair_with_figures();
+    m->nic[0].mbs = 12500;
+    falls_short(m, "its verbs devices carry 12500 MB/s in all, 25000 are configured");
+    m = pair_with_figures();
+    m->nic[0].mbs = 0; /* not known */
+    falls_short(m, "");
+}
+END_TEST
+
 START_TEST(the_farther_the_slower)
 {
     for (unsigned gen = 3; gen <= 6; gen++)
@@ -170,4 +209,5 @@ END_TEST
 
 UNIT_MAIN("base/machine", links_are_called_as_nvidia_smi_calls_them, a_machine_that_is_whole_passes, what_is_wrong_is_named,
           machines_are_compared_as_hardware_and_the_first_loss_is_named,
-          what_a_machine_has_less_of_than_before_is_named_and_nothing_else, the_farther_the_slower)
+          what_a_machine_has_less_of_than_before_is_named_and_nothing_else,
+          a_machine_is_held_to_its_description_but_for_names_and_pcie, the_farther_the_slower)

@@ -409,6 +409,30 @@ START_TEST(a_node_with_more_or_other_hardware_is_taken_and_said_so)
 }
 END_TEST
 
+START_TEST(a_node_that_falls_short_of_its_kind_is_drained_each_time_it_comes)
+{
+    struct tug_machine *kind = kind_mesh(), *m = kind_mesh();
+    w_init(&w, 1, 8);
+    w.rows[0].machine = kind;
+    w_open(&w);
+    comes_with(8, m, 0);
+    ck_assert(!look(0)->drained);
+    w_clear(&w);
+    w_init(&w, 1, 8);
+    w.rows[0].machine = kind;
+    w_open(&w);
+    m->link[1][2].nvlinks = m->link[2][1].nvlinks = 1;
+    comes_with(8, m, 0);
+    ck_assert_str_eq(look(0)->reason, "GPU 1 to GPU 2 is NV1, NV2 is configured");
+    resumed();
+    comes_with(8, m, 0);
+    ck_assert(look(0)->drained);
+    free(kind);
+    free(m);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(a_loss_of_a_node_that_is_drained_already_stands_behind_its_reason)
 {
     struct tug_event drain = {.type = TUG_EV_NODE_DRAIN, .node = 0, .text = "new fan", .uid = 7};
@@ -557,6 +581,7 @@ UNIT_MAIN("core/node",
           a_lost_gpu_is_given_to_nobody_and_the_others_keep_their_numbers,
           a_node_that_comes_back_with_less_is_drained_until_an_admin_takes_it_so,
           a_node_with_more_or_other_hardware_is_taken_and_said_so,
+          a_node_that_falls_short_of_its_kind_is_drained_each_time_it_comes,
           a_loss_of_a_node_that_is_drained_already_stands_behind_its_reason,
           fewer_gpus_that_are_configured_so_are_no_loss,
           a_node_with_less_than_is_configured_is_drained_with_both_numbers,
