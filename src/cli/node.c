@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,13 +17,16 @@
 #include "cli/matrix.h"
 #include "cli/sandbox.h"
 #include "cli/verb.h"
+#include "conf/machine.h"
 #include "host/readfile.h"
 #include "proto/machine.h"
 
 #define INVENTORY_MAX_BYTES ((size_t) 1 << 20)
 
-enum { OPT_HERE = 1 };
+enum { OPT_HERE = 1, OPT_EXPORT };
 static const struct tug_opt opts[] = {
+    {OPT_EXPORT, "export", 0, TUG_ARG_NEED, "FILE",
+     "topo: write it as a description of that kind of machine, for machine: in tugline.yaml and tug sandbox --machine; - is standard output"},
     {OPT_HERE, "here", 0, TUG_ARG_NONE, NULL, "topo: look at this very machine; no daemon is asked"},
     TUG_COMMON_OPTS,
 };
@@ -35,15 +39,17 @@ const struct tug_opt *tug_opts_of_node(size_t *n)
 
 struct node_args {
     bool here;
+    const char *export; /* NULL: print it */
 };
 
 static int take(void *ctx, const struct tug_opt *o, const char *value, struct tug_err *err)
 {
     struct node_args *a = ctx;
-    (void) o;
-    (void) value;
     (void) err;
-    a->here = true;
+    if (o->id == OPT_EXPORT)
+        a->export = value;
+    else
+        a->here = true;
     return 0;
 }
 
@@ -157,9 +163,80 @@ static void say(const Tugpb__TopoReply *r)
     }
 }
 
+/* ---- as a description */
+
+static int write_file(const char *path, const struct tug_buf *text, struct tug_err *err)
+{
+    FILE *f = fopen(path, "we");
+    int rc = 0;
+    if (!f)
+        return tug_fail(err, -errno, "%s cannot be written: %s", path, strerror(errno));
+    if (fwrite(text->data, 1, text->len, f) != text->len)
+        rc = -errno;
+    if (fclose(f) == EOF && !rc)
+        rc = -errno;
+    return rc ? tug_fail(err, rc, "%s cannot be written: %s", path, strerror(-rc)) : 0;
+}
+
+/* One kind, whole: a GPU that is lost is no part of what such a machine is. */
+static int check_export(const Tugpb__TopoReply *r, struct tug_err *err)
+{
+    const Tugpb__TopoView *v = r->n_kinds ? r->kinds[0] : NULL;
+    if (!v)
+        return tug_fail(err, -ENOENT, "no such node has said what it has; it does when it comes up");
+    if (r->n_kinds > 1)
+        return tug_fail(err, -EINVAL, "there are %zu kinds of machines, as of %.64s and %.64s; name the nodes of one", r->n_kinds,
+                        v->nodes, r->kinds[1]->nodes);
+    if (!v->inventory || !v->inventory->links)
+        return tug_fail(err, -ENODATA, "nothing is known of what is between the GPUs of %.64s", v->nodes);
+    if (v->inventory->gpus_lost)
+        return tug_fail(err, -EIO, "a GPU of %.64s cannot be used, so this is no whole machine of its kind", v->nodes);
+    return 0;
+}
+
+static void describe(const Tugpb__TopoView *v, const struct tug_machine *m, struct tug_buf *out)
+{
+    struct tug_sheet *s = tug_sheet_new();
+    s->machine = *m;
+    snprintf(s->machine.name, sizeof s->machine.name, "%.60s", *v->inventory->machine ? v->inventory->machine : v->nodes);
+    s->cpus = v->inventory->cpus;
+    s->mem_bytes = v->inventory->mem_bytes;
+    free(s->about);
+    s->about = tug_xasprintf("as %.64s says of itself", v->nodes);
+    tug_sheet_write(s, out);
+    tug_sheet_free(s);
+}
+
+static int export(const Tugpb__TopoReply *r, const char *path, struct tug_err *err)
+{
+    struct tug_machine *m = NULL;
+    struct tug_buf text = {0};
+    int rc = check_export(r, err);
+    if (!rc)
+        rc = tug_machine_of_pb(r->kinds[0]->inventory->links, &m, err);
+    if (rc)
+        return rc;
+    describe(r->kinds[0], m, &text);
+    if (strcmp(path, "-") != 0)
+        rc = write_file(path, &text, err);
+    else
+        tug_out_adds(tug_buf_str(&text));
+    tug_buf_clear(&text);
+    free(m);
+    return rc;
+}
+
+static int show(const Tugpb__TopoReply *r, const struct node_args *a, struct tug_err *err)
+{
+    if (a->export)
+        return export(r, a->export, err);
+    say(r);
+    return 0;
+}
+
 /* ---- asking */
 
-static int ask(int n, char **words, struct tug_err *err)
+static int ask(int n, char **words, const struct node_args *a, struct tug_err *err)
 {
     Tugpb__TopoRequest request = TUGPB__TOPO_REQUEST__INIT;
     struct tug_buf hosts = {0};
@@ -170,7 +247,7 @@ static int ask(int n, char **words, struct tug_err *err)
     request.nodes = (char *) tug_buf_str(&hosts);
     int rc = tug_client_once(TUG_MSG_TOPO_REQUEST, &request.base, TUG_MSG_TOPO_REPLY, &c, &m, err);
     if (!rc)
-        say((const Tugpb__TopoReply *) m);
+        rc = show((const Tugpb__TopoReply *) m, a, err);
     tug_client_close(&c);
     tug_buf_clear(&hosts);
     return rc;
@@ -208,7 +285,7 @@ static int run_noded(struct tug_buf *out, struct tug_err *err)
     return 0;
 }
 
-static int look_here(struct tug_err *err)
+static int look_here(const struct node_args *args, struct tug_err *err)
 {
     char host[256] = "this host";
     Tugpb__TopoView view = TUGPB__TOPO_VIEW__INIT, *views[] = {&view};
@@ -226,7 +303,7 @@ static int look_here(struct tug_err *err)
         view.inventory = (Tugpb__Inventory *) m;
         r.kinds = views;
         r.n_kinds = 1;
-        say(&r);
+        rc = show(&r, args, err);
     }
     tug_buf_clear(&packed);
     tug_arena_clear(&a);
@@ -238,12 +315,12 @@ static int topo(int n, char **words, const struct node_args *a, struct tug_err *
 {
     if (a->here && n)
         return tug_fail(err, -EINVAL, "--here is this machine, not '%.64s'; leave one of them away", words[0]);
-    int rc = a->here ? TUG_UNREACHABLE : ask(n, words, err);
+    int rc = a->here ? TUG_UNREACHABLE : ask(n, words, a, err);
     if (rc != TUG_UNREACHABLE || n)
         return rc;
     if (!a->here)
         tug_out_note("no controller answers here; this is what is in this very machine");
-    return look_here(err);
+    return look_here(a, err);
 }
 
 int tug_do_node(int argc, char **argv)

@@ -144,6 +144,25 @@ assert inv["links"]["nvswitch"] is True and inv["links"]["link_mbs"][1] == 45000
     [[ "$output" = *"there is no node 'n9'"* ]]
 }
 
+@test "what a node says of itself is a description that other nodes can be like" {
+    node_stop n2
+    node_start n2 "${HGX[@]}" "switch 18"
+    tug node topo n2 --export "$WORK/mine.yaml"
+    grep -q "^name: n2$" "$WORK/mine.yaml"
+    grep -q "links: 18" "$WORK/mine.yaml"
+    [ "$(tug node topo n2 --export -)" = "$(cat "$WORK/mine.yaml")" ]
+    TUG_SOCKET= XDG_RUNTIME_DIR="$WORK" tug sandbox start --dir "$WORK/other" --nodes 1 --machine "$WORK/mine.yaml"
+    run env TUG_SOCKET="$WORK/other/tugd.sock" tug node topo
+    tug sandbox stop --dir "$WORK/other"
+    echo "$output"
+    [[ "$output" = *"GPU0  X     NV18  NV18  NV18  NV18  NV18  NV18  NV18 "* ]]
+    run tug node topo --export -
+    [ "$status" = 1 ]
+    [[ "$output" = *"there are 2 kinds of machines, as of n[1,3] and n2; name the nodes of one"* ]]
+    run tug node topo n1 --export -
+    [[ "$output" = *"nothing is known of what is between the GPUs of n1"* ]]
+}
+
 @test "nodes that NVLink joins and that are configured apart are named in the log and by tug fabric" {
     local rack="fabric 000102030405060708090a0b0c0d0e0f 7 3"
     node_stop n2
