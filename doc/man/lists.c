@@ -13,7 +13,7 @@
 #include "conf/config.h"
 #include "tugline/policy.h"
 
-enum when { ALWAYS, RANKS, PMIX, TCP, GPUS, EMULATED };
+enum when { ALWAYS, RANKS, PMIX, TCP, GPUS, EMULATED, PART };
 enum mode { SET, DEFAULT };
 enum launchers { ANY, TORCH, MPI, WIRED };
 
@@ -23,6 +23,7 @@ static const char *const when_text[] = {
     [TCP] = " When ranks get a PMIx server and the node has no InfiniBand.",
     [GPUS] = " When the gang has GPUs.",
     [EMULATED] = " On emulated nodes that share a host.",
+    [PART] = " When the job has a part of one GPU.",
 };
 
 static const char *const launchers_text[] = {

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "base/rate.h"
 #include "base/size.h"
 #include "base/str.h"
 #include "cli/jobview.h"
@@ -22,7 +23,7 @@ enum column_id {
     COLUMNS
 };
 
-enum kind { COUNT, SPAN, TIME, SIZE, TEXT, BUILT };
+enum kind { COUNT, MILLI, SPAN, TIME, SIZE, TEXT, BUILT };
 
 static const struct {
     const char *name, *head, *help;
@@ -53,6 +54,7 @@ union value {
     const char *text;
 };
 #define VALUE_COUNT(v) .number = (int64_t) (v)
+#define VALUE_MILLI(v) .number = (int64_t) (v)
 #define VALUE_SPAN(v)  .number = (v)
 #define VALUE_TIME(v)  .number = (v)
 #define VALUE_SIZE(v)  .number = (v)
@@ -118,6 +120,9 @@ static void put(struct tug_table *t, int column, const Tugpb__JobView *j, int64_
         tug_table_cell(t, at, (size_t) (text + sizeof text - at), TUG_PLAIN);
         break;
     }
+    case MILLI:
+        tug_table_cells(t, tug_milli_format(v.number, text, sizeof text), TUG_PLAIN);
+        break;
     case SPAN:
         tug_table_cells(t, v.number < 0 ? "-" : tug_out_span(v.number, text, sizeof text),
                         TUG_PLAIN);

@@ -13,8 +13,10 @@
 #include <string.h>
 
 #include "base/duration.h"
+#include "base/gpuset.h"
 #include "base/hostlist.h"
 #include "base/mem.h"
+#include "base/rate.h"
 #include "base/size.h"
 #include "base/str.h"
 #include "cli/out.h"
@@ -80,6 +82,25 @@ static int set_GPUS(struct tug_jobopts *o, void *field, const char *value, struc
     if (tug_str_u64(digits, 1000000, &n) || colon == value)
         return tug_fail(err, -EINVAL, "'%.64s' is not a number of GPUs; write 8 or h100:8", value);
     *(uint32_t *) field = (uint32_t) n;
+    if (colon) {
+        char *model = tug_xstrdup(value);
+        model[colon - value] = '\0';
+        o->res.gpu_model = tug_jobopts_own(o, model);
+    }
+    return 0;
+}
+
+/* "0.5", "h100:0.5". */
+static int set_SHARE(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)
+{
+    const char *colon = strrchr(value, ':'), *digits = colon ? colon + 1 : value;
+    int64_t milli;
+    if (colon == value || tug_milli_parse(digits, strlen(digits), TUG_GPU_MILLI - 1, &milli) || milli < 1)
+        return tug_fail(err, -EINVAL,
+                        "'%.64s' is not a part of a GPU: write 0.001 to 0.999, like 0.5 or h100:0.5; whole "
+                        "ones are asked for with --gpus",
+                        value);
+    *(uint32_t *) field = (uint32_t) milli;
     if (colon) {
         char *model = tug_xstrdup(value);
         model[colon - value] = '\0';

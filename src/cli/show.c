@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/gpuset.h"
+#include "base/rate.h"
 #include "base/size.h"
 #include "cli/jobview.h"
 #include "cli/verb.h"
@@ -113,8 +114,12 @@ static void say_request(const Tugpb__JobView *j)
 {
     char size[32], span[32];
     label("asked for");
-    tug_out_addf("%u node%s, %u rank%s, %u GPU%s", j->nodes, j->nodes == 1 ? "" : "s", j->ntasks,
-                 j->ntasks == 1 ? "" : "s", j->gpus, j->gpus == 1 ? "" : "s");
+    tug_out_addf("%u node%s, %u rank%s, ", j->nodes, j->nodes == 1 ? "" : "s", j->ntasks,
+                 j->ntasks == 1 ? "" : "s");
+    if (j->gpu_milli)
+        tug_out_addf("%s of a GPU", tug_milli_format(j->gpu_milli, size, sizeof size));
+    else
+        tug_out_addf("%u GPU%s", j->gpus, j->gpus == 1 ? "" : "s");
     if (j->gpus_last && j->nodes > 1)
         tug_out_addf(" (%u on each node, %u on the last)",
                      (j->gpus - j->gpus_last) / (j->nodes - 1), j->gpus_last);
@@ -166,8 +171,13 @@ static void say_slices(const Tugpb__JobView *j)
         char gpus[256], size[32];
         label(i == 0 ? "where" : "");
         tug_out_text(s->node);
-        tug_out_addf(": GPUs %s, %u CPUs",
-                     s->gpus ? tug_gpuset_format(s->gpus, gpus, sizeof gpus) : "none", s->cpus);
+        if (s->gpu_milli)
+            tug_out_addf(": %s of GPU %s", tug_milli_format(s->gpu_milli, size, sizeof size),
+                         tug_gpuset_format(s->gpus, gpus, sizeof gpus));
+        else
+            tug_out_addf(": GPUs %s",
+                         s->gpus ? tug_gpuset_format(s->gpus, gpus, sizeof gpus) : "none");
+        tug_out_addf(", %u CPUs", s->cpus);
         if (s->mem_bytes)
             tug_out_addf(", %s", tug_size_format(s->mem_bytes, size, sizeof size));
         if (s->ntasks > 1)

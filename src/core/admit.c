@@ -494,6 +494,39 @@ static int admit_tasks(struct admission *m)
     return 0;
 }
 
+/* A part is of one GPU on one node, and contradicts all that asks for more. */
+static int admit_part(struct admission *m)
+{
+    const struct tug_core_ask *a = &m->a;
+    const char *other = a->gpus            ? "--gpus"
+                        : a->gpus_per_node ? "--gpus-per-node"
+                        : a->gpus_per_task ? "--gpus-per-task"
+                        : m->r->exclusive  ? "--exclusive"
+                                           : NULL;
+    if (!a->gpu_milli)
+        return 0;
+    if (a->gpu_milli >= TUG_GPU_MILLI)
+        return tug_fail(m->err, -EINVAL, "%u/%d is no part of a GPU; ask for --gpus=1",
+                        a->gpu_milli, TUG_GPU_MILLI);
+    if (other)
+        return tug_fail(m->err, -EINVAL,
+                        "--gpu-share gives a part of one GPU and contradicts %s; say one of them",
+                        other);
+    if (a->nodes > 1)
+        return tug_fail(m->err, -EINVAL,
+                        "--gpu-share gives a part of one GPU, which is on one node; %u nodes were "
+                        "asked for",
+                        a->nodes);
+    if (m->q->share_gpus == TUG_GPU_SHARING_NONE)
+        return tug_fail(m->err, -EINVAL,
+                        "queue '%s' gives whole GPUs only (share_gpus: none); ask for --gpus=1 or use "
+                        "another queue",
+                        m->q->name);
+    m->a.nodes = m->a.gpus_per_node = 1;
+    m->r->gpu_milli = a->gpu_milli;
+    return 0;
+}
+
 static int admit_gpus(struct admission *m)
 {
     struct tug_core_ask *a = &m->a;
@@ -753,7 +786,7 @@ int tug_core_admit(const struct tug_core *c, const struct tug_core_ask *ask,
     if (!rc)
         filled.queue = m.q->name;
     int (*const steps[])(struct admission *) = {admit_user, admit_account, admit_time,  find_nodes,
-                                                admit_nodes,          admit_tasks, admit_gpus,
+                                                admit_part, admit_nodes, admit_tasks, admit_gpus,
                                                 admit_cpus_and_memory, admit_within};
     for (size_t i = 0; i < sizeof steps / sizeof *steps && !rc; i++)
         rc = steps[i](&m);

@@ -108,6 +108,8 @@ static int check_slices(const struct tug_entry *e, struct tug_err *err)
         if (j->req.exclusive ? gpus < want : gpus != want)
             return tug_fail(err, -EINVAL, "job %llu: holds %u GPUs on a node, not %u", ID(e), gpus,
                             want);
+        if (s->gpu_milli && s->gpu_user != j->req.uid)
+            return tug_fail(err, -EINVAL, "job %llu: holds a part of a GPU as another user", ID(e));
         if (s->gpu_milli != j->req.gpu_milli)
             return tug_fail(err, -EINVAL, "job %llu: holds another part of a GPU than it asked for",
                             ID(e));
@@ -488,6 +490,28 @@ static int check_index(const struct tug_core *c, uint32_t i, const struct tug_le
                  : 0;
 }
 
+/* Parts of one GPU are of one user, or of those who may be mixed; and they are what is used of it. */
+static int check_gpu_parts(const struct tug_ledger_node *l, const char *name, struct tug_err *err)
+{
+    uint32_t milli[TUG_GPUS_MAX] = {0};
+    for (size_t i = 0; i < l->parts.len; i++) {
+        const struct tug_ledger_part *p = &l->parts.at[i];
+        milli[p->gpu] += p->milli;
+        for (size_t k = 0; k < i; k++) {
+            const struct tug_ledger_part *q = &l->parts.at[k];
+            if (p->gpu == q->gpu && p->user != q->user && !(p->mixed && q->mixed))
+                return tug_fail(err, -EINVAL,
+                                "node %s: jobs %llu and %llu of two users have parts of GPU %u", name,
+                                (unsigned long long) q->job, (unsigned long long) p->job, p->gpu);
+        }
+    }
+    for (unsigned g = 0; g < TUG_GPUS_MAX; g++)
+        if (milli[g] != (l->gpus_shared >> g & 1 ? l->milli_used[g] : 0))
+            return tug_fail(err, -EINVAL, "node %s: the parts of GPU %u are not what is used of it", name,
+                            g);
+    return 0;
+}
+
 static int check_node(const struct tug_core *c, uint32_t i, const struct tug_ledger *made,
                       struct tug_err *err)
 {
@@ -502,6 +526,8 @@ static int check_node(const struct tug_core *c, uint32_t i, const struct tug_led
     if (c->nodes.at[i].gangs.len != l->gangs + l->stopped)
         return tug_fail(err, -EINVAL, "node %s: its list of gangs is not the ledger's", name);
     int rc = check_holds(c, i, err);
+    if (!rc)
+        rc = check_gpu_parts(l, name, err);
     return rc ? rc : check_index(c, i, l, err);
 }
 

@@ -63,6 +63,7 @@ void tug_core_free(struct tug_core *c)
     tug_vec_clear(&c->reclaim.going);
     tug_vec_clear(&c->chosen);
     tug_vec_clear(&c->proposed);
+    tug_vec_clear(&c->veils);
     tug_actions_clear(&c->actions);
     tug_observe_clear(c, &c->events);
     tug_observe_clear(c, &c->recalled);

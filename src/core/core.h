@@ -19,6 +19,9 @@
 
 struct tug_core;
 
+/* Parts of one GPU: of one user only, of all users of queues that say so, or none at all. */
+enum tug_gpu_sharing { TUG_GPU_SHARING_USER, TUG_GPU_SHARING_ALL, TUG_GPU_SHARING_NONE };
+
 struct tug_core_queue {            /* strings are copied */
     const char *name;
     int32_t priority;
@@ -34,6 +37,7 @@ struct tug_core_queue {            /* strings are copied */
     uint32_t guarantee_gpus;
     uint32_t cap_gpus;             /* 0 = none */
     uint8_t no_borrow, no_lend;
+    enum tug_gpu_sharing share_gpus;
     /* what happens to its jobs when they have to give way */
     enum tug_policy_preemptable preemptable;
     uint32_t preempt_min_run_s;    /* not before they ran so long */
@@ -118,6 +122,7 @@ int tug_core_configure(struct tug_core *c, int64_t now_ms, const struct tug_core
 struct tug_core_ask {              /* as the user wrote it: 0 or "" = not said */
     uint32_t nodes, ntasks, tasks_per_node, cpus_per_task, gpus, gpus_per_node, gpus_per_task;
     uint64_t mem_per_node_bytes, mem_per_cpu_bytes;
+    uint32_t gpu_milli;            /* part of one GPU, in thousandths; not together with whole ones */
 };
 /*  -EINVAL  contradictory or impossible (says the largest that exists, the queue's limit, ...)
  *  -ENOENT  no such queue or node (with a did-you-mean)       -EPERM  the queue does not take this user */

@@ -92,6 +92,8 @@ static void say_resources(const struct tug_core *c, const struct tug_entry *e, s
 {
     uint32_t now = fitting_now(c, e->shape);
     say_needs(o, &e->j.req);
+    if (e->shape->key.milli && !e->shape->key.mixed)
+        say(o, ", on a GPU that no other user has a part of,");
     say(o, " free%s; %u %s that now", e->j.req.nodes == 1 ? "" : " on each", now,
         now == 1 ? "has" : "have");
 }
@@ -149,7 +151,7 @@ static void say_preempting(const struct tug_core *c, const struct tug_entry *e, 
 /* What of the slice's GPUs somebody else has. */
 static tug_gpuset taken_of(const struct tug_ledger_node *l, const struct tug_slice *s)
 {
-    if (s->gpu_milli && l->milli_free[__builtin_ctzll(s->gpus)] >= s->gpu_milli)
+    if (s->gpu_milli && tug_ledger_part_fits(l, (unsigned) __builtin_ctzll(s->gpus), s))
         return 0;
     return s->gpus & l->gpus_used;
 }

@@ -80,6 +80,8 @@ struct tug_slice {
     uint32_t cpus;
     tug_gpuset gpus;
     uint32_t gpu_milli;            /* of its one GPU; 0 = whole GPUs */
+    uint32_t gpu_user;             /* of a part: the uid whose it is */
+    uint8_t gpu_mixed;             /* of a part: 1 = parts of other users may be on the same GPU, if these say so too */
     uint64_t mem_bytes;
     uint32_t first_rank, ntasks;
 };

@@ -2,7 +2,7 @@
  *
  * Always: milli_used[i] is the sum of what is claimed of GPU i, a thousand for a whole one, and
  * never more; bit i of gpus_used is set exactly when it is not 0, and owner[i] is the job that
- * holds all of it. cpus_used and mem_used_bytes are the sums of the slices that are claimed. Layer:
+ * holds all of it. 'parts' are the claims of less. cpus_used and mem_used_bytes are the sums of the slices that are claimed. Layer:
  * core.
  */
 #include "core/ledger.h"
@@ -27,6 +27,8 @@ void tug_ledger_free(struct tug_ledger *l)
 {
     if (!l)
         return;
+    for (size_t i = 0; i < l->n; i++)
+        tug_vec_clear(&l->at[i].parts);
     free(l->at);
     free(l);
 }
@@ -71,10 +73,28 @@ void tug_ledger_resize(struct tug_ledger *l, uint32_t node, uint32_t cpus, tug_g
         set_free(n, i);
 }
 
+/* Parts of two users on one GPU have both said that they may be there. */
+int tug_ledger_part_may(const struct tug_ledger_node *n, unsigned gpu, const struct tug_slice *part)
+{
+    for (size_t i = 0; i < n->parts.len; i++) {
+        const struct tug_ledger_part *p = &n->parts.at[i];
+        if (p->gpu == gpu && p->user != part->gpu_user && !(p->mixed && part->gpu_mixed))
+            return 0;
+    }
+    return 1;
+}
+
+int tug_ledger_part_fits(const struct tug_ledger_node *n, unsigned gpu, const struct tug_slice *part)
+{
+    return n->milli_free[gpu] >= part->gpu_milli && tug_ledger_part_may(n, gpu, part);
+}
+
 static int gpu_is_held(const struct tug_ledger_node *n, const struct tug_slice *s,
                        struct tug_err *err)
 {
     unsigned gpu = (unsigned) __builtin_ctzll(s->gpus & n->gpus_used);
+    if (s->gpu_milli && n->gpus_shared >> gpu & 1 && !tug_ledger_part_may(n, gpu, s))
+        return tug_fail(err, -EBUSY, "node %u: parts of GPU %u are another user's", s->node, gpu);
     if (s->gpu_milli && n->gpus_shared >> gpu & 1)
         return tug_fail(err, -EBUSY, "node %u: %d of %d of GPU %u are free, %u are wanted", s->node,
                         TUG_GPU_MILLI - n->milli_used[gpu], TUG_GPU_MILLI, gpu, s->gpu_milli);
@@ -88,7 +108,8 @@ static int gpu_is_held(const struct tug_ledger_node *n, const struct tug_slice *
 static int has_room(const struct tug_ledger_node *n, const struct tug_slice *s)
 {
     return s->gpu_milli && (s->gpus & n->gpus_shared) &&
-           n->milli_used[__builtin_ctzll(s->gpus)] + s->gpu_milli <= TUG_GPU_MILLI;
+           n->milli_used[__builtin_ctzll(s->gpus)] + s->gpu_milli <= TUG_GPU_MILLI &&
+           tug_ledger_part_may(n, (unsigned) __builtin_ctzll(s->gpus), s);
 }
 
 static int check_slice(const struct tug_ledger *l, const struct tug_slice *s,
@@ -126,10 +147,22 @@ static void take_gpus(struct tug_ledger_node *n, tug_job_id job, const struct tu
     for (tug_gpuset g = s->gpus; g; g &= g - 1) {
         unsigned gpu = (unsigned) __builtin_ctzll(g);
         n->milli_used[gpu] = (uint16_t) (n->milli_used[gpu] + milli);
-        if (!s->gpu_milli)
+        struct tug_ledger_part part = {job, s->gpu_user, milli, (uint8_t) gpu, s->gpu_mixed};
+        if (s->gpu_milli)
+            tug_vec_push(&n->parts, part);
+        else
             n->owner[gpu] = job;
         set_free(n, gpu);
     }
+}
+
+static void drop_part(struct tug_ledger_node *n, tug_job_id job, unsigned gpu)
+{
+    size_t i = 0;
+    while (i < n->parts.len && (n->parts.at[i].job != job || n->parts.at[i].gpu != gpu))
+        i++;
+    tug_assert(i < n->parts.len);
+    n->parts.at[i] = n->parts.at[--n->parts.len];
 }
 
 static void give_gpus(struct tug_ledger_node *n, tug_job_id job, const struct tug_slice *s)
@@ -141,6 +174,8 @@ static void give_gpus(struct tug_ledger_node *n, tug_job_id job, const struct tu
         tug_assert(n->owner[gpu] == (s->gpu_milli ? 0 : job));
         n->milli_used[gpu] = (uint16_t) (n->milli_used[gpu] - milli);
         n->owner[gpu] = 0;
+        if (s->gpu_milli)
+            drop_part(n, job, gpu);
         if (!n->milli_used[gpu]) {
             n->gpus_used &= ~(1ULL << gpu);
             n->gpus_shared &= ~(1ULL << gpu);
@@ -181,16 +216,17 @@ static void give(struct tug_ledger *l, tug_job_id job, const struct tug_slice *s
     l->at[s->node].gangs--;
 }
 
-unsigned tug_ledger_share(const struct tug_ledger_node *n, uint32_t milli, uint32_t *left)
+unsigned tug_ledger_share(const struct tug_ledger_node *n, const struct tug_slice *part,
+                          uint32_t *left)
 {
     unsigned best = TUG_GPUS_MAX;
     *left = UINT32_MAX;
     for (tug_gpuset g = n->gpus_shared & n->gpus; g; g &= g - 1) {
         unsigned gpu = (unsigned) __builtin_ctzll(g);
-        if (n->milli_free[gpu] < milli || n->milli_free[gpu] - milli >= *left)
+        if (!tug_ledger_part_fits(n, gpu, part) || n->milli_free[gpu] - part->gpu_milli >= *left)
             continue;
         best = gpu;
-        *left = n->milli_free[gpu] - milli;
+        *left = n->milli_free[gpu] - part->gpu_milli;
     }
     if (best == TUG_GPUS_MAX && tug_ledger_gpus_free(n))
         best = (unsigned) __builtin_ctzll(tug_ledger_gpus_free(n));

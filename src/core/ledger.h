@@ -1,6 +1,7 @@
 /* ledger.h - which gang holds which GPUs, CPUs and memory, and nothing else
  *
  * A GPU is held as a whole by one job, or in parts by several; these may be of one GPU of a node only.
+ * Parts of one GPU are all of one user, or all of those that may be mixed.
  * A gang gets everything it asks for in one call, or nothing. What a node has and what is taken
  * there are kept apart: a node that comes back smaller loses free resources, never the memory of
  * what is held.
@@ -13,9 +14,17 @@
 
 #include "base/err.h"
 #include "base/gpuset.h"
+#include "base/vec.h"
 #include "core/job.h"
 
 struct tug_ledger; /* opaque: see ledger.c */
+
+struct tug_ledger_part {   /* of a GPU that is held in parts */
+    tug_job_id job;
+    uint32_t user;
+    uint16_t milli;
+    uint8_t gpu, mixed;
+};
 
 struct tug_ledger_node {
     uint32_t cpus, cpus_used;
@@ -26,6 +35,7 @@ struct tug_ledger_node {
     uint32_t stopped;               /* those */
     tug_job_id owner[TUG_GPUS_MAX]; /* 0 = nobody, or several */
     uint16_t milli_used[TUG_GPUS_MAX], milli_free[TUG_GPUS_MAX]; /* free: of GPUs that it has */
+    struct tug_vec(struct tug_ledger_part) parts;                /* in no order */
 };
 
 enum tug_ledger_rule {
@@ -56,9 +66,13 @@ static inline uint64_t tug_ledger_mem_free(const struct tug_ledger_node *n)
     return n->mem_bytes > n->mem_used_bytes ? n->mem_bytes - n->mem_used_bytes : 0;
 }
 
-/* The GPU that a part of so many thousandths should go to: of those in parts the one that it leaves the
- * least of, *left; else a free one, the lowest (left = UINT32_MAX). TUG_GPUS_MAX: there is no room. */
-unsigned tug_ledger_share(const struct tug_ledger_node *n, uint32_t milli, uint32_t *left);
+/* May that part of a GPU (gpu_user, gpu_mixed) be on GPU 'gpu' of the node, beside those that are there? And is
+ * there room for it too (gpu_milli)? 1 or 0. */
+int tug_ledger_part_may(const struct tug_ledger_node *n, unsigned gpu, const struct tug_slice *part);
+int tug_ledger_part_fits(const struct tug_ledger_node *n, unsigned gpu, const struct tug_slice *part);
+/* The GPU that a part should go to: of those in parts, where it may be, the one that it leaves the least of,
+ * *left; else a free one, the lowest (left = UINT32_MAX). TUG_GPUS_MAX: there is no room. */
+unsigned tug_ledger_share(const struct tug_ledger_node *n, const struct tug_slice *part, uint32_t *left);
 
 /* Take every slice for 'job', or none. On failure nothing has changed and 'err' (may be NULL) names
  * the node and the job that is in the way. -EBUSY   a GPU is held, or CPUs or memory do not suffice

@@ -177,9 +177,8 @@ static int check_slice(struct tug_policy_pass *p, const struct tug_entry *e, uin
     if (tug_gpuset_count(s->gpus) != gpus)
         return tug_pass_refuse(p, -EINVAL, "gives job %llu %u GPUs on node %s; it asked for %u", id,
                                tug_gpuset_count(s->gpus), n->name, gpus);
-    uint32_t milli = e->j.req.gpu_milli;
-    int taken =
-        milli ? l->milli_free[__builtin_ctzll(s->gpus)] < milli : (s->gpus & l->gpus_used) != 0;
+    int taken = e->j.req.gpu_milli ? !tug_place_part_fits(c, e->shape, s->node, s->gpus)
+                                   : (s->gpus & l->gpus_used) != 0;
     if (!(last ? tug_place_fits_last : tug_place_fits)(c, e->shape, s->node) || taken)
         return tug_pass_refuse(
             p, -EBUSY, "puts job %llu on node %s, where something of what it needs is not free", id,

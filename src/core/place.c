@@ -290,7 +290,9 @@ void tug_shape_hold(struct tug_core *c, struct tug_entry *e)
                                  .gpus = r->gpus_per_node,
                                  .cpus_last = tug_job_req_cpus(r, r->nodes - 1),
                                  .gpus_last = tug_job_req_gpus(r, r->nodes - 1),
-                                 .exclusive = r->exclusive != 0};
+                                 .exclusive = r->exclusive != 0,
+                                 .user = r->gpu_milli ? r->uid : 0,
+                                 .mixed = r->gpu_milli && q->share_gpus == TUG_GPU_SHARING_ALL};
     struct tug_shape *s;
     HASH_FIND(hh, c->shapes, &key, sizeof key, s);
     if (s) {
@@ -383,6 +385,21 @@ void tug_place_unpark(struct tug_core *c)
 
 /* ---- placing */
 
+static struct tug_slice part_of(const struct tug_shape *s)
+{
+    return (struct tug_slice){.gpu_milli = s->key.milli,
+                              .gpu_user = s->key.user,
+                              .gpu_mixed = s->key.mixed != 0};
+}
+
+int tug_place_part_fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node,
+                        tug_gpuset gpu)
+{
+    struct tug_slice part = part_of(s);
+    return tug_ledger_part_fits(tug_ledger_node(c->ledger, node), (unsigned) __builtin_ctzll(gpu),
+                                &part);
+}
+
 static int fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node, uint32_t cpus,
                 uint32_t gpus)
 {
@@ -395,9 +412,11 @@ static int fits(const struct tug_core *c, const struct tug_shape *s, uint32_t no
         return 0;
     if (tug_ledger_cpus_free(n) < cpus || tug_ledger_mem_free(n) < s->key.mem_bytes)
         return 0;
-    uint32_t left;
-    if (s->key.milli)
-        return tug_ledger_share(n, s->key.milli, &left) < TUG_GPUS_MAX;
+    if (s->key.milli) {
+        struct tug_slice part = part_of(s);
+        uint32_t left;
+        return tug_ledger_share(n, &part, &left) < TUG_GPUS_MAX;
+    }
     return tug_gpuset_count(tug_ledger_gpus_free(n)) >= gpus;
 }
 
@@ -562,10 +581,11 @@ static int emptiest_last(struct tug_core *c, const struct tug_shape *s)
 static int find_shared(struct tug_core *c, const struct tug_shape *s)
 {
     uint32_t best = TUG_NO_NODE, best_left = UINT32_MAX;
+    struct tug_slice part = part_of(s);
     for (size_t w = 0; w < c->index.words; w++)
         for (uint64_t m = s->key.where->nodes[w] & c->index.shared[w]; m; m &= m - 1) {
             uint32_t left, node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
-            tug_ledger_share(tug_ledger_node(c->ledger, node), s->key.milli, &left);
+            tug_ledger_share(tug_ledger_node(c->ledger, node), &part, &left);
             if (left >= best_left || !tug_place_fits(c, s, node))
                 continue;
             best = node;
@@ -624,11 +644,12 @@ void tug_place_gpus(struct tug_core *c, const struct tug_job_req *r, struct tug_
 }
 
 /* Beside other parts, else of the free GPU that leaves the best ones to others. */
-static tug_gpuset place_part(const struct tug_core *c, uint32_t node, uint32_t milli)
+static tug_gpuset place_part(const struct tug_core *c, uint32_t node, const struct tug_shape *s)
 {
     const struct tug_ledger_node *n = tug_ledger_node(c->ledger, node);
+    struct tug_slice part = part_of(s);
     uint32_t left;
-    unsigned gpu = tug_ledger_share(n, milli, &left);
+    unsigned gpu = tug_ledger_share(n, &part, &left);
     if (left != UINT32_MAX)
         return 1ULL << gpu;
     return tug_inside_choose(c->nodes.at[node].inv.machine, tug_ledger_gpus_free(n), 1, TUG_GANG_ALONE, NULL);
@@ -637,12 +658,44 @@ static tug_gpuset place_part(const struct tug_core *c, uint32_t node, uint32_t m
 void tug_place_as_picked(struct tug_core *c, const struct tug_entry *e)
 {
     for (uint32_t i = 0; i < e->j.req.nodes; i++) {
-        uint32_t node = c->picked.at[i], milli = e->j.req.gpu_milli;
+        uint32_t node = c->picked.at[i];
         tug_gpuset free = tug_ledger_gpus_free(tug_ledger_node(c->ledger, node));
-        c->chosen.at[i] = (struct tug_policy_slice){node, milli ? place_part(c, node, milli) : free};
+        c->chosen.at[i] = (struct tug_policy_slice){
+            node, e->j.req.gpu_milli ? place_part(c, node, e->shape) : free};
     }
     if (!e->j.req.gpu_milli)
         tug_place_gpus(c, &e->j.req, c->chosen.at);
+}
+
+/* A plugin that is asked about a part is shown no room on GPUs where it may not be. */
+static void veil(struct tug_core *c, const struct tug_shape *s)
+{
+    struct tug_slice part = part_of(s);
+    c->veils.len = 0;
+    for (size_t w = 0; s->key.milli && w < c->index.words; w++)
+        for (uint64_t m = c->index.shared[w]; m; m &= m - 1) {
+            struct tug_veil v = {.node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m)};
+            const struct tug_ledger_node *n = tug_ledger_node(c->ledger, v.node);
+            int hides = 0;
+            memcpy(v.milli_free, n->milli_free, sizeof v.milli_free);
+            for (tug_gpuset g = n->gpus_shared; g; g &= g - 1)
+                if (!tug_ledger_part_may(n, (unsigned) __builtin_ctzll(g), &part)) {
+                    v.milli_free[__builtin_ctzll(g)] = 0;
+                    hides = 1;
+                }
+            if (hides)
+                tug_vec_push(&c->veils, v);
+        }
+    for (size_t i = 0; i < c->veils.len; i++)
+        c->node_rows.at[c->veils.at[i].node].gpu_milli_free = c->veils.at[i].milli_free;
+}
+
+static void unveil(struct tug_core *c)
+{
+    for (size_t i = 0; i < c->veils.len; i++)
+        c->node_rows.at[c->veils.at[i].node].gpu_milli_free =
+            tug_ledger_node(c->ledger, c->veils.at[i].node)->milli_free;
+    c->veils.len = 0;
 }
 
 /* Asks the plugin: 0 or -EAGAIN; anything else it could not decide, or decided wrongly. */
@@ -657,8 +710,10 @@ static int ask_policy(struct tug_policy_pass *p, struct tug_entry *e)
         tug_vec_push(&c->proposed, (struct tug_policy_slice){0});
     size_t before = tug_pass_hook_begin(p, at, "place");
     p->placing = 1;
+    veil(c, e->shape);
     int rc = c->policies.at[at].ops->place(c->policies.at[at].self, &p->view, p->host, p, &row,
                                            c->proposed.at, n);
+    unveil(c);
     p->placing = 0;
     int failed = rc < 0 && rc != -EAGAIN;
     if (!failed && rc != -EAGAIN)
@@ -709,6 +764,8 @@ struct tug_slice *tug_place_slices(const struct tug_core *c, const struct tug_en
         s->mem_bytes = r->mem_per_node_bytes;
         s->gpus = r->exclusive ? n->gpus : at[i].gpus;
         s->gpu_milli = r->gpu_milli;
+        s->gpu_user = e->shape->key.user;
+        s->gpu_mixed = e->shape->key.mixed != 0;
         s->ntasks = tug_job_req_tasks(r, i);
         s->first_rank = rank;
         rank += s->ntasks;

@@ -101,6 +101,9 @@ static void copy_job(const struct tug_core *c, struct tug_entry *e, const struct
     if (!tug_job_state_is_over(j->state) && !q->is_ghost)
         e->j.priority = priority; /* the queue's may have changed since */
     e->j.slices = tug_xmemdup(j->slices, j->n_slices * sizeof *j->slices);
+    for (size_t i = 0; i < j->n_slices; i++)
+        if (e->j.slices[i].gpu_milli)
+            e->j.slices[i].gpu_user = req.uid;
     e->j.cause.text = tug_xstrdup(j->cause.text);
     e->j.hang.text = tug_xstrdup(j->hang.text);
     e->j.quality.text = tug_xstrdup(j->quality.text);

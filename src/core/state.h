@@ -52,6 +52,7 @@ struct tug_shape_key {
     struct tug_within within;
     uint64_t mem_bytes;
     uint32_t nodes, cpus, gpus, cpus_last, gpus_last, milli, exclusive;
+    uint32_t user, mixed; /* of parts of a GPU: whose, and whether others' may be beside it */
 };
 /* Shapes that differ only in how many nodes they want. What one of them cannot have, a wider one
  * cannot either, nor for longer. */
@@ -191,10 +192,17 @@ struct tug_queue {
     uint32_t guarantee_gpus, cap_gpus;
     double weight;
     uint8_t no_borrow, no_lend;
+    enum tug_gpu_sharing share_gpus;
     uint32_t kept, kept_below; /* see queue.c */
     uint32_t gpus_held;        /* of the plans of holds of its jobs and of those below it */
     uint64_t held_at;          /* pass in which the built-in order found it full */
     tug_job_id held_by;        /* the first job that waited for it then */
+};
+
+/* Free parts of a node's GPUs, as the job may use them that a plugin is asked to place (place.c). */
+struct tug_veil {
+    uint32_t node;
+    uint16_t milli_free[TUG_GPUS_MAX];
 };
 
 /* ---- actions (actions.c) */
@@ -275,6 +283,7 @@ struct tug_core {
     struct tug_vec(uint32_t) picked;                /* scratch of placing */
     struct tug_vec(struct tug_policy_slice) chosen; /* what tug_place_choose() found */
     struct tug_vec(struct tug_policy_slice) proposed; /* scratch: what a plugin answers */
+    struct tug_vec(struct tug_veil) veils; /* what it is shown in place of nodes' rows meanwhile */
     struct tug_jobtab jobs;
     struct tug_order order;
     struct tug_vec(struct tug_running_row) running;
@@ -484,6 +493,9 @@ int tug_shape_could_hold_last(const struct tug_core *c, const struct tug_shape *
 /* Does a slice, or the last one, fit there now? */
 int tug_place_fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node);
 int tug_place_fits_last(const struct tug_core *c, const struct tug_shape *s, uint32_t node);
+/* Of a shape that wants a part of a GPU: is there room for it on that one? */
+int tug_place_part_fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node,
+                        tug_gpuset gpu);
 /* What the node gives to a gang of that span with a slice, or the last one, on its best free GPUs. 0: not known. */
 uint32_t tug_place_mbs(const struct tug_core *c, const struct tug_shape *s, const struct tug_span *span, uint32_t node,
                        int last);

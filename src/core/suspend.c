@@ -54,7 +54,7 @@ void tug_suspend(struct tug_core *c, struct tug_entry *e)
 static int gpus_are_free(const struct tug_ledger_node *l, const struct tug_slice *s)
 {
     if (s->gpu_milli)
-        return l->milli_free[__builtin_ctzll(s->gpus)] >= s->gpu_milli;
+        return tug_ledger_part_fits(l, (unsigned) __builtin_ctzll(s->gpus), s);
     return !(s->gpus & ~tug_ledger_gpus_free(l));
 }
 

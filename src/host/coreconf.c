@@ -144,6 +144,7 @@ static void set_queues(struct tug_coreconf *s, const struct tug_config *cfg)
                                     .cap_gpus = u32(q->cap),
                                     .no_borrow = !q->borrow,
                                     .no_lend = !q->lend,
+                                    .share_gpus = (enum tug_gpu_sharing) q->share_gpus,
                                     .tier = u32(q->tier),
                                     .preemptable = (enum tug_policy_preemptable) q->preempt,
                                     .preempt_min_run_s = u32(q->preempt_min_run_s),

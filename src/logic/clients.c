@@ -166,7 +166,8 @@ static void ask_of(const Tugpb__JobSpec *s, struct tug_core_ask *ask, struct tug
         return;
     *ask = (struct tug_core_ask){
         r->nodes,         r->ntasks,        r->tasks_per_node,     r->cpus_per_task,    r->gpus,
-        r->gpus_per_node, r->gpus_per_task, r->mem_per_node_bytes, r->mem_per_cpu_bytes};
+        r->gpus_per_node, r->gpus_per_task, r->mem_per_node_bytes, r->mem_per_cpu_bytes,
+        r->gpu_milli};
     req->exclusive = (uint8_t) r->exclusive;
     req->gpu_model = r->gpu_model;
     req->nodelist = r->nodelist;

@@ -436,6 +436,8 @@ static int restore_slices(struct tug_control *c, struct tug_arena *a, const Tugp
         out->first_rank = s->first_rank;
         out->ntasks = s->ntasks;
         out->gpu_milli = s->gpu_milli;
+        out->gpu_user = s->gpu_milli ? m->uid : 0;
+        out->gpu_mixed = s->gpu_mixed != 0;
         masked |= s->cpu_mask.len > 0;
     }
     if (masked) {

@@ -177,6 +177,7 @@ Tugpb__Slice **tug_ctl_slices_pb(struct tug_control *c, struct tug_arena *a,
         m->mem_bytes = s->mem_bytes;
         m->first_rank = s->first_rank;
         m->gpu_milli = s->gpu_milli;
+        m->gpu_mixed = s->gpu_mixed;
         m->ntasks = s->ntasks;
         if (j && i < j->n_masks) {
             m->cpu_mask.data = j->masks[i];
@@ -341,6 +342,7 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->gpus = tug_job_req_all_gpus(&job->req);
     out->cpus = tug_job_req_all_cpus(&job->req);
     out->gpus_last = job->req.gpus_last;
+    out->gpu_milli = job->req.gpu_milli;
     out->cpus_last = job->req.cpus_last;
     out->nice = job->req.nice;
     out->exclusive = job->req.exclusive;

@@ -16,13 +16,14 @@
 #include "base/gpuset.h"
 #include "base/hostlist.h"
 #include "base/mem.h"
+#include "base/rate.h"
 #include "base/str.h"
 #include "base/version.h"
 #include "stepd/gpus.h"
 #include "stepd/netif.h"
 #include "stepd/nics.h"
 
-enum when { ALWAYS, RANKS, PMIX, TCP, GPUS, EMULATED, WHEN_COUNT };
+enum when { ALWAYS, RANKS, PMIX, TCP, GPUS, EMULATED, PART, WHEN_COUNT };
 
 struct vars { /* "K=V" pointers, NULL at the end */
     char **at;
@@ -190,6 +191,51 @@ static bool v_trace_pipe(const struct tug_rank_env *e, struct tug_buf *out)
 {
     tug_buf_addf(out, "%s/fr_", e->p->run_dir);
     return true;
+}
+
+/* ---- a part of a GPU ---- */
+
+static bool v_share(unsigned milli, struct tug_buf *out)
+{
+    char text[32];
+
+    tug_buf_adds(out, tug_milli_format(milli, text, sizeof text));
+    return milli != 0;
+}
+
+/* The ranks of the job share its part. */
+static unsigned milli_a_rank(const struct tug_payload *p)
+{
+    unsigned ranks = p->n_local ? p->n_local : 1;
+
+    return p->slice->gpu_milli > ranks ? p->slice->gpu_milli / ranks : 1;
+}
+
+static unsigned percent_a_rank(const struct tug_payload *p)
+{
+    return milli_a_rank(p) > 10 ? milli_a_rank(p) / 10 : 1;
+}
+
+static unsigned part_of_mib(const struct tug_payload *p, unsigned milli)
+{
+    unsigned gpu = p->slice->gpus ? (unsigned) __builtin_ctzll(p->slice->gpus) : TUG_GPUS_MAX;
+    bool known = p->machine && gpu < p->machine->n_gpus;
+
+    return known ? (unsigned) ((uint64_t) p->machine->gpu[gpu].mem_mib * milli / TUG_GPU_MILLI) : 0;
+}
+
+static unsigned part_mib(const struct tug_payload *p)
+{
+    return part_of_mib(p, p->slice->gpu_milli);
+}
+
+/* By the number that the rank sees: it sees one GPU. */
+static bool v_mps_mem(const struct tug_payload *p, struct tug_buf *out)
+{
+    unsigned mib = part_of_mib(p, milli_a_rank(p));
+
+    tug_buf_addf(out, "0=%uM", mib);
+    return mib != 0;
 }
 
 /* ---- the table as two functions ---- */
@@ -451,6 +497,7 @@ static void find_facts(struct tug_rank_env *e)
     e->holds[TCP] = p->pmix && !has_infiniband();
     e->holds[GPUS] = gpus != 0;
     e->holds[EMULATED] = p->emulated;
+    e->holds[PART] = p->slice->gpu_milli != 0;
 }
 
 struct tug_rank_env *tug_rank_env_new(const struct tug_payload *p, const char *master_addr,

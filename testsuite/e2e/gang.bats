@@ -180,3 +180,25 @@ assert job["name"] == "remembered" and job["state"] == "FAILED" and job["exit"][
     [ "$status" -eq 0 ]
     [[ "$output" == *one*two* ]]
 }
+
+@test "parts of a GPU fill one GPU, are told to the job, and are shown" {
+    first=$(tug submit --parsable --gpu-share 0.5 -w n4 -- sh -c 'echo "GPU $CUDA_VISIBLE_DEVICES share $TUG_GPU_SHARE"; sleep 600')
+    until_ok 20 state_is "$first" RUNNING
+    second=$(tug submit --parsable --gpu-share=0.25 -w n4 -- sh -c 'echo "GPU $CUDA_VISIBLE_DEVICES share $TUG_GPU_SHARE"; sleep 600')
+    third=$(tug submit --parsable --gpu-share=0.3 -w n4 -- sh -c 'echo "GPU $CUDA_VISIBLE_DEVICES share $TUG_GPU_SHARE"; sleep 600')
+    until_ok 20 state_is "$second" RUNNING
+    until_ok 20 state_is "$third" RUNNING
+    until_ok 20 sh -c "tug logs $third | grep -q share"
+    [ "$(tug logs "$first")" = "GPU 0 share 0.5" ]
+    [ "$(tug logs "$second")" = "GPU 0 share 0.25" ]
+    [ "$(tug logs "$third")" = "GPU 1 share 0.3" ]
+    run tug show "$first"
+    [[ "$output" == *"0.5 of a GPU"* ]]
+    [[ "$output" == *"0.5 of GPU 0, 1 CPUs"* ]]
+    run tug queue --columns id,gpus
+    [[ "$output" == *"0.25"* ]]
+    tug cancel "$first" "$second" "$third"
+    run tug submit --gpu-share 0.5 --gpus 2 -- true
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"--gpu-share gives a part of one GPU and contradicts --gpus"* ]]
+}

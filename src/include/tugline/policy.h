@@ -100,7 +100,9 @@ struct tug_policy_node {
     const char *gpu_model;        /* "" = not known */
     uint32_t domain;              /* lowest domain of the fabric that it is in; equal = same leaf. UINT32_MAX = none */
     uint32_t held;                /* 1: its free GPUs are held for a job that others gave way to */
-    const uint16_t *gpu_milli_free;   /* of each of its GPUs, in thousandths; gpus_free are those where nobody has any */
+    const uint16_t *gpu_milli_free;   /* of each of its GPUs, in thousandths; gpus_free are those where nobody has any.
+                                         In place() for a part of a GPU: 0 where others have parts beside whom it may not
+                                         be; start_on() such a place is -EBUSY */
 };
 
 /* A queue of the tree. Its figures contain those of the queues below it. */

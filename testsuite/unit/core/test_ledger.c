@@ -122,19 +122,50 @@ START_TEST(a_part_goes_to_the_gpu_that_it_fills_best_and_else_to_a_free_one)
     uint32_t left;
     tug_ledger_claim(l, 1, &a, 1, TUG_LEDGER_FREE, NULL);
     tug_ledger_claim(l, 2, &b, 1, TUG_LEDGER_FREE, NULL);
-    ck_assert_uint_eq(tug_ledger_share(n, 400, &left), 3);
+    ck_assert_uint_eq(tug_ledger_share(n, &(struct tug_slice){.gpu_milli = 400}, &left), 3);
     ck_assert_uint_eq(left, 100);
-    ck_assert_uint_eq(tug_ledger_share(n, 600, &left), 1);
-    ck_assert_uint_eq(tug_ledger_share(n, 800, &left), 0);
+    ck_assert_uint_eq(tug_ledger_share(n, &(struct tug_slice){.gpu_milli = 600}, &left), 1);
+    ck_assert_uint_eq(tug_ledger_share(n, &(struct tug_slice){.gpu_milli = 800}, &left), 0);
     ck_assert_uint_eq(left, UINT32_MAX);
-    ck_assert_uint_eq(tug_ledger_share(tug_ledger_node(l, 1), 1, &left), 0);
+    ck_assert_uint_eq(tug_ledger_share(tug_ledger_node(l, 1), &(struct tug_slice){.gpu_milli = 1}, &left), 0);
     tug_ledger_resize(l, 1, 16, 0, 1000);
-    ck_assert_uint_eq(tug_ledger_share(tug_ledger_node(l, 1), 1, &left), TUG_GPUS_MAX);
+    ck_assert_uint_eq(tug_ledger_share(tug_ledger_node(l, 1), &(struct tug_slice){.gpu_milli = 1}, &left), TUG_GPUS_MAX);
     tug_ledger_free(l);
 }
 END_TEST
 
-UNIT_MAIN("core/ledger", a_gang_that_needs_a_held_GPU_is_refused_and_node_0_is_left_untouched,
+START_TEST(parts_of_two_users_share_a_gpu_only_where_both_say_so)
+{
+    struct tug_ledger *l = two_nodes();
+    struct tug_err err = {0};
+    struct tug_slice ann = {.gpus = 2, .gpu_milli = 300, .gpu_user = 1, .gpu_mixed = 1};
+    struct tug_slice bob = {.gpus = 2, .gpu_milli = 300, .gpu_user = 2};
+    const struct tug_ledger_node *n = tug_ledger_node(l, 0);
+    uint32_t left;
+    ck_assert_int_eq(tug_ledger_claim(l, 1, &ann, 1, TUG_LEDGER_FREE, NULL), 0);
+    unit_fails(tug_ledger_claim(l, 2, &bob, 1, TUG_LEDGER_FREE, &err), -EBUSY, err,
+               "node 0: parts of GPU 1 are another user's");
+    unit_fails(tug_ledger_claim(l, 2, &bob, 1, TUG_LEDGER_RESTORE, &err), -EBUSY, err,
+               "node 0: parts of GPU 1 are another user's");
+    ck_assert_uint_eq(tug_ledger_share(n, &bob, &left), 0);
+    ck_assert_uint_eq(left, UINT32_MAX);
+    bob.gpu_mixed = 1;
+    ck_assert_uint_eq(tug_ledger_share(n, &bob, &left), 1);
+    ck_assert_int_eq(tug_ledger_claim(l, 2, &bob, 1, TUG_LEDGER_FREE, NULL), 0);
+    ann.gpu_mixed = 0; /* a further one of hers that keeps to itself */
+    unit_fails(tug_ledger_claim(l, 3, &ann, 1, TUG_LEDGER_FREE, &err), -EBUSY, err,
+               "node 0: parts of GPU 1 are another user's");
+    tug_ledger_release(l, 2, &bob, 1);
+    ck_assert_int_eq(tug_ledger_claim(l, 3, &ann, 1, TUG_LEDGER_FREE, NULL), 0);
+    ck_assert_uint_eq(n->parts.len, 2);
+    tug_ledger_release(l, 3, &ann, 1);
+    tug_ledger_release(l, 1, &ann, 1);
+    ck_assert_uint_eq(n->parts.len | n->gpus_used, 0);
+    tug_ledger_free(l);
+}
+END_TEST
+
+UNIT_MAIN("core/ledger", parts_of_two_users_share_a_gpu_only_where_both_say_so, a_gang_that_needs_a_held_GPU_is_refused_and_node_0_is_left_untouched,
           what_a_node_does_not_have_is_refused_unless_a_record_says_it_was_given,
           a_node_that_shrinks_keeps_what_is_held_and_gives_nothing_more,
           a_gpu_is_held_in_parts_up_to_all_of_it_and_then_free_as_a_whole_again,

@@ -331,13 +331,75 @@ START_TEST(parts_of_gpus_fill_one_gpu_and_whole_gpus_go_where_nobody_has_a_part)
         char why[256];
         tug_core_explain(w.c, w_job(&w, 7), NULL, why, sizeof why);
         ck_assert_str_eq(why,
-                         "needs 1 node with 601/1000 of a GPU and 1 CPU free; 0 have that now");
+                         "needs 1 node with 601/1000 of a GPU and 1 CPU, on a GPU that no other user has a part "
+                         "of, free; 0 have that now");
         w_ready(&w, 4, 1, 0, 1);
         w_done(&w, 4, 1, 0, 1, 0);
         ck_assert_int_eq(w_pass(&w), 1);
         ck_assert_uint_eq(w_job(&w, 7)->slices[0].gpus, 0x80);
         w_clear(&w);
     }
+}
+END_TEST
+
+static struct tug_job_req part_of_user(uint32_t uid, uint32_t milli)
+{
+    struct tug_job_req r = w_req(1, 1);
+    r.uid = uid;
+    r.user = uid == 1000 ? "ann" : "bob";
+    r.gpu_milli = milli;
+    return r;
+}
+
+static void share_gpus_as(enum tug_gpu_sharing rule)
+{
+    w.queues[0].share_gpus = rule;
+    ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, NULL), 0);
+    w_check(&w);
+}
+
+START_TEST(parts_of_two_users_are_on_one_gpu_only_where_the_queue_lets_them)
+{
+    open_with(1, TUG_PLACEMENT_FIRST_FIT);
+    w_submit(&w, 1, w_req(1, 6));
+    w_submit(&w, 2, part_of_user(1000, 300));
+    w_submit(&w, 3, part_of_user(1001, 300));
+    w_submit(&w, 4, part_of_user(1000, 300));
+    ck_assert_int_eq(w_pass(&w), 4);
+    ck_assert_uint_eq(w_job(&w, 2)->slices[0].gpus, 0x40);
+    ck_assert_uint_eq(w_job(&w, 3)->slices[0].gpus, 0x80);
+    ck_assert_uint_eq(w_job(&w, 4)->slices[0].gpus, 0x40);
+    w_submit(&w, 7, part_of_user(1000, 100));
+    ck_assert_int_eq(w_pass(&w), 1);
+    ck_assert_uint_eq(w_job(&w, 7)->slices[0].gpus, 0x40);
+    w_submit(&w, 5, part_of_user(1002, 100)); /* there is room, but beside others only */
+    w_submit(&w, 6, part_of_user(1003, 800));
+    ck_assert_int_eq(w_pass(&w), 0);
+
+    share_gpus_as(TUG_GPU_SHARING_ALL); /* those that run have not said so */
+    ck_assert_int_eq(w_pass(&w), 0);
+    w_ready(&w, 3, 1, 0, 0);
+    w_done(&w, 3, 1, 0, 0, 0);
+    ck_assert_int_eq(w_pass(&w), 2); /* on the GPU that is free now, and beside it */
+    ck_assert_uint_eq(w_job(&w, 5)->slices[0].gpus, 0x80);
+    ck_assert_uint_eq(w_job(&w, 6)->slices[0].gpus, 0x80);
+    share_gpus_as(TUG_GPU_SHARING_USER); /* what runs stays as it is */
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_plugin_cannot_mix_parts_of_two_users)
+{
+    open_with(1, TUG_PLACEMENT_FIRST_FIT);
+    hook_is(0, 0, 0x20);
+    w_submit(&w, 1, part_of_user(1000, 400));
+    ck_assert_int_eq(w_pass_with(&w, &chooser, NULL), 1);
+    w_submit(&w, 2, part_of_user(1001, 400));
+    ck_assert_int_eq(w_pass_with(&w, &chooser, NULL), 1);
+    ck_assert_int_eq(w.stats.refused, 1);
+    ck_assert_uint_eq(w_job(&w, 1)->slices[0].gpus, 0x20);
+    ck_assert_uint_eq(w_job(&w, 2)->slices[0].gpus, 1); /* where the core puts it */
+    w_clear(&w);
 }
 END_TEST
 
@@ -581,6 +643,8 @@ UNIT_MAIN("core/place", first_fit_takes_the_first_node_and_consolidate_the_fulle
           a_policy_is_told_where_start_would_put_a_job_and_what_gangs_hold,
           parts_of_gpus_fill_one_gpu_and_whole_gpus_go_where_nobody_has_a_part,
           a_part_of_a_gpu_is_of_one_gpu_on_one_node,
+          parts_of_two_users_are_on_one_gpu_only_where_the_queue_lets_them,
+          a_plugin_cannot_mix_parts_of_two_users,
           a_plugin_places_parts_of_gpus_where_there_is_room,
           a_plugin_that_places_says_on_which_nodes_and_gpus_jobs_start,
           a_plugin_that_finds_no_place_is_asked_again_once_something_is_free,

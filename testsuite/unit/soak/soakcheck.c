@@ -350,6 +350,12 @@ void soak_check_action(struct soak *s, const struct tug_action *a)
     s->n.suspends += !strcmp(a->text, "suspend");
 }
 
+static int may_share(const struct tug_job *a, const struct tug_job *b)
+{
+    return !a || !b || a == b || a->req.uid == b->req.uid || !a->n_slices || !b->n_slices ||
+           (a->slices[0].gpu_mixed && b->slices[0].gpu_mixed);
+}
+
 /* Seen from the node, whatever the core thinks. */
 void soak_check_launch(struct soak *s, const struct soak_node *n, const struct soak_piece *p)
 {
@@ -364,6 +370,9 @@ void soak_check_launch(struct soak *s, const struct soak_node *n, const struct s
                    (unsigned long long) p->job);
         soak_holds(s, q->job == p->job || !(q->gpus & p->gpus) || (q->gpu_milli && p->gpu_milli),
                    "job %llu is given GPUs that job %llu still uses", (unsigned long long) p->job,
+                   (unsigned long long) q->job);
+        soak_holds(s, !(q->gpus & p->gpus) || may_share(tug_core_job(s->c, p->job), its),
+                   "job %llu is given a GPU beside job %llu of another user", (unsigned long long) p->job,
                    (unsigned long long) q->job);
     }
 }

@@ -86,6 +86,7 @@ static void make_ways(struct soak *s, struct tug_core_queue *q)
     q->preempt_min_run_s = dice(s, 2) ? 0 : dice(s, 300);
     q->preempt_notice_s = dice(s, 2) ? 0 : dice(s, 120);
     q->preempt_signal = signals[dice(s, 3)];
+    q->share_gpus = dice(s, 2) ? TUG_GPU_SHARING_ALL : TUG_GPU_SHARING_USER;
 }
 
 static void make_queues(struct soak *s)

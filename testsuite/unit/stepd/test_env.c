@@ -375,6 +375,47 @@ START_TEST(ranks_are_told_the_nics_next_to_their_gpus)
 }
 END_TEST
 
+START_TEST(a_job_with_a_part_of_a_gpu_is_told_how_much)
+{
+    struct drive *d = printing(1, 2);
+    struct tug_machine *m = tug_new(struct tug_machine);
+    struct tug_arena arena = {.budget_bytes = 1 << 20};
+
+    m->n_gpus = 2;
+    for (int i = 0; i < 2; i++) {
+        m->gpu[i].mem_mib = 80000;
+        m->gpu[i].numa = TUG_MACHINE_NO_NUMA;
+        m->link[i][i].class = TUG_LINK_SELF;
+    }
+    d->inv.gpus = 2;
+    d->inv.links = tug_machine_pb(&arena, m);
+    d->pay.slices[0]->gpus = 2;
+    d->pay.slices[0]->gpu_milli = 500;
+    drive_run(d);
+    ck_assert_ptr_null(drive_cause(d));
+    for (unsigned r = 0; r < 2; r++) { /* the two share the half */
+        has(d, r, "CUDA_VISIBLE_DEVICES=1");
+        has(d, r, "TUG_GPU_SHARE=0.5");
+        has(d, r, "TUG_GPU_MEM_MIB=40000");
+        has(d, r, "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=25");
+        has(d, r, "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0=20000M");
+        has(d, r, "XLA_PYTHON_CLIENT_MEM_FRACTION=0.25");
+    }
+    d->inv.links = NULL;
+    drive_free(d);
+    tug_arena_clear(&arena);
+    free(m);
+
+    d = printing(1, 2);
+    d->inv.gpus = 2;
+    d->pay.slices[0]->gpus = 2;
+    drive_run(d);
+    lacks(d, 0, "TUG_GPU_SHARE");
+    lacks(d, 0, "XLA_PYTHON_CLIENT_MEM_FRACTION");
+    drive_free(d);
+}
+END_TEST
+
 START_TEST(an_order_of_other_gpus_is_refused_and_said)
 {
     struct drive *d = printing(1, 1);
@@ -430,6 +471,7 @@ UNIT_MAIN("stepd/env", ranks_get_torch_slurm_and_our_own_names,
           torchs_flight_recorder_is_on_for_gangs_with_gpus,
           gpus_are_shared_out_among_the_ranks_of_a_node, real_gpus_are_named_by_uuid,
           ranks_are_told_the_nics_next_to_their_gpus,
+          a_job_with_a_part_of_a_gpu_is_told_how_much,
           an_order_of_other_gpus_is_refused_and_said,
           rank_0_can_listen_on_the_rendezvous_port_at_once,
           a_reserved_port_is_passed_by_until_it_is_freed)
