@@ -15,6 +15,8 @@
 
 #include "core/state.h"
 
+#define HANG_REQUEUES_MAX 3 /* what hangs every time is not cured by that */
+
 /* ---- names */
 
 static const struct {
@@ -97,7 +99,8 @@ static const char *const causes[] = {[TUG_CAUSE_NONE] = "",
                                      [TUG_CAUSE_CANCEL] = "cancel",
                                      [TUG_CAUSE_OUTPUT] = "output",
                                      [TUG_CAUSE_IO] = "io",
-                                     [TUG_CAUSE_PREEMPT] = "preempt"};
+                                     [TUG_CAUSE_PREEMPT] = "preempt",
+                                     [TUG_CAUSE_HANG] = "hang"};
 
 const char *tug_cause_kind_name(enum tug_cause_kind k)
 {
@@ -460,6 +463,17 @@ void tug_job_launch_failed(struct tug_core *c, struct tug_entry *e, const struct
         tug_job_end(c, e, TUG_JOB_BOOT_FAIL, cause);
     else
         tug_job_requeue(c, e, cause);
+}
+
+int tug_job_hung(struct tug_core *c, struct tug_entry *e, const struct tug_cause *cause)
+{
+    struct tug_job *j = &e->j;
+    if (j->state != TUG_JOB_RUNNING || j->gives_way || !j->req.requeue || j->req.interactive ||
+        j->hang_requeues >= HANG_REQUEUES_MAX)
+        return 0;
+    j->hang_requeues++;
+    tug_job_requeue(c, e, cause);
+    return 1;
 }
 
 /* The step daemons of a gang notice sooner than the controller that one of them has gone: the gang

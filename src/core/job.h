@@ -89,7 +89,7 @@ struct tug_slice {
 struct tug_exit { int32_t code, signal; uint8_t core_dumped, oom; };
 
 enum tug_cause_kind { TUG_CAUSE_NONE, TUG_CAUSE_RANK, TUG_CAUSE_NODE, TUG_CAUSE_STEPD, TUG_CAUSE_LAUNCH, TUG_CAUSE_WIREUP,
-                      TUG_CAUSE_TIMELIMIT, TUG_CAUSE_CANCEL, TUG_CAUSE_OUTPUT, TUG_CAUSE_IO, TUG_CAUSE_PREEMPT };
+                      TUG_CAUSE_TIMELIMIT, TUG_CAUSE_CANCEL, TUG_CAUSE_OUTPUT, TUG_CAUSE_IO, TUG_CAUSE_PREEMPT, TUG_CAUSE_HANG };
 const char *tug_cause_kind_name(enum tug_cause_kind k);        /* "rank"; "" for NONE */
 enum tug_cause_kind tug_cause_kind_parse(const char *name);
 
@@ -174,6 +174,7 @@ struct tug_job {
     struct tug_cause cause;        /* why it ended, or why the attempt before did */
     struct tug_hang hang;
     struct tug_job_quality quality;   /* kept when it is over */
+    uint32_t hang_requeues;        /* so often it was queued again because it hung */
     struct tug_exit exit;
     int reason;                    /* enum tug_policy_reason while PENDING */
     char *explain;                 /* sentence, NULL = the reason's own */

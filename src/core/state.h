@@ -382,6 +382,8 @@ void tug_job_set_explain(struct tug_entry *e, int reason, const char *text);
 struct tug_step *tug_job_step(const struct tug_entry *e, uint32_t step);
 int64_t tug_job_wake(const struct tug_core *c, const struct tug_entry *e);
 void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, const char *why);
+/* Its gang hung, and it wanted to be run again then. 1: it is; 0: it may not, or has been too often. */
+int tug_job_hung(struct tug_core *c, struct tug_entry *e, const struct tug_cause *cause);
 void tug_job_launch_failed(struct tug_core *c, struct tug_entry *e, const struct tug_cause *cause);
 
 int tug_ev_job_submit(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);

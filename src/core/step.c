@@ -167,6 +167,11 @@ static void run_failed(struct tug_core *c, struct tug_entry *e, struct tug_step 
         s->exit = cause->exit;
         s->exit.oom = oom;
     }
+    if (cause->kind == TUG_CAUSE_HANG) {
+        tug_cause_set(&s->cause, cause);
+        if (tug_job_hung(c, e, cause))
+            return;
+    }
     if (s->id != 0) {
         tug_step_kill(c, e, s, cause);
         return;

@@ -285,6 +285,7 @@ void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_
     m.predicted_mbs = job->quality.mbs;
     m.best_mbs = job->quality.best_mbs;
     m.quality_why = job->quality.text ? job->quality.text : (char *) "";
+    m.hang_requeues = job->hang_requeues;
     m.spec = unpack_spec(&a, j->spec, j->spec_len);
     set_blob(&m.script_blob, j->script);
     set_blob(&m.env_blob, j->env);
@@ -579,6 +580,7 @@ static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__
     job.cause = tug_ctl_cause(c, m->cause);
     job.hang = tug_ctl_hang(c, m->hang);
     job.quality = (struct tug_job_quality){m->predicted_mbs, m->best_mbs, m->quality_why[0] ? m->quality_why : NULL};
+    job.hang_requeues = m->hang_requeues;
     job.explain = m->explain[0] ? m->explain : NULL;
     rc = restore_slices(c, a, m, &job, j, err);
     if (rc)

@@ -495,6 +495,69 @@ START_TEST(who_holds_a_gang_up_is_known_while_its_head_says_so)
 }
 END_TEST
 
+/* Job 1 runs on n0 and n1 and its head says that it hung. */
+static void it_hangs(uint32_t attempt)
+{
+    struct tug_event ev = {.type = TUG_EV_STEP_FAILED,
+                           .job = 1,
+                           .attempt = attempt,
+                           .cause = {.kind = TUG_CAUSE_HANG, .rank = 1, .node = 1,
+                                     .text = (char *) (uintptr_t) "the gang hung: rank 1 on node n1 is stopped"}};
+    ck_assert_int_eq(w_event(&w, ev), 0);
+}
+
+START_TEST(a_gang_that_hung_and_wants_it_is_run_again_three_times)
+{
+    two_nodes_run(w_req(2, 8));
+    for (uint32_t attempt = 1; attempt <= 3; attempt++) {
+        it_hangs(attempt);
+        w_is(&w, 1, REQUEUED);
+        ck_assert_int_eq(w_job(&w, 1)->cause.kind, TUG_CAUSE_HANG);
+        ck_assert_uint_eq(w_job(&w, 1)->cause.node, 1);
+        w_gone(&w, 1, attempt, 0, 0);
+        w_gone(&w, 1, attempt, 0, 1);
+        w_is(&w, 1, PENDING);
+        w_run(&w, 1);
+        ck_assert_uint_eq(w_job(&w, 1)->attempt, attempt + 1);
+    }
+    it_hangs(4);
+    w_is(&w, 1, COMPLETING);
+    ck_assert_int_eq(w_job(&w, 1)->end_state, TUG_JOB_FAILED);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_gang_that_hung_and_may_not_be_run_again_has_failed)
+{
+    struct tug_job_req r = w_req(2, 8);
+    r.requeue = 0;
+    two_nodes_run(r);
+    it_hangs(1);
+    w_is(&w, 1, COMPLETING);
+    ck_assert_int_eq(w_job(&w, 1)->end_state, TUG_JOB_FAILED);
+    ck_assert_int_eq(w_job(&w, 1)->cause.kind, TUG_CAUSE_HANG);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_step_that_hung_takes_its_job_along)
+{
+    two_nodes_run(w_req(2, 8));
+    uint32_t step = 0;
+    struct tug_event start = {.type = TUG_EV_STEP_SUBMIT, .job = 1, .step_out = &step};
+    struct tug_event hung = {.type = TUG_EV_STEP_FAILED, .job = 1, .attempt = 1, .step = 1,
+                             .cause = {.kind = TUG_CAUSE_HANG, .node = 0, .text = (char *) (uintptr_t) "it hung"}};
+    ck_assert_int_eq(w_event(&w, start), 0);
+    ck_assert_uint_eq(step, 1);
+    w_ready(&w, 1, 1, 1, 0);
+    w_ready(&w, 1, 1, 1, 1);
+    ck_assert_int_eq(w_event(&w, hung), 0);
+    w_is(&w, 1, REQUEUED);
+    ck_assert_str_eq(w_job(&w, 1)->cause.text, "it hung");
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(a_new_attempt_is_not_held_up_by_who_held_up_the_one_before)
 {
     two_nodes_run(w_req(2, 8));
@@ -604,6 +667,9 @@ UNIT_MAIN("core/life", a_gang_waits_is_set_up_runs_and_completes,
           signals_reach_every_started_part_and_nothing_else,
           ranks_that_wired_up_everywhere_give_the_time_once,
           who_holds_a_gang_up_is_known_while_its_head_says_so,
+          a_gang_that_hung_and_wants_it_is_run_again_three_times,
+          a_gang_that_hung_and_may_not_be_run_again_has_failed,
+          a_step_that_hung_takes_its_job_along,
           a_new_attempt_is_not_held_up_by_who_held_up_the_one_before,
           words_about_what_the_core_does_not_know_are_answered_with_what_puts_the_node_right,
           a_running_part_that_says_nothing_of_its_ranks_has_failed,
