@@ -290,14 +290,14 @@ static int set_LAUNCHER(struct tug_jobopts *o, void *field, const char *value, s
 
 static int set_ONHANG(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)
 {
-    static const char *const names[] = {"notify", "off"};
+    static const char *const names[] = {"notify", "off", "dump", "requeue"};
     (void) o;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(value, names[i])) {
             *(Tugpb__OnHang *) field = (Tugpb__OnHang) i;
             return 0;
         }
-    return tug_fail(err, -EINVAL, "'%.64s' is neither notify nor off", value);
+    return tug_fail(err, -EINVAL, "'%.64s' is none of notify, dump, requeue, off", value);
 }
 
 static int set_EXCLUSIVE(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)

@@ -442,6 +442,14 @@ static void on_star_message(void *arg, unsigned from, enum tug_msg number,
         if (head)
             tug_guard_hears(l, from, (const Tugpb__StarWatch *) m);
         break;
+    case TUG_MSG_STAR_DUMP:
+        if (!head)
+            tug_guard_dump(l, (const Tugpb__StarDump *) m);
+        break;
+    case TUG_MSG_STAR_DUMPED:
+        if (head)
+            tug_guard_dumped(l, from, (const Tugpb__StarDumped *) m);
+        break;
     case TUG_MSG_STAR_END:
         h_end(l, (const Tugpb__StarEnd *) m);
         break;

@@ -1,8 +1,9 @@
 /* guard.c - the watch of a running gang: looks, tells the head, and the head says who holds it up
  *
  * Every node looks at its ranks once a period and sends what it saw to the head; watch.c judges. What is new in the
- * verdict goes to the node daemon, and as a line into the job's output. While the job is suspended, or being ended,
- * nobody looks. Layer: stepd.
+ * verdict goes to the node daemon, and as a line into the job's output. When it has lasted for the hang time-out the
+ * nodes write down what the ranks are at, if the job wants that; meanwhile nobody looks, since gdb would be seen. While
+ * the job is suspended, or being ended, nobody looks either. Layer: stepd.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +14,9 @@
 #include "base/gpuset.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/pattern.h"
 #include "base/str.h"
+#include "stepd/dump.h"
 #include "stepd/gpus.h"
 #include "stepd/life_impl.h"
 #include "stepd/procstat.h"
@@ -29,11 +32,15 @@
 #define RAS_MAX_MS     30000u
 #define RAS_PERIODS    6
 #define RAS_LIMIT_MS   15000u /* NCCL itself waits up to 10 s for ranks that do not answer */
+#define DUMPED_BY_MS   (TUG_DUMP_MAX_MS + 5000u)
 #define NAMED_MAX      4 /* ranks of a sentence */
+
+enum acted { NOT_YET, DUMPING, DUMPED };
 
 struct tug_guard {
     struct tug_timer *timer;
     uint64_t period_ms, look_at_ms;
+    struct tug_dump *dump; /* under way on this node */
     /* head */
     struct tug_watch *watch;
     uint64_t *gpus; /* of each rank, on its node */
@@ -45,6 +52,9 @@ struct tug_guard {
     bool said; /* the node daemon knows of one, or of its end */
     char text[768];
     int64_t since_wall_ms;
+    enum acted acted; /* on this verdict */
+    uint64_t dumped_by_ms;
+    bool *dumps; /* nodes that have not written down what they were asked for */
 };
 
 static uint64_t hang_ms(const struct tug_life *l)
@@ -292,6 +302,150 @@ static void note(struct tug_life *l, unsigned rank, const char *fmt, const char 
     }
 }
 
+/* ---- what is done ---- */
+
+/* Next to the job's output, where its user looks and may write. */
+static char *dump_dir(const struct tug_life *l)
+{
+    const struct tug_payload *p = l->p;
+    const char *pattern = p->spec->stdout_path[0] && !p->spec->interactive ? p->spec->stdout_path : TUG_PATTERN_DEFAULT;
+    char *path = tug_payload_path(p, pattern, p->first_rank), *slash = strrchr(path, '/'), *dir;
+
+    if (slash)
+        *slash = 0;
+    dir = tug_xasprintf("%s/tug-%llu.hang", slash ? path : p->spec->cwd, (unsigned long long) p->pb->key->job);
+    free(path);
+    return dir;
+}
+
+static void say_dumped(struct tug_life *l, const char *trouble)
+{
+    Tugpb__StarDumped m = TUGPB__STAR_DUMPED__INIT;
+
+    m.node_index = l->p->me;
+    m.trouble = (char *) (uintptr_t) trouble;
+    tug_star_send(l->star, 0, TUG_MSG_STAR_DUMPED, &m.base);
+}
+
+static void on_dump_end(void *arg)
+{
+    struct tug_life *l = arg;
+
+    say_dumped(l, "");
+}
+
+static void ask_recorders(struct tug_life *l, char *const *env)
+{
+    const char *stem = tug_rank_env_get(env, "TORCH_NCCL_DEBUG_INFO_PIPE_FILE");
+
+    for (unsigned i = 0; stem && i < l->p->n_local; i++) {
+        char *fifo = tug_xasprintf("%s%u.pipe", stem, tug_payload_rank(l->p, i));
+        int rc = tug_dump_recorder(fifo);
+        if (rc < 0 && rc != -ENOENT && rc != -ENXIO)
+            tug_warn("job %llu: cannot write to %s: %s", (unsigned long long) l->p->pb->key->job, fifo, strerror(-rc));
+        free(fifo);
+    }
+}
+
+void tug_guard_dump(struct tug_life *l, const Tugpb__StarDump *m)
+{
+    struct tug_guard *g = l->guard;
+    const Tugpb__StepKey *k = l->p->pb->key;
+    struct tug_arena arena = {0};
+    char *names[TUG_VERDICT_RANKS], *dir = dump_dir(l), **env;
+    pid_t pids[TUG_VERDICT_RANKS];
+    struct tug_err err = {0};
+    unsigned n = 0;
+
+    if (!g || !is_awake(l) || !l->env) {
+        free(dir);
+        return;
+    }
+    env = tug_rank_env_make(l->env, &arena, 0, NULL);
+    ask_recorders(l, env);
+    for (size_t i = 0; i < m->n_ranks && n < TUG_VERDICT_RANKS; i++) {
+        unsigned local = m->ranks[i] - l->p->first_rank;
+        if (local >= l->p->n_local || !(pids[n] = tug_ranks_pid(l->ranks, local)))
+            continue;
+        names[n++] = tug_xasprintf("%u.%u.rank%u.txt", k->attempt, k->step, m->ranks[i]);
+    }
+    tug_dump_free(g->dump);
+    g->dump = NULL;
+    if (n && tug_dump_start(&g->dump, tug_loop_base(l->loop), env, dir, m->title, names, pids, n, on_dump_end, l, &err) < 0)
+        say_dumped(l, err.msg);
+    else if (!n)
+        say_dumped(l, "");
+    for (unsigned i = 0; i < n; i++)
+        free(names[i]);
+    free(dir);
+    tug_arena_clear(&arena);
+}
+
+static void hung(struct tug_life *l)
+{
+    struct tug_guard *g = l->guard;
+    struct tug_cause c;
+
+    tug_cause_set(&c, "hang", node_of(l, g->verdict.ranks[0]), g->verdict.ranks[0], NULL, "the gang hung: %s", g->text);
+    tug_life_fail(l, &c);
+}
+
+/* All nodes have written down what they could. */
+static void dumped(struct tug_life *l)
+{
+    struct tug_guard *g = l->guard;
+    char *dir = dump_dir(l);
+
+    g->acted = DUMPED;
+    tug_watch_blink(g->watch, tug_now_ms());
+    note(l, g->verdict.ranks[0], "what they are at stands in %s", dir);
+    free(dir);
+    if (l->p->spec->on_hang == TUGPB__ON_HANG__HANG_REQUEUE)
+        hung(l);
+}
+
+static bool all_dumped(const struct tug_life *l)
+{
+    for (unsigned i = 0; i < l->p->n_stepds; i++)
+        if (l->guard->dumps[i] && !tug_star_lost(l->star, i))
+            return false;
+    return true;
+}
+
+void tug_guard_dumped(struct tug_life *l, unsigned from, const Tugpb__StarDumped *m)
+{
+    struct tug_guard *g = l->guard;
+
+    if (!g || g->acted != DUMPING || !is_awake(l))
+        return;
+    g->dumps[from] = false;
+    if (m->trouble[0])
+        tug_warn("job %llu: node %s: %s", (unsigned long long) l->p->pb->key->job, l->p->pb->slices[from]->node,
+                 m->trouble);
+    if (all_dumped(l))
+        dumped(l);
+}
+
+static void act(struct tug_life *l, uint64_t now)
+{
+    struct tug_guard *g = l->guard;
+    Tugpb__StarDump m = TUGPB__STAR_DUMP__INIT;
+
+    if (!g->verdict.ripe || g->acted != NOT_YET || l->p->spec->on_hang == TUGPB__ON_HANG__HANG_NOTIFY)
+        return;
+    g->acted = DUMPING;
+    g->dumped_by_ms = now + DUMPED_BY_MS;
+    m.ranks = g->verdict.ranks;
+    m.n_ranks = g->verdict.n_ranks;
+    m.title = g->text;
+    for (unsigned i = 0; i < l->p->n_stepds; i++)
+        g->dumps[i] = true;
+    tug_star_tell_all(l->star, TUG_MSG_STAR_DUMP, &m.base);
+    tug_guard_dump(l, &m);
+}
+
+/* ---- the verdict ---- */
+
 static bool same_verdict(const struct tug_verdict *a, const struct tug_verdict *b)
 {
     return a->kind == b->kind && a->all == b->all && a->n_ranks == b->n_ranks &&
@@ -304,10 +458,16 @@ static void judge(struct tug_life *l)
     uint64_t now = tug_now_ms();
     struct tug_verdict v, before = g->verdict;
 
+    if (g->acted == DUMPING) {
+        if (now >= g->dumped_by_ms)
+            dumped(l);
+        return;
+    }
     tug_watch_judge(g->watch, now, &v);
     g->verdict = v;
     if (same_verdict(&v, &before))
         return;
+    g->acted = NOT_YET;
     if (v.kind == TUG_VERDICT_NONE) {
         note(l, before.ranks[0], "%s", "the ranks go on");
     } else {
@@ -321,6 +481,11 @@ static void judge(struct tug_life *l)
 
 /* ---- life ---- */
 
+static bool is_dumping(struct tug_guard *g)
+{
+    return g->dump && tug_dump_runs(g->dump);
+}
+
 /* The head hears of the others at any time, so it judges more often than it looks. */
 static void on_timer(void *arg)
 {
@@ -333,13 +498,14 @@ static void on_timer(void *arg)
     tug_timer_set(g->timer, now + (g->watch && g->period_ms > JUDGE_MS ? JUDGE_MS : g->period_ms));
     if (!is_awake(l))
         return;
-    if (now >= g->look_at_ms) {
+    if (now >= g->look_at_ms && !is_dumping(g)) {
         g->look_at_ms = now + g->period_ms;
         look_around(l);
     }
     if (g->watch) {
         ask_ras(l, now);
         judge(l);
+        act(l, now);
     }
 }
 
@@ -360,6 +526,7 @@ void tug_guard_start(struct tug_life *l)
         g->watch = tug_watch_new(l->p->n_ranks, hang_ms(l), g->period_ms);
         g->gpus = tug_xcalloc(l->p->n_ranks, sizeof *g->gpus);
         g->pids = tug_xcalloc(l->p->n_ranks, sizeof *g->pids);
+        g->dumps = tug_xcalloc(l->p->n_stepds, sizeof *g->dumps);
     }
     l->guard = g;
     if (g->watch)

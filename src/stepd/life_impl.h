@@ -99,6 +99,9 @@ void tug_guard_start(struct tug_life *l);
 void tug_guard_resumed(struct tug_life *l);
 /* Head: what node 'from' saw of its ranks. */
 void tug_guard_hears(struct tug_life *l, unsigned from, const Tugpb__StarWatch *m);
+void tug_guard_dump(struct tug_life *l, const Tugpb__StarDump *m);
+/* Head: node 'from' has written down what it was asked for. */
+void tug_guard_dumped(struct tug_life *l, unsigned from, const Tugpb__StarDumped *m);
 /* The node daemon is there again: tell it what stands. */
 void tug_guard_say_again(struct tug_life *l);
 

@@ -265,6 +265,22 @@ static void find_worker(const struct processes *all, struct tug_look *out, pid_t
     }
 }
 
+size_t tug_procstat_list(pid_t pid, pid_t *out, size_t max)
+{
+    struct processes all = {0};
+    size_t n;
+
+    add_process(&all, pid);
+    for (size_t i = 0; i < all.len && all.len < max; i++) {
+        struct process p = all.at[i];
+        add_children(&all, &p);
+    }
+    for (n = 0; n < all.len && n < max; n++)
+        out[n] = all.at[n].pid;
+    tug_vec_clear(&all);
+    return n;
+}
+
 void tug_procstat_look(pid_t pid, struct tug_look *out, pid_t *worker)
 {
     static long ticks;

@@ -15,6 +15,9 @@
  * unknown and 'worker' 0. */
 void tug_procstat_look(pid_t pid, struct tug_look *out, pid_t *worker);
 
+/* 'pid' and what is below it, parents first, at most 'max'; how many. */
+size_t tug_procstat_list(pid_t pid, pid_t *out, size_t max);
+
 /* Does one who sleeps in this kernel function wait for somebody else? */
 bool tug_procstat_is_wait(const char *function);
 

@@ -96,6 +96,13 @@ void tug_watch_colls(struct tug_watch *w, uint64_t now_ms, uint64_t period_ms, c
     w->colls_until_ms = now_ms + STALE_PERIODS * period_ms;
 }
 
+void tug_watch_blink(struct tug_watch *w, uint64_t now_ms)
+{
+    for (unsigned i = 0; i < w->n; i++)
+        if (w->at[i].looks)
+            w->at[i].last_ms = now_ms;
+}
+
 /* ---- looks ---- */
 
 static bool got_on(const struct seen *s, uint64_t now_ms, const struct tug_look *look)

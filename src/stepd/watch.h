@@ -66,6 +66,8 @@ void tug_watch_free(struct tug_watch *w);
 void tug_watch_look(struct tug_watch *w, unsigned rank, uint64_t now_ms, const struct tug_look *look);
 /* How far all ranks are in their collectives; the next time within 'period_ms'. */
 void tug_watch_colls(struct tug_watch *w, uint64_t now_ms, uint64_t period_ms, const struct tug_coll *all, size_t n);
+/* Nobody looked on purpose until now: what was so before still counts. */
+void tug_watch_blink(struct tug_watch *w, uint64_t now_ms);
 /* All ranks were stopped for a while by order: what was seen before counts no longer. */
 void tug_watch_forget(struct tug_watch *w);
 

@@ -94,6 +94,32 @@ EOP
     [ "$(field "$id" hang)" = None ]
 }
 
+@test "a gang that hangs is written down, ended and run again, and then goes through" {
+    id=$(tug submit --parsable -N 3 --on-hang=requeue --hang-timeout=3s -- sh -c \
+        'echo "attempt $TUG_ATTEMPT"; mkfifo g$TUG_ATTEMPT.$RANK; exec 3<>g$TUG_ATTEMPT.$RANK
+         if [ $TUG_ATTEMPT = 2 ]; then exit 0; fi
+         if [ $RANK = 2 ]; then exec sleep 1000; fi; read x <&3')
+    tug wait "$id"
+    [ "$(field "$id" state)" = COMPLETED ]
+    [ "$(field "$id" attempt)" = 2 ]
+    [ "$(field "$id" hang)" = None ]
+    [[ "$(field "$id" cause.text)" == "the gang hung: rank 2 on node n3 sleeps in"* ]]
+    grep -q '^rank 2 on node n3 sleeps in' "tug-$id.hang/1.0.rank2.txt"
+    grep -q '^-- gdb' "tug-$id.hang/1.0.rank2.txt"
+}
+
+@test "a batch job whose step hangs is run again as a whole" {
+    cat >again.sh <<'EOP'
+#!/bin/sh
+#TUG --nodes=2 --on-hang=requeue --hang-timeout=3s
+tug run sh -c 'test $TUG_ATTEMPT = 2 || test $RANK = 0 || kill -STOP $$; true'
+EOP
+    id=$(tug submit --parsable again.sh)
+    tug wait "$id"
+    [ "$(field "$id" state)" = COMPLETED ]
+    [ "$(field "$id" attempt)" = 2 ]
+}
+
 @test "the watch can be switched off, and what cannot be meant is refused" {
     id=$(tug submit --parsable --on-hang=off --hang-timeout=1s -- sh -c \
         '(sleep 4; kill -CONT $$) & kill -STOP $$; wait')
@@ -102,5 +128,5 @@ EOP
     [ ! -s "tug-$id.out" ]
     run tug submit --on-hang=maybe -- true
     [ "$status" -ne 0 ]
-    [[ "$output" == *"'maybe' is neither notify nor off"* ]]
+    [[ "$output" == *"'maybe' is none of notify, dump, requeue, off"* ]]
 }

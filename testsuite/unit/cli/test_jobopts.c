@@ -205,7 +205,7 @@ START_TEST(values_that_make_no_sense_are_refused_with_the_option_and_the_text)
         {"--gpu-share=:0.5", "is not a part of a GPU"},
         {"--gpu-share=0.0005", "is not a part of a GPU"},
         {"--launcher=mpirun", "none of auto, torch, mpi, plain"},
-        {"--on-hang=panic", "neither notify nor off"},
+        {"--on-hang=panic", "none of notify, dump, requeue, off"},
         {"--hang-timeout=0s", "not between 1s and 1d"},
         {"--exclusive=user", "whole nodes"},
         {"--nodes", "needs a value"},

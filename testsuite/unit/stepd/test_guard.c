@@ -202,6 +202,66 @@ START_TEST(with_nccl_the_rank_that_is_behind_is_named_although_all_are_busy)
 }
 END_TEST
 
+/* Rank 0 plays PyTorch's recorder, too. */
+static const char recorder[] =
+    "if [ $RANK = 0 ]; then f=${TORCH_NCCL_DEBUG_INFO_PIPE_FILE}0.pipe; mkfifo $f; (read x <$f; echo $x >recorded) & fi; "
+    "if [ $RANK = 3 ]; then kill -STOP $$; fi; mkfifo f$RANK; exec 3<>f$RANK; exec cat <&3";
+
+static bool output_says_where_it_stands(struct drive *d)
+{
+    return output_says(d, "what they are at stands in ");
+}
+
+static bool the_recorder_was_asked(struct drive *d)
+{
+    return strcmp(drive_file(d, "recorded"), "1\n") == 0;
+}
+
+START_TEST(what_a_hanging_rank_is_at_is_written_down)
+{
+    struct drive *d = drive_new(2, 2);
+    const char *text;
+
+    d->spec.hang_timeout_s = 2;
+    d->spec.on_hang = TUGPB__ON_HANG__HANG_DUMP;
+    d->spec.launcher = TUGPB__LAUNCHER__LAUNCHER_TORCH;
+    d->inv.gpus = 8;
+    d->pay.slices[0]->gpus = 3;
+    d->pay.slices[1]->gpus = 0x30;
+    drive_argv(d, "sh", "-c", recorder, NULL);
+    drive_start(d);
+    drive_until(d, somebody_is_named, "somebody is named");
+    drive_until(d, output_says_where_it_stands, "the output says where it stands");
+    drive_until(d, the_recorder_was_asked, "the recorder was asked");
+    text = drive_file(d, "tug-7.hang/1.0.rank3.txt");
+    ck_assert_msg(strstr(text, "rank 3 on node n01 (GPU 5) is stopped by a signal (sh, pid ") == text, "%s", text);
+    ck_assert_msg(strstr(text, "== process ") && strstr(text, "State:\tT (stopped)"), "%s", text);
+    ck_assert_msg(strstr(text, "-- threads: id, state, kernel function, name") != NULL, "%s", text);
+    ck_assert_msg(strstr(text, "-- gdb is not installed") || strstr(text, "#0 "), "%s", text);
+    ck_assert_str_eq(drive_file(d, "tug-7.hang/1.0.rank0.txt"), "");
+    ck_assert(somebody_is_named(d)); /* still */
+    end(d);
+}
+END_TEST
+
+START_TEST(a_gang_that_hangs_is_ended_when_it_shall_be_run_again)
+{
+    struct drive *d = gang("ODD=1", "WHAT=exec sleep 1000");
+    const Tugpb__Cause *c;
+
+    d->spec.hang_timeout_s = 2;
+    d->spec.on_hang = TUGPB__ON_HANG__HANG_REQUEUE;
+    drive_run(d);
+    c = drive_cause(d);
+    ck_assert_ptr_nonnull(c);
+    ck_assert_str_eq(c->kind, "hang");
+    ck_assert_uint_eq(c->rank, 1);
+    ck_assert_str_eq(c->node, "n00");
+    ck_assert_msg(strstr(c->text, "the gang hung: rank 1 on node n00 (GPU 1) sleeps in ") == c->text, "%s", c->text);
+    drive_free(d);
+}
+END_TEST
+
 static uint64_t later_ms;
 
 static bool it_is_later(struct drive *d)
@@ -247,4 +307,6 @@ UNIT_MAIN("stepd/guard",
           ranks_that_all_sleep_or_compute_are_left_alone,
           nobody_looks_where_it_is_switched_off,
           a_suspended_gang_does_not_hang,
+          what_a_hanging_rank_is_at_is_written_down,
+          a_gang_that_hangs_is_ended_when_it_shall_be_run_again,
           with_nccl_the_rank_that_is_behind_is_named_although_all_are_busy)
