@@ -243,7 +243,7 @@ static void obey(struct tug_noded *n, struct tug_steps *s, const struct tug_wire
         on_list(n, s);
         break;
     case TUG_WIRE_LEASE:
-        tug_lease_extend(&n->lease, w->lease.until_boot_ms);
+        tug_lease_set(&n->lease, w->lease.until_boot_ms);
         break;
     default:
         tug_warn("tugnoded sent a record of unknown type %u", w->type);

@@ -104,6 +104,7 @@ static void ask_for_lease(struct tug_agent *a)
     Tugpb__LeaseRequest m = TUGPB__LEASE_REQUEST__INIT;
     m.nonce = nonce;
     m.sent_ms = a->now_ms;
+    m.taken = a->taken;
     tug_agent_send(a, a->controller, TUG_MSG_LEASE_REQUEST, &m);
     a->beat_ms = a->now_ms + a->heartbeat_ms;
 }
@@ -352,9 +353,13 @@ static void h_lease_grant(struct tug_agent *a, const Tugpb__LeaseGrant *m)
             continue;
         int64_t until_ms = m->lease_s ? a->asked[i].sent_ms + 1000LL * m->lease_s : INT64_MAX;
         a->asked[i].nonce = 0;
-        if (until_ms <= a->lease_until_ms)
+        if (a->taken && a->asked[i].sent_ms < a->taken_ms)
+            return; /* a newer one has been answered */
+        a->taken = m->nonce;
+        a->taken_ms = a->asked[i].sent_ms;
+        if (until_ms == a->lease_until_ms)
             return;
-        a->lease_until_ms = until_ms;
+        a->lease_until_ms = until_ms; /* be it sooner: leases may be shorter since a restart */
         Tugpb__LnLease lease = TUGPB__LN_LEASE__INIT;
         lease.until_ms = until_ms;
         tug_agent_send(a, TUG_PEER_LAUNCHER, TUG_MSG_LN_LEASE, &lease);

@@ -104,6 +104,8 @@ struct tug_agent {
     struct { uint64_t nonce; int64_t sent_ms; } asked[8];   /* lease requests under way; nonce 0 = free */
     unsigned next_asked;
     int64_t lease_until_ms;
+    int64_t taken_ms;              /* when the question was asked whose answer it follows */
+    uint64_t taken;                /* and its nonce; 0 = none of this life */
     uint64_t max_epoch;
     char *refused;
 

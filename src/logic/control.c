@@ -241,15 +241,12 @@ int tug_control_start(struct tug_control *c, struct tug_err *err)
         c->next_id = c->id_limit; /* some of that block may have been given out before the crash */
     if (c->uuid[0] == '\0')
         make_uuid(c);
+    tug_ctl_leases_start(c, now);
     tug_ctl_put_meta(c, tug_ctl_batch(c));
     tug_ctl_safe_start(c);
     tug_blobs_sweep(c->blobs, tug_ctl_batch(c));
-    for (size_t i = 0; i < c->n_nodes; i++) {
+    for (size_t i = 0; i < c->n_nodes; i++)
         c->nodes[i].heard_ms = now;
-        /* What the controller before granted is not known: every node is taken as leased (6.3, step
-         * 2). */
-        c->nodes[i].lease_end_ms = tug_ctl_lease_end(c, now);
-    }
     tug_core_restored(c->core, now);
     tug_ctl_actions(c);
     tug_ctl_drift_log(c, UINT32_MAX);

@@ -91,6 +91,8 @@ struct ctl_node {
     uint64_t nth;                 /* of the newest connection on which it said hello */
     int64_t heard_ms;             /* last word from it; start of the epoch before the first */
     int64_t lease_end_ms;         /* nothing requeueable runs there after this without a new grant */
+    int64_t old_end_ms;           /* ... of a grant of the controller before; 0 = it follows ours */
+    uint64_t granted;             /* nonce of our last grant */
     uint8_t told_down, told_over; /* the core knows */
     uint8_t dirty;
     uint8_t has_reported;         /* what it holds, to this controller */
@@ -145,6 +147,8 @@ struct tug_control {
     int64_t started_ms;
     uint64_t epoch, next_id, id_limit;
     uint64_t n_peers;             /* that ever connected */
+    uint32_t leased_s;            /* the longest lease that a node may hold, ... */
+    uint8_t leased_for_ever;
     char uuid[37];
     struct tug_policy_set policy;
     char *policy_name, *policy_note;
@@ -193,8 +197,8 @@ typedef void tug_ctl_handler(struct tug_control *c, struct ctl_peer *p, uint32_t
 void tug_ctl_reply_error(struct tug_control *c, struct ctl_peer *p, uint32_t rid, int code, const char *text);
 void tug_ctl_nodes_check(struct tug_control *c, int64_t now_ms);
 int64_t tug_ctl_nodes_next(const struct tug_control *c);
-/* When a lease that is granted now is certainly over; INT64_MAX = never. */
-int64_t tug_ctl_lease_end(const struct tug_control *c, int64_t now_ms);
+/* Take every node as leased, as long as any controller before may have granted. */
+void tug_ctl_leases_start(struct tug_control *c, int64_t now_ms);
 void tug_ctl_node_gone(struct tug_control *c, struct ctl_peer *p);
 
 /* actions.c */

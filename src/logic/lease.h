@@ -15,8 +15,8 @@ struct tug_lease {
     int64_t until_ms;      /* 0 = none yet, INT64_MAX = for ever */
 };
 
-/* A word that came late never shortens it. */
-void tug_lease_extend(struct tug_lease *l, int64_t until_ms);
+/* The last word counts. It may be a shorter one: what was for ever may end since leases were configured. */
+void tug_lease_set(struct tug_lease *l, int64_t until_ms);
 /* May a step be started, or go on? */
 bool tug_lease_allows(const struct tug_lease *l, bool requeueable, int64_t now_ms);
 

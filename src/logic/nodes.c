@@ -15,11 +15,50 @@
 #define PROTOCOL         1
 #define HEARTBEAT_MAX_MS 5000
 
-int64_t tug_ctl_lease_end(const struct tug_control *c, int64_t now_ms)
+/* ---- leases */
+
+/* When such a lease, granted now, is certainly over. 0 s: nodes end nothing by themselves. */
+static int64_t lease_end(uint32_t lease_s, int64_t now_ms)
 {
+    if (lease_s == 0)
+        return INT64_MAX;
+    return now_ms + lease_s * 1020LL + 1000; /* 2 % of drift and a second */
+}
+
+static int64_t later(int64_t x, int64_t y)
+{
+    return x > y ? x : y;
+}
+
+void tug_ctl_leases_start(struct tug_control *c, int64_t now_ms)
+{
+    int64_t end_ms = lease_end(c->conf.lease_s, now_ms);
+
+    if (c->leased_s)
+        end_ms = later(end_ms, lease_end(c->leased_s, now_ms));
+    if (c->leased_for_ever)
+        end_ms = INT64_MAX;
+    for (size_t i = 0; i < c->n_nodes; i++)
+        c->nodes[i].lease_end_ms = c->nodes[i].old_end_ms = end_ms;
+    if (c->conf.lease_s > c->leased_s)
+        c->leased_s = c->conf.lease_s;
+    c->leased_for_ever |= c->conf.lease_s == 0;
+}
+
+/* The configuration has been changed to shorter leases, and no node holds a longer one any more: the next controller
+ * need not wait for that. */
+static void leases_settle(struct tug_control *c, int64_t now_ms)
+{
+    if (c->leased_s == c->conf.lease_s && !c->leased_for_ever)
+        return;
     if (c->conf.lease_s == 0)
-        return INT64_MAX; /* nodes end nothing by themselves */
-    return now_ms + c->conf.lease_s * 1020LL + 1000; /* 2 % of drift and a second */
+        return; /* as long as there can be */
+    for (size_t i = 0; i < c->n_nodes; i++)
+        if (c->nodes[i].old_end_ms > now_ms)
+            return;
+    c->leased_s = c->conf.lease_s;
+    c->leased_for_ever = 0;
+    tug_ctl_put_meta(c, tug_ctl_batch(c));
 }
 
 static void check_by(struct tug_control *c, int64_t at_ms)
@@ -258,7 +297,11 @@ void h_lease(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Prot
 
     if (!n)
         return;
-    n->lease_end_ms = tug_ctl_lease_end(c, n->heard_ms);
+    if (m->taken && m->taken == n->granted)
+        n->old_end_ms = 0;
+    n->granted = m->nonce;
+    n->lease_end_ms = later(lease_end(c->conf.lease_s, n->heard_ms), n->old_end_ms);
+    leases_settle(c, n->heard_ms);
     g.nonce = m->nonce;
     g.sent_ms = m->sent_ms;
     g.lease_s = c->conf.lease_s;

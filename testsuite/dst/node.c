@@ -218,7 +218,7 @@ void dst_launcher_message(struct dst *w, const struct dst_event *e)
             list(w, n);
         break;
     case TUG_MSG_LN_LEASE:
-        tug_lease_extend(&n->lease, to_boot(n, ((const Tugpb__LnLease *) m)->until_ms));
+        tug_lease_set(&n->lease, to_boot(n, ((const Tugpb__LnLease *) m)->until_ms));
         arm_lease(w, n);
         break;
     case TUG_MSG_LN_START:

@@ -375,6 +375,74 @@ START_TEST(without_leases_a_lost_nodes_gang_waits_for_its_node)
 }
 END_TEST
 
+/* Node 1 is cut off by a lease of before; then another controller comes, with another one. */
+static void change_lease(uint32_t from_s, uint32_t to_s, int64_t not_before_ms)
+{
+    struct vworld *w = vw_new(4, 60, from_s);
+    int64_t cut;
+    uint32_t rid;
+    uint64_t id;
+
+    vw_run(w, vw_now(w) + 1000);
+    vw_set_run_ms(w, INT64_MAX);
+    rid = vw_submit(w, "t", 3, 8, 1);
+    vw_run(w, vw_now(w) + 2000);
+    id = vw_job(w, rid);
+    cut = vw_now(w);
+    vw_cut(w, 1);
+    vw_crash_control(w);
+    vw_set_lease(w, to_s);
+    vw_start_control(w);
+    vw_run(w, cut + not_before_ms);
+    ck_assert_str_eq(tug_job_state_name(vw_see(w, id)->state), "REQUEUED");
+    ck_assert_uint_le(vw_max_attempts_at_once(w, id), 1);
+    vw_crash_control(w); /* also the one after that knows */
+    vw_start_control(w);
+    vw_run(w, vw_now(w) + to_s * 1020LL + 62000);
+    ck_assert_str_eq(tug_job_state_name(vw_see(w, id)->state), "REQUEUED");
+    vw_mend(w, 1);
+    vw_run(w, vw_now(w) + 20000);
+    ck_assert_uint_eq(vw_see(w, id)->attempt, 2);
+    ck_assert_uint_eq(vw_running(w, id, 2), 3);
+    ck_assert_uint_le(vw_max_attempts_at_once(w, id), 1);
+    vw_free(w);
+}
+
+START_TEST(a_longer_lease_of_before_is_waited_out)
+{
+    change_lease(3600, 60, 3590000);
+    change_lease(0, 60, 24 * 3600000LL);
+}
+END_TEST
+
+START_TEST(a_shorter_lease_counts_once_the_node_has_taken_it)
+{
+    struct vworld *w = vw_new(4, 60, 0);
+    int64_t cut;
+    uint32_t rid;
+    uint64_t id;
+
+    vw_run(w, vw_now(w) + 1000);
+    vw_set_run_ms(w, INT64_MAX);
+    rid = vw_submit(w, "t", 3, 8, 1);
+    vw_run(w, vw_now(w) + 2000);
+    id = vw_job(w, rid);
+    vw_crash_control(w);
+    vw_set_lease(w, 300);
+    vw_start_control(w);
+    vw_run(w, vw_now(w) + 15000);
+    cut = vw_now(w);
+    vw_cut(w, 1);
+    vw_run(w, cut + 290000);
+    ck_assert_uint_eq(vw_running(w, id, 1), 1);
+    vw_run(w, cut + 330000);
+    ck_assert_uint_eq(vw_running(w, id, 1), 0); /* the node has ended it, and the controller knows when */
+    ck_assert_uint_eq(vw_running(w, id, 2), 3);
+    ck_assert_uint_le(vw_max_attempts_at_once(w, id), 1);
+    vw_free(w);
+}
+END_TEST
+
 START_TEST(a_job_that_may_not_be_requeued_fails_with_its_node)
 {
     struct vworld *w = up(3);
@@ -661,6 +729,7 @@ UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times,
           a_new_controller_starts_nobody_before_it_knows_where_the_head_is,
           a_killed_node_daemon_finds_its_step_again, a_lost_node_ends_the_gang_and_it_runs_again_only_after_the_lease,
           a_hello_that_was_long_on_its_way_takes_nothing_back, without_leases_a_lost_nodes_gang_waits_for_its_node,
+          a_longer_lease_of_before_is_waited_out, a_shorter_lease_counts_once_the_node_has_taken_it,
           a_job_that_may_not_be_requeued_fails_with_its_node, cancel_ends_a_running_gang_everywhere,
           a_job_that_starts_too_many_steps_is_stopped_there_and_its_record_stays_readable,
           a_gang_meets_where_its_first_node_says_whoever_else_says_what,

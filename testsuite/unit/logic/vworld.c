@@ -932,6 +932,11 @@ void vw_mend(struct vworld *w, unsigned node)
     later(w, HOP_MS, W_CONNECT, node);
 }
 
+void vw_set_lease(struct vworld *w, uint32_t lease_s)
+{
+    w->lease_s = lease_s;
+}
+
 tug_peer_id vw_connect_again(struct vworld *w, unsigned node)
 {
     return node_peer(w, node);

@@ -44,6 +44,8 @@ void vw_mend(struct vworld *w, unsigned node);
 /* A further connection of the node, that opens now; what it said first on its own one arrives on 'on' (0: its own). */
 tug_peer_id vw_connect_again(struct vworld *w, unsigned node);
 void vw_hello_again(struct vworld *w, unsigned node, tug_peer_id on);
+/* Of the next controller. */
+void vw_set_lease(struct vworld *w, uint32_t lease_s);
 /* Node daemon dies and comes back; launcher and step daemons stay. */
 void vw_restart_agent(struct vworld *w, unsigned node);
 /* The controller dies: what was not durable is gone. Then it comes back from its disk. */
