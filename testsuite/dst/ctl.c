@@ -184,7 +184,7 @@ static struct tug_control *make(struct dst *w, struct dst_ctl *c)
     };
     struct tug_core_node_row rows[DST_NODES_MAX];
     struct tug_control_conf conf = {.cluster = DST_CLUSTER, .version = "test",
-                                    .node_timeout_s = w->conf.node_timeout_s, .lease_s = w->conf.lease_s,
+                                    .node_timeout_s = w->conf.node_timeout_s, .lease_s = w->conf.leases_s[w->conf.lease_changes ? c->life % 2 : 0],
                                     .wireup_timeout_s = 60, .kill_grace_s = 2, .max_jobs = 10000,
                                     .operator_uid = DST_UID, .min_uid = DST_UID};
     struct tug_err err = {0};

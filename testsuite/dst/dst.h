@@ -235,7 +235,9 @@ struct dst_figures {
 
 struct dst_conf {                      /* drawn from the seed */
     unsigned nodes;
-    uint32_t node_timeout_s, lease_s, launch_timeout_s;
+    uint32_t node_timeout_s, lease_s, launch_timeout_s;    /* lease_s: the longer one, where it changes */
+    uint32_t leases_s[2];
+    bool lease_changes;                /* from one start of a controller to the next */
     bool chaos;                        /* messages are doubled and change places inside a connection */
     bool zombies;                      /* a second controller may take over from one that is paused */
     bool preempts;

@@ -26,7 +26,7 @@ static struct dst_event *over(struct dst *w, int64_t in_ms, unsigned who, uint64
     return e;
 }
 
-enum { OVER_CUT, OVER_FLAP };
+enum { OVER_CUT, OVER_FLAP, OVER_EDGE };
 
 /* ---- the network */
 
@@ -86,6 +86,18 @@ static void flap(struct dst *w, unsigned node, uint64_t left)
         return;
     cut(w, node, (unsigned) dst_between(&w->of_faults, 1, 3), span(w, 4000));
     over(w, span(w, 9000), node, OVER_FLAP, left - 1);
+}
+
+/* An answer to its request for a lease that comes late, and then nothing more: whoever counts from the answer has it for
+ * longer than the controller waits. */
+static void f_late_lease(struct dst *w)
+{
+    unsigned node = some_node(w);
+    int64_t late_ms = dst_between(&w->of_faults, 6000, 14000);
+
+    w->n.one_way++;
+    cut(w, node, 2, late_ms);
+    over(w, late_ms + dst_between(&w->of_faults, 5, 300), node, OVER_EDGE, 0);
 }
 
 static void f_reset(struct dst *w)
@@ -217,7 +229,7 @@ static const struct { void (*strike)(struct dst *w); unsigned weight; } faults[]
     {f_cut, 10},         {f_one_way, 8},  {f_half, 4},        {f_flap, 3},        {f_reset, 10},
     {f_slow_node, 4},    {f_ctl_crash, 8}, {f_agent_crash, 8}, {f_launcher_crash, 3}, {f_power, 5},
     {f_stepd_crash, 4},  {f_ctl_pause, 6}, {f_take_over, 6},   {f_agent_pause, 4}, {f_store_fails, 2},
-    {f_store_full, 2},   {f_store_slow, 3}, {f_wall_jump, 3},
+    {f_store_full, 2},   {f_store_slow, 3}, {f_wall_jump, 3}, {f_late_lease, 3},
 };
 #define N_FAULTS (sizeof faults / sizeof *faults)
 
@@ -267,6 +279,8 @@ void dst_fault(struct dst *w, struct dst_event *e)
             if (e->id & (1u << d))
                 dst_net_mend(w, e->who, d);
         dst_log(w, "n%u: a cut is over", e->who);
+    } else if (e->what == DST_FAULT_OVER && e->arg == OVER_EDGE) {
+        cut(w, e->who, 3, (w->conf.lease_s + w->conf.node_timeout_s) * 1100LL + 10000);
     } else if (e->what == DST_FAULT_OVER) {
         flap(w, e->who, e->id);
     } else if (!w->calm) {

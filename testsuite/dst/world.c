@@ -151,6 +151,11 @@ static void draw_conf(struct dst *w, struct tug_rand *r)
 
     c->nodes = (unsigned) dst_between(r, 2, 5);
     c->lease_s = dst_chance(r, 0.1) ? leases_s[0] : leases_s[dst_between(r, 1, 4)];
+    c->lease_changes = dst_chance(r, 0.2);
+    c->leases_s[0] = c->lease_s;
+    c->leases_s[1] = leases_s[dst_between(r, 0, 4)];
+    if (c->lease_changes && c->leases_s[1] > c->lease_s)
+        c->lease_s = c->leases_s[1];
     c->node_timeout_s = timeouts_s[tug_rand_below(r, 3)];
     c->launch_timeout_s = (uint32_t) dst_between(r, 10, 30);
     c->chaos = dst_chance(r, 0.25);
