@@ -1,6 +1,6 @@
 /* lists.c - prints the parts of the manual that come from tables, in the language of scdoc
  *
- *     lists keys tugline.yaml|tugnode.yaml       the keys of a configuration (src/conf/config.def)
+ *     lists keys tugline.yaml|tugnode.yaml|machine.yaml   the keys of a file (src/conf/config.def, machine.def)
  *     lists env tug|launch|slurm                 the variables of a rank (src/stepd/env.def), by who reads them
  *     lists policy NAME                          what plugins/NAME.so is, and its parameters
  *
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "conf/config.h"
+#include "conf/machine.h"
 #include "tugline/policy.h"
 
 enum when { ALWAYS, RANKS, PMIX, TCP, GPUS, EMULATED, PART };
@@ -84,6 +85,7 @@ static int print_keys(const char *file)
 {
     const struct tug_schema *schema = strcmp(file, "tugline.yaml") == 0   ? &tug_config_schema
                                       : strcmp(file, "tugnode.yaml") == 0 ? &tug_node_config_schema
+                                      : strcmp(file, "machine.yaml") == 0 ? &tug_sheet_text_schema
                                                                           : NULL;
     struct tug_buf text = {0};
 

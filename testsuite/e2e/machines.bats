@@ -66,3 +66,43 @@ for n in nodes:
     [[ "$output" == *"rail:4x8 is 4 rail groups of 8 nodes"* ]]
     [ ! -e "$BATS_TEST_TMPDIR/no" ]
 }
+
+@test "tug machine lists what is known, shows its links, and says where that is from" {
+    run tug machine list
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"hgx-h100"*"h100"*"224"* ]]
+    [ "$(tug machine list --json | python3 -c 'import json, sys; print(sum(m["gpus"] for m in json.load(sys.stdin)["machines"] if m["name"] in ("dgx2", "p4d")))')" = 24 ]
+    run tug machine show dgx-1
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"GPU0  X     NV1   NV1   NV2   NV2   SYS"* ]]
+    [[ "$output" == *"WP-08437-002"* ]]
+}
+
+@test "a machine goes out to NCCL's and hwloc's files and comes back" {
+    cd "$BATS_TEST_TMPDIR"
+    for format in nccl hwloc yaml; do
+        tug machine export dgx1-v100 --format $format -o "out.$format"
+        tug machine check "out.$format"
+        run tug machine show "./out.$format"
+        [ "$status" -eq 0 ]
+        [[ "$output" == *"GPU3  NV2   NV1   NV2   X     SYS   SYS   SYS   NV1   PHB   PIX   SYS   SYS   0"* ]]
+    done
+    tug machine import out.hwloc --name twin -o twin.yaml
+    [ "$(tug machine show ./twin.yaml --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["name"])')" = twin ]
+}
+
+@test "what is wrong with a file is said with its line" {
+    printf 'name: x\nnuma: 1\ngpus: {0-1: {numa: 0}}\nnvlink: {pairs: {2: 0+2}}\n' >"$BATS_TEST_TMPDIR/x.yaml"
+    run tug machine check "$BATS_TEST_TMPDIR/x.yaml"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"x.yaml:4:21: 0+2: there is no GPU 2"* ]]
+    echo '<!DOCTYPE s [<!ENTITY a "b">]><system version="1">&a;</system>' >"$BATS_TEST_TMPDIR/x.xml"
+    run tug machine import "$BATS_TEST_TMPDIR/x.xml"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"x.xml:1:"*"DOCTYPE"* ]]
+    run tug machine show nosuch
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"machine 'nosuch' is not known"* ]]
+    run tug machine eat
+    [ "$status" -eq 2 ]
+}
