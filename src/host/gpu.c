@@ -126,7 +126,10 @@ static void probe_domain(const struct tug_nvml *n, const tug_nvml_device *d, str
         struct tug_nvml_fabric f = {.version = TUG_NVML_FABRIC_VERSION};
         const unsigned char *u = f.cluster_uuid;
         char text[sizeof out->nvlink_domain];
-        if (!d[i] || n->fabric(d[i], &f) || f.state != TUG_NVML_FABRIC_COMPLETED || f.status || !memcmp(u, none, sizeof none))
+        if (!d[i] || n->fabric(d[i], &f))
+            continue;
+        out->fabric_pending |= f.state == TUG_NVML_FABRIC_IN_PROGRESS;
+        if (f.state != TUG_NVML_FABRIC_COMPLETED || f.status || !memcmp(u, none, sizeof none))
             continue;
         snprintf(text, sizeof text, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x.%u", u[0], u[1], u[2],
                  u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15], f.clique);

@@ -40,6 +40,7 @@ struct tug_gpus {
     uint32_t n, n_parts;
     tug_gpuset lost;                /* bit set: listed, and cannot be used */
     int hides_pci;                  /* NVLinks lead to PCI devices that are not there: this machine is a virtual one */
+    int fabric_pending;             /* the fabric manager is still joining NVLinks: look again */
     char nvlink_domain[64];         /* "<cluster uuid>.<clique>" where NVLink reaches other nodes, else "" */
     char model[64];                 /* of the first, as users ask for it: "h100" */
     struct tug_gpu at[TUG_GPUS_MAX];

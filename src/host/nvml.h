@@ -33,7 +33,7 @@ struct tug_nvml_fabric { /* nvmlGpuFabricInfo_v2_t */
     unsigned health_mask;
 };
 #define TUG_NVML_FABRIC_VERSION ((unsigned) sizeof(struct tug_nvml_fabric) | 2u << 24)
-#define TUG_NVML_FABRIC_COMPLETED 3
+enum { TUG_NVML_FABRIC_IN_PROGRESS = 2, TUG_NVML_FABRIC_COMPLETED = 3 }; /* nvmlGpuFabricState_t */
 
 struct tug_nvml_field { /* nvmlFieldValue_t */
     unsigned field, scope;

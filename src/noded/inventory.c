@@ -17,6 +17,8 @@
 #include "noded/daemon.h"
 #include "proto/machine.h"
 
+#define FABRIC_WAIT_S 60
+
 /* What the parts of the host layer found; large, so on the heap. */
 struct found {
     struct tug_topo topo;
@@ -97,13 +99,27 @@ static void add_sheet(struct tug_arena *a, Tugpb__Inventory *inv, const struct t
 
 /* ---- looking */
 
-static void look_at_gpus(struct found *f)
+static void probe_gpus(struct found *f)
 {
     struct tug_err err = {0};
-    f->machine.n_numa = f->topo.n_numa;
+    f->machine = (struct tug_machine){.n_numa = f->topo.n_numa};
     /* A broken driver must not take the CPUs along: the controller drains a node that has less than it should. */
     if (tug_gpus_probe(NULL, NULL, &f->gpus, &f->machine, &err))
         tug_error("this node reports no GPUs: %s", err.msg);
+}
+
+/* After a boot the fabric manager may still be at work; what is seen then is a machine without NVLinks, to be drained. */
+static void look_at_gpus(struct found *f, bool may_wait)
+{
+    probe_gpus(f);
+    if (f->gpus.fabric_pending && may_wait)
+        tug_info("the fabric manager is still joining NVLinks; waiting for it, at most %d s", FABRIC_WAIT_S);
+    for (int i = 0; f->gpus.fabric_pending && may_wait && i < FABRIC_WAIT_S; i++) {
+        sleep(1);
+        probe_gpus(f);
+    }
+    if (f->gpus.fabric_pending)
+        tug_warn("the fabric manager is still joining NVLinks: what this node says of them may be too little");
     for (uint32_t i = 0; i < f->gpus.n; i++)
         if (f->gpus.lost >> i & 1)
             tug_error("GPU %u cannot be used: %s", i, f->gpus.at[i].why);
@@ -127,7 +143,7 @@ static void describe(const struct options *o, struct tug_arena *a, struct found 
             add_sheet(a, inv, &o->sheet->machine);
         return;
     }
-    look_at_gpus(f);
+    look_at_gpus(f, !o->only_look);
     add_gpus(a, inv, &f->gpus);
     inv->links = tug_machine_pb(a, &f->machine);
 }

@@ -42,18 +42,24 @@ node_take_over()
     until_ok 20 bash -c "! [ -e /proc/$pid ]"
 }
 
-# node_start NODE LINES: it is a machine of that description
-node_start()
+# node_begin NODE LINES: start it as a machine of that description
+node_begin()
 {
     local word argv=() n=$1
     shift
     printf '%s\n' "$@" >"$WORK/$n.machine"
     [ -e "$WORK/$n.argv" ] || node_take_over "$n"
+    CAME=$(times_up "$n")
     while IFS= read -r -d '' word; do argv+=("$word"); done <"$WORK/$n.argv"
     TUG_FAKE_NVML="$WORK/$n.machine" LD_LIBRARY_PATH="$WORK/lib" "${argv[@]}" >"$WORK/$n.log" 2>&1 3>&- &
     echo $! >"$WORK/$n.pid"
-    until_ok 20 grep -q "node $n: " "$WORK/$n.log"
-    until_ok 20 all_are_up
+}
+
+# and wait until it is up
+node_start()
+{
+    node_begin "$@"
+    until_ok 20 came_up "$1"
 }
 
 node_stop()
@@ -70,7 +76,8 @@ node_field()
     tug nodes --json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["nodes"][0][sys.argv[1]])' "$2"
 }
 
-all_are_up() { [ "$(tug ping --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["nodes_up"])')" = 3 ]; }
+times_up() { grep -c "node $1 is up" "$XDG_RUNTIME_DIR/tugline/sandbox/tugd.log" || :; }
+came_up() { [ "$(times_up "$1")" -gt "$CAME" ]; }
 
 has_reason() { [ "$(node_field "$1" reason)" = "$2" ]; }
 
@@ -161,6 +168,18 @@ assert inv["links"]["nvswitch"] is True and inv["links"]["link_mbs"][1] == 45000
     [[ "$output" = *"there are 2 kinds of machines, as of n[1,3] and n2; name the nodes of one"* ]]
     run tug node topo n1 --export -
     [[ "$output" = *"nothing is known of what is between the GPUs of n1"* ]]
+}
+
+@test "a node that comes before its fabric manager is done waits for it" {
+    local rack="fabric 000102030405060708090a0b0c0d0e0f 7"
+    node_stop n2
+    node_begin n2 "${HGX[@]}" "switch 18" nop2p "$rack 2"
+    until_ok 20 grep -q "the fabric manager is still joining NVLinks; waiting for it" "$WORK/n2.log"
+    printf '%s\n' "${HGX[@]}" "switch 18" "$rack 3" >"$WORK/n2.next"
+    mv "$WORK/n2.next" "$WORK/n2.machine"
+    until_ok 20 came_up n2
+    [ "$(node_field n2 state)" = IDLE ]
+    tug node topo n2 | grep -q "^NVLink domain 00010203-0405-0607-0809-0a0b0c0d0e0f.7$"
 }
 
 @test "nodes that NVLink joins and that are configured apart are named in the log and by tug fabric" {

@@ -192,8 +192,10 @@ START_TEST(a_node_of_nvl72_names_its_domain_once_the_fabric_is_up)
 {
     look(HGX "fabric 000102030405060708090a0b0c0d0e0f 3 3\n");
     ck_assert_str_eq(was.gpus.nvlink_domain, "00010203-0405-0607-0809-0a0b0c0d0e0f.3");
+    ck_assert(!was.gpus.fabric_pending);
     look(HGX "fabric 000102030405060708090a0b0c0d0e0f 3 2\n");
     ck_assert_str_eq(was.gpus.nvlink_domain, "");
+    ck_assert(was.gpus.fabric_pending);
     look(HGX "fabric 00000000000000000000000000000000 0 3\n");
     ck_assert_str_eq(was.gpus.nvlink_domain, "");
 }
