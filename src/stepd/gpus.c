@@ -56,3 +56,20 @@ void tug_gpus_shown(const struct tug_payload *p, unsigned local, struct tug_gpu_
     else
         tug_gpus_of_rank(p, local, out);
 }
+
+unsigned tug_gpus_sharers(const struct tug_payload *p, unsigned gpu, unsigned local, unsigned *before)
+{
+    unsigned n = 0;
+
+    *before = 0;
+    for (unsigned r = 0; r < p->n_local; r++) {
+        struct tug_gpu_list l;
+        tug_gpus_of_rank(p, r, &l);
+        for (unsigned i = 0; i < l.n; i++)
+            if (l.at[i] == gpu) {
+                n++;
+                *before += r < local;
+            }
+    }
+    return n;
+}

@@ -23,4 +23,7 @@ void tug_gpus_of_rank(const struct tug_payload *p, unsigned local, struct tug_gp
  * number LOCAL_RANK of what it sees. */
 void tug_gpus_shown(const struct tug_payload *p, unsigned local, struct tug_gpu_list *out);
 
+/* Of the local ranks that work with that GPU: how many there are, and how many of them are before 'local'. */
+unsigned tug_gpus_sharers(const struct tug_payload *p, unsigned gpu, unsigned local, unsigned *before);
+
 #endif
