@@ -165,12 +165,20 @@ static bool v_hca(const struct tug_rank_env *e, struct tug_buf *out)
     return nics != 0;
 }
 
-static bool v_nic(const struct tug_rank_env *e, unsigned local, const char *port,
-                  struct tug_buf *out)
+static bool v_nic(const struct tug_rank_env *e, unsigned local, struct tug_buf *out)
 {
     uint32_t nics = tug_nics_of_rank(e->p, local);
 
-    tug_nics_print(e->p, nics, port, out);
+    tug_nics_print(e->p, nics, "", out);
+    return nics != 0;
+}
+
+/* UCX does not start where a device that it is told is not there, as on an emulated node. */
+static bool v_ucx(const struct tug_rank_env *e, unsigned local, struct tug_buf *out)
+{
+    uint32_t nics = e->p->emulated ? 0 : tug_nics_of_rank(e->p, local);
+
+    tug_nics_print(e->p, nics, ":1", out);
     return nics != 0;
 }
 

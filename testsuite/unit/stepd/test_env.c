@@ -399,6 +399,7 @@ START_TEST(ranks_are_told_the_nics_next_to_their_gpus)
         m->link[i][i].class = TUG_LINK_SELF;
     }
     d->spec.launcher = TUGPB__LAUNCHER__LAUNCHER_AUTO;
+    d->inv.emulated = false;
     d->inv.gpus = 2;
     d->inv.links = tug_machine_pb(&arena, m);
     d->pay.slices[0]->gpus = 3;
