@@ -11,6 +11,8 @@
 
 #define MEMOS 256
 
+#define ASKED_IN_VAIN_MAX 2
+
 struct spare {
     uint64_t mem_bytes;
     uint32_t gpus, cpus, jobs;
@@ -38,6 +40,7 @@ struct replan {
     size_t room_cap, nodes_cap, plans_cap, at_cap, held_cap, stopped_cap, kept_cap;
     size_t n_plans, n_at, n_kept;
     uint32_t gpus_left, mark;
+    uint32_t asked_in_vain; /* where jobs would go that ask something of the fabric, and now cannot */
     uint64_t no_room[MEMOS]; /* shapes for which there was none */
 };
 
@@ -286,7 +289,7 @@ static int is_placed_by_host(const struct tug_policy_job *job)
 }
 
 static int ask_host(struct replan *r, const struct tug_policy_job *job,
-                          struct tug_policy_slice *at)
+                    struct tug_policy_slice *at)
 {
     if (r->host->place(r->pass, job->id, at, job->nodes))
         return 0;
@@ -302,8 +305,13 @@ static int find_for_waiting(struct replan *r, const struct tug_policy_job *job, 
                             struct tug_policy_slice *at)
 {
     uint64_t *memo = &r->no_room[job->shape % MEMOS];
-    if (is_placed_by_host(job))
+    if (job->suspended)
         return ask_host(r, job, at);
+    if (job->within) { /* those that cannot start must not use up the pass's budget */
+        int found = r->asked_in_vain < ASKED_IN_VAIN_MAX && ask_host(r, job, at);
+        r->asked_in_vain += !found;
+        return found;
+    }
     if (job->shape && *memo == job->shape)
         return 0;
     if ((stays && find(r, job, 1, at)) || find(r, job, 0, at))
@@ -375,6 +383,7 @@ int replan_begin(struct replan *r, const struct tug_policy_view *view,
         return -ENOMEM;
     r->n_plans = r->n_at = r->n_kept = 0;
     r->gpus_left = 0;
+    r->asked_in_vain = 0;
     r->mark = 0;
     for (size_t i = 0; i < MEMOS; i++)
         r->no_room[i] = 0;

@@ -241,6 +241,13 @@ static int set_TOPOLOGY(struct tug_jobopts *o, void *field, const char *value, s
     return 0;
 }
 
+static int set_LEVEL(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)
+{
+    if (!*value || strlen(value) > 63 || strpbrk(value, "!@"))
+        return tug_fail(err, -EINVAL, "'%.64s' names no level of the fabric; write leaf", value);
+    return set_TEXT(o, field, value, err);
+}
+
 /* Slurm's max_switch_wait, where no time is given. */
 #define SWITCH_WAIT_S 300
 

@@ -136,10 +136,13 @@ static void say_request(const Tugpb__JobView *j)
 static void say_within(const Tugpb__JobView *j)
 {
     char when[32];
+    line("alone in", j->exclusive_level);
     if (!*j->asked_topology)
         return;
     label("within");
-    if (j->segment)
+    if (j->spread)
+        tug_out_adds("as many as there are of level ");
+    else if (j->segment)
         tug_out_addf("segments of %u nodes, each in one ", j->segment);
     else if (j->topology_domains > 1)
         tug_out_addf("in %u domains at most of level ", j->topology_domains);

@@ -713,7 +713,7 @@ static int check_within(const struct admission *m)
 {
     const struct tug_job_req *r = m->r;
     uint32_t end = r->nodes - 1;
-    if (!*r->topology)
+    if (!*r->topology && !*r->exclusive_level)
         return 0;
     uint64_t *full = nodes_holding(m, r->cpus_per_node, r->gpus_per_node);
     uint64_t *last = nodes_holding(m, tug_job_req_cpus(r, end), tug_job_req_gpus(r, end));
@@ -770,7 +770,8 @@ static int check_cap(const struct admission *m)
 static void nothing_is_null(struct tug_job_req *r)
 {
     const char **texts[] = {&r->user,      &r->queue,    &r->account, &r->name,
-                            &r->gpu_model, &r->nodelist, &r->exclude, &r->topology};
+                            &r->gpu_model, &r->nodelist, &r->exclude, &r->topology,
+                            &r->exclusive_level};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!*texts[i])
             *texts[i] = "";

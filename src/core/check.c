@@ -466,24 +466,26 @@ static int check_holds(const struct tug_core *c, uint32_t node, struct tug_err *
 static int check_index(const struct tug_core *c, uint32_t i, const struct tug_ledger_node *l,
                        struct tug_err *err)
 {
-    int usable = tug_node_is_usable(c, i),
-        wrong = tug_bit(c->index.usable, i) != usable ||
-                tug_bit(c->index.idle, i) != (usable && !l->gangs && !c->nodes.at[i].holds.len);
+    int usable = tug_node_is_usable(c, i), open = !c->nodes.at[i].shut,
+        wrong =
+            tug_bit(c->index.usable, i) != usable ||
+            tug_bit(c->index.idle, i) != (usable && open && !l->gangs && !c->nodes.at[i].holds.len);
     unsigned gpus = tug_gpuset_count(tug_ledger_gpus_free(l));
     for (unsigned g = 0; g <= TUG_GPUS_MAX; g++)
         wrong |=
-            tug_bit(c->index.free_ge[g], i) != (usable && tug_ledger_cpus_free(l) && g <= gpus);
+            tug_bit(c->index.free_ge[g], i) !=
+            (usable && open && tug_ledger_cpus_free(l) && g <= gpus);
     const struct tug_policy_node *r = &c->node_rows.at[i];
     struct tug_core_inventory has;
     tug_node_size(c, i, &has);
     wrong |= tug_bit(c->index.shared, i) != tug_node_is_shared(c, i) ||
-             r->gpu_milli_free != l->milli_free;
+             (r->gpu_milli_free == l->milli_free) != open;
     for (unsigned g = 0; g < TUG_GPUS_MAX; g++)
         wrong |= l->milli_free[g] != (l->gpus >> g & 1 ? TUG_GPU_MILLI - l->milli_used[g] : 0);
     wrong |= r->gpu_model != has.gpu_model || r->domain != c->nodes.at[i].domain;
-    wrong |= r->usable != (uint32_t) usable || r->gpus_free != tug_ledger_gpus_free(l) ||
-             r->index != i || r->cpus_free != tug_ledger_cpus_free(l) ||
-             r->mem_free_bytes != tug_ledger_mem_free(l) || r->gpus != tug_gpuset_count(l->gpus) ||
+    wrong |= r->usable != (uint32_t) usable || r->gpus_free != (open ? tug_ledger_gpus_free(l) : 0) ||
+             r->index != i || r->cpus_free != (open ? tug_ledger_cpus_free(l) : 0) ||
+             r->mem_free_bytes != (open ? tug_ledger_mem_free(l) : 0) || r->gpus != tug_gpuset_count(l->gpus) ||
              r->cpus != l->cpus || r->held != (c->nodes.at[i].holds.len > 0);
     return wrong ? tug_fail(err, -EINVAL, "node %s: its row or its index does not say what is free",
                             c->nodes.at[i].name)

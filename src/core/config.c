@@ -334,6 +334,9 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
     if (c->preempt_max > c->most_preemptions)
         c->most_preemptions = c->preempt_max;
     c->quiet = conf->quiet;
+    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
+         e = tug_jobtab_after(&c->jobs, e->j.id))
+        tug_within_open(c, e);
     unbench_all(c);
     take_nodes(c, conf);
     tug_fabric_take(c, conf);
@@ -341,6 +344,7 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
     take_accounts(c, conf);
     tug_wheres_renew(c);
     bench_all(c);
+    tug_within_reshut(c);
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id))
         tug_job_arm(c, e); /* kept_ms may have changed */

@@ -166,6 +166,8 @@ static int say_in_the_way(const struct tug_core *c, const struct tug_entry *e,
     unsigned gpu = taken ? (unsigned) __builtin_ctzll(taken) : 0;
     if (!n->up)
         say(o, "; goes on when node %s is up", n->name);
+    else if (n->shut)
+        say(o, "; goes on when the domain of node %s is no longer another job's alone", n->name);
     else if (n->strays.len)
         say(o, "; goes on when what should not run on node %s has been ended", n->name);
     else if (s->gpus & ~l->gpus)

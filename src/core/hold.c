@@ -87,7 +87,11 @@ void tug_hold_new(struct tug_core *c, struct tug_entry *e, struct tug_slice *wan
         h->complete += slice_is_complete(&want[i], &h->have[i]) || keep_free(c, e, i);
         tug_node_refresh(c, want[i].node);
     }
-    if (h->complete == h->n)
+    h->crowded = tug_within_is_crowded(c, e, want, h->n);
+    tug_within_shut(c, e, want, h->n);
+    h->was_crowded = h->crowded;
+    c->within.holds += (uint32_t) h->was_crowded;
+    if (tug_hold_is_complete(e))
         on_complete(c, e);
     tug_job_arm(c, e);
 }
@@ -110,6 +114,8 @@ struct tug_hold *tug_hold_detach(struct tug_core *c, struct tug_entry *e)
     if (!h)
         return NULL;
     tug_assert(!h->lifted);
+    c->within.holds -= (uint32_t) h->was_crowded;
+    tug_within_open(c, e);
     tug_queue_holds(c, e, -1);
     for (size_t i = 0; i < h->n; i++) {
         tug_ledger_unkeep(c->ledger, e->j.id, &h->have[i]);
@@ -132,6 +138,7 @@ void tug_hold_scatter(struct tug_core *c, struct tug_hold *h)
     free(h->place);
     free(h->givers);
     free(h);
+    tug_hold_left(c);
     c->freed++;
     c->wants_pass = 1;
 }
@@ -151,7 +158,7 @@ int64_t tug_hold_until(const struct tug_entry *e)
 
 int tug_hold_is_complete(const struct tug_entry *e)
 {
-    return e->hold && e->hold->complete == e->hold->n;
+    return e->hold && e->hold->complete == e->hold->n && !e->hold->crowded;
 }
 
 int64_t tug_hold_ready_ms(const struct tug_core *c, const struct tug_entry *e)
@@ -198,8 +205,21 @@ static void fill_one(struct tug_core *c, uint32_t node, struct tug_entry *e)
 {
     struct tug_hold *h = e->hold;
     for (size_t i = 0; i < h->n; i++)
-        if (h->want[i].node == node && keep_free(c, e, i) && ++h->complete == h->n)
+        if (h->want[i].node == node && keep_free(c, e, i) && ++h->complete == h->n && !h->crowded)
             on_complete(c, e);
+}
+
+void tug_hold_left(struct tug_core *c)
+{
+    for (size_t i = 0; c->within.holds && i < c->nodes.len; i++)
+        for (size_t k = 0; k < c->nodes.at[i].holds.len; k++) {
+            struct tug_entry *e = c->nodes.at[i].holds.at[k];
+            if (!e->hold->crowded || tug_within_is_crowded(c, e, e->hold->want, e->hold->n))
+                continue;
+            e->hold->crowded = 0;
+            if (tug_hold_is_complete(e))
+                on_complete(c, e);
+        }
 }
 
 void tug_hold_owed(const struct tug_core *c, uint32_t node, tug_gpuset *gpus, uint32_t *cpus,
@@ -240,6 +260,7 @@ void tug_hold_lift(struct tug_core *c, struct tug_entry *e)
     if (!h)
         return;
     h->lifted = 1;
+    tug_within_open(c, e);
     for (size_t i = 0; i < h->n; i++) {
         tug_ledger_unkeep(c->ledger, e->j.id, &h->have[i]);
         h->place[i] = take_off(c, e, i);
@@ -253,6 +274,7 @@ void tug_hold_lower(struct tug_core *c, struct tug_entry *e)
     if (!h)
         return;
     h->lifted = 0;
+    tug_within_shut(c, e, h->want, h->n);
     for (size_t i = 0; i < h->n; i++) {
         struct tug_node *n = &c->nodes.at[h->want[i].node];
         tug_ledger_keep(c->ledger, e->j.id, &h->have[i]);

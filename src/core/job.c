@@ -195,6 +195,7 @@ static void intern_req(struct tug_core *c, struct tug_job_req *r)
     r->nodelist = tug_intern(c->texts, r->nodelist);
     r->exclude = tug_intern(c->texts, r->exclude);
     r->topology = tug_intern(c->texts, r->topology);
+    r->exclusive_level = tug_intern(c->texts, r->exclusive_level);
 }
 
 static void drop_req(struct tug_core *c, struct tug_job_req *r)
@@ -207,6 +208,7 @@ static void drop_req(struct tug_core *c, struct tug_job_req *r)
     tug_intern_drop(c->texts, r->nodelist);
     tug_intern_drop(c->texts, r->exclude);
     tug_intern_drop(c->texts, r->topology);
+    tug_intern_drop(c->texts, r->exclusive_level);
 }
 
 static uint64_t *counter_of(struct tug_core *c, enum tug_job_state s)
@@ -271,6 +273,7 @@ void tug_entry_free(struct tug_core *c, struct tug_entry *e)
     free(e->j.quality.text);
     free(e->j.slices);
     free(e->j.explain);
+    free(e->shuts);
     drop_req(c, &e->j.req);
     free(e);
 }

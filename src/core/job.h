@@ -54,6 +54,8 @@ struct tug_job_req {
     uint8_t topology_required;     /* ... or waited for */
     uint32_t topology_domains;     /* required: within so many of them; 0 = one */
     uint32_t topology_wait_s;      /* required so long, then only tried first; 0 = for ever */
+    const char *exclusive_level;   /* no other job is in the domains of that level that it is in, while it runs */
+    uint8_t spread;                /* over as many domains of 'topology' as there are, evenly */
     uint32_t segment;              /* so many slices that follow each other are in one domain of that level; 0 = any */
 };
 

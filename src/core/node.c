@@ -67,11 +67,14 @@ int tug_node_is_usable(const struct tug_core *c, uint32_t node)
     return n->in_conf && n->up && n->known && !n->drained && n->strays.len == 0;
 }
 
-/* The row as a policy sees it, and totals over usable nodes. */
+/* The row as a policy sees it, and totals over usable nodes. Where somebody has the domain for itself, nothing is
+ * free for others. */
 static void refresh_row(struct tug_core *c, uint32_t node, int usable)
 {
     const struct tug_ledger_node *l = tug_ledger_node(c->ledger, node);
     struct tug_policy_node *r = &c->node_rows.at[node];
+    static const uint16_t nothing[TUG_GPUS_MAX];
+    int open = !c->nodes.at[node].shut;
     struct tug_core_inventory has;
     tug_node_size(c, node, &has);
     if (r->usable) {
@@ -81,14 +84,14 @@ static void refresh_row(struct tug_core *c, uint32_t node, int usable)
     *r = (struct tug_policy_node){.name = c->nodes.at[node].name,
                                   .index = node,
                                   .cpus = l->cpus,
-                                  .cpus_free = tug_ledger_cpus_free(l),
+                                  .cpus_free = open ? tug_ledger_cpus_free(l) : 0,
                                   .gpus = tug_gpuset_count(l->gpus),
                                   .usable = (uint32_t) usable,
-                                  .gpus_free = tug_ledger_gpus_free(l),
+                                  .gpus_free = open ? tug_ledger_gpus_free(l) : 0,
                                   .mem_bytes = l->mem_bytes,
-                                  .mem_free_bytes = tug_ledger_mem_free(l),
+                                  .mem_free_bytes = open ? tug_ledger_mem_free(l) : 0,
                                   .gpu_model = has.gpu_model,
-                                  .gpu_milli_free = l->milli_free,
+                                  .gpu_milli_free = open ? l->milli_free : nothing,
                                   .domain = c->nodes.at[node].domain,
                                   .held = c->nodes.at[node].holds.len > 0};
     if (usable) {
@@ -103,7 +106,8 @@ int tug_node_is_shared(const struct tug_core *c, uint32_t node)
     int some = 0;
     for (tug_gpuset g = l->gpus_shared; g && !some; g &= g - 1)
         some = l->milli_free[__builtin_ctzll(g)] > 0;
-    return some && tug_node_is_usable(c, node) && tug_ledger_cpus_free(l) > 0;
+    return some && tug_node_is_usable(c, node) && tug_ledger_cpus_free(l) > 0 &&
+           !c->nodes.at[node].shut;
 }
 
 void tug_node_refresh(struct tug_core *c, uint32_t node)
@@ -111,8 +115,10 @@ void tug_node_refresh(struct tug_core *c, uint32_t node)
     const struct tug_ledger_node *l = tug_ledger_node(c->ledger, node);
     int usable = tug_node_is_usable(c, node), was = (int) c->node_rows.at[node].usable;
     refresh_row(c, node, usable);
+    int open = !c->nodes.at[node].shut;
     tug_index_set(&c->index, node, usable, tug_gpuset_count(tug_ledger_gpus_free(l)),
-                  tug_ledger_cpus_free(l) > 0, l->gangs == 0 && !c->nodes.at[node].holds.len);
+                  open && tug_ledger_cpus_free(l) > 0,
+                  open && l->gangs == 0 && !c->nodes.at[node].holds.len);
     tug_index_set_shared(&c->index, node, tug_node_is_shared(c, node));
     if (usable == was)
         return;
@@ -349,6 +355,8 @@ int tug_gang_claim(struct tug_core *c, struct tug_entry *e, enum tug_ledger_rule
         tug_node_refresh(c, node);
     }
     if (e->j.suspended_ms < 0)
+        tug_within_shut(c, e, e->j.slices, e->j.n_slices);
+    if (e->j.suspended_ms < 0)
         tug_share_run(c, e,
                       rule == TUG_LEDGER_FREE  ? c->now_ms
                       : e->j.resumed_ms >= 0 ? e->j.resumed_ms
@@ -374,6 +382,8 @@ void tug_gang_release(struct tug_core *c, struct tug_entry *e)
         tug_hold_fill(c, e->j.slices[i].node);
         tug_node_refresh(c, e->j.slices[i].node);
     }
+    tug_within_open(c, e);
+    tug_hold_left(c);
     c->freed++;
     c->wants_pass = 1;
     tug_gang_runs_no_more(c, e);

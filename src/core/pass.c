@@ -193,10 +193,17 @@ static int check_within(struct tug_policy_pass *p, const struct tug_entry *e,
     if (!tug_within_binds(&e->shape->key.within))
         return 0;
     uint32_t n = e->j.req.nodes, *nodes = tug_xcalloc(n, sizeof *nodes);
+    struct tug_slice *slices = tug_xcalloc(n, sizeof *slices);
     for (uint32_t i = 0; i < n; i++)
-        nodes[i] = at[i].node;
+        slices[i].node = nodes[i] = at[i].node;
     const char *wrong = tug_within_wrong(p->c, &e->shape->key.within, nodes, n);
+    int crowded = tug_within_is_crowded(p->c, e, slices, n);
     free(nodes);
+    free(slices);
+    if (!wrong && crowded)
+        return tug_pass_refuse(p, -EBUSY,
+                               "gives job %llu a domain for itself in which others are",
+                               (unsigned long long) e->j.id);
     return wrong ? tug_pass_refuse(p, -EINVAL, "puts job %llu where it must not be: %s",
                                    (unsigned long long) e->j.id, wrong)
                  : 0;

@@ -404,7 +404,8 @@ static int fits(const struct tug_core *c, const struct tug_shape *s, uint32_t no
                 uint32_t gpus)
 {
     const struct tug_ledger_node *n = tug_ledger_node(c->ledger, node);
-    if (!tug_bit(s->key.where->nodes, node) || !tug_bit(c->index.usable, node))
+    if (!tug_bit(s->key.where->nodes, node) || !tug_bit(c->index.usable, node) ||
+        c->nodes.at[node].shut)
         return 0;
     if (c->as_if_empty)
         return could_hold(c, s, node, cpus, gpus);

@@ -7,6 +7,7 @@
  * it is held for longer. Layer: core.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "core/pass.h"
 #include "core/profile.h"
@@ -40,6 +41,8 @@ struct tug_plan {
     const struct tug_where *allowed_of;
     uint64_t allowed_in;
     struct tug_vec(uint32_t) nodes;
+    struct tug_vec(uint32_t) rest;
+    struct tug_vec(uint64_t) all, idle;
     struct tug_vec(uint64_t) full, last; /* nodes where a slice, and the last one, fits */
     struct tug_vec(struct bounds *) bounds; /* by family; NULL = none yet */
 };
@@ -61,6 +64,9 @@ void tug_plan_clear(struct tug_core *c)
     tug_vec_clear(&c->plan->ends);
     tug_vec_clear(&c->plan->allowed);
     tug_vec_clear(&c->plan->nodes);
+    tug_vec_clear(&c->plan->rest);
+    tug_vec_clear(&c->plan->all);
+    tug_vec_clear(&c->plan->idle);
     tug_vec_clear(&c->plan->full);
     tug_vec_clear(&c->plan->last);
     for (size_t i = 0; i < c->plan->bounds.len; i++)
@@ -154,7 +160,7 @@ static void want_of(struct tug_core *c, const struct tug_entry *e, struct tug_wa
     w->each = (struct tug_need){.mem_bytes = r->mem_per_node_bytes,
                                 .gpus = r->gpus_per_node,
                                 .cpus = r->cpus_per_node,
-                                .exclusive = r->exclusive != 0};
+                                .exclusive = r->exclusive || e->shape->key.within.alone};
     w->last = w->each;
     w->last.gpus = row.gpus_last;
     w->last.cpus = row.cpus_last;
@@ -170,6 +176,63 @@ static void want_of(struct tug_core *c, const struct tug_entry *e, struct tug_wa
     plan->allowed_of = e->j.state == TUG_JOB_SUSPENDED ? NULL : e->shape->key.where;
     w->allowed = plan->allowed.at;
     tug_vec_reserve(&plan->nodes, r->nodes);
+}
+
+/* ---- domains that a job has for itself: nobody else is to be on their other nodes */
+
+static const struct tug_need nobody = {.exclusive = 1};
+
+/* Those, to be booked for as long as the gang; 0 nodes for most gangs. */
+static struct tug_want rest_of(struct tug_core *c, const struct tug_entry *e,
+                               const uint32_t *nodes, uint32_t n, int64_t run_ms, int with_own)
+{
+    struct tug_plan *plan = c->plan;
+    struct tug_want rest = {.each = nobody, .last = nobody, .run_ms = run_ms};
+    if (!e->shape->key.within.alone)
+        return rest;
+    tug_vec_reserve(&plan->rest, c->nodes.len + 1);
+    rest.nodes = tug_within_rest(c, &e->shape->key.within, nodes, n, with_own, plan->rest.at);
+    return rest;
+}
+
+static void book(struct tug_core *c, const struct tug_entry *e, const struct tug_want *w,
+                 const uint32_t *nodes, int64_t at_ms)
+{
+    struct tug_want rest = rest_of(c, e, nodes, w->nodes, w->run_ms, 0);
+    tug_profile_book(c->plan->profile, w, nodes, at_ms);
+    if (rest.nodes)
+        tug_profile_book(c->plan->profile, &rest, c->plan->rest.at, at_ms);
+}
+
+/* Who has domains for itself already, until then; on its own nodes, too, nobody else may be. */
+static void book_shut(struct tug_core *c, const struct tug_entry *e, const struct tug_slice *at,
+                      size_t n, int64_t end_ms)
+{
+    if (!e->n_shuts)
+        return;
+    tug_vec_reserve(&c->plan->nodes, n + 1);
+    for (size_t i = 0; i < n; i++)
+        c->plan->nodes.at[i] = at[i].node;
+    struct tug_want rest = rest_of(c, e, c->plan->nodes.at, (uint32_t) n,
+                                   end_ms == TUG_NEVER ? TUG_NEVER : end_ms - c->now_ms, 1);
+    if (rest.nodes)
+        tug_profile_book(c->plan->profile, &rest, c->plan->rest.at, c->now_ms);
+}
+
+/* Of the bits only those in domains that would be its own from then on until the run ends. */
+static void keep_own(struct tug_core *c, const struct tug_entry *e, const struct tug_want *w,
+                     int64_t at_ms, uint64_t *bits)
+{
+    struct tug_plan *plan = c->plan;
+    if (!e->shape->key.within.alone)
+        return;
+    tug_vec_reserve(&plan->all, c->index.words + 1);
+    tug_vec_reserve(&plan->idle, c->index.words + 1);
+    memset(plan->all.at, 0xff, c->index.words * sizeof *plan->all.at);
+    tug_profile_serving(plan->profile, &nobody, plan->all.at, at_ms, w->run_ms, plan->idle.at);
+    const uint64_t *own = tug_within_empty(c, &e->shape->key.within, plan->idle.at);
+    for (size_t i = 0; i < c->index.words; i++)
+        bits[i] &= own[i];
 }
 
 /* ---- making the profile */
@@ -297,6 +360,27 @@ static void add_holds(struct tug_core *c)
             add_hold(c, c->nodes.at[i].holds.at[k], i);
 }
 
+/* A hold is met once for each of its nodes. */
+static void add_shut(struct tug_policy_pass *p)
+{
+    struct tug_core *c = p->c;
+    const struct tug_plan *plan = c->plan;
+    for (size_t i = 0; i < c->running.len; i++) {
+        const struct tug_entry *e = c->running.at[i].entry;
+        book_shut(c, e, e->j.slices, e->j.n_slices, plan->ends.at[i]);
+    }
+    for (size_t i = 0; i < p->started.len; i++) {
+        const struct tug_entry *e = p->started.at[i];
+        book_shut(c, e, e->j.slices, e->j.n_slices, plan->ends.at[c->running.len + i]);
+    }
+    for (size_t i = 0; i < c->nodes.len; i++)
+        for (size_t k = 0; k < c->nodes.at[i].holds.len; k++) {
+            const struct tug_entry *e = c->nodes.at[i].holds.at[k];
+            if (e->hold->want[0].node == i)
+                book_shut(c, e, e->hold->want, e->hold->n, end_of_held(c, e));
+        }
+}
+
 /* What runs, this pass's own included, and what is kept for those that will. */
 static void make(struct tug_policy_pass *p)
 {
@@ -328,6 +412,7 @@ static void make(struct tug_policy_pass *p)
         add_ends(c, p->started.at[i], plan->ends.at[c->running.len + i]);
     add_shared(c);
     add_holds(c);
+    add_shut(p);
 }
 
 void tug_plan_started(struct tug_policy_pass *p, const struct tug_entry *e)
@@ -340,7 +425,7 @@ void tug_plan_started(struct tug_policy_pass *p, const struct tug_entry *e)
     want_there(c, e, e->j.slices[0].node, e->j.slices[0].gpus, &w);
     for (size_t i = 0; i < e->j.n_slices; i++)
         c->plan->nodes.at[i] = e->j.slices[i].node;
-    tug_profile_book(c->plan->profile, &w, c->plan->nodes.at, c->now_ms);
+    book(c, e, &w, c->plan->nodes.at, c->now_ms);
 }
 
 /* ---- what a policy may call */
@@ -431,11 +516,14 @@ static void note_bound(struct bounds *b, const struct tug_want *w, int64_t found
 }
 
 /* As bits: nodes where that fits from then on until the run ends. */
-static uint64_t *serving(struct tug_plan *plan, const struct tug_want *w, int last, int64_t at_ms)
+static uint64_t *serving(struct tug_core *c, const struct tug_entry *e, const struct tug_want *w,
+                         int last, int64_t at_ms)
 {
+    struct tug_plan *plan = c->plan;
     uint64_t *bits = last ? plan->last.at : plan->full.at;
     tug_profile_serving(plan->profile, last ? &w->last : &w->each, w->allowed, at_ms, w->run_ms,
                         bits);
+    keep_own(c, e, w, at_ms, bits);
     return bits;
 }
 
@@ -448,8 +536,8 @@ static int fits_within(struct tug_core *c, const struct tug_entry *e, const stru
     int uneven = tug_shape_is_uneven(s);
     tug_vec_reserve(&plan->full, c->index.words + 1);
     tug_vec_reserve(&plan->last, c->index.words + 1);
-    const uint64_t *full = serving(plan, w, w->nodes == 1, at_ms),
-                   *last = uneven ? serving(plan, w, 1, at_ms) : full;
+    const uint64_t *full = serving(c, e, w, w->nodes == 1, at_ms),
+                   *last = uneven ? serving(c, e, w, 1, at_ms) : full;
     return tug_within_choose(c, &s->key.within, w->nodes, uneven, full, last, plan->nodes.at);
 }
 
@@ -536,7 +624,7 @@ int tug_plan_reserve(struct tug_policy_pass *p, uint64_t job, int64_t *start_ms)
         return rc;
     struct tug_plan *plan = p->c->plan;
     choose(p->c, e, &w, *start_ms);
-    tug_profile_book(plan->profile, &w, plan->nodes.at, *start_ms);
+    book(p->c, e, &w, plan->nodes.at, *start_ms);
     if (*start_ms == TUG_NOWHEN)
         *start_ms = TUG_NEVER;
     if (plan->booked_in != p->c->pass) {
@@ -562,6 +650,12 @@ static int choose_elsewhere(struct tug_core *c, const struct tug_entry *e, const
     struct tug_shape there = *s;
     there.family = NULL; /* that it fails says nothing of the others */
     open.nodes = tug_profile_open_now(c->plan->profile, w);
+    if (s->key.within.alone) { /* the profile's bits are overwritten by the next question */
+        tug_vec_reserve(&c->plan->full, c->index.words + 1);
+        memcpy(c->plan->full.at, open.nodes, c->index.words * sizeof *open.nodes);
+        open.nodes = c->plan->full.at;
+        keep_own(c, e, w, c->now_ms, open.nodes);
+    }
     there.key.where = &open;
     there.failed_at = 0;
     int rc = tug_place_find(c, &there);
@@ -570,11 +664,14 @@ static int choose_elsewhere(struct tug_core *c, const struct tug_entry *e, const
     return rc;
 }
 
-static int delays_nobody_there(struct tug_core *c, const struct tug_want *w)
+static int delays_nobody_there(struct tug_core *c, const struct tug_entry *e,
+                               const struct tug_want *w)
 {
     for (uint32_t i = 0; i < w->nodes; i++)
         c->plan->nodes.at[i] = c->chosen.at[i].node;
-    return tug_profile_fits_now(c->plan->profile, w, c->plan->nodes.at);
+    struct tug_want rest = rest_of(c, e, c->plan->nodes.at, w->nodes, w->run_ms, 0);
+    return tug_profile_fits_now(c->plan->profile, w, c->plan->nodes.at) &&
+           (!rest.nodes || tug_profile_fits_now(c->plan->profile, &rest, c->plan->rest.at));
 }
 
 /* One that is suspended, or that others give way to. */
@@ -588,7 +685,7 @@ static int backfill_in_place(struct tug_policy_pass *p, struct tug_entry *e)
     if (plan_of(c)->booked_in == c->pass && !e->hold) { /* what is kept, no reservation has */
         want_of(c, e, &w);
         want_there(c, e, c->chosen.at[0].node, c->chosen.at[0].gpus, &w);
-        if (!delays_nobody_there(c, &w))
+        if (!delays_nobody_there(c, e, &w))
             return -EBUSY;
     }
     return tug_preempt_start(p, e);
@@ -615,7 +712,7 @@ int tug_plan_backfill(struct tug_policy_pass *p, uint64_t job)
     struct tug_shape *s = e->shape;
     if (s->delays_in == c->pass && s->delays_ms <= w.run_ms)
         return -EBUSY;
-    if (!delays_nobody_there(c, &w) && choose_elsewhere(c, e, &w)) {
+    if (!delays_nobody_there(c, e, &w) && choose_elsewhere(c, e, &w)) {
         s->delays_in = c->pass;
         s->delays_ms = w.run_ms;
         tug_family_delays(c, s->family, w.nodes, w.run_ms);

@@ -42,8 +42,11 @@ struct tug_where {
 /* What is asked of the fabric as it counts now (within.c); all 0 = nothing. */
 struct tug_within {
     const char *level;   /* interned, held by the jobs; NULL = none */
-    uint32_t domains;    /* within so many domains of that level; 0 = one is tried first */
+    const char *alone;   /* level whose domains it has for itself; NULL = none */
+    uint32_t domains;    /* within so many domains of 'level'; 0 = one is tried first */
     uint32_t segment;    /* so many slices that follow each other are in one of them; 0 = any */
+    uint32_t spread;     /* over all of them, evenly */
+    uint32_t quality_milli; /* of the placement at least */
 };
 
 struct tug_shape_key {
@@ -103,6 +106,8 @@ struct tug_hold {
     size_t n, complete;     /* slices; those of which nothing is missing */
     tug_job_id *givers;     /* who gives way */
     size_t n_givers;
+    int crowded;      /* others are still in domains that it will have for itself, or have one of those for themselves */
+    int was_crowded;  /* as it was made */
     int64_t until_ms; /* then it is given up */
     size_t *place;    /* while it is lifted: where it stood among the node's holds */
     int lifted;       /* for a moment: nothing of it is in the ledger */
@@ -140,6 +145,8 @@ struct tug_entry {    /* a job and what the core keeps beside it */
     int64_t ending_ms;       /* COMPLETING and REQUEUED: since when */
     uint64_t placed_in;      /* the fabric of that number, by placed_within; 0 = not known, as of one restored */
     struct tug_within placed_within;
+    uint32_t *shuts;         /* domains that it has, or will have, for itself */
+    size_t n_shuts;
     uint64_t named_at;       /* scratch of preempt.c: a job twice in one proposal */
 };
 
@@ -171,6 +178,7 @@ struct tug_node {
     /* Those that wait with a hold here, in the order in which they got it. */
     struct tug_vec(struct tug_entry *) holds;
     uint64_t changed_at;
+    uint32_t shut;   /* so many have a domain for themselves that it is in: nobody else may come */
     uint32_t domain; /* of the fabric; TUG_NO_DOMAIN = none */
     uint64_t mark;   /* scratch: a node twice in one proposal, or taken by another slice */
 };
@@ -313,7 +321,8 @@ struct tug_core {
     } reclaim;
     struct tug_vec(tug_job_id) ripe; /* whose hold has become complete since the last pass */
     struct { /* scratch of within.c: words of the index */
-        struct tug_vec(uint64_t) open, full, last;
+        struct tug_vec(uint64_t) open, full, last, empty;
+        uint32_t holds; /* that were crowded as they were made */
     } within;
     uint64_t fabrics; /* so many there were */
     tug_job_id blocker; /* the job at which the built-in order stopped; 0 = none */
@@ -531,12 +540,12 @@ struct tug_within tug_within_of(const struct tug_core *c, const struct tug_entry
 int64_t tug_within_relaxes_ms(const struct tug_entry *e);
 static inline int tug_within_asks(const struct tug_within *w)
 {
-    return w->level != NULL || w->segment;
+    return w->level || w->alone || w->segment;
 }
 /* Is there anything that it cannot do without? */
 static inline int tug_within_binds(const struct tug_within *w)
 {
-    return w->domains || w->segment;
+    return w->domains || w->segment || w->alone;
 }
 /* tug_place_find() of a shape that asks: 1, or 0. */
 int tug_within_find(struct tug_core *c, const struct tug_shape *s);
@@ -546,6 +555,17 @@ int tug_within_choose(const struct tug_core *c, const struct tug_within *w, uint
                       const uint64_t *full, const uint64_t *last, uint32_t *out);
 /* As bits: nodes that hold a slice, or the last one, if 'fits' says so. */
 int tug_within_is_possible(struct tug_core *c, const struct tug_shape *s);
+/* Other jobs may not come into the domains that it has for itself, from now on; or may again. */
+void tug_within_shut(struct tug_core *c, struct tug_entry *e, const struct tug_slice *at, size_t n);
+void tug_within_open(struct tug_core *c, struct tug_entry *e);
+void tug_within_reshut(struct tug_core *c); /* all of them: the fabric is another one */
+/* Is anybody else in the domains that it would have for itself there, or has one for himself that it would be in? */
+int tug_within_is_crowded(const struct tug_core *c, const struct tug_entry *e, const struct tug_slice *at, size_t n);
+/* Nodes in domains of w->alone all of whose nodes have a bit in 'empty', as bits; the core's until it is asked again. */
+const uint64_t *tug_within_empty(struct tug_core *c, const struct tug_within *w, const uint64_t *empty);
+/* The other nodes of the domains of w->alone that these are in, or all of them: how many; out has room for all nodes. */
+uint32_t tug_within_rest(const struct tug_core *c, const struct tug_within *w, const uint32_t *nodes, size_t n,
+                         int with_own, uint32_t *out);
 /* Would these nodes do, in that order? NULL, or what is wrong with them. */
 const char *tug_within_wrong(const struct tug_core *c, const struct tug_within *w, const uint32_t *nodes, size_t n);
 /* Levels that are not there, what contradicts itself; the lowest level where one is needed and none was said. */
@@ -612,6 +632,7 @@ struct tug_slice tug_hold_kept(const struct tug_entry *e, uint32_t node);
 struct tug_slice tug_hold_lacks(const struct tug_entry *e, uint32_t node);
 uint32_t tug_hold_gpus(const struct tug_entry *e); /* of its plan, kept or not; 0 = it has no hold */
 int tug_hold_is_complete(const struct tug_entry *e);
+void tug_hold_left(struct tug_core *c); /* somebody has gone: domains may be empty now that holds wait for */
 void tug_hold_fill(struct tug_core *c, uint32_t node); /* something came free there */
 /* What the holds there still wait for. */
 void tug_hold_owed(const struct tug_core *c, uint32_t node, tug_gpuset *gpus, uint32_t *cpus,

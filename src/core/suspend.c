@@ -44,6 +44,8 @@ void tug_suspend(struct tug_core *c, struct tug_entry *e)
         tug_hold_fill(c, j->slices[i].node);
         tug_node_refresh(c, j->slices[i].node);
     }
+    tug_within_open(c, e);
+    tug_hold_left(c);
     c->freed++;
     c->wants_pass = 1;
     tug_act_job(c, TUG_ACT_JOB_HISTORY, e, "suspend");
@@ -65,11 +67,11 @@ int tug_suspend_may_resume(const struct tug_core *c, const struct tug_entry *e)
         const struct tug_slice *s = &e->j.slices[i];
         const struct tug_ledger_node *l = tug_ledger_node(c->ledger, s->node);
         const struct tug_node *n = &c->nodes.at[s->node];
-        if (!n->up || n->strays.len || !gpus_are_free(l, s) || s->cpus > tug_ledger_cpus_free(l) ||
+        if (!n->up || n->shut || n->strays.len || !gpus_are_free(l, s) || s->cpus > tug_ledger_cpus_free(l) ||
             l->mem_used_bytes > l->mem_bytes || (e->j.req.exclusive && (l->gangs || n->holds.len)))
             return 0;
     }
-    return 1;
+    return !tug_within_is_crowded(c, e, e->j.slices, e->j.n_slices);
 }
 
 /* Its steps go on; those that were not past their barrier get the time back that they lost. */
@@ -96,6 +98,7 @@ void tug_resume(struct tug_core *c, struct tug_entry *e)
     tug_assert(rc == 0);
     j->suspended_ms = -1;
     j->resumed_ms = tug_not_before(c, j->alloc_ms);
+    tug_within_shut(c, e, j->slices, j->n_slices);
     tug_share_run(c, e, c->now_ms);
     j->preemptor = 0;
     if (j->limit_ms >= 0)

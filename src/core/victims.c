@@ -35,6 +35,7 @@ struct cand {
 struct part {
     uint32_t cand, slice;
 };
+#define NO_SLICE UINT32_MAX
 
 struct room {
     tug_gpuset gpus;
@@ -219,6 +220,8 @@ static struct room room_at(const struct tug_victims *v, uint32_t node)
 static void add_room(const struct tug_victims *v, struct room *r, const struct part *p)
 {
     const struct cand *k = &v->cands.at[p->cand];
+    if (p->slice == NO_SLICE)
+        return; /* it only lets others in */
     const struct tug_slice *s = &k->e->j.slices[p->slice];
     if (!s->gpu_milli) /* a GPU in parts is whole again only once all of them are gone */
         r->gpus |= s->gpus & tug_ledger_node(v->c->ledger, s->node)->gpus;
@@ -234,6 +237,25 @@ static struct room room_with_chosen(const struct tug_victims *v, uint32_t node)
         if (v->cands.at[v->parts[i].cand].chosen)
             add_room(v, &r, &v->parts[i]);
     return r;
+}
+
+/* Has the candidate the node's domain for itself? */
+static int shuts(const struct tug_victims *v, uint32_t cand, uint32_t node)
+{
+    const struct tug_entry *e = v->cands.at[cand].e;
+    for (size_t i = 0; i < e->n_shuts; i++)
+        if (tug_bit(v->c->fabric.at[e->shuts[i]].all.nodes, node))
+            return 1;
+    return 0;
+}
+
+/* So many others have who are not among those that were chosen. */
+static uint32_t shut_by(const struct tug_victims *v, uint32_t node)
+{
+    uint32_t shut = v->c->nodes.at[node].shut;
+    for (uint32_t i = 0; shut && i < v->cands.len; i++)
+        shut -= (uint32_t) (v->cands.at[i].chosen && shuts(v, i, node));
+    return shut;
 }
 
 static int may_use(const struct tug_victims *v, uint32_t node)
@@ -301,7 +323,7 @@ static int leaves_enough(struct tug_victims *v)
 static uint8_t fits_now(const struct tug_victims *v, uint32_t node)
 {
     struct room r = room_with_chosen(v, node);
-    if (!may_use(v, node) || !is_enough(v, node, &r, 1))
+    if (!may_use(v, node) || shut_by(v, node) || !is_enough(v, node, &r, 1))
         return FITS_NOT;
     return is_enough(v, node, &r, 0) ? FITS_ANY : FITS_LAST;
 }
@@ -325,6 +347,14 @@ static void refit(struct tug_victims *v, const struct cand *k)
 {
     for (size_t i = 0; i < k->e->j.n_slices; i++)
         set_fits(v, k->e->j.slices[i].node, fits_now(v, k->e->j.slices[i].node));
+    for (size_t i = 0; i < k->e->n_shuts; i++) { /* what it leaves opens its domains */
+        const struct tug_region *r = &v->c->fabric.at[k->e->shuts[i]].all;
+        for (size_t w = r->from; w < r->to; w++)
+            for (uint64_t m = r->nodes[w]; m; m &= m - 1) {
+                uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
+                set_fits(v, node, fits_now(v, node));
+            }
+    }
 }
 
 static int has_all_but_last(const struct tug_victims *v)
@@ -332,10 +362,62 @@ static int has_all_but_last(const struct tug_victims *v)
     return v->n_full + 1 >= v->e->j.req.nodes;
 }
 
+/* Nobody else would be on the nodes of that domain. */
+static int is_own(const struct tug_victims *v, const struct tug_region *r)
+{
+    for (size_t w = r->from; w < r->to; w++)
+        for (uint64_t m = r->nodes[w]; m; m &= m - 1) {
+            uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
+            if (shut_by(v, node) || room_with_chosen(v, node).others)
+                return 0;
+        }
+    return 1;
+}
+
+/* For a gang that is to have its domains for itself: of what fits only what is in such. 1, or 0 as is_as_asked(). */
+static int fits_alone(const struct tug_victims *v, uint32_t *out)
+{
+    const struct tug_core *c = v->c;
+    const struct tug_shape *s = v->e->shape;
+    const struct tug_tier *t = tug_fabric_tier(&c->fabric, s->key.within.alone);
+    uint64_t *full = tug_xcalloc(c->index.words + 1, sizeof *full);
+    uint64_t *any = tug_xcalloc(c->index.words + 1, sizeof *any);
+    for (size_t i = 0; t && i < t->n; i++) {
+        const struct tug_region *r = &c->fabric.at[t->domains[i]].all;
+        int own = is_own(v, r);
+        for (size_t w = r->from; w < r->to && own; w++) {
+            full[w] |= v->full[w] & r->nodes[w];
+            any[w] |= v->any[w] & r->nodes[w];
+        }
+    }
+    int fits = tug_within_choose(c, &s->key.within, s->key.nodes, tug_shape_is_uneven(s), full, any,
+                                 out);
+    free(full);
+    free(any);
+    return fits;
+}
+
+/* One that is stopped is where it is. */
+static int goes_on_alone(const struct tug_victims *v)
+{
+    const struct tug_core *c = v->c;
+    const struct tug_tier *t = tug_fabric_tier(&c->fabric, v->e->shape->key.within.alone);
+    for (size_t i = 0; t && i < v->e->j.n_slices; i++) {
+        uint32_t d = t->domain_of[v->e->j.slices[i].node];
+        if (d != TUG_NO_DOMAIN && !is_own(v, &c->fabric.at[d].all))
+            return 0;
+    }
+    return 1;
+}
+
 /* What it asks of the fabric; in the one domain that is looked at, all that counts is how many. */
 static int is_as_asked(const struct tug_victims *v, uint32_t *out)
 {
     const struct tug_shape *s = v->e->shape;
+    if (s->key.within.alone && v->e->j.state == TUG_JOB_SUSPENDED)
+        return goes_on_alone(v);
+    if (s->key.within.alone)
+        return fits_alone(v, out);
     return v->e->j.state == TUG_JOB_SUSPENDED || v->in || !tug_within_binds(&s->key.within) ||
            tug_within_choose(v->c, &s->key.within, s->key.nodes, tug_shape_is_uneven(s), v->full,
                              v->any, out);
@@ -354,39 +436,56 @@ struct clearing {
     size_t n;
 };
 
+/* Cheapest first; beyond 64, the dearest fall off. */
+static void add_to_clear(const struct tug_victims *v, struct clearing *out, struct part p)
+{
+    size_t at = out->n < 64 ? out->n++ : 64;
+    double price = v->cands.at[p.cand].price;
+    if (at == 64 && v->cands.at[out->at[--at]].price <= price)
+        return;
+    while (at > 0 && v->cands.at[out->at[at - 1]].price > price) {
+        out->at[at] = out->at[at - 1];
+        out->slice[at] = out->slice[at - 1];
+        at--;
+    }
+    out->at[at] = p.cand;
+    out->slice[at] = p.slice;
+}
+
+static int is_among(const struct clearing *k, uint32_t cand)
+{
+    for (size_t i = 0; i < k->n; i++)
+        if (k->at[i] == cand)
+            return 1;
+    return 0;
+}
+
+/* Those that hold something there, and those that let nobody in. */
 static void on_node(const struct tug_victims *v, uint32_t node, struct clearing *out)
 {
     out->n = 0;
-    for (uint32_t i = v->first[node]; i < v->first[node + 1]; i++) {
-        const struct part *p = &v->parts[i];
-        if (v->cands.at[p->cand].chosen)
-            continue;
-        size_t at =
-            out->n < 64 ? out->n++ : 64; /* cheapest first; beyond 64, the dearest fall off */
-        if (at == 64 && v->cands.at[out->at[--at]].price <= v->cands.at[p->cand].price)
-            continue;
-        while (at > 0 && v->cands.at[out->at[at - 1]].price > v->cands.at[p->cand].price) {
-            out->at[at] = out->at[at - 1];
-            out->slice[at] = out->slice[at - 1];
-            at--;
-        }
-        out->at[at] = p->cand;
-        out->slice[at] = p->slice;
-    }
+    for (uint32_t i = v->first[node]; i < v->first[node + 1]; i++)
+        if (!v->cands.at[v->parts[i].cand].chosen)
+            add_to_clear(v, out, v->parts[i]);
+    for (uint32_t i = 0; v->c->nodes.at[node].shut && i < v->cands.len; i++)
+        if (!v->cands.at[i].chosen && shuts(v, i, node) && !is_among(out, i))
+            add_to_clear(v, out, (struct part){i, NO_SLICE});
 }
 
 static int set_is_enough(const struct tug_victims *v, uint32_t node, const struct clearing *k,
                          uint64_t set, double *price)
 {
     struct room r = room_with_chosen(v, node);
+    uint32_t shut = shut_by(v, node);
     *price = 0;
     for (uint64_t m = set; m; m &= m - 1) {
         size_t i = (size_t) __builtin_ctzll(m);
         struct part p = {k->at[i], k->slice[i]};
         add_room(v, &r, &p);
+        shut -= (uint32_t) (shut && shuts(v, p.cand, node));
         *price += v->cands.at[p.cand].price;
     }
-    return is_enough(v, node, &r, v->for_last);
+    return !shut && is_enough(v, node, &r, v->for_last);
 }
 
 static uint64_t try_all(const struct tug_victims *v, uint32_t node, const struct clearing *k,
@@ -727,6 +826,118 @@ static double choose_in_one(struct tug_victims *v)
     return best;
 }
 
+/* ---- a gang that is to have its domains for itself: everybody goes who is in one of them */
+
+static int is_in(const struct tug_victims *v, const struct cand *k, uint32_t domain)
+{
+    const struct tug_fabric *f = &v->c->fabric;
+    for (size_t i = 0; i < k->e->j.n_slices; i++)
+        if (tug_bit(f->at[domain].all.nodes, k->e->j.slices[i].node))
+            return 1;
+    for (size_t i = 0; i < k->e->n_shuts; i++)
+        if (tug_fabric_contains(f, k->e->shuts[i], domain) ||
+            tug_fabric_contains(f, domain, k->e->shuts[i]))
+            return 1;
+    return 0;
+}
+
+static void clear_domain(struct tug_victims *v, uint32_t domain)
+{
+    for (size_t i = 0; i < v->cands.len; i++)
+        if (!v->cands.at[i].chosen && is_in(v, &v->cands.at[i], domain))
+            choose(v, &v->cands.at[i]);
+}
+
+static double cost_of_domain(const struct tug_victims *v, uint32_t domain)
+{
+    double cost = 0;
+    for (size_t i = 0; i < v->cands.len; i++)
+        if (!v->cands.at[i].chosen && is_in(v, &v->cands.at[i], domain))
+            cost += v->cands.at[i].cost;
+    return cost;
+}
+
+static double cost_of_chosen(const struct tug_victims *v)
+{
+    double cost = 0;
+    for (size_t i = 0; i < v->cands.len; i++)
+        cost += v->cands.at[i].chosen ? v->cands.at[i].cost : 0;
+    return cost;
+}
+
+static double note_if_cheaper(struct tug_victims *v, double best)
+{
+    double cost = cost_of_chosen(v);
+    if (best >= 0 && cost >= best)
+        return best;
+    remember(v);
+    return cost;
+}
+
+/* The domains that are to be its own: those it has for one job when they are cheap for the nodes that they have. */
+static uint32_t *by_price(const struct tug_victims *v, const struct tug_tier *t)
+{
+    uint32_t *order = tug_xmemdup(t->domains, t->n * sizeof *order);
+    double *price = tug_xcalloc(t->n + 1, sizeof *price);
+    for (size_t i = 0; i < t->n; i++) {
+        const struct tug_region *r = &v->c->fabric.at[t->domains[i]].all;
+        size_t n = 1;
+        for (size_t w = r->from; w < r->to; w++)
+            n += (size_t) __builtin_popcountll(r->nodes[w] & v->e->shape->key.where->nodes[w]);
+        double p = cost_of_domain(v, t->domains[i]) / (double) n;
+        size_t k = i;
+        for (; k && price[k - 1] > p; k--) {
+            price[k] = price[k - 1];
+            order[k] = order[k - 1];
+        }
+        price[k] = p;
+        order[k] = t->domains[i];
+    }
+    free(price);
+    return order;
+}
+
+/* One domain, the cheapest; else one after the other, cheap ones first, until it fits. */
+static double choose_alone(struct tug_victims *v)
+{
+    const struct tug_tier *t = tug_fabric_tier(&v->c->fabric, v->e->shape->key.within.alone);
+    double best = -1;
+    for (size_t i = 0; t && i < t->n; i++) {
+        start_over(v);
+        clear_domain(v, t->domains[i]);
+        if (has_all(v) && make_up_for_it(v))
+            best = note_if_cheaper(v, best);
+    }
+    if (best >= 0 || !t)
+        return best;
+    start_over(v);
+    uint32_t *order = by_price(v, t);
+    for (size_t i = 0; i < t->n && !has_all(v); i++)
+        clear_domain(v, order[i]);
+    if (has_all(v) && make_up_for_it(v))
+        best = note_if_cheaper(v, best);
+    free(order);
+    return best;
+}
+
+static double choose_to_go_on_alone(struct tug_victims *v)
+{
+    const struct tug_tier *t = tug_fabric_tier(&v->c->fabric, v->e->shape->key.within.alone);
+    start_over(v);
+    for (size_t i = 0; t && i < v->e->j.n_slices; i++)
+        if (t->domain_of[v->e->j.slices[i].node] != TUG_NO_DOMAIN)
+            clear_domain(v, t->domain_of[v->e->j.slices[i].node]);
+    return has_all(v) && make_up_for_it(v) ? note_if_cheaper(v, -1) : -1;
+}
+
+static double choose_as_asked(struct tug_victims *v)
+{
+    int stopped = v->e->j.state == TUG_JOB_SUSPENDED;
+    if (v->e->shape->key.within.alone)
+        return stopped ? choose_to_go_on_alone(v) : choose_alone(v);
+    return v->e->shape->key.within.domains == 1 && !stopped ? choose_in_one(v) : choose_here(v, -1);
+}
+
 int tug_victims_choose(struct tug_victims *v)
 {
     start_over(v);
@@ -735,8 +946,7 @@ int tug_victims_choose(struct tug_victims *v)
     if (!v->cands.len)
         return -EPERM;
     v->best = tug_xcalloc(v->cands.len, 1);
-    int in_one = v->e->shape->key.within.domains == 1 && v->e->j.state != TUG_JOB_SUSPENDED;
-    if ((in_one ? choose_in_one(v) : choose_here(v, -1)) < 0)
+    if (choose_as_asked(v) < 0)
         return -EAGAIN;
     recall(v);
     return 0;

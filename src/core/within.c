@@ -6,6 +6,9 @@
  * together here. And would it fit on these nodes, given as bits: that is asked for what is free at
  * some time to come, for what victims would leave, and for empty nodes; the answer is exact.
  *
+ * Who has domains for itself shuts them: to the index, to policies and to every search nothing is
+ * free on their nodes, as long as it runs or others give way to it.
+ *
  * Running gangs keep their place when the fabric changes around them: what they asked for was true
  * of the fabric in which they were placed. Layer: core.
  */
@@ -20,8 +23,11 @@
 struct tug_within tug_within_of(const struct tug_core *c, const struct tug_entry *e)
 {
     const struct tug_job_req *r = &e->j.req;
-    struct tug_within w = {.level = r->topology && *r->topology ? r->topology : NULL,
-                           .segment = r->segment};
+    struct tug_within w = {
+        .level = r->topology && *r->topology ? r->topology : NULL,
+        .alone = r->exclusive_level && *r->exclusive_level ? r->exclusive_level : NULL,
+        .segment = r->segment,
+        .spread = r->spread};
     if (r->topology_required && tug_within_relaxes_ms(e) > c->now_ms)
         w.domains = r->topology_domains ? r->topology_domains : 1;
     return w;
@@ -47,6 +53,7 @@ void tug_within_clear(struct tug_core *c)
     tug_vec_clear(&c->within.open);
     tug_vec_clear(&c->within.full);
     tug_vec_clear(&c->within.last);
+    tug_vec_clear(&c->within.empty);
 }
 
 /* ---- on bits */
@@ -79,6 +86,14 @@ struct choice {
 
 static void count_units(struct choice *k)
 {
+    if (!k->w->level) { /* domains for itself, as many as it takes */
+        k->n = 1;
+        k->units = tug_xcalloc(1, sizeof *k->units);
+        k->units->nodes = &k->tier->nodes;
+        k->units->full = count_in(k->full, k->units->nodes);
+        k->units->last = count_in(k->last, k->units->nodes);
+        return;
+    }
     k->n = k->tier->n;
     k->units = tug_xcalloc(k->n + 1, sizeof *k->units);
     for (size_t i = 0; i < k->n; i++) {
@@ -165,6 +180,35 @@ static int choose_some(struct choice *k)
             return 1;
     }
     return 0;
+}
+
+/* ---- over all of them: the next slice goes where the fewest are, and there is the most room */
+
+static struct unit *emptiest(struct choice *k, int last)
+{
+    struct unit *best = NULL;
+    for (size_t i = 0; i < k->n; i++) {
+        struct unit *u = &k->units[i];
+        size_t room = last ? u->last : u->full;
+        if (u->quota < room &&
+            (!best || (u->quota != best->quota ? u->quota < best->quota : u->full > best->full)))
+            best = u;
+    }
+    return best;
+}
+
+static int choose_spread(struct choice *k)
+{
+    for (uint32_t i = 0; i < k->alike; i++) {
+        struct unit *u = emptiest(k, 0);
+        if (!u)
+            return 0;
+        u->quota++;
+    }
+    struct unit *end = is_uneven(k) ? emptiest(k, 1) : NULL;
+    if (end)
+        end->ends = 1;
+    return end || !is_uneven(k);
 }
 
 /* ---- segments: each domain gets a multiple of them */
@@ -305,19 +349,23 @@ static void take_nodes(const struct choice *k, uint32_t *out)
 int tug_within_choose(const struct tug_core *c, const struct tug_within *w, uint32_t nodes,
                       int uneven, const uint64_t *full, const uint64_t *last, uint32_t *out)
 {
+    struct tug_within alone = {.alone = w->alone};
+    if (w->alone && !w->domains && !w->segment)
+        w = &alone; /* a level is only a wish then */
     struct choice k = {.c = c,
                        .w = w,
                        .nodes = nodes,
                        .alike = nodes - (uint32_t) (uneven != 0),
                        .full = full,
                        .last = uneven ? last : full,
-                       .tier = tug_fabric_tier(&c->fabric, w->level)};
+                       .tier = tug_fabric_tier(&c->fabric, w->level ? w->level : w->alone)};
     if (!k.tier)
         return 0;
     count_units(&k);
-    int found = w->domains == 1 || nodes == 1 ? choose_one(&k)
-                : w->segment                  ? choose_segments(&k)
-                                              : choose_some(&k);
+    int found = w->domains == 1 || nodes == 1 || !w->level ? choose_one(&k)
+                : w->segment                               ? choose_segments(&k)
+                : w->spread && !w->domains                 ? choose_spread(&k)
+                                                           : choose_some(&k);
     if (found && out)
         take_nodes(&k, out);
     free(k.units);
@@ -353,11 +401,26 @@ static uint64_t *fitting(struct tug_core *c, const struct tug_shape *s, const ui
     return bits;
 }
 
+/* Only nodes that could be in domains of its own. */
+static void mask_alone(const struct tug_core *c, const struct tug_within *w, const uint64_t *mask,
+                       uint64_t *bits)
+{
+    for (size_t i = 0; w->alone && i < c->index.words; i++)
+        bits[i] &= mask[i];
+}
+
 int tug_within_is_possible(struct tug_core *c, const struct tug_shape *s)
 {
-    const uint64_t *full = fitting(c, s, c->index.usable, 0, tug_shape_could_hold), *last = full;
+    const struct tug_tier *own = tug_fabric_tier(&c->fabric, s->key.within.alone);
+    uint64_t *full = fitting(c, s, c->index.usable, 0, tug_shape_could_hold), *last = full;
     if (tug_shape_is_uneven(s))
         last = fitting(c, s, c->index.usable, 1, tug_shape_could_hold_last);
+    if (s->key.within.alone && !own)
+        return 0;
+    if (own) {
+        mask_alone(c, &s->key.within, own->nodes.nodes, full);
+        mask_alone(c, &s->key.within, own->nodes.nodes, last);
+    }
     return tug_within_choose(c, &s->key.within, s->key.nodes, tug_shape_is_uneven(s), full, last,
                              NULL);
 }
@@ -366,6 +429,160 @@ static const uint64_t *candidates(const struct tug_core *c, const struct tug_sha
                                   uint32_t gpus)
 {
     return s->key.exclusive ? c->index.idle : c->index.free_ge[gpus];
+}
+
+/* ---- domains of its own */
+
+const uint64_t *tug_within_empty(struct tug_core *c, const struct tug_within *w,
+                                 const uint64_t *empty)
+{
+    const struct tug_tier *t = tug_fabric_tier(&c->fabric, w->alone);
+    tug_vec_reserve(&c->within.empty, c->index.words + 1);
+    uint64_t *bits = c->within.empty.at;
+    memset(bits, 0, c->index.words * sizeof *bits);
+    for (size_t i = 0; t && i < t->n; i++) {
+        const struct tug_region *r = &c->fabric.at[t->domains[i]].all;
+        uint64_t others = 0;
+        for (size_t w_ = r->from; w_ < r->to; w_++)
+            others |= r->nodes[w_] & ~empty[w_];
+        for (size_t w_ = r->from; w_ < r->to && !others; w_++)
+            bits[w_] |= r->nodes[w_];
+    }
+    return bits;
+}
+
+/* So many others than 'e' have the node's domain for themselves. */
+static uint32_t shut_by_others(const struct tug_core *c, uint32_t node, const struct tug_entry *e)
+{
+    uint32_t shut = c->nodes.at[node].shut;
+    for (size_t i = 0; e && i < e->n_shuts; i++)
+        shut -= (uint32_t) tug_bit(c->fabric.at[e->shuts[i]].all.nodes, node);
+    return shut;
+}
+
+/* Nobody runs or is to run there but 'e' (NULL = nobody at all), and nobody else has it for itself. */
+static int is_nobodys(const struct tug_core *c, uint32_t node, const struct tug_entry *e)
+{
+    const struct tug_node *n = &c->nodes.at[node];
+    for (size_t i = 0; i < n->gangs.len; i++)
+        if (n->gangs.at[i] != e && n->gangs.at[i]->j.suspended_ms < 0)
+            return 0;
+    for (size_t i = 0; i < n->holds.len; i++)
+        if (n->holds.at[i] != e)
+            return 0;
+    return shut_by_others(c, node, e) == 0;
+}
+
+/* Nodes of the domains that are empty now. Most nodes that are not idle are in use: only of the others more is asked. */
+static const uint64_t *empty_now(struct tug_core *c, const struct tug_within *w)
+{
+    uint64_t *bits = bits_of(c, 0);
+    for (size_t i = 0; i < c->index.words; i++) {
+        bits[i] = c->index.idle[i];
+        for (uint64_t m = ~c->index.usable[i]; m; m &= m - 1) {
+            uint32_t node = (uint32_t) (i * 64) + (uint32_t) __builtin_ctzll(m);
+            if (node < c->nodes.len && is_nobodys(c, node, NULL))
+                bits[i] |= m & -m;
+        }
+    }
+    return tug_within_empty(c, w, bits);
+}
+
+/* Domains of that level that these nodes are in, each once; *n of them, the caller frees. */
+static uint32_t *domains_of(const struct tug_core *c, const char *level, const struct tug_slice *at,
+                            size_t n_at, size_t *n)
+{
+    const struct tug_tier *t = tug_fabric_tier(&c->fabric, level);
+    uint32_t *out = tug_xcalloc(n_at + 1, sizeof *out);
+    *n = 0;
+    for (size_t i = 0; t && i < n_at; i++) {
+        uint32_t d = t->domain_of[at[i].node];
+        size_t k = 0;
+        while (k < *n && out[k] != d)
+            k++;
+        if (k == *n && d != TUG_NO_DOMAIN)
+            out[(*n)++] = d;
+    }
+    return out;
+}
+
+static void shut_all(struct tug_core *c, const struct tug_entry *e, int by)
+{
+    for (size_t i = 0; i < e->n_shuts; i++) {
+        const struct tug_region *r = &c->fabric.at[e->shuts[i]].all;
+        for (size_t w = r->from; w < r->to; w++)
+            for (uint64_t m = r->nodes[w]; m; m &= m - 1) {
+                uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
+                c->nodes.at[node].shut += (uint32_t) by;
+                tug_node_refresh(c, node);
+            }
+    }
+}
+
+void tug_within_shut(struct tug_core *c, struct tug_entry *e, const struct tug_slice *at, size_t n)
+{
+    tug_assert(!e->n_shuts);
+    if (!e->shape || !e->shape->key.within.alone)
+        return;
+    free(e->shuts);
+    e->shuts = domains_of(c, e->shape->key.within.alone, at, n, &e->n_shuts);
+    shut_all(c, e, 1);
+}
+
+void tug_within_open(struct tug_core *c, struct tug_entry *e)
+{
+    shut_all(c, e, -1);
+    e->n_shuts = 0;
+}
+
+void tug_within_reshut(struct tug_core *c)
+{
+    for (size_t i = 0; i < c->running.len; i++) {
+        struct tug_entry *e = c->running.at[i].entry;
+        tug_within_shut(c, e, e->j.slices, e->j.n_slices);
+    }
+}
+
+int tug_within_is_crowded(const struct tug_core *c, const struct tug_entry *e,
+                          const struct tug_slice *at, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (shut_by_others(c, at[i].node, e))
+            return 1;
+    if (!e->shape || !e->shape->key.within.alone)
+        return 0;
+    size_t n_domains;
+    uint32_t *domains = domains_of(c, e->shape->key.within.alone, at, n, &n_domains);
+    int others = 0;
+    for (size_t i = 0; i < n_domains; i++) {
+        const struct tug_region *r = &c->fabric.at[domains[i]].all;
+        for (size_t w = r->from; w < r->to; w++)
+            for (uint64_t m = r->nodes[w]; m && !others; m &= m - 1)
+                others = !is_nobodys(c, (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m), e);
+    }
+    free(domains);
+    return others;
+}
+
+uint32_t tug_within_rest(const struct tug_core *c, const struct tug_within *w,
+                         const uint32_t *nodes, size_t n, int with_own, uint32_t *out)
+{
+    const struct tug_tier *t = tug_fabric_tier(&c->fabric, w->alone);
+    uint32_t found = 0;
+    uint8_t *is = tug_xcalloc(c->nodes.len + 1, 1); /* 1: of its domains, 2: its own */
+    for (size_t i = 0; t && i < n; i++) {
+        uint32_t d = t->domain_of[nodes[i]];
+        const struct tug_region *r = d == TUG_NO_DOMAIN ? NULL : &c->fabric.at[d].all;
+        for (size_t x = r ? r->from : 0; r && x < r->to; x++)
+            for (uint64_t m = r->nodes[x]; m; m &= m - 1)
+                is[x * 64 + (size_t) __builtin_ctzll(m)] |= 1;
+        is[nodes[i]] |= with_own ? 0 : 2;
+    }
+    for (uint32_t i = 0; i < c->nodes.len; i++)
+        if (is[i] == 1)
+            out[found++] = i;
+    free(is);
+    return found;
 }
 
 /* As core.placement says, of the nodes of the region. */
@@ -431,18 +648,39 @@ static int put_together(struct tug_core *c, const struct tug_shape *s)
     return tug_within_choose(c, &s->key.within, s->key.nodes, uneven, full, last, c->picked.at);
 }
 
-int tug_within_find(struct tug_core *c, const struct tug_shape *s)
+static int find_as_asked(struct tug_core *c, const struct tug_shape *s)
 {
     const struct tug_within *w = &s->key.within;
     const struct tug_tier *t = tug_fabric_tier(&c->fabric, w->level);
     if (!t)
         return tug_within_binds(w) ? 0 : tug_place_anywhere(c, s);
+    if (w->spread && !tug_within_binds(w))
+        return put_together(c, s) || tug_place_anywhere(c, s);
     if (w->domains == 1 || s->key.nodes == 1 || !tug_within_binds(w)) {
         if (find_in_one(c, s, t))
             return 1;
         return tug_within_binds(w) ? 0 : tug_place_anywhere(c, s);
     }
     return put_together(c, s);
+}
+
+int tug_within_find(struct tug_core *c, const struct tug_shape *s)
+{
+    if (!s->key.within.alone)
+        return find_as_asked(c, s);
+    const uint64_t *empty = empty_now(c, &s->key.within);
+    struct tug_where open = *s->key.where;
+    struct tug_shape there = *s;
+    open.nodes = tug_xcalloc(c->index.words + 1, sizeof *open.nodes);
+    for (size_t w = 0; w < c->index.words; w++)
+        open.nodes[w] = s->key.where->nodes[w] & empty[w];
+    there.key.where = &open;
+    there.key.within.alone = NULL;
+    there.family = NULL;
+    int found = tug_within_asks(&there.key.within) ? find_as_asked(c, &there)
+                                                   : tug_place_anywhere(c, &there);
+    free(open.nodes);
+    return found;
 }
 
 /* ---- is it so? */
@@ -463,7 +701,11 @@ const char *tug_within_wrong(const struct tug_core *c, const struct tug_within *
                              const uint32_t *nodes, size_t n)
 {
     const struct tug_tier *t = tug_fabric_tier(&c->fabric, w->level);
-    if (!tug_within_binds(w))
+    const struct tug_tier *own = tug_fabric_tier(&c->fabric, w->alone);
+    for (size_t i = 0; w->alone && i < n; i++)
+        if (!own || own->domain_of[nodes[i]] == TUG_NO_DOMAIN)
+            return "a node is in no domain of the level that it wants for itself";
+    if (!w->domains && !w->segment)
         return NULL;
     for (size_t i = 0; i < n; i++)
         if (!t || t->domain_of[nodes[i]] == TUG_NO_DOMAIN)
@@ -476,20 +718,68 @@ const char *tug_within_wrong(const struct tug_core *c, const struct tug_within *
     return NULL;
 }
 
+static int check_gang(const struct tug_core *c, const struct tug_entry *e, struct tug_err *err)
+{
+    uint32_t *nodes = tug_xcalloc(e->j.n_slices + 1, sizeof *nodes);
+    for (size_t k = 0; k < e->j.n_slices; k++)
+        nodes[k] = e->j.slices[k].node;
+    const char *wrong = tug_within_wrong(c, &e->placed_within, nodes, e->j.n_slices);
+    free(nodes);
+    return wrong ? tug_fail(err, -EINVAL, "job %llu: %s", (unsigned long long) e->j.id, wrong) : 0;
+}
+
+/* Somebody else runs in its domains who was there in this fabric already; those who waited with a hold may come. */
+static int check_alone(const struct tug_core *c, const struct tug_entry *e, struct tug_err *err)
+{
+    for (size_t i = 0; i < e->n_shuts; i++) {
+        const struct tug_region *r = &c->fabric.at[e->shuts[i]].all;
+        for (uint32_t node = 0; node < c->nodes.len; node++)
+            for (size_t k = 0; tug_bit(r->nodes, node) && k < c->nodes.at[node].gangs.len; k++) {
+                const struct tug_entry *g = c->nodes.at[node].gangs.at[k];
+                if (g != e && g->running_at && g->placed_in == c->fabrics)
+                    return tug_fail(err, -EINVAL,
+                                    "job %llu has domain '%s' for itself, and job %llu is there",
+                                    (unsigned long long) e->j.id, c->fabric.at[e->shuts[i]].name,
+                                    (unsigned long long) g->j.id);
+            }
+    }
+    return 0;
+}
+
+static int check_shut(const struct tug_core *c, struct tug_err *err)
+{
+    uint32_t *shut = tug_xcalloc(c->nodes.len + 1, sizeof *shut), holds = 0;
+    int rc = 0;
+    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e && !rc;
+         e = tug_jobtab_after(&c->jobs, e->j.id)) {
+        holds += e->hold && e->hold->was_crowded;
+        if (e->n_shuts && !e->running_at && !e->hold)
+            rc = tug_fail(err, -EINVAL, "job %llu does not run and has a domain for itself",
+                          (unsigned long long) e->j.id);
+        for (size_t i = 0; i < e->n_shuts; i++)
+            for (uint32_t node = 0; node < c->nodes.len; node++)
+                shut[node] += (uint32_t) tug_bit(c->fabric.at[e->shuts[i]].all.nodes, node);
+    }
+    for (uint32_t node = 0; node < c->nodes.len && !rc; node++)
+        if (shut[node] != c->nodes.at[node].shut)
+            rc = tug_fail(err, -EINVAL, "node %s: %u have its domain for themselves, not %u",
+                          c->nodes.at[node].name, shut[node], c->nodes.at[node].shut);
+    free(shut);
+    return !rc && holds != c->within.holds
+               ? tug_fail(err, -EINVAL, "holds that wait for domains are counted wrongly")
+               : rc;
+}
+
 int tug_within_check(const struct tug_core *c, struct tug_err *err)
 {
-    int rc = 0;
+    int rc = check_shut(c, err);
     for (size_t i = 0; i < c->running.len && !rc; i++) {
         const struct tug_entry *e = c->running.at[i].entry;
         if (e->placed_in != c->fabrics)
             continue;
-        uint32_t *nodes = tug_xcalloc(e->j.n_slices + 1, sizeof *nodes);
-        for (size_t k = 0; k < e->j.n_slices; k++)
-            nodes[k] = e->j.slices[k].node;
-        const char *wrong = tug_within_wrong(c, &e->placed_within, nodes, e->j.n_slices);
-        if (wrong)
-            rc = tug_fail(err, -EINVAL, "job %llu: %s", (unsigned long long) e->j.id, wrong);
-        free(nodes);
+        rc = check_gang(c, e, err);
+        if (!rc)
+            rc = check_alone(c, e, err);
     }
     return rc;
 }
@@ -525,12 +815,12 @@ static int unknown_level(const struct tug_fabric *f, const char *level, struct t
 /* Without a fabric sbatch's --switches means nothing, to Slurm neither. */
 static void say_lowest_level(const struct tug_fabric *f, struct tug_job_req *r)
 {
-    if (*r->topology || !(r->topology_required || r->segment))
+    if (*r->topology || !(r->topology_required || r->segment || r->spread))
         return;
     if (f->n_tiers)
         r->topology = f->tiers[0].name;
     else
-        r->topology_required = 0;
+        r->topology_required = r->spread = 0;
 }
 
 int tug_within_admit(const struct tug_core *c, struct tug_job_req *r, struct tug_err *err)
@@ -539,6 +829,14 @@ int tug_within_admit(const struct tug_core *c, struct tug_job_req *r, struct tug
     say_lowest_level(f, r);
     if (*r->topology && !tug_fabric_tier(f, r->topology))
         return unknown_level(f, r->topology, err);
+    if (*r->exclusive_level && !tug_fabric_tier(f, r->exclusive_level))
+        return unknown_level(f, r->exclusive_level, err);
+    if (r->spread && (r->topology_required || r->segment))
+        return tug_fail(err, -EINVAL,
+                        "--spread wants many domains and %s wants few; say one of them",
+                        r->segment                ? "--segment"
+                        : r->topology_domains > 0 ? "--switches"
+                                                  : "--topology with a !");
     if (!r->topology_required)
         r->topology_domains = r->topology_wait_s = 0;
     if (r->segment && !*r->topology)
@@ -633,15 +931,28 @@ static int segments_fit_not(const struct tug_core *c, const struct tug_job_req *
                     r->nodes / r->segment, r->segment, t->name, n, n * r->segment);
 }
 
+static size_t largest_alone(const struct tug_core *c, const struct tug_within *w,
+                            const uint64_t *full)
+{
+    return count_in(full, &tug_fabric_tier(&c->fabric, w->alone)->nodes);
+}
+
 int tug_within_admit_size(const struct tug_core *c, const struct tug_job_req *r,
                           const uint64_t *full, const uint64_t *last, struct tug_err *err)
 {
-    struct tug_within w = {.level = r->topology, .segment = r->segment};
+    struct tug_within w = {.level = *r->topology ? r->topology : NULL,
+                           .alone = *r->exclusive_level ? r->exclusive_level : NULL,
+                           .segment = r->segment};
     if (r->topology_required)
         w.domains = r->topology_domains ? r->topology_domains : 1;
     if (!tug_within_binds(&w) ||
         tug_within_choose(c, &w, r->nodes, r->gpus_last != 0, full, last, NULL))
         return 0;
+    if (!w.domains && !w.segment)
+        return tug_fail(err, -EINVAL,
+                        "a gang of %u nodes that has its domains of level '%s' for itself does not "
+                        "fit: %zu nodes that would do are in one",
+                        r->nodes, w.alone, largest_alone(c, &w, full));
     return w.domains ? holds_not(c, r, full, last, err) : segments_fit_not(c, r, full, err);
 }
 
@@ -651,7 +962,11 @@ int tug_within_explain(const struct tug_core *c, const struct tug_entry *e, char
                        size_t size_bytes)
 {
     const struct tug_shape *s = e->shape;
-    const struct tug_tier *t = s ? tug_fabric_tier(&c->fabric, s->key.within.level) : NULL;
+    const struct tug_within *asked = s ? &s->key.within : NULL;
+    const char *level = asked && (asked->domains || asked->segment) ? asked->level
+                        : asked                                     ? asked->alone
+                                                                    : NULL;
+    const struct tug_tier *t = tug_fabric_tier(&c->fabric, level);
     size_t most = 0, all = 0, words = c->index.words;
     const char *name = "";
     if (!t || !tug_within_binds(&s->key.within))
@@ -669,6 +984,13 @@ int tug_within_explain(const struct tug_core *c, const struct tug_entry *e, char
     if (all < s->key.nodes)
         return 0;
     int n = 0;
+    if (asked->alone && !asked->domains && !asked->segment) {
+        snprintf(buf, size_bytes,
+                 "needs %u nodes in domains of level '%s' where no other job is; %zu are free that "
+                 "would do, but others are in the same domains",
+                 s->key.nodes, t->name, all);
+        return 1;
+    }
     if (s->key.within.domains == 1)
         n = snprintf(buf, size_bytes, "needs %u nodes in one %s; ", s->key.nodes, t->name);
     else if (s->key.within.domains)
@@ -680,6 +1002,7 @@ int tug_within_explain(const struct tug_core *c, const struct tug_entry *e, char
     if (n < 0 || (size_t) n >= size_bytes)
         return 1;
     snprintf(buf + n, size_bytes - (size_t) n,
-             "%zu are free that would do, at most %zu of them in one (%s)", all, most, name);
+             "%zu are free that would do, at most %zu of them in one (%s)%s", all, most, name,
+             asked->alone ? ", and it wants to be alone there" : "");
     return 1;
 }

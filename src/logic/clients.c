@@ -161,7 +161,7 @@ static void ask_of(const Tugpb__JobSpec *s, struct tug_core_ask *ask, struct tug
     req->time_limit_s = s->time_limit_s;
     req->begin_ms = s->begin_ms;
     req->nice = s->nice;
-    req->gpu_model = req->nodelist = req->exclude = req->topology = "";
+    req->gpu_model = req->nodelist = req->exclude = req->topology = req->exclusive_level = "";
     if (!r)
         return;
     *ask = (struct tug_core_ask){
@@ -177,6 +177,8 @@ static void ask_of(const Tugpb__JobSpec *s, struct tug_core_ask *ask, struct tug
     req->topology_domains = s->topology_domains;
     req->topology_wait_s = s->topology_wait_s;
     req->segment = r->segment;
+    req->spread = (uint8_t) r->spread;
+    req->exclusive_level = r->exclusive_level;
 }
 
 static uint64_t new_id(struct tug_control *c)

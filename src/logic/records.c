@@ -520,6 +520,8 @@ static void restore_request(const Tugpb__JobRecord *m, struct tug_job_req *r)
     r->topology_domains = m->topology_domains;
     r->topology_wait_s = m->topology_wait_s;
     r->segment = m->spec->res ? m->spec->res->segment : 0;
+    r->spread = (uint8_t) (m->spec->res && m->spec->res->spread && *m->topology);
+    r->exclusive_level = m->spec->res ? m->spec->res->exclusive_level : "";
     r->time_limit_s = m->time_limit_s;
     r->begin_ms = m->spec->begin_ms;
     r->nice = m->spec->nice;

@@ -305,6 +305,8 @@ static void view_within(struct tug_control *c, const struct tug_job *job, Tugpb_
     out->topology_domains = job->req.topology_domains;
     out->topology_wait_s = job->req.topology_wait_s;
     out->segment = job->req.segment;
+    out->spread = job->req.spread;
+    out->exclusive_level = say(job->req.exclusive_level);
     out->relaxes_ms = relaxes_ms == INT64_MAX ? 0 : relaxes_ms;
 }
 

@@ -182,3 +182,28 @@ print(j["asked_topology"], j["topology_required"], j["topology_domains"], j["top
     touch go
     until_ok 20 state_is "$cut" COMPLETED
 }
+
+@test "--exclusive-topology keeps a leaf for one job, and --spread takes a part of each" {
+    rm -f go
+    alone=$(hold -N 1 --gpus-per-node 1 --exclusive-topology=leaf)
+    until_ok 20 state_is "$alone" RUNNING
+    run tug show "$alone"
+    [[ "$output" == *"  alone in    leaf"* ]]
+    where=$(tug show --json "$alone" | python3 -c 'import json, sys
+print(json.load(sys.stdin)["job"]["domains"][0]["name"])')
+    crowd=$(hold -N 5 --gpus-per-node 4)
+    until_ok 20 bash -c "tug show $crowd | grep -q 'PENDING\|RUNNING'"
+    [[ "$(domains "$crowd")" != *"$where"* ]]
+    touch go
+    until_ok 20 state_is "$alone" COMPLETED
+    until_ok 20 state_is "$crowd" COMPLETED
+    rm -f go
+    wide=$(hold -N 3 --gpus-per-node 1 --spread)
+    until_ok 20 state_is "$wide" RUNNING
+    [[ "$(domains "$wide")" == "leaf1=1 leaf2=1 leaf3=1 in"* ]]
+    run tug submit --spread --topology=leaf! -- true
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"--spread wants many domains and --topology with a ! wants few"* ]]
+    touch go
+    until_ok 20 state_is "$wide" COMPLETED
+}

@@ -333,6 +333,12 @@ START_TEST(a_level_of_the_fabric_is_wished_for_or_waited_for)
     ck_assert_uint_eq(o.res.segment, 4);
     tug_jobopts_clear(&o);
     fresh('S');
+    ck_assert_int_eq(command("--spread --exclusive-topology=leaf"), 0);
+    ck_assert_int_eq(o.res.spread, 1);
+    ck_assert_str_eq(o.res.exclusive_level, "leaf");
+    ck_assert_int_eq(command("--exclusive-topology=leaf!"), -EINVAL);
+    tug_jobopts_clear(&o);
+    fresh('S');
     ck_assert_int_eq(command("--topology=leaf@30m"), -EINVAL);
     ck_assert_str_eq(err.msg, "--topology: 'leaf@30m': only what is required is waited for; write "
                               "leaf!@30m");

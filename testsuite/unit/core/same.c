@@ -52,10 +52,16 @@ static const char *same_req(const struct tug_job_req *a, const struct tug_job_re
     DIFFERS(time_limit_s);
     DIFFERS(begin_ms);
     DIFFERS(nice);
+    DIFFERS(topology_required);
+    DIFFERS(topology_domains);
+    DIFFERS(topology_wait_s);
+    DIFFERS(segment);
+    DIFFERS(spread);
     return same_text(a->user, b->user) && same_text(a->queue, b->queue) &&
                    same_text(a->account, b->account) && same_text(a->name, b->name) &&
                    same_text(a->gpu_model, b->gpu_model) && same_text(a->nodelist, b->nodelist) &&
-                   same_text(a->exclude, b->exclude)
+                   same_text(a->exclude, b->exclude) && same_text(a->topology, b->topology) &&
+                   same_text(a->exclusive_level, b->exclusive_level)
                ? NULL
                : "a text of the request";
 }
@@ -93,6 +99,7 @@ const char *same_job(const struct tug_job *a, const struct tug_job *b)
     DIFFERS(priority);
     DIFFERS(submit_ms);
     DIFFERS(eligible_ms);
+    DIFFERS(wants_since_ms);
     DIFFERS(alloc_ms);
     DIFFERS(launched_ms);
     DIFFERS(wired_ms);

@@ -56,6 +56,13 @@ static const char *nodes_of(tug_job_id id)
     return text;
 }
 
+static struct tug_job_req limited_to(const char *nodelist, uint32_t nodes)
+{
+    struct tug_job_req r = w_req(nodes, 4);
+    r.nodelist = nodelist;
+    return r;
+}
+
 static struct tug_job_req in(const char *level, int required, uint32_t nodes, uint32_t gpus)
 {
     struct tug_job_req r = w_req(nodes, gpus);
@@ -247,6 +254,70 @@ START_TEST(running_gangs_keep_their_place_when_the_fabric_changes_and_levels_tha
 }
 END_TEST
 
+START_TEST(who_has_a_domain_for_itself_waits_for_an_empty_one_and_lets_nobody_in)
+{
+    open_with(12, three, 5);
+    hold(1, "n1,n5", 2, 1);
+    struct tug_job_req r = w_req(2, 4);
+    r.exclusive_level = "leaf";
+    w_submit(&w, 2, r);
+    ck_assert_int_eq(w_pass(&w), 1);
+    ck_assert_str_eq(nodes_of(2), "8 9");
+    w_submit(&w, 3, r);
+    w_submit(&w, 4, limited_to("n[8-11]", 1));
+    ck_assert_int_eq(w_pass(&w), 0);
+    explained(3, "Topology");
+    struct tug_event cancel = {.type = TUG_EV_JOB_CANCEL, .job = 3};
+    ck_assert_int_eq(w_event(&w, cancel), 0);
+    ck_assert_int_eq(w_pass(&w), 0); /* 16 GPUs are idle there, and are not for others */
+    release(2);
+    ck_assert_int_eq(w_pass(&w), 1);
+    ck_assert_str_eq(nodes_of(4), "8");
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(whole_domains_of_a_higher_level_may_be_asked_for_and_a_change_of_the_fabric_ends_nothing)
+{
+    open_with(12, three, 5);
+    hold(1, "n11", 1, 1);
+    struct tug_job_req r = in("leaf", 1, 3, 8);
+    r.exclusive_level = "spine";
+    w_submit(&w, 2, r);
+    ck_assert_int_eq(w_pass(&w), 1);
+    ck_assert_str_eq(nodes_of(2), "0 1 2");
+    for (uint32_t i = 0; i < 8; i++)
+        ck_assert_uint_eq(w.c->nodes.at[i].shut, 1);
+    static const struct tug_core_domain other[] = {{"spine1", "spine", "", "n[0-3]"},
+                                                   {"spine2", "spine", "", "n[4-11]"}};
+    w.conf.domains = other;
+    w.conf.n_domains = 2;
+    ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, &w.err), 0);
+    w_check(&w);
+    ck_assert_uint_eq(w.c->nodes.at[3].shut, 1);
+    ck_assert_uint_eq(w.c->nodes.at[4].shut, 0);
+    release(2);
+    ck_assert_uint_eq(w.c->nodes.at[3].shut, 0);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_service_is_spread_over_the_domains_evenly)
+{
+    open_with(14, three, 5);
+    hold(1, "n[0-2]", 3, 8);
+    struct tug_job_req r = in("leaf", 0, 5, 8);
+    r.spread = 1;
+    w_submit(&w, 2, r);
+    ck_assert_int_eq(w_pass(&w), 1);
+    ck_assert_str_eq(nodes_of(2), "3 4 5 8 9");
+    r.nodes = r.ntasks = 6; /* four on leaves, the others where there is room */
+    w_submit(&w, 3, r);
+    ck_assert_int_eq(w_pass(&w), 1);
+    w_clear(&w);
+}
+END_TEST
+
 /* ---- the plan, victims, and policies that place by themselves */
 
 static int (*script)(const struct tug_policy_host *h, struct tug_policy_pass *p);
@@ -382,6 +453,80 @@ START_TEST(victims_make_room_for_whole_segments)
 }
 END_TEST
 
+START_TEST(victims_clear_a_whole_domain_for_who_wants_it_for_itself)
+{
+    open_preempting();
+    run_low(1, "n0", 1, 1);
+    run_low(2, "n3", 1, 1);
+    run_low(3, "n[4-5]", 2, 8);
+    run_low(4, "n8", 1, 8);
+    w_tick(&w, w.now + 60000);
+    struct tug_job_req r = w_req(2, 8);
+    r.exclusive_level = "leaf";
+    w_submit(&w, 9, r);
+    pass(makes_way);
+    ck_assert_int_eq(n_victims, 2); /* both of them cost less than one of the others */
+    ck_assert_uint_eq(victims[0] + victims[1], 3);
+    ck_assert_uint_eq(w.c->nodes.at[2].shut, 1);
+    w_gone(&w, 1, 1, 0, 0);
+    ck_assert_int_eq(w_pass(&w), 0); /* nor does job 1 come back to n0 */
+    w_gone(&w, 2, 1, 0, 3);
+    w_pass(&w);
+    w_is(&w, 9, CONFIGURING);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(who_gives_way_opens_the_domain_that_it_had_for_itself)
+{
+    open_preempting();
+    struct tug_job_req r = w_req(1, 1);
+    r.queue = "low";
+    r.nodelist = "n0";
+    r.exclusive_level = "spine";
+    w_submit(&w, 1, r);
+    w_run(&w, 1);
+    w_submit(&w, 9, limited(w_req(3, 8), "n[0-2]", 60));
+    pass(makes_way);
+    ck_assert_int_eq(n_victims, 1);
+    w_gone(&w, 1, 1, 0, 0);
+    w_pass(&w);
+    w_is(&w, 9, CONFIGURING);
+    w_clear(&w);
+}
+END_TEST
+
+static int reserves_an_empty_leaf(const struct tug_policy_host *h, struct tug_policy_pass *p)
+{
+    int64_t at_ms = -1;
+    ck_assert_int_eq(h->reserve(p, 4, &at_ms), 0);
+    ck_assert_int_eq(at_ms, seen_ms + 300000);   /* both jobs of leaf b have gone */
+    ck_assert_int_eq(h->backfill(p, 5), -EBUSY); /* it would still be on n7 */
+    ck_assert_int_eq(h->backfill(p, 6), 0);
+    ck_assert_int_eq(h->reserve(p, 5, &at_ms), 0);
+    ck_assert_int_eq(at_ms, seen_ms + 350000);
+    return 0;
+}
+
+START_TEST(a_reservation_keeps_all_of_a_domain_for_who_wants_it_for_itself)
+{
+    static const struct tug_core_domain two[] = {{"a", "leaf", "", "n[0-3]"},
+                                                 {"b", "leaf", "", "n[4-7]"}};
+    open_with(8, two, 2);
+    w_submit(&w, 1, limited(w_req(2, 8), "n[0-1]", 500));
+    w_submit(&w, 2, limited(w_req(1, 8), "n4", 300));
+    w_submit(&w, 3, limited(w_req(1, 8), "n5", 100));
+    ck_assert_int_eq(w_pass(&w), 3);
+    struct tug_job_req r = limited(w_req(1, 1), "", 50);
+    r.exclusive_level = "leaf";
+    w_submit(&w, 4, r);
+    w_submit(&w, 5, limited(w_req(1, 8), "n7", 400));
+    w_submit(&w, 6, limited(w_req(1, 8), "n7", 300));
+    pass(reserves_an_empty_leaf);
+    w_clear(&w);
+}
+END_TEST
+
 static int puts_it_in_two_leaves(const struct tug_policy_host *h, struct tug_policy_pass *p)
 {
     const struct tug_policy_slice astray[] = {{3, 0xff}, {4, 0xff}}, one[] = {{5, 0xff}, {4, 0xff}};
@@ -418,6 +563,14 @@ START_TEST(a_level_that_is_not_there_is_refused_with_those_that_are)
     ck_assert_str_eq(refused(in("leef", 0, 0, 0), ask),
                      "the fabric has no level 'leef'; did you mean 'leaf'? there are: 'leaf', "
                      "'spine'");
+    struct tug_job_req both = in("leaf", 1, 0, 0);
+    both.spread = 1;
+    ck_assert_str_eq(refused(both, ask), "--spread wants many domains and --topology with a ! wants "
+                                         "few; say one of them");
+    both.topology_required = 0;
+    both.segment = 2;
+    ck_assert_str_eq(refused(both, ask),
+                     "--spread wants many domains and --segment wants few; say one of them");
     ck_assert_str_eq(refused(in("pod", 1, 0, 0), ask),
                      "the fabric has no level 'pod'; there are: 'leaf', 'spine'");
     w_clear(&w);
@@ -546,6 +699,29 @@ struct brute {
     const struct tug_job_req *r;
 };
 
+/* Of the nodes of that level those in whose domain nobody is; of all, those that nobody has for himself. */
+static uint32_t nobodys(const struct tug_core_domain *d, uint32_t n, const char *level)
+{
+    uint32_t busy = 0, shut = 0, out = 0;
+    for (const struct tug_job *j = tug_core_job_after(w.c, 0); j; j = tug_core_job_after(w.c, j->id))
+        for (size_t i = 0; i < j->n_slices; i++) {
+            uint32_t node = j->slices[i].node;
+            busy |= 1u << node;
+            for (uint32_t k = 0; j->req.exclusive_level && k < NODES; k++)
+                if (domain_at(d, n, j->req.exclusive_level, k) >= 0 &&
+                    domain_at(d, n, j->req.exclusive_level, k) ==
+                        domain_at(d, n, j->req.exclusive_level, node))
+                    shut |= 1u << k;
+        }
+    for (uint32_t i = 0; i < NODES; i++) {
+        int mine = level ? domain_at(d, n, level, i) : 0, good = mine >= 0;
+        for (uint32_t k = 0; level && k < NODES; k++)
+            good &= domain_at(d, n, level, k) != mine || !((busy | shut) >> k & 1);
+        out |= (uint32_t) good << i;
+    }
+    return out & ~shut;
+}
+
 static int in_one_domain(const struct brute *b, uint32_t set)
 {
     int first = b->domain[__builtin_ctz(set)];
@@ -614,6 +790,12 @@ static struct tug_job_req make_gang(void)
     }
     if (r.nodes > 1 && r.gpus_per_node > 1 && dice(3) == 0)
         r.gpus_last = 1 + dice(r.gpus_per_node - 1);
+    if (dice(4) == 0)
+        r.exclusive_level = levels[dice(3)];
+    if (!r.topology_required && !r.segment && dice(2))
+        r.spread = 1;
+    if (dice(6) == 0 && !r.topology_required && !r.segment && !r.spread)
+        r.topology = "";
     return r;
 }
 
@@ -642,11 +824,17 @@ static int one_gang(tug_job_id id, const struct tug_core_domain *d, uint32_t n)
         b.full |= (uint32_t) (free >= r.gpus_per_node) << i;
         b.any |= (uint32_t) (free >= tug_job_req_gpus(&r, r.nodes - 1)) << i;
     }
+    uint32_t open = nobodys(d, n, r.exclusive_level);
+    b.full &= open;
+    b.any &= open;
     int fits = r.nodes <= NODES && could_be(&b);
     w_submit(&w, id, r);
-    ck_assert_int_eq(w_pass(&w), fits);
+    int placed = w_pass(&w);
+    ck_assert_msg(placed == fits, "%d, not %d: %u nodes x %u/%u, '%s' %u/%u, segment %u, alone '%s', spread %u", placed, fits, r.nodes, r.gpus_per_node, r.gpus_last, r.topology, r.topology_required, r.topology_domains, r.segment, r.exclusive_level ? r.exclusive_level : "", r.spread);
     if (fits) {
         check_gang(&b, w_job(&w, id));
+        for (size_t i = 0; i < w_job(&w, id)->n_slices; i++)
+            ck_assert(open >> w_job(&w, id)->slices[i].node & 1);
         return 1;
     }
     struct tug_event cancel = {.type = TUG_EV_JOB_CANCEL, .job = id};
@@ -688,6 +876,12 @@ UNIT_MAIN("core/within", a_required_level_is_waited_for_and_a_preferred_one_is_n
           segments_are_whole_in_their_domains_and_follow_each_other,
           so_many_domains_at_most_are_the_roomiest,
           running_gangs_keep_their_place_when_the_fabric_changes_and_levels_that_go_are_waited_for,
+          who_has_a_domain_for_itself_waits_for_an_empty_one_and_lets_nobody_in,
+          whole_domains_of_a_higher_level_may_be_asked_for_and_a_change_of_the_fabric_ends_nothing,
+          a_service_is_spread_over_the_domains_evenly,
+          victims_clear_a_whole_domain_for_who_wants_it_for_itself,
+          who_gives_way_opens_the_domain_that_it_had_for_itself,
+          a_reservation_keeps_all_of_a_domain_for_who_wants_it_for_itself,
           a_reservation_is_for_nodes_of_one_domain_at_the_earliest_time_that_has_them,
           victims_make_room_inside_one_domain_the_cheapest, victims_make_room_for_whole_segments,
           a_policy_that_says_where_is_held_to_it,

@@ -51,9 +51,10 @@ static void make_nodes(struct soak *s)
     snprintf(s->lists[2], sizeof s->lists[2], "m[%u-%u]", (n - 1) / 2 + 1, n - 1);
     s->domains[2] = (struct tug_core_domain){"leaf2", "leaf", "spine", s->lists[2]};
     s->conf.domains = s->domains;
-    s->conf.n_domains = n > 2 && dice(s, 2) ? 3 : 0;
+    s->conf.n_domains = n > 2 && dice(s, 4) ? 3 : 0;
     s->conf.placement = (enum tug_placement) dice(s, TUG_PLACEMENT_TOPOLOGY + 1);
     make_links(s);
+    s->asks = s->conf.n_domains && dice(s, 3);
 }
 
 static uint32_t all_gpus(const struct tug_core_conf *conf)
@@ -274,6 +275,30 @@ static void of_whom(struct soak *s, struct tug_job_req *r)
     }
 }
 
+/* What it asks of the fabric; only where there is one, as admission sees to. */
+static void of_the_fabric(struct soak *s, struct tug_job_req *r)
+{
+    static const char *const levels[] = {"leaf", "leaf", "spine"};
+    r->topology = r->exclusive_level = "";
+    if (!s->conf.n_domains || !s->asks || dice(s, 2))
+        return;
+    if (dice(s, 3) == 0)
+        r->exclusive_level = levels[dice(s, 3)];
+    if (dice(s, 4) == 0)
+        return;
+    r->topology = levels[dice(s, 3)];
+    r->spread = dice(s, 6) == 0;
+    if (r->spread)
+        return;
+    r->topology_required = dice(s, 3) != 0;
+    if (r->topology_required && dice(s, 4) == 0)
+        r->topology_domains = 2;
+    if (r->topology_required && !s->exact && dice(s, 3) == 0)
+        r->topology_wait_s = 1 + dice(s, 1200);
+    if (!r->topology_required && r->nodes % 2 == 0)
+        r->segment = 2;
+}
+
 struct tug_job_req soak_make_req(struct soak *s)
 {
     static const uint8_t leaves[] = {0, 0, 1, 2, 4, 5, 6};
@@ -301,6 +326,7 @@ struct tug_job_req soak_make_req(struct soak *s)
     of_whom(s, &r);
     if (uneven)
         r.cpus_last = 1 + dice(s, r.cpus_per_node);
+    of_the_fabric(s, &r);
     if (!s->exact) {
         r.begin_ms = dice(s, 8) ? 0 : s->now + dice(s, 600000);
         r.nice = dice(s, 3) ? 0 : (int32_t) dice(s, 5) - 2;
@@ -370,6 +396,46 @@ static uint32_t kept_from(const struct tug_core_conf *conf, const char *queue)
     return sum;
 }
 
+/* Nodes of that leaf, or of both, that hold a slice. */
+static uint32_t count_in(const struct tug_core_conf *conf, const struct tug_job_req *r,
+                         const char *leaf, int last)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < conf->n_nodes; i++)
+        n += (uint32_t) (is_in(leaf, i) && holds(conf, r, i, last));
+    return n;
+}
+
+/* Segments are of two. */
+static uint32_t segments_in(const struct tug_core_conf *conf, const struct tug_job_req *r,
+                            const char *leaf, uint32_t *ends)
+{
+    uint32_t full = count_in(conf, r, leaf, 0), any = count_in(conf, r, leaf, 1);
+    *ends = full % 2 && any > full; /* an odd one out, and a node for the smaller slice */
+    return full / 2;
+}
+
+static int is_possible_in_fabric(const struct tug_core_conf *conf, const struct tug_job_req *r)
+{
+    const char *a = conf->n_domains ? conf->domains[0].nodes : "",
+               *b = conf->n_domains ? conf->domains[2].nodes : "";
+    uint32_t alike = r->nodes - (r->gpus_last != 0), x, y;
+    if (*r->exclusive_level && !conf->n_domains)
+        return 0; /* all nodes are in one of either level */
+    if ((!r->topology_required && !r->segment) || r->topology_wait_s)
+        return 1;
+    if (!conf->n_domains)
+        return 0;
+    if (!strcmp(r->topology, "spine") || r->topology_domains > 1)
+        return 1; /* all nodes are below it */
+    if (r->segment) {
+        uint32_t n = segments_in(conf, r, a, &x) + segments_in(conf, r, b, &y);
+        return n + (r->gpus_last && (x || y)) >= r->nodes / 2;
+    }
+    return (count_in(conf, r, a, 0) >= alike && count_in(conf, r, a, 1) >= r->nodes) ||
+           (count_in(conf, r, b, 0) >= alike && count_in(conf, r, b, 1) >= r->nodes);
+}
+
 int soak_could_run(const struct soak *s, const struct tug_core_conf *conf,
                    const struct tug_job_req *r)
 {
@@ -382,6 +448,8 @@ int soak_could_run(const struct soak *s, const struct tug_core_conf *conf,
             most = conf->nodes[i].gpus;
     }
     if (fit < r->nodes - (r->gpus_last != 0) || fit_last < r->nodes)
+        return 0;
+    if (!is_possible_in_fabric(conf, r))
         return 0;
     if (r->exclusive)
         gpus = most * r->nodes; /* wherever it is put */
