@@ -15,7 +15,14 @@
 
 typedef uint64_t tug_gpuset;
 
-static inline unsigned tug_gpuset_count(tug_gpuset s) { return (unsigned) __builtin_popcountll(s); }
+/* In place: without -mpopcnt the compiler's own is a call. */
+static inline unsigned tug_gpuset_count(tug_gpuset s)
+{
+    s -= s >> 1 & 0x5555555555555555ULL;
+    s = (s & 0x3333333333333333ULL) + (s >> 2 & 0x3333333333333333ULL);
+    s = (s + (s >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+    return (unsigned) (s * 0x0101010101010101ULL >> 56);
+}
 static inline tug_gpuset tug_gpuset_first_n(unsigned n) { return n >= 64 ? ~0ULL : (1ULL << n) - 1; }
 
 /* The n lowest GPUs of 's'; 0 when it has fewer. */

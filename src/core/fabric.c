@@ -188,6 +188,7 @@ void tug_fabric_clear(struct tug_core *c)
         tug_intern_drop(c->texts, f->at[i].name);
         tug_intern_drop(c->texts, f->at[i].level);
         free(f->at[i].own.nodes);
+        free(f->at[i].ways);
         free(f->at[i].all.nodes);
     }
     for (size_t i = 0; i < f->n_levels; i++)
@@ -433,6 +434,7 @@ void tug_fabric_take(struct tug_core *c, const struct tug_core_conf *conf)
     sort_by_height(f);
     take_levels(c, conf);
     take_nodes(c, conf);
+    tug_span_weigh(f);
     take_tiers(c);
     c->fabrics++;
 }

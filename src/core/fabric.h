@@ -29,6 +29,14 @@ struct tug_level {
     uint8_t nvlink;
 };
 
+/* What a GPU of a node has to others on the way up to some domain (span.c). */
+struct tug_way {
+    double over;                   /* so many times less than its NICs send */
+    double most_mbs;               /* and at most that */
+    uint32_t leaving;              /* the domain whose oversubscription counts last */
+    uint32_t narrow;               /* the domain whose level says most_mbs */
+};
+
 struct tug_domain {
     const char *name, *level;      /* interned */
     uint32_t level_row;            /* of tug_fabric.levels; TUG_NO_DOMAIN = nothing is known of it */
@@ -37,6 +45,9 @@ struct tug_domain {
     uint32_t order, order_end;     /* in the tree, parents before what is below them: [order, order_end) is all of it */
     struct tug_region own, all;    /* nodes of its own; and those of the domains below it */
     uint64_t mark;                 /* scratch: seen among the nodes of a gang */
+    double best_over, best_most_mbs;  /* of the ways from its nodes up to it: the least and the most of all */
+    uint32_t depth;                /* domains above it */
+    struct tug_way *ways;          /* of nodes of its own: to itself, to each above, and to all nodes */
 };
 
 /* The domains of one level. One that lies within another of the same level is a part of that one. */

@@ -60,16 +60,9 @@ struct tug_span tug_span_of(struct tug_core *c, const struct tug_policy_slice *a
 
 /* ---- the way of a GPU's data, up to the domain that holds the gang */
 
-struct way {
-    double over;      /* so many times less than its NICs send */
-    double most_mbs;  /* and at most that */
-    uint32_t leaving; /* the domain whose oversubscription counts last */
-    uint32_t narrow;  /* the domain whose level says most_mbs */
-};
-
-static struct way way_up(const struct tug_fabric *f, uint32_t from, uint32_t to)
+static struct tug_way work_out(const struct tug_fabric *f, uint32_t from, uint32_t to)
 {
-    struct way w = {1, NO_LIMIT, TUG_NO_DOMAIN, TUG_NO_DOMAIN};
+    struct tug_way w = {1, NO_LIMIT, TUG_NO_DOMAIN, TUG_NO_DOMAIN};
     for (uint32_t d = from; d != TUG_NO_DOMAIN; d = f->at[d].parent) {
         const struct tug_level *l = level_of(f, d);
         if (l && !l->nvlink && level_mbs(l) < w.most_mbs) {
@@ -87,12 +80,53 @@ static struct way way_up(const struct tug_fabric *f, uint32_t from, uint32_t to)
     return w;
 }
 
+static void weigh(struct tug_fabric *f, uint32_t from, uint32_t to, struct tug_way *w)
+{
+    struct tug_domain *d = &f->at[to == TUG_NO_DOMAIN ? f->n : to];
+    *w = work_out(f, from, to);
+    if (d->best_over == 0 || w->over < d->best_over)
+        d->best_over = w->over;
+    if (w->most_mbs > d->best_most_mbs)
+        d->best_most_mbs = w->most_mbs;
+}
+
+void tug_span_weigh(struct tug_fabric *f)
+{
+    for (uint32_t i = 0; i < f->n; i++)
+        for (uint32_t d = f->at[i].parent; d != TUG_NO_DOMAIN; d = f->at[d].parent)
+            f->at[i].depth++;
+    for (uint32_t i = 0; i < f->n; i++) {
+        uint32_t k = 0;
+        if (f->at[i].own.from == f->at[i].own.to)
+            continue;
+        f->at[i].ways = tug_xcalloc(f->at[i].depth + 2, sizeof *f->at[i].ways);
+        for (uint32_t d = i; d != TUG_NO_DOMAIN; d = f->at[d].parent)
+            weigh(f, i, d, &f->at[i].ways[k++]);
+        weigh(f, i, TUG_NO_DOMAIN, &f->at[i].ways[k]);
+    }
+    struct tug_way free;
+    if (f->at[f->n].own.from != f->at[f->n].own.to)
+        weigh(f, TUG_NO_DOMAIN, TUG_NO_DOMAIN, &free);
+    for (uint32_t i = 0; i <= f->n; i++)
+        if (f->at[i].best_over == 0) /* no nodes */
+            f->at[i].best_over = 1;
+}
+
+static const struct tug_way *way_up(const struct tug_fabric *f, uint32_t from, uint32_t to)
+{
+    static const struct tug_way none = {1, NO_LIMIT, TUG_NO_DOMAIN, TUG_NO_DOMAIN};
+    if (from == TUG_NO_DOMAIN)
+        return &none;
+    const struct tug_domain *d = &f->at[from];
+    return &d->ways[to == TUG_NO_DOMAIN ? d->depth + 1 : d->depth - f->at[to].depth];
+}
+
 static double per_gpu(const struct tug_span *s)
 {
     return (double) (s->ranks - 1) / (s->islands - 1);
 }
 
-static struct tug_gang_size size_over(const struct tug_span *s, const struct way *w)
+static struct tug_gang_size size_over(const struct tug_span *s, const struct tug_way *w)
 {
     return (struct tug_gang_size){s->ranks, s->islands, (uint32_t) (w->over * 1000)};
 }
@@ -103,7 +137,7 @@ static uint32_t smaller(uint32_t mbs, double most)
 }
 
 /* What the levels let through, however fast the node is. */
-static double most_mbs(const struct tug_core *c, const struct tug_span *s, uint32_t node, const struct way *w)
+static double most_mbs(const struct tug_core *c, const struct tug_span *s, uint32_t node, const struct tug_way *w)
 {
     uint32_t island = s->nodes > 1 ? tug_span_island(c, node) : TUG_NO_DOMAIN;
     double most = island != TUG_NO_DOMAIN ? level_mbs(level_of(&c->fabric, island)) : NO_LIMIT;
@@ -121,27 +155,19 @@ static uint32_t known(uint32_t mbs, double most)
 tug_gpuset tug_span_choose(const struct tug_core *c, const struct tug_span *s, uint32_t node, tug_gpuset free, uint32_t n,
                            uint32_t *mbs)
 {
-    struct way w = {.over = 1, .most_mbs = NO_LIMIT};
-    if (s->islands > 1)
-        w = way_up(&c->fabric, c->nodes.at[node].domain, s->domain);
-    tug_gpuset set = tug_inside_choose(c->nodes.at[node].inv.machine, free, n, size_over(s, &w), mbs);
+    const struct tug_way *w = way_up(&c->fabric, s->islands > 1 ? c->nodes.at[node].domain : TUG_NO_DOMAIN, s->domain);
+    tug_gpuset set = tug_inside_choose(c->nodes.at[node].inv.machine, free, n, size_over(s, w), mbs);
     if (mbs && s->nodes > 1)
-        *mbs = known(*mbs, most_mbs(c, s, node, &w));
+        *mbs = known(*mbs, most_mbs(c, s, node, w));
     return set;
 }
 
 uint32_t tug_span_most(const struct tug_core *c, const struct tug_span *s, uint32_t gpus)
 {
-    const struct tug_fabric *f = &c->fabric;
-    uint32_t most = tug_insides_most(c->insides, gpus, (struct tug_gang_size){s->ranks, s->islands, 1000});
-    double levels = f->at[f->n].own.to > f->at[f->n].own.from ? NO_LIMIT : 0;
-    for (uint32_t d = 0; d < f->n && s->islands > 1; d++) {
-        const struct tug_level *l = level_of(f, d);
-        double mbs = l && !l->nvlink ? level_mbs(l) : NO_LIMIT;
-        if (f->at[d].own.to > f->at[d].own.from && mbs > levels)
-            levels = mbs;
-    }
-    return s->islands > 1 && levels < TUG_BANDWIDTH_NO_LIMIT ? known(most, levels * per_gpu(s)) : most;
+    const struct tug_domain *d = &c->fabric.at[s->domain == TUG_NO_DOMAIN ? c->fabric.n : s->domain];
+    struct tug_way best = {.over = d->best_over, .most_mbs = d->best_most_mbs};
+    uint32_t most = tug_insides_most(c->insides, gpus, size_over(s, &best));
+    return s->islands > 1 && best.most_mbs < NO_LIMIT ? known(most, best.most_mbs * per_gpu(s)) : most;
 }
 
 static int more(const void *a, const void *b)
@@ -192,13 +218,13 @@ static void look_at(const struct tug_core *c, const struct tug_span *s, const st
         limit(out, level_mbs(level_of(f, island)), TUG_SPAN_LEVEL, at->node, island);
     if (s->islands < 2 || !gpus)
         return;
-    struct way w = way_up(f, c->nodes.at[at->node].domain, s->domain);
+    const struct tug_way *w = way_up(f, c->nodes.at[at->node].domain, s->domain);
     double nics = m ? (double) tug_inside_out_mbs(m, at->gpus) / gpus * per_gpu(s) : 0;
     limit(out, nics, TUG_SPAN_NICS, at->node, TUG_NO_DOMAIN);
-    limit(out, nics / w.over, TUG_SPAN_OVER, at->node, w.leaving);
-    double most = w.most_mbs * per_gpu(s);
-    int divided = w.leaving != TUG_NO_DOMAIN && w.narrow != s->domain;
-    limit(out, most, divided ? TUG_SPAN_OVER : TUG_SPAN_LEVEL, at->node, divided ? w.leaving : w.narrow);
+    limit(out, nics / w->over, TUG_SPAN_OVER, at->node, w->leaving);
+    double most = w->most_mbs * per_gpu(s);
+    int divided = w->leaving != TUG_NO_DOMAIN && w->narrow != s->domain;
+    limit(out, most, divided ? TUG_SPAN_OVER : TUG_SPAN_LEVEL, at->node, divided ? w->leaving : w->narrow);
 }
 
 void tug_span_forecast(struct tug_core *c, const struct tug_policy_slice *at, size_t n, struct tug_forecast *out)

@@ -15,6 +15,7 @@
 #ifndef TUG_CORE_SPAN_H
 #define TUG_CORE_SPAN_H
 
+#include "core/fabric.h"
 #include "core/inside.h"
 #include "tugline/policy.h"
 
@@ -30,11 +31,14 @@ struct tug_span tug_span_of(struct tug_core *c, const struct tug_policy_slice *a
 /* The NVLink domain of several nodes that it is in; TUG_NO_DOMAIN = it is an island by itself. */
 uint32_t tug_span_island(const struct tug_core *c, uint32_t node);
 
+/* Of a new fabric whose domains have their nodes: what tug_span_most() needs. */
+void tug_span_weigh(struct tug_fabric *f);
+
 /* The best n of the free GPUs of that node for the gang; *mbs (may be NULL) is what they give to it, 0 = not known. */
 tug_gpuset tug_span_choose(const struct tug_core *c, const struct tug_span *s, uint32_t node, tug_gpuset free, uint32_t n,
                            uint32_t *mbs);
 
-/* More than any node gives to such a gang with that many GPUs there, or the same number, whatever is free; 0: nothing is known. */
+/* No node gives more to such a gang with that many GPUs there, whatever is free; 0: nothing is known. */
 uint32_t tug_span_most(const struct tug_core *c, const struct tug_span *s, uint32_t gpus);
 /* The fewest islands that could hold the nodes, 'room' of which are in the region of that domain (TUG_NO_DOMAIN: of the cluster);
  * 'nodes' are bits, over the words of the index. */

@@ -39,7 +39,7 @@ static int all_in(const struct tug_core *c, const struct tug_shape *s, const str
     const uint64_t *bits = candidates(c, s, gpus);
     size_t n = 0;
     for (size_t w = r->from; w < r->to && n < enough; w++)
-        n += (size_t) __builtin_popcountll(bits[w] & r->nodes[w] & s->key.where->nodes[w]);
+        n += tug_gpuset_count(bits[w] & r->nodes[w] & s->key.where->nodes[w]);
     return n >= enough;
 }
 
@@ -77,7 +77,7 @@ static uint32_t gpus_free(const struct tug_core *c, const struct tug_region *r)
     for (uint32_t g = 1; g <= TUG_GPUS_MAX && with; g++) {
         with = 0;
         for (size_t w = r->from; w < r->to; w++)
-            with += (uint32_t) __builtin_popcountll(c->index.free_ge[g][w] & r->nodes[w]);
+            with += tug_gpuset_count(c->index.free_ge[g][w] & r->nodes[w]);
         sum += with;
     }
     return sum;

@@ -19,7 +19,7 @@ measures="noop_jobs_per_s noop_batch_per_s run_8x8_ms run_1x1_ms submit_seq_ms s
     pass_conservative_1k_10k_ms pass_easy_1k_10k_ms pass_conservative_4k_100k_ms pass_easy_4k_100k_ms
     pass_incremental_4k_100k_ms pass_fill_1k_10k_ms pass_fill_4k_100k_ms
     pass_scaling_ratio core_bytes_per_waiting_job
-    pass_easy_instructions pass_conservative_instructions sim_philly_s sim_itp04_s
+    pass_easy_instructions pass_conservative_instructions place_p50_us place_p99_us place_512_us sim_philly_s sim_itp04_s
     durable_sqlite_per_s durable_etcd_per_s ack_p50_ms ack_p99_ms failover_p50_s load_200k_s"
 nodes=8
 gpus=8
@@ -288,6 +288,19 @@ pass_of()
     emit "$1" "$2" "\"nodes\":$4,\"waiting\":$5,\"policy\":\"$6\",\"running\":${v[-1]}" "${v[@]:0:${#v[@]}-1}"
 }
 
+# place NAME COLUMN OPTION...: finding nodes and GPUs for a gang; columns as places.c says
+place_of()
+{
+    local name=$1 column=$2 v values=() machine=$core_machine
+    shift 2
+    for _ in $(seq "${runs:-5}"); do
+        read -ra v < <("$places" -n 4000 "$@")
+        [ ${#v[@]} -eq 4 ] || return
+        values+=("${v[$column]}")
+    done
+    emit "$name" us "\"nodes\":4000,\"gpus_per_node\":8,\"start_us\":${v[$((column + 2))]}" "${values[@]}"
+}
+
 # What a job costs at 8,000 nodes, in terms of what it costs at 500: with the logarithm of the nodes it would be 1.45.
 pass_scaling()
 {
@@ -357,6 +370,9 @@ measure()
     pass_scaling_ratio) pass_scaling ;;
     core_bytes_per_waiting_job) pass_of "$1" bytes bytes 4000 100000 easy ;;
     pass_easy_instructions) pass_instructions "$1" easy ;;
+    place_p50_us) place_of "$1" 0 ;;
+    place_p99_us) place_of "$1" 1 ;;
+    place_512_us) place_of "$1" 0 -w 512 -r 200 ;;
     pass_conservative_instructions) pass_instructions "$1" conservative ;;
     sim_philly_s) sim_of "$1" philly_2017.csv.gz 56x8 ;;
     sim_itp04_s) sim_of "$1" itp_2021.csv.gz 78x8 --queue cluster04 ;;
@@ -428,9 +444,10 @@ find_programs()
     build=$(cd "$build" && pwd) || die "there is no build in ${TUG_BUILDDIR:-}"
     [ -x "$build/tug" ] && [ -x "$build/tugd" ] || die "there are no programs in $build; run make there"
     make -s -C "$build" testsuite/bench/inflight >&2 || die "the client did not build"
-    make -s -C "$build" testsuite/bench/passes >&2 || die "the core's bench did not build"
+    make -s -C "$build" testsuite/bench/passes testsuite/bench/places >&2 || die "the core's bench did not build"
     inflight=$build/testsuite/bench/inflight
     passes=$build/testsuite/bench/passes
+    places=$build/testsuite/bench/places
     tugd_exe=$(readlink -f "$build/tugd")
     PATH=$build:$PATH
 }
