@@ -125,6 +125,15 @@ static void print_spread(FILE *to, const struct tug_sim_spread *s)
             "gangs", s->gangs, s->leaves_avg, s->leaves_least_avg, s->ratio_avg);
 }
 
+/* Only where nodes or levels tell something of their links. */
+static void print_links(FILE *to, const struct tug_sim_links *l)
+{
+    if (l->gangs)
+        fprintf(to, "%-20s%.1f GB/s predicted on average, quality %.3f (%" PRIu64 " starts); on several nodes %.1f GB/s, %.3f\n",
+                "all-reduce", l->gbs_avg, l->quality_avg, l->gangs, l->wide_gbs_avg, l->wide_quality_avg);
+    fprintf(to, "%-20s%.1f %% of the free GPUs\n", "fragmented", l->fragmented_avg * 100);
+}
+
 static int flushed(FILE *to)
 {
     return fflush(to) || ferror(to) ? -EIO : 0;
@@ -142,6 +151,7 @@ int tug_report_table(FILE *to, const struct tug_report *r)
         print_class(to, &r->result->classes[c]);
     if (r->result->spread.is_known)
         print_spread(to, &r->result->spread);
+    print_links(to, &r->result->links);
     for (size_t w = 0; w < TUG_SIM_LEFT_OUTS; w++)
         if (r->result->left_out[w].n)
             print_names(to, left_out[w].label, &r->result->left_out[w]);
@@ -201,6 +211,19 @@ static json_t *spread(const struct tug_sim_spread *s)
     return o;
 }
 
+static json_t *links(const struct tug_sim_links *l)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "gangs", json_integer((json_int_t) l->gangs));
+    json_object_set_new(o, "gbs_avg", json_real(l->gbs_avg));
+    json_object_set_new(o, "quality_avg", json_real(l->quality_avg));
+    json_object_set_new(o, "wide", json_integer((json_int_t) l->wide));
+    json_object_set_new(o, "wide_gbs_avg", json_real(l->wide_gbs_avg));
+    json_object_set_new(o, "wide_quality_avg", json_real(l->wide_quality_avg));
+    json_object_set_new(o, "fragmented_avg", json_real(l->fragmented_avg));
+    return o;
+}
+
 int tug_report_json(FILE *to, const struct tug_report *r)
 {
     json_t *o = json_object();
@@ -214,6 +237,7 @@ int tug_report_json(FILE *to, const struct tug_report *r)
     json_object_set_new(o, "classes", classes(r->result));
     if (r->result->spread.is_known)
         json_object_set_new(o, "spread", spread(&r->result->spread));
+    json_object_set_new(o, "links", links(&r->result->links));
     for (size_t w = 0; w < TUG_SIM_LEFT_OUTS; w++)
         add_left_out(o, w, &r->result->left_out[w]);
     for (size_t i = N_REPEATABLE; i < N_ROWS && !r->repeatable; i++)

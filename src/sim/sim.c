@@ -17,6 +17,7 @@
 #include "sim/estimate.h"
 #include "sim/failures.h"
 #include "sim/figures.h"
+#include "sim/links.h"
 #include "sim/spread.h"
 
 #include <uthash.h>
@@ -66,6 +67,7 @@ struct sim {
     int has_next;
     struct tug_sim_cluster *cluster, own; /* own: when the configuration names none */
     struct tug_spread *spread;            /* NULL without a fabric */
+    struct tug_links *links;
     uint32_t parts;                       /* nodes of the core for a node of the cluster */
     unsigned restless;                    /* passes since time went on or a job came or ended */
     unsigned idle;                        /* wakes since something ran */
@@ -248,8 +250,10 @@ static int on_start(struct sim *s, const struct tug_action *a, struct tug_err *e
     l->attempt = a->attempt;
     l->overhead = s->start_cost + (l->stops ? s->preempt_cost : 0);
     const struct tug_job *j = tug_core_job(s->core, l->id);
-    if (j)
+    if (j) {
         tug_spread_add(s->spread, j->slices, j->n_slices);
+        tug_links_started(s->links, j);
+    }
     return run_on(s, l, err);
 }
 
@@ -536,6 +540,7 @@ static int submit(struct sim *s, struct tug_err *err)
     HASH_ADD(hh, s->live, id, sizeof l->id, l);
     s->restless = 0;
     note(s, l, TUG_SIM_SUBMIT, NULL);
+    tug_links_came(s->links, &req);
     return event(s, (struct tug_event){.type = TUG_EV_JOB_SUBMIT, .job = l->id, .req = &req}, err);
 }
 
@@ -693,6 +698,7 @@ static int run(struct sim *s, struct tug_err *err)
         if (at > s->now)
             s->restless = 0;
         s->now = at;
+        tug_links_look(s->links, s->core, to_ms(s, at));
         rc = step(s, err);
     }
     return rc;
@@ -712,6 +718,7 @@ static void figures(struct sim *s)
     long double there = (long double) s->cluster->gpus * (long double) (last - s->first_submit);
     tug_figures_finish(s->figures, r);
     tug_spread_finish(s->spread, r);
+    tug_links_finish(s->links, r);
     r->unfinished = HASH_COUNT(s->live);
     r->makespan_s = (double) s->last_end / (double) s->per_s;
     r->gpu_use = there > 0 ? (double) (s->held / there) : 0;
@@ -733,6 +740,7 @@ static void clear(struct sim *s)
     tug_vec_clear(&s->merged);
     tug_figures_free(s->figures);
     tug_spread_free(s->spread);
+    tug_links_free(s->links);
     tug_failures_free(s->failures);
     tug_core_free(s->core);
     tug_sim_cluster_clear(&s->own);
@@ -760,6 +768,7 @@ static int set_up(struct sim *s, struct tug_err *err)
         return err && err->code ? err->code : -EINVAL;
     tug_core_restored(s->core, 0);
     s->spread = tug_spread_new(s->core);
+    s->links = tug_links_new();
     s->figures = tug_figures_new(s->per_s);
     int rc = nodes_up(s, err);
     if (!rc)

@@ -121,6 +121,15 @@ struct tug_sim_spread {
     double ratio_avg; /* of a gang's domains to the fewest that could hold it */
 };
 
+/* What gangs had of the links between their GPUs: links.h. */
+struct tug_sim_links {
+    uint64_t gangs;                      /* starts of gangs whose bandwidth is predicted */
+    double gbs_avg, quality_avg;         /* of these: GB/s, and of the best that there was to have */
+    uint64_t wide;                       /* of these: on several nodes */
+    double wide_gbs_avg, wide_quality_avg;
+    double fragmented_avg;               /* share of the free GPUs that typical gangs cannot use */
+};
+
 struct tug_sim_result {
     uint64_t jobs; /* read, of that queue */
     uint64_t finished;
@@ -143,6 +152,7 @@ struct tug_sim_result {
         fairness; /* Jain's index of users' mean slowdown: end - submit / duration, 10 s at least */
     struct tug_sim_class classes[TUG_SIM_CLASSES];
     struct tug_sim_spread spread;
+    struct tug_sim_links links;
     uint64_t passes, events;
     uint64_t refused; /* proposals of the policy that the core did not take */
     char first_refused[256];

@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include "base/buf.h"
+#include "core/kinds.h"
 #include "sim/failures.h"
 #include "sim/simrun.h"
 
@@ -892,7 +893,30 @@ START_TEST(over_how_many_leaves_gangs_are_spread_is_told_beside_the_fewest_there
 }
 END_TEST
 
-UNIT_MAIN("sim/sim", over_how_many_leaves_gangs_are_spread_is_told_beside_the_fewest_there_could_be,
+START_TEST(what_gangs_have_of_their_links_is_told_and_how_broken_up_the_rest_is)
+{
+    struct tug_machine *mesh = kind_mesh();
+    cluster(2, 8);
+    conf.machine = mesh;
+    conf.placement_said = 1;
+    conf.placement = TUG_PLACEMENT_TOPOLOGY;
+    run("fifo", HEAD "six,0,10000,6,u,a,\n"
+                     "one,1,20000,1,u,a,\n"
+                     "two,2,100,2,u,a,\n");
+    ck_assert_uint_eq(r.links.gangs, 2); /* one GPU talks to nobody */
+    ck_assert_uint_eq(r.links.wide, 0);
+    ck_assert_double_eq_tol(r.links.quality_avg, 1, 1e-9);
+    ck_assert_double_eq_tol(r.links.gbs_avg, (80 + 40) / 2.0, 1e-9);
+    ck_assert_double_gt(r.links.fragmented_avg, 0);
+    ck_assert_double_lt(r.links.fragmented_avg, 1);
+    conf.machine = NULL;
+    run("fifo", GANGS);
+    ck_assert_uint_eq(r.links.gangs, 0);
+    free(mesh);
+}
+END_TEST
+
+UNIT_MAIN("sim/sim", what_gangs_have_of_their_links_is_told_and_how_broken_up_the_rest_is, over_how_many_leaves_gangs_are_spread_is_told_beside_the_fewest_there_could_be,
           fifo_keeps_the_order_sjf_takes_the_shortest_and_easy_fills_what_does_not_delay,
           sjf_goes_by_the_estimate_and_ties_by_submission,
           easy_lets_a_long_job_past_when_the_head_has_nodes_enough_without_it,
