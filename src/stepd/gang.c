@@ -237,6 +237,41 @@ static void wireup_too_late(struct tug_life *l)
     tug_life_fail(l, &c);
 }
 
+/* "ranks 2-3 on node n01, rank 4 on node n02": of nodes where no rank has connected, and may still. */
+static void name_unwired(const struct tug_life *l, struct tug_buf *b, unsigned *first)
+{
+    for (unsigned i = 0; i < l->p->n_stepds; i++) {
+        const Tugpb__Slice *s = l->p->pb->slices[i];
+        if (l->nodes[i].begun || l->nodes[i].done || !s->ntasks)
+            continue;
+        if (!b->len)
+            *first = i;
+        tug_buf_adds(b, b->len ? ", " : "");
+        if (s->ntasks > 1)
+            tug_buf_addf(b, "ranks %u-%u on node %s", s->first_rank, s->first_rank + s->ntasks - 1, s->node);
+        else
+            tug_buf_addf(b, "rank %u on node %s", s->first_rank, s->node);
+    }
+}
+
+/* A node's own deadline begins with its first rank, so it says nothing of a node where none comes. */
+static void gang_too_late(struct tug_life *l)
+{
+    struct tug_buf b = {0};
+    unsigned first = 0, s = l->p->pb->wireup_timeout_s ? l->p->pb->wireup_timeout_s : WIREUP_DEFAULT_S;
+    struct tug_cause c;
+
+    name_unwired(l, &b, &first);
+    if (!b.len)
+        return; /* those that had no part in it have ended */
+    tug_cause_set(&c, "wireup", l->p->pb->slices[first]->node, l->p->pb->slices[first]->first_rank, NULL,
+                  "%.400s: none of them called MPI_Init (PMIx) within %u s of the gang's first rank; look at what they "
+                  "are doing, or raise the wire-up time limit",
+                  tug_buf_str(&b), s);
+    tug_buf_clear(&b);
+    tug_life_fail(l, &c);
+}
+
 static void join_too_late(struct tug_life *l)
 {
     char missing[512];
@@ -262,6 +297,10 @@ void tug_life_check_deadlines(struct tug_life *l, uint64_t now)
     if (l->wire_by_ms && now >= l->wire_by_ms) {
         l->wire_by_ms = 0;
         wireup_too_late(l);
+    }
+    if (l->gang_wire_by_ms && now >= l->gang_wire_by_ms) {
+        l->gang_wire_by_ms = 0;
+        gang_too_late(l);
     }
     if (l->join_by_ms && tug_star_complete(l->star))
         l->join_by_ms = 0;
@@ -312,8 +351,11 @@ static void h_signal(struct tug_life *l, int signo)
         l->stopped = true;
         l->wire_left_ms = l->wire_by_ms > tug_now_ms() ? l->wire_by_ms - tug_now_ms() : 0;
         l->wire_by_ms = 0;
+        l->gang_wire_left_ms = l->gang_wire_by_ms > tug_now_ms() ? l->gang_wire_by_ms - tug_now_ms() : 0;
+        l->gang_wire_by_ms = 0;
     } else if (signo == SIGCONT && l->stopped) {
         l->stopped = false;
+        l->gang_wire_by_ms = l->gang_wire_left_ms ? tug_now_ms() + l->gang_wire_left_ms : 0;
         l->wire_by_ms = l->wire_left_ms ? tug_now_ms() + l->wire_left_ms : 0;
         tug_guard_resumed(l);
     }
@@ -405,6 +447,24 @@ static void h_release(struct tug_life *l, const Tugpb__StarRelease *m)
     tug_star_finish(l->star);
 }
 
+/* From a node's first rank on its own deadline runs. */
+static void h_begun(struct tug_life *l, unsigned from)
+{
+    bool all = true, none = true;
+
+    for (unsigned i = 0; i < l->p->n_stepds; i++)
+        none &= !l->nodes[i].begun;
+    l->nodes[from].begun = true;
+    if (none)
+        l->gang_wire_by_ms =
+            tug_now_ms() +
+            1000ull * (l->p->pb->wireup_timeout_s ? l->p->pb->wireup_timeout_s : WIREUP_DEFAULT_S);
+    for (unsigned i = 0; i < l->p->n_stepds; i++)
+        all &= l->nodes[i].begun || !l->p->pb->slices[i]->ntasks;
+    if (all)
+        l->gang_wire_by_ms = 0;
+}
+
 static void h_wired(struct tug_life *l, unsigned from)
 {
     if (l->nodes[from].wired)
@@ -435,7 +495,9 @@ static void on_star_message(void *arg, unsigned from, enum tug_msg number,
             h_node_done(l, from, (const Tugpb__StarNodeDone *) m);
         break;
     case TUG_MSG_STAR_WIRED:
-        if (head)
+        if (head && ((const Tugpb__StarWired *) m)->begun)
+            h_begun(l, from);
+        else if (head)
             h_wired(l, from);
         break;
     case TUG_MSG_STAR_WATCH:
@@ -564,16 +626,20 @@ static void on_connected(void *arg, unsigned rank)
     if (rank < l->p->first_rank || local >= l->p->n_local || l->connected[local])
         return; /* a second MPI program in the same rank */
     l->connected[local] = true;
-    if (l->n_connected++ == 0)
+    m.node_index = l->p->me;
+    if (l->n_connected++ == 0) {
         l->wire_by_ms =
             tug_now_ms() +
             1000ull * (l->p->pb->wireup_timeout_s ? l->p->pb->wireup_timeout_s : WIREUP_DEFAULT_S);
+        m.begun = 1;
+        tug_star_send(l->star, 0, TUG_MSG_STAR_WIRED, &m.base);
+        m.begun = 0;
+    }
     if (l->n_connected < l->p->n_local)
         return;
     l->wire_by_ms = 0;
     l->wired_wall_ms = tug_wall_ms();
     send_wired(l);
-    m.node_index = l->p->me;
     tug_star_send(l->star, 0, TUG_MSG_STAR_WIRED, &m.base);
 }
 

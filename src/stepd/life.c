@@ -423,7 +423,7 @@ static void enter(struct tug_life *l, enum phase phase)
 static void set_tick(struct tug_life *l, uint64_t now)
 {
     uint64_t at[] = {phases[l->phase].poll_ms ? now + phases[l->phase].poll_ms : 0, l->kill_at_ms,
-                     l->wire_by_ms, l->join_by_ms,
+                     l->wire_by_ms, l->gang_wire_by_ms, l->join_by_ms,
                      l->killed_ms && l->phase == RUN ? now + 1000 : 0};
     uint64_t first = 0;
 

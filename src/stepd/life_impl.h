@@ -30,6 +30,7 @@ enum phase { PREPARE, BARRIER, LAUNCH, RUN, SWEEP, DRAIN, GATHER, REPORT, LEAVE,
 
 struct node_end { /* head: how a node's part ended */
     bool done;
+    bool begun; /* its first rank has connected: its own deadline for the others runs */
     bool wired;
 };
 
@@ -68,8 +69,9 @@ struct tug_life {
     bool *connected;               /* per local rank: its PMIx client came */
     unsigned n_connected, n_nodes_wired;
     uint64_t wire_by_ms; /* deadline of the wire-up; 0: no rank has connected, or all have */
+    uint64_t gang_wire_by_ms; /* head: deadline for all nodes to begin with that; 0: none has, or all have */
     bool stopped;          /* by order: the job is suspended */
-    uint64_t wire_left_ms; /* then: what was left until wire_by_ms */
+    uint64_t wire_left_ms, gang_wire_left_ms; /* then: what was left until these */
     uint64_t join_by_ms; /* head: deadline for the other nodes to join the star; 0: none */
     int64_t started_wall_ms, ended_wall_ms, wired_wall_ms;
     uint64_t flush_since_ms, result_sent_ms;

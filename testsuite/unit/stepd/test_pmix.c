@@ -148,6 +148,24 @@ START_TEST(a_rank_that_never_wires_up_is_named_after_the_deadline)
 }
 END_TEST
 
+START_TEST(a_node_none_of_whose_ranks_wires_up_is_named_after_the_deadline)
+{
+    struct drive *d = with_pmix(2, 2);
+    const char *program = mpi_program(d);
+    d->pay.wireup_timeout_s = 2;
+    if (program) {
+        drive_argv(d, "sh", "-c", "test $NODE_RANK = 0 || exec sleep 1000; exec \"$0\"", program, NULL);
+        drive_run(d);
+        ck_assert_ptr_nonnull(drive_cause(d));
+        ck_assert_str_eq(drive_cause(d)->kind, "wireup");
+        ck_assert_uint_eq(drive_cause(d)->rank, 2);
+        ck_assert_str_eq(drive_cause(d)->node, "n01");
+        ck_assert_ptr_nonnull(strstr(drive_cause(d)->text, "ranks 2-3 on node n01: none of them called MPI_Init"));
+    }
+    drive_free(d);
+}
+END_TEST
+
 START_TEST(pmix_clients_put_fence_get_publish_and_look_up_across_nodes)
 {
     struct drive *d = with_pmix(3, 2);
@@ -185,5 +203,6 @@ UNIT_MAIN("stepd/pmix", mpi_on_two_nodes_has_the_right_size_and_sum, mpi_on_one_
           a_rank_that_calls_mpi_abort_is_the_cause,
           a_killed_mpi_rank_ends_the_gang_within_two_seconds,
           a_rank_that_never_wires_up_is_named_after_the_deadline,
+          a_node_none_of_whose_ranks_wires_up_is_named_after_the_deadline,
           pmix_clients_put_fence_get_publish_and_look_up_across_nodes,
           a_command_that_uses_no_pmix_is_fine_with_it)
