@@ -17,6 +17,7 @@
 #define STOPPED_MS    10000u /* a rank that is stopped for so long is named; less where the hang time-out is less */
 #define BUSY_PERCENT  2      /* of one CPU: who uses more gets something done */
 #define BUSY_IO_BYTES 65536u /* likewise, between two looks */
+#define LIVED_MS      500    /* of CPU: who has used less has never been at work, and nobody waits for it */
 #define LOOKS_MIN     3      /* a state that was seen less often is not one */
 #define STALE_PERIODS 4      /* what was not looked at for so many periods is not known any more */
 
@@ -261,6 +262,8 @@ static bool find_stuck(const struct tug_watch *w, uint64_t now_ms, struct tug_ve
         const struct seen *s = &w->at[i];
         if (!is_fresh(w, s, now_ms) || !is_still(w, s, now_ms))
             return false;
+        if (s->group == AWAY && s->last.cpu_ms < LIVED_MS)
+            return false; /* "sleep infinity" keeps a place for somebody who comes later */
         n[s->group]++;
         if (still_since(s) > v->since_ms)
             v->since_ms = still_since(s);

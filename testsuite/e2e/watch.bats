@@ -98,7 +98,10 @@ EOP
     id=$(tug submit --parsable -N 3 --on-hang=requeue --hang-timeout=3s -- sh -c \
         'echo "attempt $TUG_ATTEMPT"; mkfifo g$TUG_ATTEMPT.$RANK; exec 3<>g$TUG_ATTEMPT.$RANK
          if [ $TUG_ATTEMPT = 2 ]; then exit 0; fi
-         if [ $RANK = 2 ]; then exec sleep 1000; fi; read x <&3')
+         if [ $RANK = 2 ]; then
+             while [ $(cut -d" " -f14 /proc/$$/stat) -lt 60 ]; do m=0; while [ $m -lt 50000 ]; do m=$((m + 1)); done; done
+             exec sleep 1000
+         fi; read x <&3')
     tug wait "$id"
     [ "$(field "$id" state)" = COMPLETED ]
     [ "$(field "$id" attempt)" = 2 ]

@@ -139,6 +139,34 @@ START_TEST(a_restarted_controller_finds_its_gang_running_and_keeps_it)
 }
 END_TEST
 
+START_TEST(who_holds_a_gang_up_is_known_after_a_restart_and_heard_again_from_its_head)
+{
+    struct vworld *w = up(3);
+    uint32_t rid;
+    uint64_t id;
+
+    vw_set_run_ms(w, 60000);
+    rid = vw_submit(w, "t", 3, 8, 1);
+    vw_run(w, vw_now(w) + 2000);
+    id = vw_job(w, rid);
+    vw_say_hang(w, 1, id, "rank 1 on node n2 is stopped");
+    vw_run(w, vw_now(w) + 100);
+    ck_assert_str_eq(vw_see(w, id)->hang.text, "rank 1 on node n2 is stopped");
+    ck_assert_uint_eq(vw_see(w, id)->hang.node, 1);
+    vw_crash_control(w);
+    vw_say_hang(w, 1, id, "rank 1 on node n2 is stopped again"); /* nobody is there to hear it */
+    vw_run(w, vw_now(w) + 100);
+    vw_start_control(w);
+    ck_assert_str_eq(vw_see(w, id)->hang.text, "rank 1 on node n2 is stopped");
+    vw_run(w, vw_now(w) + 2000);
+    ck_assert_str_eq(vw_see(w, id)->hang.text, "rank 1 on node n2 is stopped again");
+    vw_say_hang(w, 1, id, "");
+    vw_run(w, vw_now(w) + 100);
+    ck_assert_str_eq(vw_see(w, id)->hang.kind, "");
+    vw_free(w);
+}
+END_TEST
+
 static double usage_of(struct vworld *w, const char *name)
 {
     size_t n;
@@ -722,6 +750,7 @@ UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times,
           the_same_token_gives_the_same_job, a_failed_rank_ends_the_gang_and_is_named,
           a_node_that_never_gets_ready_gives_everything_back_and_is_named,
           a_restarted_controller_finds_its_gang_running_and_keeps_it,
+          who_holds_a_gang_up_is_known_after_a_restart_and_heard_again_from_its_head,
           a_restarted_controller_knows_what_was_used_by_what_ended_and_by_what_runs,
           a_restarted_controller_keeps_the_smaller_last_slice_of_a_gang,
           a_gang_that_ends_while_the_controller_is_away_is_accounted_once,

@@ -675,6 +675,22 @@ static void say_hello(struct vworld *w, struct stepd *s)
         say_ready(w, s);
 }
 
+void vw_say_hang(struct vworld *w, unsigned node, uint64_t job, const char *text)
+{
+    Tugpb__SdWatch m = TUGPB__SD_WATCH__INIT;
+    Tugpb__Hang h = TUGPB__HANG__INIT;
+
+    h.kind = (char *) (uintptr_t) (*text ? "stopped" : "");
+    h.text = (char *) (uintptr_t) text;
+    h.node = (char *) "n2";
+    h.rank = 1;
+    h.ranks = 1;
+    m.hang = &h;
+    for (size_t i = 0; i < w->stepds.len; i++)
+        if (w->stepds.at[i].job == job && w->stepds.at[i].node == node && w->stepds.at[i].peer)
+            tell_agent(w, node, w->stepds.at[i].peer, TUG_MSG_SD_WATCH, &m.base);
+}
+
 static void say_result(struct vworld *w, struct stepd *s)
 {
     Tugpb__SdResult m = TUGPB__SD_RESULT__INIT;

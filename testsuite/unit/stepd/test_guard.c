@@ -6,6 +6,8 @@
 #include "stepd/stepdrive.h"
 
 #define HANG_S 3
+/* Some CPU time: who has used none is not taken for somebody that others wait for. */
+#define WORK "while [ $(cut -d' ' -f14 /proc/$$/stat) -lt 60 ]; do m=0; while [ $m -lt 50000 ]; do m=$((m + 1)); done; done; "
 
 /* Rank 'odd' does 'what' when all are up, the others wait for what never comes. */
 static struct drive *gang(const char *odd, const char *what)
@@ -89,7 +91,7 @@ END_TEST
 
 START_TEST(a_rank_that_sleeps_while_the_others_wait_is_named_with_where_it_sleeps)
 {
-    struct drive *d = gang("ODD=1", "WHAT=exec sleep 1000");
+    struct drive *d = gang("ODD=1", "WHAT=" WORK "exec sleep 1000");
     const Tugpb__Hang *h;
 
     drive_start(d);
@@ -246,7 +248,7 @@ END_TEST
 
 START_TEST(a_gang_that_hangs_is_ended_when_it_shall_be_run_again)
 {
-    struct drive *d = gang("ODD=1", "WHAT=exec sleep 1000");
+    struct drive *d = gang("ODD=1", "WHAT=" WORK "exec sleep 1000");
     const Tugpb__Cause *c;
 
     d->spec.hang_timeout_s = 2;
@@ -259,6 +261,23 @@ START_TEST(a_gang_that_hangs_is_ended_when_it_shall_be_run_again)
     ck_assert_str_eq(c->node, "n00");
     ck_assert_msg(strstr(c->text, "the gang hung: rank 1 on node n00 (GPU 1) sleeps in ") == c->text, "%s", c->text);
     drive_free(d);
+}
+END_TEST
+
+static bool the_terminal_says_it(struct drive *d)
+{
+    return strstr(tug_buf_str(&d->run_out[2]), " rank 1 on node n00 (GPU 1) is stopped by a signal") != NULL;
+}
+
+START_TEST(an_interactive_gang_has_it_said_on_the_terminal)
+{
+    struct drive *d = gang("ODD=1", "WHAT=kill -STOP $$");
+
+    d->spec.hang_timeout_s = 2;
+    drive_interactive(d);
+    drive_start(d);
+    drive_until(d, the_terminal_says_it, "the terminal says it");
+    end(d);
 }
 END_TEST
 
@@ -306,6 +325,7 @@ UNIT_MAIN("stepd/guard",
           the_node_daemon_that_comes_back_hears_of_it_again,
           ranks_that_all_sleep_or_compute_are_left_alone,
           nobody_looks_where_it_is_switched_off,
+          an_interactive_gang_has_it_said_on_the_terminal,
           a_suspended_gang_does_not_hang,
           what_a_hanging_rank_is_at_is_written_down,
           a_gang_that_hangs_is_ended_when_it_shall_be_run_again,

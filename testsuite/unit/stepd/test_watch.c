@@ -40,6 +40,8 @@ static struct world *world_new(unsigned n)
 
     x->n = n;
     x->now_ms = 1000;
+    for (unsigned i = 0; i < 8; i++)
+        x->cpu_ms[i] = 2000; /* that starting took */
     x->w = tug_watch_new(n, HANG, PERIOD);
     return x;
 }
@@ -221,6 +223,16 @@ START_TEST(all_that_idle_alike_are_left_alone)
     ck_assert_int_eq(LIVE(x, 60 * MINUTES, &waits, &waits, &waits, &waits), TUG_VERDICT_NONE);
     ck_assert_int_eq(LIVE(x, 60 * MINUTES, &sleeps, &sleeps, &sleeps, &sleeps), TUG_VERDICT_NONE);
     ck_assert_int_eq(LIVE(x, 60 * MINUTES, &sleeps, &sleeps, &sleeps, &waits), TUG_VERDICT_NONE);
+    world_free(x);
+}
+END_TEST
+
+START_TEST(who_has_never_been_at_work_is_left_alone)
+{
+    struct world *x = world_new(2);
+
+    x->cpu_ms[1] = 0;
+    ck_assert_int_eq(LIVE(x, 20 * MINUTES, &waits, &sleeps), TUG_VERDICT_NONE);
     world_free(x);
 }
 END_TEST
@@ -512,6 +524,7 @@ UNIT_MAIN("stepd/watch",
           a_checkpoint_of_rank_0_is_left_alone_however_long_it_takes,
           a_sleep_of_minutes_is_left_alone,
           all_that_idle_alike_are_left_alone,
+          who_has_never_been_at_work_is_left_alone,
           when_one_cannot_be_seen_nobody_is_accused,
           a_node_that_no_longer_reports_makes_no_verdict,
           what_was_seen_before_a_suspension_does_not_count,
