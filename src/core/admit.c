@@ -13,6 +13,7 @@
 
 #include "base/duration.h"
 #include "base/hostlist.h"
+#include "base/preflight.h"
 #include "base/size.h"
 #include "base/str.h"
 #include "core/state.h"
@@ -771,10 +772,28 @@ static void nothing_is_null(struct tug_job_req *r)
 {
     const char **texts[] = {&r->user,      &r->queue,    &r->account, &r->name,
                             &r->gpu_model, &r->nodelist, &r->exclude, &r->topology,
-                            &r->exclusive_level};
+                            &r->exclusive_level, &r->preflight};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!*texts[i])
             *texts[i] = "";
+}
+
+/* What the queue's jobs are tried out with is for those that say nothing; and only what the queue says may drain
+ * nodes, as a user's floor can be higher than any node is. */
+static void take_preflight(struct admission *m)
+{
+    struct tug_job_req *r = m->r;
+    r->preflight_drains = 0;
+    if (!*r->preflight && *m->q->preflight) {
+        r->preflight = m->q->preflight;
+        r->preflight_floor = m->q->preflight_floor;
+        r->preflight_s = m->q->preflight_s;
+        r->preflight_drains = m->q->preflight_drains;
+    }
+    if (!*r->preflight)
+        r->preflight_s = 0;
+    else if (!r->preflight_s)
+        r->preflight_s = TUG_PREFLIGHT_S;
 }
 
 int tug_core_admit(const struct tug_core *c, const struct tug_core_ask *ask,
@@ -797,6 +816,8 @@ int tug_core_admit(const struct tug_core *c, const struct tug_core_ask *ask,
         rc = check_within(&m);
     if (!rc)
         rc = check_cap(&m);
+    if (!rc)
+        take_preflight(&m);
     free(m.allowed);
     if (!rc)
         *req = filled;

@@ -67,7 +67,8 @@ static int check_steps(const struct tug_core *c, const struct tug_entry *e, stru
     size_t left = 0;
     for (size_t i = 0; i < j->n_steps; i++) {
         const struct tug_step *s = &j->steps[i];
-        if (s->id >= j->next_step || (i == 0) != (s->id == 0) || (i && s->id <= j->steps[i - 1].id))
+        int is_alone = tug_preflight_is(e, s) && j->n_steps == 1;
+        if (s->id >= j->next_step || ((i == 0) != (s->id == 0) && !is_alone) || (i && s->id <= j->steps[i - 1].id))
             return tug_fail(err, -EINVAL, "job %llu: its steps are out of order", ID(e));
         int rc = check_parts(c, e, s, err);
         if (rc)
@@ -85,10 +86,12 @@ static int check_steps(const struct tug_core *c, const struct tug_entry *e, stru
         return tug_fail(err, -EINVAL, "job %llu: is %s, but something of it is left", ID(e),
                         tug_job_state_name(j->state));
     enum tug_step_state main_is = j->n_steps ? j->steps[0].state : TUG_STEP_COMPLETED;
+    int is_tried = j->n_steps && tug_preflight_is(e, &j->steps[0]);
     if ((j->state == TUG_JOB_CONFIGURING) !=
-            (tug_job_state_holds(j->state) && main_is == TUG_STEP_STARTING) ||
+            (tug_job_state_holds(j->state) &&
+             (main_is == TUG_STEP_STARTING || (is_tried && main_is == TUG_STEP_RUNNING))) ||
         (j->state == TUG_JOB_RUNNING || j->state == TUG_JOB_SUSPENDED) !=
-            (tug_job_state_holds(j->state) && main_is == TUG_STEP_RUNNING))
+            (tug_job_state_holds(j->state) && !is_tried && main_is == TUG_STEP_RUNNING))
         return tug_fail(err, -EINVAL, "job %llu: is %s, but its main step is %s", ID(e),
                         tug_job_state_name(j->state), tug_step_state_name(main_is));
     return 0;

@@ -28,6 +28,7 @@ void tug_queue_clear(struct tug_core *c, struct tug_queue *q)
     tug_intern_drop(c->texts, q->nodes);
     tug_intern_drop(c->texts, q->allow_users);
     tug_intern_drop(c->texts, q->parent);
+    tug_intern_drop(c->texts, q->preflight);
 }
 
 void tug_queue_add_ghost(struct tug_core *c, const char *name)
@@ -36,6 +37,7 @@ void tug_queue_add_ghost(struct tug_core *c, const char *name)
                           .nodes = tug_intern(c->texts, ""),
                           .allow_users = tug_intern(c->texts, ""),
                           .parent = tug_intern(c->texts, ""),
+                          .preflight = tug_intern(c->texts, ""),
                           .is_down = 1,
                           .is_ghost = 1};
     tug_vec_push(&c->queues, q);
@@ -85,7 +87,11 @@ void tug_core_queue_row(const struct tug_core *c, size_t i, struct tug_core_queu
                                    .preemptable = q->preemptable,
                                    .preempt_min_run_s = q->preempt_min_run_s,
                                    .preempt_signal = q->preempt_signal,
-                                   .preempt_notice_s = q->preempt_notice_s};
+                                   .preempt_notice_s = q->preempt_notice_s,
+                                   .preflight = q->preflight,
+                                   .preflight_floor = q->preflight_floor,
+                                   .preflight_s = q->preflight_s,
+                                   .preflight_drains = q->preflight_drains};
 }
 
 /* ---- checks */
@@ -228,7 +234,11 @@ static void take_queues(struct tug_core *c, const struct tug_core_conf *conf)
                               .preemptable = row->preemptable,
                               .preempt_min_run_s = row->preempt_min_run_s,
                               .preempt_signal = row->preempt_signal,
-                              .preempt_notice_s = row->preempt_notice_s};
+                              .preempt_notice_s = row->preempt_notice_s,
+                              .preflight = tug_intern(c->texts, row->preflight),
+                              .preflight_floor = row->preflight_floor,
+                              .preflight_s = row->preflight_s,
+                              .preflight_drains = row->preflight_drains};
         tug_vec_push(&c->queues, q);
     }
     tug_queue_rows_renew(c);

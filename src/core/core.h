@@ -43,6 +43,11 @@ struct tug_core_queue {            /* strings are copied */
     uint32_t preempt_min_run_s;    /* not before they ran so long */
     int preempt_signal;            /* notice to all ranks; 0 = none */
     uint32_t preempt_notice_s;     /* between the notice and the end */
+    /* of jobs that ask for none, as in struct tug_job_req */
+    const char *preflight;         /* "" or NULL = none */
+    uint64_t preflight_floor;
+    uint32_t preflight_s;
+    uint8_t preflight_drains;
 };
 
 struct tug_core_account {          /* who usage is charged to: a tree, users below its leaves or anywhere */

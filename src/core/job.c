@@ -100,7 +100,8 @@ static const char *const causes[] = {[TUG_CAUSE_NONE] = "",
                                      [TUG_CAUSE_OUTPUT] = "output",
                                      [TUG_CAUSE_IO] = "io",
                                      [TUG_CAUSE_PREEMPT] = "preempt",
-                                     [TUG_CAUSE_HANG] = "hang"};
+                                     [TUG_CAUSE_HANG] = "hang",
+                                     [TUG_CAUSE_PREFLIGHT] = "preflight"};
 
 const char *tug_cause_kind_name(enum tug_cause_kind k)
 {
@@ -196,6 +197,7 @@ static void intern_req(struct tug_core *c, struct tug_job_req *r)
     r->exclude = tug_intern(c->texts, r->exclude);
     r->topology = tug_intern(c->texts, r->topology);
     r->exclusive_level = tug_intern(c->texts, r->exclusive_level);
+    r->preflight = tug_intern(c->texts, r->preflight);
 }
 
 static void drop_req(struct tug_core *c, struct tug_job_req *r)
@@ -209,6 +211,7 @@ static void drop_req(struct tug_core *c, struct tug_job_req *r)
     tug_intern_drop(c->texts, r->exclude);
     tug_intern_drop(c->texts, r->topology);
     tug_intern_drop(c->texts, r->exclusive_level);
+    tug_intern_drop(c->texts, r->preflight);
 }
 
 static uint64_t *counter_of(struct tug_core *c, enum tug_job_state s)
@@ -354,11 +357,35 @@ void tug_job_start(struct tug_core *c, struct tug_entry *e, struct tug_slice *sl
     tug_job_move(c, e, TUG_JOB_CONFIGURING);
     j->alloc_ms = c->now_ms;
     tug_observe_job(c, TUG_POLICY_EV_START, e);
+    if (j->req.preflight_s)
+        tug_preflight_start(c, e);
+    else
+        tug_job_launch(c, e);
+    tug_job_arm(c, e);
+}
+
+void tug_job_launch(struct tug_core *c, struct tug_entry *e)
+{
+    struct tug_job *j = &e->j;
     j->next_step = 0;
     struct tug_step *s = j->req.batch ? tug_step_new(c, e, 1, NULL, 1)
                                       : tug_step_new(c, e, j->req.ntasks, NULL, j->n_slices);
+    if (j->req.preflight_s)
+        j->next_step = TUG_PREFLIGHT_STEP + 1;
     tug_step_launch(c, e, s);
-    tug_job_arm(c, e);
+}
+
+void tug_job_avoid(struct tug_core *c, struct tug_entry *e, uint32_t node)
+{
+    struct tug_buf all = {0};
+    tug_buf_addf(&all, "%s%s%s", e->j.req.exclude, *e->j.req.exclude ? "," : "", c->nodes.at[node].name);
+    tug_shape_drop(c, e);
+    tug_intern_drop(c->texts, e->j.req.exclude);
+    e->j.req.exclude = tug_intern(c->texts, tug_buf_str(&all));
+    tug_shape_hold(c, e);
+    tug_buf_clear(&all);
+    tug_job_refresh_row(c, e);
+    tug_act_changed(c, e);
 }
 
 static void kill_steps(struct tug_core *c, struct tug_entry *e, const struct tug_cause *cause)
@@ -649,6 +676,8 @@ int64_t tug_job_wake(const struct tug_core *c, const struct tug_entry *e)
     for (size_t i = 0; i < j->n_steps; i++)
         if (j->steps[i].state == TUG_STEP_STARTING && j->steps[i].deadline_ms < at)
             at = j->steps[i].deadline_ms;
+        else if (tug_preflight_deadline(e, &j->steps[i]) < at)
+            at = j->steps[i].deadline_ms;
     return at;
 }
 
@@ -692,6 +721,8 @@ static void step_deadlines(struct tug_core *c, struct tug_entry *e)
         struct tug_step *s = &e->j.steps[i - 1];
         if (s->state == TUG_STEP_STARTING && s->deadline_ms <= c->now_ms)
             tug_step_late(c, e, s);
+        else if (tug_preflight_deadline(e, s) <= c->now_ms)
+            tug_preflight_late(c, e, s);
     }
 }
 

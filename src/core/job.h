@@ -57,6 +57,10 @@ struct tug_job_req {
     const char *exclusive_level;   /* no other job is in the domains of that level that it is in, while it runs */
     uint8_t spread;                /* over as many domains of 'topology' as there are, evenly */
     uint32_t segment;              /* so many slices that follow each other are in one domain of that level; 0 = any */
+    const char *preflight;         /* what its nodes are tried out with before it starts; "" = nothing */
+    uint64_t preflight_floor;      /* bytes/s; 0 = any */
+    uint32_t preflight_s;          /* it must be over within this; 0 = there is none */
+    uint8_t preflight_drains;      /* a node that is to blame is drained; else this job does without it */
 };
 
 /* What node i of the gang gets; ranks, slices and nodes count from 0. */
@@ -91,7 +95,8 @@ struct tug_slice {
 struct tug_exit { int32_t code, signal; uint8_t core_dumped, oom; };
 
 enum tug_cause_kind { TUG_CAUSE_NONE, TUG_CAUSE_RANK, TUG_CAUSE_NODE, TUG_CAUSE_STEPD, TUG_CAUSE_LAUNCH, TUG_CAUSE_WIREUP,
-                      TUG_CAUSE_TIMELIMIT, TUG_CAUSE_CANCEL, TUG_CAUSE_OUTPUT, TUG_CAUSE_IO, TUG_CAUSE_PREEMPT, TUG_CAUSE_HANG };
+                      TUG_CAUSE_TIMELIMIT, TUG_CAUSE_CANCEL, TUG_CAUSE_OUTPUT, TUG_CAUSE_IO, TUG_CAUSE_PREEMPT, TUG_CAUSE_HANG,
+                      TUG_CAUSE_PREFLIGHT };
 const char *tug_cause_kind_name(enum tug_cause_kind k);        /* "rank"; "" for NONE */
 enum tug_cause_kind tug_cause_kind_parse(const char *name);
 
@@ -146,6 +151,7 @@ enum tug_step_state { TUG_STEP_STARTING, TUG_STEP_RUNNING, TUG_STEP_ENDING, TUG_
 const char *tug_step_state_name(enum tug_step_state s);
 int tug_step_state_parse(const char *name);                    /* -1: no such */
 
+#define TUG_PREFLIGHT_STEP 1       /* of a job that has one; its further steps begin behind it */
 struct tug_step {
     uint32_t id;                   /* 0 = main */
     enum tug_step_state state;
@@ -154,7 +160,7 @@ struct tug_step {
     struct tug_cause cause;        /* first failure */
     struct tug_exit exit;          /* highest exit code, or the cause's */
     int64_t start_ms, wired_ms, end_ms;
-    int64_t deadline_ms;           /* of the barrier */
+    int64_t deadline_ms;           /* of the barrier; of a preflight that runs: of its end */
     uint32_t wired_parts;
     uint32_t in_phase[TUG_PART_PHASES];   /* how many parts are in each phase; made anew by restoring */
 };

@@ -224,7 +224,7 @@ void tug_node_configure(struct tug_core *c, uint32_t node, const struct tug_core
 
 /* ---- draining */
 
-static void drain(struct tug_core *c, uint32_t node, const char *why, uint32_t uid)
+void tug_node_drain(struct tug_core *c, uint32_t node, const char *why, uint32_t uid)
 {
     struct tug_node *n = &c->nodes.at[node];
     n->drain_reason = replace_text(c, n->drain_reason, why);
@@ -245,13 +245,13 @@ void tug_node_bad_launch(struct tug_core *c, uint32_t node, const char *why)
     char text[TUG_ACTION_TEXT];
     snprintf(text, sizeof text, "%u launches in a row failed here; the last one: %s",
              n->bad_launches, why ? why : "");
-    drain(c, node, text, 0);
+    tug_node_drain(c, node, text, 0);
     tug_act_node_log(c, node, "node %s is drained: %s", n->name, text);
 }
 
 static void drain_and_say(struct tug_core *c, uint32_t node, const char *why, uint32_t uid)
 {
-    drain(c, node, why, uid);
+    tug_node_drain(c, node, why, uid);
     tug_act_node_log(c, node, "node %s is drained: %s", c->nodes.at[node].name, why);
 }
 
@@ -627,7 +627,7 @@ int tug_ev_node_drain(struct tug_core *c, const struct tug_event *ev, struct tug
 {
     if (ev->node >= c->nodes.len)
         return tug_fail(err, -EINVAL, "there is no node %u", ev->node);
-    drain(c, ev->node, ev->text && *ev->text ? ev->text : "drained", ev->uid);
+    tug_node_drain(c, ev->node, ev->text && *ev->text ? ev->text : "drained", ev->uid);
     return 0;
 }
 

@@ -166,6 +166,8 @@ void tug_core_restored(struct tug_core *c, int64_t now_ms)
         for (size_t i = 0; i < e->j.n_steps; i++)
             if (e->j.steps[i].state == TUG_STEP_STARTING)
                 e->j.steps[i].deadline_ms = base_ms + (int64_t) c->launch_timeout_s * 1000;
+            else if (tug_preflight_is(e, &e->j.steps[i]))
+                tug_preflight_opened(c, e, &e->j.steps[i]);
         e->ending_ms = c->now_ms;
         if (tug_job_state_waits(e->j.state))
             tug_job_bench(c, e);

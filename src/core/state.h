@@ -196,6 +196,10 @@ struct tug_queue {
     enum tug_policy_preemptable preemptable;
     uint32_t preempt_min_run_s, preempt_notice_s;
     int preempt_signal;
+    const char *preflight; /* interned; as in struct tug_core_queue */
+    uint64_t preflight_floor;
+    uint32_t preflight_s;
+    uint8_t preflight_drains;
     const char *parent; /* interned; "" = at the top */
     uint32_t guarantee_gpus, cap_gpus;
     double weight;
@@ -377,6 +381,9 @@ void tug_job_bench(struct tug_core *c,
 void tug_job_unbench(struct tug_core *c, struct tug_entry *e);
 void tug_job_park(struct tug_core *c, struct tug_entry *e); /* from the order to its shape */
 void tug_job_arm(struct tug_core *c, struct tug_entry *e);  /* its next deadline */
+void tug_job_launch(struct tug_core *c, struct tug_entry *e); /* its main step */
+/* It never gets that node again. */
+void tug_job_avoid(struct tug_core *c, struct tug_entry *e, uint32_t node);
 void tug_job_start(struct tug_core *c, struct tug_entry *e,
                    struct tug_slice *slices); /* takes the slices */
 void tug_job_end(struct tug_core *c, struct tug_entry *e, enum tug_job_state end,
@@ -449,6 +456,7 @@ int tug_node_is_usable(const struct tug_core *c, uint32_t node);
 int tug_node_size(const struct tug_core *c, uint32_t node, struct tug_core_inventory *out);
 void tug_node_refresh(struct tug_core *c,
                       uint32_t node); /* rows, index and totals after any change */
+void tug_node_drain(struct tug_core *c, uint32_t node, const char *why, uint32_t uid);
 void tug_node_bad_launch(struct tug_core *c, uint32_t node, const char *why);
 void tug_node_stray(struct tug_core *c, uint32_t node, tug_job_id job, uint32_t attempt,
                     uint32_t step, const char *why);
@@ -641,6 +649,14 @@ void tug_hold_node_lost(struct tug_core *c, uint32_t node);
 /* As if it were not there, to look where its own job fits; and back. Nothing may change in between. */
 void tug_hold_lift(struct tug_core *c, struct tug_entry *e);
 void tug_hold_lower(struct tug_core *c, struct tug_entry *e);
+
+/* preflight.c */
+int tug_preflight_is(const struct tug_entry *e, const struct tug_step *s);
+void tug_preflight_start(struct tug_core *c, struct tug_entry *e);
+void tug_preflight_opened(struct tug_core *c, struct tug_entry *e, struct tug_step *s); /* its barrier */
+int64_t tug_preflight_deadline(const struct tug_entry *e, const struct tug_step *s); /* INT64_MAX: none now */
+void tug_preflight_failed(struct tug_core *c, struct tug_entry *e, const struct tug_cause *cause);
+void tug_preflight_late(struct tug_core *c, struct tug_entry *e, struct tug_step *s);
 
 /* suspend.c */
 void tug_suspend(struct tug_core *c, struct tug_entry *e);

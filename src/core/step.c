@@ -111,8 +111,8 @@ void tug_step_kill(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
     if (s->state >= TUG_STEP_COMPLETED)
         return;
     /* Nobody runs before the barrier; and what is stopped must not go on where others run now. */
-    uint32_t grace_s =
-        s->state == TUG_STEP_STARTING || e->j.suspended_ms >= 0 ? 0 : c->kill_grace_s;
+    int is_ours = s->state == TUG_STEP_STARTING || tug_preflight_is(e, s);
+    uint32_t grace_s = is_ours || e->j.suspended_ms >= 0 ? 0 : c->kill_grace_s;
     if (s->cause.kind == TUG_CAUSE_NONE && cause)
         tug_cause_set(&s->cause, cause);
     s->state = TUG_STEP_ENDING;
@@ -152,7 +152,7 @@ static enum tug_job_state failed_state(const struct tug_step *s)
 static void launch_failed(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
                           const struct tug_cause *cause)
 {
-    if (s->id == 0)
+    if (s->id == 0 || tug_preflight_is(e, s))
         tug_job_launch_failed(c, e, cause);
     else
         tug_step_kill(c, e, s, cause);
@@ -166,6 +166,10 @@ static void run_failed(struct tug_core *c, struct tug_entry *e, struct tug_step 
         uint8_t oom = s->exit.oom || cause->exit.oom;
         s->exit = cause->exit;
         s->exit.oom = oom;
+    }
+    if (tug_preflight_is(e, s)) {
+        tug_preflight_failed(c, e, cause);
+        return;
     }
     if (cause->kind == TUG_CAUSE_HANG) {
         tug_cause_set(&s->cause, cause);
@@ -255,9 +259,12 @@ void tug_step_settle(struct tug_core *c, struct tug_entry *e, struct tug_step *s
     if (s->in_phase[TUG_PART_GONE] < s->n_parts)
         return;
     finish(c, e, s);
+    int is_main = s->id == 0, is_cleared = tug_preflight_is(e, s) && e->j.state == TUG_JOB_CONFIGURING;
     if (s->id != 0)
         take_off(c, e, s);
-    else if (e->j.state == TUG_JOB_RUNNING || e->j.state == TUG_JOB_SUSPENDED)
+    if (is_cleared)
+        tug_job_launch(c, e);
+    else if (is_main && (e->j.state == TUG_JOB_RUNNING || e->j.state == TUG_JOB_SUSPENDED))
         tug_job_end(c, e, TUG_JOB_COMPLETED, NULL);
     tug_job_settle(c, e);
     tug_job_arm(c, e);
@@ -334,6 +341,9 @@ int tug_ev_step_cancel(struct tug_core *c, const struct tug_event *ev, struct tu
         return rc;
     if (s->id == 0)
         return tug_ev_job_cancel(c, ev, err);
+    if (tug_preflight_is(e, s))
+        return tug_fail(err, -EPERM, "step %u of job %llu is its preflight, without which it does not start; cancel the job",
+                        s->id, (unsigned long long) e->j.id);
     if (s->state == TUG_STEP_ENDING)
         return tug_fail(err, -EALREADY, "step %u of job %llu is being ended already", s->id,
                         (unsigned long long) ev->job);
@@ -421,6 +431,8 @@ static void open_barrier(struct tug_core *c, struct tug_entry *e, struct tug_ste
         tug_job_refresh_row(c, e);
         tug_preempt_can_now(c, e);
     }
+    if (tug_preflight_is(e, s))
+        tug_preflight_opened(c, e, s);
     tug_act_changed(c, e);
     for (size_t i = 0; i < s->n_parts; i++) {
         tug_step_part_set(s, &s->parts[i], TUG_PART_STARTED);

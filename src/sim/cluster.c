@@ -113,6 +113,10 @@ int tug_sim_cluster_read(struct tug_sim_cluster *c, const char *path, struct tug
                             "node has what the configuration says",
                             path, c->core.nodes[i].name);
     c->queues = tug_xmemdup(c->core.queues, c->core.n_queues * sizeof *c->queues);
+    for (size_t i = 0; i < c->core.n_queues; i++) {
+        c->queues[i].preflight = ""; /* nodes of a simulation are as fast as they say */
+        c->queues[i].preflight_s = 0;
+    }
     c->core.queues = c->queues;
     as_simulated(c);
     return 0;

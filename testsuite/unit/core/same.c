@@ -57,11 +57,15 @@ static const char *same_req(const struct tug_job_req *a, const struct tug_job_re
     DIFFERS(topology_wait_s);
     DIFFERS(segment);
     DIFFERS(spread);
+    DIFFERS(preflight_floor);
+    DIFFERS(preflight_s);
+    DIFFERS(preflight_drains);
     return same_text(a->user, b->user) && same_text(a->queue, b->queue) &&
                    same_text(a->account, b->account) && same_text(a->name, b->name) &&
                    same_text(a->gpu_model, b->gpu_model) && same_text(a->nodelist, b->nodelist) &&
                    same_text(a->exclude, b->exclude) && same_text(a->topology, b->topology) &&
-                   same_text(a->exclusive_level, b->exclusive_level)
+                   same_text(a->exclusive_level, b->exclusive_level) &&
+                   same_text(a->preflight, b->preflight)
                ? NULL
                : "a text of the request";
 }
