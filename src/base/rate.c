@@ -93,3 +93,18 @@ char *tug_rate_format(int64_t bytes_s, char *out, size_t size_bytes)
     snprintf(out, size_bytes, "%s%sB/s", number, units[i].letter);
     return out;
 }
+
+char *tug_rate_short(double bytes_s, char *out, size_t size_bytes)
+{
+    static const char prefixes[] = " KMGT";
+    size_t u = 0;
+    while (bytes_s >= 999.5 && u < sizeof prefixes - 2) {
+        bytes_s /= 1000;
+        u++;
+    }
+    if (u == 0)
+        snprintf(out, size_bytes, "%.0f B/s", bytes_s);
+    else
+        snprintf(out, size_bytes, "%.*f %cB/s", bytes_s < 9.995 ? 2 : bytes_s < 99.95 ? 1 : 0, bytes_s, prefixes[u]);
+    return out;
+}

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/rate.h"
 #include "base/size.h"
 #include "base/str.h"
 #include "base/vec.h"
@@ -29,7 +30,7 @@ static const struct tug_opt opts[] = {
     {OPT_SIZES, "sizes", 0, TUG_ARG_NEED, "LIST",
      "what to measure, in bytes: 64K,1M,16M or 4K..1G (in steps of 4); the default is 4K..16M, with NCCL 64K..1G"},
     {OPT_FLOOR, "floor", 0, TUG_ARG_NEED, "RATE",
-     "fail when the best bus bandwidth is below: 8G (bytes a second; K, M, G, T are powers of 1000)"},
+     "fail when the best bus bandwidth is below: 8GB/s, 64Gb/s"},
     {OPT_TRANSPORT, "transport", 0, TUG_ARG_NEED, "auto|nccl|mpi",
      "what carries it; auto (the default) is NCCL for gangs with GPUs outside of sandboxes, and else MPI"},
     TUG_COMMON_OPTS,
@@ -57,26 +58,6 @@ struct bench {
 
 /* ---- the command line: ours are taken out, the rest is the job's ---- */
 
-int tug_bench_floor(const char *text, double *out, struct tug_err *err)
-{
-    char *end;
-    double n = strtod(text, &end), unit = 1;
-    for (const char *k = "KMGT"; *k && *end; k++) {
-        unit *= 1000;
-        if (*end == *k) {
-            const char *rest = end + 1;
-            if (!*rest || !strcmp(rest, "B") || !strcmp(rest, "B/s")) {
-                if (end > text && n > 0 && n < 1e9) {
-                    *out = n * unit;
-                    return 0;
-                }
-            }
-            break;
-        }
-    }
-    return tug_fail(err, -EINVAL, "'%.64s' is no bandwidth; write 8G or 500M, in bytes a second", text);
-}
-
 static int take(struct bench *b, const struct tug_opt *o, const char *value, struct tug_err *err)
 {
     switch (o->id) {
@@ -89,8 +70,12 @@ static int take(struct bench *b, const struct tug_opt *o, const char *value, str
             return tug_fail(err, -EINVAL, "--transport: '%.64s' is none of auto, nccl, mpi", value);
         return 0;
     case OPT_FLOOR: {
-        int rc = tug_bench_floor(value, &b->floor, err);
-        return rc ? tug_fail_ctx(err, rc, "--floor") : 0;
+        int64_t floor;
+        int rc = tug_rate_parse(value, &floor, err);
+        if (rc)
+            return tug_fail_ctx(err, -EINVAL, "--floor");
+        b->floor = (double) floor;
+        return 0;
     }
     case TUG_OPT_JSON:
         tug_out.json = true;
@@ -268,21 +253,6 @@ int tug_bench_line(struct tug_bench_run *r, const char *line, struct tug_bench_r
     return TUG_BENCH_OTHER;
 }
 
-char *tug_bench_rate(double bytes_s, char *out, size_t size_bytes)
-{
-    static const char units[] = " KMGT";
-    size_t u = 0;
-    while (bytes_s >= 999.5 && u < sizeof units - 2) {
-        bytes_s /= 1000;
-        u++;
-    }
-    if (u == 0)
-        snprintf(out, size_bytes, "%.0f B/s", bytes_s);
-    else
-        snprintf(out, size_bytes, "%.*f %cB/s", bytes_s < 9.995 ? 2 : bytes_s < 99.95 ? 1 : 0, bytes_s, units[u]);
-    return out;
-}
-
 static char *duration(double s, char *out, size_t size_bytes)
 {
     const char *unit = s < 1e-3 ? "us" : s < 1 ? "ms" : "s";
@@ -311,8 +281,8 @@ static void show_row(struct bench *b, const struct tug_bench_row *r)
                      b->rows.len ? "," : "", r->bytes, r->times, r->seconds, r->algbw, r->busbw);
     else
         tug_out_addf("%8s %10s %12s %12s\n", tug_size_format_exact(r->bytes, size, sizeof size),
-                     duration(r->seconds, time, sizeof time), tug_bench_rate(r->algbw, alg, sizeof alg),
-                     tug_bench_rate(r->busbw, bus, sizeof bus));
+                     duration(r->seconds, time, sizeof time), tug_rate_short(r->algbw, alg, sizeof alg),
+                     tug_rate_short(r->busbw, bus, sizeof bus));
 }
 
 static void read_all(struct bench *b, FILE *from)
@@ -369,8 +339,8 @@ static int verdict(struct bench *b, int status, struct tug_err *err)
         show_json(b);
     if (!is_below(b))
         return TUG_EXIT_OK;
-    tug_out_note("the best bus bandwidth is %s, below the floor of %s", tug_bench_rate(b->run.best, best, sizeof best),
-                 tug_bench_rate(b->floor, floor, sizeof floor));
+    tug_out_note("the best bus bandwidth is %s, below the floor of %s", tug_rate_short(b->run.best, best, sizeof best),
+                 tug_rate_short(b->floor, floor, sizeof floor));
     return TUG_EXIT_REFUSED;
 }
 

@@ -9,8 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/err.h"
-
 struct tug_bench_run {
     uint64_t job;
     char transport[8];
@@ -28,10 +26,5 @@ struct tug_bench_row {
 /* What a line of a prober is; a head begins 'r' anew, a row counts in it and is put into 'row'. */
 enum { TUG_BENCH_OTHER, TUG_BENCH_HEAD, TUG_BENCH_ROW, TUG_BENCH_DONE };
 int tug_bench_line(struct tug_bench_run *r, const char *line, struct tug_bench_row *row);
-
-/* "8G", "500MB/s": bytes a second, powers of 1000. -EINVAL. */
-int tug_bench_floor(const char *text, double *out, struct tug_err *err);
-/* "12.3 GB/s". */
-char *tug_bench_rate(double bytes_s, char *out, size_t size_bytes);
 
 #endif

@@ -16,6 +16,7 @@
 #include "base/gpuset.h"
 #include "base/hostlist.h"
 #include "base/mem.h"
+#include "base/preflight.h"
 #include "base/rate.h"
 #include "base/size.h"
 #include "base/str.h"
@@ -273,6 +274,19 @@ static int set_OPENMODE(struct tug_jobopts *o, void *field, const char *value, s
     if (strcmp(value, "append") != 0 && strcmp(value, "truncate") != 0)
         return tug_fail(err, -EINVAL, "'%.64s' is neither append nor truncate", value);
     *(protobuf_c_boolean *) field = *value == 'a';
+    return 0;
+}
+
+static int set_PREFLIGHT(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)
+{
+    Tugpb__JobSpec *s = field;
+    struct tug_preflight p;
+    int rc = tug_preflight_parse(value && *value ? value : "allreduce", &p, err);
+    if (rc)
+        return rc;
+    s->preflight = tug_jobopts_own(o, tug_xstrdup(p.what));
+    s->preflight_floor = p.floor_bytes_s;
+    s->preflight_s = p.time_s;
     return 0;
 }
 

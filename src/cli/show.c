@@ -324,6 +324,7 @@ static void say_job(const Tugpb__JobView *j, int64_t now_ms)
     say_end(j);
     say_steps(j);
     line("account", j->account);
+    line("preflight", j->preflight);
     line("command", j->command);
     line("directory", j->cwd);
     line("output", j->stdout_path);

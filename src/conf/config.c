@@ -12,6 +12,7 @@
 
 #include "base/hostlist.h"
 #include "base/mem.h"
+#include "base/preflight.h"
 #include "base/str.h"
 #include "base/version.h"
 
@@ -213,6 +214,15 @@ static void check_queue_nodes(const struct tug_config *c, const struct tug_conf_
     tug_hostlist_free(unknown);
 }
 
+static void check_preflight(const struct tug_conf_queue *q, struct tug_conf_errors *errs)
+{
+    struct tug_preflight p;
+    struct tug_err err = {0};
+    if (q->preflight && *q->preflight && tug_preflight_parse(q->preflight, &p, &err))
+        tug_conf_errors_add(errs, tug_config_queue_pos(q, &q->preflight), q->preflight, strlen(q->preflight),
+                            "write allreduce:8GB/s@2m", "queue '%s': preflight: %s", q->name, err.msg);
+}
+
 static void check_queue(const struct tug_config *c, const struct tug_conf_queue *q,
                         bool nodes_known, struct tug_conf_errors *errs)
 {
@@ -224,6 +234,7 @@ static void check_queue(const struct tug_config *c, const struct tug_conf_queue 
                             "queue '%s': default_time is longer than max_time (%s)", q->name, at);
         free(at);
     }
+    check_preflight(q, errs);
     if (nodes_known)
         check_queue_nodes(c, q, errs);
 }

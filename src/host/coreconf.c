@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/hostlist.h"
 #include "base/mem.h"
+#include "base/preflight.h"
 #include "conf/errors.h"
 #include "host/machines.h"
 #include "host/readfile.h"
@@ -123,6 +124,19 @@ static int signal_of(int word)
     return word >= 0 && (size_t) word < sizeof signals / sizeof *signals ? signals[word] : 0;
 }
 
+/* It was parsed when the file was checked. */
+static void set_preflight(struct tug_coreconf *s, const struct tug_conf_queue *q, struct tug_core_queue *out)
+{
+    struct tug_preflight p;
+
+    if (!q->preflight || !*q->preflight || tug_preflight_parse(q->preflight, &p, NULL))
+        return;
+    out->preflight = keep(s, tug_xstrdup(p.what));
+    out->preflight_floor = p.floor_bytes_s;
+    out->preflight_s = p.time_s;
+    out->preflight_drains = q->preflight_drains;
+}
+
 static void set_queues(struct tug_coreconf *s, const struct tug_config *cfg)
 {
     s->queues = tug_xcalloc(cfg->n_queues, sizeof *s->queues);
@@ -150,6 +164,7 @@ static void set_queues(struct tug_coreconf *s, const struct tug_config *cfg)
                                     .preempt_min_run_s = u32(q->preempt_min_run_s),
                                     .preempt_signal = signal_of((int) q->preempt_signal),
                                     .preempt_notice_s = u32(q->preempt_notice_s)};
+        set_preflight(s, q, &s->queues[i]);
     }
     s->core.queues = s->queues;
     s->core.n_queues = cfg->n_queues;

@@ -14,11 +14,12 @@ static struct agent_step *step_of(struct tug_agent *a, const struct agent_peer *
     return NULL;
 }
 
-/* The user's own daemon may not blame the node or the controller: that decides about requeueing. */
+/* The user's own daemon may not blame the node or the controller: that decides about requeueing. In a preflight it is
+ * asked to; what such a word counts is the core's business. */
 static const char *allowed_kind(const char *kind)
 {
     static const char *const allowed[] = {"rank", "wireup",    "launch", "output",
-                                          "io",   "timelimit", "cancel", "hang"};
+                                          "io",   "timelimit", "cancel", "hang", "preflight"};
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
         if (!strcmp(kind, allowed[i]))
             return allowed[i];

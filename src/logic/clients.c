@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/hostlist.h"
+#include "base/preflight.h"
 #include "base/str.h"
 #include "logic/control_int.h"
 
@@ -117,6 +118,12 @@ static int check_spec(const struct tug_control *c, const Tugpb__SubmitRequest *m
                         "an interactive job needs the address and the key of its client");
     if (check_size("script", s->script.len, c->conf.max_script_bytes, "max_script", err) != 0)
         return -E2BIG;
+    if (s->preflight[0] && s->preflight[0] != '/' && strcmp(s->preflight, "allreduce") != 0)
+        return tug_fail(err, -EINVAL, "there is no preflight '%s'; there is allreduce, or the path of a program",
+                        s->preflight);
+    if (s->preflight_s > TUG_PREFLIGHT_MAX_S)
+        return tug_fail(err, -EINVAL, "a preflight may take %u s at most, not %u", TUG_PREFLIGHT_MAX_S,
+                        s->preflight_s);
     return check_size("environment", s->env.len, c->conf.max_env_bytes, "max_env", err);
 }
 
@@ -162,6 +169,9 @@ static void ask_of(const Tugpb__JobSpec *s, struct tug_core_ask *ask, struct tug
     req->begin_ms = s->begin_ms;
     req->nice = s->nice;
     req->gpu_model = req->nodelist = req->exclude = req->topology = req->exclusive_level = "";
+    req->preflight = s->preflight;
+    req->preflight_floor = s->preflight_floor;
+    req->preflight_s = s->preflight_s;
     if (!r)
         return;
     *ask = (struct tug_core_ask){

@@ -137,6 +137,32 @@ static Tugpb__JobSpec *spec_of(struct tug_arena *a, const struct ctl_job *j,
     return spec;
 }
 
+/* The same job, but what runs is a prober, on all nodes; its output is nobody's. */
+static void fly_instead(struct tug_arena *a, const struct tug_job *job, const Tugpb__Inventory *inv,
+                        Tugpb__JobSpec *spec)
+{
+    const struct tug_job_req *r = &job->req;
+    int is_ours = r->preflight[0] != '/', gpus = r->gpus_per_node > 0 && inv && !inv->emulated;
+    char *floor = tug_ctl_alloc(a, 24), *time = tug_ctl_alloc(a, 16);
+
+    snprintf(floor, 24, "%llu", (unsigned long long) r->preflight_floor);
+    snprintf(time, 16, "%u", r->preflight_s);
+    spec->kind = TUGPB__JOB_KIND__JOB_GANG;
+    spec->launcher = TUGPB__LAUNCHER__LAUNCHER_AUTO;
+    spec->script.len = 0;
+    spec->argv = tug_ctl_alloc(a, 5 * sizeof *spec->argv);
+    spec->n_argv = 0;
+    spec->argv[spec->n_argv++] = (char *) (!is_ours ? r->preflight : gpus ? "tug-probe-nccl" : "tug-probe-mpi");
+    spec->argv[spec->n_argv++] = (char *) "--floor";
+    spec->argv[spec->n_argv++] = floor;
+    spec->argv[spec->n_argv++] = (char *) "--time";
+    spec->argv[spec->n_argv++] = time;
+    spec->stdout_path = (char *) "/dev/null";
+    spec->stderr_path = spec->stdin_path = (char *) "";
+    spec->interactive = 0;
+    spec->label = 0;
+}
+
 static void set_payload(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
                         struct ctl_job *j, struct ctl_step *s, const struct tug_action *act,
                         Tugpb__StepPayload *p)
@@ -158,11 +184,16 @@ static void set_payload(struct tug_control *c, struct tug_arena *a, const struct
         p->nodes = tug_ctl_alloc(a, sizeof *p->nodes);
         p->nodes[p->n_nodes++] = (Tugpb__Inventory *) inv;
     }
+    p->preflight = job->req.preflight_s && act->step == TUG_PREFLIGHT_STEP;
+    if (p->preflight)
+        fly_instead(a, job, (const Tugpb__Inventory *) inv, p->spec);
     p->gang_key.data = s->gang_key;
     p->gang_key.len = sizeof s->gang_key;
     p->nspace = s->nspace;
     p->wireup_timeout_s =
         p->spec->wireup_timeout_s ? p->spec->wireup_timeout_s : c->conf.wireup_timeout_s;
+    if (p->preflight && p->wireup_timeout_s > job->req.preflight_s)
+        p->wireup_timeout_s = job->req.preflight_s;
     p->kill_grace_s = p->spec->kill_grace_s ? p->spec->kill_grace_s : c->conf.kill_grace_s;
     p->time_limit_s = job->req.time_limit_s;
     p->queue = (char *) job->req.queue;

@@ -222,6 +222,11 @@ static void set_request(Tugpb__JobRecord *m, const struct tug_job_req *r)
     m->topology_required = r->topology_required;
     m->topology_domains = r->topology_domains;
     m->topology_wait_s = r->topology_wait_s;
+    m->exclude = (char *) (r->exclude ? r->exclude : "");
+    m->preflight = (char *) (r->preflight ? r->preflight : "");
+    m->preflight_floor = r->preflight_floor;
+    m->preflight_s = r->preflight_s;
+    m->preflight_drains = r->preflight_drains;
 }
 
 /* Giving way and being suspended. Records of older versions have zeroes there. */
@@ -514,7 +519,6 @@ static void restore_request(const Tugpb__JobRecord *m, struct tug_job_req *r)
     r->mem_per_node_bytes = m->mem_per_node_bytes;
     r->gpu_model = m->spec->res ? m->spec->res->gpu_model : "";
     r->nodelist = m->spec->res ? m->spec->res->nodelist : "";
-    r->exclude = m->spec->res ? m->spec->res->exclude : "";
     r->topology = m->topology;
     r->topology_required = (uint8_t) m->topology_required;
     r->topology_domains = m->topology_domains;
@@ -522,6 +526,11 @@ static void restore_request(const Tugpb__JobRecord *m, struct tug_job_req *r)
     r->segment = m->spec->res ? m->spec->res->segment : 0;
     r->spread = (uint8_t) (m->spec->res && m->spec->res->spread && *m->topology);
     r->exclusive_level = m->spec->res ? m->spec->res->exclusive_level : "";
+    r->exclude = m->exclude[0] || !m->spec->res ? m->exclude : m->spec->res->exclude;
+    r->preflight = m->preflight;
+    r->preflight_floor = m->preflight_floor;
+    r->preflight_s = m->preflight_s;
+    r->preflight_drains = (uint8_t) m->preflight_drains;
     r->time_limit_s = m->time_limit_s;
     r->begin_ms = m->spec->begin_ms;
     r->nice = m->spec->nice;

@@ -11,6 +11,7 @@
 #include "base/hostlist.h"
 #include "base/pattern.h"
 #include "base/str.h"
+#include "base/preflight.h"
 #include "logic/control_int.h"
 
 void *tug_ctl_alloc(struct tug_arena *a, size_t len_bytes)
@@ -310,6 +311,16 @@ static void view_within(struct tug_control *c, const struct tug_job *job, Tugpb_
     out->relaxes_ms = relaxes_ms == INT64_MAX ? 0 : relaxes_ms;
 }
 
+static char *preflight_text(struct tug_arena *a, const struct tug_job *job)
+{
+    const struct tug_job_req *r = &job->req;
+    size_t size = TUG_PREFLIGHT_WHAT_MAX + 64;
+
+    if (!r->preflight_s)
+        return (char *) "";
+    return tug_preflight_format(r->preflight, r->preflight_floor, r->preflight_s, tug_ctl_alloc(a, size), size);
+}
+
 void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
                       int brief, Tugpb__JobView *out)
 {
@@ -350,6 +361,7 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->exclusive = job->req.exclusive;
     out->asked_nodes = say(job->req.nodelist);
     out->asked_not = say(job->req.exclude);
+    out->preflight = preflight_text(a, job);
     out->asked_gpu_model = say(job->req.gpu_model);
     view_within(c, job, out);
     view_quality(a, job, out);

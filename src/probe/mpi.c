@@ -122,6 +122,7 @@ static void finish(void)
 const struct probe_transport probe_transport = {
     .name = "mpi",
     .sizes = "4K..16M",
+    .try_bytes = 4 << 20,
     .start = start,
     .split = split,
     .reduce = reduce,

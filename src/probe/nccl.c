@@ -154,6 +154,7 @@ static void finish(void)
 const struct probe_transport probe_transport = {
     .name = "nccl",
     .sizes = "64K..1G",
+    .try_bytes = 256 << 20,
     .start = start,
     .split = split,
     .reduce = reduce,

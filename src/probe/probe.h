@@ -17,6 +17,7 @@ struct probe_comm {
 struct probe_transport {
     const char *name;
     const char *sizes; /* what is measured when nobody says */
+    size_t try_bytes;  /* what a preflight measures */
     /* All ranks of the gang, numbered as Tugline does. */
     int (*start)(const struct tug_world *w, struct probe_comm *all, char *why);
     /* Ranks of the same colour get one together; -1: is in none. */
@@ -44,6 +45,16 @@ double probe_busbw(double algbw, int n);
 int probe_measure(struct probe_comm *c, size_t bytes, struct probe_figure *out, char *why);
 /* "4K,1M,16M" or "4K..16M" (in steps of 4). How many, at most 'room'; 0 = not that, which the sentence says. */
 int probe_sizes(const char *text, size_t *out, int room, char *why);
+
+/* ---- culprit.c */
+
+/* Which node keeps the gang below the floor, and what it reached; -1 = none can be named. All ranks get the same answer. */
+int probe_culprit(const struct tug_world *w, struct probe_comm *all, size_t bytes, double floor, int *node,
+                  double *figure, char *why);
+/* Its parts: the pair that a node is in (-1 = none); how many rounds; the worst of what nodes reached (< 0 = not known). */
+int probe_pair(int node, int nodes, int round);
+int probe_rounds(int nodes);
+int probe_worst(const double *best, int nodes, double floor);
 
 int probe_fail(char *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

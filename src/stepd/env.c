@@ -6,6 +6,8 @@
  */
 #include "stepd/env.h"
 
+#include "stepd/probe.h"
+
 #include <dirent.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -188,6 +190,15 @@ static bool v_nccl_iface(const struct tug_rank_env *e, struct tug_buf *out)
         return false;
     tug_buf_addf(out, "=%s", e->iface); /* NCCL takes a bare name as a prefix */
     return true;
+}
+
+static bool v_verdict(const struct tug_rank_env *e, unsigned rank, struct tug_buf *out)
+{
+    char *path = tug_probe_path(e->p, rank);
+
+    tug_buf_adds(out, path);
+    free(path);
+    return e->p->pb->preflight;
 }
 
 static bool v_ras(const struct tug_rank_env *e, struct tug_buf *out)

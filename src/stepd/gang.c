@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "stepd/life_impl.h"
+#include "stepd/probe.h"
 
 #define GANG_GRACE_MS  1500u /* so that all ranks are gone within 2 s of the first failure */
 #define CANCEL_GRACE_S 5u    /* when nobody said */
@@ -198,6 +199,10 @@ void tug_life_rank_ended(struct tug_life *l, const struct tug_rank_end *end, con
     e->core_dumped = end->core_dumped;
     if (l->ended || (end->exit_code == 0 && end->signal == 0))
         return;
+    if (tug_probe_verdict(l->p, rank, e, &c)) {
+        tug_life_fail(l, &c);
+        return;
+    }
     if (l->p->batch)
         snprintf(who, sizeof who, "the batch script on node %s", l->p->node);
     else
@@ -227,7 +232,7 @@ static void wireup_too_late(struct tug_life *l)
             first = first < i ? first : i;
             tug_buf_addf(&b, "%s%u", b.len ? ", " : "", tug_payload_rank(l->p, i));
         }
-    tug_cause_set(&c, "wireup", l->p->node, tug_payload_rank(l->p, first), NULL,
+    tug_cause_set(&c, l->p->pb->preflight ? "preflight" : "wireup", l->p->node, tug_payload_rank(l->p, first), NULL,
                   "rank %.400s on node %s did not call MPI_Init (PMIx) within %u s of the node's "
                   "first rank; look at what %s doing, or "
                   "raise the wire-up time limit",

@@ -16,6 +16,7 @@
 #include "base/pattern.h"
 #include "proto/machine.h"
 #include "stepd/gpus.h"
+#include "stepd/probe.h"
 
 #define PAYLOAD_MAX_BYTES (12u << 20) /* as StepLaunch.payload in proto/caps.def */
 
@@ -84,6 +85,19 @@ static int check(const Tugpb__StepPayload *pb, struct tug_err *err)
     return 0;
 }
 
+/* A prober of ours is beside this program. */
+static void find_prober(struct tug_arena *arena, const Tugpb__StepPayload *pb)
+{
+    if (!pb->preflight || strchr(pb->spec->argv[0], '/'))
+        return;
+    char *path = tug_probe_program(pb->spec->argv[0]);
+    char *kept = tug_arena_alloc(arena, strlen(path) + 1);
+    tug_assert(kept);
+    strcpy(kept, path);
+    free(path);
+    pb->spec->argv[0] = kept;
+}
+
 static void derive(struct tug_payload *p, const Tugpb__StepPayload *pb)
 {
     p->pb = pb;
@@ -131,6 +145,7 @@ int tug_payload_read(struct tug_payload *out, int fd, struct tug_err *err)
         tug_arena_clear(&arena);
         return rc;
     }
+    find_prober(&arena, ((const Tugpb__StepPayload *) m));
     memset(out, 0, sizeof *out);
     out->arena = arena;
     derive(out, (const Tugpb__StepPayload *) m);

@@ -22,7 +22,7 @@ stepd: base proto conf core logic host
 cli: base proto conf core logic host
 admin: base proto conf core logic host
 lib:
-probe:
+probe: base
 sim: base proto conf core logic host
 dst: base proto conf core logic host
 '

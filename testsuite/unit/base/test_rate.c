@@ -56,6 +56,19 @@ START_TEST(what_is_printed_reads_back_the_same)
 }
 END_TEST
 
+START_TEST(what_was_measured_has_three_figures_in_the_unit_that_fits)
+{
+    static const struct { double n; const char *text; } rows[] = {
+        {0, "0 B/s"},           {999, "999 B/s"},        {1000, "1.00 KB/s"}, {999600, "1.00 MB/s"},
+        {12345678, "12.3 MB/s"}, {9.996e9, "10.0 GB/s"}, {480e9, "480 GB/s"}, {7.2e12, "7.20 TB/s"},
+    };
+    char out[32];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        ck_assert_str_eq(tug_rate_short(rows[i].n, out, sizeof out), rows[i].text);
+}
+END_TEST
+
 UNIT_MAIN("base/rate", bytes_and_bits_are_told_by_the_case_of_the_b,
           what_is_no_bandwidth_is_refused_with_how_to_write_one,
-          what_is_printed_reads_back_the_same)
+          what_is_printed_reads_back_the_same,
+          what_was_measured_has_three_figures_in_the_unit_that_fits)

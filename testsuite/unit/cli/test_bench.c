@@ -43,32 +43,5 @@ START_TEST(what_libraries_print_in_between_is_nothing_of_the_prober)
 }
 END_TEST
 
-START_TEST(a_floor_has_a_unit)
-{
-    double n;
-    struct tug_err err = {0};
-    ck_assert(tug_bench_floor("8G", &n, &err) == 0 && n == 8e9);
-    ck_assert(tug_bench_floor("1.5GB/s", &n, &err) == 0 && n == 1.5e9);
-    ck_assert(tug_bench_floor("500MB", &n, &err) == 0 && n == 500e6);
-    static const char *const bad[] = {"", "8", "0.8", "G", "-8G", "8X", "8GiB", "8Gb", "0G", "nanG"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        ck_assert_msg(tug_bench_floor(bad[i], &n, &err) == -22, "%s", bad[i]);
-    ck_assert_ptr_nonnull(strstr(err.msg, "write 8G or 500M"));
-}
-END_TEST
-
-START_TEST(rates_show_three_figures_in_the_unit_that_fits)
-{
-    static const struct { double n; const char *text; } rows[] = {
-        {0, "0 B/s"},           {999, "999 B/s"},        {1000, "1.00 KB/s"}, {999600, "1.00 MB/s"},
-        {12345678, "12.3 MB/s"}, {9.996e9, "10.0 GB/s"}, {480e9, "480 GB/s"}, {7.2e12, "7.20 TB/s"},
-    };
-    char out[32];
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        ck_assert_str_eq(tug_bench_rate(rows[i].n, out, sizeof out), rows[i].text);
-}
-END_TEST
-
 UNIT_MAIN("cli/bench", the_best_row_counts_and_the_end_is_known,
-          what_libraries_print_in_between_is_nothing_of_the_prober, a_floor_has_a_unit,
-          rates_show_three_figures_in_the_unit_that_fits)
+          what_libraries_print_in_between_is_nothing_of_the_prober)

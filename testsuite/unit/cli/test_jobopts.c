@@ -208,6 +208,8 @@ START_TEST(values_that_make_no_sense_are_refused_with_the_option_and_the_text)
         {"--on-hang=panic", "none of notify, dump, requeue, off"},
         {"--hang-timeout=0s", "not between 1s and 1d"},
         {"--exclusive=user", "whole nodes"},
+        {"--preflight=broadcast", "write allreduce"},
+        {"--preflight=allreduce:8", "is not a bandwidth"},
         {"--nodes", "needs a value"},
         {"--wait=3", "takes no value"},
         {"--gpu=3", "may be --gpus or --gpus-per-node"},
@@ -290,6 +292,22 @@ START_TEST(an_environment_over_its_limits_is_refused_with_the_way_out)
 }
 END_TEST
 
+START_TEST(a_preflight_alone_is_that_it_works_and_may_say_more)
+{
+    fresh('S');
+    ck_assert_int_eq(command("--preflight"), 0);
+    ck_assert_str_eq(o.spec.preflight, "allreduce");
+    ck_assert_uint_eq(o.spec.preflight_floor, 0);
+    tug_jobopts_clear(&o);
+    fresh('R');
+    ck_assert_int_eq(command("-N 2 --preflight=allreduce:8GB/s@90s -n 4"), 0);
+    ck_assert_uint_eq(o.spec.preflight_floor, 8000000000);
+    ck_assert_uint_eq(o.spec.preflight_s, 90);
+    ck_assert_uint_eq(o.res.ntasks, 4);
+    tug_jobopts_clear(&o);
+}
+END_TEST
+
 START_TEST(a_relative_directory_is_made_absolute)
 {
     char *env[] = {NULL}, here[256];
@@ -363,4 +381,4 @@ UNIT_MAIN("cli/jobopts", every_common_option_of_sbatch_is_read,
           export_chooses_what_goes_with_the_job,
           an_environment_over_its_limits_is_refused_with_the_way_out,
           a_relative_directory_is_made_absolute,
-          a_level_of_the_fabric_is_wished_for_or_waited_for)
+          a_level_of_the_fabric_is_wished_for_or_waited_for, a_preflight_alone_is_that_it_works_and_may_say_more)

@@ -244,7 +244,8 @@ static const struct {
     {"queues: {a: {name: b}}\n", "t.yaml:1:14: unknown key 'name' in queues.a; it takes "
                                  "default, priority, max_time, default_time, nodes, state, "
                                  "allow_users, tier, preempt, preempt_min_run, preempt_signal, "
-                                 "preempt_notice, parent, weight, guarantee, cap, borrow, lend\n"},
+                                 "preempt_notice, preflight, preflight_drains, parent, weight, guarantee, cap, borrow, lend, "
+                                 "share_gpus\n"},
     {"- 1\n", "t.yaml:1:1: a configuration file is a map of sections; write 'key: value' lines\n"},
     {"timeouts: {lease: 5}\n",
      "t.yaml:1:19: timeouts.lease: '5' is not a length of time; write the "
@@ -345,6 +346,9 @@ static const struct {
      "t.yaml:1:28: queue 'a': default_time is longer than max_time (t.yaml:1:42); make "
      "default_time "
      "shorter or max_time longer\n"},
+    {"queues: {a: {preflight: \"allreduce:8\"}}\n",
+     "t.yaml:1:25: queue 'a': preflight: '8' is not a bandwidth; write it like 50GB/s (bytes) or 400Gb/s (bits); write "
+     "allreduce:8GB/s@2m\n"},
     {"queues: {a: {nodes: \"n[1-5],x\"}}\nnodes: [{name: \"n[1-3]\"}]\n",
      "t.yaml:1:21: queue 'a' has nodes that 'nodes:' does not have: n[4-5],x; add them to "
      "'nodes:', "
@@ -585,7 +589,7 @@ START_TEST(a_walk_opens_and_closes_in_pairs)
     ck_assert_int_eq(n[TUG_STEP_OPEN], 11);
     ck_assert_int_eq(n[TUG_STEP_ITEM], 5 + 1 + 2 + 2 + 1);
     ck_assert_int_eq(n[TUG_STEP_CLOSE], 11 + 11);
-    ck_assert_int_eq(n[TUG_STEP_VALUE], 7 + 7 + 10 + 6 + 5 + 1 + 5 * 18 + 1 * 3 + 2 * 7 + 2 * 4 + 2);
+    ck_assert_int_eq(n[TUG_STEP_VALUE], 7 + 7 + 10 + 6 + 5 + 1 + 5 * 21 + 1 * 3 + 2 * 7 + 2 * 4 + 3);
     tug_config_clear(&c);
 }
 END_TEST

@@ -746,6 +746,80 @@ START_TEST(the_node_is_told_the_order_of_its_ring)
 }
 END_TEST
 
+START_TEST(a_preflight_runs_on_all_nodes_before_the_job_does)
+{
+    struct vworld *w = up(3);
+    uint32_t rid;
+    int64_t t;
+    const struct tug_job *job;
+
+    vw_set_preflight(w, "allreduce");
+    rid = vw_submit(w, "t", 3, 8, 1);
+    t = vw_now(w);
+    vw_run(w, t + 500);
+    job = vw_see(w, vw_job(w, rid));
+    ck_assert_str_eq(tug_job_state_name(job->state), "CONFIGURING");
+    ck_assert_str_eq(vw_command(w), "PREFLIGHT tug-probe-mpi --floor 8000000000 --time 30"); /* emulated GPUs: no NCCL */
+    ck_assert_uint_eq(vw_running(w, 1, 1), 3);
+    vw_run(w, t + 1500);
+    job = vw_see(w, 1);
+    ck_assert_str_eq(tug_job_state_name(job->state), "RUNNING");
+    ck_assert_str_eq(vw_command(w), "train");
+    vw_run(w, t + 5000);
+    job = vw_see(w, 1);
+    ck_assert_str_eq(tug_job_state_name(job->state), "COMPLETED");
+    ck_assert_uint_eq(job->attempt, 1);
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_controller_killed_at_any_moment_of_a_preflight_neither_leaves_it_out_nor_doubles_the_gang)
+{
+    for (int64_t when = 0; when < 1100; when += when < 50 || when > 1000 ? 1 : 97) {
+        struct vworld *w = up(3);
+        uint32_t rid;
+        int64_t t = vw_now(w);
+        const struct tug_job *job;
+
+        vw_set_preflight(w, "/opt/check");
+        rid = vw_submit(w, "t", 3, 8, 1);
+        vw_run(w, t + when);
+        vw_crash_control(w);
+        vw_run(w, t + when + 200);
+        vw_start_control(w);
+        vw_run(w, vw_now(w) + 60000);
+        job = vw_see(w, 1);
+        if (vw_reply(w, rid)) {
+            ck_assert_ptr_nonnull(job);
+            ck_assert_str_eq(tug_job_state_name(job->state), "COMPLETED");
+            ck_assert_str_eq(job->req.preflight, "/opt/check");
+            ck_assert_uint_eq(job->req.preflight_s, 30);
+        }
+        ck_assert_uint_le(vw_max_attempts_at_once(w, 1), 1);
+        ck_assert_uint_eq(vw_running(w, 1, 0), 0);
+        vw_free(w);
+    }
+}
+END_TEST
+
+START_TEST(a_preflight_that_does_not_work_is_tried_again_and_then_given_up_with_its_words)
+{
+    struct vworld *w = up(3);
+    const struct tug_job *job;
+
+    vw_set_preflight(w, "/opt/check");
+    vw_set_exit(w, 2, 127);
+    vw_submit(w, "t", 3, 8, 1);
+    vw_run(w, vw_now(w) + 60000);
+    job = vw_see(w, 1);
+    ck_assert_str_eq(tug_job_state_name(job->state), "BOOT_FAIL");
+    ck_assert_int_eq(job->cause.kind, TUG_CAUSE_PREFLIGHT);
+    ck_assert_ptr_nonnull(strstr(job->cause.text, "preflight: "));
+    ck_assert_str_eq(job->req.exclude, "");
+    vw_free(w);
+}
+END_TEST
+
 UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times, no_reply_leaves_before_the_job_is_durable,
           the_same_token_gives_the_same_job, a_failed_rank_ends_the_gang_and_is_named,
           a_node_that_never_gets_ready_gives_everything_back_and_is_named,
@@ -766,4 +840,7 @@ UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times,
           a_controller_killed_during_a_notice_keeps_its_word_and_nobody_else_has_to_go,
           a_controller_killed_while_a_gang_is_suspended_lets_it_go_on_where_it_was,
           what_a_node_says_of_its_links_outlives_the_controller_and_nonsense_is_left_alone,
-          the_node_is_told_the_order_of_its_ring)
+          the_node_is_told_the_order_of_its_ring,
+          a_preflight_runs_on_all_nodes_before_the_job_does,
+          a_controller_killed_at_any_moment_of_a_preflight_neither_leaves_it_out_nor_doubles_the_gang,
+          a_preflight_that_does_not_work_is_tried_again_and_then_given_up_with_its_words)

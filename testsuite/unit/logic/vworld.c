@@ -73,7 +73,8 @@ struct vworld {
     struct tug_control *control;
     struct proc procs[VW_NODES_MAX + 1];
     Tugpb__Machine *links[VW_NODES_MAX + 1];
-    char gpu_order[256];           /* of the step that was launched last */
+    char gpu_order[256], command[512];   /* of the step that was launched last */
+    const char *preflight;         /* of jobs that are submitted from now on */
     unsigned n_nodes;
     uint32_t node_timeout_s, lease_s;
     int64_t run_ms;
@@ -578,12 +579,17 @@ static void count_attempts(struct vworld *w, uint64_t job)
     w->max_attempts = n > w->max_attempts ? n : w->max_attempts;
 }
 
-static void keep_gpu_order(struct vworld *w, ProtobufCBinaryData payload)
+static void keep_payload(struct vworld *w, ProtobufCBinaryData payload)
 {
     Tugpb__StepPayload *p = tugpb__step_payload__unpack(NULL, payload.len, payload.data);
     const Tugpb__Slice *s = p->slices[p->node_index];
     size_t len = 0;
 
+    w->command[0] = 0;
+    for (size_t i = 0; i < p->spec->n_argv; i++)
+        len += (size_t) snprintf(w->command + len, sizeof w->command - len, "%s%s", i ? " " : p->preflight ? "PREFLIGHT " : "",
+                                 p->spec->argv[i]);
+    len = 0;
     w->gpu_order[0] = 0;
     for (size_t i = 0; i < s->gpu_order.len; i++)
         len += (size_t) snprintf(w->gpu_order + len, sizeof w->gpu_order - len, "%s%u", i ? " " : "", s->gpu_order.data[i]);
@@ -627,7 +633,7 @@ static void launcher(struct vworld *w, unsigned node, uint16_t number, const Pro
         fresh.job = start->key->job;
         fresh.attempt = start->key->attempt;
         fresh.step = start->key->step;
-        keep_gpu_order(w, start->payload);
+        keep_payload(w, start->payload);
         tug_vec_push(&w->stepds, fresh);
         set_key(&fresh, &k);
         started.key = &k;
@@ -1008,6 +1014,11 @@ uint32_t vw_submit_to(struct vworld *w, const char *queue, const char *token, ui
     spec.env.len = 4;
     spec.no_requeue = !requeue;
     spec.queue = (char *) queue;
+    if (w->preflight) {
+        spec.preflight = (char *) w->preflight;
+        spec.preflight_floor = 8000000000;
+        spec.preflight_s = 30;
+    }
     m.spec = &spec;
     m.token = (char *) token;
     return ask(w, TUG_MSG_SUBMIT_REQUEST, &m.base);
@@ -1111,6 +1122,16 @@ int vw_durable(const struct vworld *w, const char *kind, uint64_t id)
     snprintf(key, sizeof key, "%s/%llu", kind, (unsigned long long) id);
     HASH_FIND_STR(w->procs[0].disk, key, r);
     return r != NULL;
+}
+
+const char *vw_command(const struct vworld *w)
+{
+    return w->command;
+}
+
+void vw_set_preflight(struct vworld *w, const char *what)
+{
+    w->preflight = what;
 }
 
 const char *vw_gpu_order(const struct vworld *w)

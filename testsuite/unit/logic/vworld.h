@@ -31,6 +31,8 @@ void vw_set_run_ms(struct vworld *w, int64_t run_ms);              /* INT64_MAX 
 void vw_set_exit(struct vworld *w, unsigned node, int code);       /* after run_ms; other ranks run on unless killed */
 void vw_set_ready(struct vworld *w, unsigned node, int64_t ready_ms); /* INT64_MAX = never */
 
+void vw_set_preflight(struct vworld *w, const char *what);         /* of jobs that are submitted from now on; NULL = none. Borrowed */
+
 int64_t vw_now(const struct vworld *w);
 /* Let time pass until 'until_ms', or until nothing more is due. */
 void vw_run(struct vworld *w, int64_t until_ms);
@@ -81,6 +83,7 @@ const struct tug_core *vw_core(const struct vworld *w);
 int vw_durable(const struct vworld *w, const char *kind, uint64_t id);  /* is there such a record on the controller's disk? */
 uint32_t vw_master_port(const struct vworld *w);  /* told to the step daemon that started last; node n's own is 61000 + n */
 const char *vw_gpu_order(const struct vworld *w); /* "0 3 2 1": as the node was told whose step was launched last */
+const char *vw_command(const struct vworld *w);   /* of that step; "PREFLIGHT ..." when it is one */
 unsigned vw_durable_tokens(const struct vworld *w);                 /* of jobs that are forgotten */
 /* How many step daemons of (job, attempt) have running ranks now, over all nodes; attempt 0 = any. */
 unsigned vw_running(const struct vworld *w, uint64_t job, uint32_t attempt);
