@@ -30,7 +30,7 @@ static const struct tug_opt opts[] = {
     {OPT_SIZES, "sizes", 0, TUG_ARG_NEED, "LIST",
      "what to measure, in bytes: 64K,1M,16M or 4K..1G (in steps of 4); the default is 4K..16M, with NCCL 64K..1G"},
     {OPT_FLOOR, "floor", 0, TUG_ARG_NEED, "RATE",
-     "fail when the best bus bandwidth is below: 8GB/s, 64Gb/s"},
+     "fail when the best bus bandwidth is below: 8GB/s, 64Gb/s; or 0.8, that part of what is predicted"},
     {OPT_TRANSPORT, "transport", 0, TUG_ARG_NEED, "auto|nccl|mpi",
      "what carries it; auto (the default) is NCCL for gangs with GPUs outside of sandboxes, and else MPI"},
     TUG_COMMON_OPTS,
@@ -47,7 +47,9 @@ struct words tug_vec(char *);
 
 struct bench {
     const char *sizes, *transport; /* NULL: not said */
-    double floor;                  /* 0 = none */
+    double floor;                  /* bytes/s; 0 = none, or as follows */
+    int64_t part_milli;            /* of what is predicted; 0 = none */
+    double predicted;              /* bytes/s, for the very placement; 0 = not known */
     bool help;
     struct words job;  /* its options, argv[0] included; borrowed */
     struct words argv; /* of the child; owned */
@@ -57,6 +59,22 @@ struct bench {
 };
 
 /* ---- the command line: ours are taken out, the rest is the job's ---- */
+
+/* A part of what is predicted, or a rate. */
+static int take_floor(struct bench *b, const char *value, struct tug_err *err)
+{
+    int64_t floor = 0, part = 0;
+    b->floor = 0;
+    b->part_milli = 0;
+    if (tug_milli_parse(value, strlen(value), 1000, &part) == 0 && part > 0) {
+        b->part_milli = part;
+        return 0;
+    }
+    if (tug_rate_parse(value, &floor, err))
+        return tug_fail_ctx(err, -EINVAL, "--floor");
+    b->floor = (double) floor;
+    return 0;
+}
 
 static int take(struct bench *b, const struct tug_opt *o, const char *value, struct tug_err *err)
 {
@@ -69,14 +87,8 @@ static int take(struct bench *b, const struct tug_opt *o, const char *value, str
         if (strcmp(value, "auto") != 0 && strcmp(value, "nccl") != 0 && strcmp(value, "mpi") != 0)
             return tug_fail(err, -EINVAL, "--transport: '%.64s' is none of auto, nccl, mpi", value);
         return 0;
-    case OPT_FLOOR: {
-        int64_t floor;
-        int rc = tug_rate_parse(value, &floor, err);
-        if (rc)
-            return tug_fail_ctx(err, -EINVAL, "--floor");
-        b->floor = (double) floor;
-        return 0;
-    }
+    case OPT_FLOOR:
+        return take_floor(b, value, err);
     case TUG_OPT_JSON:
         tug_out.json = true;
         return 0;
@@ -261,28 +273,51 @@ static char *duration(double s, char *out, size_t size_bytes)
     return out;
 }
 
-static void show_head(const struct bench *b)
+/* What the controller expects of these nodes; a step of a job runs on the job's. */
+static double ask_predicted(uint64_t job)
 {
+    Tugpb__ShowRequest request = TUGPB__SHOW_REQUEST__INIT;
+    struct tug_client c = {0};
+    ProtobufCMessage *m = NULL;
+    double predicted = 0;
+    request.job = job;
+    if (tug_client_once(TUG_MSG_SHOW_REQUEST, &request.base, TUG_MSG_SHOW_REPLY, &c, &m, NULL) == 0 &&
+        ((Tugpb__ShowReply *) m)->job)
+        predicted = ((Tugpb__ShowReply *) m)->job->predicted_mbs * 1e6;
+    tug_client_close(&c);
+    return predicted;
+}
+
+static char *predicted_text(const struct bench *b, char *out, size_t size_bytes)
+{
+    return b->predicted > 0 ? tug_rate_short(b->predicted, out, size_bytes) : strcpy(out, "-");
+}
+
+static void show_head(struct bench *b)
+{
+    b->predicted = ask_predicted(b->run.job);
+    if (b->part_milli)
+        b->floor = b->predicted * (double) b->part_milli / 1000;
     if (tug_out.json)
         return;
     tug_out_addf("job %" PRIu64 ": all-reduce by %s, %u rank%s on %u node%s\n", b->run.job,
                  !strcmp(b->run.transport, "nccl") ? "NCCL" : "MPI", b->run.ranks, b->run.ranks == 1 ? "" : "s",
                  b->run.nodes, b->run.nodes == 1 ? "" : "s");
-    tug_out_addf("%8s %10s %12s %12s\n", "SIZE", "TIME", "ALGBW", "BUSBW");
+    tug_out_addf("%8s %10s %12s %12s %12s\n", "SIZE", "TIME", "ALGBW", "BUSBW", "PREDICTED");
 }
 
 static void show_row(struct bench *b, const struct tug_bench_row *r)
 {
-    char size[TUG_SIZE_TEXT_MAX], time[32], alg[32], bus[32];
+    char size[TUG_SIZE_TEXT_MAX], time[32], alg[32], bus[32], predicted[32];
     if (tug_out.json)
         tug_buf_addf(&b->rows,
                      "%s{\"bytes\":%" PRIu64 ",\"times\":%u,\"seconds\":%.9g,\"algbw_bytes_s\":%.9g,"
                      "\"busbw_bytes_s\":%.9g}",
                      b->rows.len ? "," : "", r->bytes, r->times, r->seconds, r->algbw, r->busbw);
     else
-        tug_out_addf("%8s %10s %12s %12s\n", tug_size_format_exact(r->bytes, size, sizeof size),
+        tug_out_addf("%8s %10s %12s %12s %12s\n", tug_size_format_exact(r->bytes, size, sizeof size),
                      duration(r->seconds, time, sizeof time), tug_rate_short(r->algbw, alg, sizeof alg),
-                     tug_rate_short(r->busbw, bus, sizeof bus));
+                     tug_rate_short(r->busbw, bus, sizeof bus), predicted_text(b, predicted, sizeof predicted));
 }
 
 static void read_all(struct bench *b, FILE *from)
@@ -321,9 +356,9 @@ static bool is_below(const struct bench *b)
 static void show_json(struct bench *b)
 {
     tug_out_addf("{\"job\":%" PRIu64 ",\"transport\":\"%s\",\"ranks\":%u,\"nodes\":%u,\"rows\":[%s],"
-                 "\"busbw_bytes_s\":%.9g,\"floor_bytes_s\":%.9g,\"passed\":%s}\n",
+                 "\"busbw_bytes_s\":%.9g,\"predicted_bytes_s\":%.9g,\"floor_bytes_s\":%.9g,\"passed\":%s}\n",
                  b->run.job, b->run.transport, b->run.ranks, b->run.nodes, tug_buf_str(&b->rows),
-                 b->run.best, b->floor, is_below(b) ? "false" : "true");
+                 b->run.best, b->predicted, b->floor, is_below(b) ? "false" : "true");
 }
 
 static int verdict(struct bench *b, int status, struct tug_err *err)
@@ -333,6 +368,12 @@ static int verdict(struct bench *b, int status, struct tug_err *err)
         return status;
     if (!b->run.done || !b->run.rows) {
         tug_fail(err, -EPROTO, "the prober ended without a figure");
+        return tug_out_fail(err);
+    }
+    if (b->part_milli && b->predicted <= 0) {
+        tug_fail(err, -ENODATA,
+                 "nothing is predicted for these nodes: nobody has said how fast their links are (machine: and fabric: in "
+                 "tugline.yaml); give the floor as a rate, like 8GB/s");
         return tug_out_fail(err);
     }
     if (tug_out.json)

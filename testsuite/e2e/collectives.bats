@@ -43,8 +43,8 @@ END
     echo "$output"
     [ "$status" -eq 0 ]
     [[ "${lines[0]}" == "job "*": all-reduce by MPI, 4 ranks on 2 nodes" ]]
-    [[ "${lines[1]}" == *SIZE*TIME*ALGBW*BUSBW* ]]
-    [[ "${lines[2]}" == *" 4K "*"B/s"* ]]
+    [[ "${lines[1]}" == *SIZE*TIME*ALGBW*BUSBW*PREDICTED ]]
+    [[ "${lines[2]}" == *" 4K "*"B/s "*- ]]
     [[ "${lines[3]}" == *" 1M "*"B/s"* ]]
     [ "${#lines[@]}" -eq 4 ]
 }
@@ -69,8 +69,26 @@ END
     run tug bench allreduce -N 2 --sizes 4K --floor 99TB/s
     [ "$status" -eq 1 ]
     [[ "$output" == *"the best bus bandwidth is "*", below the floor of 99.0 TB/s" ]]
+    run tug bench allreduce -N 2 --sizes 4K --floor 0.5
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"nothing is predicted for these nodes"*"give the floor as a rate, like 8GB/s"* ]]
     run tug bench allreduce -N 2 --sizes 4K --floor 1KB/s
     [ "$status" -eq 0 ]
+}
+
+@test "where it is known how fast a machine is, that stands beside, and a floor may be a part of it" {
+    need_mpi
+    export XDG_RUNTIME_DIR="$BATS_TEST_TMPDIR/run"
+    mkdir -m 700 "$XDG_RUNTIME_DIR"
+    tug sandbox start --nodes 1 --machine hgx-h100
+    run tug bench allreduce -N 1 --gpus-per-node 2 --sizes 4K --floor 0.5
+    tug bench allreduce -N 1 --gpus-per-node 2 --sizes 4K --json >predicted.json || true
+    tug sandbox stop
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *" 4K "*" GB/s"* ]]
+    [[ "$output" == *"below the floor of "* ]]
+    python3 -c 'import json; b = json.load(open("predicted.json")); assert b["predicted_bytes_s"] > 1e11 and b["passed"], b'
 }
 
 @test "inside a job it is a step on the job's nodes" {
