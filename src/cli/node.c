@@ -17,19 +17,28 @@
 #include "cli/matrix.h"
 #include "cli/sandbox.h"
 #include "cli/verb.h"
+#include "conf/hwlocxml.h"
 #include "conf/machine.h"
+#include "conf/ncclxml.h"
 #include "host/readfile.h"
 #include "proto/machine.h"
 
 #define INVENTORY_MAX_BYTES ((size_t) 1 << 20)
 
-enum { OPT_HERE = 1, OPT_EXPORT };
+enum { OPT_HERE = 1, OPT_EXPORT, OPT_FORMAT };
 static const struct tug_opt opts[] = {
     {OPT_EXPORT, "export", 0, TUG_ARG_NEED, "FILE",
      "topo: write it as a description of that kind of machine, for machine: in tugline.yaml and tug sandbox --machine; - is standard output"},
     {OPT_HERE, "here", 0, TUG_ARG_NONE, NULL, "topo: look at this very machine; no daemon is asked"},
+    {OPT_FORMAT, "format", 'f', TUG_ARG_NEED, "FORMAT", "topo: what to export: yaml, nccl or hwloc; the default is yaml"},
     TUG_COMMON_OPTS,
 };
+
+/* What a description may be written as. */
+static const struct format {
+    const char *name;
+    void (*write)(const struct tug_sheet *s, struct tug_buf *out);
+} formats[] = {{"yaml", tug_sheet_write}, {"nccl", tug_ncclxml_write}, {"hwloc", tug_hwlocxml_write}};
 
 const struct tug_opt *tug_opts_of_node(size_t *n)
 {
@@ -39,18 +48,23 @@ const struct tug_opt *tug_opts_of_node(size_t *n)
 
 struct node_args {
     bool here;
-    const char *export; /* NULL: print it */
+    const char *export;          /* NULL: print it */
+    const struct format *format; /* NULL: not said */
 };
 
 static int take(void *ctx, const struct tug_opt *o, const char *value, struct tug_err *err)
 {
     struct node_args *a = ctx;
-    (void) err;
     if (o->id == OPT_EXPORT)
         a->export = value;
-    else
+    else if (o->id == OPT_HERE)
         a->here = true;
-    return 0;
+    for (size_t i = 0; o->id == OPT_FORMAT && i < sizeof formats / sizeof *formats; i++)
+        if (!strcmp(value, formats[i].name))
+            a->format = &formats[i];
+    return o->id == OPT_FORMAT && !a->format
+               ? tug_fail(err, -EINVAL, "--format: '%.40s' is none of yaml, nccl and hwloc", value)
+               : 0;
 }
 
 /* ---- what is there, in words */
@@ -185,7 +199,7 @@ static int check_export(const Tugpb__TopoReply *r, struct tug_err *err)
     if (!v)
         return tug_fail(err, -ENOENT, "no such node has said what it has; it does when it comes up");
     if (r->n_kinds > 1)
-        return tug_fail(err, -EINVAL, "there are %zu kinds of machines, as of %.64s and %.64s; name the nodes of one", r->n_kinds,
+        return tug_fail(err, -EEXIST, "there are %zu kinds of machines, as of %.64s and %.64s; name the nodes of one", r->n_kinds,
                         v->nodes, r->kinds[1]->nodes);
     if (!v->inventory || !v->inventory->links)
         return tug_fail(err, -ENODATA, "nothing is known of what is between the GPUs of %.64s", v->nodes);
@@ -194,7 +208,7 @@ static int check_export(const Tugpb__TopoReply *r, struct tug_err *err)
     return 0;
 }
 
-static void describe(const Tugpb__TopoView *v, const struct tug_machine *m, struct tug_buf *out)
+static void describe(const Tugpb__TopoView *v, const struct tug_machine *m, const struct format *format, struct tug_buf *out)
 {
     struct tug_sheet *s = tug_sheet_new();
     s->machine = *m;
@@ -203,11 +217,11 @@ static void describe(const Tugpb__TopoView *v, const struct tug_machine *m, stru
     s->mem_bytes = v->inventory->mem_bytes;
     free(s->about);
     s->about = tug_xasprintf("as %.64s says of itself", v->nodes);
-    tug_sheet_write(s, out);
+    format->write(s, out);
     tug_sheet_free(s);
 }
 
-static int export(const Tugpb__TopoReply *r, const char *path, struct tug_err *err)
+static int export(const Tugpb__TopoReply *r, const char *path, const struct format *format, struct tug_err *err)
 {
     struct tug_machine *m = NULL;
     struct tug_buf text = {0};
@@ -216,7 +230,7 @@ static int export(const Tugpb__TopoReply *r, const char *path, struct tug_err *e
         rc = tug_machine_of_pb(r->kinds[0]->inventory->links, &m, err);
     if (rc)
         return rc;
-    describe(r->kinds[0], m, &text);
+    describe(r->kinds[0], m, format ? format : &formats[0], &text);
     if (strcmp(path, "-") != 0)
         rc = write_file(path, &text, err);
     else
@@ -229,7 +243,7 @@ static int export(const Tugpb__TopoReply *r, const char *path, struct tug_err *e
 static int show(const Tugpb__TopoReply *r, const struct node_args *a, struct tug_err *err)
 {
     if (a->export)
-        return export(r, a->export, err);
+        return export(r, a->export, a->format, err);
     say(r);
     return 0;
 }
@@ -313,6 +327,11 @@ static int look_here(const struct node_args *args, struct tug_err *err)
 /* Where no controller is, as on a compute node, one wants to see this machine. */
 static int topo(int n, char **words, const struct node_args *a, struct tug_err *err)
 {
+    size_t len = a->export ? strlen(a->export) : 0;
+    if (a->format && !a->export)
+        return tug_fail(err, -EINVAL, "--format is of what --export writes; say --export FILE");
+    if (!a->format && len > 4 && !strcmp(a->export + len - 4, ".xml"))
+        return tug_fail(err, -EINVAL, "is %.64s for NCCL or for hwloc? Say --format nccl or --format hwloc", a->export);
     if (a->here && n)
         return tug_fail(err, -EINVAL, "--here is this machine, not '%.64s'; leave one of them away", words[0]);
     int rc = a->here ? TUG_UNREACHABLE : ask(n, words, a, err);
@@ -336,5 +355,5 @@ int tug_do_node(int argc, char **argv)
         return tug_out_usage(&err);
     }
     int rc = topo(words - 1, argv + 2, &a, &err);
-    return rc == -EINVAL && a.here ? tug_out_usage(&err) : rc ? tug_out_fail(&err) : TUG_EXIT_OK;
+    return rc == -EINVAL ? tug_out_usage(&err) : rc ? tug_out_fail(&err) : TUG_EXIT_OK;
 }

@@ -163,6 +163,15 @@ assert inv["links"]["nvswitch"] is True and inv["links"]["link_mbs"][1] == 45000
     tug sandbox stop --dir "$WORK/other"
     echo "$output"
     [[ "$output" = *"GPU0  X     NV18  NV18  NV18  NV18  NV18  NV18  NV18 "* ]]
+    tug node topo n2 --format nccl --export "$WORK/mine.xml"
+    tug machine import "$WORK/mine.xml" | grep -q "links: 18"
+    tug node topo n2 --format hwloc --export - >"$WORK/mine-hwloc.xml"
+    tug machine import "$WORK/mine-hwloc.xml" | grep -q "^gpus:"
+    run tug node topo n2 --export "$WORK/other.xml"
+    [ "$status" = 2 ]
+    [[ "$output" = *"Say --format nccl or --format hwloc"* ]]
+    run tug node topo n2 --format nccl
+    [ "$status" = 2 ]
     run tug node topo --export -
     [ "$status" = 1 ]
     [[ "$output" = *"there are 2 kinds of machines, as of n[1,3] and n2; name the nodes of one"* ]]
