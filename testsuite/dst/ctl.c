@@ -167,6 +167,8 @@ static void settle(struct dst *w, struct dst_ctl *c, bool may_change)
         dst_ctl_crash(w, c->index, c->fenced ? "the store takes nothing from it" : "at an await point");
         return;
     }
+    if (w->store.pending.len && w->leader == c->index)
+        dst_fault_during_commit(w, c->index);
     if (may_change && tug_core_check(tug_control_core(c->control), &err) != 0)
         dst_fail(w, "controller %u: %s", c->index, err.msg);
 }
@@ -184,7 +186,7 @@ static struct tug_control *make(struct dst *w, struct dst_ctl *c)
     };
     struct tug_core_node_row rows[DST_NODES_MAX];
     struct tug_control_conf conf = {.cluster = DST_CLUSTER, .version = "test",
-                                    .node_timeout_s = w->conf.node_timeout_s, .lease_s = w->conf.leases_s[w->conf.lease_changes ? c->life % 2 : 0],
+                                    .node_timeout_s = w->conf.node_timeout_s, .lease_s = w->conf.leases_s[w->conf.lease_changes && w->starts % 2],
                                     .wireup_timeout_s = 60, .kill_grace_s = 2, .max_jobs = 10000,
                                     .operator_uid = DST_UID, .min_uid = DST_UID};
     struct tug_err err = {0};
@@ -224,6 +226,7 @@ void dst_ctl_start(struct dst *w, unsigned ctl)
     if (c->control || w->leader != ctl)
         return;
     c->life++;
+    w->starts++;
     c->timer_ms = INT64_MAX;
     c->dying = c->fenced = c->unsure = false;
     c->lead_until_ms = INT64_MAX;

@@ -140,7 +140,9 @@ struct dst_part {
     uint64_t gpus;
     bool requeueable;
     enum dst_phase phase;
-    bool head, alone;                  /* of its gang */
+    bool head;                         /* of its gang, */
+    size_t gang;                       /* which has so many parts */
+    bool gathering;                    /* its ranks are gone, and it waits for those of the others */
     bool stopped, ran, told_to_end;
     bool killing;                      /* everything in it is about to be dead */
     bool told;                         /* the launcher has said that it is gone */
@@ -219,6 +221,7 @@ struct dst_run {                       /* of one node's part of one attempt */
     uint32_t attempt, step;
     unsigned node;
     bool ready, started, ended, lost;  /* lost: its step daemon went without a word */
+    bool over;                         /* its node has said that nothing is left */
     bool told_to_end;
     int code, signal;
 };
@@ -265,6 +268,8 @@ struct dst {
     struct tug_rand of_faults, of_users, of_net, of_env, of_ranks;
     struct dst_ctl ctls[DST_CTLS];
     unsigned leader;                   /* whom the store obeys */
+    unsigned starts;                   /* of controllers */
+    int at_once;                       /* events of this very ms */
     struct dst_store store;
     struct dst_node nodes[DST_NODES_MAX];
     struct tug_vec(struct dst_link *) links;
@@ -350,7 +355,7 @@ void dst_agent_stepd(struct dst *w, struct dst_part *p, bool up);
 struct dst_part *dst_part(struct dst *w, uint64_t id);
 struct dst_part *dst_part_find(struct dst *w, unsigned node, const Tugpb__StepKey *key);
 struct dst_part *dst_part_start(struct dst *w, unsigned node, const struct dst_seen *key, bool requeueable,
-                                uint64_t gpus, uint64_t epoch, bool head, bool alone);
+                                uint64_t gpus, uint64_t epoch, bool head, size_t gang);
 void dst_part_kill(struct dst *w, struct dst_part *p);     /* everything in it, as SIGKILL to its cgroup does */
 void dst_part_vanish(struct dst *w, struct dst_part *p);   /* at once, with its machine or launcher */
 void dst_part_stepd_dies(struct dst *w, struct dst_part *p);
@@ -369,6 +374,8 @@ void dst_client_stop_forever(struct dst *w);               /* cancel what would 
 /* fault.c */
 void dst_faults_start(struct dst *w);
 void dst_fault(struct dst *w, struct dst_event *e);
+void dst_fault_at_welcome(struct dst *w, unsigned node);
+void dst_fault_during_commit(struct dst *w, unsigned ctl);
 
 /* truth.c: the promises. Every one of these may call dst_fail(). */
 struct dst_run *dst_truth_run(struct dst *w, uint64_t job, uint32_t attempt, uint32_t step, unsigned node);

@@ -7,6 +7,36 @@
 
 #include <stdlib.h>
 
+/* what, and how often against the others */
+#define FAULTS(X) \
+    X(CUT, f_cut, 10) \
+    X(ONE_WAY, f_one_way, 8) \
+    X(HALF, f_half, 4) \
+    X(FLAP, f_flap, 3) \
+    X(RESET, f_reset, 10) \
+    X(SLOW_NODE, f_slow_node, 4) \
+    X(CTL_CRASH, f_ctl_crash, 8) \
+    X(AGENT_CRASH, f_agent_crash, 8) \
+    X(LAUNCHER_CRASH, f_launcher_crash, 3) \
+    X(POWER, f_power, 5) \
+    X(STEPD_CRASH, f_stepd_crash, 4) \
+    X(CTL_PAUSE, f_ctl_pause, 6) \
+    X(TAKE_OVER, f_take_over, 6) \
+    X(AGENT_PAUSE, f_agent_pause, 4) \
+    X(STORE_FAILS, f_store_fails, 2) \
+    X(STORE_FULL, f_store_full, 2) \
+    X(STORE_SLOW, f_store_slow, 3) \
+    X(WALL_JUMP, f_wall_jump, 3) \
+    X(LATE_LEASE, f_late_lease, 3) \
+    X(RESTART_WITHOUT, f_restart_without, 2)
+
+enum {
+#define X(NAME, strike, weight) F_##NAME,
+    FAULTS(X)
+#undef X
+    N_FAULTS
+};
+
 static unsigned some_node(struct dst *w)
 {
     return (unsigned) tug_rand_below(&w->of_faults, w->conf.nodes);
@@ -27,6 +57,15 @@ static struct dst_event *over(struct dst *w, int64_t in_ms, unsigned who, uint64
 }
 
 enum { OVER_CUT, OVER_FLAP, OVER_EDGE };
+
+static void pause(struct dst *w, struct dst_ctl *c, int64_t for_ms)
+{
+    dst_log(w, "controller %u is stopped for %lld ms", c->index, (long long) for_ms);
+    w->n.ctl_pauses++;
+    c->paused_until_ms = w->now_ms + for_ms;
+    c->unsure = true;
+    dst_later(w, for_ms + dst_between(&w->of_faults, 0, 2000), DST_LEAD, c->index)->life = c->life;
+}
 
 /* ---- the network */
 
@@ -100,6 +139,34 @@ static void f_late_lease(struct dst *w)
     over(w, late_ms + dst_between(&w->of_faults, 5, 300), node, OVER_EDGE, 0);
 }
 
+/* A node that the next controller cannot reach: it has only what was granted before. */
+static void f_restart_without(struct dst *w)
+{
+    w->n.cuts++;
+    cut(w, some_node(w), 3, (w->conf.lease_s + w->conf.node_timeout_s) * 1100LL + 10000);
+    dst_ctl_crash(w, w->leader, "killed");
+}
+
+/* Right behind the welcome: with or without the first lease, and it hears no more. */
+void dst_fault_at_welcome(struct dst *w, unsigned node)
+{
+    if (w->calm || !w->conf.with[F_LATE_LEASE] || !dst_chance(&w->of_faults, w->conf.lease_changes ? 0.25 : 0.02))
+        return;
+    if (dst_chance(&w->of_faults, 0.5))
+        cut(w, node, 2, 14000);
+    over(w, dst_between(&w->of_faults, 0, 8000), node, OVER_EDGE, 0);
+}
+
+/* While something waits for a commit, which may take until nodes and leases are given up on. */
+void dst_fault_during_commit(struct dst *w, unsigned ctl)
+{
+    struct dst_ctl *c = &w->ctls[ctl];
+
+    if (w->calm || !w->conf.with[F_CTL_PAUSE] || c->paused_until_ms > w->now_ms || !dst_chance(&w->of_faults, 0.002))
+        return;
+    pause(w, c, (w->conf.lease_s + w->conf.node_timeout_s) * dst_between(&w->of_faults, 900, 1200));
+}
+
 static void f_reset(struct dst *w)
 {
     if (w->links.len)
@@ -139,17 +206,12 @@ static void f_power(struct dst *w)
 
 static void f_stepd_crash(struct dst *w)
 {
-    if (w->parts.len)
-        dst_part_stepd_dies(w, w->parts.at[tug_rand_below(&w->of_faults, w->parts.len)]);
-}
+    struct dst_part *p = NULL;
 
-static void pause(struct dst *w, struct dst_ctl *c, int64_t for_ms)
-{
-    dst_log(w, "controller %u is stopped for %lld ms", c->index, (long long) for_ms);
-    w->n.ctl_pauses++;
-    c->paused_until_ms = w->now_ms + for_ms;
-    c->unsure = true;
-    dst_later(w, for_ms + dst_between(&w->of_faults, 0, 2000), DST_LEAD, c->index)->life = c->life;
+    for (int i = 0; i < 16 && w->parts.len && (!p || p->phase == DST_DEAD); i++)
+        p = w->parts.at[tug_rand_below(&w->of_faults, w->parts.len)];
+    if (p)
+        dst_part_stepd_dies(w, p);
 }
 
 static void f_ctl_pause(struct dst *w)
@@ -225,18 +287,21 @@ static void f_wall_jump(struct dst *w)
 
 /* ---- when */
 
-static const struct { void (*strike)(struct dst *w); unsigned weight; } faults[] = {
-    {f_cut, 10},         {f_one_way, 8},  {f_half, 4},        {f_flap, 3},        {f_reset, 10},
-    {f_slow_node, 4},    {f_ctl_crash, 8}, {f_agent_crash, 8}, {f_launcher_crash, 3}, {f_power, 5},
-    {f_stepd_crash, 4},  {f_ctl_pause, 6}, {f_take_over, 6},   {f_agent_pause, 4}, {f_store_fails, 2},
-    {f_store_full, 2},   {f_store_slow, 3}, {f_wall_jump, 3}, {f_late_lease, 3},
+static const struct {
+    void (*strike)(struct dst *w);
+    unsigned weight;
+} faults[N_FAULTS] = {
+#define X(NAME, strike, weight) {strike, weight},
+    FAULTS(X)
+#undef X
 };
-#define N_FAULTS (sizeof faults / sizeof *faults)
+
 
 static void strike(struct dst *w)
 {
     uint64_t all = 0, at;
 
+    _Static_assert(N_FAULTS <= sizeof w->conf.with / sizeof *w->conf.with, "each has its switch");
     for (size_t i = 0; i < N_FAULTS; i++)
         all += w->conf.with[i] ? faults[i].weight : 0;
     if (!all)

@@ -3,7 +3,7 @@
 #
 #     testsuite/dst/mutants.sh                     all of them
 #     testsuite/dst/mutants.sh NAME...             these
-#     testsuite/dst/mutants.sh --hours 1000 ...    for so many simulated cluster-hours at most (400)
+#     testsuite/dst/mutants.sh --hours 1000 ...    for so many simulated cluster-hours at most (600)
 #     testsuite/dst/mutants.sh --list              what there is
 #
 # Works in the build tree that it is called in or that TUG_BUILDDIR names. Prints TAP: a mutant that lives is not ok.
@@ -13,7 +13,7 @@ here=$top/testsuite/dst
 build=${TUG_BUILDDIR:-$PWD}
 list() { awk -v list=1 -f "$here/mutate.awk" "$here/mutants.txt"; }
 
-hours=400
+hours=600
 while [ $# -gt 0 ]; do
     case $1 in
     --hours) hours=$2; shift 2 ;;

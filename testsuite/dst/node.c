@@ -193,7 +193,7 @@ static void start(struct dst *w, struct dst_node *n, const Tugpb__LnStart *m)
         tug_vec_remove(&n->seen, 0);
     tug_vec_push(&n->seen, key);
     p = dst_part_start(w, n->index, &key, o.flags & TUG_ORDER_REQUEUEABLE, o.gpus, o.epoch, load->node_index == 0,
-                       load->n_slices == 1 || (load->spec->kind == TUGPB__JOB_KIND__JOB_BATCH && !o.step));
+                       load->spec->kind == TUGPB__JOB_KIND__JOB_BATCH && !o.step ? 1 : load->n_slices);
     tug_arena_clear(&a);
     yes.pid = (uint32_t) p->id;
     yes.uid = DST_UID;
@@ -533,7 +533,7 @@ void dst_agent_message(struct dst *w, unsigned node, tug_peer_id peer, const str
     if (tug_msg_decode(&a, e->number, e->body, e->len, &m, &err) != 0)
         dst_fail(w, "n%u cannot read a message: %s", node, err.msg);
     if (e->number == TUG_MSG_NODE_WELCOME)
-        n->redial_ms = 0;
+        n->redial_ms = 0, dst_fault_at_welcome(w, node);
     tug_agent_message(n->agent, peer, e->number, e->rid, m);
     tug_arena_clear(&a);
     settle(w, n);

@@ -194,14 +194,14 @@ static void dial(struct dst *w, struct dst_part *p)
     say(w, p, TUG_MSG_SD_HELLO, &hello.base);
     if (p->phase != DST_STARTING)
         say_ready(w, p);
-    if (p->phase == DST_ENDED)
+    if (p->phase == DST_ENDED && !p->gathering)
         say_result(w, p);
 }
 
 /* ---- its life */
 
 struct dst_part *dst_part_start(struct dst *w, unsigned node, const struct dst_seen *key, bool requeueable,
-                                uint64_t gpus, uint64_t epoch, bool head, bool alone)
+                                uint64_t gpus, uint64_t epoch, bool head, size_t gang)
 {
     struct dst_part *p = tug_new(struct dst_part);
     struct dst_event *e;
@@ -217,7 +217,7 @@ struct dst_part *dst_part_start(struct dst *w, unsigned node, const struct dst_s
     p->gpus = gpus;
     p->epoch = epoch;
     p->head = head;
-    p->alone = alone;
+    p->gang = gang;
     tug_vec_push(&w->parts, p);
     draw_ranks(w, p);
     dst_log(w, "n%u: job %llu.%u.%u is set up", node, (unsigned long long) p->job, p->attempt, p->step);
@@ -244,7 +244,7 @@ static void on_start(struct dst *w, struct dst_part *p, const Tugpb__SdStart *m)
 {
     if (p->phase != DST_READY || p->killing || p->told_to_end)
         return;
-    if (!p->head && !p->alone && !m->star_addr[0])
+    if (!p->head && p->gang > 1 && !m->star_addr[0])
         dst_fail(w, "n%u: job %llu.%u.%u starts and was not told where its head is", p->node,
                  (unsigned long long) p->job, p->attempt, p->step);
     p->phase = DST_RUNNING;
@@ -253,6 +253,31 @@ static void on_start(struct dst *w, struct dst_part *p, const Tugpb__SdStart *m)
     dst_truth_started(w, p);
     if (p->run_ms != INT64_MAX)
         dst_later(w, p->run_ms, DST_RANKS_EXIT, p->node)->id = p->id;
+}
+
+static bool same_step(const struct dst_part *p, const struct dst_part *o)
+{
+    return o->job == p->job && o->attempt == p->attempt && o->step == p->step;
+}
+
+static void release(struct dst *w, struct dst_part *p)
+{
+    p->gathering = false;
+    say_result(w, p);
+}
+
+/* The head lets its gang go once all ranks everywhere are gone. */
+static void gather(struct dst *w, const struct dst_part *p)
+{
+    size_t ended = 0;
+
+    for (size_t i = 0; i < w->runs.len; i++) {
+        const struct dst_run *r = &w->runs.at[i];
+        ended += r->job == p->job && r->attempt == p->attempt && r->step == p->step && r->ended;
+    }
+    for (size_t i = 0; ended == p->gang && i < w->parts.len; i++)
+        if (w->parts.at[i]->gathering && same_step(p, w->parts.at[i]))
+            release(w, w->parts.at[i]);
 }
 
 /* The ranks are gone, and how is known. */
@@ -268,7 +293,11 @@ static void ended(struct dst *w, struct dst_part *p)
     p->phase = DST_ENDED;
     dst_log(w, "n%u: job %llu.%u.%u has ended, %s %d", p->node, (unsigned long long) p->job, p->attempt, p->step,
             p->signal ? "signal" : "exit code", p->signal ? p->signal : p->code);
-    say_result(w, p);
+    p->gathering = p->ran && !p->cause && !p->signal && p->gang > 1;
+    if (p->gathering)
+        gather(w, p);
+    else
+        say_result(w, p);
 }
 
 static void tell_star(struct dst *w, const struct dst_part *p, unsigned why, int64_t low_ms, int64_t high_ms)
@@ -276,7 +305,7 @@ static void tell_star(struct dst *w, const struct dst_part *p, unsigned why, int
     for (size_t i = 0; i < w->parts.len; i++) {
         const struct dst_part *o = w->parts.at[i];
         struct dst_event *e;
-        if (o == p || o->job != p->job || o->attempt != p->attempt || o->step != p->step || o->phase >= DST_ENDED)
+        if (o == p || !same_step(p, o) || (o->phase >= DST_ENDED && !o->gathering))
             continue;
         e = dst_later(w, dst_between(&w->of_ranks, low_ms, high_ms), DST_RANKS_DIE, o->node);
         e->id = o->id;
@@ -311,13 +340,17 @@ static void on_die(struct dst *w, struct dst_part *p, const struct dst_event *e)
     unsigned why = e->arg & 0xff, node = (unsigned) (e->arg >> 8);
     Tugpb__ExitInfo exit = TUGPB__EXIT_INFO__INIT;
 
-    if (p->phase >= DST_ENDED || p->killing)
+    if ((p->phase >= DST_ENDED && !p->gathering) || p->killing)
         return;
     exit.exit_code = (int) e->rid;
     if (why == WHY_STAR_RANK)
         set_cause(p, "rank", w->nodes[node].name, &exit, "a rank exited");
     else if (why == WHY_STAR_LOST)
         set_cause(p, "stepd", w->nodes[node].name, NULL, "the step daemon there was lost");
+    if (p->gathering) {
+        release(w, p);
+        return;
+    }
     p->signal = p->ran ? SIGTERM : 0;
     if (!p->ran)
         p->code = 0;
@@ -332,7 +365,7 @@ static void dead(struct dst *w, struct dst_part *p, int wait_status)
         return;
     if (wait_status) {
         r->lost = true;
-        if (p->phase < DST_ENDED)
+        if (p->phase < DST_ENDED || p->gathering)
             tell_star(w, p, WHY_STAR_LOST, 100, 10000);
     }
     if (p->phase == DST_RUNNING) {

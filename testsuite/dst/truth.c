@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/order.h"
+
 #define ull(x) ((unsigned long long) (x))
 
 /* ---- what is known */
@@ -78,6 +80,8 @@ void dst_truth_launched(struct dst *w, struct dst_part *p)
         dst_fail(w, "n%u starts job %llu.%u.%u by an order of epoch %llu after one of epoch %llu", p->node, ull(p->job),
                  p->attempt, p->step, ull(p->epoch), ull(n->max_epoch_started));
     n->max_epoch_started = p->epoch;
+    if (dst_truth_run(w, p->job, p->attempt, p->step, p->node)->over)
+        dst_fail(w, "n%u sets up job %llu.%u.%u, and has said that it is over", p->node, ull(p->job), p->attempt, p->step);
     for (size_t i = 0; i < w->parts.len; i++) {
         const struct dst_part *o = w->parts.at[i];
         if (o != p && o->node == p->node && o->job == p->job && o->step == p->step && o->phase != DST_DEAD)
@@ -286,12 +290,17 @@ static void check_epoch(struct dst *w, const struct dst_ctl *c, uint64_t epoch)
     w->epochs.at[w->epochs.len++].life = c->life;
 }
 
+/* What is durable may be further: the word to start is held behind a commit in which all parts have ended by then.
+ * Whether a rank runs after that is another question, which is asked where it starts. */
 static void check_launch(struct dst *w, const Tugpb__StepKey *k, const char *what, bool runs)
 {
     struct tug_arena a = {0};
     const Tugpb__JobRecord *r = record_of(w, &a, k->job);
+    bool over = r && r->attempt == k->attempt && !holds(r->state) && strcmp(r->state, "PENDING") != 0;
 
-    if (!r || r->attempt != k->attempt || !holds(r->state) || (runs && !strcmp(r->state, "CONFIGURING")))
+    bool there = r && r->attempt == k->attempt && holds(r->state) && !(runs && !strcmp(r->state, "CONFIGURING"));
+
+    if (!there && !(runs && over))
         dst_fail(w, "%s for job %llu.%u.%u leaves, and durable is %s, attempt %u", what, ull(k->job), k->attempt, k->step,
                  r ? r->state : "nothing", r ? r->attempt : 0);
     tug_arena_clear(&a);
@@ -366,6 +375,15 @@ static void check_node_epoch(struct dst *w, struct dst_node *n, const char *what
     n->max_epoch_obeyed = epoch;
 }
 
+static void check_order_epoch(struct dst *w, const struct dst_node *n, const Tugpb__LnStart *m)
+{
+    struct tug_order o;
+
+    if (tug_order_unpack(m->order.data, &o, NULL) == 0 && o.epoch < tug_agent_epoch(n->agent))
+        dst_fail(w, "n%u obeys an order of epoch %llu, and has seen epoch %llu", n->index, ull(o.epoch),
+                 ull(tug_agent_epoch(n->agent)));
+}
+
 static void check_result_kept(struct dst *w, const struct dst_node *n, tug_peer_id peer)
 {
     char id[64];
@@ -403,6 +421,8 @@ void dst_truth_agent_says(struct dst *w, struct dst_node *n, tug_peer_id peer, u
 {
     const Tugpb__StepResult *r;
 
+    if (number == TUG_MSG_LN_START)
+        check_order_epoch(w, n, (const Tugpb__LnStart *) m);
     switch (number) {
     case TUG_MSG_LN_START:
     case TUG_MSG_LN_LEASE:
@@ -416,6 +436,7 @@ void dst_truth_agent_says(struct dst *w, struct dst_node *n, tug_peer_id peer, u
     case TUG_MSG_STEP_DONE:
         r = ((const Tugpb__StepDone *) m)->result;
         check_nothing_left(w, n, r->key);
+        dst_truth_run(w, r->key->job, r->key->attempt, r->key->step, n->index)->over = true;
         break;
     default:
         break;

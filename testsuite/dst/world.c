@@ -12,6 +12,7 @@
 
 #define T0_MS 1700000000000LL      /* when every world begins, wall clock */
 #define CALM_MAX_MS (6 * 3600 * 1000LL)
+#define AT_ONCE_MAX 100000
 
 /* ---- chance */
 
@@ -151,7 +152,7 @@ static void draw_conf(struct dst *w, struct tug_rand *r)
 
     c->nodes = (unsigned) dst_between(r, 2, 5);
     c->lease_s = dst_chance(r, 0.1) ? leases_s[0] : leases_s[dst_between(r, 1, 4)];
-    c->lease_changes = dst_chance(r, 0.2);
+    c->lease_changes = dst_chance(r, 0.3);
     c->leases_s[0] = c->lease_s;
     c->leases_s[1] = leases_s[dst_between(r, 0, 4)];
     if (c->lease_changes && c->leases_s[1] > c->lease_s)
@@ -166,7 +167,7 @@ static void draw_conf(struct dst *w, struct tug_rand *r)
     c->mean_job_ms = dst_between(r, 15000, 90000);
     c->crash_send = dst_chance(r, 0.5) ? 0.0002 : 0;
     c->crash_persist = dst_chance(r, 0.5) ? 0.002 : 0;
-    c->faults_until_ms = w->now_ms + w->opts.length_ms;
+    c->faults_until_ms = w->now_ms + w->opts.length_ms * dst_between(r, 10, 100) / 100;
     for (size_t i = 0; i < sizeof c->with / sizeof *c->with; i++)
         c->with[i] = dst_chance(r, 0.6);
 }
@@ -357,6 +358,10 @@ bool dst_step(struct dst *w)
         dst_push(w, e);
         return true;
     }
+    w->at_once = e->at_ms == w->now_ms ? w->at_once + 1 : 0;
+    if (w->at_once > AT_ONCE_MAX)
+        dst_fail(w, "time stands still: %d things happen at once, of late for %s %u", AT_ONCE_MAX,
+                 e->dir == DST_TO_CTL ? "controller" : "node", e->who);
     w->now_ms = e->at_ms;
     w->n.events++;
     dst_mix(w, (uint64_t) e->at_ms * 64 + e->what);
