@@ -39,6 +39,16 @@ for n in nodes:
     [ "$(echo "$output" | sort | paste -sd' ')" = "n1 n2 n3 n4" ]
 }
 
+@test "a gang is told how good its place is, also in the history" {
+    tug run -Q -J pair -N 2 --gpus-per-node 8 -- true
+    run tug history -o name,quality,bandwidth
+    [ "$status" -eq 0 ]
+    [[ "$output" =~ pair\ +1\.00\ +75 ]] # 0.8 x 6.25 GB/s for each GPU, 15 / 1 of that
+    id=$(tug history --json | python3 -c 'import json, sys; print([j["id"] for j in json.load(sys.stdin)["jobs"] if j["name"] == "pair"][-1])')
+    run tug show "$id"
+    [[ "$output" == *"1.00: limited by the "*"; predicted 75 GB/s of 75 GB/s"* ]]
+}
+
 @test "a machine of one's own with fewer GPUs, by its file; the sandbox keeps a copy" {
     printf 'name: twin\nnuma: 1\ncpus: 8\nmemory: 16G\ngpus: {0-3: {model: a6000, numa: 0}}\nnvlink: {per_link: 14GB/s, pairs: {4: 0+3 1+2}}\n' \
         >"$BATS_TEST_TMPDIR/mine.yaml"
