@@ -86,7 +86,8 @@ enum tug_placement {               /* which nodes a gang gets when the policy do
                                       whose published figures we reproduce */
     TUG_PLACEMENT_TOPOLOGY         /* in the lowest domain of the fabric that holds the gang, of these in the tightest (fewest
                                       free GPUs); there on the fewest leaves, and on them on the fullest nodes, the last slice
-                                      likewise. A node is the lowest domain of all. Without a fabric the cluster is one domain */
+                                      likewise. A node is the lowest domain of all. Without a fabric the cluster is one domain. Where
+                                      links are known: of domains and nodes those that give the gang the most bandwidth, less 2 % */
 };
 
 enum tug_preemption {              /* whom a job may make give way, if their queue lets it */

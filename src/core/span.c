@@ -118,7 +118,10 @@ static const struct tug_way *way_up(const struct tug_fabric *f, uint32_t from, u
     if (from == TUG_NO_DOMAIN)
         return &none;
     const struct tug_domain *d = &f->at[from];
-    return &d->ways[to == TUG_NO_DOMAIN ? d->depth + 1 : d->depth - f->at[to].depth];
+    if (to == TUG_NO_DOMAIN)
+        return &d->ways[d->depth + 1];
+    tug_assert(tug_fabric_contains(f, to, from));
+    return &d->ways[d->depth - f->at[to].depth];
 }
 
 static double per_gpu(const struct tug_span *s)
