@@ -242,6 +242,19 @@ static int set_TOPOLOGY(struct tug_jobopts *o, void *field, const char *value, s
     return 0;
 }
 
+/* "0.8", "0.8@30m" */
+static int set_QUALITY(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)
+{
+    char *end;
+    double q = isdigit((unsigned char) *value) || *value == '.' ? strtod(value, &end) : 0;
+    if (!(q > 0 && q <= 1) || (*end && *end != '@'))
+        return tug_fail(err, -EINVAL,
+                        "'%.64s' is not a quality; write a number up to 1, as 0.8 or 0.8@30m", value);
+    *(uint32_t *) field = q * 1000 < 1 ? 1 : (uint32_t) (q * 1000 + 0.5);
+    o->res.quality_wait_s = UINT32_MAX;
+    return set_patience(o, *end ? end : NULL, &o->res.quality_wait_s, err);
+}
+
 static int set_LEVEL(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)
 {
     if (!*value || strlen(value) > 63 || strpbrk(value, "!@"))

@@ -137,6 +137,14 @@ static void say_within(const Tugpb__JobView *j)
 {
     char when[32];
     line("alone in", j->exclusive_level);
+    if (j->quality_floor) {
+        label("at least");
+        tug_out_addf("a quality of %.2f", j->quality_floor / 1000.0);
+        if (j->quality_wait_s != UINT32_MAX)
+            tug_out_addf(", for %s",
+                         tug_out_span((int64_t) j->quality_wait_s * 1000, when, sizeof when));
+        tug_out_adds("\n");
+    }
     if (!*j->asked_topology)
         return;
     label("within");

@@ -296,7 +296,10 @@ static int explain_in_order(const struct tug_core *c, const struct tug_entry *e,
     }
     const struct tug_entry *first = goes_first(c, e);
     int left_out, reason = reason_in_order(c, e, first, &left_out);
-    if (reason == TUG_REASON_RESOURCES && tug_within_explain(c, e, why, sizeof why)) {
+    if (reason == TUG_REASON_RESOURCES && tug_within_explain_quality(c, e, why, sizeof why)) {
+        say(o, "%s", why);
+        reason = TUG_REASON_QUALITY;
+    } else if (reason == TUG_REASON_RESOURCES && tug_within_explain(c, e, why, sizeof why)) {
         say(o, "%s", why);
         reason = TUG_REASON_TOPOLOGY;
     } else if (e->explained && e->j.explain && !left_out)

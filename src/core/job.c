@@ -173,7 +173,7 @@ uint32_t tug_job_req_all_cpus(const struct tug_job_req *r)
 int tug_job_req_is_whole(const struct tug_job_req *r)
 {
     int uneven = r->gpus_last || r->cpus_last;
-    if (r->segment && r->nodes % r->segment)
+    if ((r->segment && r->nodes % r->segment) || r->quality_milli > 1000)
         return 0;
     if (r->gpu_milli && (r->gpu_milli >= TUG_GPU_MILLI || r->nodes != 1 || r->gpus_per_node != 1 ||
                          r->exclusive))

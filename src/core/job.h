@@ -56,6 +56,8 @@ struct tug_job_req {
     uint32_t topology_wait_s;      /* required so long, then only tried first; 0 = for ever */
     const char *exclusive_level;   /* no other job is in the domains of that level that it is in, while it runs */
     uint8_t spread;                /* over as many domains of 'topology' as there are, evenly */
+    uint32_t quality_milli;        /* it waits for a placement with that quality (quality.h), in thousandths; 0 = takes any */
+    uint32_t quality_wait_s;       /* so long, then takes any; UINT32_MAX = for ever */
     uint32_t segment;              /* so many slices that follow each other are in one domain of that level; 0 = any */
     const char *preflight;         /* what its nodes are tried out with before it starts; "" = nothing */
     uint64_t preflight_floor;      /* bytes/s; 0 = any */

@@ -190,6 +190,9 @@ static int check_slice(struct tug_policy_pass *p, const struct tug_entry *e, uin
 static int check_within(struct tug_policy_pass *p, const struct tug_entry *e,
                         const struct tug_policy_slice *at)
 {
+    if (!tug_within_suffices(p->c, e->shape, at, e->j.req.nodes))
+        return tug_pass_refuse(p, -EBUSY, "puts job %llu where its quality is too low",
+                               (unsigned long long) e->j.id);
     if (!tug_within_binds(&e->shape->key.within))
         return 0;
     uint32_t n = e->j.req.nodes, *nodes = tug_xcalloc(n, sizeof *nodes);

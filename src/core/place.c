@@ -605,7 +605,7 @@ int tug_place_anywhere(struct tug_core *c, const struct tug_shape *s)
     c->picked.len = 0;
     if (s->key.milli && find_shared(c, s))
         return 1;
-    if (c->placement == TUG_PLACEMENT_TOPOLOGY)
+    if (c->placement == TUG_PLACEMENT_TOPOLOGY || s->key.within.quality_milli)
         return tug_topology_find(c, s);
     if (!(first ? first_fit(c, s, alike) : fullest_fit(c, s, alike)))
         return 0;
@@ -738,7 +738,7 @@ int tug_place_choose(struct tug_policy_pass *p, struct tug_entry *e)
     if (c->hooks.place >= c->policies.n || p->alone || p->placing || p->failed ||
         tug_within_asks(&e->shape->key.within)) {
         tug_place_as_picked(c, e);
-        return 0;
+        return tug_within_is_good(c, e->shape, c->chosen.at, e->j.req.nodes) ? 0 : -EAGAIN;
     }
     rc = ask_policy(p, e);
     if (rc == -EAGAIN)

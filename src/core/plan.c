@@ -584,6 +584,8 @@ static int find(struct tug_policy_pass *p, const char *verb, uint64_t job, struc
         *start_ms = tug_hold_ready_ms(c, *e);
         return 0;
     }
+    if ((*e)->shape->key.within.quality_milli)
+        return -ENOSPC;
     if (plan_of(c)->pass != c->pass)
         make(p);
     want_of(c, *e, w);
@@ -659,9 +661,10 @@ static int choose_elsewhere(struct tug_core *c, const struct tug_entry *e, const
     there.key.where = &open;
     there.failed_at = 0;
     int rc = tug_place_find(c, &there);
-    if (!rc)
-        tug_place_as_picked(c, e);
-    return rc;
+    if (rc)
+        return rc;
+    tug_place_as_picked(c, e);
+    return tug_within_suffices(c, e->shape, c->chosen.at, e->j.req.nodes) ? 0 : -EAGAIN;
 }
 
 static int delays_nobody_there(struct tug_core *c, const struct tug_entry *e,

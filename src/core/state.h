@@ -80,6 +80,8 @@ struct tug_shape {
     int possible;        /* the usable nodes could hold the gang if they were empty */
     uint64_t best_at;    /* value of 'reshaped' when best_mbs was worked out; 0 = never (quality.c) */
     uint32_t best_mbs;
+    uint64_t poor_at;     /* value of 'freed' when the best placement was not good enough (within.c); 0 = never */
+    uint32_t poor_milli;  /* it was that good */
     LIST_HEAD(tug_parked, tug_entry)
     parked; /* waiting jobs that no pass can start until more nodes are usable */
     LIST_ENTRY(tug_shape) in_parked; /* in core.parked while 'parked' is not empty */
@@ -548,7 +550,7 @@ struct tug_within tug_within_of(const struct tug_core *c, const struct tug_entry
 int64_t tug_within_relaxes_ms(const struct tug_entry *e);
 static inline int tug_within_asks(const struct tug_within *w)
 {
-    return w->level || w->alone || w->segment;
+    return w->level || w->alone || w->segment || w->quality_milli;
 }
 /* Is there anything that it cannot do without? */
 static inline int tug_within_binds(const struct tug_within *w)
@@ -581,6 +583,12 @@ int tug_within_admit(const struct tug_core *c, struct tug_job_req *r, struct tug
 /* Could it ever be as it asks, with slices where the bits say? -EINVAL with what could. */
 int tug_within_admit_size(const struct tug_core *c, const struct tug_job_req *r, const uint64_t *full,
                           const uint64_t *last, struct tug_err *err);
+/* Has what was chosen the quality that is asked for? */
+int tug_within_suffices(struct tug_core *c, struct tug_shape *s, const struct tug_policy_slice *at, size_t n);
+/* The same of the best that there is: if it has not, it is noted that the shape does not fit now. */
+int tug_within_is_good(struct tug_core *c, struct tug_shape *s, const struct tug_policy_slice *at, size_t n);
+/* The sentence about that; 0: it is not what it waits for. */
+int tug_within_explain_quality(const struct tug_core *c, const struct tug_entry *e, char *buf, size_t size_bytes);
 /* Enough fits now, but not so: the sentence. 0: that is not what it waits for. */
 int tug_within_explain(const struct tug_core *c, const struct tug_entry *e, char *buf, size_t size_bytes);
 int tug_within_check(const struct tug_core *c, struct tug_err *err); /* of tug_core_check() */

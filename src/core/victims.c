@@ -1027,7 +1027,8 @@ struct tug_slice *tug_victims_place(struct tug_victims *v)
         for (uint32_t i = 0; i < r->nodes; i++)
             at[i].gpus = gpus_to_pick_from(v, at[i].node, tug_job_req_gpus(r, i));
         tug_place_gpus(v->c, r, at);
-        want = tug_place_slices(v->c, v->e, at);
+        int good = tug_within_suffices(v->c, v->e->shape, at, r->nodes);
+        want = good ? tug_place_slices(v->c, v->e, at) : NULL;
         free(at);
     }
     return want;

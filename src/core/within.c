@@ -6,6 +6,9 @@
  * together here. And would it fit on these nodes, given as bits: that is asked for what is free at
  * some time to come, for what victims would leave, and for empty nodes; the answer is exact.
  *
+ * A floor under the quality is asked of what has been chosen, by the fabric whatever the placement is
+ * otherwise. Nothing is reserved for a gang that waits for better, as nobody knows when that comes.
+ *
  * Who has domains for itself shuts them: to the index, to policies and to every search nothing is
  * free on their nodes, as long as it runs or others give way to it.
  *
@@ -17,8 +20,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/duration.h"
 #include "base/str.h"
 #include "core/state.h"
+
+static int64_t level_relaxes_ms(const struct tug_entry *e)
+{
+    uint32_t wait_s = e->j.req.topology_wait_s;
+    return wait_s ? e->j.wants_since_ms + wait_s * 1000LL : INT64_MAX;
+}
+
+static int64_t quality_relaxes_ms(const struct tug_entry *e)
+{
+    uint32_t wait_s = e->j.req.quality_wait_s;
+    return wait_s != UINT32_MAX ? e->j.wants_since_ms + wait_s * 1000LL : INT64_MAX;
+}
 
 struct tug_within tug_within_of(const struct tug_core *c, const struct tug_entry *e)
 {
@@ -28,18 +44,22 @@ struct tug_within tug_within_of(const struct tug_core *c, const struct tug_entry
         .alone = r->exclusive_level && *r->exclusive_level ? r->exclusive_level : NULL,
         .segment = r->segment,
         .spread = r->spread};
-    if (r->topology_required && tug_within_relaxes_ms(e) > c->now_ms)
+    if (r->topology_required && level_relaxes_ms(e) > c->now_ms)
         w.domains = r->topology_domains ? r->topology_domains : 1;
+    if (r->quality_milli && quality_relaxes_ms(e) > c->now_ms)
+        w.quality_milli = r->quality_milli;
     return w;
 }
 
+/* Of what counts now the first that will not. */
 int64_t tug_within_relaxes_ms(const struct tug_entry *e)
 {
-    const struct tug_job_req *r = &e->j.req;
-    if (!r->topology_required || !r->topology_wait_s || e->j.state != TUG_JOB_PENDING ||
-        (e->shape && !e->shape->key.within.domains))
+    if (e->j.state != TUG_JOB_PENDING || !e->shape)
         return INT64_MAX;
-    return e->j.wants_since_ms + r->topology_wait_s * 1000LL;
+    const struct tug_within *w = &e->shape->key.within;
+    int64_t level_ms = w->domains ? level_relaxes_ms(e) : INT64_MAX,
+            quality_ms = w->quality_milli ? quality_relaxes_ms(e) : INT64_MAX;
+    return level_ms < quality_ms ? level_ms : quality_ms;
 }
 
 int64_t tug_core_relaxes(const struct tug_core *c, const struct tug_job *job)
@@ -597,7 +617,7 @@ static int place_in(struct tug_core *c, const struct tug_shape *s, const struct 
     for (size_t w = r->from; w < r->to; w++)
         open.nodes[w] = s->key.where->nodes[w] & r->nodes[w];
     there.key.where = &open;
-    there.key.within = (struct tug_within){0};
+    there.key.within = (struct tug_within){.quality_milli = s->key.within.quality_milli};
     there.family = NULL;
     return tug_place_anywhere(c, &there);
 }
@@ -681,6 +701,51 @@ int tug_within_find(struct tug_core *c, const struct tug_shape *s)
                                                    : tug_place_anywhere(c, &there);
     free(open.nodes);
     return found;
+}
+
+/* ---- is it good enough? What nothing is known of is. */
+
+int tug_within_suffices(struct tug_core *c, struct tug_shape *s, const struct tug_policy_slice *at,
+                        size_t n)
+{
+    struct tug_quality q;
+    if (!s->key.within.quality_milli)
+        return 1;
+    tug_quality_of(c, s, at, n, &q);
+    s->poor_milli = q.milli;
+    return !q.milli || q.milli >= s->key.within.quality_milli;
+}
+
+int tug_within_is_good(struct tug_core *c, struct tug_shape *s, const struct tug_policy_slice *at,
+                       size_t n)
+{
+    int good = tug_within_suffices(c, s, at, n);
+    if (!good)
+        s->failed_at = s->poor_at = c->freed;
+    return good;
+}
+
+int tug_within_explain_quality(const struct tug_core *c, const struct tug_entry *e, char *buf,
+                               size_t size_bytes)
+{
+    const struct tug_shape *s = e->shape;
+    int64_t until_ms = quality_relaxes_ms(e), left_s = (until_ms - c->now_ms + 999) / 1000;
+    char wait[TUG_DURATION_TEXT_MAX];
+    if (!s || !s->key.within.quality_milli || !s->poor_at || s->poor_at < s->failed_at)
+        return 0;
+    int n = snprintf(buf, size_bytes,
+                     "the best placement that was to be had had a quality of %u.%02u, and it asked "
+                     "for %u.%02u; ",
+                     s->poor_milli / 1000, s->poor_milli % 1000 / 10,
+                     s->key.within.quality_milli / 1000, s->key.within.quality_milli % 1000 / 10);
+    if (n < 0 || (size_t) n >= size_bytes)
+        return 1;
+    if (until_ms == INT64_MAX)
+        snprintf(buf + n, size_bytes - (size_t) n, "it waits until that is there");
+    else
+        snprintf(buf + n, size_bytes - (size_t) n, "it waits for %s more, then takes any",
+                 tug_duration_format(left_s > 0 ? left_s : 0, wait, sizeof wait));
+    return 1;
 }
 
 /* ---- is it so? */
@@ -839,6 +904,11 @@ int tug_within_admit(const struct tug_core *c, struct tug_job_req *r, struct tug
                                                   : "--topology with a !");
     if (!r->topology_required)
         r->topology_domains = r->topology_wait_s = 0;
+    if (r->quality_milli > 1000)
+        return tug_fail(err, -EINVAL,
+                        "a quality of %u thousandths is more than the best that there is; ask for "
+                        "1000 or less",
+                        r->quality_milli);
     if (r->segment && !*r->topology)
         return tug_fail(err, -EINVAL,
                         "segments stay together in domains of the fabric, and no fabric is "

@@ -188,6 +188,8 @@ static void ask_of(const Tugpb__JobSpec *s, struct tug_core_ask *ask, struct tug
     req->topology_wait_s = s->topology_wait_s;
     req->segment = r->segment;
     req->spread = (uint8_t) r->spread;
+    req->quality_milli = r->quality_milli;
+    req->quality_wait_s = r->quality_wait_s;
     req->exclusive_level = r->exclusive_level;
 }
 

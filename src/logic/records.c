@@ -525,6 +525,8 @@ static void restore_request(const Tugpb__JobRecord *m, struct tug_job_req *r)
     r->topology_wait_s = m->topology_wait_s;
     r->segment = m->spec->res ? m->spec->res->segment : 0;
     r->spread = (uint8_t) (m->spec->res && m->spec->res->spread && *m->topology);
+    r->quality_milli = m->spec->res ? m->spec->res->quality_milli : 0;
+    r->quality_wait_s = m->spec->res ? m->spec->res->quality_wait_s : 0;
     r->exclusive_level = m->spec->res ? m->spec->res->exclusive_level : "";
     r->exclude = m->exclude[0] || !m->spec->res ? m->exclude : m->spec->res->exclude;
     r->preflight = m->preflight;

@@ -308,6 +308,8 @@ static void view_within(struct tug_control *c, const struct tug_job *job, Tugpb_
     out->segment = job->req.segment;
     out->spread = job->req.spread;
     out->exclusive_level = say(job->req.exclusive_level);
+    out->quality_floor = job->req.quality_milli;
+    out->quality_wait_s = job->req.quality_wait_s;
     out->relaxes_ms = relaxes_ms == INT64_MAX ? 0 : relaxes_ms;
 }
 

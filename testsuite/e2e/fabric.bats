@@ -207,3 +207,21 @@ print(json.load(sys.stdin)["job"]["domains"][0]["name"])')
     touch go
     until_ok 20 state_is "$wide" COMPLETED
 }
+
+@test "--quality waits for the bandwidth, says what there is now, and takes any when its time is over" {
+    rm -f go
+    first=$(hold -N 2 --gpus-per-node 4 -w "$(hosts 4 4),$(hosts 6 6)")
+    rest=$(hold -N 3 --gpus-per-node 4 -w "$(hosts 1 3)")
+    until_ok 20 state_is "$first" RUNNING
+    until_ok 20 state_is "$rest" RUNNING
+    # n5 and n7 are in different leaves, and leaves have an oversubscription of 2
+    picky=$(hold -N 2 --gpus-per-node 4 -w "$(hosts 5 5),$(hosts 7 7)" --quality=0.9@1s)
+    until_ok 20 state_is "$picky" RUNNING
+    run tug show "$picky"
+    [[ "$output" == *"  at least    a quality of 0.90, for "* ]]
+    run tug submit --quality=2 -- true
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"'2' is not a quality; write a number up to 1"* ]]
+    touch go
+    until_ok 20 state_is "$picky" COMPLETED
+}

@@ -203,7 +203,8 @@ enum tug_policy_reason {
     TUG_REASON_QUEUE_CAP = 9,     /* "QueueCap": its queue, or one above it, has all GPUs that it may have */
     TUG_REASON_PREEMPTING = 10,   /* "Preempting": others are giving way to it */
     TUG_REASON_SUSPENDED = 11,    /* "Suspended": stopped; goes on when its GPUs are free again */
-    TUG_REASON_TOPOLOGY = 12      /* "Topology": enough is free, but not where it asked to be in the fabric */
+    TUG_REASON_TOPOLOGY = 12,     /* "Topology": enough is free, but not where it asked to be in the fabric */
+    TUG_REASON_QUALITY = 13       /* "Quality": enough is free, but with less bandwidth than it asked for */
 };
 
 struct tug_policy_pass;           /* the pass under way; opaque */

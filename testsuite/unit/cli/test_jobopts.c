@@ -355,6 +355,15 @@ START_TEST(a_level_of_the_fabric_is_wished_for_or_waited_for)
     ck_assert_int_eq(o.res.spread, 1);
     ck_assert_str_eq(o.res.exclusive_level, "leaf");
     ck_assert_int_eq(command("--exclusive-topology=leaf!"), -EINVAL);
+    ck_assert_int_eq(command("--quality=0.8"), 0);
+    ck_assert_uint_eq(o.res.quality_milli, 800);
+    ck_assert_uint_eq(o.res.quality_wait_s, UINT32_MAX);
+    ck_assert_int_eq(command("--quality=.65@30m"), 0);
+    ck_assert_uint_eq(o.res.quality_milli, 650);
+    ck_assert_uint_eq(o.res.quality_wait_s, 1800);
+    ck_assert_int_eq(command("--quality=1.5"), -EINVAL);
+    ck_assert_int_eq(command("--quality=good"), -EINVAL);
+    ck_assert_int_eq(command("--quality=0.8@soon"), -EINVAL);
     tug_jobopts_clear(&o);
     fresh('S');
     ck_assert_int_eq(command("--topology=leaf@30m"), -EINVAL);

@@ -60,6 +60,8 @@ static const char *same_req(const struct tug_job_req *a, const struct tug_job_re
     DIFFERS(preflight_floor);
     DIFFERS(preflight_s);
     DIFFERS(preflight_drains);
+    DIFFERS(quality_milli);
+    DIFFERS(quality_wait_s);
     return same_text(a->user, b->user) && same_text(a->queue, b->queue) &&
                    same_text(a->account, b->account) && same_text(a->name, b->name) &&
                    same_text(a->gpu_model, b->gpu_model) && same_text(a->nodelist, b->nodelist) &&

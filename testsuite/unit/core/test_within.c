@@ -318,6 +318,79 @@ START_TEST(a_service_is_spread_over_the_domains_evenly)
 }
 END_TEST
 
+static void open_oversubscribed(void)
+{
+    static const struct tug_core_domain leaves[] = {{"leaf1", "leaf", "spine", "n[0-1]"},
+                                                    {"leaf2", "leaf", "spine", "n[2-3]"},
+                                                    {"spine", "spine", "", ""}};
+    static const struct tug_core_level known[] = {{"leaf", 50000000000, 4, 0}, {"spine", 0, 1, 0}};
+    w_init(&w, 4, 8);
+    w.conf.domains = leaves;
+    w.conf.n_domains = 3;
+    w.conf.levels = known;
+    w.conf.n_levels = 2;
+    w_open(&w);
+    w_up_all(&w);
+}
+
+static struct tug_job_req good(uint32_t nodes, uint32_t milli, uint32_t wait_s)
+{
+    struct tug_job_req r = w_req(nodes, 8);
+    r.quality_milli = milli;
+    r.quality_wait_s = wait_s;
+    return r;
+}
+
+START_TEST(who_asks_for_quality_waits_for_it_whatever_the_placement_and_others_go_on)
+{
+    open_oversubscribed();
+    hold(1, "n0,n2", 2, 8);
+    w_submit(&w, 2, good(2, 800, UINT32_MAX));
+    ck_assert_int_eq(w_pass(&w), 0);
+    ck_assert_str_eq(explained(2, "Quality"),
+                     "the best placement that was to be had had a quality of 0.25, and it asked for "
+                     "0.80; it waits until that is there");
+    struct tug_shape *s = tug_entry_of(w_job(&w, 2))->shape;
+    w_submit(&w, 3, w_req(2, 8));
+    ck_assert_int_eq(tug_place_find(w.c, tug_entry_of(w_job(&w, 3))->shape), 0);
+    ck_assert_uint_gt(tug_family_limits(w.c)[s->family->number], 2);
+    release(1);
+    ck_assert_int_eq(w_pass(&w), 2);
+    ck_assert_uint_eq(tug_job_quality_milli(w_job(&w, 2)->quality.mbs,
+                                            w_job(&w, 2)->quality.best_mbs),
+                      1000);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(after_its_time_it_takes_any_also_over_a_restart)
+{
+    open_oversubscribed();
+    hold(1, "n0,n2", 2, 8);
+    for (uint32_t i = 0; i < 2; i++)
+        w_ready(&w, 1, 1, 0, 2 * i);
+    w_submit(&w, 2, good(2, 800, 60));
+    ck_assert_int_eq(w_pass(&w), 0);
+    ck_assert_str_eq(explained(2, "Quality") + strlen("the best placement that was to be had had a "
+                                                      "quality of 0.25, and it asked for 0.80; "),
+                     "it waits for 00:01:00 more, then takes any");
+    ck_assert_int_eq(tug_core_next_wake(w.c), w.now + 60000);
+    w_tick(&w, w.now + 30000);
+    struct tug_job stored = *w_job(&w, 2);
+    struct tug_core *again = tug_core_new(&w.conf, &w.err);
+    ck_assert_ptr_nonnull(again);
+    ck_assert_int_eq(tug_core_restore_job(again, &stored, &w.err), 0);
+    tug_core_restored(again, w.now);
+    ck_assert_int_eq(tug_core_relaxes(again, tug_core_job(again, 2)), w.now + 30000);
+    ck_assert_int_eq(tug_core_next_wake(again), w.now + 30000);
+    tug_core_free(again);
+    w_tick(&w, w.now + 30000);
+    ck_assert_int_eq(w_pass(&w), 1);
+    ck_assert_str_eq(nodes_of(2), "1 3");
+    w_clear(&w);
+}
+END_TEST
+
 /* ---- the plan, victims, and policies that place by themselves */
 
 static int (*script)(const struct tug_policy_host *h, struct tug_policy_pass *p);
@@ -879,6 +952,8 @@ UNIT_MAIN("core/within", a_required_level_is_waited_for_and_a_preferred_one_is_n
           who_has_a_domain_for_itself_waits_for_an_empty_one_and_lets_nobody_in,
           whole_domains_of_a_higher_level_may_be_asked_for_and_a_change_of_the_fabric_ends_nothing,
           a_service_is_spread_over_the_domains_evenly,
+          who_asks_for_quality_waits_for_it_whatever_the_placement_and_others_go_on,
+          after_its_time_it_takes_any_also_over_a_restart,
           victims_clear_a_whole_domain_for_who_wants_it_for_itself,
           who_gives_way_opens_the_domain_that_it_had_for_itself,
           a_reservation_keeps_all_of_a_domain_for_who_wants_it_for_itself,

@@ -280,6 +280,10 @@ static void of_the_fabric(struct soak *s, struct tug_job_req *r)
 {
     static const char *const levels[] = {"leaf", "leaf", "spine"};
     r->topology = r->exclusive_level = "";
+    if (!s->exact && dice(s, 6) == 0) { /* for a while: with all else that it asks for it may never be so good */
+        r->quality_milli = 500 + dice(s, 501);
+        r->quality_wait_s = 1 + dice(s, 1200);
+    }
     if (!s->conf.n_domains || !s->asks || dice(s, 2))
         return;
     if (dice(s, 3) == 0)
