@@ -63,6 +63,10 @@ static void add_row(struct tug_table *t, const Tugpb__DomainView *d)
     else
         tug_table_cellf(t, "%u", d->n_nodes);
     tug_table_cellf(t, "%u/%u", d->gpus_free, d->gpus);
+    if (d->largest_nodes)
+        tug_table_cellf(t, "%ux%u", d->largest_nodes, d->largest_gpus);
+    else
+        tug_table_cells(t, d->shut ? "shut" : "-", TUG_PLAIN);
     tug_table_cells(t,
                     d->bandwidth_bytes_s
                         ? tug_rate_format((int64_t) d->bandwidth_bytes_s, text, sizeof text)
@@ -79,6 +83,7 @@ static void say(const Tugpb__FabricReply *r)
 {
     static const struct tug_table_column columns[] = {
         {"DOMAIN", false, 8}, {"LEVEL", false, 0},  {"NODES", true, 0},   {"FREE GPUS", true, 0},
+        {"LARGEST", true, 0},
         {"PER GPU", true, 0}, {"OVERSUB", true, 0}, {"HOSTS", false, 12},
     };
     if (r->n_domains) {

@@ -311,6 +311,9 @@ struct tug_core_domain_view {
     uint32_t order;                /* its place in the tree, parents before what is below them */
     uint64_t bandwidth_bytes_s; double oversubscription;           /* of its level */
 };
+/* The most GPUs that one gang could have there now, alike on each of its nodes; shut: nodes that one job has for itself. */
+struct tug_core_room { uint32_t nodes, gpus_per_node, shut; };
+void tug_core_domain_room(const struct tug_core *c, uint32_t index, struct tug_core_room *out);
 size_t tug_core_domains(const struct tug_core *c);
 void tug_core_domain(const struct tug_core *c, uint32_t index, struct tug_core_domain_view *out);
 void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_node *out);

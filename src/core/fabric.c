@@ -458,6 +458,31 @@ void tug_core_domain(const struct tug_core *c, uint32_t index, struct tug_core_d
                                          .oversubscription = l ? l->oversubscription : 1};
 }
 
+static uint32_t count_in(const struct tug_region *r, const uint64_t *bits)
+{
+    uint32_t n = 0;
+    for (size_t w = r->from; w < r->to; w++)
+        n += (uint32_t) __builtin_popcountll(r->nodes[w] & bits[w]);
+    return n;
+}
+
+void tug_core_domain_room(const struct tug_core *c, uint32_t index, struct tug_core_room *out)
+{
+    tug_assert(index < c->fabric.n);
+    const struct tug_region *r = &c->fabric.at[index].all;
+    uint32_t n = 1;
+    *out = (struct tug_core_room){0};
+    for (uint32_t g = 1; g <= TUG_GPUS_MAX && n; g++) {
+        n = count_in(r, c->index.free_ge[g]);
+        if (n * g < out->nodes * out->gpus_per_node || !n)
+            continue;
+        out->nodes = n;
+        out->gpus_per_node = g;
+    }
+    for (uint32_t i = 0; i < c->nodes.len; i++)
+        out->shut += tug_bit(r->nodes, i) && c->nodes.at[i].shut;
+}
+
 int tug_fabric_contains(const struct tug_fabric *f, uint32_t upper, uint32_t domain)
 {
     const struct tug_domain *u = &f->at[upper], *d = &f->at[domain];

@@ -44,6 +44,7 @@ static void add_domains(struct tug_control *c, struct tug_arena *a, Tugpb__Domai
     size_t n = tug_core_domains(c->core);
     uint32_t *by_order = tug_ctl_alloc(a, n * sizeof *by_order);
     struct tug_core_domain_view d;
+    struct tug_core_room room;
 
     for (uint32_t i = 0; i < n; i++) {
         tug_core_domain(c->core, i, &d);
@@ -60,6 +61,10 @@ static void add_domains(struct tug_control *c, struct tug_arena *a, Tugpb__Domai
         v->depth = d.parent == UINT32_MAX ? 0 : of[d.parent]->depth + 1;
         v->bandwidth_bytes_s = d.bandwidth_bytes_s;
         v->oversubscription = d.oversubscription;
+        tug_core_domain_room(c->core, by_order[place], &room);
+        v->largest_nodes = room.nodes;
+        v->largest_gpus = room.gpus_per_node;
+        v->shut = room.shut;
         r->domains[r->n_domains++] = v;
     }
 }

@@ -70,9 +70,9 @@ print(*["%s=%d" % (d["name"], d["nodes"]) for d in job["domains"]], "in", job["w
     until_ok 20 state_is "$job" RUNNING
     run tug fabric
     [ "$status" -eq 0 ]
-    [[ "${lines[0]}" == "DOMAIN "*"LEVEL "*"NODES "*"FREE GPUS "*"PER GPU "*"OVERSUB "*"HOSTS"* ]]
+    [[ "${lines[0]}" == "DOMAIN "*"LEVEL "*"NODES "*"FREE GPUS "*"LARGEST "*"PER GPU "*"OVERSUB "*"HOSTS"* ]]
     [[ "${lines[1]}" == "spine1 "*" spine "*" 5 "*"/20 "* ]]
-    [[ "${lines[2]}" == "  leaf1 "*" leaf "*" 3 "*" 12/12 "*" 50GB/s "*" 2:1 "* ]]
+    [[ "${lines[2]}" == "  leaf1 "*" leaf "*" 3 "*" 12/12 "*" 3x4 "*" 50GB/s "*" 2:1 "* ]]
     [[ "$output" == *"In no domain: $(hosts 8 8)"* ]]
     free=$(tug fabric --json | python3 -c 'import json, sys
 print(sum(d["gpus_free"] for d in json.load(sys.stdin)["domains"] if d["depth"] == 0))')

@@ -267,6 +267,13 @@ START_TEST(who_has_a_domain_for_itself_waits_for_an_empty_one_and_lets_nobody_in
     w_submit(&w, 4, limited_to("n[8-11]", 1));
     ck_assert_int_eq(w_pass(&w), 0);
     explained(3, "Topology");
+    struct tug_core_room room;
+    tug_core_domain_room(w.c, 4, &room);
+    ck_assert_uint_eq(room.nodes, 0);
+    ck_assert_uint_eq(room.shut, 4);
+    tug_core_domain_room(w.c, 2, &room); /* three whole nodes, or four with seven GPUs: that is more */
+    ck_assert_uint_eq(room.nodes, 4);
+    ck_assert_uint_eq(room.gpus_per_node, 7);
     struct tug_event cancel = {.type = TUG_EV_JOB_CANCEL, .job = 3};
     ck_assert_int_eq(w_event(&w, cancel), 0);
     ck_assert_int_eq(w_pass(&w), 0); /* 16 GPUs are idle there, and are not for others */
