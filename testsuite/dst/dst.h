@@ -374,6 +374,7 @@ void dst_client_stop_forever(struct dst *w);               /* cancel what would 
 /* fault.c */
 void dst_faults_start(struct dst *w);
 void dst_fault(struct dst *w, struct dst_event *e);
+int64_t dst_fault_at_hello(struct dst *w, unsigned node);
 void dst_fault_at_welcome(struct dst *w, unsigned node);
 void dst_fault_during_commit(struct dst *w, unsigned ctl);
 

@@ -56,7 +56,7 @@ static struct dst_event *over(struct dst *w, int64_t in_ms, unsigned who, uint64
     return e;
 }
 
-enum { OVER_CUT, OVER_FLAP, OVER_EDGE };
+enum { OVER_CUT, OVER_FLAP, OVER_EDGE, OVER_AGENT };
 
 static void pause(struct dst *w, struct dst_ctl *c, int64_t for_ms)
 {
@@ -155,6 +155,15 @@ void dst_fault_at_welcome(struct dst *w, unsigned node)
     if (dst_chance(&w->of_faults, 0.5))
         cut(w, node, 2, 14000);
     over(w, dst_between(&w->of_faults, 0, 8000), node, OVER_EDGE, 0);
+}
+
+/* Its daemon is gone before its hello arrives, and the next one says another: how late it is. */
+int64_t dst_fault_at_hello(struct dst *w, unsigned node)
+{
+    if (w->calm || !w->conf.with[F_AGENT_CRASH] || !dst_chance(&w->of_faults, 0.03))
+        return 0;
+    over(w, dst_between(&w->of_faults, 1, 300), node, OVER_AGENT, 0);
+    return dst_between(&w->of_faults, 500, 4000);
 }
 
 /* While something waits for a commit, which may take until nodes and leases are given up on. */
@@ -346,6 +355,8 @@ void dst_fault(struct dst *w, struct dst_event *e)
         dst_log(w, "n%u: a cut is over", e->who);
     } else if (e->what == DST_FAULT_OVER && e->arg == OVER_EDGE) {
         cut(w, e->who, 3, (w->conf.lease_s + w->conf.node_timeout_s) * 1100LL + 10000);
+    } else if (e->what == DST_FAULT_OVER && e->arg == OVER_AGENT) {
+        dst_agent_crash(w, e->who, "killed");
     } else if (e->what == DST_FAULT_OVER) {
         flap(w, e->who, e->id);
     } else if (!w->calm) {

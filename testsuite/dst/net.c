@@ -66,6 +66,8 @@ void dst_net_send(struct dst *w, struct dst_link *l, unsigned dir, uint16_t numb
     bool ordered = !(w->conf.chaos && !w->calm && dst_chance(&w->of_net, 0.1));
     int64_t at_ms = w->now_ms + hop_ms(w, l);
 
+    if (number == TUG_MSG_NODE_HELLO)
+        at_ms += dst_fault_at_hello(w, l->node);
     if (!ordered) {
         at_ms += dst_between(&w->of_net, 0, 300);
         w->n.reordered++;
