@@ -36,6 +36,10 @@ for file in "$tug" "$root$bindir/tug-sim" "$root$sbindir/tugd" "$root$sbindir/tu
     "$root$includedir/tugline/tugline.h" "$root$includedir/tugline/nccl.h" "$root$pkgconfigdir/tugline.pc" "$root$libdir/libtugline.so" "$root$libdir/libtugline.a"; do
     [ -e "$file" ] || fail "$file is not installed"
 done
+for file in "$TUG_SRCDIR"/etc/machines/*.yaml; do
+    name=$(basename "$file" .yaml)
+    "$tug" machine show "$name" >/dev/null || fail "the machine $name is not found"
+done
 # Every plugins/NAME.c that exports a policy is installed as NAME.so.
 for source in $(grep -l '^const struct tug_policy_ops \*tug_policy(void)' "$TUG_SRCDIR"/plugins/*.c); do
     name=$(basename "$source" .c)

@@ -16,7 +16,7 @@
 #include "base/version.h"
 #include "host/readfile.h"
 
-#define FOLDERS 4
+#define FOLDERS 5
 #define SUFFIX  ".yaml"
 
 /* ---- folders */
@@ -41,7 +41,8 @@ static void folders(const char *beside, char *out[FOLDERS])
                    : tug_xstrdup(beside ? "machines" : "");
     out[1] = tug_xstrdup(TUG_SYSCONFDIR "/machines");
     out[2] = tug_xasprintf("%s/machines", own);
-    out[3] = tug_xstrdup(TUG_DATADIR "/machines");
+    out[3] = tug_xasprintf("%s/../share/tugline/machines", own); /* an installation that was moved */
+    out[4] = tug_xstrdup(TUG_DATADIR "/machines");
 }
 
 static void free_folders(char *at[FOLDERS])

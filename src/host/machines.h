@@ -1,7 +1,7 @@
 /* machines.h - the folders of machine descriptions, and finding one in them
  *
  * Looked through in this order: machines/ beside the configuration (where one is named), machines/ of the system's configuration
- * directory, machines/ beside the running program (a build tree), machines/ of the installed data. The first file wins; an alias
+ * directory, machines/ beside the running program (a build tree), those installed with it. The first file wins; an alias
  * inside a file counts when no file has the name.
  */
 #ifndef TUG_HOST_MACHINES_H

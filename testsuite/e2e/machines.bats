@@ -61,6 +61,19 @@ for n in nodes:
     grep -q 'machine: "twin"' "$dir/tugline.yaml"
 }
 
+@test "trays of an NVL72 say which NVLink domain they are in" {
+    dir=$BATS_TEST_TMPDIR/sb
+    tug sandbox start --dir "$dir" --machine gb200-nvl72 --fabric nvl72:2x2
+    export TUG_SOCKET="$dir/tugd.sock"
+    run sh -c 'tug node topo n2 && tug node topo n3'
+    fabric=$(tug fabric)
+    tug sandbox stop --dir "$dir"
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"NVLink domain sandbox.0"*"NVLink domain sandbox.1"* ]]
+    [[ "$output" == *"GPU0  X     NV18  NV18  NV18"* ]]
+    [[ "$fabric" == *"nvlink1"*"900GB/s"*"n[1-2]"* ]]
+}
+
 @test "what cannot be is refused before anything starts" {
     run tug sandbox start --dir "$BATS_TEST_TMPDIR/no" --machine hgx-h10
     [ "$status" -eq 2 ]
