@@ -17,7 +17,11 @@ documented_options() {
 @test "every option in README and tour is one that its verb has" {
     [ -n "$(documented_options)" ]
     documented_options | while read -r verb option; do
-        tug help --man "$verb" | grep -qF -- "*$option*" || { echo "tug $verb has no $option"; exit 1; }
+        tug help --man "$verb" | grep -qF -- "*$option*" && continue
+        # Those of a gang are run's; bench takes them, and its page says so.
+        [ "$verb" = bench ] && tug help --man run | grep -qF -- "*$option*" && continue
+        echo "tug $verb has no $option"
+        exit 1
     done
 }
 
