@@ -40,7 +40,7 @@ for n in nodes:
 }
 
 @test "a gang is told how good its place is, also in the history" {
-    tug run -Q -J pair -N 2 --gpus-per-node 8 -- true
+    tug submit -Q --wait -J pair -N 2 --gpus-per-node 8 -- true # its end is in the history then
     run tug history -o name,quality,bandwidth
     [ "$status" -eq 0 ]
     [[ "$output" =~ pair\ +1\.00\ +75 ]] # 0.8 x 6.25 GB/s for each GPU, 15 / 1 of that
