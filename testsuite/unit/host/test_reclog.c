@@ -215,7 +215,7 @@ static void commit_and_clean(struct tug_batch *b)
 START_TEST(cleaning_loses_nothing_that_holds_and_keeps_the_log_short)
 {
     struct tug_rand r = tug_rand_seed(unit_seed());
-    char model[20][32] = {{0}};
+    char model[20][48] = {{0}};
     struct tug_err err = {0};
     for (int round = 0; round < 1500 && sv.next < 4000; round++) {
         struct tug_batch *b = tug_batch_new();
