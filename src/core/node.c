@@ -299,7 +299,7 @@ static void find_loss(const struct tug_node *n, const struct tug_core_inventory 
 static void drain_for_loss(struct tug_core *c, uint32_t node, const char *loss)
 {
     const struct tug_node *n = &c->nodes.at[node];
-    char text[TUG_ACTION_TEXT];
+    char text[2 * TUG_ACTION_TEXT];
     if (!n->drained)
         drain_and_say(c, node, loss, 0);
     else if (!strstr(n->drain_reason, loss)) {
