@@ -140,7 +140,8 @@ int soak_event(struct soak *s, struct tug_event ev)
         "a submission",  "a cancellation", "a signal",         "a requeue",
         "a step",        "a step's end",   "a node that came", "a lost node",
         "a lease's end", "a drain",        "a resumption",     "a ready part",
-        "a wired part",  "a failed part",  "a part's end",     "a tick"};
+        "a wired part",  "a failed part",  "a watch's word",   "a part's end",
+        "a tick"};
     struct tug_err err = {0};
     if (s->trace)
         printf("# %lld %s, job %llu.%u.%u node %u\n", (long long) s->now, names[ev.type],
