@@ -248,6 +248,22 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
     tug_arena_clear(&arena);
 }
 
+static void on_open(void *arg, struct tug_conn *c)
+{
+    struct drive_node *n = arg;
+
+    n->silent = c;
+}
+
+static void on_words(void *arg, struct tug_conn *c, const struct tug_frame *f)
+{
+    struct drive_node *n = arg;
+
+    if (n->silent == c)
+        n->silent = NULL;
+    on_frame(arg, c, f);
+}
+
 static void on_close(void *arg, struct tug_conn *c, const char *why)
 {
     struct drive_node *n = arg;
@@ -255,9 +271,12 @@ static void on_close(void *arg, struct tug_conn *c, const char *why)
     (void) why;
     if (n->conn == c)
         n->conn = NULL;
+    if (n->silent == c)
+        n->silent = NULL;
 }
 
-static const struct tug_net_ops ops = {.on_frame = on_frame, .on_close = on_close};
+static const struct tug_net_ops ops = {
+    .on_open = on_open, .on_frame = on_words, .on_close = on_close};
 
 void drive_listen(struct drive *d, unsigned node)
 {
@@ -278,6 +297,9 @@ void drive_deaf(struct drive *d, unsigned node)
     if (d->nodes[node].conn)
         tug_conn_drop(d->nodes[node].conn);
     d->nodes[node].conn = NULL;
+    if (d->nodes[node].silent)
+        tug_conn_drop(d->nodes[node].silent);
+    d->nodes[node].silent = NULL;
 }
 
 /* ---- `tug run` ---- */

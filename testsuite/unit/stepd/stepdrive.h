@@ -32,6 +32,7 @@ struct drive_node {
     bool gone; /* the step daemon ended */
     struct tug_listener *listener;
     struct tug_conn *conn;
+    struct tug_conn *silent; /* has connected and said nothing yet */
     char endpoint[256];
     /* what it said */
     unsigned n_hellos;
