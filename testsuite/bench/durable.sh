@@ -81,7 +81,7 @@ failover()
 # From exec to the first answer with so many jobs in the state.
 load_200k()
 {
-    local v=() r t0 n=200000 pid
+    local v=() r t0 n=199900 pid # max_jobs less those that fill the nodes
     start_full_cluster && "$inflight" -n $n -w 2000 "$socket" >/dev/null || return
     for ((r = 0; r < ${runs:-3}; r++)); do
         pid=$(tugd_pid) && kill "$pid"
