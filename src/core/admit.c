@@ -706,7 +706,7 @@ static uint64_t *nodes_holding(const struct admission *m, uint32_t cpus, uint32_
 
 static int admit_within(struct admission *m)
 {
-    return tug_within_admit(m->c, m->r, m->err);
+    return tug_demand_admit(m->c, m->r, m->err);
 }
 
 /* Could its nodes be in the domains that it asks for? */
@@ -718,7 +718,7 @@ static int check_within(const struct admission *m)
         return 0;
     uint64_t *full = nodes_holding(m, r->cpus_per_node, r->gpus_per_node);
     uint64_t *last = nodes_holding(m, tug_job_req_cpus(r, end), tug_job_req_gpus(r, end));
-    int rc = tug_within_admit_size(m->c, r, full, last, m->err);
+    int rc = tug_demand_admit_size(m->c, r, full, last, m->err);
     free(full);
     free(last);
     return rc;

@@ -346,7 +346,7 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
     c->quiet = conf->quiet;
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id))
-        tug_within_open(c, e);
+        tug_alone_open(c, e);
     unbench_all(c);
     take_nodes(c, conf);
     tug_fabric_take(c, conf);
@@ -354,7 +354,7 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
     take_accounts(c, conf);
     tug_wheres_renew(c);
     bench_all(c);
-    tug_within_reshut(c);
+    tug_alone_reshut(c);
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id))
         tug_job_arm(c, e); /* kept_ms may have changed */

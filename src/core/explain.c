@@ -299,7 +299,7 @@ static int explain_in_order(const struct tug_core *c, const struct tug_entry *e,
     if (reason == TUG_REASON_RESOURCES && tug_within_explain_quality(c, e, why, sizeof why)) {
         say(o, "%s", why);
         reason = TUG_REASON_QUALITY;
-    } else if (reason == TUG_REASON_RESOURCES && tug_within_explain(c, e, why, sizeof why)) {
+    } else if (reason == TUG_REASON_RESOURCES && tug_demand_explain(c, e, why, sizeof why)) {
         say(o, "%s", why);
         reason = TUG_REASON_TOPOLOGY;
     } else if (e->explained && e->j.explain && !left_out)

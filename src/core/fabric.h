@@ -22,6 +22,15 @@ struct tug_region {
     size_t from, to;
 };
 
+/* How many of these bits are in it. */
+static inline size_t tug_region_count(const uint64_t *bits, const struct tug_region *r)
+{
+    size_t n = 0;
+    for (size_t w = r->from; w < r->to; w++)
+        n += (size_t) __builtin_popcountll(bits[w] & r->nodes[w]);
+    return n;
+}
+
 struct tug_level {
     const char *name;              /* interned */
     uint64_t bandwidth_bytes_s;    /* 0 = not known */

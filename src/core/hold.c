@@ -87,8 +87,8 @@ void tug_hold_new(struct tug_core *c, struct tug_entry *e, struct tug_slice *wan
         h->complete += slice_is_complete(&want[i], &h->have[i]) || keep_free(c, e, i);
         tug_node_refresh(c, want[i].node);
     }
-    h->crowded = tug_within_is_crowded(c, e, want, h->n);
-    tug_within_shut(c, e, want, h->n);
+    h->crowded = tug_alone_is_crowded(c, e, want, h->n);
+    tug_alone_shut(c, e, want, h->n);
     h->was_crowded = h->crowded;
     c->within.holds += (uint32_t) h->was_crowded;
     if (tug_hold_is_complete(e))
@@ -115,7 +115,7 @@ struct tug_hold *tug_hold_detach(struct tug_core *c, struct tug_entry *e)
         return NULL;
     tug_assert(!h->lifted);
     c->within.holds -= (uint32_t) h->was_crowded;
-    tug_within_open(c, e);
+    tug_alone_open(c, e);
     tug_queue_holds(c, e, -1);
     for (size_t i = 0; i < h->n; i++) {
         tug_ledger_unkeep(c->ledger, e->j.id, &h->have[i]);
@@ -214,7 +214,7 @@ void tug_hold_left(struct tug_core *c)
     for (size_t i = 0; c->within.holds && i < c->nodes.len; i++)
         for (size_t k = 0; k < c->nodes.at[i].holds.len; k++) {
             struct tug_entry *e = c->nodes.at[i].holds.at[k];
-            if (!e->hold->crowded || tug_within_is_crowded(c, e, e->hold->want, e->hold->n))
+            if (!e->hold->crowded || tug_alone_is_crowded(c, e, e->hold->want, e->hold->n))
                 continue;
             e->hold->crowded = 0;
             if (tug_hold_is_complete(e))
@@ -260,7 +260,7 @@ void tug_hold_lift(struct tug_core *c, struct tug_entry *e)
     if (!h)
         return;
     h->lifted = 1;
-    tug_within_open(c, e);
+    tug_alone_open(c, e);
     for (size_t i = 0; i < h->n; i++) {
         tug_ledger_unkeep(c->ledger, e->j.id, &h->have[i]);
         h->place[i] = take_off(c, e, i);
@@ -274,7 +274,7 @@ void tug_hold_lower(struct tug_core *c, struct tug_entry *e)
     if (!h)
         return;
     h->lifted = 0;
-    tug_within_shut(c, e, h->want, h->n);
+    tug_alone_shut(c, e, h->want, h->n);
     for (size_t i = 0; i < h->n; i++) {
         struct tug_node *n = &c->nodes.at[h->want[i].node];
         tug_ledger_keep(c->ledger, e->j.id, &h->have[i]);

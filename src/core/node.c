@@ -355,7 +355,7 @@ int tug_gang_claim(struct tug_core *c, struct tug_entry *e, enum tug_ledger_rule
         tug_node_refresh(c, node);
     }
     if (e->j.suspended_ms < 0)
-        tug_within_shut(c, e, e->j.slices, e->j.n_slices);
+        tug_alone_shut(c, e, e->j.slices, e->j.n_slices);
     if (e->j.suspended_ms < 0)
         tug_share_run(c, e,
                       rule == TUG_LEDGER_FREE  ? c->now_ms
@@ -382,7 +382,7 @@ void tug_gang_release(struct tug_core *c, struct tug_entry *e)
         tug_hold_fill(c, e->j.slices[i].node);
         tug_node_refresh(c, e->j.slices[i].node);
     }
-    tug_within_open(c, e);
+    tug_alone_open(c, e);
     tug_hold_left(c);
     c->freed++;
     c->wants_pass = 1;

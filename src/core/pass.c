@@ -200,7 +200,7 @@ static int check_within(struct tug_policy_pass *p, const struct tug_entry *e,
     for (uint32_t i = 0; i < n; i++)
         slices[i].node = nodes[i] = at[i].node;
     const char *wrong = tug_within_wrong(p->c, &e->shape->key.within, nodes, n);
-    int crowded = tug_within_is_crowded(p->c, e, slices, n);
+    int crowded = tug_alone_is_crowded(p->c, e, slices, n);
     free(nodes);
     free(slices);
     if (!wrong && crowded)

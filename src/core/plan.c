@@ -191,7 +191,7 @@ static struct tug_want rest_of(struct tug_core *c, const struct tug_entry *e,
     if (!e->shape->key.within.alone)
         return rest;
     tug_vec_reserve(&plan->rest, c->nodes.len + 1);
-    rest.nodes = tug_within_rest(c, &e->shape->key.within, nodes, n, with_own, plan->rest.at);
+    rest.nodes = tug_alone_rest(c, &e->shape->key.within, nodes, n, with_own, plan->rest.at);
     return rest;
 }
 
@@ -230,7 +230,7 @@ static void keep_own(struct tug_core *c, const struct tug_entry *e, const struct
     tug_vec_reserve(&plan->idle, c->index.words + 1);
     memset(plan->all.at, 0xff, c->index.words * sizeof *plan->all.at);
     tug_profile_serving(plan->profile, &nobody, plan->all.at, at_ms, w->run_ms, plan->idle.at);
-    const uint64_t *own = tug_within_empty(c, &e->shape->key.within, plan->idle.at);
+    const uint64_t *own = tug_alone_empty(c, &e->shape->key.within, plan->idle.at);
     for (size_t i = 0; i < c->index.words; i++)
         bits[i] &= own[i];
 }
@@ -538,7 +538,7 @@ static int fits_within(struct tug_core *c, const struct tug_entry *e, const stru
     tug_vec_reserve(&plan->last, c->index.words + 1);
     const uint64_t *full = serving(c, e, w, w->nodes == 1, at_ms),
                    *last = uneven ? serving(c, e, w, 1, at_ms) : full;
-    return tug_within_choose(c, &s->key.within, w->nodes, uneven, full, last, plan->nodes.at);
+    return tug_split_choose(c, &s->key.within, w->nodes, uneven, full, last, plan->nodes.at);
 }
 
 /* At each edge that has nodes enough it is asked whether they are where it wants them. */

@@ -511,6 +511,11 @@ static inline int tug_shape_is_uneven(const struct tug_shape *s)
 /* Could the node hold a slice, or the last one, if it were empty? */
 int tug_shape_could_hold(const struct tug_core *c, const struct tug_shape *s, uint32_t node);
 int tug_shape_could_hold_last(const struct tug_core *c, const struct tug_shape *s, uint32_t node);
+/* Nodes on which a slice with so many GPUs might fit, by what is free of GPUs alone. */
+static inline const uint64_t *tug_place_candidates(const struct tug_core *c, const struct tug_shape *s, uint32_t gpus)
+{
+    return c->as_if_empty ? c->index.usable : s->key.exclusive ? c->index.idle : c->index.free_ge[gpus];
+}
 /* Does a slice, or the last one, fit there now? */
 int tug_place_fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node);
 int tug_place_fits_last(const struct tug_core *c, const struct tug_shape *s, uint32_t node);
@@ -559,40 +564,48 @@ static inline int tug_within_binds(const struct tug_within *w)
 }
 /* tug_place_find() of a shape that asks: 1, or 0. */
 int tug_within_find(struct tug_core *c, const struct tug_shape *s);
-/* Nodes for a gang of that many, where slices fit on 'full' and the last one, if it is smaller ('uneven'), on 'last' too.
- * They come in rank order; out may be NULL. 1, or 0: it does not fit so. */
-int tug_within_choose(const struct tug_core *c, const struct tug_within *w, uint32_t nodes, int uneven,
-                      const uint64_t *full, const uint64_t *last, uint32_t *out);
-/* As bits: nodes that hold a slice, or the last one, if 'fits' says so. */
+/* Could the usable nodes hold it as it asks, if they were empty? */
 int tug_within_is_possible(struct tug_core *c, const struct tug_shape *s);
-/* Other jobs may not come into the domains that it has for itself, from now on; or may again. */
-void tug_within_shut(struct tug_core *c, struct tug_entry *e, const struct tug_slice *at, size_t n);
-void tug_within_open(struct tug_core *c, struct tug_entry *e);
-void tug_within_reshut(struct tug_core *c); /* all of them: the fabric is another one */
-/* Is anybody else in the domains that it would have for itself there, or has one for himself that it would be in? */
-int tug_within_is_crowded(const struct tug_core *c, const struct tug_entry *e, const struct tug_slice *at, size_t n);
-/* Nodes in domains of w->alone all of whose nodes have a bit in 'empty', as bits; the core's until it is asked again. */
-const uint64_t *tug_within_empty(struct tug_core *c, const struct tug_within *w, const uint64_t *empty);
-/* The other nodes of the domains of w->alone that these are in, or all of them: how many; out has room for all nodes. */
-uint32_t tug_within_rest(const struct tug_core *c, const struct tug_within *w, const uint32_t *nodes, size_t n,
-                         int with_own, uint32_t *out);
 /* Would these nodes do, in that order? NULL, or what is wrong with them. */
 const char *tug_within_wrong(const struct tug_core *c, const struct tug_within *w, const uint32_t *nodes, size_t n);
-/* Levels that are not there, what contradicts itself; the lowest level where one is needed and none was said. */
-int tug_within_admit(const struct tug_core *c, struct tug_job_req *r, struct tug_err *err);
-/* Could it ever be as it asks, with slices where the bits say? -EINVAL with what could. */
-int tug_within_admit_size(const struct tug_core *c, const struct tug_job_req *r, const uint64_t *full,
-                          const uint64_t *last, struct tug_err *err);
 /* Has what was chosen the quality that is asked for? */
 int tug_within_suffices(struct tug_core *c, struct tug_shape *s, const struct tug_policy_slice *at, size_t n);
 /* The same of the best that there is: if it has not, it is noted that the shape does not fit now. */
 int tug_within_is_good(struct tug_core *c, struct tug_shape *s, const struct tug_policy_slice *at, size_t n);
 /* The sentence about that; 0: it is not what it waits for. */
 int tug_within_explain_quality(const struct tug_core *c, const struct tug_entry *e, char *buf, size_t size_bytes);
-/* Enough fits now, but not so: the sentence. 0: that is not what it waits for. */
-int tug_within_explain(const struct tug_core *c, const struct tug_entry *e, char *buf, size_t size_bytes);
 int tug_within_check(const struct tug_core *c, struct tug_err *err); /* of tug_core_check() */
 void tug_within_clear(struct tug_core *c);
+
+/* split.c: over which domains a gang is split. Nodes for a gang of that many, where slices fit on 'full' and the last one, if it
+ * is smaller ('uneven'), on 'last' too. They come in rank order; out may be NULL. 1, or 0: it does not fit so. */
+int tug_split_choose(const struct tug_core *c, const struct tug_within *w, uint32_t nodes, int uneven,
+                     const uint64_t *full, const uint64_t *last, uint32_t *out);
+
+/* alone.c: domains that a gang has for itself */
+/* Other jobs may not come into them, from now on; or may again. */
+void tug_alone_shut(struct tug_core *c, struct tug_entry *e, const struct tug_slice *at, size_t n);
+void tug_alone_open(struct tug_core *c, struct tug_entry *e);
+void tug_alone_reshut(struct tug_core *c); /* all of them: the fabric is another one */
+/* Is anybody else in the domains that it would have for itself there, or has one for himself that it would be in? */
+int tug_alone_is_crowded(const struct tug_core *c, const struct tug_entry *e, const struct tug_slice *at, size_t n);
+/* Nodes in domains of w->alone all of whose nodes have a bit in 'empty', as bits; the core's until it is asked again. */
+const uint64_t *tug_alone_empty(struct tug_core *c, const struct tug_within *w, const uint64_t *empty);
+/* The same of the domains that are empty now. */
+const uint64_t *tug_alone_empty_now(struct tug_core *c, const struct tug_within *w);
+/* The other nodes of the domains of w->alone that these are in, or all of them: how many; out has room for all nodes. */
+uint32_t tug_alone_rest(const struct tug_core *c, const struct tug_within *w, const uint32_t *nodes, size_t n,
+                        int with_own, uint32_t *out);
+int tug_alone_check(const struct tug_core *c, struct tug_err *err); /* of tug_core_check() */
+
+/* demand.c: what a gang asks of the fabric, in words */
+/* Levels that are not there, what contradicts itself; the lowest level where one is needed and none was said. */
+int tug_demand_admit(const struct tug_core *c, struct tug_job_req *r, struct tug_err *err);
+/* Could it ever be as it asks, with slices where the bits say? -EINVAL with what could. */
+int tug_demand_admit_size(const struct tug_core *c, const struct tug_job_req *r, const uint64_t *full,
+                          const uint64_t *last, struct tug_err *err);
+/* Enough fits now, but not so: the sentence. 0: that is not what it waits for. */
+int tug_demand_explain(const struct tug_core *c, const struct tug_entry *e, char *buf, size_t size_bytes);
 
 /* preempt.c: who gives way, and how it goes */
 /* What would happen to it if it had to give way: as its queue says, but what may not wait again is

@@ -44,7 +44,7 @@ void tug_suspend(struct tug_core *c, struct tug_entry *e)
         tug_hold_fill(c, j->slices[i].node);
         tug_node_refresh(c, j->slices[i].node);
     }
-    tug_within_open(c, e);
+    tug_alone_open(c, e);
     tug_hold_left(c);
     c->freed++;
     c->wants_pass = 1;
@@ -71,7 +71,7 @@ int tug_suspend_may_resume(const struct tug_core *c, const struct tug_entry *e)
             l->mem_used_bytes > l->mem_bytes || (e->j.req.exclusive && (l->gangs || n->holds.len)))
             return 0;
     }
-    return !tug_within_is_crowded(c, e, e->j.slices, e->j.n_slices);
+    return !tug_alone_is_crowded(c, e, e->j.slices, e->j.n_slices);
 }
 
 /* Its steps go on; those that were not past their barrier get the time back that they lost. */
@@ -98,7 +98,7 @@ void tug_resume(struct tug_core *c, struct tug_entry *e)
     tug_assert(rc == 0);
     j->suspended_ms = -1;
     j->resumed_ms = tug_not_before(c, j->alloc_ms);
-    tug_within_shut(c, e, j->slices, j->n_slices);
+    tug_alone_shut(c, e, j->slices, j->n_slices);
     tug_share_run(c, e, c->now_ms);
     j->preemptor = 0;
     if (j->limit_ms >= 0)

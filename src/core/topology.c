@@ -27,16 +27,10 @@ struct unit {
     size_t taken;
 };
 
-static const uint64_t *candidates(const struct tug_core *c, const struct tug_shape *s,
-                                  uint32_t gpus)
-{
-    return c->as_if_empty ? c->index.usable : s->key.exclusive ? c->index.idle : c->index.free_ge[gpus];
-}
-
 static int all_in(const struct tug_core *c, const struct tug_shape *s, const struct tug_region *r,
                   uint32_t gpus, size_t enough)
 {
-    const uint64_t *bits = candidates(c, s, gpus);
+    const uint64_t *bits = tug_place_candidates(c, s, gpus);
     size_t n = 0;
     for (size_t w = r->from; w < r->to && n < enough; w++)
         n += tug_gpuset_count(bits[w] & r->nodes[w] & s->key.where->nodes[w]);
@@ -47,7 +41,7 @@ static int all_in(const struct tug_core *c, const struct tug_shape *s, const str
 static size_t count(const struct tug_core *c, const struct tug_shape *s, const struct tug_region *r,
                     int last, size_t enough)
 {
-    const uint64_t *bits = candidates(c, s, last ? s->key.gpus_last : s->key.gpus);
+    const uint64_t *bits = tug_place_candidates(c, s, last ? s->key.gpus_last : s->key.gpus);
     size_t n = 0;
     for (size_t w = r->from; w < r->to; w++)
         for (uint64_t m = bits[w] & r->nodes[w] & s->key.where->nodes[w]; m && n < enough;
@@ -111,7 +105,7 @@ static struct tug_span span_below(const struct tug_core *c, const struct tug_sha
     return (struct tug_span){.domain = at,
                              .ranks = s->key.gpus * (uint32_t) alike(s) + (alike(s) < s->key.nodes ? s->key.gpus_last : 0),
                              .nodes = s->key.nodes,
-                             .islands = tug_span_fewest_islands(c, at, s->key.nodes, candidates(c, s, s->key.gpus_last))};
+                             .islands = tug_span_fewest_islands(c, at, s->key.nodes, tug_place_candidates(c, s, s->key.gpus_last))};
 }
 
 static void tally(struct tallies *t, uint32_t mbs, uint32_t last_mbs)
@@ -129,7 +123,7 @@ static void tally(struct tallies *t, uint32_t mbs, uint32_t last_mbs)
 static void tally_nodes(const struct tug_core *c, const struct tug_shape *s, const struct tug_region *r,
                         const struct tug_span *span, struct tallies *t)
 {
-    const uint64_t *bits = candidates(c, s, s->key.gpus_last);
+    const uint64_t *bits = tug_place_candidates(c, s, s->key.gpus_last);
     size_t fast = 0;
     t->rows.len = 0;
     for (size_t w = r->from; w < r->to; w++)
@@ -175,7 +169,7 @@ static uint32_t highest_bar(const struct tug_shape *s, const struct tallies *t)
 /* A node that the last slice can have even if the others take all others: one that only it fits on, else any. */
 static uint32_t keep_for_last(const struct tug_core *c, const struct tug_shape *s, const struct tug_region *r)
 {
-    const uint64_t *bits = candidates(c, s, s->key.gpus_last);
+    const uint64_t *bits = tug_place_candidates(c, s, s->key.gpus_last);
     uint32_t kept = TUG_NO_NODE;
     for (size_t w = r->from; w < r->to && tug_shape_is_uneven(s); w++)
         for (uint64_t m = bits[w] & r->nodes[w] & s->key.where->nodes[w]; m; m &= m - 1) {

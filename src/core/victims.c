@@ -390,7 +390,7 @@ static int fits_alone(const struct tug_victims *v, uint32_t *out)
             any[w] |= v->any[w] & r->nodes[w];
         }
     }
-    int fits = tug_within_choose(c, &s->key.within, s->key.nodes, tug_shape_is_uneven(s), full, any,
+    int fits = tug_split_choose(c, &s->key.within, s->key.nodes, tug_shape_is_uneven(s), full, any,
                                  out);
     free(full);
     free(any);
@@ -419,7 +419,7 @@ static int is_as_asked(const struct tug_victims *v, uint32_t *out)
     if (s->key.within.alone)
         return fits_alone(v, out);
     return v->e->j.state == TUG_JOB_SUSPENDED || v->in || !tug_within_binds(&s->key.within) ||
-           tug_within_choose(v->c, &s->key.within, s->key.nodes, tug_shape_is_uneven(s), v->full,
+           tug_split_choose(v->c, &s->key.within, s->key.nodes, tug_shape_is_uneven(s), v->full,
                              v->any, out);
 }
 
