@@ -16,60 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/state.h"
+#include "core/victims.h"
 
 /* One who leaves is waited for as long as an end takes, and this. */
 #define LEAVING_MS (60 * 1000)
-/* So many on a node are tried in all combinations. */
-#define TRY_ALL_MAX 6
-
-struct cand {
-    struct tug_entry *e;
-    double cost;          /* lost work, in GPU-ms */
-    double price;         /* what choosing looks at: the cost, or a share of it */
-    uint32_t nodes;       /* usable ones that it is on */
-    uint8_t chosen, free; /* free: leaves anyway */
-    uint8_t keeps_memory;
-};
-
-struct part {
-    uint32_t cand, slice;
-};
-#define NO_SLICE UINT32_MAX
-
-struct room {
-    tug_gpuset gpus;
-    uint32_t cpus, others; /* others: gangs that would still run there */
-    uint64_t mem_bytes;
-    tug_gpuset gpus_owed; /* what holds of other jobs still wait for */
-    uint32_t cpus_owed;
-    uint64_t mem_owed_bytes;
-};
-
-enum { FITS_NOT, FITS_LAST, FITS_ANY }; /* no slice, only a smaller last one, any */
-
-struct offer {
-    double price;
-    uint32_t node;
-};
-
-struct tug_victims {
-    struct tug_core *c;
-    struct tug_entry *e;
-    uint32_t n_nodes;
-    struct tug_vec(struct cand) cands;
-    struct part *parts;
-    uint32_t *first;      /* parts of node i: first[i] .. first[i + 1] */
-    uint32_t *fixed;      /* a suspended job: its slice on node i, + 1 */
-    uint8_t *fits, *best; /* by node: FITS_..., by candidate */
-    const struct tug_region *in; /* only there; NULL = anywhere */
-    uint64_t *full, *any;        /* what 'fits' says, as bits */
-    uint32_t n_full, n_any, n_chosen;
-    uint32_t gpus_owed; /* in all */
-    int keeps;          /* some queue does not lend what is guaranteed to it */
-    int for_last;       /* offers are for the last slice, the smaller one */
-    struct tug_vec(struct offer) heap;
-};
 
 /* ---- who could give way */
 
@@ -110,7 +60,7 @@ static int is_candidate(struct tug_core *c, const struct tug_entry *e, const str
 
 static void add(struct tug_victims *v, struct tug_entry *e, int leaves)
 {
-    struct cand k = {.e = e, .chosen = (uint8_t) leaves, .free = (uint8_t) leaves};
+    struct tug_cand k = {.e = e, .chosen = (uint8_t) leaves, .free = (uint8_t) leaves};
     int how = e->j.gives_way ? e->j.gives_way : (int) tug_preempt_how(v->c, e);
     k.cost = leaves ? 0 : lost_work(v->c, e);
     k.keeps_memory = e->j.state == TUG_JOB_RUNNING && how == TUG_PREEMPT_SUSPEND;
@@ -151,7 +101,7 @@ static void sort_parts(struct tug_victims *v)
     for (uint32_t i = 0; i < v->cands.len; i++) {
         const struct tug_job *j = &v->cands.at[i].e->j;
         for (uint32_t k = 0; k < j->n_slices; k++)
-            v->parts[at[j->slices[k].node]++] = (struct part){i, k};
+            v->parts[at[j->slices[k].node]++] = (struct tug_cand_part){i, k};
     }
     free(at);
 }
@@ -162,7 +112,7 @@ static void look_at_queues(struct tug_victims *v)
     for (size_t i = 0; i < c->queue_rows.len && !v->keeps; i++)
         v->keeps = !c->queue_rows.at[i].lends && c->queue_rows.at[i].guarantee_gpus;
     for (uint32_t i = 0; i < v->n_nodes && v->keeps; i++) {
-        struct room r = {0};
+        struct tug_vacancy r = {0};
         tug_hold_owed(c, i, &r.gpus_owed, &r.cpus_owed, &r.mem_owed_bytes);
         v->gpus_owed += tug_gpuset_count(r.gpus_owed);
     }
@@ -204,88 +154,10 @@ void tug_victims_free(struct tug_victims *v)
     free(v);
 }
 
-/* ---- room */
-
-static struct room room_at(const struct tug_victims *v, uint32_t node)
-{
-    const struct tug_ledger_node *l = tug_ledger_node(v->c->ledger, node);
-    struct room r = {.gpus = tug_ledger_gpus_free(l),
-                     .cpus = tug_ledger_cpus_free(l),
-                     .mem_bytes = tug_ledger_mem_free(l),
-                     .others = l->gangs + (uint32_t) v->c->nodes.at[node].holds.len};
-    tug_hold_owed(v->c, node, &r.gpus_owed, &r.cpus_owed, &r.mem_owed_bytes);
-    return r;
-}
-
-static void add_room(const struct tug_victims *v, struct room *r, const struct part *p)
-{
-    const struct cand *k = &v->cands.at[p->cand];
-    if (p->slice == NO_SLICE)
-        return; /* it only lets others in */
-    const struct tug_slice *s = &k->e->j.slices[p->slice];
-    if (!s->gpu_milli) /* a GPU in parts is whole again only once all of them are gone */
-        r->gpus |= s->gpus & tug_ledger_node(v->c->ledger, s->node)->gpus;
-    r->cpus += s->cpus;
-    r->mem_bytes += k->keeps_memory ? 0 : s->mem_bytes;
-    r->others--;
-}
-
-static struct room room_with_chosen(const struct tug_victims *v, uint32_t node)
-{
-    struct room r = room_at(v, node);
-    for (uint32_t i = v->first[node]; i < v->first[node + 1]; i++)
-        if (v->cands.at[v->parts[i].cand].chosen)
-            add_room(v, &r, &v->parts[i]);
-    return r;
-}
-
-/* Has the candidate the node's domain for itself? */
-static int shuts(const struct tug_victims *v, uint32_t cand, uint32_t node)
-{
-    const struct tug_entry *e = v->cands.at[cand].e;
-    for (size_t i = 0; i < e->n_shuts; i++)
-        if (tug_bit(v->c->fabric.at[e->shuts[i]].all.nodes, node))
-            return 1;
-    return 0;
-}
-
-/* So many others have who are not among those that were chosen. */
-static uint32_t shut_by(const struct tug_victims *v, uint32_t node)
-{
-    uint32_t shut = v->c->nodes.at[node].shut;
-    for (uint32_t i = 0; shut && i < v->cands.len; i++)
-        shut -= (uint32_t) (v->cands.at[i].chosen && shuts(v, i, node));
-    return shut;
-}
-
-static int may_use(const struct tug_victims *v, uint32_t node)
-{
-    if (!tug_bit(v->c->index.usable, node) || (v->in && !tug_bit(v->in->nodes, node)))
-        return 0;
-    return v->e->j.state == TUG_JOB_SUSPENDED ? v->fixed[node] != 0
-                                              : tug_bit(v->e->shape->key.where->nodes, node);
-}
-
-static int is_enough(const struct tug_victims *v, uint32_t node, const struct room *r, int last)
-{
-    uint32_t n_gpus = last ? v->e->shape->key.gpus_last : v->e->shape->key.gpus;
-    uint32_t n_cpus = last ? v->e->shape->key.cpus_last : v->e->shape->key.cpus;
-    const struct tug_shape_key *key = &v->e->shape->key;
-    tug_gpuset gpus = r->gpus & ~r->gpus_owed;
-    if (key->exclusive && r->others)
-        return 0;
-    if (v->e->j.state == TUG_JOB_SUSPENDED) {
-        const struct tug_slice *s = &v->e->j.slices[v->fixed[node] - 1];
-        return !(s->gpus & ~gpus) && s->cpus + r->cpus_owed <= r->cpus;
-    }
-    return tug_gpuset_count(gpus) >= n_gpus && r->cpus >= n_cpus + r->cpus_owed &&
-           r->mem_bytes >= key->mem_bytes + r->mem_owed_bytes;
-}
-
 /* ---- what other queues do not lend */
 
 /* On nodes that can be used. */
-static uint32_t gpus_of(const struct tug_victims *v, const struct cand *k)
+static uint32_t gpus_of(const struct tug_victims *v, const struct tug_cand *k)
 {
     const struct tug_job *j = &k->e->j;
     uint32_t gpus = 0;
@@ -300,7 +172,7 @@ static uint32_t take_away(struct tug_victims *v, int sign)
 {
     uint32_t gpus = 0;
     for (size_t i = 0; i < v->cands.len; i++) {
-        const struct cand *k = &v->cands.at[i];
+        const struct tug_cand *k = &v->cands.at[i];
         if (!k->chosen || k->e->charged_ms < 0)
             continue;
         tug_queue_runs(v->c, k->e, sign);
@@ -320,243 +192,27 @@ static int leaves_enough(struct tug_victims *v)
     return enough;
 }
 
-static uint8_t fits_now(const struct tug_victims *v, uint32_t node)
-{
-    struct room r = room_with_chosen(v, node);
-    if (!may_use(v, node) || shut_by(v, node) || !is_enough(v, node, &r, 1))
-        return FITS_NOT;
-    return is_enough(v, node, &r, 0) ? FITS_ANY : FITS_LAST;
-}
-
-static void set_bit(uint64_t *bits, uint32_t i, int on)
-{
-    bits[i / 64] = on ? bits[i / 64] | 1ULL << (i % 64) : bits[i / 64] & ~(1ULL << (i % 64));
-}
-
-static void set_fits(struct tug_victims *v, uint32_t node, uint8_t fits)
-{
-    v->n_any += (fits != FITS_NOT) - (v->fits[node] != FITS_NOT);
-    v->n_full += (fits == FITS_ANY) - (v->fits[node] == FITS_ANY);
-    v->fits[node] = fits;
-    set_bit(v->any, node, fits != FITS_NOT);
-    set_bit(v->full, node, fits == FITS_ANY);
-}
-
-/* After one was chosen or sent back: the nodes that it is on. */
-static void refit(struct tug_victims *v, const struct cand *k)
-{
-    for (size_t i = 0; i < k->e->j.n_slices; i++)
-        set_fits(v, k->e->j.slices[i].node, fits_now(v, k->e->j.slices[i].node));
-    for (size_t i = 0; i < k->e->n_shuts; i++) { /* what it leaves opens its domains */
-        const struct tug_region *r = &v->c->fabric.at[k->e->shuts[i]].all;
-        for (size_t w = r->from; w < r->to; w++)
-            for (uint64_t m = r->nodes[w]; m; m &= m - 1) {
-                uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
-                set_fits(v, node, fits_now(v, node));
-            }
-    }
-}
-
-static int has_all_but_last(const struct tug_victims *v)
-{
-    return v->n_full + 1 >= v->e->j.req.nodes;
-}
-
-/* Nobody else would be on the nodes of that domain. */
-static int is_own(const struct tug_victims *v, const struct tug_region *r)
-{
-    for (size_t w = r->from; w < r->to; w++)
-        for (uint64_t m = r->nodes[w]; m; m &= m - 1) {
-            uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
-            if (shut_by(v, node) || room_with_chosen(v, node).others)
-                return 0;
-        }
-    return 1;
-}
-
-/* For a gang that is to have its domains for itself: of what fits only what is in such. 1, or 0 as is_as_asked(). */
-static int fits_alone(const struct tug_victims *v, uint32_t *out)
-{
-    const struct tug_core *c = v->c;
-    const struct tug_shape *s = v->e->shape;
-    const struct tug_tier *t = tug_fabric_tier(&c->fabric, s->key.within.alone);
-    uint64_t *full = tug_xcalloc(c->index.words + 1, sizeof *full);
-    uint64_t *any = tug_xcalloc(c->index.words + 1, sizeof *any);
-    for (size_t i = 0; t && i < t->n; i++) {
-        const struct tug_region *r = &c->fabric.at[t->domains[i]].all;
-        int own = is_own(v, r);
-        for (size_t w = r->from; w < r->to && own; w++) {
-            full[w] |= v->full[w] & r->nodes[w];
-            any[w] |= v->any[w] & r->nodes[w];
-        }
-    }
-    int fits = tug_split_choose(c, &s->key.within, s->key.nodes, tug_shape_is_uneven(s), full, any,
-                                 out);
-    free(full);
-    free(any);
-    return fits;
-}
-
-/* One that is stopped is where it is. */
-static int goes_on_alone(const struct tug_victims *v)
-{
-    const struct tug_core *c = v->c;
-    const struct tug_tier *t = tug_fabric_tier(&c->fabric, v->e->shape->key.within.alone);
-    for (size_t i = 0; t && i < v->e->j.n_slices; i++) {
-        uint32_t d = t->domain_of[v->e->j.slices[i].node];
-        if (d != TUG_NO_DOMAIN && !is_own(v, &c->fabric.at[d].all))
-            return 0;
-    }
-    return 1;
-}
-
-/* What it asks of the fabric; in the one domain that is looked at, all that counts is how many. */
-static int is_as_asked(const struct tug_victims *v, uint32_t *out)
-{
-    const struct tug_shape *s = v->e->shape;
-    if (s->key.within.alone && v->e->j.state == TUG_JOB_SUSPENDED)
-        return goes_on_alone(v);
-    if (s->key.within.alone)
-        return fits_alone(v, out);
-    return v->e->j.state == TUG_JOB_SUSPENDED || v->in || !tug_within_binds(&s->key.within) ||
-           tug_split_choose(v->c, &s->key.within, s->key.nodes, tug_shape_is_uneven(s), v->full,
-                             v->any, out);
-}
-
-static int has_all(const struct tug_victims *v)
-{
-    return has_all_but_last(v) && v->n_any >= v->e->j.req.nodes && is_as_asked(v, NULL);
-}
-
-/* ---- the cheapest way to clear one node */
-
-struct clearing {
-    uint32_t at[64]; /* candidates that are not chosen yet */
-    uint32_t slice[64];
-    size_t n;
-};
-
-/* Cheapest first; beyond 64, the dearest fall off. */
-static void add_to_clear(const struct tug_victims *v, struct clearing *out, struct part p)
-{
-    size_t at = out->n < 64 ? out->n++ : 64;
-    double price = v->cands.at[p.cand].price;
-    if (at == 64 && v->cands.at[out->at[--at]].price <= price)
-        return;
-    while (at > 0 && v->cands.at[out->at[at - 1]].price > price) {
-        out->at[at] = out->at[at - 1];
-        out->slice[at] = out->slice[at - 1];
-        at--;
-    }
-    out->at[at] = p.cand;
-    out->slice[at] = p.slice;
-}
-
-static int is_among(const struct clearing *k, uint32_t cand)
-{
-    for (size_t i = 0; i < k->n; i++)
-        if (k->at[i] == cand)
-            return 1;
-    return 0;
-}
-
-/* Those that hold something there, and those that let nobody in. */
-static void on_node(const struct tug_victims *v, uint32_t node, struct clearing *out)
-{
-    out->n = 0;
-    for (uint32_t i = v->first[node]; i < v->first[node + 1]; i++)
-        if (!v->cands.at[v->parts[i].cand].chosen)
-            add_to_clear(v, out, v->parts[i]);
-    for (uint32_t i = 0; v->c->nodes.at[node].shut && i < v->cands.len; i++)
-        if (!v->cands.at[i].chosen && shuts(v, i, node) && !is_among(out, i))
-            add_to_clear(v, out, (struct part){i, NO_SLICE});
-}
-
-static int set_is_enough(const struct tug_victims *v, uint32_t node, const struct clearing *k,
-                         uint64_t set, double *price)
-{
-    struct room r = room_with_chosen(v, node);
-    uint32_t shut = shut_by(v, node);
-    *price = 0;
-    for (uint64_t m = set; m; m &= m - 1) {
-        size_t i = (size_t) __builtin_ctzll(m);
-        struct part p = {k->at[i], k->slice[i]};
-        add_room(v, &r, &p);
-        shut -= (uint32_t) (shut && shuts(v, p.cand, node));
-        *price += v->cands.at[p.cand].price;
-    }
-    return !shut && is_enough(v, node, &r, v->for_last);
-}
-
-static uint64_t try_all(const struct tug_victims *v, uint32_t node, const struct clearing *k,
-                        double *price)
-{
-    uint64_t best = 0;
-    double p;
-    for (uint64_t set = 1; set < 1ULL << k->n; set++)
-        if (set_is_enough(v, node, k, set, &p) && (!best || p < *price)) {
-            best = set;
-            *price = p;
-        }
-    return best;
-}
-
-/* Cheapest first until it is enough, then without whoever turns out not to be needed; or the
- * cheapest one that is enough alone. */
-static uint64_t try_some(const struct tug_victims *v, uint32_t node, const struct clearing *k,
-                         double *price)
-{
-    uint64_t set = 0;
-    double p;
-    for (size_t i = 0; i < k->n && !set_is_enough(v, node, k, set, price); i++)
-        set |= 1ULL << i;
-    if (!set_is_enough(v, node, k, set, price))
-        return 0;
-    for (size_t i = k->n; i > 0; i--)
-        if (set >> (i - 1) & 1 && set_is_enough(v, node, k, set & ~(1ULL << (i - 1)), &p))
-            set &= ~(1ULL << (i - 1));
-    set_is_enough(v, node, k, set, price);
-    for (size_t i = 0; i < k->n; i++)
-        if (v->cands.at[k->at[i]].price < *price && set_is_enough(v, node, k, 1ULL << i, &p)) {
-            *price = p;
-            return 1ULL << i;
-        }
-    return set;
-}
-
-/* Who has to go so that the node is large enough: 1, or 0 when not even all suffice. */
-static int clear_node(const struct tug_victims *v, uint32_t node, struct clearing *k, uint64_t *set,
-                      double *price)
-{
-    on_node(v, node, k);
-    *set = 0;
-    if (set_is_enough(v, node, k, 0, price))
-        return 1;
-    *set = k->n <= TRY_ALL_MAX ? try_all(v, node, k, price) : try_some(v, node, k, price);
-    return *set != 0;
-}
-
 /* ---- choosing */
 
-static int is_cheaper(const struct offer *a, const struct offer *b)
+static int is_cheaper(const struct tug_offer *a, const struct tug_offer *b)
 {
     return a->price != b->price ? a->price < b->price : a->node < b->node;
 }
 
-static void push(struct tug_victims *v, struct offer o)
+static void push(struct tug_victims *v, struct tug_offer o)
 {
     tug_vec_push(&v->heap, o);
-    struct offer *h = v->heap.at;
+    struct tug_offer *h = v->heap.at;
     for (size_t i = v->heap.len - 1; i && is_cheaper(&h[i], &h[(i - 1) / 2]); i = (i - 1) / 2) {
-        struct offer t = h[i];
+        struct tug_offer t = h[i];
         h[i] = h[(i - 1) / 2];
         h[(i - 1) / 2] = t;
     }
 }
 
-static struct offer pop(struct tug_victims *v)
+static struct tug_offer pop(struct tug_victims *v)
 {
-    struct offer *h = v->heap.at, first = h[0];
+    struct tug_offer *h = v->heap.at, first = h[0];
     h[0] = h[--v->heap.len];
     for (size_t i = 0;;) {
         size_t l = 2 * i + 1, r = l + 1, m = i;
@@ -566,43 +222,43 @@ static struct offer pop(struct tug_victims *v)
             m = r;
         if (m == i)
             return first;
-        struct offer t = h[i];
+        struct tug_offer t = h[i];
         h[i] = h[m];
         h[m] = t;
         i = m;
     }
 }
 
-static void choose(struct tug_victims *v, struct cand *k)
+static void choose(struct tug_victims *v, struct tug_cand *k)
 {
     k->chosen = 1;
     v->n_chosen++;
-    refit(v, k);
+    tug_vacancy_refit(v, k);
 }
 
 /* It will do for the slice that is looked for. */
 static int is_taken(const struct tug_victims *v, uint32_t node)
 {
-    return v->fits[node] >= (v->for_last ? FITS_LAST : FITS_ANY);
+    return v->fits[node] >= (v->for_last ? TUG_FITS_LAST : TUG_FITS_ANY);
 }
 
 static void offer(struct tug_victims *v, uint32_t node)
 {
-    struct clearing k;
+    struct tug_clearing k;
     uint64_t set;
     double price;
-    if (may_use(v, node) && !is_taken(v, node) && clear_node(v, node, &k, &set, &price))
-        push(v, (struct offer){price, node});
+    if (tug_vacancy_may_use(v, node) && !is_taken(v, node) && tug_clearing_find(v, node, &k, &set, &price))
+        push(v, (struct tug_offer){price, node});
 }
 
 /* Choosing makes other nodes cheaper: those get a new offer, and an old one that is too dear by
  * then is made anew when its turn comes. */
-static void take(struct tug_victims *v, struct offer o)
+static void take(struct tug_victims *v, struct tug_offer o)
 {
-    struct clearing k;
+    struct tug_clearing k;
     uint64_t set;
     double price;
-    if (is_taken(v, o.node) || !clear_node(v, o.node, &k, &set, &price))
+    if (is_taken(v, o.node) || !tug_clearing_find(v, o.node, &k, &set, &price))
         return;
     uint32_t n = 0, who[64];
     for (; set; set &= set - 1)
@@ -618,7 +274,7 @@ static void take(struct tug_victims *v, struct offer o)
 
 static int dearest_first(const void *a, const void *b)
 {
-    const struct cand *x = *(const struct cand *const *) a, *y = *(const struct cand *const *) b;
+    const struct tug_cand *x = *(const struct tug_cand *const *) a, *y = *(const struct tug_cand *const *) b;
     if (x->cost != y->cost)
         return x->cost < y->cost ? 1 : -1;
     return x->e->j.id < y->e->j.id ? 1 : -1;
@@ -626,23 +282,23 @@ static int dearest_first(const void *a, const void *b)
 
 static void send_back_unneeded(struct tug_victims *v)
 {
-    struct cand **all = tug_xcalloc(v->n_chosen + 1, sizeof(struct cand *));
+    struct tug_cand **all = tug_xcalloc(v->n_chosen + 1, sizeof(struct tug_cand *));
     size_t n = 0;
     for (size_t i = 0; i < v->cands.len; i++)
         if (v->cands.at[i].chosen && !v->cands.at[i].free)
             all[n++] = &v->cands.at[i];
-    qsort(all, n, sizeof(struct cand *), dearest_first);
+    qsort(all, n, sizeof(struct tug_cand *), dearest_first);
     for (size_t i = 0; i < n; i++) {
         all[i]->chosen = 0;
         v->n_chosen--;
-        refit(v, all[i]);
-        if (!has_all(v) || !leaves_enough(v))
+        tug_vacancy_refit(v, all[i]);
+        if (!tug_vacancy_has_all(v) || !leaves_enough(v))
             choose(v, all[i]);
     }
     free(all);
 }
 
-static double price_per_gpu(const struct cand *k)
+static double price_per_gpu(const struct tug_cand *k)
 {
     unsigned gpus = 0;
     for (size_t i = 0; i < k->e->j.n_slices; i++)
@@ -652,7 +308,7 @@ static double price_per_gpu(const struct cand *k)
 
 static int cheapest_gpus_first(const void *a, const void *b)
 {
-    const struct cand *x = *(const struct cand *const *) a, *y = *(const struct cand *const *) b;
+    const struct tug_cand *x = *(const struct tug_cand *const *) a, *y = *(const struct tug_cand *const *) b;
     double p = price_per_gpu(x), q = price_per_gpu(y);
     if (p != q)
         return p < q ? -1 : 1;
@@ -665,12 +321,12 @@ static int make_up_for_it(struct tug_victims *v)
 {
     if (leaves_enough(v))
         return 1;
-    struct cand **all = tug_xcalloc(v->cands.len + 1, sizeof(struct cand *));
+    struct tug_cand **all = tug_xcalloc(v->cands.len + 1, sizeof(struct tug_cand *));
     size_t n = 0, low = 0;
     for (size_t i = 0; i < v->cands.len; i++)
         if (!v->cands.at[i].chosen && gpus_of(v, &v->cands.at[i]))
             all[n++] = &v->cands.at[i];
-    qsort(all, n, sizeof(struct cand *), cheapest_gpus_first);
+    qsort(all, n, sizeof(struct tug_cand *), cheapest_gpus_first);
     for (size_t high = n + 1; low < high;) {
         size_t mid = low + (high - low) / 2;
         for (size_t i = 0; i < n; i++)
@@ -715,7 +371,7 @@ static uint32_t next_node(const struct tug_victims *v, uint32_t i)
 static void look_in(struct tug_victims *v, const struct tug_region *r)
 {
     for (uint32_t i = first_node(v); i < v->n_nodes; i = next_node(v, i))
-        set_fits(v, i, FITS_NOT);
+        tug_vacancy_set(v, i, TUG_FITS_NOT);
     v->in = r;
 }
 
@@ -726,7 +382,7 @@ static void start_over(struct tug_victims *v)
     for (size_t i = 0; i < v->cands.len; i++)
         v->cands.at[i].chosen = v->cands.at[i].free;
     for (uint32_t i = first_node(v); i < v->n_nodes; i = next_node(v, i))
-        set_fits(v, i, fits_now(v, i));
+        tug_vacancy_set(v, i, tug_vacancy_fits(v, i));
 }
 
 static int look_for(struct tug_victims *v, int last, int (*enough)(const struct tug_victims *))
@@ -746,10 +402,10 @@ static double try_prices(struct tug_victims *v)
     double cost = 0;
     start_over(v);
     if (!tug_shape_is_uneven(v->e->shape))
-        look_for(v, 0, has_all);
-    else if (look_for(v, 0, has_all_but_last) && !look_for(v, 1, has_all))
-        look_for(v, 0, has_all); /* as it asks of the fabric: some more whole ones */
-    if (!has_all(v) || !make_up_for_it(v))
+        look_for(v, 0, tug_vacancy_has_all);
+    else if (look_for(v, 0, tug_vacancy_has_all_but_last) && !look_for(v, 1, tug_vacancy_has_all))
+        look_for(v, 0, tug_vacancy_has_all); /* as it asks of the fabric: some more whole ones */
+    if (!tug_vacancy_has_all(v) || !make_up_for_it(v))
         return -1;
     send_back_unneeded(v);
     for (size_t i = 0; i < v->cands.len; i++)
@@ -786,7 +442,7 @@ static double choose_here(struct tug_victims *v, double best)
         best = whole;
     }
     for (size_t i = 0; i < v->cands.len; i++) {
-        struct cand *k = &v->cands.at[i];
+        struct tug_cand *k = &v->cands.at[i];
         k->price = k->cost / (k->nodes < wanted ? k->nodes : wanted);
     }
     double shared = try_prices(v);
@@ -828,7 +484,7 @@ static double choose_in_one(struct tug_victims *v)
 
 /* ---- a gang that is to have its domains for itself: everybody goes who is in one of them */
 
-static int is_in(const struct tug_victims *v, const struct cand *k, uint32_t domain)
+static int is_in(const struct tug_victims *v, const struct tug_cand *k, uint32_t domain)
 {
     const struct tug_fabric *f = &v->c->fabric;
     for (size_t i = 0; i < k->e->j.n_slices; i++)
@@ -905,16 +561,16 @@ static double choose_alone(struct tug_victims *v)
     for (size_t i = 0; t && i < t->n; i++) {
         start_over(v);
         clear_domain(v, t->domains[i]);
-        if (has_all(v) && make_up_for_it(v))
+        if (tug_vacancy_has_all(v) && make_up_for_it(v))
             best = note_if_cheaper(v, best);
     }
     if (best >= 0 || !t)
         return best;
     start_over(v);
     uint32_t *order = by_price(v, t);
-    for (size_t i = 0; i < t->n && !has_all(v); i++)
+    for (size_t i = 0; i < t->n && !tug_vacancy_has_all(v); i++)
         clear_domain(v, order[i]);
-    if (has_all(v) && make_up_for_it(v))
+    if (tug_vacancy_has_all(v) && make_up_for_it(v))
         best = note_if_cheaper(v, best);
     free(order);
     return best;
@@ -927,7 +583,7 @@ static double choose_to_go_on_alone(struct tug_victims *v)
     for (size_t i = 0; t && i < v->e->j.n_slices; i++)
         if (t->domain_of[v->e->j.slices[i].node] != TUG_NO_DOMAIN)
             clear_domain(v, t->domain_of[v->e->j.slices[i].node]);
-    return has_all(v) && make_up_for_it(v) ? note_if_cheaper(v, -1) : -1;
+    return tug_vacancy_has_all(v) && make_up_for_it(v) ? note_if_cheaper(v, -1) : -1;
 }
 
 static double choose_as_asked(struct tug_victims *v)
@@ -941,7 +597,7 @@ static double choose_as_asked(struct tug_victims *v)
 int tug_victims_choose(struct tug_victims *v)
 {
     start_over(v);
-    if (has_all(v) && leaves_enough(v))
+    if (tug_vacancy_has_all(v) && leaves_enough(v))
         return 0;
     if (!v->cands.len)
         return -EPERM;
@@ -978,7 +634,7 @@ static struct tug_slice *place_suspended(const struct tug_victims *v)
 static tug_gpuset gpus_to_pick_from(const struct tug_victims *v, uint32_t node, unsigned n)
 {
     tug_gpuset now = tug_ledger_gpus_free(tug_ledger_node(v->c->ledger, node));
-    struct room r = room_with_chosen(v, node);
+    struct tug_vacancy r = tug_vacancy_at(v, node);
     tug_gpuset later = r.gpus & ~now & ~r.gpus_owed;
     return tug_gpuset_count(now) >= n ? now : now | later;
 }
@@ -988,10 +644,10 @@ static void pick_nodes(const struct tug_victims *v, struct tug_policy_slice *at,
 {
     uint32_t got = 0, last = TUG_NO_NODE;
     for (uint32_t i = 0; i < v->n_nodes && last == TUG_NO_NODE; i++)
-        if (v->fits[i] == FITS_LAST)
+        if (v->fits[i] == TUG_FITS_LAST)
             last = i;
     for (uint32_t i = 0; i < v->n_nodes && got < n - (last != TUG_NO_NODE); i++)
-        if (v->fits[i] == FITS_ANY)
+        if (v->fits[i] == TUG_FITS_ANY)
             at[got++].node = i;
     if (last != TUG_NO_NODE)
         at[n - 1].node = last;
@@ -1000,7 +656,7 @@ static void pick_nodes(const struct tug_victims *v, struct tug_policy_slice *at,
 static void pick_as_asked(const struct tug_victims *v, struct tug_policy_slice *at, uint32_t n)
 {
     uint32_t *nodes = tug_xcalloc(n, sizeof *nodes);
-    int fits = is_as_asked(v, nodes);
+    int fits = tug_vacancy_is_as_asked(v, nodes);
     tug_assert(fits);
     for (uint32_t i = 0; i < n; i++)
         at[i].node = nodes[i];
@@ -1014,7 +670,7 @@ struct tug_slice *tug_victims_place(struct tug_victims *v)
     for (size_t i = 0; i < v->cands.len; i++)
         v->cands.at[i].free = 1; /* those that were asked for are chosen, all of them */
     start_over(v);
-    if (!has_all(v) || !leaves_enough(v))
+    if (!tug_vacancy_has_all(v) || !leaves_enough(v))
         return NULL;
     if (v->e->j.state == TUG_JOB_SUSPENDED) {
         want = place_suspended(v);
