@@ -148,6 +148,7 @@ enum tug_event_type {
     TUG_EV_STEP_SUBMIT,    /* job, ntasks (0 = the job's): a further step over the allocation, or over the slices in on[]; *step_out set */
     TUG_EV_STEP_CANCEL,    /* job, step, text */
     TUG_EV_NODE_UP,        /* node, inventory, boot changed or not, steps that it holds: reconcile */
+    TUG_EV_NODE_CHANGED,   /* node, inventory: it is up, has looked again and has something else; -ENOENT when it is not up */
     TUG_EV_NODE_DOWN,      /* node, text: not heard of for node_timeout; its gangs end elsewhere, its own parts count as held */
     TUG_EV_NODE_LEASE_OVER,/* node: nothing requeueable can still run there */
     TUG_EV_NODE_DRAIN,     /* node, text, uid */

@@ -524,6 +524,33 @@ static void take_inventory(struct tug_core *c, uint32_t node, const struct tug_c
         tug_wheres_renew(c);
 }
 
+/* Less than it had drains it; other hardware is said. */
+static void hear_inventory(struct tug_core *c, uint32_t node, const struct tug_core_inventory *inv)
+{
+    const struct tug_node *n = &c->nodes.at[node];
+    char loss[TUG_ACTION_TEXT] = "", change[TUG_ACTION_TEXT] = "";
+    if (n->known)
+        find_loss(n, inv, loss, sizeof loss);
+    if (n->told && inv->machine && !*loss)
+        tug_machine_difference(n->told, inv->machine, change, sizeof change);
+    take_inventory(c, node, inv);
+    expect_at_least(c, node);
+    if (*loss)
+        drain_for_loss(c, node, loss);
+    else if (*change)
+        tug_act_node_log(c, node, "node %s has other hardware than before: %s", n->name, change);
+    tug_act_node_changed(c, node);
+}
+
+int tug_ev_node_changed(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
+{
+    if (ev->node >= c->nodes.len || !c->nodes.at[ev->node].up)
+        return tug_fail(err, -ENOENT, "node %u is not up", ev->node);
+    hear_inventory(c, ev->node, &ev->inventory);
+    tug_node_refresh(c, ev->node);
+    return 0;
+}
+
 int tug_ev_node_up(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
 {
     if (ev->node >= c->nodes.len || !c->nodes.at[ev->node].in_conf)
@@ -535,18 +562,7 @@ int tug_ev_node_up(struct tug_core *c, const struct tug_event *ev, struct tug_er
     n->up = 1;
     n->down_reason = replace_text(c, n->down_reason, NULL);
     n->strays.len = 0;
-    char loss[TUG_ACTION_TEXT] = "", change[TUG_ACTION_TEXT] = "";
-    if (n->known)
-        find_loss(n, &ev->inventory, loss, sizeof loss);
-    if (n->told && ev->inventory.machine && !*loss)
-        tug_machine_difference(n->told, ev->inventory.machine, change, sizeof change);
-    take_inventory(c, ev->node, &ev->inventory);
-    expect_at_least(c, ev->node);
-    if (*loss)
-        drain_for_loss(c, ev->node, loss);
-    else if (*change)
-        tug_act_node_log(c, ev->node, "node %s has other hardware than before: %s", n->name, change);
-    tug_act_node_changed(c, ev->node);
+    hear_inventory(c, ev->node, &ev->inventory);
     end_strays(c, ev); /* before reconciling makes other parts unexpected */
     size_t len;
     struct tug_entry **gangs = gangs_of(n, &len);

@@ -470,6 +470,7 @@ int tug_gang_claim(struct tug_core *c, struct tug_entry *e, enum tug_ledger_rule
 void tug_gang_release(struct tug_core *c, struct tug_entry *e);
 void tug_gang_runs_no_more(struct tug_core *c, struct tug_entry *e); /* its row */
 int tug_ev_node_up(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
+int tug_ev_node_changed(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_node_down(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_node_lease_over(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_node_drain(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);

@@ -295,6 +295,21 @@ void tug_agent_bye(struct tug_agent *a, const char *reason)
     end(a);
 }
 
+void tug_agent_inventory(struct tug_agent *a, const Tugpb__Inventory *inv)
+{
+    if (tug_agent_same(&inv->base, &a->inventory->base))
+        return;
+    begin(a);
+    tug_agent_drop(a->inventory);
+    a->inventory = (Tugpb__Inventory *) tug_agent_copy(&inv->base);
+    if (a->hello_sent) {
+        Tugpb__NodeLooked m = TUGPB__NODE_LOOKED__INIT;
+        m.inventory = a->inventory;
+        tug_agent_send(a, a->controller, TUG_MSG_NODE_LOOKED, &m);
+    }
+    end(a);
+}
+
 /* Every order names its controller's epoch. The highest one is kept before anything that it brought
  * about leaves. */
 static bool epoch_holds(struct tug_agent *a, uint64_t epoch, const char *what)

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "logic/agent_impl.h"
 
@@ -23,6 +24,19 @@ ProtobufCMessage *tug_agent_copy(const ProtobufCMessage *m)
     tug_assert(copy);
     free(bytes);
     return copy;
+}
+
+bool tug_agent_same(const ProtobufCMessage *a, const ProtobufCMessage *b)
+{
+    size_t len = protobuf_c_message_get_packed_size(a);
+    if (protobuf_c_message_get_packed_size(b) != len)
+        return false;
+    uint8_t *bytes = tug_xmalloc(2 * len + 1);
+    protobuf_c_message_pack(a, bytes);
+    protobuf_c_message_pack(b, bytes + len);
+    bool same = memcmp(bytes, bytes + len, len) == 0;
+    free(bytes);
+    return same;
 }
 
 void tug_agent_drop(void *m)

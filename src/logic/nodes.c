@@ -238,6 +238,18 @@ static void log_other_gpus(struct tug_control *c, struct tug_arena *a, const str
                         now->gpu_uuids[i], was->gpu_uuids[i]);
 }
 
+/* Keep what it has, in the event too; *machine is to be freed after it. Does it say another NVLink domain than before? */
+static int take_inventory(struct tug_control *c, struct ctl_node *n, const char *name, const Tugpb__Inventory *inv,
+                          struct tug_event *ev, struct tug_machine **machine)
+{
+    struct tug_arena a = {.budget_bytes = 64 << 20};
+    log_other_gpus(c, &a, n, name, inv);
+    tug_arena_clear(&a);
+    int moved = !n->nvlink_domain || strcmp(n->nvlink_domain, inv->nvlink_domain) != 0;
+    ev->inventory = tug_ctl_keep_inventory(c, n, name, inv, machine);
+    return moved;
+}
+
 void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
                   const ProtobufCMessage *msg)
 {
@@ -272,9 +284,7 @@ void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     n->address = tug_xstrdup(m->address[0] ? m->address : p->address);
     free(n->version);
     n->version = tug_xstrdup(m->version);
-    log_other_gpus(c, &a, n, m->node, m->inventory);
-    int moved = !n->nvlink_domain || strcmp(n->nvlink_domain, m->inventory->nvlink_domain) != 0;
-    ev.inventory = tug_ctl_keep_inventory(c, n, m->node, m->inventory, &machine);
+    int moved = take_inventory(c, n, m->node, m->inventory, &ev, &machine);
     ev.held = held_steps(c, &a, ev.node, m, &ev.n_held);
     tug_ctl_safe_reported(c, ev.node, ev.held, ev.n_held);
     welcome(c, p);
@@ -286,6 +296,23 @@ void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     if (moved)
         tug_ctl_drift_log(c, ev.node);
     tug_arena_clear(&a);
+    free(machine);
+}
+
+void h_node_looked(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    const Tugpb__NodeLooked *m = (const Tugpb__NodeLooked *) msg;
+    struct tug_event ev = {.type = TUG_EV_NODE_CHANGED, .node = p->node};
+    struct tug_machine *machine = NULL;
+    struct ctl_node *n = heard(c, p);
+
+    (void) rid;
+    if (!n || !m->inventory)
+        return;
+    int moved = take_inventory(c, n, p->node_name, m->inventory, &ev, &machine);
+    tug_ctl_apply(c, &ev, NULL);
+    if (moved)
+        tug_ctl_drift_log(c, ev.node);
     free(machine);
 }
 

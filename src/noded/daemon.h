@@ -6,6 +6,7 @@
  * launcher.c   launch.proto <-> the records of proto/wire.h
  * emulate.c    to be like a kind of machine
  * inventory.c  what this node has, or pretends to have
+ * recheck.c    looking again while it runs
  * Layer: programs.
  */
 #ifndef TUG_NODED_DAEMON_H
@@ -29,7 +30,9 @@ struct options {                       /* owned texts; NULL = not said */
     struct tug_sheet *sheet;           /* what 'machine' is; NULL = not said */
     int64_t cpus, memory_bytes, gpus;  /* cpus, memory: 0 = the real ones; gpus: -1 = the real ones */
     enum tug_log_level level;
-    bool only_look;                    /* write the inventory and end; nothing else is set then */
+    int64_t inventory_period_s;        /* -1 = not said; 0 = only at the start */
+    bool only_look;                    /* write the inventory and end; no state, no sockets */
+    bool settled;                      /* look in vain while the fabric manager is at work */
 };
 
 struct stepd {                         /* a connection on our own socket */
@@ -46,6 +49,7 @@ struct noded {
     struct tug_timer *timer, *redial, *leaving;
     struct tug_store *store;
     struct tug_agent *agent;
+    struct recheck *recheck;           /* NULL = what it has is pretended, or not looked at again */
     Tugpb__Inventory *inventory;
     struct tug_keypair key;
     uint8_t controller_pub[32];
@@ -78,8 +82,14 @@ int emulate_machine(struct options *o, const char *beside, struct tug_err *err);
 /* inventory.c: also writes RUN_DIR/topology.xml. Free with inventory_free. */
 int inventory_take(const struct options *o, Tugpb__Inventory **out, struct tug_err *err);
 void inventory_free(Tugpb__Inventory *inv);
+#define INVENTORY_LATER 75             /* exit code of --inventory --settled when it has to be asked later */
 /* The address from which the controller is reached, as numbers. */
 int inventory_address(const char *endpoint, char **out, struct tug_err *err);
+
+/* recheck.c: another process looks, every inventory_period_s and after a failure; the agent tells what differs. */
+int recheck_start(struct noded *d, struct tug_err *err);
+void recheck_stop(struct noded *d);
+void recheck_soon(struct recheck *r);                              /* may be NULL */
 
 /* world.c */
 void world_env(struct noded *d, struct tug_env *env);

@@ -109,7 +109,7 @@ static void probe_gpus(struct found *f)
 }
 
 /* After a boot the fabric manager may still be at work; what is seen then is a machine without NVLinks, to be drained. */
-static void look_at_gpus(struct found *f, bool may_wait)
+static void look_at_gpus(struct found *f, bool may_wait, enum tug_log_level loss)
 {
     probe_gpus(f);
     if (f->gpus.fabric_pending && may_wait)
@@ -122,7 +122,7 @@ static void look_at_gpus(struct found *f, bool may_wait)
         tug_warn("the fabric manager is still joining NVLinks: what this node says of them may be too little");
     for (uint32_t i = 0; i < f->gpus.n; i++)
         if (f->gpus.lost >> i & 1)
-            tug_error("GPU %u cannot be used: %s", i, f->gpus.at[i].why);
+            tug_log(loss, "GPU %u cannot be used: %s", i, f->gpus.at[i].why);
     tug_nics_probe(NULL, &f->gpus, &f->machine);
 }
 
@@ -143,7 +143,8 @@ static void describe(const struct options *o, struct tug_arena *a, struct found 
             add_sheet(a, inv, &o->sheet->machine);
         return;
     }
-    look_at_gpus(f, !o->only_look);
+    /* Who looks again and again need not hear of a loss each time: the controller says what is new. */
+    look_at_gpus(f, !o->only_look, o->settled ? TUG_LOG_DEBUG : TUG_LOG_ERROR);
     add_gpus(a, inv, &f->gpus);
     inv->links = tug_machine_pb(a, &f->machine);
 }
@@ -157,8 +158,11 @@ int inventory_take(const struct options *o, Tugpb__Inventory **out, struct tug_e
     char *xml = o->run_dir ? tug_xasprintf("%s/topology.xml", o->run_dir) : NULL;
     int rc = tug_topo_load(&f->topo, xml, err);
     free(xml);
-    if (!rc) {
+    if (!rc)
         describe(o, &a, f, &inv);
+    if (!rc && o->settled && f->gpus.fabric_pending)
+        rc = tug_fail(err, -EAGAIN, "the fabric manager is still joining NVLinks");
+    if (!rc) {
         size_t len = tugpb__inventory__get_packed_size(&inv);
         packed.len = tugpb__inventory__pack(&inv, (uint8_t *) tug_buf_room(&packed, len));
         *out = tugpb__inventory__unpack(NULL, packed.len, (const uint8_t *) tug_buf_str(&packed));

@@ -123,7 +123,8 @@ static int start(struct noded *d, struct tug_err *err)
     if (rc)
         return rc;
     tug_agent_start(d->agent);
-    return link_start(d, err);
+    rc = recheck_start(d, err);
+    return rc ? rc : link_start(d, err);
 }
 
 /* --inventory */
@@ -135,7 +136,7 @@ static int look(const struct options *o)
     int rc = inventory_take(o, &inv, &err);
     if (rc) {
         tug_error("%s", err.msg);
-        return 1;
+        return rc == -EAGAIN ? INVENTORY_LATER : 1;
     }
     tug_msg_pack(&packed, &inv->base);
     rc = fwrite(packed.data, 1, packed.len, stdout) != packed.len || fflush(stdout);
@@ -170,6 +171,7 @@ int main(int argc, char **argv)
         if (tug_loop_run(d.loop))
             d.exit_code = 1;
     }
+    recheck_stop(&d);
     link_stop(&d);
     launcher_stop(&d);
     tug_store_close(d.store);

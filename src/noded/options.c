@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/duration.h"
 #include "base/hostlist.h"
 #include "base/mem.h"
 #include "base/size.h"
@@ -19,10 +20,13 @@
 #include "host/readfile.h"
 #include "noded/daemon.h"
 
+#define PERIOD_S 120                   /* as in tugnode.yaml */
+#define PERIOD_MAX_S 86400
+
 const char *argp_program_version = "tugnoded " TUG_VERSION;
 
 enum { NODE = 256, CONTROLLER, CLUSTER, KEY, PUB, STATE_DIR, RUN_DIR, ADDRESS, CPUS, MEMORY, GPUS, MODEL, MACHINE,
-       NVLINK_DOMAIN, BOOT_ID, LEVEL, INVENTORY };
+       NVLINK_DOMAIN, BOOT_ID, LEVEL, INVENTORY, SETTLED, PERIOD };
 
 static const struct argp_option option_table[] = {
     {"config", 'c', "FILE", 0, "The configuration; default " TUG_SYSCONFDIR "/tugnode.yaml when it is there", 0},
@@ -36,6 +40,8 @@ static const struct argp_option option_table[] = {
     {"address", ADDRESS, "ADDRESS", 0, "Where other nodes reach this one; default: from where the controller is reached", 0},
     {"log-level", LEVEL, "LEVEL", 0, "error, warn, info or debug", 0},
     {"inventory", INVENTORY, NULL, 0, "Write what is in this machine to standard output, for tug node topo, and end", 0},
+    {"settled", SETTLED, NULL, OPTION_HIDDEN, "With --inventory: nothing, and exit code 75, while the fabric manager is at work", 0},
+    {"inventory-period", PERIOD, "TIME", 0, "Look again at what this node has so often; 0s: only at the start. Default: 2m", 0},
     {0, 0, NULL, 0, "Hardware to pretend to have:", 1},
     {"cpus", CPUS, "N", 0, "Logical CPUs", 1},
     {"memory", MEMORY, "SIZE", 0, "Memory, such as 512G", 1},
@@ -75,6 +81,7 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'c': set(&p->config, arg); break;
     case INVENTORY: o->only_look = true; break;
+    case SETTLED: o->settled = true; break;
     case NODE: set(&o->node, arg); break;
     case CONTROLLER: set(&o->controller, arg); break;
     case CLUSTER: set(&o->cluster, arg); break;
@@ -94,6 +101,10 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
             argp_error(state, "--memory: %s", *err.msg ? err.msg : "too large");
         else
             o->memory_bytes = (int64_t) size;
+        break;
+    case PERIOD:
+        if (tug_duration_parse(arg, 0, &o->inventory_period_s, &err) || o->inventory_period_s > PERIOD_MAX_S)
+            argp_error(state, "--inventory-period: %s", *err.msg ? err.msg : "more than a day");
         break;
     case LEVEL:
         if (tug_log_level_parse(arg, &o->level))
@@ -153,6 +164,8 @@ static int read_file(struct options *o, const char *path, struct tug_err *err)
         o->memory_bytes = c.emulate.memory_bytes;
     if (o->gpus < 0)
         o->gpus = c.emulate.gpus;
+    if (o->inventory_period_s < 0)
+        o->inventory_period_s = c.inventory_period_s;
     if ((int) o->level < 0)
         o->level = (enum tug_log_level) c.log_level;
     tug_node_config_clear(&c);
@@ -172,6 +185,8 @@ static void fill(struct options *o)
         o->key = tug_xasprintf("%s/node.key", o->state_dir);
     if (!o->controller_pub)
         o->controller_pub = tug_xasprintf("%s/controller.pub", o->state_dir);
+    if (o->inventory_period_s < 0)
+        o->inventory_period_s = PERIOD_S;
     if ((int) o->level < 0)
         o->level = TUG_LOG_INFO;
 }
@@ -181,7 +196,7 @@ int options_read(struct options *o, int argc, char **argv, struct tug_err *err)
     const char *usual = TUG_SYSCONFDIR "/tugnode.yaml";
     struct parse p = {.o = o};
     int rc = 0;
-    *o = (struct options){.gpus = -1, .level = (enum tug_log_level) -1};
+    *o = (struct options){.gpus = -1, .inventory_period_s = -1, .level = (enum tug_log_level) -1};
     argp_parse(&argp, argc, argv, 0, NULL, &p);
     if (o->only_look) {
         rc = emulate_machine(o, p.config, err);

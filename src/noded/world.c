@@ -39,10 +39,19 @@ static void world_timer(void *ctx, int64_t at_ms)
         tug_timer_set(d->timer, boot_ms < 0 ? 0 : (uint64_t) boot_ms);
 }
 
+/* A rank that failed may have met a GPU that is lost. */
+static bool has_failed(enum tug_msg number, const ProtobufCMessage *m)
+{
+    return m && number == TUG_MSG_STEP_DONE && ((const Tugpb__StepDone *) m)->result &&
+           ((const Tugpb__StepDone *) m)->result->cause;
+}
+
 static void world_send(void *ctx, tug_peer_id peer, enum tug_msg number, uint32_t rid, const ProtobufCMessage *m)
 {
     struct noded *d = ctx;
     struct tug_conn *c;
+    if (has_failed(number, m))
+        recheck_soon(d->recheck);
     if (peer == TUG_PEER_LAUNCHER) {
         launcher_send(d, number, m);
     } else if (!m) {

@@ -151,8 +151,29 @@ assert inv["links"]["nvswitch"] is True and inv["links"]["link_mbs"][1] == 45000
     [[ "$output" = *"there is no node 'n9'"* ]]
 }
 
-@test "what a node says of itself is a description that other nodes can be like" {
+@test "a GPU that is lost while the node runs drains it, and so does a driver that does not answer any more" {
     node_stop n2
+    [ -e "$WORK/n2.usual" ] || cp "$WORK/n2.argv" "$WORK/n2.usual"
+    printf '%s\0' --inventory-period 4s >>"$WORK/n2.argv"
+    node_start n2 "${HGX[@]}" "switch 18"
+    tug resume n2 || :
+    printf '%s\n' "${HGX[@]}" "switch 18" "fail nvmlDeviceGetUUID 5 15" >"$WORK/n2.next"
+    mv "$WORK/n2.next" "$WORK/n2.machine"
+    until_ok 30 has_reason n2 "reports 7 GPUs, 8 are configured; GPU 5 cannot be used any more"
+    printf '%s\n' "${HGX[@]}" "switch 18" >"$WORK/n2.next"
+    mv "$WORK/n2.next" "$WORK/n2.machine"
+    until_ok 30 bash -c "! tug nodes n2 | grep -qF x.."
+    tug resume n2
+    printf '%s\n' "${HGX[@]}" stuck >"$WORK/n2.next"
+    mv "$WORK/n2.next" "$WORK/n2.machine"
+    until_ok 40 has_reason n2 "reports 0 GPUs, 8 are configured; GPU 0-7 cannot be used any more"
+    grep -q "takes more than 4 s: the GPUs' driver does not answer" "$WORK/n2.log"
+    cp "$WORK/n2.usual" "$WORK/n2.argv"
+    tug resume n2
+    node_stop n2
+}
+
+@test "what a node says of itself is a description that other nodes can be like" {
     node_start n2 "${HGX[@]}" "switch 18"
     tug node topo n2 --export "$WORK/mine.yaml"
     grep -q "^name: n2$" "$WORK/mine.yaml"

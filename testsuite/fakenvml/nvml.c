@@ -15,6 +15,7 @@
  *   nop2p                      no copies over NVLink
  *   mig I [PROFILE MIB]        the mode is on; an instance
  *   fabric UUID CLIQUE STATE   32 hex digits
+ *   stuck                      the driver never answers
  *   fail FUNCTION I|* ERROR    that function fails with that number
  *
  * Structures and numbers are those of nvml.h (https://docs.nvidia.com/deploy/nvml-api), written down apart from src/host/nvml.h,
@@ -23,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef int nvmlReturn_t;
 typedef struct fake_device { int gpu, part; } *nvmlDevice_t;
@@ -140,6 +142,9 @@ static void read_line(const char *l)
         add_all(TO_CPU, n);
     else if (!strncmp(l, "untold", 6))
         f.untold = 1;
+    else if (!strncmp(l, "stuck", 5))
+        for (;;)
+            pause();
     else if (!strncmp(l, "nop2p", 5))
         f.nop2p = 1;
     else if ((n = sscanf(l, "mig %d %31s %d", &i, a, &k)) >= 1) {

@@ -447,6 +447,27 @@ START_TEST(a_loss_of_a_node_that_is_drained_already_stands_behind_its_reason)
 }
 END_TEST
 
+START_TEST(a_gpu_that_is_lost_while_a_gang_has_it_drains_the_node_and_the_gang_goes_on)
+{
+    an_unknown_node();
+    struct tug_event ev = up_with(16, 8, 64ULL << 30, "v100");
+    ev.type = TUG_EV_NODE_CHANGED;
+    ck_assert_int_eq(w_event(&w, ev), -ENOENT); /* it is not up */
+    comes_with(8, NULL, 0);
+    ck_assert_int_eq(w_event(&w, ev), 0);
+    ck_assert(!look(0)->drained);
+    w_submit(&w, 1, w_req(1, 8));
+    w_run(&w, 1);
+    ev.inventory.gpus_lost = 1u << 5;
+    w_forget(&w);
+    ck_assert_int_eq(w_event(&w, ev), 0);
+    ck_assert_str_eq(look(0)->reason, "GPU 5 cannot be used any more");
+    w_saw(&w, "NODE_LOG n0 node n0 is drained: GPU 5 cannot be used any more\n");
+    w_is(&w, 1, RUNNING);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(fewer_gpus_that_are_configured_so_are_no_loss)
 {
     w_init(&w, 1, 8);
@@ -583,6 +604,7 @@ UNIT_MAIN("core/node",
           a_node_with_more_or_other_hardware_is_taken_and_said_so,
           a_node_that_falls_short_of_its_kind_is_drained_each_time_it_comes,
           a_loss_of_a_node_that_is_drained_already_stands_behind_its_reason,
+          a_gpu_that_is_lost_while_a_gang_has_it_drains_the_node_and_the_gang_goes_on,
           fewer_gpus_that_are_configured_so_are_no_loss,
           a_node_with_less_than_is_configured_is_drained_with_both_numbers,
           a_node_that_shrinks_while_it_is_held_never_loses_what_is_held,

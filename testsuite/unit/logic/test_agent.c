@@ -32,6 +32,28 @@ START_TEST(hello_waits_for_the_launchers_list)
 }
 END_TEST
 
+START_TEST(what_the_node_finds_out_later_is_told_once_and_in_the_next_hello)
+{
+    Tugpb__Inventory inv = TUGPB__INVENTORY__INIT;
+    world_start(&w);
+    world_join(&w, 3);
+    inv.gpus = 8;
+    inv.gpus_lost = 2;
+    tug_agent_inventory(w.agent, &inv);
+    ck_assert_uint_eq(((const Tugpb__NodeLooked *) world_next(&w, CONTROLLER, TUG_MSG_NODE_LOOKED))->inventory->gpus_lost, 2);
+    tug_agent_inventory(w.agent, &inv);
+    world_quiet(&w);
+    tug_agent_controller_down(w.agent, CONTROLLER);
+    inv.gpus_lost = 6;
+    tug_agent_inventory(w.agent, &inv);
+    world_quiet(&w);
+    tug_agent_controller_up(w.agent, CONTROLLER);
+    ck_assert_uint_eq(((const Tugpb__NodeHello *) world_next(&w, CONTROLLER, TUG_MSG_NODE_HELLO))->inventory->gpus_lost, 6);
+    world_quiet(&w);
+    world_end(&w);
+}
+END_TEST
+
 START_TEST(a_step_goes_from_order_to_acknowledged_result)
 {
     world_start(&w);
@@ -471,7 +493,7 @@ START_TEST(a_final_refusal_is_there_to_be_read)
 }
 END_TEST
 
-UNIT_MAIN("logic/agent", hello_waits_for_the_launchers_list, a_step_goes_from_order_to_acknowledged_result,
+UNIT_MAIN("logic/agent", hello_waits_for_the_launchers_list, what_the_node_finds_out_later_is_told_once_and_in_the_next_hello, a_step_goes_from_order_to_acknowledged_result,
           a_repeated_launch_is_answered_with_where_the_step_stands, what_ended_here_is_not_started_again,
           a_kill_that_overtakes_its_launch_keeps_it_from_starting, a_tombstone_lasts_24_hours_to_the_millisecond,
           a_newer_attempt_waits_until_the_older_is_gone, orders_of_a_lower_epoch_are_ignored,
