@@ -110,6 +110,8 @@ TEXT(account, account)
 TEXT(asked_nodes, asked_nodes)
 TEXT(asked_not, asked_not)
 TEXT(gpu_model, asked_gpu_model)
+TEXT(asked_topology, asked_topology)
+TEXT(exclusive_level, exclusive_level)
 
 #define NUMBER(column, value)                                                                      \
     static void column(struct tug_buf *out, const Tugpb__JobView *j)                               \
@@ -127,6 +129,27 @@ NUMBER(gpus_last, j->gpus_last)
 NUMBER(cpus_last, j->cpus_last)
 NUMBER(nice_, j->nice)
 NUMBER(exclusive, j->exclusive)
+
+/* Empty where nothing is asked, as for most jobs. */
+#define DEMAND(column, value)                                                                      \
+    static void column(struct tug_buf *out, const Tugpb__JobView *j)                               \
+    {                                                                                              \
+        if (value)                                                                                 \
+            tug_buf_addf(out, "%" PRIu32, (uint32_t) (value));                                     \
+    }
+DEMAND(gpu_milli, j->gpu_milli ? j->gpu_milli : j->gpus ? 1000 : 0)
+DEMAND(topology_required, j->topology_required)
+DEMAND(topology_domains, j->topology_domains)
+DEMAND(topology_wait_s, j->topology_wait_s)
+DEMAND(segment, j->segment)
+DEMAND(spread, j->spread)
+DEMAND(quality_floor, j->quality_floor)
+
+static void quality_wait_s(struct tug_buf *out, const Tugpb__JobView *j)
+{
+    if (j->quality_floor && j->quality_wait_s != UINT32_MAX)
+        tug_buf_addf(out, "%" PRIu32, j->quality_wait_s);
+}
 
 static void predicted_gbs(struct tug_buf *out, const Tugpb__JobView *j)
 {
@@ -173,6 +196,16 @@ static const struct {
     {"asked_not", asked_not},
     {"predicted_gbs", predicted_gbs},
     {"quality", quality},
+    {"gpu_milli", gpu_milli},
+    {"asked_topology", asked_topology},
+    {"topology_required", topology_required},
+    {"topology_domains", topology_domains},
+    {"topology_wait_s", topology_wait_s},
+    {"segment", segment},
+    {"spread", spread},
+    {"exclusive_level", exclusive_level},
+    {"quality_floor", quality_floor},
+    {"quality_wait_s", quality_wait_s},
 };
 #define N_COLUMNS (sizeof columns / sizeof *columns)
 

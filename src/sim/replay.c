@@ -14,8 +14,11 @@
 #include "base/gpuset.h"
 #include "base/mem.h"
 #include "base/vec.h"
+#include "sim/demands.h"
 
-#define N_TEXTS    6
+#include <uthash.h>
+
+#define N_TEXTS    8
 #define PASSES_MAX 100 /* at one moment: a policy is content long before */
 
 struct job { /* as recorded */
@@ -25,6 +28,13 @@ struct job { /* as recorded */
     int64_t submit_ms, start_ms, end_ms; /* never started, not ended: -1 */
     uint64_t line;
     int runs; /* in the replay */
+};
+
+/* Parts of a GPU are kept apart by user; which uids they had, nobody wrote down. */
+struct user {
+    char *name;
+    uint32_t uid;
+    UT_hash_handle hh;
 };
 
 /* At one time in this order, and passes at STARTS. A job that ended in the millisecond in which it
@@ -43,6 +53,7 @@ struct replay {
     struct tug_core *core;
     struct tug_vec(struct job) jobs;
     struct tug_vec(struct event) events;
+    struct user *users;
     struct tug_vec(tug_job_id) launched; /* by the pass under way */
     int64_t now_ms;
     uint64_t applied;
@@ -53,6 +64,19 @@ struct replay {
 static const char *keep(struct job *j, size_t i, const char *text)
 {
     return j->texts[i] = tug_xstrdup(text);
+}
+
+static uint32_t uid_of(struct replay *p, const char *name)
+{
+    struct user *u;
+    HASH_FIND_STR(p->users, name, u);
+    if (u)
+        return u->uid;
+    u = tug_new(struct user);
+    u->name = tug_xstrdup(name);
+    u->uid = 1 + HASH_COUNT(p->users);
+    HASH_ADD_KEYPTR(hh, p->users, u->name, strlen(u->name), u);
+    return u->uid;
 }
 
 static int wrong(const struct tug_trace *t, const struct job *j, int code, struct tug_err *err,
@@ -88,6 +112,10 @@ static int numbers(const struct tug_trace *t, struct job *j, struct tug_err *err
     q->gpus_last = (uint32_t) n[GPUS_LAST];
     uint64_t cpus = n[CPUS_LAST] && others ? (n[CPUS] - n[CPUS_LAST]) / others : n[CPUS] / n[NODES];
     uint64_t gpus = n[GPUS_LAST] && others ? (n[GPUS] - n[GPUS_LAST]) / others : n[GPUS] / n[NODES];
+    if (q->gpu_milli && (n[NODES] != 1 || n[GPUS] != 1))
+        return wrong(t, j, -EINVAL, err, "has a part of a GPU and asks for more than one");
+    if (q->segment && n[NODES] % q->segment)
+        return wrong(t, j, -EINVAL, err, "asks for segments that don't add up");
     if (n[CPUS] < n[CPUS_LAST] || n[GPUS] < n[GPUS_LAST] || gpus > TUG_GPUS_MAX)
         return wrong(t, j, -EINVAL, err, "asks for GPUs or CPUs that don't add up");
     q->cpus_per_node = (uint32_t) cpus;
@@ -132,9 +160,14 @@ static int take(struct replay *p, const struct tug_trace *t, const struct tug_tr
     q->exclude = keep(&j, 5, tug_trace_text(t, "asked_not"));
     q->name = "";
     q->batch = q->requeue = 1;
+    int rc = tug_sim_demands_read(t, q, err);
+    q->topology = keep(&j, 6, q->topology ? q->topology : "");
+    q->exclusive_level = keep(&j, 7, q->exclusive_level ? q->exclusive_level : "");
+    q->uid = uid_of(p, from->user);
     q->nice = (int32_t) strtol(tug_trace_text(t, "nice"), NULL, 10);
     q->time_limit_s = from->limit_ms > 0 ? (uint32_t) (from->limit_ms / 1000) : 0;
-    int rc = numbers(t, &j, err);
+    if (!rc)
+        rc = numbers(t, &j, err);
     if (!rc)
         rc = times(t, &j, err);
     p->r->starts += !rc && j.start_ms >= 0;
@@ -363,6 +396,12 @@ static void clear(struct replay *p)
             free(j->texts[k]);
         free(j->id);
         free(j->placed);
+    }
+    struct user *u, *next;
+    HASH_ITER (hh, p->users, u, next) {
+        HASH_DEL(p->users, u);
+        free(u->name);
+        free(u);
     }
     tug_vec_clear(&p->jobs);
     tug_vec_clear(&p->events);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/heap.h"
+#include "sim/demands.h"
 #include "sim/estimate.h"
 #include "sim/failures.h"
 #include "sim/figures.h"
@@ -456,8 +457,29 @@ static struct live *new_live(const struct sim *s)
     return l;
 }
 
+/* Takes it as the daemon would, with what it asks for already in 'req': -1, or why it would not. One that asks something of its
+ * place is as wide as it was. */
+static int admit(struct sim *s, struct tug_job_req *req)
+{
+    struct tug_core_ask ask = {.gpus = s->next.gpus};
+    struct tug_err why = {0};
+    uint64_t nodes;
+    if (tug_sim_demands_any(req) && !tug_trace_number(s->trace, "nodes", UINT32_MAX, &nodes, NULL))
+        ask.nodes = (uint32_t) nodes;
+    if (req->gpu_milli)
+        ask = (struct tug_core_ask){.gpu_milli = req->gpu_milli};
+    if (tug_core_admit(s->core, &ask, req, &why)) {
+        if (!*s->r->first_refused_job)
+            snprintf(s->r->first_refused_job, sizeof s->r->first_refused_job, "%.80s: %.170s",
+                     s->next.id, why.msg);
+        return TUG_SIM_REFUSED;
+    }
+    req->time_limit_s = 0; /* the trace says how long it runs */
+    return -1;
+}
+
 /* Of nodes that are all alike: as many as it takes, the last one with the rest. */
-static int shape_even(const struct sim *s, struct tug_job_req *req)
+static int shape_even(struct sim *s, struct tug_job_req *req)
 {
     uint32_t gpus = s->next.gpus, per_node = s->cluster->core.nodes[0].gpus;
     req->queue = TUG_SIM_QUEUE;
@@ -466,7 +488,10 @@ static int shape_even(const struct sim *s, struct tug_job_req *req)
     req->cpus_per_node = 1;
     req->gpus_per_node = req->nodes > 1 ? per_node : gpus;
     req->gpus_last = req->nodes > 1 ? gpus % per_node : 0;
-    return -1;
+    if (!req->gpu_milli && !tug_sim_demands_any(req))
+        return -1;
+    req->nodes = req->ntasks = req->cpus_per_node = req->gpus_per_node = req->gpus_last = 0;
+    return admit(s, req);
 }
 
 static const char *queue_of(const struct sim *s)
@@ -481,11 +506,8 @@ static const char *queue_of(const struct sim *s)
     return conf->any_queue || !*s->next.queue ? tug_core_default_queue(s->core) : NULL;
 }
 
-/* As the daemon would take it: -1, or why it would not. */
 static int shape_configured(struct sim *s, struct tug_job_req *req, struct tug_err *err)
 {
-    const struct tug_core_ask ask = {.gpus = s->next.gpus};
-    struct tug_err why = {0};
     req->queue = queue_of(s);
     if (!req->queue)
         return tug_fail(err, -EINVAL,
@@ -494,14 +516,7 @@ static int shape_configured(struct sim *s, struct tug_job_req *req, struct tug_e
                         tug_trace_path(s->trace), (unsigned long long) s->next.line, s->next.queue,
                         s->next.queue);
     req->account = s->next.account;
-    if (tug_core_admit(s->core, &ask, req, &why)) {
-        if (!*s->r->first_refused_job)
-            snprintf(s->r->first_refused_job, sizeof s->r->first_refused_job, "%.80s: %.170s",
-                     s->next.id, why.msg);
-        return TUG_SIM_REFUSED;
-    }
-    req->time_limit_s = 0; /* the trace says how long it runs */
-    return -1;
+    return admit(s, req);
 }
 
 static int submit(struct sim *s, struct tug_err *err)
@@ -525,13 +540,18 @@ static int submit(struct sim *s, struct tug_err *err)
                               .gpu_model = "",
                               .nodelist = "",
                               .exclude = ""};
+    int rc = tug_sim_demands_read(s->trace, &req, err);
+    if (rc)
+        return rc;
+    if (!s->cluster->core.n_domains)
+        tug_sim_demands_forget(&req);
     int out = s->cluster->is_configured ? shape_configured(s, &req, err) : shape_even(s, &req);
     if (out < -1)
         return out;
     if (out >= 0)
         return leave_out(s, (enum tug_sim_left_out) out);
     struct live *l = new_live(s);
-    int rc = estimate(s, l, &req.expected_ms, err);
+    rc = estimate(s, l, &req.expected_ms, err);
     if (rc) {
         free(l);
         return rc;

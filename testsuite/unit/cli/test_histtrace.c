@@ -33,7 +33,7 @@ START_TEST(a_line_has_what_was_asked_for_and_what_was_decided)
     tug_histtrace_line(&out, &j);
     ck_assert_str_eq(tug_buf_str(&out),
                      "7,1.005,1.500,7,2,\"ann, \"\"the\"\" user\",main,completed,,0,2,0.995,60,,,"
-                     "2.000,3.500,\"n1:0-3;n2:0-1,3\",1,2,3,0,0,0,,,45.5,0.500\n");
+                     "2.000,3.500,\"n1:0-3;n2:0-1,3\",1,2,3,0,0,0,,,45.5,0.500,1000,,,,,,,,,\n");
     tug_buf_clear(&out);
 }
 END_TEST
@@ -51,10 +51,38 @@ START_TEST(what_has_not_happened_is_left_empty)
     j.asked_nodes = (char *) "n[1-2,4]";
     tug_histtrace_line(&out, &j);
     ck_assert_str_eq(tug_buf_str(&out), "8,1.000,,0,1,bob,,pending,,0,1,,,,90.000,,,,1,1,0,0,0,0,"
-                                        "\"n[1-2,4]\",,,\n");
+                                        "\"n[1-2,4]\",,,,,,,,,,,,,\n");
+    tug_buf_clear(&out);
+}
+END_TEST
+
+START_TEST(a_line_has_what_was_asked_of_its_place)
+{
+    Tugpb__JobView j = TUGPB__JOB_VIEW__INIT;
+    struct tug_buf out = {0};
+    j.state = (char *) "PENDING";
+    j.submit_ms = j.eligible_ms = 1000;
+    j.gpus = 1;
+    j.gpu_milli = 250;
+    j.asked_topology = (char *) "leaf";
+    j.topology_required = j.spread = 1;
+    j.topology_domains = 2;
+    j.topology_wait_s = 60;
+    j.segment = 4;
+    j.exclusive_level = (char *) "rack, row";
+    j.quality_floor = 800;
+    j.quality_wait_s = 1800;
+    tug_histtrace_line(&out, &j);
+    const char *asked = strstr(tug_buf_str(&out), "250,");
+    ck_assert_ptr_nonnull(asked);
+    ck_assert_str_eq(asked, "250,leaf,1,2,60,4,1,\"rack, row\",800,1800\n");
+    j.quality_wait_s = UINT32_MAX;
+    tug_buf_reset(&out);
+    tug_histtrace_line(&out, &j);
+    ck_assert_msg(strstr(tug_buf_str(&out), ",800,\n") != NULL, "for ever is an empty field");
     tug_buf_clear(&out);
 }
 END_TEST
 
 UNIT_MAIN("cli/histtrace", a_line_has_what_was_asked_for_and_what_was_decided,
-          what_has_not_happened_is_left_empty)
+          what_has_not_happened_is_left_empty, a_line_has_what_was_asked_of_its_place)

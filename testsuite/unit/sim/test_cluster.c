@@ -81,6 +81,28 @@ START_TEST(what_the_configuration_does_not_admit_is_counted_and_the_first_is_exp
 }
 END_TEST
 
+START_TEST(jobs_get_what_the_trace_says_that_they_ask_of_their_place)
+{
+    static const uint32_t two = 2;
+    const char *text = "job_id,submit_s,duration_s,gpus,user,vc_or_queue,gpu_milli,asked_topology,topology_required\n"
+                       "a,0,10,8,ann,,1000,,\nb,1,10,16,ann,,1000,leaf,1\nc,2,5,1,ann,,500,,\nd,3,5,1,bob,,500,,\n"
+                       "e,4,5,1,ann,,500,,\nf,5,5,24,ann,,,leaf,1\ng,6,5,1,ann,,,hall,1\n";
+    tug_sim_cluster_clear(&cluster);
+    tug_sim_cluster_even(&cluster, 4, 8, 1);
+    tug_sim_cluster_wire(&cluster, &two, 1);
+    conf = (struct tug_sim_conf){.seed = 1};
+    ck_assert_msg(run(text) == 0, "%s", err.msg);
+    ck_assert_str_eq(tug_buf_str(&starts), "a@0:n1+1 b@1:n3+2 c@2:n2+1 d@3:n2+1 e@4:n2+1 ");
+    ck_assert_uint_eq(r.left_out[TUG_SIM_REFUSED].n, 2);
+    ck_assert_msg(strstr(r.first_refused_job, "f: 3 nodes with 8 GPUs are to be in one domain of level 'leaf'") != NULL, "%s",
+                  r.first_refused_job);
+    tug_sim_cluster_clear(&cluster);
+    tug_sim_cluster_even(&cluster, 4, 8, 1); /* where there is no fabric, nobody asks for it */
+    ck_assert_msg(run(text) == 0, "%s", err.msg);
+    ck_assert_uint_eq(r.finished, 7);
+}
+END_TEST
+
 START_TEST(a_queue_that_is_not_configured_needs_a_word_where_its_jobs_go)
 {
     static const struct tug_sim_queue_map map[] = {{"red", "few"}};
@@ -162,6 +184,7 @@ END_TEST
 
 UNIT_MAIN("sim/cluster", jobs_go_to_the_configured_queues_and_their_nodes,
           what_the_configuration_does_not_admit_is_counted_and_the_first_is_explained,
+          jobs_get_what_the_trace_says_that_they_ask_of_their_place,
           a_queue_that_is_not_configured_needs_a_word_where_its_jobs_go,
           nodes_need_what_they_have_and_errors_are_the_daemons,
           times_of_the_configuration_follow_the_clock, nodes_that_are_a_machine_give_gangs_its_best_gpus)

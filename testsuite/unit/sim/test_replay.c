@@ -13,12 +13,15 @@
 static struct tug_replay_result r;
 static struct tug_err err;
 
+static uint32_t nodes = 2, leaf; /* so many nodes in each; 0 = no fabric */
+
 static int replay(const char *text)
 {
     struct tug_sim_cluster cluster;
     struct tug_plugload *p = simrun_policy("fifo", NULL, NULL);
     struct tug_trace *t = NULL;
-    tug_sim_cluster_even(&cluster, 2, 4, 1);
+    tug_sim_cluster_even(&cluster, nodes, 4, 1);
+    tug_sim_cluster_wire(&cluster, &leaf, leaf != 0);
     const struct tug_replay_conf conf = {
         .cluster = &cluster,
         .policy = {{{tug_plugload_ops(p), tug_plugload_self(p)}}, 1},
@@ -93,6 +96,36 @@ START_TEST(begin_times_and_limits_are_kept)
 }
 END_TEST
 
+START_TEST(what_jobs_ask_of_their_place_is_kept)
+{
+    static const char asked[] = "job_id,submit_s,duration_s,gpus,cpus,user,vc_or_queue,nodes,start_s,end_s,placed,attempt,"
+                                "gpu_milli,asked_topology,topology_required,segment,spread,exclusive_level\n",
+                      plain[] = "job_id,submit_s,duration_s,gpus,cpus,user,vc_or_queue,nodes,start_s,end_s,placed,attempt,"
+                                "gpu_milli_,asked_topology_,topology_required_,segment_,spread_,exclusive_level_\n",
+                      lines[] = "one,0,50,4,1,u,q,1,0,50,n1:0-3,1,1000,,,,,\n"
+                                "pair,1,10,8,2,u,q,2,1,11,n3:0-3;n4:0-3,1,,leaf,1,,,\n"
+                                "part,2,10,1,1,u,q,1,2,12,n2:0,1,500,,,,,\n"
+                                "other,3,10,1,1,v,q,1,3,13,n2:1,1,500,,,,,\n"
+                                "beside,4,10,1,1,u,q,1,4,14,n2:0,1,500,,,,,\n"
+                                "spread,15,5,2,2,u,q,2,15,20,n2:0;n3:0,1,,leaf,,,1,\n"
+                                "own,21,5,1,1,u,q,1,21,26,n3:0,1,,,,,,leaf\n"
+                                "next,22,5,1,1,u,q,1,22,27,n2:0,1,,,,,,\n";
+    char text[2048];
+    nodes = 4;
+    leaf = 2;
+    snprintf(text, sizeof text, "%s%s", asked, lines);
+    same(text, 8);
+    snprintf(text, sizeof text, "%s%s", plain, lines);
+    different(text, 1, "job pair: was started at 1.000 on n3:0-3;n4:0-3; now it is on n2:0-3;n3:0-3");
+    nodes = 2;
+    leaf = 0;
+    snprintf(text, sizeof text, "%s%s", asked, "a,0,1,2,1,u,q,1,0,1,n1:0,1,500,,,,,\n");
+    unit_fails(replay(text), -EINVAL, err, "a part of a GPU and asks for more than one");
+    snprintf(text, sizeof text, "%s%s", asked, "a,0,1,2,2,u,q,2,0,1,n1:0;n2:0,1,,leaf,2,,,\n");
+    unit_fails(replay(text), -EINVAL, err, "column topology_required is '2'; expected a whole number up to 1");
+}
+END_TEST
+
 START_TEST(the_first_difference_is_told)
 {
     different(HEAD "a,0,10,2,1,u,q,1,,0,10,n2:0-1,1,,,,\n", 0,
@@ -130,4 +163,5 @@ END_TEST
 UNIT_MAIN("sim/replay", what_was_decided_is_decided_again,
           a_job_that_never_started_holds_up_others_until_it_was_cancelled,
           a_job_may_be_over_in_the_millisecond_in_which_it_starts, begin_times_and_limits_are_kept,
+          what_jobs_ask_of_their_place_is_kept,
           the_first_difference_is_told, what_is_no_recording_is_refused)
