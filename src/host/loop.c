@@ -18,7 +18,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/hist.h"
 #include "base/mem.h"
+
+#define WINDOW_US 60000000 /* two of them are what is told about */
 
 struct on_signal {
     tug_signal_cb *cb;
@@ -31,8 +34,14 @@ struct tug_loop {
     tug_loop_cb *before_sleep;
     void *before_sleep_arg;
     bool stopping;
+    int64_t began_us;         /* of this turn; 0 = no callback has run in it */
+    int64_t window_us;        /* when the first of the two windows began */
+    struct tug_hist turns[2]; /* of this window and the one before */
     struct on_signal sig[NSIG];
 };
+
+/* The one that this thread runs: a callback knows its event only. */
+static _Thread_local struct tug_loop *running;
 
 /* Timers and wakes are the same thing with another descriptor: one that becomes readable with 8
  * bytes to read. */
@@ -48,6 +57,14 @@ struct tug_timer {
 struct tug_wake {
     struct tick t;
 };
+
+static int64_t clock_us(void)
+{
+    struct timespec ts;
+
+    tug_assert(clock_gettime(CLOCK_MONOTONIC, &ts) == 0);
+    return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
 
 static int64_t clock_ms(clockid_t clock)
 {
@@ -98,13 +115,68 @@ struct event_base *tug_loop_base(struct tug_loop *l)
     return l->base;
 }
 
-int tug_loop_run(struct tug_loop *l)
+/* ---- turns */
+
+void tug_loop_callback(void)
+{
+    struct tug_loop *l = running;
+    int64_t now;
+
+    if (l == NULL)
+        return;
+    now = clock_us();
+    if (l->began_us == 0)
+        l->began_us = now;
+    else if (now - l->began_us >= TUG_LOOP_TURN_MS * 1000 && !l->stopping)
+        event_base_loopbreak(l->base);
+}
+
+static void next_window(struct tug_loop *l, int64_t now)
+{
+    if (now - l->window_us < WINDOW_US)
+        return;
+    if (now - l->window_us < 2 * WINDOW_US)
+        l->turns[1] = l->turns[0];
+    else
+        memset(&l->turns[1], 0, sizeof l->turns[1]);
+    memset(&l->turns[0], 0, sizeof l->turns[0]);
+    l->window_us = now;
+}
+
+static void end_turn(struct tug_loop *l)
+{
+    int64_t now, took;
+
+    if (l->before_sleep != NULL)
+        l->before_sleep(l->before_sleep_arg);
+    if (l->began_us == 0)
+        return;
+    now = clock_us();
+    took = now - l->began_us;
+    l->began_us = 0;
+    next_window(l, now);
+    tug_hist_add(&l->turns[0], took > UINT32_MAX ? UINT32_MAX : (uint32_t) took);
+}
+
+void tug_loop_stats(struct tug_loop *l, struct tug_loop_stats *out)
+{
+    struct tug_hist h;
+
+    next_window(l, clock_us());
+    h = l->turns[0];
+    tug_hist_merge(&h, &l->turns[1]);
+    *out = (struct tug_loop_stats){.turns = h.n,
+                                   .p50_us = tug_hist_quantile(&h, 500),
+                                   .p99_us = tug_hist_quantile(&h, 990),
+                                   .max_us = h.max};
+}
+
+static int run(struct tug_loop *l)
 {
     int rc;
 
     while (!l->stopping) {
-        if (l->before_sleep != NULL)
-            l->before_sleep(l->before_sleep_arg);
+        end_turn(l);
         if (l->stopping)
             break;
         rc = event_base_loop(l->base, EVLOOP_ONCE);
@@ -113,10 +185,21 @@ int tug_loop_run(struct tug_loop *l)
         if (rc > 0) /* nothing is left that could ever happen */
             break;
     }
-    if (l->before_sleep != NULL)
-        l->before_sleep(l->before_sleep_arg);
+    end_turn(l);
     l->stopping = false;
     return 0;
+}
+
+int tug_loop_run(struct tug_loop *l)
+{
+    struct tug_loop *outer = running;
+    int rc;
+
+    running = l;
+    l->began_us = 0;
+    rc = run(l);
+    running = outer;
+    return rc;
 }
 
 void tug_loop_stop(struct tug_loop *l)
@@ -135,6 +218,7 @@ static void on_signal_event(evutil_socket_t signo, short what, void *arg)
     struct tug_loop *l = arg;
 
     (void) what;
+    tug_loop_callback();
     l->sig[signo].cb(l->sig[signo].arg, (int) signo);
 }
 
@@ -165,6 +249,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     uint64_t n;
 
     (void) what;
+    tug_loop_callback();
     if (read((int) fd, &n, sizeof n) ==
         (ssize_t) sizeof n) /* EAGAIN: it was stopped after it became readable */
         t->cb(t->arg);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "host/loop.h"
 #include "host/net_impl.h"
 #include "host/session.h"
 
@@ -393,6 +394,7 @@ static void on_read(evutil_socket_t fd, short what, void *arg)
     (void) what;
     struct tug_conn *c = arg;
     char scrap[4096];
+    tug_loop_callback();
     enter(c);
     if (c->dead)
         ;
@@ -475,6 +477,7 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
     struct tug_conn *c = arg;
     int error = 0;
     socklen_t len = sizeof error;
+    tug_loop_callback();
     enter(c);
     c->flush_asked = c->blocked = 0;
     if (!c->dead && c->state == TUG_CONN_CONNECTING) {
@@ -494,6 +497,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void) fd;
     (void) what;
     struct tug_conn *c = arg;
+    tug_loop_callback();
     enter(c);
     if (c->state == TUG_CONN_DRAINING || c->state == TUG_CONN_LINGERING)
         die(c);

@@ -13,6 +13,7 @@
 #include <uthash.h>
 
 #include "base/mem.h"
+#include "host/loop.h"
 #include "host/net_impl.h"
 #include "host/session.h"
 
@@ -122,6 +123,7 @@ static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
 {
     (void) what;
     struct tug_listener *l = arg;
+    tug_loop_callback();
     for (int i = 0; i < ACCEPTS; i++) {
         int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0) {

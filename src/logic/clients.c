@@ -29,6 +29,7 @@ void h_ping(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
 {
     Tugpb__PingReply m = TUGPB__PING_REPLY__INIT;
     struct tug_core_counts n;
+    struct tug_turns turns = {0};
     char *safe;
 
     (void) msg;
@@ -44,6 +45,12 @@ void h_ping(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
     m.now_ms = tug_ctl_now(c);
     m.policy = c->policy_name;
     m.policy_note = c->policy_note;
+    if (c->env.turns)
+        c->env.turns(c->env.ctx, &turns);
+    m.turns = turns.n;
+    m.turn_p50_us = turns.p50_us;
+    m.turn_p99_us = turns.p99_us;
+    m.turn_max_us = turns.max_us;
     safe = tug_ctl_safe_text(c);
     if (safe)
         m.safe_mode = safe;

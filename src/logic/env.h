@@ -17,6 +17,11 @@
 typedef uint64_t tug_peer_id;          /* a connection, named by the host; never reused; 0 = none */
 #define TUG_PEER_LAUNCHER UINT64_MAX   /* agent only: the launcher (messages of launch.proto) */
 
+struct tug_turns {
+    uint64_t n;
+    uint32_t p50_us, p99_us, max_us;
+};
+
 struct tug_env {
     void *ctx;
     /* ms of a clock that never goes back: wall clock at the start of the process, then CLOCK_BOOTTIME. */
@@ -31,6 +36,8 @@ struct tug_env {
     /* As send, with the body already packed: what had to wait for its commit. */
     void (*send_packed)(void *ctx, tug_peer_id peer, enum tug_msg number, uint32_t rid, const void *body,
                         size_t len_bytes);
+    /* How long the turns of the host's loop took lately; NULL: nobody measures. */
+    void (*turns)(void *ctx, struct tug_turns *out);
 };
 
 #endif

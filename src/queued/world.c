@@ -138,6 +138,16 @@ static void world_random(void *ctx, void *out, size_t len)
     randombytes_buf(out, len);
 }
 
+static void world_turns(void *ctx, struct tug_turns *out)
+{
+    const struct tugd *d = ctx;
+    struct tug_loop_stats s;
+
+    tug_loop_stats(d->loop, &s);
+    *out = (struct tug_turns){
+        .n = s.turns, .p50_us = s.p50_us, .p99_us = s.p99_us, .max_us = s.max_us};
+}
+
 void world_env(struct tugd *d, struct tug_env *env)
 {
     *env = (struct tug_env){.ctx = d,
@@ -146,7 +156,8 @@ void world_env(struct tugd *d, struct tug_env *env)
                             .send = world_send,
                             .send_packed = world_send_packed,
                             .persist = world_persist,
-                            .random = world_random};
+                            .random = world_random,
+                            .turns = world_turns};
 }
 
 void world_log(struct tugd *d)

@@ -54,6 +54,22 @@ ack()
     stop_cluster
 }
 
+# A thousand clients, each with a connection of its own and waiting for each answer, all at once; how long tugd was
+# busy at a time meanwhile, as it measures itself.
+herd()
+{
+    local r n took p50 p99 rest loop acks=() loops=() most=()
+    ulimit -n 4096 2>/dev/null || [ "$(ulimit -n)" -gt 2048 ] || { say "$1: a thousand connections need ulimit -n 4096"; return; }
+    for ((r = 0; r < ${runs:-3}; r++)); do
+        start_full_cluster && read -r n took p50 p99 rest < <("$inflight" -n $durable_jobs -c 1000 -g $gpus -t 3600 "$socket") || return
+        loop=$(tug ping --json | sed -n 's/.*"turn_p99_us":\([0-9]*\),"turn_max_us":\([0-9]*\).*/\1 \2/p')
+        acks+=("$p99") loops+=("$(calc "${loop% *} / 1000")") most+=("$(calc "${loop#* } / 1000")")
+    done
+    emit herd_loop_p99_ms ms "\"jobs\":$durable_jobs,\"connections\":1000,\"longest_ms\":[$(IFS=,; echo "${most[*]}")]" "${loops[@]}"
+    emit herd_ack_p99_ms ms "\"jobs\":$durable_jobs,\"connections\":1000,\"per_s\":$(calc "$n / $took" 0)" "${acks[@]}"
+    stop_cluster
+}
+
 # Kill -9 of who leads until a command is answered by another, in seconds.
 failover()
 {

@@ -1,6 +1,8 @@
-/* inflight.c - submits through one connection that keeps requests in flight, and counts the replies
+/* inflight.c - submits through connections that keep requests in flight, and counts the replies
  *
- *   inflight [-n JOBS] [-w WINDOW] [-N NODES] [-g GPUS] [-t SECONDS] [-b] [-e] SOCKET [-- COMMAND...]
+ *   inflight [-n JOBS] [-w WINDOW] [-c CONNECTIONS] [-N NODES] [-g GPUS] [-t SECONDS] [-b] [-e] SOCKET [-- COMMAND...]
+ *
+ * Through one connection with WINDOW requests in flight, or with -c through so many, each with WINDOW (then 1) of its own.
  *
  * Each job is a gang of one rank a node (with -b: a script that runs `true`) that writes to /dev/null, with a token and a name of its own and with this
  * process's environment, as `tug submit` sends it. A reply comes only when the job is durable, so the rate of replies
@@ -30,7 +32,8 @@
 struct bench {
     struct event_base *loop;
     struct event *silence;
-    struct tug_conn *conn;
+    struct tug_conn **conns;
+    uint32_t n_conns, n_open;
     uint32_t jobs, window, sent, replied, ended;
     int to_end;
     int64_t start_ns, reply_ns, end_ns;
@@ -54,7 +57,7 @@ static void give_up(const char *what, const char *why)
     exit(1);
 }
 
-static void submit_one(struct bench *b)
+static void submit_one(struct bench *b, struct tug_conn *conn)
 {
     Tugpb__SubmitRequest m = TUGPB__SUBMIT_REQUEST__INIT;
     char token[64], name[32];
@@ -65,20 +68,20 @@ static void submit_one(struct bench *b)
     m.spec = &b->spec;
     b->spec.name = name;
     b->sent_ns[i] = now_ns();
-    if (tug_conn_send(b->conn, TUG_MSG_SUBMIT_REQUEST, i, &m.base))
+    if (tug_conn_send(conn, TUG_MSG_SUBMIT_REQUEST, i, &m.base))
         give_up("submitting", "the request could not be sent");
 }
 
-static void wait_one(struct bench *b, uint64_t job, uint32_t i)
+static void wait_one(struct tug_conn *conn, uint64_t job, uint32_t i)
 {
     Tugpb__WaitRequest m = TUGPB__WAIT_REQUEST__INIT;
     m.job = job;
     m.until = TUGPB__WAIT_FOR__WAIT_END;
-    if (tug_conn_send(b->conn, TUG_MSG_WAIT_REQUEST, i | WAIT_RID, &m.base))
+    if (tug_conn_send(conn, TUG_MSG_WAIT_REQUEST, i | WAIT_RID, &m.base))
         give_up("waiting", "the request could not be sent");
 }
 
-static void on_submitted(struct bench *b, uint32_t i, const Tugpb__SubmitReply *r)
+static void on_submitted(struct bench *b, struct tug_conn *conn, uint32_t i, const Tugpb__SubmitReply *r)
 {
     if (i >= b->sent || r->existed || !r->job)
         give_up("submitting", "a reply that answers nothing");
@@ -89,9 +92,9 @@ static void on_submitted(struct bench *b, uint32_t i, const Tugpb__SubmitReply *
     if (b->replied == b->jobs)
         b->reply_ns = now_ns();
     if (b->sent < b->jobs)
-        submit_one(b);
+        submit_one(b, conn);
     if (b->to_end)
-        wait_one(b, r->job, i);
+        wait_one(conn, r->job, i);
 }
 
 static void on_ended(struct bench *b, const Tugpb__WaitReply *r)
@@ -120,14 +123,18 @@ static void watch(struct bench *b)
     event_add(b->silence, &tv);
 }
 
+/* All begin together, once all are connected. */
 static void on_open(void *arg, struct tug_conn *c)
 {
     struct bench *b = arg;
-    b->conn = c;
+    (void) c;
     watch(b);
+    if (++b->n_open < b->n_conns)
+        return;
     b->start_ns = now_ns();
-    while (b->sent < b->jobs && b->sent < b->window)
-        submit_one(b);
+    for (uint32_t w = 0; w < b->window; w++)
+        for (uint32_t i = 0; i < b->n_conns && b->sent < b->jobs; i++)
+            submit_one(b, b->conns[i]);
 }
 
 static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
@@ -136,11 +143,10 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
     struct tug_arena a = { 0 };
     struct tug_err err = { 0 };
     ProtobufCMessage *m;
-    (void) c;
     if (tug_msg_decode(&a, f->number, f->body, f->len, &m, &err))
         give_up("an answer", err.msg);
     if (f->number == TUG_MSG_SUBMIT_REPLY)
-        on_submitted(b, f->rid, (const Tugpb__SubmitReply *) m);
+        on_submitted(b, c, f->rid, (const Tugpb__SubmitReply *) m);
     else if (f->number == TUG_MSG_WAIT_REPLY)
         on_ended(b, (const Tugpb__WaitReply *) m);
     else if (f->number == TUG_MSG_ERROR)
@@ -175,7 +181,7 @@ static void defaults(struct bench *b)
 {
     static char *command[] = { (char *) "true" };
     b->jobs = 10000;
-    b->window = 512;
+    b->n_conns = 1;
     tugpb__job_spec__init(&b->spec);
     tugpb__resource_request__init(&b->res);
     b->res.nodes = 1;
@@ -210,10 +216,11 @@ static uint32_t number(const char *text)
 static const char *options(struct bench *b, int argc, char **argv)
 {
     int o;
-    while ((o = getopt(argc, argv, "+n:w:N:g:t:be")) > 0)
+    while ((o = getopt(argc, argv, "+n:w:c:N:g:t:be")) > 0)
         switch (o) {
         case 'n': b->jobs = number(optarg); break;
         case 'w': b->window = number(optarg); break;
+        case 'c': b->n_conns = number(optarg); break;
         case 'N': b->res.nodes = number(optarg); break;
         case 'g': b->res.gpus_per_node = number(optarg); break;
         case 't': b->spec.time_limit_s = number(optarg); break;
@@ -222,7 +229,9 @@ static const char *options(struct bench *b, int argc, char **argv)
         default: exit(2);
         }
     if (optind == argc)
-        give_up("usage", "inflight [-n JOBS] [-w WINDOW] [-N NODES] [-g GPUS] [-t SECONDS] [-b] [-e] SOCKET [-- COMMAND...]");
+        give_up("usage", "inflight [-n JOBS] [-w WINDOW] [-c CONNECTIONS] [-N NODES] [-g GPUS] [-t SECONDS] [-b] [-e] SOCKET [-- COMMAND...]");
+    if (!b->window)
+        b->window = b->n_conns > 1 ? 1 : 512;
     const char *socket = argv[optind++];
     if (optind < argc && !strcmp(argv[optind], "--"))
         optind++;
@@ -260,11 +269,17 @@ int main(int argc, char **argv)
     b.sent_ns = tug_xcalloc(b.jobs, sizeof *b.sent_ns);
     b.loop = event_base_new();
     b.silence = b.loop ? event_new(b.loop, -1, EV_TIMEOUT, on_silence, &b) : NULL;
-    if (!b.silence || tug_net_dial(&b.conn, b.loop, endpoint, &o, &err))
-        give_up(endpoint, err.msg);
+    if (!b.silence)
+        give_up("memory", "no event");
+    b.conns = tug_xcalloc(b.n_conns, sizeof *b.conns);
+    for (uint32_t i = 0; i < b.n_conns; i++)
+        if (tug_net_dial(&b.conns[i], b.loop, endpoint, &o, &err))
+            give_up(endpoint, err.msg);
     event_base_dispatch(b.loop);
     report(&b);
-    tug_conn_drop(b.conn);
+    for (uint32_t i = 0; i < b.n_conns; i++)
+        tug_conn_drop(b.conns[i]);
+    free(b.conns);
     event_free(b.silence);
     event_base_free(b.loop);
     free(b.sent_ns);

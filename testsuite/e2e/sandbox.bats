@@ -22,6 +22,14 @@ assert all(n["state"] == "IDLE" and n["gpus"] == 8 for n in nodes), nodes'
     [[ "$output" == *'"policy":'*'"multifactor+easy"'* ]]
 }
 
+@test "ping tells how long the controller was busy at a time" {
+    tug ping --json | python3 -c '
+import json, sys
+p = json.load(sys.stdin)
+assert p["turns"] > 5 and 0 < p["turn_p50_us"] <= p["turn_p99_us"] <= p["turn_max_us"], p'
+    tug ping | grep -q 'turns of its loop 99 % took at most'
+}
+
 @test "a second sandbox in the same place is refused and the first one lives on" {
     run tug sandbox start --nodes 2
     [ "$status" -ne 0 ]

@@ -174,6 +174,72 @@ START_TEST(signals_become_callbacks)
 }
 END_TEST
 
+/* As long as a slow disk or a large request would. */
+static void busy_ms(int64_t ms)
+{
+    struct timespec a, b;
+
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    do
+        clock_gettime(CLOCK_MONOTONIC, &b);
+    while ((b.tv_sec - a.tv_sec) * 1000000 + (b.tv_nsec - a.tv_nsec) / 1000 < ms * 1000);
+}
+
+static void on_slow(void *arg)
+{
+    note(*(const char *) arg);
+    if (*(const char *) arg == 'z')
+        tug_loop_stop(loop);
+    busy_ms(TUG_LOOP_TURN_MS);
+}
+
+START_TEST(a_turn_that_takes_too_long_ends_and_what_was_active_goes_on_in_its_order)
+{
+    static const char name[] = "xyz";
+    struct tug_timer *t[3];
+    struct tug_loop_stats s;
+
+    ck_assert_int_eq(tug_loop_new(&loop, NULL), 0);
+    tug_loop_before_sleep(loop, on_flush, NULL);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(
+            tug_timer_new(&t[i], tug_loop_base(loop), on_slow, (void *) (uintptr_t) &name[i], NULL),
+            0);
+        tug_timer_set(t[i], 0);
+    }
+    ck_assert_int_eq(tug_loop_run(loop), 0);
+    /* The second callback is the first that sees that the time is up; the one that stops is last. */
+    ck_assert_str_eq(order, ".xy.z.");
+    tug_loop_stats(loop, &s);
+    ck_assert_uint_eq(s.turns, 2);
+    ck_assert_uint_ge(s.max_us, 2 * TUG_LOOP_TURN_MS * 1000);
+    ck_assert_uint_ge(s.p50_us, TUG_LOOP_TURN_MS * 1000);
+    for (int i = 0; i < 3; i++)
+        tug_timer_free(t[i]);
+    tug_loop_free(loop);
+}
+END_TEST
+
+START_TEST(sleep_is_no_part_of_a_turn)
+{
+    struct tug_timer *a, *b;
+    struct tug_loop_stats s;
+
+    ck_assert_int_eq(tug_loop_new(&loop, NULL), 0);
+    ck_assert_int_eq(tug_timer_new(&a, tug_loop_base(loop), on_a, NULL, NULL), 0);
+    ck_assert_int_eq(tug_timer_new(&b, tug_loop_base(loop), on_b_stop, NULL, NULL), 0);
+    tug_timer_set(a, tug_now_ms() + 200);
+    tug_timer_set(b, tug_now_ms() + 400);
+    ck_assert_int_eq(tug_loop_run(loop), 0);
+    tug_loop_stats(loop, &s);
+    ck_assert_uint_eq(s.turns, 2);
+    ck_assert_uint_lt(s.p50_us, 190000);
+    tug_timer_free(a);
+    tug_timer_free(b);
+    tug_loop_free(loop);
+}
+END_TEST
+
 START_TEST(a_loop_without_events_ends)
 {
     ck_assert_int_eq(tug_loop_new(&loop, NULL), 0);
@@ -201,4 +267,6 @@ UNIT_MAIN("host/loop", timers_fire_in_the_order_of_their_times_and_not_before,
           a_stopped_timer_does_not_fire_and_a_past_one_fires_at_once,
           the_hook_runs_after_the_callbacks_of_an_iteration_and_once_more_at_the_end,
           no_wake_up_from_another_thread_is_lost, signals_become_callbacks,
+          a_turn_that_takes_too_long_ends_and_what_was_active_goes_on_in_its_order,
+          sleep_is_no_part_of_a_turn,
           a_loop_without_events_ends, the_clocks_are_what_they_say)
