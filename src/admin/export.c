@@ -136,7 +136,7 @@ static int on_row(void *arg, int64_t id, const struct tug_history_row *r)
     add_text(&b, "state", r->state);
     tug_buf_adds(&b, ",\"view\":");
     if (r->view)
-        rc = add_message(&b, &tugpb__job_view__descriptor, r->view, r->view_len, to->err);
+        rc = add_message(&b, strcmp(r->what, "node") ? &tugpb__job_view__descriptor : &tugpb__node_event__descriptor, r->view, r->view_len, to->err);
     else
         tug_buf_adds(&b, "null");
     if (rc < 0) {

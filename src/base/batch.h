@@ -24,7 +24,8 @@ struct tug_history_row {
     int64_t at_ms;
     uint32_t uid;
     const char *user, *queue, *account, *name, *state;
-    const void *view; /* packed tugpb.JobView as it was then ("end", "requeue" and "hang"), else NULL */
+    /* packed tugpb.JobView as it was then ("end", "requeue" and "hang"), tugpb.NodeEvent ("node"), else NULL */
+    const void *view;
     size_t view_len;
 };
 

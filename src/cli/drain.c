@@ -11,7 +11,7 @@
 #include "cli/client.h"
 #include "cli/verb.h"
 
-enum { OPT_REASON = 1, OPT_QUIET };
+enum { OPT_REASON = 1, OPT_QUIET, OPT_FORCE };
 static const struct tug_opt drain_opts[] = {
     {OPT_REASON, "reason", 'r', TUG_ARG_NEED, "TEXT",
      "why; needed, 'tug nodes' shows it to everybody"},
@@ -19,6 +19,8 @@ static const struct tug_opt drain_opts[] = {
     TUG_COMMON_OPTS,
 };
 static const struct tug_opt resume_opts[] = {
+    {OPT_FORCE, "force", 'f', TUG_ARG_NONE, NULL,
+     "also where the health check found them sick, until it finds that again"},
     {OPT_QUIET, "quiet", 'Q', TUG_ARG_NONE, NULL, "don't say what was done"},
     TUG_COMMON_OPTS,
 };
@@ -46,6 +48,8 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
     (void) err;
     if (o->id == OPT_REASON)
         a->request.reason = (char *) value;
+    else if (o->id == OPT_FORCE)
+        a->request.force = true;
     else
         a->quiet = true;
     return 0;
@@ -63,6 +67,12 @@ static int check(const struct drain_args *a, int words, struct tug_err *err)
     return 0;
 }
 
+/* What keeps it out of use after it was resumed: only the health check's own reason may. */
+static const char *left_of(const Tugpb__NodeView *n)
+{
+    return n->n_drains ? n->drains[0]->reason : "";
+}
+
 static void say(const Tugpb__DrainReply *r, const struct drain_args *a)
 {
     if (tug_out.json) {
@@ -74,7 +84,11 @@ static void say(const Tugpb__DrainReply *r, const struct drain_args *a)
         bool changed = false;
         for (size_t k = 0; k < r->n_changed && !changed; k++)
             changed = !strcmp(r->changed[k], n->name);
-        if (!changed)
+        if (a->request.resume && *left_of(n)) {
+            tug_out_addf("%s %s still, by its health check: ", n->name, n->state);
+            tug_out_text(left_of(n));
+            tug_out_adds("; it is back when the check succeeds, or with --force\n");
+        } else if (!changed)
             tug_out_addf("%s %s: it was so already\n", n->name, n->state);
         else
             tug_out_addf("%s %s%s\n", n->name, n->state,

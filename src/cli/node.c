@@ -1,4 +1,4 @@
-/* node.c - tug node: what is inside nodes
+/* node.c - tug node: one node in full (node_show.c), and what is inside nodes
  *
  * What nodes say of themselves comes from the controller, or of this very machine from tugnoded, which knows how to look: the
  * command itself links nothing for that. Layer: cli.
@@ -13,8 +13,10 @@
 
 #include "base/hostlist.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "cli/client.h"
 #include "cli/matrix.h"
+#include "cli/node_show.h"
 #include "cli/sandbox.h"
 #include "cli/verb.h"
 #include "conf/hwlocxml.h"
@@ -25,12 +27,13 @@
 
 #define INVENTORY_MAX_BYTES ((size_t) 1 << 20)
 
-enum { OPT_HERE = 1, OPT_EXPORT, OPT_FORMAT };
+enum { OPT_HERE = 1, OPT_EXPORT, OPT_FORMAT, OPT_LIMIT };
 static const struct tug_opt opts[] = {
     {OPT_EXPORT, "export", 0, TUG_ARG_NEED, "FILE",
      "topo: write it as a description of that kind of machine, for machine: in tugline.yaml and tug sandbox --machine; - is standard output"},
     {OPT_HERE, "here", 0, TUG_ARG_NONE, NULL, "topo: look at this very machine; no daemon is asked"},
     {OPT_FORMAT, "format", 'f', TUG_ARG_NEED, "FORMAT", "topo: what to export: yaml, nccl or hwloc; the default is yaml"},
+    {OPT_LIMIT, "limit", 'n', TUG_ARG_NEED, "N", "history: the newest N; the default is 50"},
     TUG_COMMON_OPTS,
 };
 
@@ -49,12 +52,18 @@ const struct tug_opt *tug_opts_of_node(size_t *n)
 struct node_args {
     bool here;
     const char *export;          /* NULL: print it */
+    uint32_t limit;              /* 0: not said */
     const struct format *format; /* NULL: not said */
 };
 
 static int take(void *ctx, const struct tug_opt *o, const char *value, struct tug_err *err)
 {
     struct node_args *a = ctx;
+    uint64_t n;
+    if (o->id == OPT_LIMIT && (tug_str_u64(value, UINT32_MAX, &n) || n == 0))
+        return tug_fail(err, -EINVAL, "--limit: '%.64s' is not a number from 1", value);
+    if (o->id == OPT_LIMIT)
+        a->limit = (uint32_t) n;
     if (o->id == OPT_EXPORT)
         a->export = value;
     else if (o->id == OPT_HERE)
@@ -349,11 +358,19 @@ int tug_do_node(int argc, char **argv)
     int words, status = tug_verb_parse("node", argc, argv, take, &a, &words);
     if (status >= 0)
         return status;
-    if (!words || strcmp(argv[1], "topo") != 0) {
-        tug_fail(&err, -EINVAL, "'tug node' takes 'topo'");
+    int rc;
+    if (words && !strcmp(argv[1], "topo")) {
+        rc = topo(words - 1, argv + 2, &a, &err);
+    } else if (words && (a.here || a.export || a.format)) {
+        rc = tug_fail(&err, -EINVAL, "--here, --export and --format are of 'tug node topo'");
+    } else if (words && !strcmp(argv[1], "show")) {
+        rc = tug_node_show(words - 1, argv + 2, &err);
+    } else if (words && !strcmp(argv[1], "history")) {
+        rc = tug_node_history(words - 1, argv + 2, a.limit, &err);
+    } else {
+        tug_fail(&err, -EINVAL, "'tug node' takes 'show', 'history' or 'topo'");
         tug_verb_usage("node", &err);
         return tug_out_usage(&err);
     }
-    int rc = topo(words - 1, argv + 2, &a, &err);
     return rc == -EINVAL ? tug_out_usage(&err) : rc ? tug_out_fail(&err) : TUG_EXIT_OK;
 }

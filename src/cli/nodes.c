@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@
 #include "base/hostlist.h"
 #include "base/size.h"
 #include "cli/client.h"
+#include "cli/node_show.h"
 #include "cli/verb.h"
 
 enum { OPT_STATE = 1, OPT_NOHEAD };
@@ -72,19 +72,21 @@ static enum tug_colour colour_of(const char *state)
     return strcmp(state, "IDLE") ? TUG_GREEN : TUG_PLAIN;
 }
 
-/* A reason, and of a drained node who gave it and when. */
+/* Why it is down, and why it is drained: each reason with who gave it and when. */
 static void add_reason(struct tug_table *t, const Tugpb__NodeView *n)
 {
+    struct tug_buf all = {0};
     char when[32];
-    const struct passwd *who = n->drain_ms ? getpwuid(n->drain_uid) : NULL;
-    if (!n->drain_ms)
-        tug_table_cells(t, n->reason, TUG_PLAIN);
-    else if (who)
-        tug_table_cellf(t, "%s (%s, %s)", n->reason, who->pw_name,
-                        tug_out_time(n->drain_ms, when, sizeof when));
-    else
-        tug_table_cellf(t, "%s (uid %u, %s)", n->reason, n->drain_uid,
-                        tug_out_time(n->drain_ms, when, sizeof when));
+    if (!n->n_drains || !strcmp(n->state, "DOWN"))
+        tug_buf_adds(&all, n->reason);
+    for (size_t i = 0; i < n->n_drains; i++) {
+        const Tugpb__DrainReason *d = n->drains[i];
+        tug_buf_addf(&all, "%s%s (", all.len ? "; " : "", d->reason);
+        tug_node_whose(d->by, d->user, d->uid, &all);
+        tug_buf_addf(&all, ", %s)", tug_out_time(d->at_ms, when, sizeof when));
+    }
+    tug_table_cells(t, tug_buf_str(&all), TUG_PLAIN);
+    tug_buf_clear(&all);
 }
 
 static void add_row(struct tug_table *t, const Tugpb__NodeView *n)

@@ -92,6 +92,18 @@ void tug_act_node_changed(struct tug_core *c, uint32_t node)
     push(c, (struct tug_queued_action){.type = TUG_ACT_NODE_CHANGED, .node = node}, NULL);
 }
 
+void tug_act_node_history(struct tug_core *c, uint32_t node, const char *what,
+                          const struct tug_core_drain *d, const char *text)
+{
+    struct tug_queued_action act = {
+        .type = TUG_ACT_NODE_HISTORY, .node = node, .what = what, .by = d ? d->by : TUG_DRAINS};
+    if (d) {
+        act.uid = d->uid;
+        act.user = keep_text(&c->actions, d->user);
+    }
+    push(c, act, d ? d->reason : text);
+}
+
 void tug_act_node_log(struct tug_core *c, uint32_t node, const char *fmt, ...)
 {
     char text[TUG_ACTION_TEXT];
@@ -157,6 +169,10 @@ int tug_core_next_action(struct tug_core *c, struct tug_action *out)
     out->grace_s = q->grace_s;
     out->signal = q->signal;
     out->ended_step = q->ended;
+    out->what = q->what;
+    out->by = q->by;
+    out->uid = q->uid;
+    snprintf(out->user, sizeof out->user, "%s", q->user ? a->texts.data + q->user - 1 : "");
     snprintf(out->text, sizeof out->text, "%s", q->text ? a->texts.data + q->text - 1 : "");
     return 1;
 }

@@ -517,6 +517,18 @@ static int check_gpu_parts(const struct tug_ledger_node *l, const char *name, st
     return 0;
 }
 
+/* At most one reason of each owner, in their order; it is drained while there is one. */
+static int check_drains(const struct tug_node *n, struct tug_err *err)
+{
+    for (size_t i = 0; i < n->drains.len; i++)
+        if ((unsigned) n->drains.at[i].by >= TUG_DRAINS || !*n->drains.at[i].reason ||
+            (i && n->drains.at[i].by <= n->drains.at[i - 1].by))
+            return tug_fail(err, -EINVAL, "node %s: reason %zu for draining it cannot be", n->name, i);
+    return n->drained != (n->drains.len > 0)
+               ? tug_fail(err, -EINVAL, "node %s: is drained without a reason, or has one and is not", n->name)
+               : 0;
+}
+
 static int check_node(const struct tug_core *c, uint32_t i, const struct tug_ledger *made,
                       struct tug_err *err)
 {
@@ -533,7 +545,9 @@ static int check_node(const struct tug_core *c, uint32_t i, const struct tug_led
     int rc = check_holds(c, i, err);
     if (!rc)
         rc = check_gpu_parts(l, name, err);
-    return rc ? rc : check_index(c, i, l, err);
+    if (!rc)
+        rc = check_index(c, i, l, err);
+    return rc ? rc : check_drains(&c->nodes.at[i], err);
 }
 
 /* The node is in the regions of its domain and of all above it, and in no other. */

@@ -97,6 +97,22 @@ enum tug_preemption {              /* whom a job may make give way, if their que
     TUG_PREEMPTION_ORDER           /* these, and whoever the policy says */
 };
 
+/* Why a node is out of use: at most one reason of each of these (drains.def says who takes them back). */
+enum tug_drain {
+#define TUG_DRAIN(NAME, name, taken_back_by) TUG_DRAIN_##NAME,
+#include "core/drains.def"
+#undef TUG_DRAIN
+    TUG_DRAINS
+};
+const char *tug_drain_name(enum tug_drain by);                 /* "admin" */
+int tug_drain_parse(const char *name);                         /* -1: no such */
+struct tug_core_drain {
+    enum tug_drain by;
+    const char *reason;
+    uint32_t uid; const char *user;   /* an admin's; 0 and "" = nobody's */
+    int64_t at_ms;
+};
+
 struct tug_core_conf {
     uint32_t launch_timeout_s;     /* barrier deadline */
     uint32_t kill_grace_s;
@@ -151,8 +167,9 @@ enum tug_event_type {
     TUG_EV_NODE_CHANGED,   /* node, inventory: it is up, has looked again and has something else; -ENOENT when it is not up */
     TUG_EV_NODE_DOWN,      /* node, text: not heard of for node_timeout; its gangs end elsewhere, its own parts count as held */
     TUG_EV_NODE_LEASE_OVER,/* node: nothing requeueable can still run there */
-    TUG_EV_NODE_DRAIN,     /* node, text, uid */
-    TUG_EV_NODE_RESUME,    /* node */
+    TUG_EV_NODE_DRAIN,     /* node, text, uid, user: an admin's reason, in place of the one that he gave before */
+    TUG_EV_NODE_RESUME,    /* node, uid, user: all reasons that are an admin's to take back; force: and all others */
+    TUG_EV_NODE_HEALTH,    /* node, text: what its health check found; "" = nothing, which takes its reason back */
     TUG_EV_STEP_READY,     /* job, attempt, step, node */
     TUG_EV_STEP_WIRED,     /* job, attempt, step, node */
     TUG_EV_STEP_FAILED,    /* job, attempt, step, node, cause: refused, failed before ready, or early word of a failure */
@@ -183,9 +200,9 @@ struct tug_event {
     uint32_t ntasks;
     const uint32_t *on; size_t n_on;   /* STEP_SUBMIT: indices of the job's slices, rising; none = as many as it needs */
     int signal;
-    uint32_t uid;
+    uint32_t uid; const char *user;
     const char *text;
-    uint8_t boot_changed;
+    uint8_t boot_changed, force;
     struct tug_core_inventory inventory;
     const struct tug_held_step *held; size_t n_held;
     const struct tug_exit *exits; size_t n_exits;
@@ -244,6 +261,7 @@ enum tug_action_type {
     TUG_ACT_JOB_FORGOTTEN, /* job: purged from memory; delete its record */
     TUG_ACT_STEP_ENDED,    /* job, step > 0: the step as it ended; it is no longer in its job. (Step 0 stays in the job's record.) */
     TUG_ACT_NODE_CHANGED,  /* node: record to be written */
+    TUG_ACT_NODE_HISTORY,  /* node, what = "drain" "resume" "down" "up"; of a reason for draining: by, uid, user; text: the reason */
     TUG_ACT_NODE_LOG,      /* node (TUG_NO_NODE = a policy's word), text: a sentence for the admin's log */
     TUG_ACT_USAGE_CHANGED  /* share: what that user has used is to be written, see tug_core_usage() */
 };
@@ -253,6 +271,9 @@ struct tug_action {
     uint32_t grace_s; int signal;
     uint32_t share;
     char text[256];
+    const char *what;              /* NODE_HISTORY */
+    enum tug_drain by;             /* likewise; TUG_DRAINS = no reason for draining */
+    uint32_t uid; char user[64];
     const struct tug_step *ended_step;
 };
 int tug_core_next_action(struct tug_core *c, struct tug_action *out);   /* 1 = got one, 0 = none left */
@@ -260,8 +281,12 @@ int tug_core_next_action(struct tug_core *c, struct tug_action *out);   /* 1 = g
 int64_t tug_core_next_wake(const struct tug_core *c);
 
 /* ---- restoring from records, before the first event; never asks a policy, emits no action. */
-int tug_core_restore_node(struct tug_core *c, const char *name, const struct tug_core_inventory *inv, int drained,
-                          const char *reason, struct tug_err *err);
+struct tug_core_node_past {        /* of a node, as its record has it; strings are copied */
+    const struct tug_core_inventory *inv;   /* NULL = it never said what it has */
+    const struct tug_core_drain *drains;  size_t n_drains;
+    uint32_t bad_launches;
+};
+int tug_core_restore_node(struct tug_core *c, const char *name, const struct tug_core_node_past *past, struct tug_err *err);
 /* What runs of that user had used under that account when they ended, as it counted at at_ms. */
 void tug_core_restore_usage(struct tug_core *c, const char *account, const char *user, uint32_t uid, double gpu_s,
                             int64_t at_ms);
@@ -295,7 +320,9 @@ struct tug_core_node {
     const char *name;
     uint8_t up, drained, known;    /* known: has said its inventory */
     const char *reason;            /* of being down or drained; "" */
-    uint32_t drain_uid; int64_t since_ms, drain_ms;
+    const struct tug_core_drain *drains; size_t n_drains;
+    int64_t since_ms;
+    uint32_t bad_launches;         /* in a row */
     uint32_t cpus, cpus_used, gpus;
     tug_gpuset gpus_used;
     uint64_t mem_bytes, mem_used_bytes;

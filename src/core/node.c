@@ -163,7 +163,6 @@ uint32_t tug_node_add(struct tug_core *c, const char *name)
     n.row.gpu_model = tug_intern(c->texts, "");
     n.inv.gpu_model = tug_intern(c->texts, "");
     n.since_ms = c->now_ms;
-    n.drain_ms = -1;
     tug_vec_push(&c->nodes, n);
     struct tug_policy_node row = {
         .name = n.name, .index = node, .gpu_model = n.row.gpu_model, .domain = TUG_NO_DOMAIN};
@@ -182,6 +181,7 @@ void tug_node_clear(struct tug_core *c, struct tug_node *n)
     tug_intern_drop(c->texts, n->name);
     tug_intern_drop(c->texts, n->down_reason);
     tug_intern_drop(c->texts, n->drain_reason);
+    tug_drain_clear(c, n);
     tug_intern_drop(c->texts, n->row.gpu_model);
     tug_intern_drop(c->texts, n->inv.gpu_model);
     tug_inside_drop(c->insides, n->inv.machine);
@@ -222,37 +222,27 @@ void tug_node_configure(struct tug_core *c, uint32_t node, const struct tug_core
     resize(c, node);
 }
 
-/* ---- draining */
-
-void tug_node_drain(struct tug_core *c, uint32_t node, const char *why, uint32_t uid)
-{
-    struct tug_node *n = &c->nodes.at[node];
-    n->drain_reason = replace_text(c, n->drain_reason, why);
-    n->drain_uid = uid;
-    if (!n->drained)
-        n->drain_ms = c->now_ms;
-    n->drained = 1;
-    tug_node_refresh(c, node);
-    tug_act_node_changed(c, node);
-}
+/* ---- reasons to drain it */
 
 void tug_node_bad_launch(struct tug_core *c, uint32_t node, const char *why)
 {
     struct tug_node *n = &c->nodes.at[node];
     n->bad_launches++;
+    tug_act_node_changed(c, node);
     if (!c->node_bad_launches || n->bad_launches < c->node_bad_launches || n->drained)
         return;
     char text[TUG_ACTION_TEXT];
     snprintf(text, sizeof text, "%u launches in a row failed here; the last one: %s",
              n->bad_launches, why ? why : "");
-    tug_node_drain(c, node, text, 0);
-    tug_act_node_log(c, node, "node %s is drained: %s", n->name, text);
+    tug_node_drain(c, node, TUG_DRAIN_LAUNCHES, text);
 }
 
-static void drain_and_say(struct tug_core *c, uint32_t node, const char *why, uint32_t uid)
+void tug_node_good_launch(struct tug_core *c, uint32_t node)
 {
-    tug_node_drain(c, node, why, uid);
-    tug_act_node_log(c, node, "node %s is drained: %s", c->nodes.at[node].name, why);
+    if (!c->nodes.at[node].bad_launches)
+        return;
+    c->nodes.at[node].bad_launches = 0;
+    tug_act_node_changed(c, node);
 }
 
 /* Less than is configured. */
@@ -273,8 +263,9 @@ static void expect_at_least(struct tug_core *c, uint32_t node)
                  n->row.gpu_model);
     else if (n->row.machine && n->told && n->row.machine->n_gpus == n->told->n_gpus)
         tug_machine_shortfall(n->row.machine, n->told, text, sizeof text);
-    if (*text && (!n->drained || strcmp(n->drain_reason, text) != 0))
-        drain_and_say(c, node, text, 0);
+    const struct tug_core_drain *before = tug_node_drained_by(n, TUG_DRAIN_SHORTFALL);
+    if (*text && (!before || strcmp(before->reason, text) != 0))
+        tug_node_drain(c, node, TUG_DRAIN_SHORTFALL, text);
 }
 
 /* ---- against what it had when it was here last */
@@ -295,17 +286,15 @@ static void find_loss(const struct tug_node *n, const struct tug_core_inventory 
         tug_machine_loss(n->told, now->machine, out, size);
 }
 
-/* Where an admin has drained it, his reason stays and this one stands behind it. */
+/* What it lost before and nobody has taken so stands before it. */
 static void drain_for_loss(struct tug_core *c, uint32_t node, const char *loss)
 {
-    const struct tug_node *n = &c->nodes.at[node];
+    const struct tug_core_drain *before = tug_node_drained_by(&c->nodes.at[node], TUG_DRAIN_LOSS);
     char text[2 * TUG_ACTION_TEXT];
-    if (!n->drained)
-        drain_and_say(c, node, loss, 0);
-    else if (!strstr(n->drain_reason, loss)) {
-        snprintf(text, sizeof text, "%s; %s", n->drain_reason, loss);
-        drain_and_say(c, node, text, n->drain_uid);
-    }
+    if (before && strstr(before->reason, loss))
+        return;
+    snprintf(text, sizeof text, "%s%s%s", before ? before->reason : "", before ? "; " : "", loss);
+    tug_node_drain(c, node, TUG_DRAIN_LOSS, text);
 }
 
 /* ---- strays */
@@ -558,6 +547,8 @@ int tug_ev_node_up(struct tug_core *c, const struct tug_event *ev, struct tug_er
     struct tug_node *n = &c->nodes.at[ev->node];
     if (!n->up)
         n->since_ms = c->now_ms;
+    if (!n->up && *n->down_reason)
+        tug_act_node_history(c, ev->node, "up", NULL, NULL);
     c->nodes_up += !n->up;
     n->up = 1;
     n->down_reason = replace_text(c, n->down_reason, NULL);
@@ -594,6 +585,8 @@ int tug_ev_node_down(struct tug_core *c, const struct tug_event *ev, struct tug_
     struct tug_node *n = &c->nodes.at[ev->node];
     const char *why = ev->text && *ev->text ? ev->text : "it was not heard of any more";
     c->nodes_up -= n->up;
+    if (n->up)
+        tug_act_node_history(c, ev->node, "down", NULL, why);
     if (n->up || !*n->down_reason)
         n->since_ms = c->now_ms;
     n->up = 0;
@@ -637,31 +630,6 @@ int tug_ev_node_lease_over(struct tug_core *c, const struct tug_event *ev, struc
     return 0;
 }
 
-/* ---- events of admins */
-
-int tug_ev_node_drain(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
-{
-    if (ev->node >= c->nodes.len)
-        return tug_fail(err, -EINVAL, "there is no node %u", ev->node);
-    tug_node_drain(c, ev->node, ev->text && *ev->text ? ev->text : "drained", ev->uid);
-    return 0;
-}
-
-int tug_ev_node_resume(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
-{
-    if (ev->node >= c->nodes.len)
-        return tug_fail(err, -EINVAL, "there is no node %u", ev->node);
-    struct tug_node *n = &c->nodes.at[ev->node];
-    n->drained = 0;
-    n->drain_uid = 0;
-    n->drain_ms = -1;
-    n->bad_launches = 0;
-    n->drain_reason = replace_text(c, n->drain_reason, NULL);
-    tug_node_refresh(c, ev->node);
-    tug_act_node_changed(c, ev->node);
-    return 0;
-}
-
 /* ---- reading */
 
 size_t tug_core_nodes(const struct tug_core *c)
@@ -688,9 +656,10 @@ void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_nod
                                   .drained = n->drained,
                                   .known = n->known,
                                   .reason = reason,
-                                  .drain_uid = n->drain_uid,
+                                  .drains = n->drains.at,
+                                  .n_drains = n->drains.len,
                                   .since_ms = n->since_ms,
-                                  .drain_ms = n->drain_ms,
+                                  .bad_launches = n->bad_launches,
                                   .cpus = has.cpus,
                                   .cpus_used = l->cpus_used,
                                   .gpus = has.gpus,

@@ -59,8 +59,7 @@ static void put_aside(struct tug_core *c, struct tug_entry *e, uint32_t node, co
     char text[TUG_ACTION_TEXT];
     snprintf(text, sizeof text, "preflight of job %llu: %s", (unsigned long long) e->j.id, why);
     if (e->j.req.preflight_drains && !n->drained) {
-        tug_node_drain(c, node, text, 0);
-        tug_act_node_log(c, node, "node %s is drained: %s", n->name, text);
+        tug_node_drain(c, node, TUG_DRAIN_PREFLIGHT, text);
         return;
     }
     tug_act_node_log(c, node, "node %s is not given to job %llu again: %s", n->name,

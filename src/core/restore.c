@@ -10,21 +10,18 @@
 
 #include "core/state.h"
 
-int tug_core_restore_node(struct tug_core *c, const char *name,
-                          const struct tug_core_inventory *inv, int drained, const char *reason,
+int tug_core_restore_node(struct tug_core *c, const char *name, const struct tug_core_node_past *past,
                           struct tug_err *err)
 {
     uint32_t node = tug_core_node_find(c, name);
     if (node == TUG_NO_NODE)
         return tug_fail(err, -ENOENT, "node '%s' is not configured", name);
     struct tug_node *n = &c->nodes.at[node];
-    if (inv)
-        tug_node_take_inventory(c, node, inv);
-    if (drained) {
-        tug_intern_drop(c->texts, n->drain_reason);
-        n->drain_reason = tug_intern(c->texts, reason && *reason ? reason : "drained");
-        n->drained = 1;
-    }
+    if (past->inv)
+        tug_node_take_inventory(c, node, past->inv);
+    for (size_t i = 0; i < past->n_drains; i++)
+        tug_drain_put(c, n, &past->drains[i]);
+    n->bad_launches = past->bad_launches;
     struct tug_core_node_row row = {n->name, n->row.cpus, n->row.gpus, n->row.mem_bytes,
                                     n->row.gpu_model, n->row.machine};
     if (n->in_conf)

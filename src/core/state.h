@@ -170,9 +170,9 @@ struct tug_node {
     struct tug_core_inventory inv; /* what it said last; its machine is 'told' or that of the row */
     const struct tug_machine *told; /* what it said of its links itself. All three are held in core.insides */
     uint8_t in_conf, up, drained, known;
-    const char *down_reason, *drain_reason;
-    uint32_t drain_uid;
-    int64_t since_ms, drain_ms;
+    const char *down_reason, *drain_reason; /* the latter: all of 'drains' in one */
+    struct tug_vec(struct tug_core_drain) drains; /* in the order of drains.def; drain.c */
+    int64_t since_ms;
     uint32_t bad_launches; /* in a row */
     struct tug_vec(struct tug_stray) strays;
     /* Those that hold something here, in the order in which they came. */
@@ -226,7 +226,10 @@ struct tug_queued_action {
     tug_job_id job;
     uint32_t attempt, step, node, grace_s, share;
     int signal;
-    size_t text; /* offset in texts + 1; 0 = "" */
+    size_t text, user; /* offset in texts + 1; 0 = "" */
+    const char *what;
+    enum tug_drain by;
+    uint32_t uid;
     const struct tug_step *ended;
 };
 struct tug_actions {
@@ -363,6 +366,9 @@ void tug_act_job(struct tug_core *c, enum tug_action_type type, const struct tug
 void tug_act_changed(struct tug_core *c,
                      struct tug_entry *e); /* once, however often it changes before it is taken */
 void tug_act_node_changed(struct tug_core *c, uint32_t node);
+/* A row of the history: of a reason for draining, or with that text. */
+void tug_act_node_history(struct tug_core *c, uint32_t node, const char *what,
+                          const struct tug_core_drain *d, const char *text);
 void tug_act_node_log(struct tug_core *c, uint32_t node, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void tug_act_part(struct tug_core *c, enum tug_action_type type, tug_job_id job, uint32_t attempt,
@@ -458,8 +464,8 @@ int tug_node_is_usable(const struct tug_core *c, uint32_t node);
 int tug_node_size(const struct tug_core *c, uint32_t node, struct tug_core_inventory *out);
 void tug_node_refresh(struct tug_core *c,
                       uint32_t node); /* rows, index and totals after any change */
-void tug_node_drain(struct tug_core *c, uint32_t node, const char *why, uint32_t uid);
 void tug_node_bad_launch(struct tug_core *c, uint32_t node, const char *why);
+void tug_node_good_launch(struct tug_core *c, uint32_t node);
 void tug_node_stray(struct tug_core *c, uint32_t node, tug_job_id job, uint32_t attempt,
                     uint32_t step, const char *why);
 void tug_node_stray_gone(struct tug_core *c, uint32_t node, tug_job_id job, uint32_t attempt,
@@ -473,8 +479,18 @@ int tug_ev_node_up(struct tug_core *c, const struct tug_event *ev, struct tug_er
 int tug_ev_node_changed(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_node_down(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_node_lease_over(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
+
+/* drain.c */
+/* The reason that he gave; NULL = none. */
+const struct tug_core_drain *tug_node_drained_by(const struct tug_node *n, enum tug_drain by);
+void tug_node_drain(struct tug_core *c, uint32_t node, enum tug_drain by, const char *why); /* and says so */
+void tug_node_drain_as(struct tug_core *c, uint32_t node, const struct tug_core_drain *d);
+/* Without a word to anybody: from a record, and at the end. */
+void tug_drain_put(struct tug_core *c, struct tug_node *n, const struct tug_core_drain *d);
+void tug_drain_clear(struct tug_core *c, struct tug_node *n);
 int tug_ev_node_drain(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_node_resume(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
+int tug_ev_node_health(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 
 /* place.c */
 void tug_index_clear(struct tug_index *x);

@@ -437,7 +437,7 @@ static void open_barrier(struct tug_core *c, struct tug_entry *e, struct tug_ste
     for (size_t i = 0; i < s->n_parts; i++) {
         tug_step_part_set(s, &s->parts[i], TUG_PART_STARTED);
         tell(c, TUG_ACT_START, e, s, &s->parts[i], 0, NULL);
-        c->nodes.at[j->slices[s->parts[i].slice].node].bad_launches = 0;
+        tug_node_good_launch(c, j->slices[s->parts[i].slice].node);
     }
     tug_job_arm(c, e);
 }

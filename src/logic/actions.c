@@ -106,6 +106,33 @@ static void act_node_changed(struct tug_control *c, const struct tug_action *a)
     tug_outbox_expect_writes(c->out);
 }
 
+static void act_node_history(struct tug_control *c, const struct tug_action *a)
+{
+    struct tug_core_node k;
+    Tugpb__NodeEvent e = TUGPB__NODE_EVENT__INIT;
+    struct tug_history_row row = {.what = "node"};
+    uint8_t *packed;
+
+    tug_core_node(c->core, a->node, &k);
+    e.node = (char *) k.name;
+    e.what = (char *) a->what;
+    e.by = (char *) (a->by < TUG_DRAINS ? tug_drain_name(a->by) : "");
+    e.reason = (char *) a->text;
+    e.uid = a->uid;
+    e.user = (char *) a->user;
+    e.at_ms = row.at_ms = tug_ctl_now(c);
+    row.uid = a->uid;
+    row.user = a->user;
+    row.name = k.name;
+    row.state = a->what;
+    row.view_len = tugpb__node_event__get_packed_size(&e);
+    packed = tug_xmalloc(row.view_len ? row.view_len : 1);
+    tugpb__node_event__pack(&e, packed);
+    row.view = packed;
+    tug_batch_history(tug_ctl_batch(c), &row);
+    free(packed);
+}
+
 static void act_node_log(struct tug_control *c, const struct tug_action *a)
 {
     tug_ctl_log(c, TUG_LOG_WARN, "%s", a->text);
@@ -122,7 +149,8 @@ static void (*const acts[])(struct tug_control *, const struct tug_action *) = {
     [TUG_ACT_ACK] = tug_ctl_order_ack,       [TUG_ACT_JOB_CHANGED] = act_job_changed,
     [TUG_ACT_JOB_HISTORY] = act_job_history, [TUG_ACT_JOB_FORGOTTEN] = act_job_forgotten,
     [TUG_ACT_STEP_ENDED] = act_step_ended,   [TUG_ACT_NODE_CHANGED] = act_node_changed,
-    [TUG_ACT_NODE_LOG] = act_node_log,       [TUG_ACT_USAGE_CHANGED] = act_usage_changed,
+    [TUG_ACT_NODE_HISTORY] = act_node_history, [TUG_ACT_NODE_LOG] = act_node_log,
+    [TUG_ACT_USAGE_CHANGED] = act_usage_changed,
 };
 
 void tug_ctl_actions(struct tug_control *c)

@@ -706,6 +706,18 @@ int tug_ctl_find_nodes(const struct tug_control *c, const char *text, struct tug
     return rc;
 }
 
+/* Is there a reason that an admin takes back? What the health check found is the check's, unless he insists. */
+static int may_be_taken_back(const struct tug_core_node *k, int force)
+{
+    return k->n_drains > 1 || (k->n_drains && (force || k->drains[0].by != TUG_DRAIN_HEALTH));
+}
+
+/* Has an admin given that very reason already? */
+static int has_given(const struct tug_core_node *k, const char *reason)
+{
+    return k->n_drains && k->drains[0].by == TUG_DRAIN_ADMIN && !strcmp(k->drains[0].reason, reason);
+}
+
 /* 1 if that makes a difference. */
 static int drain_one(struct tug_control *c, const struct ctl_peer *p, const Tugpb__DrainRequest *m,
                      uint32_t node)
@@ -714,10 +726,12 @@ static int drain_one(struct tug_control *c, const struct ctl_peer *p, const Tugp
     struct tug_event ev = {.type = m->resume ? TUG_EV_NODE_RESUME : TUG_EV_NODE_DRAIN,
                            .node = node,
                            .text = m->reason,
-                           .uid = p->user->uid};
+                           .force = m->force,
+                           .uid = p->user->uid,
+                           .user = p->user->name};
 
     tug_core_node(c->core, node, &k);
-    if (m->resume ? !k.drained : k.drained && !strcmp(k.reason, m->reason))
+    if (m->resume ? !may_be_taken_back(&k, m->force) : has_given(&k, m->reason))
         return 0;
     if (tug_ctl_apply(c, &ev, NULL) != 0)
         return 0;

@@ -54,6 +54,21 @@ void tug_ctl_put_token(struct tug_control *c, const struct ctl_token *t, struct 
     tug_batch_put(b, "tok", t->key, text, (size_t) len);
 }
 
+/* Apart, and for versions that know only one in one. */
+static void put_drains(struct tug_arena *a, const struct tug_core_node *k, Tugpb__NodeRecord *m)
+{
+    m->drains = tug_ctl_drains_pb(a, k);
+    m->n_drains = k->n_drains;
+    m->drain = k->n_drains > 0;
+    if (!k->n_drains)
+        return;
+    m->drain_reason = tug_ctl_fmt(a, "%s", k->drains[0].reason);
+    for (size_t i = 1; i < k->n_drains; i++)
+        m->drain_reason = tug_ctl_fmt(a, "%s; %s", m->drain_reason, k->drains[i].reason);
+    m->drain_uid = k->drains[0].uid;
+    m->drain_at_ms = k->drains[0].at_ms;
+}
+
 void tug_ctl_put_node(struct tug_control *c, uint32_t node, struct tug_batch *b)
 {
     const struct ctl_node *n = &c->nodes[node];
@@ -65,10 +80,8 @@ void tug_ctl_put_node(struct tug_control *c, uint32_t node, struct tug_batch *b)
     tug_core_node(c->core, node, &k);
     m.name = (char *) k.name;
     m.boot_id = (char *) n->boot_id;
-    m.drain = k.drained;
-    m.drain_reason = (char *) (k.drained ? k.reason : "");
-    m.drain_uid = k.drain_uid;
-    m.drain_at_ms = k.drained ? k.drain_ms : 0;
+    put_drains(&a, &k, &m);
+    m.bad_launches = k.bad_launches;
     m.address = n->address ? n->address : (char *) "";
     if (n->inventory_len && tug_proto_decode(&a, &tugpb__inventory__descriptor, n->inventory,
                                              n->inventory_len, &inv, NULL) == 0)
@@ -399,6 +412,30 @@ int tug_ctl_restore_record(struct tug_control *c, const char *kind, const char *
     return rc;
 }
 
+/* What an older version wrote, or one that knows more owners, is an admin's to take back. */
+static size_t restore_drains(const Tugpb__NodeRecord *m, struct tug_core_drain *out)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < m->n_drains && n < TUG_DRAINS; i++) {
+        const Tugpb__DrainReason *d = m->drains[i];
+        int by = tug_drain_parse(d->by);
+
+        out[n++] = (struct tug_core_drain){.by = by < 0 ? TUG_DRAIN_ADMIN : (enum tug_drain) by,
+                                           .reason = d->reason,
+                                           .uid = d->uid,
+                                           .user = d->user,
+                                           .at_ms = d->at_ms};
+    }
+    if (!n && m->drain)
+        out[n++] = (struct tug_core_drain){.by = TUG_DRAIN_ADMIN,
+                                           .reason = m->drain_reason,
+                                           .uid = m->drain_uid,
+                                           .user = "",
+                                           .at_ms = m->drain_at_ms};
+    return n;
+}
+
 static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struct tug_err *err)
 {
     uint32_t node = tug_core_node_find(c->core, m->name);
@@ -418,7 +455,10 @@ static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struc
     n->address = tug_xstrdup(m->address);
     if (m->inventory)
         inv = tug_ctl_keep_inventory(c, n, m->name, m->inventory, &machine);
-    int rc = tug_core_restore_node(c->core, m->name, m->inventory ? &inv : NULL, m->drain, m->drain_reason, err);
+    struct tug_core_drain drains[TUG_DRAINS];
+    struct tug_core_node_past past = {.inv = m->inventory ? &inv : NULL, .drains = drains, .bad_launches = m->bad_launches};
+    past.n_drains = restore_drains(m, drains);
+    int rc = tug_core_restore_node(c->core, m->name, &past, err);
     free(machine);
     return rc;
 }

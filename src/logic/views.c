@@ -408,6 +408,22 @@ void tug_ctl_view_standing(struct tug_control *c, struct tug_arena *a, const str
 
 /* ---- nodes */
 
+Tugpb__DrainReason **tug_ctl_drains_pb(struct tug_arena *a, const struct tug_core_node *k)
+{
+    Tugpb__DrainReason **out = tug_ctl_alloc(a, (k->n_drains + 1) * sizeof *out);
+
+    for (size_t i = 0; i < k->n_drains; i++) {
+        out[i] = tug_ctl_alloc(a, sizeof **out);
+        tugpb__drain_reason__init(out[i]);
+        out[i]->by = (char *) tug_drain_name(k->drains[i].by);
+        out[i]->reason = (char *) k->drains[i].reason;
+        out[i]->uid = k->drains[i].uid;
+        out[i]->user = (char *) k->drains[i].user;
+        out[i]->at_ms = k->drains[i].at_ms;
+    }
+    return out;
+}
+
 void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node,
                        Tugpb__NodeView *out)
 {
@@ -429,8 +445,11 @@ void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node
     out->gpus_lost = k.gpus_lost;
     out->gpu_model = copy(a, k.gpu_model);
     out->up_since_ms = k.up ? shown(k.since_ms) : 0;
-    out->drain_uid = k.drained ? k.drain_uid : 0;
-    out->drain_ms = k.drained ? shown(k.drain_ms) : 0;
+    out->drain_uid = k.n_drains ? k.drains[0].uid : 0;
+    out->drain_ms = k.n_drains ? shown(k.drains[0].at_ms) : 0;
+    out->drains = tug_ctl_drains_pb(a, &k);
+    out->n_drains = k.n_drains;
+    out->bad_launches = k.bad_launches;
     out->address = say(n->address);
     out->version = say(n->version);
     if (n->inventory_len && tug_proto_decode(a, &tugpb__inventory__descriptor, n->inventory,

@@ -26,11 +26,19 @@ teardown_file() { sandbox_down; }
 @test "it survives a restart of the controller, and resuming it lets the job start" {
     tug sandbox restart
     run tug nodes n1
-    [[ "$output" == *"DRAINED"*"fan 3 is loud"* ]]
+    [[ "$output" == *"DRAINED"*"fan 3 is loud ($(id -un), "* ]]
+    run tug node show n1
+    [[ "$output" == *"drained by  $(id -un), "*": fan 3 is loud"* ]]
     run tug resume n1
     [ "$status" -eq 0 ]
     [[ "$output" == "n1 IDLE" || "$output" == "n1 DOWN" || "$output" == "n1 UNKNOWN" ]]
     tug wait 2
+    run tug node history n1
+    [[ "${lines[0]}" == WHEN*NODE*WHAT*WHY*WHO*REASON* ]]
+    [[ "$output" == *"n1 "*" resume "*" admin "*" $(id -un) "*"fan 3 is loud"* ]]
+    [[ "$output" == *"n1 "*" drain "*" admin "*" $(id -un) "*"fan 3 is loud"* ]]
+    run tug node history n2
+    [ "${#lines[@]}" -eq 1 ]
 }
 
 @test "one name that is no node refuses all, and a reason is needed" {

@@ -170,6 +170,16 @@ const char *same_usage(const struct tug_core *a, const struct tug_core *b, int64
     return NULL;
 }
 
+static int same_node_again(struct tug_core *made, const struct tug_core_node *n,
+                           const struct tug_core_inventory *inv, struct tug_err *err)
+{
+    const struct tug_core_node_past past = {.inv = n->known ? inv : NULL,
+                                            .drains = n->drains,
+                                            .n_drains = n->n_drains,
+                                            .bad_launches = n->bad_launches};
+    return tug_core_restore_node(made, n->name, &past, err);
+}
+
 struct tug_core *same_restart(const struct tug_core *c, const struct tug_core_conf *conf,
                               int64_t now_ms, struct tug_err *err)
 {
@@ -181,8 +191,7 @@ struct tug_core *same_restart(const struct tug_core *c, const struct tug_core_co
         struct tug_core_inventory inv = {n.cpus, n.gpus + tug_gpuset_count(n.gpus_lost), n.mem_bytes, n.gpu_model,
                                          n.machine, n.gpus_lost};
         if (tug_core_node_find(made, n.name) != TUG_NO_NODE)
-            rc = tug_core_restore_node(made, n.name, n.known ? &inv : NULL, n.drained, n.reason,
-                                       err);
+            rc = same_node_again(made, &n, &inv, err);
     }
     size_t n_shares;
     const struct tug_policy_share *shares = tug_core_share_tree(writable(c), now_ms, &n_shares);

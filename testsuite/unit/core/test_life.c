@@ -251,7 +251,7 @@ START_TEST(a_launch_that_fails_puts_the_job_back_says_why_and_gives_everything_b
     w_ready(&w, 1, 1, 0, 0);
     w_forget(&w);
     w_failed(&w, 1, 1, 0, 1, TUG_CAUSE_LAUNCH, "cannot make its cgroup");
-    w_said_is(&w, "CHANGED 1\nHISTORY 1 requeue\nKILL 1.1.0 n0 grace 0: cannot make its cgroup\n"
+    w_said_is(&w, "NODE_CHANGED n1\nCHANGED 1\nHISTORY 1 requeue\nKILL 1.1.0 n0 grace 0: cannot make its cgroup\n"
                   "KILL 1.1.0 n1 grace 0: cannot make its cgroup\n");
     w_is(&w, 1, REQUEUED);
     int reason;

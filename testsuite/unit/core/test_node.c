@@ -36,7 +36,7 @@ START_TEST(a_lost_node_ends_the_gang_elsewhere_and_keeps_its_own_part_until_the_
 {
     a_gang_runs();
     w_down(&w, 1);
-    w_said_is(&w, "NODE_CHANGED n1\nCHANGED 1\nHISTORY 1 requeue\n"
+    w_said_is(&w, "NODE_HISTORY n1 down: silent for 60 s\nNODE_CHANGED n1\nCHANGED 1\nHISTORY 1 requeue\n"
                   "KILL 1.1.0 n0 grace 5: node n1 was lost: silent for 60 s\n");
     w_is(&w, 1, REQUEUED);
     ck_assert_str_eq(state_of(1), "DOWN");
@@ -131,7 +131,7 @@ START_TEST(a_lost_node_that_comes_back_with_the_part_is_told_to_end_it)
     w_forget(&w);
     struct tug_held_step h = held(1, 0, TUG_HELD_RUNNING);
     w_up(&w, 1, &h, 1);
-    w_said_is(&w, "NODE_CHANGED n1\n" /* the record says no longer that the part is lost */
+    w_said_is(&w, "NODE_HISTORY n1 up\nNODE_CHANGED n1\n" /* the record says no longer that the part is lost */
                   "CHANGED 1\nKILL 1.1.0 n1 grace 0: node n1 was lost: silent for 60 s\n");
     w_is(&w, 1, REQUEUED);
     w_gone(&w, 1, 1, 0, 1);
@@ -281,7 +281,7 @@ START_TEST(a_drained_node_finishes_what_it_has_and_gets_nothing_new)
     ck_assert_int_eq(w_event(&w, drain), 0);
     ck_assert_str_eq(state_of(1), "DRAINING");
     ck_assert_str_eq(look(1)->reason, "new fan");
-    ck_assert_uint_eq(look(1)->drain_uid, 7);
+    ck_assert_uint_eq(look(1)->drains[0].uid, 7);
     w_is(&w, 1, RUNNING);
     w_done(&w, 1, 1, 0, 0, 0);
     w_done(&w, 1, 1, 0, 1, 0);
@@ -293,6 +293,70 @@ START_TEST(a_drained_node_finishes_what_it_has_and_gets_nothing_new)
     ck_assert_str_eq(state_of(1), "IDLE");
     ck_assert_int_eq(tug_core_wants_pass(w.c), 1);
     ck_assert_int_eq(w_pass(&w), 1);
+    w_clear(&w);
+}
+END_TEST
+
+static struct tug_event drained(const char *why)
+{
+    return (struct tug_event){.type = TUG_EV_NODE_DRAIN, .node = 1, .text = why, .uid = 7, .user = "ann"};
+}
+
+static struct tug_event found_sick(const char *why)
+{
+    return (struct tug_event){.type = TUG_EV_NODE_HEALTH, .node = 1, .text = why};
+}
+
+START_TEST(a_reason_is_taken_back_by_its_owner_only_and_the_node_is_back_with_the_last)
+{
+    struct tug_event resume = {.type = TUG_EV_NODE_RESUME, .node = 1, .uid = 8, .user = "bob"};
+    w_init(&w, 2, 8);
+    w_up_all(&w);
+    w.now += 1000;
+    ck_assert_int_eq(w_event(&w, found_sick("disk full")), 0);
+    ck_assert_str_eq(state_of(1), "DRAINED");
+    w.now += 1000;
+    ck_assert_int_eq(w_event(&w, drained("new fan")), 0);
+    ck_assert_str_eq(look(1)->reason, "new fan; disk full");
+    ck_assert_int_eq(look(1)->drains[0].at_ms, w.now);
+    ck_assert_int_eq(look(1)->drains[1].at_ms, w.now - 1000);
+    w_forget(&w);
+    ck_assert_int_eq(w_event(&w, resume), 0); /* an admin's word is not the check's */
+    w_said_is(&w, "NODE_HISTORY n1 resume admin by bob: new fan\nNODE_CHANGED n1\n");
+    ck_assert_str_eq(look(1)->reason, "disk full");
+    w_submit(&w, 1, w_req(2, 8));
+    ck_assert_int_eq(w_pass(&w), 0);
+    ck_assert_int_eq(w_event(&w, drained("new fan")), 0);
+    w_forget(&w);
+    ck_assert_int_eq(w_event(&w, found_sick("")), 0); /* nor the other way round */
+    w_said_is(&w, "NODE_HISTORY n1 resume health: disk full\n"
+                  "NODE_LOG n1 node n1 is healthy again, and drained still: new fan\nNODE_CHANGED n1\n");
+    ck_assert_int_eq(w_pass(&w), 0);
+    ck_assert_int_eq(w_event(&w, resume), 0);
+    ck_assert_str_eq(state_of(1), "IDLE");
+    ck_assert_int_eq(w_pass(&w), 1);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(what_the_health_check_found_is_told_once_and_an_admin_may_insist)
+{
+    w_init(&w, 2, 8);
+    w_up_all(&w);
+    ck_assert_int_eq(w_event(&w, found_sick("disk full")), 0);
+    w_said_is(&w, "NODE_HISTORY n1 drain health: disk full\nNODE_CHANGED n1\n"
+                  "NODE_LOG n1 node n1 is drained: disk full\n");
+    ck_assert_int_eq(w_event(&w, found_sick("disk full")), 0);
+    w_said_is(&w, "");
+    ck_assert_int_eq(w_event(&w, found_sick("GPU 3 is gone")), 0);
+    ck_assert_str_eq(look(1)->reason, "GPU 3 is gone");
+    ck_assert_int_eq(w_event(&w, (struct tug_event){.type = TUG_EV_NODE_RESUME, .node = 1, .force = 1}), 0);
+    ck_assert_str_eq(state_of(1), "IDLE");
+    w_forget(&w);
+    ck_assert_int_eq(w_event(&w, found_sick("")), 0);
+    w_said_is(&w, "");
+    ck_assert_int_eq(w_event(&w, found_sick("GPU 3 is gone")), 0);
+    ck_assert_str_eq(state_of(1), "DRAINED");
     w_clear(&w);
 }
 END_TEST
@@ -442,7 +506,7 @@ START_TEST(a_loss_of_a_node_that_is_drained_already_stands_behind_its_reason)
     comes_with(8, NULL, 3);
     comes_with(8, NULL, 3);
     ck_assert_str_eq(look(0)->reason, "new fan; GPU 0-1 cannot be used any more");
-    ck_assert_uint_eq(look(0)->drain_uid, 7);
+    ck_assert_uint_eq(look(0)->drains[0].uid, 7);
     w_clear(&w);
 }
 END_TEST
@@ -598,6 +662,8 @@ UNIT_MAIN("core/node",
           a_node_that_says_that_it_lost_the_part_costs_an_attempt_and_not_the_job,
           a_node_lost_before_the_barrier_counts_as_a_failed_launch,
           a_drained_node_finishes_what_it_has_and_gets_nothing_new,
+          a_reason_is_taken_back_by_its_owner_only_and_the_node_is_back_with_the_last,
+          what_the_health_check_found_is_told_once_and_an_admin_may_insist,
           a_node_on_which_launches_keep_failing_is_drained_with_the_reason,
           a_lost_gpu_is_given_to_nobody_and_the_others_keep_their_numbers,
           a_node_that_comes_back_with_less_is_drained_until_an_admin_takes_it_so,

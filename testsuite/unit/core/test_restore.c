@@ -128,16 +128,24 @@ START_TEST(drained_nodes_stay_drained_and_sizes_are_known_before_nodes_come)
     w_init(&w, 2, 8);
     w_up_all(&w);
     ck_assert_int_eq(
-        w_event(&w, (struct tug_event){.type = TUG_EV_NODE_DRAIN, .node = 1, .text = "new fan"}),
+        w_event(&w, (struct tug_event){.type = TUG_EV_NODE_DRAIN, .node = 1, .text = "new fan", .uid = 7, .user = "ann"}),
         0);
+    ck_assert_int_eq(
+        w_event(&w, (struct tug_event){.type = TUG_EV_NODE_HEALTH, .node = 1, .text = "disk full"}), 0);
+    int64_t then = w.now;
     restart();
     struct tug_core_node n;
     tug_core_node(w.c, 1, &n);
     ck_assert_int_eq(n.drained, 1);
-    ck_assert_str_eq(n.reason, "new fan");
+    ck_assert_str_eq(n.reason, "new fan; disk full");
+    ck_assert_str_eq(n.drains[0].user, "ann");
+    ck_assert_uint_eq(n.drains[0].uid, 7);
+    ck_assert_int_eq(n.drains[0].at_ms, then);
+    ck_assert_int_eq(n.drains[1].by, TUG_DRAIN_HEALTH);
     ck_assert_int_eq(n.known, 1);
     ck_assert_int_eq(n.up, 0);
-    unit_fails(tug_core_restore_node(w.c, "n7", NULL, 0, "", &w.err), -ENOENT, w.err,
+    const struct tug_core_node_past nothing = {0};
+    unit_fails(tug_core_restore_node(w.c, "n7", &nothing, &w.err), -ENOENT, w.err,
                "node 'n7' is not configured");
     w_clear(&w);
 }

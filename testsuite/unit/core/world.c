@@ -59,7 +59,7 @@ static void note(struct world *w, const struct tug_action *a)
 {
     static const char *const names[] = {"LAUNCH",     "START",        "KILL",    "SIGNAL",
                                         "ACK",        "CHANGED",      "HISTORY", "FORGOTTEN",
-                                        "STEP_ENDED", "NODE_CHANGED", "NODE_LOG"};
+                                        "STEP_ENDED", "NODE_CHANGED", "NODE_HISTORY", "NODE_LOG"};
     const char *node = a->node == TUG_NO_NODE ? "-" : w->names[a->node];
     unsigned long long job = a->job;
     switch (a->type) {
@@ -80,6 +80,11 @@ static void note(struct world *w, const struct tug_action *a)
     case TUG_ACT_STEP_ENDED:
         tug_buf_addf(&w->said, "STEP_ENDED %llu.%u %s\n", job, a->step,
                      tug_step_state_name(a->ended_step->state));
+        break;
+    case TUG_ACT_NODE_HISTORY:
+        tug_buf_addf(&w->said, "NODE_HISTORY %s %s%s%s%s%s%s%s\n", node, a->what, a->by < TUG_DRAINS ? " " : "",
+                     a->by < TUG_DRAINS ? tug_drain_name(a->by) : "", *a->user ? " by " : "", a->user,
+                     *a->text ? ": " : "", a->text);
         break;
     case TUG_ACT_NODE_CHANGED:
     case TUG_ACT_NODE_LOG:

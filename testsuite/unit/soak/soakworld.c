@@ -230,10 +230,11 @@ static struct tug_core *from_records(struct soak *s)
         struct tug_core_node n;
         tug_core_node(s->c, i, &n);
         struct tug_core_inventory inv = {n.cpus, n.gpus, n.mem_bytes, n.gpu_model, n.machine, 0};
-        soak_holds(
-            s,
-            !tug_core_restore_node(made, n.name, n.known ? &inv : NULL, n.drained, n.reason, &err),
-            "no restart: %s", err.msg);
+        const struct tug_core_node_past past = {.inv = n.known ? &inv : NULL,
+                                                .drains = n.drains,
+                                                .n_drains = n.n_drains,
+                                                .bad_launches = n.bad_launches};
+        soak_holds(s, !tug_core_restore_node(made, n.name, &past, &err), "no restart: %s", err.msg);
     }
     for (size_t i = 0; i < s->records.len; i++) {
         const struct soak_usage *u = &s->records.at[i];

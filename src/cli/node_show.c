@@ -1,0 +1,189 @@
+/* node_show.c - tug node show, tug node history: why nodes are as they are
+ *
+ * Layer: cli.
+ */
+#include "cli/node_show.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/gpuset.h"
+#include "base/size.h"
+#include "cli/client.h"
+#include "cli/verb.h"
+
+#define EVENTS_DEFAULT 50
+
+/* ---- who */
+
+void tug_node_whose(const char *by, const char *user, uint32_t uid, struct tug_buf *out)
+{
+    if (!strcmp(by, "health"))
+        tug_buf_adds(out, "health check");
+    else if (strcmp(by, "admin") != 0)
+        tug_buf_adds(out, "tugd");
+    else if (*user)
+        tug_buf_adds(out, user);
+    else
+        tug_buf_addf(out, "uid %u", uid);
+}
+
+static void join(int n, char **words, struct tug_buf *out)
+{
+    for (int i = 0; i < n; i++)
+        tug_buf_addf(out, "%s%s", i ? "," : "", words[i]);
+}
+
+/* ---- show */
+
+static void label(const char *name)
+{
+    tug_out_addf("  %-11s ", name);
+}
+
+static void say_drains(const Tugpb__NodeView *n)
+{
+    char when[32];
+    for (size_t i = 0; i < n->n_drains; i++) {
+        const Tugpb__DrainReason *d = n->drains[i];
+        struct tug_buf who = {0};
+        label(i ? "" : "drained by");
+        tug_node_whose(d->by, d->user, d->uid, &who);
+        tug_out_text(tug_buf_str(&who));
+        tug_out_addf(", %s: ", tug_out_time(d->at_ms, when, sizeof when));
+        tug_out_text(d->reason);
+        tug_out_adds("\n");
+        tug_buf_clear(&who);
+    }
+}
+
+static void say_size(const Tugpb__NodeView *n)
+{
+    char used[32] = "0", all[32];
+    if (n->mem_alloc_bytes)
+        tug_size_format(n->mem_alloc_bytes, used, sizeof used);
+    tug_size_format(n->mem_bytes, all, sizeof all);
+    label("in use");
+    tug_out_addf("%u of %u CPUs, %s of %s, %u of %u GPUs", n->cpus_alloc, n->cpus, used, all,
+                 tug_gpuset_count(n->gpus_alloc), n->gpus);
+    tug_out_adds(*n->gpu_model ? " " : "");
+    tug_out_text(n->gpu_model);
+    tug_out_adds("\n");
+    if (!n->n_jobs)
+        return;
+    label("jobs");
+    for (size_t i = 0; i < n->n_jobs; i++)
+        tug_out_addf("%s%" PRIu64, i ? ", " : "", n->jobs[i]);
+    tug_out_adds("\n");
+}
+
+static void say_node(const Tugpb__NodeView *n)
+{
+    char when[32];
+    tug_out_colour(TUG_BOLD);
+    tug_out_adds("Node ");
+    tug_out_text(n->name);
+    tug_out_colour(TUG_PLAIN);
+    tug_out_adds("\n");
+    label("state");
+    tug_out_adds(n->state);
+    if (n->up_since_ms)
+        tug_out_addf(", up since %s", tug_out_time(n->up_since_ms, when, sizeof when));
+    tug_out_adds("\n");
+    if (*n->reason && (!n->n_drains || !strcmp(n->state, "DOWN"))) {
+        label("because");
+        tug_out_text(n->reason);
+        tug_out_adds("\n");
+    }
+    say_drains(n);
+    if (n->bad_launches) {
+        label("launches");
+        tug_out_addf("the last %u failed here\n", n->bad_launches);
+    }
+    say_size(n);
+    if (*n->address) {
+        label("reached at");
+        tug_out_text(n->address);
+        tug_out_adds(*n->version ? ", version " : "");
+        tug_out_text(n->version);
+        tug_out_adds("\n");
+    }
+}
+
+int tug_node_show(int n, char **words, struct tug_err *err)
+{
+    Tugpb__NodesRequest request = TUGPB__NODES_REQUEST__INIT;
+    struct tug_client c = {0};
+    struct tug_buf hosts = {0};
+    ProtobufCMessage *m;
+    if (!n)
+        return tug_fail(err, -EINVAL, "nothing says which nodes; tug node show HOSTS, such as n[1-4]");
+    join(n, words, &hosts);
+    request.nodes = (char *) tug_buf_str(&hosts);
+    int rc = tug_client_once(TUG_MSG_NODES_REQUEST, &request.base, TUG_MSG_NODES_REPLY, &c, &m, err);
+    const Tugpb__NodesReply *r = rc ? NULL : (const Tugpb__NodesReply *) m;
+    if (r && tug_out.json)
+        tug_out_message(m);
+    for (size_t i = 0; r && !tug_out.json && i < r->n_nodes; i++) {
+        tug_out_adds(i ? "\n" : "");
+        say_node(r->nodes[i]);
+    }
+    tug_client_close(&c);
+    tug_buf_clear(&hosts);
+    return rc;
+}
+
+/* ---- history */
+
+static void add_event(struct tug_table *t, const Tugpb__NodeEvent *e)
+{
+    struct tug_buf who = {0};
+    char when[32];
+    if (*e->user || e->uid || !strcmp(e->by, "admin"))
+        tug_node_whose("admin", e->user, e->uid, &who);
+    else if (*e->by)
+        tug_node_whose(e->by, "", 0, &who);
+    tug_table_cells(t, tug_out_time(e->at_ms, when, sizeof when), TUG_PLAIN);
+    tug_table_cells(t, e->node, TUG_PLAIN);
+    tug_table_cells(t, e->what, TUG_PLAIN);
+    tug_table_cells(t, e->by, TUG_PLAIN);
+    tug_table_cells(t, tug_buf_str(&who), TUG_PLAIN);
+    tug_table_cells(t, e->reason, TUG_PLAIN);
+    tug_buf_clear(&who);
+}
+
+static void say_history(const Tugpb__NodeHistoryReply *r)
+{
+    static const struct tug_table_column columns[] = {
+        {"WHEN", false, 0}, {"NODE", false, 0}, {"WHAT", false, 0},
+        {"WHY", false, 0},  {"WHO", false, 0},  {"REASON", false, 8},
+    };
+    struct tug_table *t = tug_table_new(columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; i < r->n_events; i++)
+        add_event(t, r->events[i]);
+    tug_table_print(t, &tug_out.buf, tug_out.width, true, tug_out.colour);
+    tug_table_free(t);
+    tug_out_flush();
+    if (r->more)
+        tug_out_note("there is more; --limit chooses");
+}
+
+int tug_node_history(int n, char **words, uint32_t limit, struct tug_err *err)
+{
+    Tugpb__NodeHistoryRequest request = TUGPB__NODE_HISTORY_REQUEST__INIT;
+    struct tug_client c = {0};
+    struct tug_buf hosts = {0};
+    ProtobufCMessage *m;
+    join(n, words, &hosts);
+    request.nodes = (char *) tug_buf_str(&hosts);
+    request.limit = limit ? limit : EVENTS_DEFAULT;
+    int rc = tug_client_once(TUG_MSG_NODE_HISTORY_REQUEST, &request.base, TUG_MSG_NODE_HISTORY_REPLY, &c, &m, err);
+    if (!rc && tug_out.json)
+        tug_out_message(m);
+    else if (!rc)
+        say_history((const Tugpb__NodeHistoryReply *) m);
+    tug_client_close(&c);
+    tug_buf_clear(&hosts);
+    return rc;
+}
