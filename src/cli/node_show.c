@@ -58,6 +58,18 @@ static void say_drains(const Tugpb__NodeView *n)
     }
 }
 
+static void say_health(const Tugpb__NodeView *n)
+{
+    char when[32];
+    if (!*n->health)
+        return;
+    label("health");
+    tug_out_addf("%s since %s", n->health, tug_out_time(n->health_since_ms, when, sizeof when));
+    tug_out_adds(*n->health_text ? ": " : ", says ");
+    tug_out_text(*n->health_text ? n->health_text : n->health_program);
+    tug_out_adds("\n");
+}
+
 static void say_size(const Tugpb__NodeView *n)
 {
     char used[32] = "0", all[32];
@@ -101,6 +113,7 @@ static void say_node(const Tugpb__NodeView *n)
         label("launches");
         tug_out_addf("the last %u failed here\n", n->bad_launches);
     }
+    say_health(n);
     say_size(n);
     if (*n->address) {
         label("reached at");

@@ -85,6 +85,8 @@ static void add_reason(struct tug_table *t, const Tugpb__NodeView *n)
         tug_node_whose(d->by, d->user, d->uid, &all);
         tug_buf_addf(&all, ", %s)", tug_out_time(d->at_ms, when, sizeof when));
     }
+    if (!strcmp(n->health, "unknown"))
+        tug_buf_addf(&all, "%s%s", all.len ? "; " : "", n->health_text);
     tug_table_cells(t, tug_buf_str(&all), TUG_PLAIN);
     tug_buf_clear(&all);
 }

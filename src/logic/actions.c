@@ -97,13 +97,18 @@ static void act_step_ended(struct tug_control *c, const struct tug_action *a)
     tug_ctl_job_dirty(c, a->job);
 }
 
+void tug_ctl_node_dirty(struct tug_control *c, uint32_t node)
+{
+    if (node >= c->n_nodes || c->nodes[node].dirty)
+        return;
+    c->nodes[node].dirty = 1;
+    tug_vec_push(&c->dirty_nodes, node);
+    tug_outbox_expect_writes(c->out);
+}
+
 static void act_node_changed(struct tug_control *c, const struct tug_action *a)
 {
-    if (a->node >= c->n_nodes || c->nodes[a->node].dirty)
-        return;
-    c->nodes[a->node].dirty = 1;
-    tug_vec_push(&c->dirty_nodes, a->node);
-    tug_outbox_expect_writes(c->out);
+    tug_ctl_node_dirty(c, a->node);
 }
 
 static void act_node_history(struct tug_control *c, const struct tug_action *a)

@@ -35,6 +35,7 @@ struct tug_agent *tug_agent_new(const struct tug_env *env, const struct tug_agen
     a->inventory = (Tugpb__Inventory *) tug_agent_copy(&conf->inventory->base);
     a->log = conf->log;
     a->log_arg = conf->log_arg;
+    tug_agent_check_init(a, conf->check);
     a->heartbeat_ms = HEARTBEAT_MS;
     a->timer_ms = INT64_MAX;
     return a;
@@ -58,6 +59,7 @@ void tug_agent_free(struct tug_agent *a)
     for (size_t i = 0; i < a->out.len; i++)
         tug_agent_drop(a->out.at[i].m);
     tug_agent_clear_tombs(a);
+    tug_agent_check_clear(a);
     tug_vec_clear(&a->steps);
     tug_vec_clear(&a->peers);
     tug_vec_clear(&a->out);
@@ -138,6 +140,7 @@ static void due(struct tug_agent *a)
     }
     if (a->welcomed && a->beat_ms <= a->now_ms)
         ask_for_lease(a);
+    tug_agent_check_due(a);
     tug_agent_purge_tombs(a);
 }
 
@@ -163,7 +166,7 @@ static int64_t next_due(const struct tug_agent *a)
         at = sooner(at, a->beat_ms);
     if (a->tombs)
         at = sooner(at, a->tombs->expires_ms);
-    return at;
+    return sooner(at, tug_agent_check_next(a));
 }
 
 static void begin(struct tug_agent *a)
@@ -341,6 +344,8 @@ static void h_node_welcome(struct tug_agent *a, const Tugpb__NodeWelcome *m)
         return;
     }
     a->welcomed = true;
+    a->takes_health = m->takes_health;
+    tug_agent_check_welcomed(a);
     a->heartbeat_ms = m->heartbeat_ms ? m->heartbeat_ms : HEARTBEAT_MS;
     for (size_t i = 0; i < m->n_unknown; i++) {
         struct agent_key key;
@@ -380,7 +385,7 @@ static void h_lease_grant(struct tug_agent *a, const Tugpb__LeaseGrant *m)
         tug_agent_send(a, TUG_PEER_LAUNCHER, TUG_MSG_LN_LEASE, &lease);
     }
     for (size_t i = 0; i < a->steps.len && a->lease_until_ms > a->now_ms; i++)
-        if (a->steps.at[i]->waits_lease)
+        if (a->steps.at[i]->waits_lease && !a->steps.at[i]->waits_check)
             tug_agent_give(a, a->steps.at[i], a->steps.at[i]->order);
 }
 
@@ -555,6 +560,8 @@ void tug_agent_message(struct tug_agent *a, tug_peer_id peer, enum tug_msg numbe
         tug_agent_from_launcher(a, number, m);
         if (a->controller && a->listed && !a->hello_sent)
             say_hello(a);
+    } else if (peer == TUG_PEER_CHECKER && number == TUG_MSG_HC_DONE) {
+        tug_agent_check_done(a, (const Tugpb__HcDone *) m);
     } else if (a->controller && peer == a->controller) {
         from_controller(a, number, m);
     } else if ((p = find_peer(a, peer)) != NULL) {

@@ -7,7 +7,7 @@
  *   - what ended here (tombstones, kept 24 h) is never started again;
  *   - a requeueable step is ended once the lease is over; leases run from when they were asked for;
  *   - a step's result is kept, and sent again at every reconnect, until the controller acknowledges it.
- * The launcher (peer TUG_PEER_LAUNCHER) speaks launch.proto, step daemons the first half of step.proto, the controller
+ * The launcher (peer TUG_PEER_LAUNCHER) and what runs the health check (TUG_PEER_CHECKER) speak launch.proto, step daemons the first half of step.proto, the controller
  * node.proto. A peer closed by the agent (send with m == NULL) is forgotten at once. Layer: logic.
  */
 #ifndef TUG_LOGIC_AGENT_H
@@ -25,12 +25,22 @@
 
 struct tug_agent;
 
+/* A program that says whether the node is fit to run jobs. */
+enum tug_check_when { TUG_CHECK_ALWAYS, TUG_CHECK_IDLE, TUG_CHECK_NEVER };
+struct tug_agent_check {
+    const char *program;               /* NULL = there is none */
+    uint32_t period_s, timeout_s;
+    enum tug_check_when when;          /* every period; IDLE: only while no step is here */
+    bool before_job, after_job;        /* and then */
+};
+
 struct tug_agent_conf {                /* copied */
     const char *node;
     const char *boot_id;               /* 32 hex digits */
     const char *version;
     const char *address;               /* where the gang's peers reach this node */
     const Tugpb__Inventory *inventory;
+    const struct tug_agent_check *check;   /* NULL = none */
     /* Sentences for the log; may be NULL. */
     void (*log)(void *arg, enum tug_log_level level, const char *sentence);
     void *log_arg;

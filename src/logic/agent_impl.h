@@ -32,6 +32,7 @@ struct agent_step {
     Tugpb__StepPhase phase;
     bool requeueable;
     bool waits_lease;              /* not given to the launcher yet */
+    bool waits_check;              /* ... and not before the health check has been run */
     bool forget;                   /* the controller does not know it: no result is wanted */
     bool unsaid;                   /* something changed that the controller was not told */
     bool seen;                     /* its step daemon was connected once */
@@ -109,6 +110,15 @@ struct tug_agent {
     uint64_t max_epoch;
     char *refused;
 
+    struct {
+        struct tug_agent_check is;     /* program NULL = none */
+        bool running;
+        bool job_ended;                /* it is to be run after that */
+        int64_t next_ms;               /* of its period; INT64_MAX = never */
+        Tugpb__NodeHealth *found;      /* by the last run; NULL = there was none */
+    } check;
+    bool takes_health;                 /* the controller does */
+
     bool listed;                   /* the launcher has said what it holds */
     char *old_boot_id;             /* of the restored steps; NULL = nothing was restored */
     struct tug_vec(struct agent_step *) steps;
@@ -134,6 +144,7 @@ void tug_agent_drop(void *m);                                                /* 
 void tug_agent_send(struct tug_agent *a, tug_peer_id peer, enum tug_msg number, const void *m);
 void tug_agent_commit(struct tug_agent *a);                                  /* at the end of every event */
 void tug_agent_keep_self(struct tug_agent *a);
+void tug_agent_keep_health(struct tug_agent *a, const Tugpb__NodeHealth *h);
 void tug_agent_keep_step(struct tug_agent *a, const struct agent_step *s, bool must);
 void tug_agent_unkeep_step(struct tug_agent *a, const struct agent_step *s);
 void tug_agent_bury(struct tug_agent *a, struct agent_key key);              /* it ended here: add to its job's tombstone */
@@ -163,6 +174,16 @@ void tug_agent_fail_text(struct tug_agent *a, struct agent_step *s, const char *
 void tug_agent_say(struct tug_agent *a, struct agent_step *s, enum tug_msg number, const void *m);
 void tug_agent_finish(struct tug_agent *a, struct agent_step *s);            /* nothing is left: make the result */
 void tug_agent_from_launcher(struct tug_agent *a, enum tug_msg number, const ProtobufCMessage *m);
+
+/* agent_health.c */
+void tug_agent_check_init(struct tug_agent *a, const struct tug_agent_check *check);
+void tug_agent_check_clear(struct tug_agent *a);
+int64_t tug_agent_check_next(const struct tug_agent *a);                     /* when it is due */
+void tug_agent_check_due(struct tug_agent *a);
+bool tug_agent_check_before(struct tug_agent *a, const struct agent_step *s); /* must its launch wait for a run? */
+void tug_agent_check_after(struct tug_agent *a, const struct agent_step *s);  /* nothing of it is left */
+void tug_agent_check_welcomed(struct tug_agent *a);
+void tug_agent_check_done(struct tug_agent *a, const Tugpb__HcDone *m);
 
 /* agent_stepd.c: what step daemons say */
 void tug_agent_from_stepd(struct tug_agent *a, struct agent_peer *p, enum tug_msg number, const ProtobufCMessage *m);

@@ -122,6 +122,12 @@ void tug_agent_keep_self(struct tug_agent *a)
     a->must = true;
 }
 
+void tug_agent_keep_health(struct tug_agent *a, const Tugpb__NodeHealth *h)
+{
+    put(a, "health", "self", &h->base);
+    a->must = true;
+}
+
 static char *step_id(struct agent_key key, char out[64])
 {
     snprintf(out, 64, "%llu.%u.%u", (unsigned long long) key.job, key.attempt, key.step);
@@ -327,6 +333,7 @@ int tug_agent_restore(struct tug_agent *a, const char *kind, const char *id, con
         !strcmp(kind, "agent")  ? &tugpb__agent_record__descriptor
         : !strcmp(kind, "held") ? &tugpb__held_record__descriptor
         : !strcmp(kind, "tomb") ? &tugpb__tomb_record__descriptor
+        : !strcmp(kind, "health") ? &tugpb__node_health__descriptor
                                 : NULL;
     if (!desc)
         return 0;
@@ -337,6 +344,8 @@ int tug_agent_restore(struct tug_agent *a, const char *kind, const char *id, con
         rc = restore_self(a, (const Tugpb__AgentRecord *) m);
     else if (!rc && desc == &tugpb__held_record__descriptor)
         rc = restore_held(a, (const Tugpb__HeldRecord *) m);
+    else if (!rc && desc == &tugpb__node_health__descriptor)
+        a->check.found = (Tugpb__NodeHealth *) tug_agent_copy(m);
     else if (!rc)
         rc = restore_tomb(a, id, (const Tugpb__TombRecord *) m);
     if (rc)

@@ -269,7 +269,7 @@ void tug_agent_give(struct tug_agent *a, struct agent_step *s, const Tugpb__LnSt
 {
     s->started_ms = a->now_ms;
     tug_agent_send(a, TUG_PEER_LAUNCHER, TUG_MSG_LN_START, order);
-    s->waits_lease = false;
+    s->waits_lease = s->waits_check = false;
     tug_agent_drop(s->order);
     s->order = NULL;
     tug_agent_keep_step(a, s, false);
@@ -302,7 +302,8 @@ void tug_agent_launch(struct tug_agent *a, const Tugpb__StepLaunch *m)
     start.order = m->order;
     start.signature = m->signature;
     start.payload = m->payload;
-    if (requeueable && a->lease_until_ms <= a->now_ms) {
+    s->waits_check = tug_agent_check_before(a, s);
+    if (s->waits_check || (requeueable && a->lease_until_ms <= a->now_ms)) {
         s->waits_lease = true; /* until the grant of the request that is under way */
         s->order = (Tugpb__LnStart *) tug_agent_copy(&start.base);
         tug_agent_keep_step(a, s, false);
@@ -525,8 +526,9 @@ void tug_agent_finish(struct tug_agent *a, struct agent_step *s)
     if (s->gone)
         add_gone(s->result, s->gone);
     s->phase = TUGPB__STEP_PHASE__STEP_DONE;
-    s->waits_lease = false;
+    s->waits_lease = s->waits_check = false;
     s->hard_ms = s->finish_ms = INT64_MAX;
+    tug_agent_check_after(a, s);
     tug_agent_keep_step(a, s, true);
     say_done(a, s);
 }

@@ -166,6 +166,7 @@ static void nodes_free(struct tug_control *c)
         free(c->nodes[i].address);
         free(c->nodes[i].version);
         free(c->nodes[i].nvlink_domain);
+        tug_ctl_keep_health(&c->nodes[i], NULL);
         free(c->nodes[i].inventory);
     }
     free(c->nodes);

@@ -100,6 +100,7 @@ struct ctl_node {
     char *address, *version;
     char *nvlink_domain;          /* as in its inventory; NULL = none yet */
     uint8_t *inventory;  size_t inventory_len;   /* packed */
+    Tugpb__NodeHealth *health;    /* as it said last; NULL = never */
     uint8_t cpus_used[CPU_MASK_LEN];
 };
 
@@ -195,6 +196,8 @@ typedef void tug_ctl_handler(struct tug_control *c, struct ctl_peer *p, uint32_t
 #include "logic/rpc.def"
 #undef TUG_RPC
 void tug_ctl_reply_error(struct tug_control *c, struct ctl_peer *p, uint32_t rid, int code, const char *text);
+/* A copy of it instead of what it said before; NULL = it never said. */
+void tug_ctl_keep_health(struct ctl_node *n, const Tugpb__NodeHealth *m);
 void tug_ctl_nodes_check(struct tug_control *c, int64_t now_ms);
 int64_t tug_ctl_nodes_next(const struct tug_control *c);
 /* Take every node as leased, as long as any controller before may have granted. */
@@ -203,6 +206,7 @@ void tug_ctl_node_gone(struct tug_control *c, struct ctl_peer *p);
 
 /* actions.c */
 void tug_ctl_actions(struct tug_control *c);
+void tug_ctl_node_dirty(struct tug_control *c, uint32_t node);   /* its record is to be written */
 
 /* safe.c */
 void tug_ctl_safe_start(struct tug_control *c);

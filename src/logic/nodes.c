@@ -218,6 +218,7 @@ static void welcome(struct tug_control *c, struct ctl_peer *p)
     w.lease_s = c->conf.lease_s;
     w.heartbeat_ms = quarter < HEARTBEAT_MAX_MS ? quarter : HEARTBEAT_MAX_MS;
     w.kill_grace_s = c->conf.kill_grace_s;
+    w.takes_health = 1;
     tug_outbox_send(c->out, p->id, TUG_MSG_NODE_WELCOME, 0, &w.base);
 }
 
@@ -419,6 +420,55 @@ void h_step_watch(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
         return;
     hang = tug_ctl_hang(c, m->hang);
     ev.hang = &hang;
+    tug_ctl_apply(c, &ev, NULL);
+}
+
+void tug_ctl_keep_health(struct ctl_node *n, const Tugpb__NodeHealth *m)
+{
+    uint8_t *bytes;
+    size_t len;
+
+    if (n->health)
+        tugpb__node_health__free_unpacked(n->health, NULL);
+    n->health = NULL;
+    if (!m)
+        return;
+    len = tugpb__node_health__get_packed_size(m);
+    bytes = tug_xmalloc(len + 1);
+    tugpb__node_health__pack(m, bytes);
+    n->health = tugpb__node_health__unpack(NULL, len, bytes);
+    tug_assert(n->health);
+    free(bytes);
+}
+
+static int is_news(const Tugpb__NodeHealth *was, const Tugpb__NodeHealth *is)
+{
+    if (!was)
+        return is->state != TUGPB__HEALTH_STATE__HEALTH_NONE;
+    return was->state != is->state || was->since_ms != is->since_ms || strcmp(was->text, is->text) ||
+           strcmp(was->program, is->program);
+}
+
+/* A check that cannot be run has no say: what it found before stands. */
+void h_node_health(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    const Tugpb__NodeHealth *m = (const Tugpb__NodeHealth *) msg;
+    struct ctl_node *n = heard(c, p);
+    struct tug_event ev = {.type = TUG_EV_NODE_HEALTH, .node = p->node, .text = ""};
+
+    (void) rid;
+    if (!n)
+        return;
+    if (is_news(n->health, m)) {
+        tug_ctl_keep_health(n, m);
+        tug_ctl_node_dirty(c, p->node);
+        if (m->state == TUGPB__HEALTH_STATE__HEALTH_BROKEN)
+            tug_ctl_log(c, TUG_LOG_ERROR, "node %s: %s; whether it is healthy is not known", p->node_name, m->text);
+    }
+    if (m->state == TUGPB__HEALTH_STATE__HEALTH_BROKEN)
+        return;
+    if (m->state == TUGPB__HEALTH_STATE__HEALTH_SICK)
+        ev.text = m->text[0] ? m->text : "the health check failed";
     tug_ctl_apply(c, &ev, NULL);
 }
 

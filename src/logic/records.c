@@ -82,6 +82,7 @@ void tug_ctl_put_node(struct tug_control *c, uint32_t node, struct tug_batch *b)
     m.boot_id = (char *) n->boot_id;
     put_drains(&a, &k, &m);
     m.bad_launches = k.bad_launches;
+    m.health = n->health;
     m.address = n->address ? n->address : (char *) "";
     if (n->inventory_len && tug_proto_decode(&a, &tugpb__inventory__descriptor, n->inventory,
                                              n->inventory_len, &inv, NULL) == 0)
@@ -455,6 +456,7 @@ static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struc
     n->address = tug_xstrdup(m->address);
     if (m->inventory)
         inv = tug_ctl_keep_inventory(c, n, m->name, m->inventory, &machine);
+    tug_ctl_keep_health(n, m->health);
     struct tug_core_drain drains[TUG_DRAINS];
     struct tug_core_node_past past = {.inv = m->inventory ? &inv : NULL, .drains = drains, .bad_launches = m->bad_launches};
     past.n_drains = restore_drains(m, drains);

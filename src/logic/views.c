@@ -424,6 +424,20 @@ Tugpb__DrainReason **tug_ctl_drains_pb(struct tug_arena *a, const struct tug_cor
     return out;
 }
 
+static void view_health(const Tugpb__NodeHealth *h, Tugpb__NodeView *out)
+{
+    static const char *const names[] = {[TUGPB__HEALTH_STATE__HEALTH_GOOD] = "healthy",
+                                        [TUGPB__HEALTH_STATE__HEALTH_SICK] = "sick",
+                                        [TUGPB__HEALTH_STATE__HEALTH_BROKEN] = "unknown"};
+
+    if (!h || h->state == TUGPB__HEALTH_STATE__HEALTH_NONE || (unsigned) h->state >= sizeof names / sizeof *names)
+        return;
+    out->health = (char *) names[h->state];
+    out->health_text = h->text;
+    out->health_since_ms = h->since_ms;
+    out->health_program = h->program;
+}
+
 void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node,
                        Tugpb__NodeView *out)
 {
@@ -450,6 +464,7 @@ void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node
     out->drains = tug_ctl_drains_pb(a, &k);
     out->n_drains = k.n_drains;
     out->bad_launches = k.bad_launches;
+    view_health(n->health, out);
     out->address = say(n->address);
     out->version = say(n->version);
     if (n->inventory_len && tug_proto_decode(a, &tugpb__inventory__descriptor, n->inventory,

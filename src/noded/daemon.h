@@ -4,6 +4,7 @@
  * world.c      the real env: clock, timer, send, persist, random
  * link.c       the connection to the controller, and the socket for step daemons
  * launcher.c   launch.proto <-> the records of proto/wire.h
+ * check.c      run the health check
  * emulate.c    to be like a kind of machine
  * inventory.c  what this node has, or pretends to have
  * recheck.c    looking again while it runs
@@ -31,9 +32,12 @@ struct options {                       /* owned texts; NULL = not said */
     int64_t cpus, memory_bytes, gpus;  /* cpus, memory: 0 = the real ones; gpus: -1 = the real ones */
     enum tug_log_level level;
     int64_t inventory_period_s;        /* -1 = not said; 0 = only at the start */
+    struct tug_agent_check check;      /* program NULL = none; owned */
     bool only_look;                    /* write the inventory and end; no state, no sockets */
     bool settled;                      /* look in vain while the fabric manager is at work */
 };
+
+struct check;
 
 struct stepd {                         /* a connection on our own socket */
     tug_peer_id id;
@@ -49,6 +53,7 @@ struct noded {
     struct tug_timer *timer, *redial, *leaving;
     struct tug_store *store;
     struct tug_agent *agent;
+    struct check *check;
     struct recheck *recheck;           /* NULL = what it has is pretended, or not looked at again */
     Tugpb__Inventory *inventory;
     struct tug_keypair key;
@@ -90,6 +95,11 @@ int inventory_address(const char *endpoint, char **out, struct tug_err *err);
 int recheck_start(struct noded *d, struct tug_err *err);
 void recheck_stop(struct noded *d);
 void recheck_soon(struct recheck *r);                              /* may be NULL */
+
+/* check.c */
+int check_start(struct noded *d, struct tug_err *err);
+void check_stop(struct noded *d);
+void check_run(struct noded *d, const Tugpb__HcRun *m);
 
 /* world.c */
 void world_env(struct noded *d, struct tug_env *env);

@@ -135,6 +135,17 @@ static void add_controllers(struct options *o, const struct tug_node_config *c)
     o->controller = tug_buf_take(&all);
 }
 
+/* The words of the key stand in the order of the enum. */
+static void take_check(struct options *o, const struct tug_conf_check *c)
+{
+    o->check = (struct tug_agent_check){.program = tug_xstrdup(c->program),
+                                        .period_s = (uint32_t) c->period_s,
+                                        .timeout_s = (uint32_t) c->timeout_s,
+                                        .when = (enum tug_check_when) c->when,
+                                        .before_job = c->before_job,
+                                        .after_job = c->after_job};
+}
+
 static int read_file(struct options *o, const char *path, struct tug_err *err)
 {
     struct tug_node_config c = {0};
@@ -166,6 +177,8 @@ static int read_file(struct options *o, const char *path, struct tug_err *err)
         o->gpus = c.emulate.gpus;
     if (o->inventory_period_s < 0)
         o->inventory_period_s = c.inventory_period_s;
+    if (c.health_check.program)
+        take_check(o, &c.health_check);
     if ((int) o->level < 0)
         o->level = (enum tug_log_level) c.log_level;
     tug_node_config_clear(&c);
@@ -227,5 +240,6 @@ void options_clear(struct options *o)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
     tug_sheet_free(o->sheet);
+    free((char *) (uintptr_t) o->check.program);
     memset(o, 0, sizeof *o);
 }

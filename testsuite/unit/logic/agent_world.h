@@ -36,6 +36,8 @@ struct world {
     ProtobufCMessage *last;      /* of world_next() */
     char log[1024];              /* the last sentence */
     const char *boot_id;
+    const struct tug_agent_check *check;   /* NULL = none */
+    bool takes_health;           /* the controller does: world_welcome() says so */
 };
 
 void world_start(struct world *w);                        /* a fresh store; the launcher holds nothing */
