@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/signame.h"
 #include "base/str.h"
 #include "cli/jobview.h"
 #include "cli/verb.h"
@@ -49,7 +50,7 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
     char uid[16];
     switch (o->id) {
     case OPT_SIGNAL: {
-        int rc = tug_signal_parse(value, &a->request.signal, err);
+        int rc = tug_signame_parse(value, &a->request.signal, err);
         return rc ? tug_fail_ctx(err, rc, "--signal") : 0;
     }
     case OPT_WHY:

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/duration.h"
+#include "base/exitset.h"
 #include "base/gpuset.h"
 #include "base/hostlist.h"
 #include "base/mem.h"
@@ -152,6 +153,37 @@ static int set_SECONDS(struct tug_jobopts *o, void *field, const char *value, st
         return tug_fail(err, -EINVAL, "'%.64s' is not between 1s and 1d", value);
     *(uint32_t *) field = (uint32_t) s;
     return 0;
+}
+
+/* 0 would be "not said". */
+static int set_TIMES(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)
+{
+    uint64_t n;
+    (void) o;
+    if (tug_str_u64(value, 1000000, &n))
+        return tug_fail(err, -EINVAL, "'%.64s' is not a number from 0 to 1000000", value);
+    *(uint32_t *) field = n ? (uint32_t) n : UINT32_MAX;
+    return 0;
+}
+
+static int set_DELAY(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)
+{
+    int64_t s;
+    (void) o;
+    int rc = tug_duration_parse(value, 0, &s, err);
+    if (rc)
+        return rc;
+    if (s < 0 || s > 86400)
+        return tug_fail(err, -EINVAL, "'%.64s' is not between 0s and 1d", value);
+    *(uint32_t *) field = s ? (uint32_t) s : UINT32_MAX;
+    return 0;
+}
+
+static int set_EXITS(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)
+{
+    struct tug_exitset on;
+    int rc = tug_exitset_parse(value, &on, err);
+    return rc ? rc : set_TEXT(o, field, value, err);
 }
 
 static int set_MEM(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)

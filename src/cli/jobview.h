@@ -27,7 +27,5 @@ void tug_jobview_cause(struct tug_buf *out, const Tugpb__Cause *c);
 void tug_jobview_exit_text(struct tug_buf *out, const Tugpb__ExitInfo *e);
 /* "SIGTERM"; "signal 64" for those without a name. */
 const char *tug_signal_name(int signo);
-/* "TERM", "SIGTERM", "15". -EINVAL: none of these. */
-int tug_signal_parse(const char *text, int *out, struct tug_err *err);
 
 #endif

@@ -92,6 +92,8 @@ static void say_wait(const Tugpb__JobView *j)
     tug_out_adds("\n");
     if (j->expected_start_ms)
         line("expected", tug_out_time(j->expected_start_ms, when, sizeof when));
+    if (j->retry_ms && !strcmp(j->reason, "BackOff"))
+        line("not before", tug_out_time(j->retry_ms, when, sizeof when));
 }
 
 /* "14th of 230 that wait; priority 1234: age 100 + fair share 812 (rank 3 of 17)" */
@@ -317,6 +319,49 @@ static void say_steps(const Tugpb__JobView *j)
     }
 }
 
+/* "after a lost node and exits 75,SIGBUS: 2 times of at most 10, the first 30s later" */
+static void say_requeue(const Tugpb__JobView *j)
+{
+    char span[32];
+    bool never = j->max_requeues == UINT32_MAX;
+    if (never || (!*j->requeue_on && !j->requeues_counted && !j->requeue_delay_s))
+        return;
+    label("runs again");
+    tug_out_adds("after a lost node");
+    if (*j->requeue_on) {
+        tug_out_adds(" and exits ");
+        tug_out_text(j->requeue_on);
+    }
+    tug_out_addf(": %u times of at most %u", j->requeues_counted, j->max_requeues);
+    if (j->requeue_delay_s)
+        tug_out_addf(", at first after %s", tug_out_span((int64_t) j->requeue_delay_s * 1000, span, sizeof span));
+    tug_out_adds("\n");
+}
+
+/* "1: ended 2026-11-30 14:22:10, ran 3m10s: node n02 was lost: not heard of for 60 s" */
+static void say_attempts(const Tugpb__JobView *j)
+{
+    struct tug_buf text = {0};
+    char when[32], span[32];
+    for (size_t i = 0; i < j->n_attempts; i++) {
+        const Tugpb__Attempt *a = j->attempts[i];
+        label(i == 0 ? "attempts" : "");
+        tug_out_addf("%u: ended %s, ", a->attempt, tug_out_time(a->end_ms, when, sizeof when));
+        if (a->launched_ms)
+            tug_out_addf("ran %s", tug_out_span(a->end_ms - a->launched_ms, span, sizeof span));
+        else
+            tug_out_adds("never ran");
+        tug_buf_reset(&text);
+        tug_jobview_cause(&text, a->cause);
+        if (text.len) {
+            tug_out_adds(": ");
+            tug_out_text(tug_buf_str(&text));
+        }
+        tug_out_adds("\n");
+    }
+    tug_buf_clear(&text);
+}
+
 static void say_job(const Tugpb__JobView *j, int64_t now_ms)
 {
     say_head(j);
@@ -330,6 +375,8 @@ static void say_job(const Tugpb__JobView *j, int64_t now_ms)
     say_times(j, now_ms);
     say_hang(j, now_ms);
     say_end(j);
+    say_requeue(j);
+    say_attempts(j);
     say_steps(j);
     line("account", j->account);
     line("preflight", j->preflight);

@@ -242,6 +242,9 @@ static int check_job(const struct tug_core *c, const struct tug_entry *e, struct
         return tug_fail(err, -EINVAL, "job %llu: its state or attempt cannot be", ID(e));
     if (e->j.state == TUG_JOB_COMPLETING && !tug_job_may_move(TUG_JOB_COMPLETING, e->j.end_state))
         return tug_fail(err, -EINVAL, "job %llu: is being ended as what it cannot become", ID(e));
+    if (e->j.n_attempts > TUG_ATTEMPTS_MAX || e->j.backoffs > e->j.failures ||
+        e->j.failures > e->j.requeues + (e->j.state != TUG_JOB_PENDING))
+        return tug_fail(err, -EINVAL, "job %llu: its attempts are counted wrongly", ID(e));
     if (e->j.state == TUG_JOB_PENDING && (e->j.n_slices || e->j.n_steps))
         return tug_fail(err, -EINVAL, "job %llu: waits, but has slices or steps", ID(e));
     int rc = tug_job_state_holds(e->j.state) ? check_slices(e, err) : 0;

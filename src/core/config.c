@@ -13,6 +13,7 @@
 #include "core/state.h"
 
 #define PREEMPT_MAX 3
+#define MAX_REQUEUES 10
 
 struct tug_queue *tug_queue_find(const struct tug_core *c, const char *name)
 {
@@ -341,6 +342,8 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
     c->placement = conf->placement;
     c->preemption = conf->preemption;
     c->preempt_max = conf->preempt_max ? conf->preempt_max : PREEMPT_MAX;
+    c->max_requeues = conf->max_requeues ? conf->max_requeues : MAX_REQUEUES;
+    c->requeue_delay_s = conf->requeue_delay_s;
     if (c->preempt_max > c->most_preemptions)
         c->most_preemptions = c->preempt_max;
     c->quiet = conf->quiet;

@@ -126,6 +126,8 @@ struct tug_core_conf {
     enum tug_placement placement;
     enum tug_preemption preemption;
     uint32_t preempt_max;          /* so often a job gives way at most; 0 = 3 */
+    uint32_t max_requeues;         /* so often a job is run again after failures, if it does not say; 0 = 10 */
+    uint32_t requeue_delay_s;      /* first back-off of a job that does not say; 0 = none */
     const struct tug_core_account *accounts;  size_t n_accounts;   /* none: every account name is one, with weight 1 */
     const struct tug_core_domain *domains;    size_t n_domains;
     const struct tug_core_level *levels;      size_t n_levels;     /* those of domains that are not here: nothing is known */
@@ -160,7 +162,7 @@ enum tug_event_type {
     TUG_EV_JOB_SUBMIT,     /* job, req (strings copied): PENDING. The id must be new */
     TUG_EV_JOB_CANCEL,     /* job, text = why: -ENOENT, -EALREADY when over */
     TUG_EV_JOB_SIGNAL,     /* job, step, signal: to all ranks of a running step */
-    TUG_EV_JOB_REQUEUE,    /* job, text: end the attempt and wait again; -EPERM when it may not */
+    TUG_EV_JOB_REQUEUE,    /* job, text: end the attempt and wait again, or end its back-off; -EPERM when it may not */
     TUG_EV_STEP_SUBMIT,    /* job, ntasks (0 = the job's): a further step over the allocation, or over the slices in on[]; *step_out set */
     TUG_EV_STEP_CANCEL,    /* job, step, text */
     TUG_EV_NODE_UP,        /* node, inventory, boot changed or not, steps that it holds: reconcile */
@@ -307,6 +309,9 @@ const char *tug_core_explain(const struct tug_core *c, const struct tug_job *job
 /* When the last pass expects a waiting job to start; -1 = it reserved nothing for it, or nobody knows. */
 int64_t tug_core_expected_start(const struct tug_core *c, const struct tug_job *job);
 const char *tug_core_reason_name(int reason);
+/* So often it is run again after failures, and how long its first back-off is. */
+uint32_t tug_core_max_requeues(const struct tug_core *c, const struct tug_job *job);
+uint32_t tug_core_requeue_delay_s(const struct tug_core *c, const struct tug_job *job);
 /* When a waiting job is content with less than it asks of the fabric now; INT64_MAX = never. */
 int64_t tug_core_relaxes(const struct tug_core *c, const struct tug_job *job);
 /* Where a waiting job stands among those that may start: place 1 goes first. 0 = in no order that the core knows: it may not

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/duration.h"
 #include "base/size.h"
 #include "core/state.h"
 
@@ -316,10 +317,22 @@ static int explain_in_order(const struct tug_core *c, const struct tug_entry *e,
     return reason;
 }
 
+static void say_backoff(const struct tug_core *c, const struct tug_job *j, struct out *o)
+{
+    char left[TUG_DURATION_TEXT_MAX];
+    int64_t left_ms = j->retry_ms > c->now_ms ? j->retry_ms - c->now_ms : 0;
+    say(o, "attempt %u starts in %s at the soonest, requeue %u of at most %u", j->attempt,
+        tug_duration_format((left_ms + 999) / 1000, left, sizeof left), j->failures, tug_core_max_requeues(c, j));
+}
+
 static int explain_pending(const struct tug_core *c, const struct tug_entry *e, struct out *o)
 {
     switch (e->bench) {
     case TUG_BENCH_BEGIN:
+        if (e->j.reason == TUG_REASON_BACKOFF) {
+            say_backoff(c, &e->j, o);
+            return TUG_REASON_BACKOFF;
+        }
         say(o, "%s", own_text(TUG_REASON_BEGIN_TIME));
         return TUG_REASON_BEGIN_TIME;
     case TUG_BENCH_QUEUE:

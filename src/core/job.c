@@ -198,6 +198,7 @@ static void intern_req(struct tug_core *c, struct tug_job_req *r)
     r->topology = tug_intern(c->texts, r->topology);
     r->exclusive_level = tug_intern(c->texts, r->exclusive_level);
     r->preflight = tug_intern(c->texts, r->preflight);
+    r->requeue_on = tug_intern(c->texts, r->requeue_on);
 }
 
 static void drop_req(struct tug_core *c, struct tug_job_req *r)
@@ -212,6 +213,7 @@ static void drop_req(struct tug_core *c, struct tug_job_req *r)
     tug_intern_drop(c->texts, r->topology);
     tug_intern_drop(c->texts, r->exclusive_level);
     tug_intern_drop(c->texts, r->preflight);
+    tug_intern_drop(c->texts, r->requeue_on);
 }
 
 static uint64_t *counter_of(struct tug_core *c, enum tug_job_state s)
@@ -233,7 +235,7 @@ struct tug_entry *tug_entry_new(struct tug_core *c, tug_job_id id, const struct 
     j->next_step = 1;
     j->submit_ms = j->eligible_ms = j->wants_since_ms = c->now_ms;
     j->alloc_ms = j->launched_ms = j->wired_ms = j->end_ms = j->limit_ms = -1;
-    j->notice_ms = j->suspended_ms = j->resumed_ms = -1;
+    j->notice_ms = j->suspended_ms = j->resumed_ms = j->retry_ms = -1;
     j->cause.node = j->hang.node = TUG_NO_NODE;
     e->wake_ms = INT64_MAX;
     e->charged_ms = -1;
@@ -273,6 +275,7 @@ void tug_entry_free(struct tug_core *c, struct tug_entry *e)
     free_steps(&e->j);
     tug_cause_clear(&e->j.cause);
     tug_hang_clear(&e->j.hang);
+    tug_requeue_forget(&e->j);
     free(e->j.quality.text);
     free(e->j.slices);
     free(e->j.explain);
@@ -356,6 +359,7 @@ void tug_job_start(struct tug_core *c, struct tug_entry *e, struct tug_slice *sl
     e->explained = 0;
     tug_job_move(c, e, TUG_JOB_CONFIGURING);
     j->alloc_ms = c->now_ms;
+    j->retry_ms = -1;
     tug_observe_job(c, TUG_POLICY_EV_START, e);
     if (j->req.preflight_s)
         tug_preflight_start(c, e);
@@ -432,6 +436,7 @@ void tug_job_requeue(struct tug_core *c, struct tug_entry *e, const struct tug_c
 static void wait_again(struct tug_core *c, struct tug_entry *e)
 {
     struct tug_job *j = &e->j;
+    tug_requeue_keep(c, j);
     free_steps(j);
     free(j->slices);
     j->slices = NULL;
@@ -495,14 +500,13 @@ void tug_job_launch_failed(struct tug_core *c, struct tug_entry *e, const struct
         tug_job_requeue(c, e, cause);
 }
 
-int tug_job_hung(struct tug_core *c, struct tug_entry *e, const struct tug_cause *cause)
+int tug_job_hung(struct tug_core *c, struct tug_entry *e, struct tug_cause *cause, char *buf, size_t size_bytes)
 {
     struct tug_job *j = &e->j;
-    if (j->state != TUG_JOB_RUNNING || j->gives_way || !j->req.requeue || j->req.interactive ||
-        j->hang_requeues >= HANG_REQUEUES_MAX)
+    if (j->state != TUG_JOB_RUNNING || j->gives_way || j->hang_requeues >= HANG_REQUEUES_MAX ||
+        !tug_requeue_failed(c, e, cause, buf, size_bytes))
         return 0;
     j->hang_requeues++;
-    tug_job_requeue(c, e, cause);
     return 1;
 }
 
@@ -517,7 +521,7 @@ static int failed_with_node(const struct tug_job *j, uint32_t node)
 void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, const char *why)
 {
     struct tug_job *j = &e->j;
-    char text[TUG_ACTION_TEXT];
+    char text[TUG_ACTION_TEXT], more[TUG_ACTION_TEXT];
     snprintf(text, sizeof text, "node %s was lost: %s", c->nodes.at[node].name, why);
     struct tug_cause cause = {
         .kind = TUG_CAUSE_NODE, .node = node, .at_ms = c->now_ms, .text = text};
@@ -525,8 +529,8 @@ void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, c
     int runs = j->state == TUG_JOB_RUNNING || j->state == TUG_JOB_SUSPENDED;
     if (j->state == TUG_JOB_CONFIGURING) {
         tug_job_launch_failed(c, e, &cause);
-    } else if ((late || runs) && j->req.requeue && !j->req.interactive) {
-        tug_job_requeue(c, e, &cause);
+    } else if ((late || runs) && tug_requeue_failed(c, e, &cause, more, sizeof more)) {
+        return;
     } else if (late) {
         j->end_state = TUG_JOB_NODE_FAIL;
         tug_cause_set(&j->cause, &cause);
@@ -596,7 +600,10 @@ void tug_job_bench(struct tug_core *c, struct tug_entry *e)
     struct tug_queue *q = tug_queue_find(c, e->j.req.queue);
     q->n_waiting++;
     /* Only who asked to begin later waits for that, not everyone when the clock was set back. */
-    if (e->j.eligible_ms > c->now_ms && e->j.eligible_ms > e->j.submit_ms) {
+    if (e->j.retry_ms > c->now_ms) {
+        e->bench = TUG_BENCH_BEGIN;
+        tug_job_set_explain(e, TUG_REASON_BACKOFF, NULL);
+    } else if (e->j.eligible_ms > c->now_ms && e->j.eligible_ms > e->j.submit_ms) {
         e->bench = TUG_BENCH_BEGIN;
         tug_job_set_explain(e, TUG_REASON_BEGIN_TIME, NULL);
     } else if (q->is_down) {
@@ -664,7 +671,7 @@ int64_t tug_job_wake(const struct tug_core *c, const struct tug_entry *e)
     if (tug_job_state_is_over(j->state))
         return j->end_ms + c->kept_ms;
     if (tug_job_state_waits(j->state))
-        return e->bench == TUG_BENCH_BEGIN ? j->eligible_ms
+        return e->bench == TUG_BENCH_BEGIN ? (j->reason == TUG_REASON_BACKOFF ? j->retry_ms : j->eligible_ms)
                : e->hold                   ? tug_hold_until(e)
                                            : tug_within_relaxes_ms(e);
     if (j->state != TUG_JOB_RUNNING && j->state != TUG_JOB_CONFIGURING)
@@ -868,6 +875,12 @@ int tug_ev_job_requeue(struct tug_core *c, const struct tug_event *ev, struct tu
     unsigned long long id = ev->job;
     if (tug_job_state_is_over(e->j.state) || e->j.state == TUG_JOB_COMPLETING)
         return over_already(e, err);
+    if (e->j.state == TUG_JOB_PENDING && e->bench == TUG_BENCH_BEGIN && e->j.reason == TUG_REASON_BACKOFF) {
+        e->j.retry_ms = -1;
+        wait_otherwise(c, e);
+        tug_act_changed(c, e);
+        return 0;
+    }
     if (e->j.state == TUG_JOB_PENDING || e->j.state == TUG_JOB_REQUEUED)
         return tug_fail(err, -EALREADY, "job %llu waits already", id);
     if (e->j.req.interactive)
@@ -882,6 +895,7 @@ int tug_ev_job_requeue(struct tug_core *c, const struct tug_event *ev, struct tu
                               .node = TUG_NO_NODE,
                               .at_ms = c->now_ms,
                               .text = (char *) (uintptr_t) (ev->text ? ev->text : "requeued")};
+    e->j.failures = e->j.backoffs = 0; /* somebody has looked after it */
     tug_job_requeue(c, e, &cause);
     return 0;
 }

@@ -33,7 +33,7 @@ struct tug_job_req {
     const char *account;           /* "" = none */
     const char *name;
     uint8_t batch;                 /* 1: main step is one process on the first node; 0: all ranks */
-    uint8_t requeue;               /* may be run again after a node failure */
+    uint8_t requeue;               /* may be run again, after the loss of a node and whatever else is asked for */
     uint8_t exclusive;             /* whole nodes */
     uint8_t interactive;           /* a client holds on to it: never requeued */
     uint32_t nodes;                /* >= 1 */
@@ -61,6 +61,9 @@ struct tug_job_req {
     uint32_t segment;              /* so many slices that follow each other are in one domain of that level; 0 = any */
     const char *preflight;         /* what its nodes are tried out with before it starts; "" = nothing */
     uint64_t preflight_floor;      /* bytes/s; 0 = any */
+    const char *requeue_on;        /* exits of the main step after which it is run again too (base/exitset.h); "" = none */
+    uint32_t max_requeues;         /* so often after failures; 0 = as the cluster's configuration says; UINT32_MAX = not once */
+    uint32_t requeue_delay_s;      /* before the next attempt, and twice as long each time; 0, UINT32_MAX: likewise */
     uint32_t preflight_s;          /* it must be over within this; 0 = there is none */
     uint8_t preflight_drains;      /* a node that is to blame is drained; else this job does without it */
 };
@@ -111,6 +114,15 @@ struct tug_cause {
     char *text;                    /* owned; NULL = none */
 };
 #define TUG_NO_NODE UINT32_MAX
+
+/* An attempt that was queued again: where it ran is not kept, what ended it is. */
+struct tug_attempt {
+    uint32_t attempt;
+    uint8_t counts;                /* towards max_requeues */
+    int64_t alloc_ms, launched_ms, end_ms;
+    struct tug_cause cause;
+};
+#define TUG_ATTEMPTS_MAX 8         /* the last ones */
 
 /* Who holds a gang up, as its own watch says. Shown; nothing is decided by it. */
 struct tug_hang {
@@ -185,6 +197,11 @@ struct tug_job {
     struct tug_hang hang;
     struct tug_job_quality quality;   /* kept when it is over */
     uint32_t hang_requeues;        /* so often it was queued again because it hung */
+    /* being run again (requeue.c) */
+    uint32_t failures;             /* so often after one; not because it gave way, could not be launched, or somebody asked for it */
+    uint32_t backoffs;             /* of these, those in a row that ended soon */
+    int64_t retry_ms;              /* the next attempt is not started before; -1 = as soon as it can be */
+    struct tug_attempt *attempts;  size_t n_attempts;   /* the oldest first */
     struct tug_exit exit;
     int reason;                    /* enum tug_policy_reason while PENDING */
     char *explain;                 /* sentence, NULL = the reason's own */

@@ -28,7 +28,7 @@ enum tug_policy_preemptable tug_preempt_how(const struct tug_core *c, const stru
 {
     const struct tug_queue *q = tug_queue_find(c, e->j.req.queue);
     enum tug_policy_preemptable how = q ? q->preemptable : TUG_PREEMPT_NEVER;
-    int again = e->j.req.requeue && !e->j.req.interactive;
+    int again = tug_requeue_may(e);
     return how == TUG_PREEMPT_REQUEUE && !again ? TUG_PREEMPT_CANCEL : how;
 }
 
@@ -250,7 +250,7 @@ void tug_preempt_now(struct tug_core *c, struct tug_entry *e)
 
 void tug_preempt_left(struct tug_core *c, struct tug_entry *e)
 {
-    int again = e->j.req.requeue && !e->j.req.interactive;
+    int again = tug_requeue_may(e);
     int how = e->j.gives_way == TUG_PREEMPT_SUSPEND && again ? TUG_PREEMPT_REQUEUE
               : e->j.gives_way == TUG_PREEMPT_SUSPEND        ? TUG_PREEMPT_CANCEL
                                                              : e->j.gives_way;

@@ -104,6 +104,7 @@ static void copy_job(const struct tug_core *c, struct tug_entry *e, const struct
     e->j.cause.text = tug_xstrdup(j->cause.text);
     e->j.hang.text = tug_xstrdup(j->hang.text);
     e->j.quality.text = tug_xstrdup(j->quality.text);
+    tug_requeue_copy(&e->j, j);
     e->j.explain = NULL;
     e->j.reason = TUG_REASON_NONE;
     copy_steps(&e->j, j);
@@ -166,6 +167,7 @@ void tug_core_restored(struct tug_core *c, int64_t now_ms)
             else if (tug_preflight_is(e, &e->j.steps[i]))
                 tug_preflight_opened(c, e, &e->j.steps[i]);
         e->ending_ms = c->now_ms;
+        tug_requeue_restored(c, &e->j);
         if (tug_job_state_waits(e->j.state))
             tug_job_bench(c, e);
         tug_job_arm(c, e);

@@ -120,7 +120,7 @@ struct tug_hold {
 enum tug_bench {                  /* where a job that waits is kept */
                  TUG_BENCH_NONE,  /* does not wait */
                  TUG_BENCH_ORDER, /* may start: core.order */
-                 TUG_BENCH_BEGIN, /* not before eligible_ms: core.wakes */
+                 TUG_BENCH_BEGIN, /* not before eligible_ms or retry_ms: core.wakes */
                  TUG_BENCH_QUEUE, /* its queue is down */
                  TUG_BENCH_PARKED /* too few usable nodes: shape.parked */
 };
@@ -258,6 +258,7 @@ struct tug_core {
     enum tug_placement placement;
     enum tug_preemption preemption;
     uint32_t preempt_max, most_preemptions; /* the largest preempt_max there was */
+    uint32_t max_requeues, requeue_delay_s;
     uint8_t quiet;
     struct tug_rand rand;
     int64_t now_ms;
@@ -406,8 +407,8 @@ void tug_job_set_explain(struct tug_entry *e, int reason, const char *text);
 struct tug_step *tug_job_step(const struct tug_entry *e, uint32_t step);
 int64_t tug_job_wake(const struct tug_core *c, const struct tug_entry *e);
 void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, const char *why);
-/* Its gang hung, and it wanted to be run again then. 1: it is; 0: it may not, or has been too often. */
-int tug_job_hung(struct tug_core *c, struct tug_entry *e, const struct tug_cause *cause);
+/* Its gang hung, and it wanted to be run again then: as tug_requeue_failed(). */
+int tug_job_hung(struct tug_core *c, struct tug_entry *e, struct tug_cause *cause, char *buf, size_t size_bytes);
 void tug_job_launch_failed(struct tug_core *c, struct tug_entry *e, const struct tug_cause *cause);
 
 int tug_ev_job_submit(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
@@ -415,6 +416,20 @@ int tug_ev_job_cancel(struct tug_core *c, const struct tug_event *ev, struct tug
 int tug_ev_job_signal(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_job_requeue(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_tick(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
+
+/* requeue.c: is a job run again, when, and what became of its attempts */
+/* May it be, by whatever ends it? */
+int tug_requeue_may(const struct tug_entry *e);
+/* Its attempt failed in a way that this may follow on: 1, it is queued again. 0: it may not be, or was so too often, which
+ * the cause then says (in buf); nothing has changed. */
+int tug_requeue_failed(struct tug_core *c, struct tug_entry *e, struct tug_cause *cause, char *buf, size_t size_bytes);
+/* Does it ask to be run again after such an end of its main step? */
+int tug_requeue_wants(const struct tug_entry *e, const struct tug_cause *cause);
+void tug_requeue_keep(struct tug_core *c, struct tug_job *j); /* the attempt is over: notes it */
+void tug_requeue_forget(struct tug_job *j);                   /* what is noted */
+void tug_requeue_copy(struct tug_job *to, const struct tug_job *from);
+/* After a restart, over which the clock may have been set back: it waits no longer than it would have. */
+void tug_requeue_restored(const struct tug_core *c, struct tug_job *j);
 
 /* cause: text copied on the way in, freed with clear */
 void tug_cause_set(struct tug_cause *to, const struct tug_cause *from);

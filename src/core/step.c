@@ -160,8 +160,9 @@ static void launch_failed(struct tug_core *c, struct tug_entry *e, struct tug_st
 
 /* The first failure of a step that runs. */
 static void run_failed(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
-                       const struct tug_cause *cause)
+                       struct tug_cause *cause)
 {
+    char more[TUG_ACTION_TEXT];
     if (cause->kind == TUG_CAUSE_RANK && weight(&cause->exit) > 0) {
         uint8_t oom = s->exit.oom || cause->exit.oom;
         s->exit = cause->exit;
@@ -173,7 +174,7 @@ static void run_failed(struct tug_core *c, struct tug_entry *e, struct tug_step 
     }
     if (cause->kind == TUG_CAUSE_HANG) {
         tug_cause_set(&s->cause, cause);
-        if (tug_job_hung(c, e, cause))
+        if (tug_job_hung(c, e, cause, more, sizeof more))
             return;
     }
     if (s->id != 0) {
@@ -188,12 +189,12 @@ static void run_failed(struct tug_core *c, struct tug_entry *e, struct tug_step 
     e->j.exit = s->exit;
     if (e->j.state == TUG_JOB_RUNNING && e->j.gives_way && cause->kind == TUG_CAUSE_RANK)
         tug_preempt_left(c, e);
-    else
+    else if (!tug_requeue_wants(e, cause) || !tug_requeue_failed(c, e, cause, more, sizeof more))
         tug_job_end(c, e, failed_state(s), cause);
 }
 
 static void failed(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
-                   const struct tug_cause *cause)
+                   struct tug_cause *cause)
 {
     if (s->state == TUG_STEP_STARTING) {
         if (cause->kind == TUG_CAUSE_LAUNCH || cause->kind == TUG_CAUSE_STEPD)

@@ -271,6 +271,8 @@ void tug_coreconf_make(const struct tug_config *cfg, struct tug_coreconf *out)
     out->core.placement = (enum tug_placement) cfg->scheduler.placement;
     out->core.preemption = (enum tug_preemption) cfg->scheduler.preemption;
     out->core.preempt_max = u32(cfg->scheduler.preempt_max);
+    out->core.max_requeues = u32(cfg->scheduler.max_requeues);
+    out->core.requeue_delay_s = u32(cfg->scheduler.requeue_delay_s);
     set_queues(out, cfg);
     set_accounts(out, cfg);
     set_nodes(out, cfg);

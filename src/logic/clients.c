@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/exitset.h"
 #include "base/hostlist.h"
 #include "base/preflight.h"
 #include "base/str.h"
@@ -100,6 +101,20 @@ static int check_size(const char *what, size_t len, uint64_t max, const char *ke
                     what, len, (unsigned long long) max, key);
 }
 
+static int check_requeue(const Tugpb__JobSpec *s, struct tug_err *err)
+{
+    struct tug_exitset on;
+    int rc = s->requeue_on[0] ? tug_exitset_parse(s->requeue_on, &on, err) : 0;
+
+    if (rc)
+        return tug_fail_ctx(err, rc, "exits after which the job is run again");
+    if (s->requeue_on[0] && s->no_requeue)
+        return tug_fail(err, -EINVAL, 
+                        "--requeue-on and --no-requeue contradict each other: leave one of them out (--requeue takes back "
+                        "a --no-requeue of the script)");
+    return 0;
+}
+
 static int check_spec(const struct tug_control *c, const Tugpb__SubmitRequest *m,
                       struct tug_err *err)
 {
@@ -131,6 +146,8 @@ static int check_spec(const struct tug_control *c, const Tugpb__SubmitRequest *m
     if (s->preflight_s > TUG_PREFLIGHT_MAX_S)
         return tug_fail(err, -EINVAL, "a preflight may take %u s at most, not %u", TUG_PREFLIGHT_MAX_S,
                         s->preflight_s);
+    if (check_requeue(s, err) != 0)
+        return -EINVAL;
     return check_size("environment", s->env.len, c->conf.max_env_bytes, "max_env", err);
 }
 
@@ -176,6 +193,9 @@ static void ask_of(const Tugpb__JobSpec *s, struct tug_core_ask *ask, struct tug
     req->begin_ms = s->begin_ms;
     req->nice = s->nice;
     req->gpu_model = req->nodelist = req->exclude = req->topology = req->exclusive_level = "";
+    req->requeue_on = s->requeue_on;
+    req->max_requeues = s->max_requeues;
+    req->requeue_delay_s = s->requeue_delay_s;
     req->preflight = s->preflight;
     req->preflight_floor = s->preflight_floor;
     req->preflight_s = s->preflight_s;
@@ -573,7 +593,29 @@ void h_shares(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
     tug_arena_clear(&a);
 }
 
-/* ---- cancel, wait */
+/* ---- cancel, requeue, wait */
+
+static Tugpb__Error *error_pb(struct tug_arena *a, const struct tug_err *err)
+{
+    Tugpb__Error *e = tug_ctl_alloc(a, sizeof *e);
+
+    tugpb__error__init(e);
+    e->code = -err->code;
+    e->text = tug_ctl_fmt(a, "%s", err->msg);
+    return e;
+}
+
+/* Its owner, and operators. */
+static int may_end(const struct tug_control *c, const struct ctl_user *u, const struct tug_job *job, uint64_t id,
+                   struct tug_err *err)
+{
+    if (!job)
+        return no_job(err, id);
+    if (job->req.uid != u->uid && !tug_control_is_operator(c, u->uid))
+        return tug_fail(err, -EPERM, "job %llu belongs to %s, not to %s", (unsigned long long) id,
+                        job->req.user, u->name);
+    return 0;
+}
 
 static int cancel_one(struct tug_control *c, const struct ctl_user *u,
                       const Tugpb__CancelRequest *m, uint64_t id, struct tug_err *err)
@@ -582,12 +624,10 @@ static int cancel_one(struct tug_control *c, const struct ctl_user *u,
     struct tug_event ev = {
         .type = TUG_EV_JOB_CANCEL, .job = id, .step = m->step, .signal = m->signal, .uid = u->uid};
     char text[200];
+    int rc = may_end(c, u, job, id, err);
 
-    if (!job)
-        return no_job(err, id);
-    if (job->req.uid != u->uid && !tug_control_is_operator(c, u->uid))
-        return tug_fail(err, -EPERM, "job %llu belongs to %s, not to %s", (unsigned long long) id,
-                        job->req.user, u->name);
+    if (rc)
+        return rc;
     if (m->signal < 0 || m->signal > 64)
         return tug_fail(err, -EINVAL, "there is no signal %d", m->signal);
     snprintf(text, sizeof text, "cancelled by %s%s%.100s", u->name, m->why[0] ? ": " : "", m->why);
@@ -617,17 +657,12 @@ void h_cancel(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
                 tug_vec_push(&ids, job->id);
     for (size_t i = 0; i < ids.len; i++) {
         struct tug_err err = {0};
-        Tugpb__Error *e;
 
         if (cancel_one(c, p->user, m, ids.at[i], &err) == 0) {
             tug_vec_push(&done, ids.at[i]);
             continue;
         }
-        e = tug_ctl_alloc(&a, sizeof *e);
-        tugpb__error__init(e);
-        e->code = -err.code;
-        e->text = tug_ctl_fmt(&a, "%s", err.msg);
-        tug_vec_push(&failed, e);
+        tug_vec_push(&failed, error_pb(&a, &err));
     }
     r.done = done.at;
     r.n_done = done.len;
@@ -637,6 +672,39 @@ void h_cancel(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
     tug_vec_clear(&ids);
     tug_vec_clear(&done);
     tug_vec_clear(&failed);
+    tug_arena_clear(&a);
+}
+
+static int requeue_one(struct tug_control *c, const struct ctl_user *u, const char *why, uint64_t id,
+                       struct tug_err *err)
+{
+    const struct tug_job *job = tug_core_job(c->core, id);
+    struct tug_event ev = {.type = TUG_EV_JOB_REQUEUE, .job = id, .uid = u->uid};
+    char text[200];
+    int rc = may_end(c, u, job, id, err);
+
+    snprintf(text, sizeof text, "requeued by %s%s%.100s", u->name, why[0] ? ": " : "", why);
+    ev.text = text;
+    return rc ? rc : tug_ctl_apply(c, &ev, err);
+}
+
+void h_requeue(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    const Tugpb__RequeueRequest *m = (const Tugpb__RequeueRequest *) msg;
+    Tugpb__RequeueReply r = TUGPB__REQUEUE_REPLY__INIT;
+    struct tug_arena a = {.budget_bytes = 64 << 20};
+
+    r.done = tug_ctl_alloc(&a, m->n_jobs * sizeof *r.done);
+    r.failed = tug_ctl_alloc(&a, m->n_jobs * sizeof *r.failed);
+    for (size_t i = 0; i < m->n_jobs; i++) {
+        struct tug_err err = {0};
+
+        if (requeue_one(c, p->user, m->why, m->jobs[i], &err) == 0)
+            r.done[r.n_done++] = m->jobs[i];
+        else
+            r.failed[r.n_failed++] = error_pb(&a, &err);
+    }
+    reply(c, p, TUG_MSG_REQUEUE_REPLY, rid, &r.base);
     tug_arena_clear(&a);
 }
 

@@ -286,6 +286,8 @@ Tugpb__Hang *tug_ctl_hang_pb(struct tug_control *c, struct tug_arena *a, const s
 struct tug_hang tug_ctl_hang(struct tug_control *c, const Tugpb__Hang *m);                            /* text borrowed */
 void *tug_ctl_alloc(struct tug_arena *a, size_t len_bytes);     /* zeroed; never NULL */
 char *tug_ctl_fmt(struct tug_arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Those that were queued again; job->n_attempts of them. */
+Tugpb__Attempt **tug_ctl_attempts_pb(struct tug_control *c, struct tug_arena *a, const struct tug_job *job);
 Tugpb__Slice **tug_ctl_slices_pb(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
                                  const struct ctl_job *j);
 

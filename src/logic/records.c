@@ -307,6 +307,11 @@ void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_
     m.best_mbs = job->quality.best_mbs;
     m.quality_why = job->quality.text ? job->quality.text : (char *) "";
     m.hang_requeues = job->hang_requeues;
+    m.failures = job->failures;
+    m.backoffs = job->backoffs;
+    m.retry_ms = job->retry_ms < 0 ? 0 : job->retry_ms;
+    m.attempts = tug_ctl_attempts_pb(c, &a, job);
+    m.n_attempts = job->n_attempts;
     m.spec = unpack_spec(&a, j->spec, j->spec_len);
     set_blob(&m.script_blob, j->script);
     set_blob(&m.env_blob, j->env);
@@ -575,6 +580,9 @@ static void restore_request(const Tugpb__JobRecord *m, struct tug_job_req *r)
     r->preflight_floor = m->preflight_floor;
     r->preflight_s = m->preflight_s;
     r->preflight_drains = (uint8_t) m->preflight_drains;
+    r->requeue_on = m->spec->requeue_on;
+    r->max_requeues = m->spec->max_requeues;
+    r->requeue_delay_s = m->spec->requeue_delay_s;
     r->time_limit_s = m->time_limit_s;
     r->begin_ms = m->spec->begin_ms;
     r->nice = m->spec->nice;
@@ -601,6 +609,25 @@ static struct ctl_job *restore_side(struct tug_control *c, const Tugpb__JobRecor
     if (j->token[0])
         tug_ctl_token_put(c, m->uid, j->token, m->id, INT64_MAX);
     return j;
+}
+
+static void restore_attempts(struct tug_control *c, struct tug_arena *a, const Tugpb__JobRecord *m, struct tug_job *job)
+{
+    job->failures = m->failures;
+    job->backoffs = m->backoffs;
+    job->retry_ms = m->retry_ms ? m->retry_ms : -1;
+    job->n_attempts = m->n_attempts < TUG_ATTEMPTS_MAX ? m->n_attempts : TUG_ATTEMPTS_MAX;
+    job->attempts = tug_ctl_alloc(a, job->n_attempts * sizeof *job->attempts);
+    for (size_t i = 0; i < job->n_attempts; i++) {
+        const Tugpb__Attempt *p = m->attempts[m->n_attempts - job->n_attempts + i];
+
+        job->attempts[i] = (struct tug_attempt){.attempt = p->attempt,
+                                                .counts = (uint8_t) p->counts,
+                                                .alloc_ms = p->alloc_ms ? p->alloc_ms : -1,
+                                                .launched_ms = p->launched_ms ? p->launched_ms : -1,
+                                                .end_ms = p->end_ms,
+                                                .cause = tug_ctl_cause(c, p->cause)};
+    }
 }
 
 static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__JobRecord *m,
@@ -640,6 +667,7 @@ static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__
     job.hang = tug_ctl_hang(c, m->hang);
     job.quality = (struct tug_job_quality){m->predicted_mbs, m->best_mbs, m->quality_why[0] ? m->quality_why : NULL};
     job.hang_requeues = m->hang_requeues;
+    restore_attempts(c, a, m, &job);
     job.explain = m->explain[0] ? m->explain : NULL;
     rc = restore_slices(c, a, m, &job, j, err);
     if (rc)

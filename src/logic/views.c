@@ -160,6 +160,25 @@ struct tug_hang tug_ctl_hang(struct tug_control *c, const Tugpb__Hang *m)
 
 /* ---- jobs */
 
+Tugpb__Attempt **tug_ctl_attempts_pb(struct tug_control *c, struct tug_arena *a, const struct tug_job *job)
+{
+    Tugpb__Attempt **all = tug_ctl_alloc(a, job->n_attempts * sizeof *all);
+
+    for (size_t i = 0; i < job->n_attempts; i++) {
+        const struct tug_attempt *p = &job->attempts[i];
+
+        all[i] = tug_ctl_alloc(a, sizeof **all);
+        tugpb__attempt__init(all[i]);
+        all[i]->attempt = p->attempt;
+        all[i]->counts = p->counts;
+        all[i]->alloc_ms = shown(p->alloc_ms);
+        all[i]->launched_ms = shown(p->launched_ms);
+        all[i]->end_ms = shown(p->end_ms);
+        all[i]->cause = tug_ctl_cause_pb(c, a, &p->cause);
+    }
+    return all;
+}
+
 Tugpb__Slice **tug_ctl_slices_pb(struct tug_control *c, struct tug_arena *a,
                                  const struct tug_job *job, const struct ctl_job *j)
 {
@@ -313,6 +332,18 @@ static void view_within(struct tug_control *c, const struct tug_job *job, Tugpb_
     out->relaxes_ms = relaxes_ms == INT64_MAX ? 0 : relaxes_ms;
 }
 
+static void view_again(struct tug_control *c, const struct tug_job *job, Tugpb__JobView *out)
+{
+    int never = !job->req.requeue || job->req.interactive;
+
+    out->requeues = job->requeues;
+    out->requeues_counted = job->failures;
+    out->requeue_on = say(job->req.requeue_on);
+    out->max_requeues = never ? UINT32_MAX : tug_core_max_requeues(c->core, job);
+    out->requeue_delay_s = tug_core_requeue_delay_s(c->core, job);
+    out->retry_ms = job->state == TUG_JOB_PENDING ? shown(job->retry_ms) : 0;
+}
+
 static char *preflight_text(struct tug_arena *a, const struct tug_job *job)
 {
     const struct tug_job_req *r = &job->req;
@@ -371,7 +402,7 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->time_limit_s = job->req.time_limit_s;
     out->priority = (int32_t) job->priority;
     out->kind = say(job->req.batch ? "batch" : "gang");
-    out->requeues = job->requeues;
+    view_again(c, job, out);
     out->interactive = job->req.interactive;
     view_times(job, out);
     out->nodelist = nodelist(c, a, job);
@@ -388,6 +419,8 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->n_slices = job->n_slices;
     tug_ctl_view_domains(c, a, job, out);
     view_steps(c, a, job, out);
+    out->attempts = tug_ctl_attempts_pb(c, a, job);
+    out->n_attempts = job->n_attempts;
     if (j)
         view_paths(c, a, job, j, out);
 }

@@ -43,6 +43,7 @@ void tug_sim_cluster_even(struct tug_sim_cluster *c, uint32_t nodes, uint32_t gp
     c->core.queues = c->queues;
     c->core.n_queues = 1;
     c->core.preempt_max = UINT32_MAX;
+    c->core.max_requeues = UINT32_MAX; /* its jobs end as the trace says */
     as_simulated(c);
 }
 

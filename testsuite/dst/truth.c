@@ -169,11 +169,17 @@ static void check_completed(struct dst *w, const struct dst_job *j, const Tugpb_
         dst_fail(w, "job %llu is recorded as COMPLETED; %zu of %zu nodes ran it", ull(j->id), ok, v->n_slices);
 }
 
+/* It was run again as often as it may be. */
+static bool is_spent(const Tugpb__JobView *v)
+{
+    return v->requeues_counted == v->max_requeues;
+}
+
 static void check_failed(struct dst *w, const struct dst_job *j, const Tugpb__JobView *v)
 {
     const char *kind = v->cause ? v->cause->kind : "";
 
-    if (j->requeue && !strcmp(kind, "node"))
+    if (j->requeue && !strcmp(kind, "node") && !is_spent(v))
         dst_fail(w, "job %llu may be requeued and is recorded as %s for its node's sake: %s", ull(j->id), v->state,
                  v->cause->text);
     if (!some_run(w, j->id, v->attempt, -1))
@@ -196,7 +202,7 @@ static void check_end(struct dst *w, const struct dst_job *j, const Tugpb__JobVi
         check_failed(w, j, v);
     else if (!strcmp(v->state, "CANCELLED") ? !j->cancelled
              : !strcmp(v->state, "TIMEOUT") ? !j->time_limit_s
-             : !strcmp(v->state, "NODE_FAIL") ? j->requeue
+             : !strcmp(v->state, "NODE_FAIL") ? j->requeue && !is_spent(v)
              : !strcmp(v->state, "PREEMPTED") ? !w->conf.preempts || j->requeue
                                               : strcmp(v->state, "BOOT_FAIL") != 0)
         dst_fail(w, "job %llu is recorded as %s, for which there was no reason", ull(j->id), v->state);

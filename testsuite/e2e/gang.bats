@@ -139,6 +139,32 @@ EOF
     [ "$(field "$id" cause.exit.signal)" = 11 ]
 }
 
+@test "an exit that was asked for runs the job again, attempts are listed, and tug requeue does so by hand" {
+    id=$(tug submit --parsable --requeue-on=75,SIGBUS --requeue-delay=1s -N 2 -- sh -c \
+        'case $TUG_ATTEMPT$RANK in 11) exit 75;; 1*|3*) exec sleep 100;; 21) kill -BUS $$;; 2*) exec sleep 100;; esac')
+    until_ok 20 bash -c "[ \$(tug show --json $id | grep -c '\"state\":\"RUNNING\".*\"attempt\":3') -eq 1 ]"
+    [ "$(field "$id" requeues_counted)" = 2 ]
+    run tug show "$id"
+    [[ "$output" == *"runs again"*"after a lost node and exits 75,SIGBUS: 2 times of at most 10, at first after 0:01"* ]]
+    [[ "$output" == *"attempts"*"1: ended "*"exited with code 75"*"2: ended "*"killed by signal 7"* ]]
+    run tug requeue --why "new data" "$id"
+    [ "$output" = "Requeued job $id" ]
+    tug wait "$id"
+    [ "$(field "$id" attempt)" = 4 ]
+    [ "$(field "$id" requeues_counted)" = 0 ]
+    run tug show "$id"
+    [[ "$output" == *"3: ended "*"requeued by "*": new data"* ]]
+    run tug requeue "$id"
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"job $id is over already (COMPLETED)"* ]]
+    id=$(tug submit --parsable --requeue-on=75 --requeue-delay=1h -- sh -c 'exit 75')
+    until_ok 20 bash -c "[ \$(tug show $id | grep -c 'not before') -eq 1 ]"
+    run tug queue "$id"
+    [[ "$output" == *BackOff* ]]
+    tug cancel "$id"
+    [ "$(field "$id" state)" = CANCELLED ]
+}
+
 @test "the time limit ends a gang" {
     id=$(tug submit --parsable -N 2 -n 2 -t 1s -- sleep 600)
     run tug wait "$id"

@@ -204,7 +204,8 @@ enum tug_policy_reason {
     TUG_REASON_PREEMPTING = 10,   /* "Preempting": others are giving way to it */
     TUG_REASON_SUSPENDED = 11,    /* "Suspended": stopped; goes on when its GPUs are free again */
     TUG_REASON_TOPOLOGY = 12,     /* "Topology": enough is free, but not where it asked to be in the fabric */
-    TUG_REASON_QUALITY = 13       /* "Quality": enough is free, but with less bandwidth than it asked for */
+    TUG_REASON_QUALITY = 13,      /* "Quality": enough is free, but with less bandwidth than it asked for */
+    TUG_REASON_BACKOFF = 14       /* "BackOff": the attempt before failed, and the next one is not tried at once */
 };
 
 struct tug_policy_pass;           /* the pass under way; opaque */

@@ -376,6 +376,29 @@ START_TEST(a_level_of_the_fabric_is_wished_for_or_waited_for)
 }
 END_TEST
 
+START_TEST(when_a_job_is_run_again_is_read_and_zero_is_told_from_nothing_said)
+{
+    fresh('S');
+    ck_assert_int_eq(command("--requeue-on=75,100-110,SIGBUS --max-requeues=4 --requeue-delay=30s"), 0);
+    ck_assert_str_eq(o.spec.requeue_on, "75,100-110,SIGBUS");
+    ck_assert_uint_eq(o.spec.max_requeues, 4);
+    ck_assert_uint_eq(o.spec.requeue_delay_s, 30);
+    tug_jobopts_clear(&o);
+    fresh('S');
+    ck_assert_int_eq(command("--max-requeues=0 --requeue-delay=0s"), 0);
+    ck_assert_uint_eq(o.spec.max_requeues, UINT32_MAX);
+    ck_assert_uint_eq(o.spec.requeue_delay_s, UINT32_MAX);
+    tug_jobopts_clear(&o);
+    fresh('S');
+    unit_fails(command("--requeue-on=75,SIGFOO"), -EINVAL, err, "--requeue-on: 'SIGFOO' is neither");
+    unit_fails(command("--requeue-on="), -EINVAL, err, "an empty list");
+    unit_fails(command("--requeue-on=256"), -EINVAL, err, "exit codes are 1 to 255");
+    unit_fails(command("--max-requeues=-1"), -EINVAL, err, "'-1' is not a number from 0 to 1000000");
+    unit_fails(command("--requeue-delay=2d"), -EINVAL, err, "not between 0s and 1d");
+    tug_jobopts_clear(&o);
+}
+END_TEST
+
 UNIT_MAIN("cli/jobopts", every_common_option_of_sbatch_is_read,
           the_command_line_beats_tug_lines_beat_sbatch_lines_beat_the_environment,
           a_gpu_count_on_the_command_line_replaces_all_of_the_scripts,
@@ -390,4 +413,5 @@ UNIT_MAIN("cli/jobopts", every_common_option_of_sbatch_is_read,
           export_chooses_what_goes_with_the_job,
           an_environment_over_its_limits_is_refused_with_the_way_out,
           a_relative_directory_is_made_absolute,
-          a_level_of_the_fabric_is_wished_for_or_waited_for, a_preflight_alone_is_that_it_works_and_may_say_more)
+          a_level_of_the_fabric_is_wished_for_or_waited_for, a_preflight_alone_is_that_it_works_and_may_say_more,
+          when_a_job_is_run_again_is_read_and_zero_is_told_from_nothing_said)

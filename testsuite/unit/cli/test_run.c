@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "base/signame.h"
 #include "cli/jobview.h"
 #include "cli/loglines.h"
 #include "cli/runout.h"
@@ -106,14 +107,14 @@ START_TEST(signals_have_names_both_ways)
 {
     struct tug_err err = {0};
     int s = 0;
-    ck_assert_int_eq(tug_signal_parse("usr1", &s, &err), 0);
+    ck_assert_int_eq(tug_signame_parse("usr1", &s, &err), 0);
     ck_assert_int_eq(s, SIGUSR1);
-    ck_assert_int_eq(tug_signal_parse("SIGTERM", &s, &err), 0);
+    ck_assert_int_eq(tug_signame_parse("SIGTERM", &s, &err), 0);
     ck_assert_int_eq(s, SIGTERM);
-    ck_assert_int_eq(tug_signal_parse("9", &s, &err), 0);
+    ck_assert_int_eq(tug_signame_parse("9", &s, &err), 0);
     ck_assert_int_eq(s, 9);
-    unit_fails(tug_signal_parse("0", &s, &err), -EINVAL, err, "'0' is not a signal");
-    unit_fails(tug_signal_parse("65", &s, &err), -EINVAL, err, "'65'");
+    unit_fails(tug_signame_parse("0", &s, &err), -EINVAL, err, "'0' is not a signal");
+    unit_fails(tug_signame_parse("65", &s, &err), -EINVAL, err, "'65'");
     ck_assert_str_eq(tug_signal_name(15), "SIGTERM");
     ck_assert_str_eq(tug_signal_name(40), "signal 40");
 }

@@ -59,6 +59,8 @@ static const char *same_req(const struct tug_job_req *a, const struct tug_job_re
     DIFFERS(spread);
     DIFFERS(preflight_floor);
     DIFFERS(preflight_s);
+    DIFFERS(max_requeues);
+    DIFFERS(requeue_delay_s);
     DIFFERS(preflight_drains);
     DIFFERS(quality_milli);
     DIFFERS(quality_wait_s);
@@ -67,7 +69,7 @@ static const char *same_req(const struct tug_job_req *a, const struct tug_job_re
                    same_text(a->gpu_model, b->gpu_model) && same_text(a->nodelist, b->nodelist) &&
                    same_text(a->exclude, b->exclude) && same_text(a->topology, b->topology) &&
                    same_text(a->exclusive_level, b->exclusive_level) &&
-                   same_text(a->preflight, b->preflight)
+                   same_text(a->preflight, b->preflight) && same_text(a->requeue_on, b->requeue_on)
                ? NULL
                : "a text of the request";
 }
@@ -123,6 +125,10 @@ const char *same_job(const struct tug_job *a, const struct tug_job *b)
     DIFFERS(resumed_ms);
     DIFFERS(sliced_ms);
     DIFFERS(ran_ms);
+    DIFFERS(failures);
+    DIFFERS(backoffs);
+    DIFFERS(retry_ms);
+    DIFFERS(n_attempts);
     DIFFERS(n_slices);
     DIFFERS(n_steps);
     if (a->state == TUG_JOB_COMPLETING && a->end_state != b->end_state)
@@ -131,6 +137,13 @@ const char *same_job(const struct tug_job *a, const struct tug_job *b)
         if (memcmp(&a->slices[i], &b->slices[i], sizeof *a->slices) != 0)
             return "a slice";
     const char *differs = same_req(&a->req, &b->req);
+    for (size_t i = 0; i < a->n_attempts && !differs; i++)
+        differs = a->attempts[i].attempt != b->attempts[i].attempt || a->attempts[i].counts != b->attempts[i].counts ||
+                          a->attempts[i].alloc_ms != b->attempts[i].alloc_ms ||
+                          a->attempts[i].launched_ms != b->attempts[i].launched_ms ||
+                          a->attempts[i].end_ms != b->attempts[i].end_ms
+                      ? "an attempt"
+                      : same_cause(&a->attempts[i].cause, &b->attempts[i].cause);
     for (size_t i = 0; i < a->n_steps && !differs; i++)
         differs = same_step(&a->steps[i], &b->steps[i]);
     if (!differs && !same_exit(&a->exit, &b->exit))

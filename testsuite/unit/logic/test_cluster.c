@@ -657,6 +657,75 @@ START_TEST(a_controller_killed_while_a_gang_is_suspended_lets_it_go_on_where_it_
 }
 END_TEST
 
+START_TEST(a_back_off_is_waited_out_over_a_restart_and_requeue_ends_it)
+{
+    struct vworld *w = up(2);
+    const struct vw_reply *r;
+
+    vw_set_again(w, "75,SIGBUS", 100);
+    vw_set_exit(w, 1, 75);
+    vw_set_run_ms(w, 1000);
+    uint32_t rid = vw_submit(w, "a", 2, 8, 1);
+    vw_run(w, vw_now(w) + 2000);
+    uint64_t job = vw_job(w, rid);
+    ck_assert_str_eq(state_of(w, job), "PENDING");
+    int64_t retry_ms = vw_see(w, job)->retry_ms;
+    ck_assert_int_gt(retry_ms, vw_now(w) + 98000);
+    vw_crash_control(w);
+    vw_start_control(w);
+    ck_assert_int_eq(vw_see(w, job)->retry_ms, retry_ms);
+    ck_assert_uint_eq(vw_see(w, job)->n_attempts, 1);
+    ck_assert_int_eq(vw_see(w, job)->attempts[0].cause.exit.code, 75);
+    vw_run(w, retry_ms - 1);
+    ck_assert_str_eq(state_of(w, job), "PENDING");
+    ck_assert_uint_eq(vw_running(w, job, 0), 0);
+    vw_run(w, retry_ms + 500);
+    ck_assert_uint_eq(vw_running(w, job, 2), 2);
+    vw_run(w, retry_ms + 2000);
+    ck_assert_int_gt(vw_see(w, job)->retry_ms, vw_now(w) + 198000);
+    rid = vw_requeue(w, job);
+    vw_run(w, vw_now(w) + 500);
+    r = vw_reply(w, rid);
+    ck_assert(r && r->number == TUG_MSG_REQUEUE_REPLY);
+    ck_assert_uint_eq(((const Tugpb__RequeueReply *) r->m)->n_done, 1);
+    ck_assert_uint_eq(vw_running(w, job, 3), 2);
+    vw_set_exit(w, 1, 0);
+    rid = vw_requeue(w, job); /* one that runs */
+    vw_run(w, vw_now(w) + 500);
+    ck_assert_uint_eq(vw_running(w, job, 4), 2);
+    ck_assert_uint_eq(vw_see(w, job)->failures, 0);
+    vw_run(w, vw_now(w) + 2000);
+    ck_assert_str_eq(state_of(w, job), "COMPLETED");
+    rid = vw_requeue(w, job);
+    vw_run(w, vw_now(w) + 500);
+    r = vw_reply(w, rid);
+    ck_assert_str_eq(((const Tugpb__RequeueReply *) r->m)->failed[0]->text, "job 1 is over already (COMPLETED)");
+    ck_assert_uint_eq(vw_max_attempts_at_once(w, job), 1);
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_list_of_exits_that_makes_no_sense_is_refused)
+{
+    struct vworld *w = up(1);
+    const struct vw_reply *r;
+    static const struct {
+        const char *exits, *says;
+        int requeue;
+    } bad[] = {{"75,SIGFOO", "'SIGFOO' is neither", 1}, {"300", "exit codes are 1 to 255", 1}, {"75", "contradict", 0}};
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        vw_set_again(w, bad[i].exits, 0);
+        uint32_t rid = vw_submit(w, "", 1, 8, bad[i].requeue);
+        vw_run(w, vw_now(w) + 500);
+        r = vw_reply(w, rid);
+        ck_assert(r && r->number == TUG_MSG_ERROR);
+        ck_assert_msg(strstr(((const Tugpb__Error *) r->m)->text, bad[i].says), "%s", ((const Tugpb__Error *) r->m)->text);
+    }
+    vw_free(w);
+}
+END_TEST
+
 static const struct tug_machine *machine_of(const struct vworld *w, uint32_t node)
 {
     struct tug_core_node n;
@@ -833,7 +902,8 @@ UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times,
           a_killed_node_daemon_finds_its_step_again, a_lost_node_ends_the_gang_and_it_runs_again_only_after_the_lease,
           a_hello_that_was_long_on_its_way_takes_nothing_back, without_leases_a_lost_nodes_gang_waits_for_its_node,
           a_longer_lease_of_before_is_waited_out, a_shorter_lease_counts_once_the_node_has_taken_it,
-          a_job_that_may_not_be_requeued_fails_with_its_node, cancel_ends_a_running_gang_everywhere,
+          a_job_that_may_not_be_requeued_fails_with_its_node,
+          a_back_off_is_waited_out_over_a_restart_and_requeue_ends_it, a_list_of_exits_that_makes_no_sense_is_refused, cancel_ends_a_running_gang_everywhere,
           a_job_that_starts_too_many_steps_is_stopped_there_and_its_record_stays_readable,
           a_gang_meets_where_its_first_node_says_whoever_else_says_what,
           a_token_is_known_for_a_day_after_its_job_was_forgotten_and_then_costs_nothing,

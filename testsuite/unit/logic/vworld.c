@@ -75,6 +75,8 @@ struct vworld {
     Tugpb__Machine *links[VW_NODES_MAX + 1];
     char gpu_order[256], command[512];   /* of the step that was launched last */
     const char *preflight;         /* of jobs that are submitted from now on */
+    const char *requeue_on;
+    uint32_t requeue_delay_s;
     unsigned n_nodes;
     uint32_t node_timeout_s, lease_s;
     int64_t run_ms;
@@ -987,6 +989,12 @@ static uint32_t ask(struct vworld *w, enum tug_msg number, const ProtobufCMessag
     return rid;
 }
 
+void vw_set_again(struct vworld *w, const char *exits, uint32_t delay_s)
+{
+    w->requeue_on = exits;
+    w->requeue_delay_s = delay_s;
+}
+
 uint32_t vw_submit(struct vworld *w, const char *token, uint32_t nodes, uint32_t gpus_per_node, int requeue)
 {
     return vw_submit_to(w, "", token, nodes, gpus_per_node, requeue);
@@ -1014,6 +1022,9 @@ uint32_t vw_submit_to(struct vworld *w, const char *queue, const char *token, ui
     spec.env.len = 4;
     spec.no_requeue = !requeue;
     spec.queue = (char *) queue;
+    if (w->requeue_on)
+        spec.requeue_on = (char *) w->requeue_on;
+    spec.requeue_delay_s = w->requeue_delay_s;
     if (w->preflight) {
         spec.preflight = (char *) w->preflight;
         spec.preflight_floor = 8000000000;
@@ -1059,6 +1070,16 @@ uint32_t vw_cancel(struct vworld *w, uint64_t job)
     m.jobs = &job;
     m.n_jobs = 1;
     return ask(w, TUG_MSG_CANCEL_REQUEST, &m.base);
+}
+
+uint32_t vw_requeue(struct vworld *w, uint64_t job)
+{
+    Tugpb__RequeueRequest m = TUGPB__REQUEUE_REQUEST__INIT;
+
+    m.jobs = &job;
+    m.n_jobs = 1;
+    m.why = (char *) "no longer";
+    return ask(w, TUG_MSG_REQUEUE_REQUEST, &m.base);
 }
 
 uint32_t vw_topo(struct vworld *w, const char *nodes)

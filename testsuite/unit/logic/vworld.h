@@ -32,6 +32,8 @@ void vw_set_exit(struct vworld *w, unsigned node, int code);       /* after run_
 void vw_set_ready(struct vworld *w, unsigned node, int64_t ready_ms); /* INT64_MAX = never */
 
 void vw_set_preflight(struct vworld *w, const char *what);         /* of jobs that are submitted from now on; NULL = none. Borrowed */
+/* Likewise: they are run again after these exits, this long after the first. Borrowed. */
+void vw_set_again(struct vworld *w, const char *exits, uint32_t delay_s);
 
 int64_t vw_now(const struct vworld *w);
 /* Let time pass until 'until_ms', or until nothing more is due. */
@@ -70,6 +72,7 @@ uint32_t vw_submit_to(struct vworld *w, const char *queue, const char *token, ui
 uint32_t vw_submit_step(struct vworld *w, uint64_t job, size_t arg_bytes);
 uint32_t vw_wait_end(struct vworld *w, uint64_t job);
 uint32_t vw_cancel(struct vworld *w, uint64_t job);
+uint32_t vw_requeue(struct vworld *w, uint64_t job);
 uint32_t vw_topo(struct vworld *w, const char *nodes);
 struct vw_reply { uint16_t number; int64_t at_ms; ProtobufCMessage *m; };
 /* NULL: nothing yet. */
