@@ -31,6 +31,10 @@ struct tug_control_conf {
     uint64_t max_script_bytes, max_env_bytes;   /* 0 = only the protocol's caps */
     uint32_t operator_uid;         /* besides 0: may do everything (the daemon's own uid) */
     uint32_t min_uid;              /* jobs of lower uids are refused, unless it is the operator's */
+    /* Of env.now, for as long as this controller runs: what it showed when the machine was booted, and which boot that was. By
+     * that, records of an earlier controller tell how much time has passed, whatever the wall clock was put to meanwhile. */
+    uint64_t clock_boot;           /* 0 = not known: the wall clock counts */
+    int64_t clock_zero_ms;
     struct tug_core_conf core;
 };
 

@@ -286,6 +286,9 @@ Tugpb__Hang *tug_ctl_hang_pb(struct tug_control *c, struct tug_arena *a, const s
 struct tug_hang tug_ctl_hang(struct tug_control *c, const Tugpb__Hang *m);                            /* text borrowed */
 void *tug_ctl_alloc(struct tug_arena *a, size_t len_bytes);     /* zeroed; never NULL */
 char *tug_ctl_fmt(struct tug_arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* clock.c: by how much times are to be moved that were written when the clock showed zero_ms at that boot */
+int64_t tug_ctl_clock_shift(const struct tug_control *c, uint64_t boot, int64_t zero_ms);
+void tug_ctl_clock_shift_job(struct tug_job *job, int64_t by_ms);
 /* Those that were queued again; job->n_attempts of them. */
 Tugpb__Attempt **tug_ctl_attempts_pb(struct tug_control *c, struct tug_arena *a, const struct tug_job *job);
 Tugpb__Slice **tug_ctl_slices_pb(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,

@@ -103,6 +103,8 @@ void tug_ctl_put_usage(struct tug_control *c, uint32_t share, struct tug_batch *
     m.uid = u.uid;
     m.gpu_s = u.gpu_s;
     m.at_ms = u.at_ms;
+    m.clock_boot = c->conf.clock_boot;
+    m.clock_zero_ms = c->conf.clock_zero_ms;
     id = tug_xasprintf("%s/%s", u.user, u.account);
     put(b, "usage", id, &m.base);
     free(id);
@@ -310,6 +312,8 @@ void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_
     m.failures = job->failures;
     m.backoffs = job->backoffs;
     m.retry_ms = job->retry_ms < 0 ? 0 : job->retry_ms;
+    m.clock_boot = c->conf.clock_boot;
+    m.clock_zero_ms = c->conf.clock_zero_ms;
     m.attempts = tug_ctl_attempts_pb(c, &a, job);
     m.n_attempts = job->n_attempts;
     m.spec = unpack_spec(&a, j->spec, j->spec_len);
@@ -385,7 +389,8 @@ static int restore_usage(struct tug_control *c, struct tug_arena *a, const char 
     if (!(m->gpu_s >= 0 && m->gpu_s <= 1e18) || m->at_ms < 0)
         return tug_fail(err, -EPROTO, "record usage/%s: %g GPU-seconds at %lld cannot be", id,
                         m->gpu_s, (long long) m->at_ms);
-    tug_core_restore_usage(c->core, m->account, m->user, m->uid, m->gpu_s, m->at_ms);
+    tug_core_restore_usage(c->core, m->account, m->user, m->uid, m->gpu_s,
+                           m->at_ms + tug_ctl_clock_shift(c, m->clock_boot, m->clock_zero_ms));
     return 0;
 }
 
@@ -680,6 +685,7 @@ static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__
             return rc;
     }
     tug_ctl_cpus_retake(c, j, &job);
+    tug_ctl_clock_shift_job(&job, tug_ctl_clock_shift(c, m->clock_boot, m->clock_zero_ms));
     return tug_core_restore_job(c->core, &job, err);
 }
 

@@ -122,6 +122,8 @@ static int start_control(struct tugd *d, struct tug_err *err)
 
     setup_control(&d->cfg, &s);
     world_env(d, &env);
+    s.conf.clock_boot = world_boot();
+    s.conf.clock_zero_ms = d->wall0 - d->mono0;
     d->control = tug_control_new(&env, &s.conf, err);
     setup_free(&s);
     if (!d->control)

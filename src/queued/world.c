@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "host/proc.h"
 #include "queued/daemon.h"
 
 static int64_t world_now(void *ctx)
@@ -17,6 +18,19 @@ static int64_t world_now(void *ctx)
     const struct tugd *d = ctx;
 
     return d->wall0 + ((int64_t) tug_now_ms() - d->mono0);
+}
+
+uint64_t world_boot(void)
+{
+    char id[TUG_BOOT_ID_LEN];
+    uint64_t boot = 0;
+
+    if (tug_proc_boot_id(id, NULL) != 0)
+        return 0;
+    for (const char *at = id; *at && boot >> 60 == 0; at++)
+        if (*at != '-')
+            boot = boot << 4 | (uint64_t) (*at <= '9' ? *at - '0' : (*at | 32) - 'a' + 10);
+    return boot;
 }
 
 static void world_timer(void *ctx, int64_t at_ms)

@@ -188,7 +188,8 @@ static struct tug_control *make(struct dst *w, struct dst_ctl *c)
     struct tug_control_conf conf = {.cluster = DST_CLUSTER, .version = "test",
                                     .node_timeout_s = w->conf.node_timeout_s, .lease_s = w->conf.leases_s[w->conf.lease_changes && w->starts % 2],
                                     .wireup_timeout_s = 60, .kill_grace_s = 2, .max_jobs = 10000,
-                                    .operator_uid = DST_UID, .min_uid = DST_UID};
+                                    .operator_uid = DST_UID, .min_uid = DST_UID, .clock_boot = c->index + 1,
+                                    .clock_zero_ms = c->clock.base_ms - dst_clock_at(&c->boot, w->now_ms)};
     struct tug_err err = {0};
     struct tug_control *control;
 

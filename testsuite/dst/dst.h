@@ -118,6 +118,7 @@ struct dst_ctl {
     unsigned index, life;
     struct tug_control *control;       /* NULL = does not run */
     struct dst_clock machine, clock;   /* clock: of this process */
+    struct dst_clock boot;             /* of the machine, which nobody puts */
     int64_t timer_ms;                  /* what it asked for; INT64_MAX = nothing */
     uint64_t timer_seq;
     int64_t paused_until_ms;
@@ -211,6 +212,8 @@ struct dst_job {
     uint32_t nodes, gpus, time_limit_s;
     const char *queue;
     uint32_t attempt;                  /* the highest that is durable */
+    uint32_t timed;                    /* the attempt that has started at started_ms; 0 = none that can be told */
+    int64_t started_ms;                /* true time */
     unsigned ends;                     /* rows of the history */
     char end_state[24];
     uint32_t end_attempt;
@@ -232,6 +235,7 @@ struct dst_figures {
     uint64_t ctl_crashes, ctl_await, ctl_pauses, takeovers, fenced;
     uint64_t agent_crashes, agent_await, agent_pauses, launcher_crashes, reboots, stepd_crashes;
     uint64_t store_failed, store_full, store_slow, unsynced_lost, unsynced_kept;
+    uint64_t timed; /* jobs of which a controller that came back knew how long they had run */
     uint64_t wall_jumps, client_drops, client_retries, preempted, lease_ends;
     int64_t true_ms;
 };

@@ -214,6 +214,12 @@ static void on_row(struct dst *w, const struct tug_history_row *row)
     struct tug_arena a = {.budget_bytes = 1 << 20};
     ProtobufCMessage *m;
 
+    if (j && !strcmp(row->what, "start")) {
+        j->timed = row->attempt;
+        j->started_ms = dst_clock_when(&w->ctls[w->leader].clock, row->at_ms);
+    }
+    if (j && (!strcmp(row->what, "suspend") || !strcmp(row->what, "requeue")))
+        j->timed = 0;
     if (!j || (strcmp(row->what, "end") != 0 && strcmp(row->what, "requeue") != 0))
         return;
     int rc = tug_proto_decode(&a, &tugpb__job_view__descriptor, row->view, row->view_len, &m, NULL);
@@ -462,10 +468,36 @@ void dst_truth_acked(struct dst *w, struct dst_job *j, uint64_t id)
     j->acked = true;
 }
 
+/* A controller that comes back to its machine knows how long a job has run, wherever the wall clock is by now. One that comes
+ * to another machine has the wall clocks only. */
+static void check_ran(struct dst *w, const struct dst_ctl *c, struct dst_job *j)
+{
+    const struct tug_job *job = tug_core_job(tug_control_core(c->control), j->id);
+    struct tug_arena a = {0};
+    const Tugpb__JobRecord *r = j->timed ? record_of(w, &a, j->id) : NULL;
+    int64_t really_ms = w->now_ms - j->started_ms, ran_ms;
+
+    if (r && r->clock_boot != c->index + 1)
+        j->timed = 0;
+    tug_arena_clear(&a);
+    if (!j->timed || !job || job->state != TUG_JOB_RUNNING || job->attempt != j->timed)
+        return;
+    ran_ms = dst_clock_at(&c->clock, w->now_ms) - job->launched_ms;
+    if (llabs(ran_ms - really_ms) > 1000 + really_ms / 200)
+        dst_fail(w, "job %llu has run for %lld ms, and controller %u takes it for %lld", ull(j->id), (long long) really_ms,
+                 c->index, (long long) ran_ms);
+    if (j->time_limit_s && job->limit_ms != job->launched_ms + j->time_limit_s * 1000LL)
+        dst_fail(w, "job %llu has a limit of %u s, and controller %u ends it after %lld ms", ull(j->id), j->time_limit_s,
+                 c->index, (long long) (job->limit_ms - job->launched_ms));
+    w->n.timed++;
+}
+
 void dst_truth_restored(struct dst *w, const struct dst_ctl *c)
 {
     for (size_t i = 0; i < w->jobs.len; i++) {
-        const struct dst_job *j = &w->jobs.at[i];
+        struct dst_job *j = &w->jobs.at[i];
+        if (j->id && !j->ends)
+            check_ran(w, c, j);
         if (j->id && !j->ends && !tug_core_job(tug_control_core(c->control), j->id))
             dst_fail(w, "job %llu is lost: controller %u does not know it", ull(j->id), c->index);
     }

@@ -196,6 +196,7 @@ struct dst *dst_new(const struct dst_opts *opts)
         c->index = i;
         c->machine = (struct dst_clock){w->now_ms + dst_between(&r, -2000, 2000), w->now_ms,
                                         (int32_t) dst_between(&r, -w->conf.drift_ppm_max, w->conf.drift_ppm_max)};
+        c->boot = (struct dst_clock){1000, w->now_ms, c->machine.ppm};
     }
     for (unsigned i = 0; i < w->conf.nodes; i++) {
         struct dst_node *n = &w->nodes[i];

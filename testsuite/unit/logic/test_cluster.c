@@ -726,6 +726,140 @@ START_TEST(a_list_of_exits_that_makes_no_sense_is_refused)
 }
 END_TEST
 
+/* A job with a limit of 100 s has run for 30 when the controller dies; the wall clock is put by ahead_ms; when does it end? */
+static int64_t ends_after_ms(struct vworld *w, int64_t ahead_ms, int other_boot)
+{
+    vw_set_run_ms(w, INT64_MAX);
+    vw_set_time(w, 100, 0);
+    uint32_t rid = vw_submit(w, "a", 2, 8, 1);
+    vw_run(w, vw_now(w) + 30000);
+    uint64_t job = vw_job(w, rid);
+    ck_assert_str_eq(state_of(w, job), "RUNNING");
+    int64_t started_ms = vw_see(w, job)->launched_ms;
+    vw_crash_control(w);
+    vw_put_wall(w, ahead_ms);
+    if (other_boot)
+        vw_reboot_control(w);
+    vw_start_control(w);
+    for (int i = 0; i < 200 && strcmp(state_of(w, job), "TIMEOUT") != 0; i++)
+        vw_run(w, vw_now(w) + 1000);
+    ck_assert_str_eq(state_of(w, job), "TIMEOUT");
+    return vw_now(w) - started_ms;
+}
+
+START_TEST(a_time_limit_is_what_really_passed_whatever_the_wall_clock_was_put_to)
+{
+    static const int64_t ahead_ms[] = {24 * 3600000LL, -600000, 60000, -20000, 1};
+
+    for (size_t i = 0; i < sizeof ahead_ms / sizeof *ahead_ms; i++) {
+        struct vworld *w = up(2);
+        int64_t ms = ends_after_ms(w, ahead_ms[i], 0);
+
+        ck_assert_int_ge(ms, 100000);
+        ck_assert_int_le(ms, 102500); /* the grace, and how often we look */
+        vw_free(w);
+    }
+}
+END_TEST
+
+START_TEST(after_another_boot_the_wall_clock_counts)
+{
+    struct vworld *w = up(2);
+
+    ck_assert_int_le(ends_after_ms(w, 80000, 1), 33000); /* at once: 110 s by the wall clock */
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_clock_that_is_put_twice_moves_each_record_by_what_it_lacks)
+{
+    struct vworld *w = up(2);
+
+    vw_set_run_ms(w, INT64_MAX);
+    vw_set_time(w, 100, 0);
+    uint32_t a = vw_submit(w, "a", 1, 8, 1);
+    vw_run(w, vw_now(w) + 10000);
+    int64_t a_ms = vw_see(w, vw_job(w, a))->launched_ms;
+    vw_crash_control(w);
+    vw_put_wall(w, 3600000);
+    vw_start_control(w);
+    vw_run(w, vw_now(w) + 10000);
+    uint64_t first = vw_job(w, a); /* its record may be of before, this one's is not */
+    uint32_t b = vw_submit(w, "b", 1, 8, 1);
+    vw_run(w, vw_now(w) + 10000);
+    uint64_t second = vw_job(w, b);
+    int64_t b_ms = vw_see(w, second)->launched_ms - 3600000;
+    vw_crash_control(w);
+    vw_put_wall(w, -500000);
+    vw_start_control(w);
+    vw_run(w, vw_now(w) + 1000);
+    ck_assert_int_eq(vw_see(w, first)->launched_ms, a_ms - 500000);
+    ck_assert_int_eq(vw_see(w, second)->launched_ms, b_ms - 500000);
+    ck_assert_int_eq(vw_see(w, second)->limit_ms, b_ms - 500000 + 100000);
+    vw_run(w, a_ms + 99000);
+    ck_assert_str_eq(state_of(w, first), "RUNNING");
+    vw_run(w, a_ms + 102000);
+    ck_assert_str_eq(state_of(w, first), "TIMEOUT");
+    vw_run(w, b_ms + 99000);
+    ck_assert_str_eq(state_of(w, second), "RUNNING");
+    vw_run(w, b_ms + 102000);
+    ck_assert_str_eq(state_of(w, second), "TIMEOUT");
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_time_to_begin_is_wall_clock_and_a_back_off_is_not)
+{
+    struct vworld *w = up(2);
+
+    vw_set_run_ms(w, INT64_MAX);
+    vw_set_time(w, 0, vw_now(w) + 600000);
+    uint32_t a = vw_submit(w, "a", 1, 8, 1);
+    vw_set_time(w, 0, 0);
+    vw_set_again(w, "75", 500);
+    vw_set_exit(w, 1, 75);
+    vw_set_exit(w, 2, 75);
+    vw_set_run_ms(w, 1000);
+    uint32_t b = vw_submit(w, "b", 1, 8, 1);
+    vw_run(w, vw_now(w) + 5000);
+    uint64_t begins = vw_job(w, a), backs = vw_job(w, b);
+    int64_t retry_ms = vw_see(w, backs)->retry_ms;
+    ck_assert_str_eq(state_of(w, begins), "PENDING");
+    vw_set_run_ms(w, INT64_MAX);
+    vw_crash_control(w);
+    vw_put_wall(w, 620000);
+    vw_start_control(w);
+    vw_run(w, vw_now(w) + 2000);
+    ck_assert_str_eq(state_of(w, begins), "RUNNING");
+    ck_assert_str_eq(state_of(w, backs), "PENDING");
+    vw_run(w, retry_ms - 100);
+    ck_assert_str_eq(state_of(w, backs), "PENDING");
+    vw_run(w, retry_ms + 1000);
+    ck_assert_str_eq(state_of(w, backs), "RUNNING");
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(what_was_used_decays_by_what_really_passed)
+{
+    struct vworld *w = up(1);
+    size_t n;
+    double before, after;
+
+    vw_set_run_ms(w, 60000);
+    vw_submit(w, "a", 1, 8, 1);
+    vw_run(w, vw_now(w) + 70000);
+    before = tug_core_share_tree((struct tug_core *) (uintptr_t) vw_core(w), vw_now(w), &n)[0].usage_gpu_s;
+    ck_assert(before > 400);
+    vw_crash_control(w);
+    vw_put_wall(w, 7 * 24 * 3600000LL); /* half of it would be gone */
+    vw_start_control(w);
+    after = tug_core_share_tree((struct tug_core *) (uintptr_t) vw_core(w), vw_now(w) + 7 * 24 * 3600000LL, &n)[0].usage_gpu_s;
+    ck_assert_msg(after > before * 0.999 && after < before * 1.001, "%g, then %g", before, after);
+    vw_free(w);
+}
+END_TEST
+
 static const struct tug_machine *machine_of(const struct vworld *w, uint32_t node)
 {
     struct tug_core_node n;
@@ -903,6 +1037,9 @@ UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times,
           a_hello_that_was_long_on_its_way_takes_nothing_back, without_leases_a_lost_nodes_gang_waits_for_its_node,
           a_longer_lease_of_before_is_waited_out, a_shorter_lease_counts_once_the_node_has_taken_it,
           a_job_that_may_not_be_requeued_fails_with_its_node,
+          a_time_limit_is_what_really_passed_whatever_the_wall_clock_was_put_to, after_another_boot_the_wall_clock_counts,
+          a_clock_that_is_put_twice_moves_each_record_by_what_it_lacks, a_time_to_begin_is_wall_clock_and_a_back_off_is_not,
+          what_was_used_decays_by_what_really_passed,
           a_back_off_is_waited_out_over_a_restart_and_requeue_ends_it, a_list_of_exits_that_makes_no_sense_is_refused, cancel_ends_a_running_gang_everywhere,
           a_job_that_starts_too_many_steps_is_stopped_there_and_its_record_stays_readable,
           a_gang_meets_where_its_first_node_says_whoever_else_says_what,

@@ -57,6 +57,7 @@ struct proc {                      /* a controller or an agent */
     struct tug_agent *agent;
     struct record *disk, *kept;    /* kept: a backup */
     int64_t timer_ms;
+    int64_t ahead_ms;              /* its clock, of ours */
     tug_peer_id link;              /* to the other side; 0 = cut */
     int cut;
     uint64_t next_pid;
@@ -76,7 +77,10 @@ struct vworld {
     char gpu_order[256], command[512];   /* of the step that was launched last */
     const char *preflight;         /* of jobs that are submitted from now on */
     const char *requeue_on;
-    uint32_t requeue_delay_s;
+    uint32_t requeue_delay_s, time_limit_s;
+    int64_t begin_ms;
+    int64_t wall_ms;               /* so far ahead of us the wall clock of the controller's machine is */
+    uint64_t boot;                 /* of that machine */
     unsigned n_nodes;
     uint32_t node_timeout_s, lease_s;
     int64_t run_ms;
@@ -110,9 +114,14 @@ static void set_body(struct due *d, uint16_t number, uint32_t rid, const Protobu
 
 /* ---- the env of controller and agents */
 
-static int64_t env_now(void *ctx) { return ((struct proc *) ctx)->w->now_ms; }
+static int64_t env_now(void *ctx) { return ((struct proc *) ctx)->w->now_ms + ((struct proc *) ctx)->ahead_ms; }
 
-static void env_timer(void *ctx, int64_t at_ms) { ((struct proc *) ctx)->timer_ms = at_ms; }
+static void env_timer(void *ctx, int64_t at_ms)
+{
+    struct proc *p = ctx;
+
+    p->timer_ms = at_ms == INT64_MAX ? INT64_MAX : at_ms - p->ahead_ms;
+}
 
 static void env_random(void *ctx, void *out, size_t len)
 {
@@ -402,6 +411,9 @@ void vw_start_control(struct vworld *w)
                                        .queues = queues, .n_queues = 2, .nodes = rows, .n_nodes = w->n_nodes};
     w->procs[0].life++;
     w->procs[0].timer_ms = INT64_MAX;
+    w->procs[0].ahead_ms = w->wall_ms;
+    conf.clock_boot = w->boot;
+    conf.clock_zero_ms = w->wall_ms;
     w->control = tug_control_new(&env, &conf, &err);
     if (!w->control) {
         fprintf(stderr, "control: %s\n", err.msg);
@@ -484,6 +496,7 @@ struct vworld *vw_new(unsigned n_nodes, uint32_t node_timeout_s, uint32_t lease_
     w->run_ms = 1000;
     w->low = (struct tug_core_queue){.name = "main", .nodes = "", .is_default = 1};
     w->now_ms = VW_T0;
+    w->boot = 1;
     w->rand = tug_rand_seed(7);
     for (unsigned i = 0; i <= n_nodes; i++) {
         w->procs[i].w = w;
@@ -989,6 +1002,14 @@ static uint32_t ask(struct vworld *w, enum tug_msg number, const ProtobufCMessag
     return rid;
 }
 
+void vw_put_wall(struct vworld *w, int64_t ahead_ms) { w->wall_ms = ahead_ms; }
+void vw_reboot_control(struct vworld *w) { w->boot++; }
+void vw_set_time(struct vworld *w, uint32_t limit_s, int64_t begin_ms)
+{
+    w->time_limit_s = limit_s;
+    w->begin_ms = begin_ms;
+}
+
 void vw_set_again(struct vworld *w, const char *exits, uint32_t delay_s)
 {
     w->requeue_on = exits;
@@ -1025,6 +1046,8 @@ uint32_t vw_submit_to(struct vworld *w, const char *queue, const char *token, ui
     if (w->requeue_on)
         spec.requeue_on = (char *) w->requeue_on;
     spec.requeue_delay_s = w->requeue_delay_s;
+    spec.time_limit_s = w->time_limit_s;
+    spec.begin_ms = w->begin_ms;
     if (w->preflight) {
         spec.preflight = (char *) w->preflight;
         spec.preflight_floor = 8000000000;
