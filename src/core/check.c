@@ -484,6 +484,10 @@ static int check_index(const struct tug_core *c, uint32_t i, const struct tug_le
     const struct tug_policy_node *r = &c->node_rows.at[i];
     struct tug_core_inventory has;
     tug_node_size(c, i, &has);
+    const struct tug_index_room *room = &c->index.room[i];
+    wrong |= room->cpus != tug_ledger_cpus_free(l) || room->mem_bytes != tug_ledger_mem_free(l) ||
+             room->gpus != tug_ledger_gpus_free(l) || room->domain != c->nodes.at[i].domain ||
+             room->machine != c->nodes.at[i].inv.machine;
     wrong |= tug_bit(c->index.shared, i) != tug_node_is_shared(c, i) ||
              (r->gpu_milli_free == l->milli_free) != open;
     for (unsigned g = 0; g < TUG_GPUS_MAX; g++)

@@ -22,6 +22,7 @@ struct tug_core *tug_core_new(const struct tug_core_conf *conf, struct tug_err *
     struct tug_core *c = tug_new(struct tug_core);
     c->texts = tug_interns_new();
     c->insides = tug_insides_new();
+    c->memos = tug_xcalloc(2, sizeof *c->memos);
     c->ledger = tug_ledger_new();
     c->shares = tug_shares_new(c->texts);
     c->wakes.less = wakes_sooner;
@@ -87,6 +88,7 @@ void tug_core_free(struct tug_core *c)
     tug_fabric_clear(c);
     tug_ledger_free(c->ledger);
     tug_insides_free(c->insides);
+    free(c->memos);
     tug_interns_free(c->texts);
     free(c);
 }

@@ -316,7 +316,7 @@ static void take_nodes(struct tug_core *c, const struct tug_core_conf *conf)
             region_add(&f->at[f->n].own, i);
             region_add(&f->at[f->n].all, i);
         }
-        c->node_rows.at[i].domain = c->nodes.at[i].domain;
+        c->node_rows.at[i].domain = c->index.room[i].domain = c->nodes.at[i].domain;
     }
 }
 

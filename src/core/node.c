@@ -119,6 +119,11 @@ void tug_node_refresh(struct tug_core *c, uint32_t node)
     tug_index_set(&c->index, node, usable, tug_gpuset_count(tug_ledger_gpus_free(l)),
                   open && tug_ledger_cpus_free(l) > 0,
                   open && l->gangs == 0 && !c->nodes.at[node].holds.len);
+    c->index.room[node] = (struct tug_index_room){.mem_bytes = tug_ledger_mem_free(l),
+                                                  .gpus = tug_ledger_gpus_free(l),
+                                                  .machine = c->nodes.at[node].inv.machine,
+                                                  .cpus = tug_ledger_cpus_free(l),
+                                                  .domain = c->nodes.at[node].domain};
     tug_index_set_shared(&c->index, node, tug_node_is_shared(c, node));
     if (usable == was)
         return;

@@ -25,6 +25,7 @@ void tug_index_clear(struct tug_index *x)
     free(x->usable);
     free(x->shared);
     free(x->idle);
+    free(x->room);
     *x = (struct tug_index){0};
 }
 
@@ -45,6 +46,8 @@ void tug_index_grow(struct tug_index *x, size_t n_nodes)
     x->usable = widen(x->usable, x->words, words);
     x->shared = widen(x->shared, x->words, words);
     x->idle = widen(x->idle, x->words, words);
+    x->room = tug_xrealloc(x->room, words * 64 * sizeof *x->room);
+    memset(&x->room[x->words * 64], 0, (words - x->words) * 64 * sizeof *x->room);
     x->words = words;
 }
 
@@ -400,35 +403,44 @@ int tug_place_part_fits(const struct tug_core *c, const struct tug_shape *s, uin
                                 &part);
 }
 
+static int part_fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node)
+{
+    struct tug_slice part = part_of(s);
+    uint32_t left;
+    return !c->nodes.at[node].shut && tug_ledger_share(tug_ledger_node(c->ledger, node), &part, &left) < TUG_GPUS_MAX;
+}
+
+/* By the index alone, where it can be: it is asked of thousands of nodes. */
 static int fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node, uint32_t cpus,
                 uint32_t gpus)
 {
-    const struct tug_ledger_node *n = tug_ledger_node(c->ledger, node);
-    if (!tug_bit(s->key.where->nodes, node) || !tug_bit(c->index.usable, node) ||
-        c->nodes.at[node].shut)
+    const struct tug_index *x = &c->index;
+    if (!tug_bit(s->key.where->nodes, node) || !tug_bit(x->usable, node))
         return 0;
     if (c->as_if_empty)
-        return could_hold(c, s, node, cpus, gpus);
-    if (s->key.exclusive && (n->gangs || c->nodes.at[node].holds.len))
+        return !c->nodes.at[node].shut && could_hold(c, s, node, cpus, gpus);
+    if (x->room[node].cpus < cpus || x->room[node].mem_bytes < s->key.mem_bytes ||
+        (s->key.exclusive && !tug_bit(x->idle, node)))
         return 0;
-    if (tug_ledger_cpus_free(n) < cpus || tug_ledger_mem_free(n) < s->key.mem_bytes)
-        return 0;
-    if (s->key.milli) {
-        struct tug_slice part = part_of(s);
-        uint32_t left;
-        return tug_ledger_share(n, &part, &left) < TUG_GPUS_MAX;
-    }
-    return tug_gpuset_count(tug_ledger_gpus_free(n)) >= gpus;
+    return s->key.milli ? part_fits(c, s, node) : tug_bit(x->free_ge[gpus], node);
 }
 
 uint32_t tug_place_mbs(const struct tug_core *c, const struct tug_shape *s, const struct tug_span *span, uint32_t node,
                        int last)
 {
-    const struct tug_ledger_node *n = tug_ledger_node(c->ledger, node);
-    tug_gpuset free = s->key.exclusive || c->as_if_empty ? n->gpus : tug_ledger_gpus_free(n);
-    uint32_t gpus = s->key.exclusive ? tug_gpuset_count(free) : last ? s->key.gpus_last : s->key.gpus, mbs;
-    tug_span_choose(c, span, node, free, gpus, &mbs);
-    return mbs;
+    const struct tug_index_room *r = &c->index.room[node];
+    tug_gpuset free = s->key.exclusive || c->as_if_empty ? tug_ledger_node(c->ledger, node)->gpus : r->gpus;
+    struct tug_place_memo_key key = {
+        r->machine, free, *span, r->domain,
+        s->key.exclusive ? tug_gpuset_count(free) : last ? s->key.gpus_last : s->key.gpus};
+    if (!key.machine)
+        key.free = tug_gpuset_first_n(key.gpus); /* all are alike */
+    struct tug_place_memo *memo = &c->memos[last != 0];
+    if (memcmp(&key, &memo->key, sizeof key) != 0) {
+        memo->key = key;
+        tug_span_choose(c, span, node, free, key.gpus, &memo->mbs);
+    }
+    return memo->mbs;
 }
 
 /* Is it over the bar? */

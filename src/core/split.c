@@ -222,6 +222,20 @@ static int segments_fit(struct choice *k, size_t from, size_t to)
     return 0;
 }
 
+/* The first unit at that place of the tree or behind it. */
+static size_t first_from(const struct choice *k, uint32_t order)
+{
+    size_t low = 0, high = k->n;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (k->c->fabric.at[k->tier->domains[mid]].order < order)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
 /* Below the lowest domain that holds them all: units of the tier that lie below it follow each other. */
 static int choose_segments(struct choice *k)
 {
@@ -230,11 +244,7 @@ static int choose_segments(struct choice *k)
         return 0;
     for (size_t i = 0; i < f->n; i++) {
         const struct tug_domain *d = &f->at[f->by_height[i]];
-        size_t from = 0, to;
-        while (from < k->n && f->at[k->tier->domains[from]].order < d->order)
-            from++;
-        for (to = from; to < k->n && f->at[k->tier->domains[to]].order < d->order_end;)
-            to++;
+        size_t from = first_from(k, d->order), to = first_from(k, d->order_end);
         if (to > from && segments_fit(k, from, to))
             return 1;
     }

@@ -98,6 +98,12 @@ struct tug_index {
     uint64_t *free_ge[TUG_GPUS_MAX + 1];
     uint64_t *usable, *idle;
     uint64_t *shared; /* a CPU free, and some of a GPU that others have parts of */
+    struct tug_index_room { /* by node, what searches look at; side by side, as they look at thousands */
+        uint64_t mem_bytes;
+        tug_gpuset gpus; /* these three are free, whether it is usable or not */
+        const struct tug_machine *machine;
+        uint32_t cpus, domain;
+    } * room;
 };
 
 /* ---- what is kept free for a job that others give way to (hold.c) */
@@ -213,6 +219,16 @@ struct tug_queue {
     tug_job_id held_by;        /* the first job that waited for it then */
 };
 
+struct tug_place_memo { /* of one search: machines and the fabric may be others in the next */
+    struct tug_place_memo_key {
+        const struct tug_machine *machine;
+        tug_gpuset free;
+        struct tug_span span;
+        uint32_t domain, gpus;
+    } key;
+    uint32_t mbs;
+};
+
 /* Free parts of a node's GPUs, as the job may use them that a plugin is asked to place (place.c). */
 struct tug_veil {
     uint32_t node;
@@ -297,6 +313,7 @@ struct tug_core {
         uint32_t mbs;
         uint32_t keep; /* for the last slice; TUG_NO_NODE = none in particular */
     } bar;
+    struct tug_place_memo *memos; /* what tug_place_mbs() said last, of a slice and of the last one: many nodes are alike */
     int as_if_empty; /* while it looks for the best there is: what is held does not count */
     struct tug_vec(uint32_t) picked;                /* scratch of placing */
     struct tug_vec(struct tug_policy_slice) chosen; /* what tug_place_choose() found */

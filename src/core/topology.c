@@ -15,6 +15,7 @@
  * suffice. Layer: core.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/bandwidth.h"
 #include "core/state.h"
@@ -57,10 +58,14 @@ static size_t alike(const struct tug_shape *s)
     return s->key.nodes - (uint32_t) tug_shape_is_uneven(s);
 }
 
+/* By what is free of GPUs. */
+static int might_hold(const struct tug_core *c, const struct tug_shape *s, const struct tug_region *r)
+{
+    return all_in(c, s, r, s->key.gpus, alike(s)) && all_in(c, s, r, s->key.gpus_last, s->key.nodes);
+}
+
 static int holds(const struct tug_core *c, const struct tug_shape *s, const struct tug_region *r)
 {
-    if (!all_in(c, s, r, s->key.gpus, alike(s)) || !all_in(c, s, r, s->key.gpus_last, s->key.nodes))
-        return 0;
     return count(c, s, r, 0, alike(s)) == alike(s) &&
            (!tug_shape_is_uneven(s) || count(c, s, r, 1, s->key.nodes) == s->key.nodes);
 }
@@ -183,9 +188,11 @@ static uint32_t keep_for_last(const struct tug_core *c, const struct tug_shape *
     return kept;
 }
 
-/* Nobody gives more, or, where a place is wanted, much more. */
+/* Nobody gives more, or, where a place is wanted, much more. Whole nodes give what they have. */
 static uint32_t enough(const struct tug_core *c, const struct tug_shape *s, const struct tug_span *span)
 {
+    if (s->key.exclusive)
+        return TUG_BANDWIDTH_NO_LIMIT;
     uint32_t most = tug_span_most(c, span, span->nodes > 1 ? s->key.gpus : s->key.gpus_last);
     return c->as_if_empty ? most : CLOSE_TO(most);
 }
@@ -272,6 +279,12 @@ static int is_better_offer(const struct offer *a, const struct offer *b, uint32_
     return a->mbs >= CLOSE_TO(top_mbs) && a->height == b->height && a->left < b->left;
 }
 
+/* Could it still be taken, as far as can be said without looking at its nodes? Nobody gives much more than 'enough'. */
+static int may_be_better(const struct offer *o, const struct offer *best, uint32_t top_mbs, uint32_t enough_mbs)
+{
+    return enough_mbs > top_mbs || (o->height == best->height && o->left < best->left);
+}
+
 /* The lowest domain that gives the most, *top_mbs, or close to that; then the tightest. 0: none holds it. */
 static int find_domain(const struct tug_core *c, const struct tug_shape *s, struct offer *best, uint32_t *top_mbs)
 {
@@ -285,17 +298,21 @@ static int find_domain(const struct tug_core *c, const struct tug_shape *s, stru
         const struct tug_region *r = i < f->n ? &f->at[o.domain].all : &all;
         if (i < f->n)
             o.height = f->at[o.domain].height;
-        if (found && o.height > best->height && (!matters || *top_mbs >= t.enough_mbs))
+        if (found && !matters && o.height > best->height)
             break;
-        if (!holds(c, s, r))
+        if (!might_hold(c, s, r))
             continue;
+        o.left = gpus_free(c, r);
         if (matters) {
             o.span = span_below(c, s, o.domain);
             t.enough_mbs = enough(c, s, &o.span);
+        }
+        if ((found && !may_be_better(&o, best, *top_mbs, t.enough_mbs)) || !holds(c, s, r))
+            continue;
+        if (matters) {
             tally_nodes(c, s, r, &o.span, &t);
             o.mbs = highest_bar(s, &t);
         }
-        o.left = gpus_free(c, r);
         *top_mbs = o.mbs > *top_mbs ? o.mbs : *top_mbs;
         if (!found || is_better_offer(&o, best, *top_mbs))
             *best = o;
@@ -430,10 +447,16 @@ static void place_below(struct tug_core *c, const struct tug_shape *s, size_t do
     free(units);
 }
 
+static void begin(struct tug_core *c)
+{
+    memset(c->memos, 0, 2 * sizeof *c->memos);
+}
+
 int tug_topology_find(struct tug_core *c, const struct tug_shape *s)
 {
     struct offer best = {0};
     uint32_t top_mbs;
+    begin(c);
     if (s->key.nodes == 1)
         return find_node(c, s);
     if (!find_domain(c, s, &best, &top_mbs))
@@ -452,6 +475,7 @@ uint32_t tug_topology_most(struct tug_core *c, const struct tug_shape *s)
     uint32_t mbs = 0;
     if (!links_matter(c, s))
         return 0;
+    begin(c);
     c->as_if_empty = 1;
     if (s->key.nodes == 1)
         mbs = fastest_node(c, s, &span);
