@@ -450,9 +450,9 @@ int replan_carry_out(struct replan *r)
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < r->n_plans; i++) {
+        /* The pass's budget may be spent (-E2BIG) on those that were asked about: they can start all the same, and if
+         * nobody did, nothing would be different in the next pass. */
         rc = start_there(r, &r->plans[i]);
-        if (rc == -E2BIG)
-            return 0;
         if (rc == -EAGAIN)
             r->host->explain(r->pass, r->plans[i].job->id, TUG_REASON_PREEMPTING,
                              "goes first now; starts when those that run in its place are gone");

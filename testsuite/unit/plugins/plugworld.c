@@ -267,6 +267,21 @@ static int begin(struct plug_job *j)
     return 0;
 }
 
+/* Of this pass. */
+static uint64_t looked_at[PLUG_JOBS];
+static size_t n_looked_at;
+
+static int look(uint64_t id)
+{
+    for (size_t i = 0; i < n_looked_at; i++)
+        if (looked_at[i] == id)
+            return 0;
+    if (plug.budget && n_looked_at >= plug.budget)
+        return -E2BIG;
+    looked_at[n_looked_at++] = id;
+    return 0;
+}
+
 static int h_start(struct tug_policy_pass *pass, uint64_t id)
 {
     struct plug_job *j = job_of(id);
@@ -275,8 +290,18 @@ static int h_start(struct tug_policy_pass *pass, uint64_t id)
         plug.refused++;
         return -ENOENT;
     }
-    int rc = find(j, j->at);
+    int rc = look(id);
+    rc = rc ? rc : find(j, j->at);
     return rc ? rc : begin(j);
+}
+
+static int h_place(struct tug_policy_pass *pass, uint64_t id, struct tug_policy_slice *at, size_t n)
+{
+    struct plug_job *j = job_of(id);
+    (void) pass;
+    ck_assert_uint_eq(n, j->row.nodes);
+    int rc = look(id);
+    return rc ? rc : find(j, at);
 }
 
 static int h_start_on(struct tug_policy_pass *pass, uint64_t id, const struct tug_policy_slice *at,
@@ -296,6 +321,9 @@ static int h_start_on(struct tug_policy_pass *pass, uint64_t id, const struct tu
         plug.refused++;
         return -EINVAL;
     }
+    int rc = look(id);
+    if (rc)
+        return rc;
     memcpy(j->at, at, n * sizeof *at);
     return begin(j);
 }
@@ -369,6 +397,7 @@ static int h_wake(struct tug_policy_pass *pass, int64_t at_ms)
 static struct tug_policy_host host = {.size = sizeof host,
                                             .start = h_start,
                                             .start_on = h_start_on,
+                                            .place = h_place,
                                             .explain = h_explain,
                                             .held = h_held,
                                             .may_use = h_may_use,
@@ -397,7 +426,7 @@ static void one_pass(void)
     const struct tug_policy_ops *ops = plug_ops();
     plug_view();
     size_t n = n_events;
-    n_events = 0;
+    n_events = n_looked_at = 0;
     if (ops->observe)
         ck_assert_int_eq(ops->observe(plug_self(), &view, events, n, sizeof *events), 0);
     int all = ops->rekey && ops->rekey(plug_self(), &view) == 1;

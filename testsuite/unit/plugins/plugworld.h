@@ -42,6 +42,7 @@ struct plug_world {
     int preemptions;
     int keep_running;   /* preempt() only notes */
     int quiet;          /* nobody reads explanations */
+    size_t budget;      /* jobs that start() and place() look at in a pass; 0: all */
     uint64_t delays;    /* backfill() of this job would delay a reservation */
     uint64_t explained; /* the last job for which explain() was called, and with what */
     char text[256];

@@ -264,8 +264,29 @@ START_TEST(whoever_asks_reads_the_place_in_which_queue)
 }
 END_TEST
 
+/* The core places those that ask something of the fabric, and each question is a look at a job. */
+START_TEST(a_pass_whose_budget_is_spent_starts_those_that_it_asked_about)
+{
+    plug_load("las", NULL);
+    plug_cluster(4, 8);
+    struct plug_job *first = plug_submit("a", 1, 2, 1000), *second = plug_submit("a", 1, 2, 1000),
+                    *third = plug_submit("a", 1, 2, 1000);
+    second->row.within = third->row.within = 1;
+    plug.budget = 1;
+    plug_pass();
+    ck_assert_int_eq(second->state, PLUG_RUNS);
+    plug_pass();
+    ck_assert_int_eq(third->state, PLUG_RUNS);
+    plug_pass();
+    ck_assert_int_eq(first->state, PLUG_RUNS);
+    ck_assert_int_eq(plug.refused, 0);
+    plug_unload();
+}
+END_TEST
+
 UNIT_MAIN("plugins/las", whoever_asks_reads_the_place_in_which_queue,
           every_job_ends_when_the_model_says, who_crosses_a_threshold_gives_way_to_who_has_not,
           nobody_is_moved_who_need_not_be,
           a_job_that_is_out_of_sight_for_a_while_keeps_what_it_has_had,
-          a_job_that_waited_long_enough_begins_anew, thresholds_have_to_ascend_and_to_be_numbers)
+          a_job_that_waited_long_enough_begins_anew,
+          a_pass_whose_budget_is_spent_starts_those_that_it_asked_about, thresholds_have_to_ascend_and_to_be_numbers)
