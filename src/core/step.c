@@ -514,6 +514,14 @@ int tug_ev_step_watch(struct tug_core *c, const struct tug_event *ev, struct tug
     return 0;
 }
 
+/* The first cause of a failure stands, but for one: the others saw that a part had gone, and its node knows that it was the
+ * node itself, which costs the attempt and not the job. */
+static void known_better(struct tug_core *c, const struct part_ref *r, const struct tug_event *ev)
+{
+    if (r->s->id == 0 && ev->cause.kind == TUG_CAUSE_NODE)
+        tug_job_node_lost(c, r->e, ev->node, ev->cause.text ? ev->cause.text : "it was started anew");
+}
+
 int tug_ev_step_failed(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
 {
     struct part_ref r;
@@ -525,8 +533,10 @@ int tug_ev_step_failed(struct tug_core *c, const struct tug_event *ev, struct tu
                      "is not expected here");
         return 0;
     }
-    if (r.p->phase == TUG_PART_KILLING)
-        return 0; /* the first cause stands; its end is awaited */
+    if (r.p->phase == TUG_PART_KILLING) {
+        known_better(c, &r, ev);
+        return 0; /* its end is awaited */
+    }
     struct tug_cause cause = cause_of(c, ev, TUG_CAUSE_LAUNCH, "failed without saying why");
     uint32_t attempt = r.e->j.attempt;
     failed(c, r.e, r.s, &cause);
@@ -592,6 +602,8 @@ int tug_ev_step_done(struct tug_core *c, const struct tug_event *ev, struct tug_
         uint32_t attempt = r.e->j.attempt;
         tug_act_changed(c, r.e);
         take_exits(r.e, r.s, ev);
+        if (was == TUG_PART_KILLING)
+            known_better(c, &r, ev);
         tug_step_part_set(r.s, r.p, TUG_PART_GONE);
         if (was == TUG_PART_WAITING || was == TUG_PART_READY) {
             if (!bad || ev->cause.kind == TUG_CAUSE_NONE)

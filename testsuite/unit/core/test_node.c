@@ -254,6 +254,45 @@ START_TEST(a_node_that_says_that_it_lost_the_part_costs_an_attempt_and_not_the_j
 }
 END_TEST
 
+/* The node's own word, in its failure or with its end, comes after the other step daemons' word that its part is gone. */
+static void the_others_were_faster(int with_its_end)
+{
+    w_init(&w, 2, 8);
+    w_up_all(&w);
+    struct tug_job_req r = w_req(2, 8);
+    r.requeue = 1;
+    w_submit(&w, 1, r);
+    w_run(&w, 1);
+    struct tug_event ev = {.type = TUG_EV_STEP_FAILED,
+                           .job = 1,
+                           .attempt = 1,
+                           .cause = {.kind = TUG_CAUSE_STEPD,
+                                     .node = 1,
+                                     .text = (char *) (uintptr_t) "node n1 was lost"}};
+    ck_assert_int_eq(w_event(&w, ev), 0);
+    w_is(&w, 1, COMPLETING);
+    ev.type = with_its_end ? TUG_EV_STEP_DONE : TUG_EV_STEP_FAILED;
+    ev.node = 1;
+    ev.cause.kind = TUG_CAUSE_NODE;
+    ev.cause.text = (char *) (uintptr_t) "n1 was started anew while the step ran";
+    ck_assert_int_eq(w_event(&w, ev), 0);
+    w_is(&w, 1, REQUEUED);
+    ck_assert_int_eq(w_job(&w, 1)->cause.kind, TUG_CAUSE_NODE);
+    if (!with_its_end)
+        w_gone(&w, 1, 1, 0, 1);
+    w_gone(&w, 1, 1, 0, 0);
+    w_is(&w, 1, PENDING);
+    ck_assert_uint_eq(w_job(&w, 1)->attempt, 2);
+    w_clear(&w);
+}
+
+START_TEST(a_node_that_says_so_after_the_others_saw_its_part_go_costs_an_attempt_all_the_same)
+{
+    the_others_were_faster(0);
+    the_others_were_faster(1);
+}
+END_TEST
+
 START_TEST(a_node_lost_before_the_barrier_counts_as_a_failed_launch)
 {
     w_init(&w, 3, 8);
@@ -660,6 +699,7 @@ UNIT_MAIN("core/node",
           a_result_that_a_node_brings_along_is_taken_and_acknowledged,
           what_runs_on_a_node_that_was_given_up_is_killed_and_the_node_is_not_used_until_it_is_gone,
           a_node_that_says_that_it_lost_the_part_costs_an_attempt_and_not_the_job,
+          a_node_that_says_so_after_the_others_saw_its_part_go_costs_an_attempt_all_the_same,
           a_node_lost_before_the_barrier_counts_as_a_failed_launch,
           a_drained_node_finishes_what_it_has_and_gets_nothing_new,
           a_reason_is_taken_back_by_its_owner_only_and_the_node_is_back_with_the_last,
