@@ -16,6 +16,7 @@
 #include "stepd/life_impl.h"
 #include "stepd/probe.h"
 
+#define JOIN_ENDED_MS  2000u
 #define GANG_GRACE_MS  1500u /* so that all ranks are gone within 2 s of the first failure */
 #define CANCEL_GRACE_S 5u    /* when nobody said */
 #define SAME_MOMENT_MS                                                                             \
@@ -116,6 +117,15 @@ static void on_link_up(void *arg)
 
 /* ---- ending ---- */
 
+void tug_life_hurry(struct tug_life *l)
+{
+    uint64_t by_ms = tug_now_ms() + JOIN_ENDED_MS;
+
+    if (l->join_by_ms > by_ms)
+        l->join_by_ms = by_ms;
+    tug_star_hurry(l->star, by_ms);
+}
+
 void tug_life_end_ranks(struct tug_life *l, uint64_t grace_ms)
 {
     uint64_t at = tug_now_ms() + grace_ms;
@@ -126,6 +136,8 @@ void tug_life_end_ranks(struct tug_life *l, uint64_t grace_ms)
         if (l->stopped)
             tug_ranks_signal_all(SIGCONT);
     }
+    if (!l->ended && l->star && l->started)
+        tug_life_hurry(l);
     l->ended = true;
     if (!l->killed_ms && (!l->kill_at_ms || at < l->kill_at_ms))
         l->kill_at_ms = at;

@@ -173,6 +173,8 @@ static void enter_launch(struct tug_life *l)
 
     if (l->p->me == 0 && l->p->n_stepds > 1 && l->started)
         l->join_by_ms = tug_now_ms() + s * 1000ull;
+    if (l->ended && l->started)
+        tug_life_hurry(l);
 }
 
 static bool launched(struct tug_life *l)

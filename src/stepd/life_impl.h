@@ -89,6 +89,8 @@ extern const struct tug_exchange_ops tug_life_exchange_ops;
 void tug_life_fail(struct tug_life *l, const struct tug_cause *c);
 /* SIGTERM now, SIGKILL after 'grace_ms' to the ranks of this node. */
 void tug_life_end_ranks(struct tug_life *l, uint64_t grace_ms);
+/* Who has not joined a gang that ends may never: its step daemon is perhaps what died. */
+void tug_life_hurry(struct tug_life *l);
 void tug_life_rank_ended(struct tug_life *l, const struct tug_rank_end *end, const char *sentence);
 void tug_life_check_deadlines(struct tug_life *l, uint64_t now_ms);
 void tug_life_send_ready(struct tug_life *l);

@@ -285,6 +285,12 @@ char *tug_star_missing(const struct tug_star *s, char *out, size_t size)
     return out;
 }
 
+void tug_star_hurry(struct tug_star *s, uint64_t give_up_ms)
+{
+    if (give_up_ms < s->give_up_ms)
+        s->give_up_ms = give_up_ms;
+}
+
 void tug_star_give_up(struct tug_star *s)
 {
     for (unsigned i = 1; i < s->p->n_stepds; i++)

@@ -42,6 +42,8 @@ void tug_star_tell_all(struct tug_star *s, enum tug_msg number, const ProtobufCM
 bool tug_star_complete(const struct tug_star *s);
 /* Head: names of the nodes that have not joined, for a sentence. Returns 'out'. */
 char *tug_star_missing(const struct tug_star *s, char *out, size_t size);
+/* Others that have not reached the head: no longer than until then. */
+void tug_star_hurry(struct tug_star *s, uint64_t give_up_ms);
 /* Head: those will not be waited for any longer. */
 void tug_star_give_up(struct tug_star *s);
 bool tug_star_lost(const struct tug_star *s, unsigned node);
