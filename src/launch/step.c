@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -23,12 +24,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "launch/cgroup.h"
 
 #define PAYLOAD_FD 3
 #define EXIT_NO_EXEC 127
 #define EXIT_NO_DROP 126
 #define NAME_MAX_BYTES 64
+#define EARLIER_MAX_MS 5000
 
 static int64_t wall_ms(void)
 {
@@ -107,8 +110,10 @@ static void become_stepd(const struct tug_steps *s, const struct tug_step *st, c
         say("tuglaunch: a step could not become its user\n");
         _exit(EXIT_NO_DROP);
     }
-    /* The subreaper mark stays over exec; the parent's death must be asked for after the change of uid. */
-    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
+    /* The subreaper mark stays over exec; the parent's death must be asked for after the change of uid. In a cgroup the next
+     * launcher finds what is left of the step; without one only the step daemon can, so it is told and not killed. */
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_PDEATHSIG, st->cgroup >= 0 ? SIGKILL : SIGHUP, 0, 0, 0) < 0 ||
         getppid() != c->parent || chdir("/") < 0)
         _exit(EXIT_NO_DROP);
     int null = open("/dev/null", O_RDWR);
@@ -390,8 +395,22 @@ void tug_steps_told(struct tug_steps *s, struct tug_step *st)
 
 /* ---- at the start */
 
+/* A step daemon locks its directory for as long as it lives: one of an earlier launcher may be ending its ranks. */
+static void await_earlier(const struct tug_steps *s, const char *name, int *left_ms)
+{
+    int fd = openat(s->dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    for (; flock(fd, LOCK_EX | LOCK_NB) < 0 && *left_ms > 0; *left_ms -= 10)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    if (*left_ms <= 0)
+        tug_warn("step %s of an earlier launcher is still there", name);
+    close(fd);
+}
+
 static int empty_dir(struct tug_steps *s, struct tug_err *err)
 {
+    int left_ms = EARLIER_MAX_MS;
     int fd = openat(s->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     struct dirent *e;
@@ -401,6 +420,7 @@ static int empty_dir(struct tug_steps *s, struct tug_err *err)
     while ((e = readdir(d))) {
         if (e->d_name[0] == '.' || fstatat(s->dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
+        await_earlier(s, e->d_name, &left_ms);
         if (unlinkat(s->dir, e->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) == 0)
             continue;
         pid_t cleaner = start_cleaner(s, e->d_name, st.st_uid, st.st_gid);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -476,6 +477,18 @@ static void on_stop(void *arg, int signo)
     tug_life_fail(l, &c);
 }
 
+/* tuglaunch has died, and where there are no cgroups nobody else would ever find what ranks have started. */
+static void on_orphaned(void *arg, int signo)
+{
+    struct tug_life *l = arg;
+    uint64_t until_ms = tug_now_ms() + SWEEP_MAX_MS;
+
+    (void) signo;
+    while (l->ranks && !tug_ranks_sweep(l->ranks) && tug_now_ms() < until_ms)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    _exit(1);
+}
+
 static void on_tick(void *arg)
 {
     (void) arg; /* before_sleep does the work */
@@ -515,6 +528,8 @@ int tug_life_new(struct tug_life **out, struct tug_loop *loop, const struct tug_
         rc = tug_loop_on_signal(loop, SIGCHLD, on_child, l, err);
     if (rc == 0)
         rc = tug_loop_on_signal(loop, SIGTERM, on_stop, l, err);
+    if (rc == 0)
+        rc = tug_loop_on_signal(loop, SIGHUP, on_orphaned, l, err);
     if (rc == 0)
         rc = tug_link_new(&l->link, tug_loop_base(loop), noded, &tug_life_link_ops, l, err);
     *out = l;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -87,6 +88,15 @@ static void tune_malloc(void)
     mallopt(M_TOP_PAD, 256 << 10);
 }
 
+/* Until this process ends, however it does: the next launcher waits for that before it takes a step. */
+static void lock_dir(const char *run_dir)
+{
+    int fd = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        tug_warn("%s cannot be locked: %s", run_dir, strerror(errno));
+}
+
 /* An empty directory of the step is removed by the launcher itself, anything else by a process that it has to start. */
 static void leave_nothing(const char *run_dir)
 {
@@ -113,6 +123,7 @@ int main(int argc, char **argv)
     close(PAYLOAD_FD);
     payload.run_dir = o.run_dir;
     fill_standard_fds();
+    lock_dir(o.run_dir);
     if (rc == 0)
         rc = tug_loop_new(&loop, &err);
     if (rc == 0)

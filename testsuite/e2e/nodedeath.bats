@@ -23,30 +23,30 @@ launcher_of()
     return 0
 }
 
-# gang FILE OPTIONS...: sets id, and adds to others
+# gang FILE OPTIONS...: sets id, and adds to all the pids of its ranks and of what they started
 gang()
 {
     local file=$1
     shift
-    id=$(tug submit --parsable "$@" -N 3 -n 3 -o "$file" -- sh -c 'echo "pid $$ on $TUG_NODE"; exec sleep 600')
+    id=$(tug submit --parsable "$@" -N 3 -n 3 -o "$file" -- sh -c 'sleep 600 & echo "pid $$ $! on $TUG_NODE"; wait')
     until_ok 20 state_is "$id" RUNNING
     until_ok 20 bash -c "[ \$(grep -c pid $file) -eq 3 ]"
-    others="$others $(sed -n 's/.*pid \([0-9]*\) on n[13]$/\1/p' "$file" | tr '\n' ' ')"
+    all="$all $(sed -n 's/.*pid \([0-9]* [0-9]*\) on n[123]$/\1/p' "$file" | tr '\n' ' ')"
 }
 
 nobody_left()
 {
     local p
-    for p in $others; do ! kill -0 "$p" 2>/dev/null || return 1; done
+    for p in $all; do ! kill -0 "$p" 2>/dev/null || return 1; done
 }
 
-@test "gangs end on all other nodes; one is queued again, and one that may not be ends and names the node" {
-    others=
+@test "gangs end on all nodes, and what their ranks started; one is queued again, and one that may not be ends and names the node" {
+    all=
     gang again.out
     again=$id
     gang once.out --no-requeue
     once=$id
-    [ "$(wc -w <<<"$others")" -eq 4 ]
+    [ "$(wc -w <<<"$all")" -eq 12 ]
     kill -KILL "$(launcher_of n2)"
     until_ok 10 nobody_left
     [ "$(field "$again" cause.node)" = n2 ]

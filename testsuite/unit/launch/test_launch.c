@@ -398,7 +398,7 @@ START_TEST(a_step_daemon_gets_its_payload_and_nothing_else)
     char *text = wait_for_file(in_dir("report"));
     ck_assert_msg(strstr(text, "fds 0 1 2 3 \n"), "%s", text);
     ck_assert_msg(strstr(text, "nnp 1\n"), "%s", text);
-    ck_assert_msg(strstr(text, "subreaper 1 deathsig 9\n"), "%s", text);
+    ck_assert_msg(strstr(text, "subreaper 1 deathsig 1\n"), "%s", text);
     ck_assert_msg(strstr(text, "session 1 cwd /\n"), "%s", text);
     snprintf(want, sizeof want, "\nargs --run-dir %s/run/steps/5.1.0 --noded unix:%s/run/noded.sock\nenv "
              "PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 HWLOC_XMLFILE=%s/run/topology.xml HWLOC_THISSYSTEM=1",
