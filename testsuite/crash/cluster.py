@@ -95,7 +95,7 @@ def frame(number, rid, body):
 
 
 def submit_body(token, argv, nodes=1, begin_ms=0, cwd="/", stdout="/dev/null"):
-    res = pack("ResourceRequest", nodes=nodes)
+    res = pack("ResourceRequest", nodes=nodes, tasks_per_node=1)
     spec = pack("JobSpec", name=token, kind=1, res=res, argv=argv, cwd=cwd, stdout_path=stdout, begin_ms=begin_ms,
                 umask=0o22)
     return pack("SubmitRequest", token=token, spec=spec)
@@ -143,17 +143,24 @@ def read(path):
 
 
 class Cluster:
-    def __init__(self, nodes):
+    def __init__(self, nodes, programs=None):
+        """programs(dir) fills a directory with the programs to use instead of those in PATH"""
         self.dir = tempfile.mkdtemp(prefix="tug-crash-")
         self.work = self.dir + "/work"
         os.mkdir(self.work)
         os.mkdir(self.dir + "/run", 0o700)
         self.env = dict(os.environ, XDG_RUNTIME_DIR=self.dir + "/run", NO_COLOR="1")
         self.env.pop("TUG_SOCKET", None)
+        if programs:
+            self.bin = self.dir + "/bin"
+            os.mkdir(self.bin)
+            programs(self.bin)
+            self.env["PATH"] = self.bin + ":" + self.env["PATH"]
         self.box = self.dir + "/run/tugline/sandbox"
         self.socket = self.box + "/tugd.sock"
         self.log = open(self.dir + "/tugd-restarted.log", "ab")
         self.controller = None
+        self.tugd = shutil.which("tugd", path=self.env["PATH"])
         self.kills = {}
         subprocess.run(("tug", "sandbox", "start", "--nodes", str(nodes), "--gpus", "8"), env=self.env, cwd="/",
                        stdout=subprocess.DEVNULL, check=True)
@@ -202,17 +209,21 @@ class Cluster:
             return
         self.kills[name] = self.kills.get(name, 0) + 1
 
-    def kill_controller(self):
-        self.kill("tugd", self.pid)
+    def kill_controller(self, count=True):
+        """Also one that is dead already: then it is only buried."""
+        if count:
+            self.kill("tugd", self.pid)
         if self.controller:
             self.controller.wait()
         while read("/proc/%d/cmdline" % self.pid):
             time.sleep(0.001)
 
+    def start(self, argv, env=None):
+        return subprocess.Popen(argv, env=env or self.env, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+
     def start_controller(self):
         """Only starts it: clients try until it answers."""
-        self.controller = subprocess.Popen(("tugd", "--config", self.box + "/tugline.yaml", "--foreground"),
-                                           env=self.env, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.controller = self.start((self.tugd, "--config", self.box + "/tugline.yaml", "--foreground"))
         self.pid = self.controller.pid
 
     def pids(self, program):

@@ -9,6 +9,10 @@ crash()
     [ "$status" -eq 0 ]
 }
 
+@test "crash_points: every daemon dies at every named point, and what is promised holds" {
+    crash crash_points
+}
+
 @test "crash_submit: an acknowledged job is durable and its id is its own" {
     crash crash_submit
 }
