@@ -201,14 +201,20 @@ static int delete_log(const struct tug_coreconf_store *from, struct tug_err *err
     return rc;
 }
 
+static int open_one(struct move *m, struct tug_store **out, const struct tug_store_opts *o)
+{
+    return o->etcd ? tug_store_open_etcd(out, tug_loop_base(m->loop), o, m->err)
+                   : tug_store_open(out, tug_loop_base(m->loop), o, m->err);
+}
+
 static int open_both(struct move *m, const struct tug_coreconf_store *from, const struct tug_coreconf_store *to)
 {
     struct tug_store_opts source = from->opts;
     source.create = from->opts.etcd != NULL; /* its copy of the history may be made */
     int rc = tug_loop_new(&m->loop, m->err);
     rc = rc ? rc : tug_timer_new(&m->patience, tug_loop_base(m->loop), on_patience, m, m->err);
-    rc = rc ? rc : tug_store_open(&m->from, tug_loop_base(m->loop), &source, m->err);
-    rc = rc ? rc : tug_store_open(&m->to, tug_loop_base(m->loop), &to->opts, m->err);
+    rc = rc ? rc : open_one(m, &m->from, &source);
+    rc = rc ? rc : open_one(m, &m->to, &to->opts);
     rc = rc ? rc : lead(m, m->from);
     rc = rc ? rc : lead(m, m->to);
     return rc;

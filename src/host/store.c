@@ -1,14 +1,8 @@
-/* store.c - the durable copy of what the daemon holds in memory: which kind of store does it
+/* store.c - the durable copy of what the daemon holds in memory: to the kind of store that was opened
  *
  * Layer: host.
  */
 #include "host/store_impl.h"
-
-
-int tug_store_open(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o, struct tug_err *err)
-{
-    return o->etcd ? tug_store_etcd_open(out, loop, o, err) : tug_store_sqlite_open(out, loop, o, err);
-}
 
 void tug_store_close(struct tug_store *s)
 {

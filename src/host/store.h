@@ -37,12 +37,16 @@ struct tug_store_opts {
     uint32_t lease_s;    /* of the leader; 0 = 5 */
 };
 
-/* Open and lock the store. On failure the sentence names the file and the way out.
+/* Open and lock the store that is one file (o->etcd is NULL). On failure the sentence names the file and the way out.
  *   -EBUSY    another daemon holds it (says its pid)      -EPROTO  written by a newer version
  *   -EILSEQ   not a database, truncated or damaged        -ENOSPC  the disk is full
  *   -EACCES   not ours, or readable by others             -ENOTSUP on a network file system */
 int tug_store_open(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o,
                    struct tug_err *err);
+/* ... whose records are in o->etcd. As above for the file with the history; asks etcd nothing yet. A call of its own, so that
+ * programs which have a file only are not linked with all that etcd needs. */
+int tug_store_open_etcd(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o,
+                        struct tug_err *err);
 /* Commits what was handed over and runs the callbacks that are still due (queries: -ECANCELED)
  * before it returns. Not from inside a callback of the store. */
 void tug_store_close(struct tug_store *s);

@@ -738,7 +738,7 @@ static int open_history(struct etcd_store *s, struct event_base *loop, const str
 {
     /* The truth is in etcd until all have copied it: a crash of the machine costs its last rows at most. */
     struct tug_store_opts file = {.path = o->path, .relaxed = 1, .create = 1};
-    int rc = tug_store_sqlite_open(&s->history, loop, &file, err);
+    int rc = tug_store_open(&s->history, loop, &file, err);
     return rc ? rc : tug_store_load(s->history, "copied", on_copied_record, s, err);
 }
 
@@ -879,7 +879,7 @@ static const struct tug_store_ops ops = {.close = etcd_close,
                                          .lead = etcd_lead,
                                          .leads_until = etcd_leads_until};
 
-int tug_store_etcd_open(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o,
+int tug_store_open_etcd(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o,
                         struct tug_err *err)
 {
     struct etcd_store *s = store_new(o);

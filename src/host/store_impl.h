@@ -22,9 +22,4 @@ struct tug_store {
     const struct tug_store_ops *ops;
 };
 
-int tug_store_sqlite_open(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o,
-                          struct tug_err *err);
-int tug_store_etcd_open(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o,
-                        struct tug_err *err);
-
 #endif

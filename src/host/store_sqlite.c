@@ -303,8 +303,8 @@ static struct sqlite_store *store_new(const char *path)
     return s;
 }
 
-int tug_store_sqlite_open(struct tug_store **out, struct event_base *loop,
-                          const struct tug_store_opts *o, struct tug_err *err)
+int tug_store_open(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o,
+                   struct tug_err *err)
 {
     struct tug_err local = {0, ""};
     struct sqlite_store *s;

@@ -20,7 +20,8 @@ int lead_open(struct tugd *d, struct tug_err *err)
 {
     struct tug_coreconf_store s;
     tug_coreconf_store(&d->cfg, d->state_dir, &s);
-    int rc = tug_store_open(&d->store, tug_loop_base(d->loop), &s.opts, err);
+    int rc = s.opts.etcd ? tug_store_open_etcd(&d->store, tug_loop_base(d->loop), &s.opts, err)
+                         : tug_store_open(&d->store, tug_loop_base(d->loop), &s.opts, err);
     tug_coreconf_store_clear(&s);
     return rc;
 }
