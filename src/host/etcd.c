@@ -189,8 +189,9 @@ static int ask_once(struct tug_etcd *e, const char *path, const char *body, size
     json_t *answer = json_loadb(e->answer.data ? e->answer.data : "", e->answer.len, JSON_DISABLE_EOF_CHECK, &wrong);
     const char *why = answer ? refusal(answer) : NULL;
     if (!answer || why || status / 100 != 2) {
-        int passing = status == 503 || (why && is_passing(why));
-        int rc = tug_fail(err, passing ? -EHOSTUNREACH : -EPROTO, "etcd at %s: %s (HTTP status %ld)", e->endpoints[e->at],
+        int rc = why && strstr(why, "space exceeded") ? -ENOSPC
+                 : status == 503 || (why && is_passing(why)) ? -EHOSTUNREACH : -EPROTO;
+        tug_fail(err, rc, "etcd at %s: %s (HTTP status %ld)", e->endpoints[e->at],
                           why ? why : answer ? "refused" : "answers something that is not JSON", status);
         json_decref(answer);
         return rc;
@@ -280,12 +281,18 @@ int tug_etcd_version(struct tug_etcd *e, char *version, size_t size_bytes, unsig
     return rc;
 }
 
-int tug_etcd_lease_grant(struct tug_etcd *e, uint32_t ttl_s, int64_t *lease, struct tug_err *err)
+/* A request that is one number: {"ID":"7"}. The caller drops the answer. */
+static int ask_number(struct tug_etcd *e, const char *path, const char *name, int64_t n, json_t **out, struct tug_err *err)
 {
     char body[64];
+    int len = snprintf(body, sizeof body, "{\"%s\":\"%lld\"}", name, (long long) n);
+    return ask(e, path, body, (size_t) len, out, err);
+}
+
+int tug_etcd_lease_grant(struct tug_etcd *e, uint32_t ttl_s, int64_t *lease, struct tug_err *err)
+{
     json_t *answer = NULL;
-    int n = snprintf(body, sizeof body, "{\"TTL\":\"%u\",\"ID\":\"0\"}", ttl_s);
-    int rc = ask(e, "/v3/lease/grant", body, (size_t) n, &answer, err);
+    int rc = ask_number(e, "/v3/lease/grant", "TTL", ttl_s, &answer, err);
     if (!rc && !(*lease = number(answer, "ID")))
         rc = tug_fail(err, -EPROTO, "etcd at %s: a lease without a number", e->endpoints[e->at]);
     json_decref(answer);
@@ -294,10 +301,8 @@ int tug_etcd_lease_grant(struct tug_etcd *e, uint32_t ttl_s, int64_t *lease, str
 
 int tug_etcd_lease_keepalive(struct tug_etcd *e, int64_t lease, struct tug_err *err)
 {
-    char body[64];
     json_t *answer = NULL;
-    int n = snprintf(body, sizeof body, "{\"ID\":\"%lld\"}", (long long) lease);
-    int rc = ask(e, "/v3/lease/keepalive", body, (size_t) n, &answer, err);
+    int rc = ask_number(e, "/v3/lease/keepalive", "ID", lease, &answer, err);
     if (!rc && number(json_object_get(answer, "result"), "TTL") <= 0)
         rc = tug_fail(err, -ENOENT, "etcd: the lease has run out");
     json_decref(answer);
@@ -306,10 +311,8 @@ int tug_etcd_lease_keepalive(struct tug_etcd *e, int64_t lease, struct tug_err *
 
 int tug_etcd_lease_revoke(struct tug_etcd *e, int64_t lease, struct tug_err *err)
 {
-    char body[64];
     json_t *answer = NULL;
-    int n = snprintf(body, sizeof body, "{\"ID\":\"%lld\"}", (long long) lease);
-    int rc = ask(e, "/v3/lease/revoke", body, (size_t) n, &answer, err);
+    int rc = ask_number(e, "/v3/lease/revoke", "ID", lease, &answer, err);
     json_decref(answer);
     return rc;
 }
@@ -355,10 +358,8 @@ int tug_etcd_range(struct tug_etcd *e, const char *from, const char *to, uint32_
 
 int tug_etcd_compact(struct tug_etcd *e, int64_t revision, struct tug_err *err)
 {
-    char body[64];
     json_t *answer = NULL;
-    int n = snprintf(body, sizeof body, "{\"revision\":\"%lld\"}", (long long) revision);
-    int rc = ask(e, "/v3/kv/compaction", body, (size_t) n, &answer, err);
+    int rc = ask_number(e, "/v3/kv/compaction", "revision", revision, &answer, err);
     json_decref(answer);
     return rc;
 }

@@ -34,7 +34,8 @@ void tug_etcd_abort(struct tug_etcd *e);
 
 /* Each: 0, or
  *   -EHOSTUNREACH  no endpoint answered in time (names the last one and what it did)
- *   -EPROTO        an answer that is no such answer, or etcd's own refusal ("etcdserver: mvcc: database space exceeded")
+ *   -ENOSPC        etcd's quota is used up: it takes nothing before it was cleaned and its alarm put out by hand
+ *   -EPROTO        an answer that is no such answer, or etcd's own refusal
  *   -ECANCELED     tug_etcd_abort() */
 
 /* "3.4.23", and how many members the cluster has. */
