@@ -73,6 +73,11 @@ int tug_do_ping(int argc, char **argv)
             tug_out_text(r->safe_mode);
             tug_out_adds("\n");
         }
+        if (*r->state_full) {
+            tug_out_adds("STATE_FULL: ");
+            tug_out_text(r->state_full);
+            tug_out_adds("; until then nothing is started and nothing new is taken\n");
+        }
     }
     tug_client_close(&c);
     return status;

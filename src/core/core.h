@@ -298,6 +298,8 @@ int tug_core_restore_job(struct tug_core *c, const struct tug_job *job, struct t
 void tug_core_skip_attempts(struct tug_core *c, uint32_t n);
 /* All records are in: rebuild the order of the waiting, arm deadlines. Nodes are down until they come. */
 void tug_core_restored(struct tug_core *c, int64_t now_ms);
+/* Orders leave only now, and no tick has come since they were given: launches under way have all their time from now on. */
+void tug_core_launches_anew(struct tug_core *c, int64_t now_ms);
 
 /* ---- reading. Pointers are valid until the next event. */
 const struct tug_job *tug_core_job(const struct tug_core *c, tug_job_id id);

@@ -152,6 +152,30 @@ void tug_core_skip_attempts(struct tug_core *c, uint32_t n)
     }
 }
 
+/* Launches under way have all their time from now on. */
+static void launch_anew(struct tug_core *c, struct tug_entry *e)
+{
+    /* While its job is suspended no time passes; going on adds what it was stopped. */
+    int64_t base_ms = e->j.suspended_ms >= 0 ? e->j.suspended_ms : c->now_ms;
+
+    for (size_t i = 0; i < e->j.n_steps; i++)
+        if (e->j.steps[i].state == TUG_STEP_STARTING)
+            e->j.steps[i].deadline_ms = base_ms + (int64_t) c->launch_timeout_s * 1000;
+        else if (tug_preflight_is(e, &e->j.steps[i]))
+            tug_preflight_opened(c, e, &e->j.steps[i]);
+}
+
+void tug_core_launches_anew(struct tug_core *c, int64_t now_ms)
+{
+    if (now_ms > c->now_ms)
+        c->now_ms = now_ms;
+    for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
+         e = tug_jobtab_after(&c->jobs, e->j.id)) {
+        launch_anew(c, e);
+        tug_job_arm(c, e);
+    }
+}
+
 void tug_core_restored(struct tug_core *c, int64_t now_ms)
 {
     if (now_ms > c->now_ms)
@@ -159,13 +183,7 @@ void tug_core_restored(struct tug_core *c, int64_t now_ms)
     tug_wheres_renew(c); /* GPU models are known now */
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id)) {
-        /* While its job is suspended no time passes; going on adds what it was stopped. */
-        int64_t base_ms = e->j.suspended_ms >= 0 ? e->j.suspended_ms : c->now_ms;
-        for (size_t i = 0; i < e->j.n_steps; i++)
-            if (e->j.steps[i].state == TUG_STEP_STARTING)
-                e->j.steps[i].deadline_ms = base_ms + (int64_t) c->launch_timeout_s * 1000;
-            else if (tug_preflight_is(e, &e->j.steps[i]))
-                tug_preflight_opened(c, e, &e->j.steps[i]);
+        launch_anew(c, e);
         e->ending_ms = c->now_ms;
         tug_requeue_restored(c, &e->j);
         if (tug_job_state_waits(e->j.state))

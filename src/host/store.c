@@ -33,6 +33,11 @@ void tug_store_commit(struct tug_store *s, struct tug_batch *b, tug_store_done_c
     s->ops->commit(s, b, cb, arg);
 }
 
+void tug_store_wait_for_room(struct tug_store *s, tug_store_room_cb *cb, void *arg)
+{
+    s->ops->wait_for_room(s, cb, arg);
+}
+
 void tug_store_history(struct tug_store *s, const struct tug_history_filter *f, tug_store_history_cb *cb, void *arg)
 {
     s->ops->history(s, f, cb, arg);

@@ -4,7 +4,8 @@
  * all of it is durable when its callback says 0, or none of it is. Commits run one after the other
  * on the store's own thread; the callback comes on the event loop, in the order of the commits.
  * After a failed commit the store takes no more (-EIO): the daemon must stop, the store is the truth
- * after a restart (no retry after a failed fsync).
+ * after a restart (no retry after a failed fsync). Want of room is not a failure for who asked to wait for it
+ * (tug_store_wait_for_room).
  *
  * Who owns what: tug_store_commit takes the batch.
  * Layer: host.
@@ -80,6 +81,13 @@ int tug_store_load(struct tug_store *s, const char *kind, tug_store_record_cb *c
  * cb may be NULL. */
 typedef void tug_store_done_cb(void *arg, int rc, const char *why);
 void tug_store_commit(struct tug_store *s, struct tug_batch *b, tug_store_done_cb *cb, void *arg);
+
+/* Wait for room: a commit that finds none (a full file system, a quota, etcd's too) is kept and tried again, a few times a second, with
+ * all that comes behind it, until it can be made. cb comes on the loop: 'why' names what is full, how much is free there and
+ * what to do; NULL: that is over (before the callbacks of the commits that waited). To be said right after opening; else such
+ * a commit fails like any other one. A close does not wait: what has no room then fails. */
+typedef void tug_store_room_cb(void *arg, const char *why);
+void tug_store_wait_for_room(struct tug_store *s, tug_store_room_cb *cb, void *arg);
 
 /* Rows of the history, newest first, read on a thread of their own so that no commit waits for
  * them. Sees every batch whose callback has come. cb on the loop once per row (row != NULL), then

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +21,11 @@ enum { APPLICATION_ID = 0x5475676c /* "Tugl" */ };
 
 /* ---- errors ---- */
 
+static bool is_no_room(int sys)
+{
+    return sys == ENOSPC || sys == EDQUOT || sys == EFBIG;
+}
+
 /* errno is as sqlite left it: sqlite3_system_errno() stays 0 when a COMMIT fails. */
 int tug_store_db_fail(const char *path, sqlite3 *db, int rc, const char *doing, struct tug_err *err)
 {
@@ -34,7 +38,7 @@ int tug_store_db_fail(const char *path, sqlite3 *db, int rc, const char *doing, 
 
     if (io && sys == 0)
         sys = saved;
-    full = (rc & 0xff) == SQLITE_FULL || (io && (sys == ENOSPC || sys == EDQUOT || sys == EFBIG)) ||
+    full = (rc & 0xff) == SQLITE_FULL || (io && is_no_room(sys)) ||
            (io && free_bytes >= 0 && free_bytes < 64 * 1024);
 
     if (full)
@@ -74,6 +78,33 @@ int tug_store_db_fail(const char *path, sqlite3 *db, int rc, const char *doing, 
             doing, path, said, sys != 0 ? ": " : "", sys != 0 ? strerror(sys) : "", ext,
             free_bytes);
     }
+}
+
+bool tug_store_db_found_no_room(sqlite3 *db, int rc)
+{
+    int saved = errno, sys = sqlite3_system_errno(db);
+
+    switch (rc) {
+    case SQLITE_FULL: /* os_unix.c says it of writes alone */
+        return true;
+    case SQLITE_IOERR_WRITE:
+    case SQLITE_IOERR_SHMSIZE:
+        return is_no_room(sys != 0 ? sys : saved);
+    default:
+        return false;
+    }
+}
+
+int tug_store_db_say_full(const char *path, struct tug_err *err)
+{
+    char *on = tug_store_file_mount(path);
+
+    tug_fail(err, -ENOSPC,
+             "%s cannot be written: the disk is full, file system %s has %lld bytes free; make room "
+             "there (or raise the quota), and it goes on by itself",
+             path, on, tug_store_file_free_bytes(path));
+    free(on);
+    return -ENOSPC;
 }
 
 /* ---- hashes ---- */
@@ -196,8 +227,6 @@ int tug_store_db_number(sqlite3 *db, const char *sql, int64_t *out)
     return rc;
 }
 
-static int sync_dir(const char *path);
-
 /* A copy that can be started from, should the new version be given up. */
 static int keep_old(const char *path, sqlite3 *db, int64_t from, struct tug_err *err)
 {
@@ -251,19 +280,6 @@ int tug_store_db_open(const char *path, int flags, sqlite3 **db, struct tug_err 
     return rc;
 }
 
-static int sync_dir(const char *path)
-{
-    char *copy = tug_xstrdup(path);
-    int rc = 0, fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0 || fsync(fd) < 0)
-        rc = -errno;
-    if (fd >= 0)
-        close(fd);
-    free(copy);
-    return rc;
-}
-
 int tug_store_db_create(const char *path, struct tug_err *err)
 {
     char *name = tug_xasprintf("%s.new", path), *wal = tug_xasprintf("%s.new-wal", path);
@@ -298,9 +314,11 @@ int tug_store_db_create(const char *path, struct tug_err *err)
                       tug_store_file_free_bytes(path));
         goto out;
     }
-    if (rename(name, path) < 0 || sync_dir(path) < 0)
+    if (rename(name, path) < 0)
         rc = tug_fail(err, -errno, "cannot give the new state file its name %s: %s", path,
                       strerror(errno));
+    else
+        rc = tug_store_file_sync_dir(path, err);
 out:
     sqlite3_close(db);
     free(name);
@@ -360,8 +378,10 @@ int tug_store_db_copy(const char *path, sqlite3 *db, const char *to, struct tug_
     close(fd);
     rc = copy_pages(path, db, name, err);
     rc = rc < 0 ? rc : sync_file(name, err);
-    if (rc == 0 && (rename(name, to) < 0 || sync_dir(to) < 0))
+    if (rc == 0 && rename(name, to) < 0)
         rc = tug_fail(err, -errno, "cannot give the copy its name %s: %s", to, strerror(errno));
+    else if (rc == 0)
+        rc = tug_store_file_sync_dir(to, err);
     if (rc < 0)
         unlink(name);
 out:

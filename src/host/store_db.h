@@ -36,6 +36,12 @@ void tug_store_tallies_clear(struct tug_store_tallies *t);
 int tug_store_db_fail(const char *path, sqlite3 *db, int rc, const char *doing,
                       struct tug_err *err);
 
+/* Did 'rc' come of a write that found no room? Then nothing of the transaction is on the disk and it may be tried again,
+ * which never holds after a failed sync. errno as sqlite left it. */
+bool tug_store_db_found_no_room(sqlite3 *db, int rc);
+/* -ENOSPC, with a sentence for who waits for room: the file, what is full, how much is free, what to do. */
+int tug_store_db_say_full(const char *path, struct tug_err *err);
+
 uint64_t tug_store_db_record_sum(const char *kind, const char *id, const void *data, size_t len);
 uint64_t tug_store_db_row_sum(int64_t id, const struct tug_history_row *r);
 

@@ -10,8 +10,11 @@
  *
  * Threads of our own: the keeper follows the log, stands for the lead and keeps the lease; the writer makes batches
  * durable. 'log' belongs to the keeper while we follow, then to the loop until the first commit, then to the writer. The
- * history is not kept in etcd: each controller copies its rows into a file of its own as it reads the log, and the
- * log is not cleaned before all have. Layer: host.
+ * history is not kept in etcd: each controller copies its rows into a file of its own as it reads the log, says now and then
+ * how far that is on its disk for good, and the log is not cleaned further than all have.
+ *
+ * Without room (etcd's quota, or the disk of the history) the writer waits and tries again; a standby then reads no further
+ * and does not stand for the lead. Layer: host.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -39,6 +42,7 @@ enum {
     MERGE_BYTES = 1 << 20,
     PAGE = 16,
     FOLLOW_MS = 300,
+    ROOM_MS = 500,
     SAY_MS = 2000,
     COMPACT_MS = 5 * 60 * 1000,
     /* More bytes in the log than twice what holds, before it is cleaned. */
@@ -82,6 +86,9 @@ struct etcd_store {
     uint64_t copied; /* history rows of entries up to this one are in the file */
     tug_store_role_cb *on_role;
     void *role_arg;
+    tug_store_room_cb *on_room; /* NULL: nobody waits for room */
+    void *room_arg;
+    char *history_full, *told_full; /* the loop's: why the history has no room; what on_room was told last */
 
     /* the keeper's */
     int64_t lease, since_ms, said_at, compact_at, compact_revision;
@@ -90,8 +97,10 @@ struct etcd_store {
     /* written by the keeper before it says LEADS */
     int64_t lead_revision;
     _Atomic int64_t until;        /* tug_now_ms(); 0 = we do not lead */
-    _Atomic uint64_t copied_now;  /* for others to read: how far we are */
+    _Atomic uint64_t copied_now;  /* how far we are; and how far that would survive a power failure, for others to read */
+    _Atomic uint64_t copied_for_good;
     _Atomic uint64_t copied_by_all;
+    _Atomic bool history_is_full;
 
     pthread_mutex_t lock; /* of everything below */
     pthread_cond_t changed;
@@ -99,6 +108,7 @@ struct etcd_store {
     struct txn *failed, **failed_tail;
     struct news *news, **news_tail;
     bool stop, closing;
+    char *full; /* why etcd takes nothing; NULL: it does */
     int rc; /* no commit can be made any more, and why */
     char *why;
     struct tug_store_stats stats;
@@ -172,9 +182,34 @@ static void txn_end(struct txn *t)
     free(t);
 }
 
+/* Room is missing here or there: the first reason, when it is news. */
+static void tell_room(struct etcd_store *s)
+{
+    char *why;
+    pthread_mutex_lock(&s->lock);
+    why = tug_xstrdup(s->full ? s->full : s->history_full);
+    pthread_mutex_unlock(&s->lock);
+    if (s->on_room && !s->closing && (!why != !s->told_full || (why && strcmp(why, s->told_full) != 0))) {
+        free(s->told_full);
+        s->told_full = tug_xstrdup(why);
+        s->on_room(s->room_arg, why);
+    }
+    free(why);
+}
+
+static void on_history_room(void *arg, const char *why)
+{
+    struct etcd_store *s = arg;
+    free(s->history_full);
+    s->history_full = tug_xstrdup(why);
+    atomic_store(&s->history_is_full, why != NULL);
+    tell_room(s);
+}
+
 static void on_wake(void *arg)
 {
     struct etcd_store *s = arg;
+    tell_room(s);
     pthread_mutex_lock(&s->lock);
     struct news *n = s->news, *next_news;
     struct txn *t = s->failed, *next_txn;
@@ -299,7 +334,7 @@ static char *describe(const struct etcd_store *s, const char *role)
     json_object_set_new(o, "role", json_string(role));
     json_object_set_new(o, "since_ms", json_integer(s->since_ms));
     json_object_set_new(o, "at_ms", json_integer(tug_wall_ms()));
-    json_object_set_new(o, "copied", json_integer((json_int_t) atomic_load(&s->copied_now)));
+    json_object_set_new(o, "copied", json_integer((json_int_t) atomic_load(&s->copied_for_good)));
     char *text = json_dumps(o, JSON_COMPACT);
     json_decref(o);
     return text;
@@ -367,6 +402,8 @@ static int follow_round(struct etcd_store *s, struct tug_err *err)
     struct leader now;
     char text[256];
     int won = 0, rc = s->checked ? 0 : check_etcd(s, err);
+    if (!rc && atomic_load(&s->history_is_full))
+        rc = tug_fail(err, -ENOSPC, "the disk with this controller's copy of the history is full");
     if (!rc)
         rc = catch_up(s, err);
     if (!rc)
@@ -397,6 +434,31 @@ static int on_controller(void *arg, const struct tug_etcd_kv *kv, struct tug_err
     return 0;
 }
 
+struct synced {
+    struct etcd_store *s;
+    uint64_t number;
+};
+
+static void on_synced(void *arg, int rc, const char *why)
+{
+    struct synced *y = arg;
+    (void) why; /* the next commit says it */
+    if (!rc)
+        atomic_store(&y->s->copied_for_good, y->number);
+    free(y);
+}
+
+/* What is copied by now shall be counted with the next time that we say how far we are. */
+static void sync_history(struct etcd_store *s)
+{
+    struct synced *y = tug_new(struct synced);
+    *y = (struct synced){s, atomic_load(&s->copied_now)};
+    if (y->number == atomic_load(&s->copied_for_good) || atomic_load(&s->history_is_full))
+        free(y);
+    else
+        tug_store_sqlite_sync(s->history, on_synced, y);
+}
+
 /* Say how far we are; who leads hears how far the others are. */
 static int say(struct etcd_store *s, const char *role, struct tug_err *err)
 {
@@ -419,6 +481,7 @@ static int say(struct etcd_store *s, const char *role, struct tug_err *err)
             s->compact_at = (int64_t) tug_now_ms() + COMPACT_MS;
         }
     }
+    sync_history(s);
     s->said_at = (int64_t) tug_now_ms();
     tug_etcd_txn_clear(&t);
     free(key);
@@ -536,6 +599,32 @@ static int was_written(struct etcd_store *s, const char *key, const struct tug_b
     return missing ? tug_fail(err, -EILSEQ, "etcd: '%s' is there already, and not ours", key) : 0;
 }
 
+/* etcd's word for it came; the loop is told when that is news. 'why' NULL: it takes something again. */
+static void set_full(struct etcd_store *s, const char *why)
+{
+    pthread_mutex_lock(&s->lock);
+    bool news = why ? !s->full : s->full != NULL;
+    if (news) {
+        free(s->full);
+        s->full = why ? tug_xasprintf("%s: its quota is used up; compact and defragment its members, or give them a larger "
+                                      "quota, then `etcdctl alarm disarm`, and it goes on by itself", why)
+                      : NULL;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (news)
+        tug_wake_up(s->wake);
+}
+
+/* It had no room: 1 = try again now. */
+static int wait_for_room(struct etcd_store *s, const char *why)
+{
+    if (!s->on_room)
+        return 0;
+    set_full(s, why);
+    nap(s, ROOM_MS);
+    return !is_stopped(s);
+}
+
 struct cleaning {
     uint64_t first, last; /* parts of the oldest entry; 0 = none is to go */
 };
@@ -556,7 +645,12 @@ static int write_part(struct etcd_store *s, uint64_t number, const struct tug_bu
         free(from);
         free(to);
     }
-    int rc = tug_etcd_commit(s->writer_etcd, &t, &held, &revision, err);
+    int rc;
+    do
+        rc = tug_etcd_commit(s->writer_etcd, &t, &held, &revision, err);
+    while (rc == -ENOSPC && wait_for_room(s, err->msg));
+    if (!rc)
+        set_full(s, NULL);
     if (!rc && !held)
         rc = was_written(s, key, part, err);
     tug_etcd_txn_clear(&t);
@@ -647,6 +741,7 @@ static void on_copied(void *arg, int rc, const char *why)
     struct txn *t = arg;
     t->rc = rc;
     t->why = tug_xstrdup(why);
+    tell_room(t->s); /* that comes first */
     txn_end(t);
 }
 
@@ -772,6 +867,9 @@ static void store_free(struct etcd_store *s)
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->changed);
     free(s->why);
+    free(s->full);
+    free(s->history_full);
+    free(s->told_full);
     free(s->prefix);
     free(s->name);
     free(s->address);
@@ -866,6 +964,14 @@ static void etcd_lead(struct tug_store *base, tug_store_role_cb *cb, void *arg)
         give_up(s, TUG_STORE_BROKEN, rc, err.msg);
 }
 
+static void etcd_wait_for_room(struct tug_store *base, tug_store_room_cb *cb, void *arg)
+{
+    struct etcd_store *s = of(base);
+    s->on_room = cb;
+    s->room_arg = arg;
+    tug_store_wait_for_room(s->history, on_history_room, s);
+}
+
 static int64_t etcd_leads_until(struct tug_store *base)
 {
     return atomic_load(&of(base)->until);
@@ -874,6 +980,7 @@ static int64_t etcd_leads_until(struct tug_store *base)
 static const struct tug_store_ops ops = {.close = etcd_close,
                                          .load = etcd_load,
                                          .commit = etcd_commit,
+                                         .wait_for_room = etcd_wait_for_room,
                                          .history = etcd_history,
                                          .stats = etcd_stats,
                                          .lead = etcd_lead,

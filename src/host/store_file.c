@@ -188,6 +188,48 @@ long long tug_store_file_free_bytes(const char *path)
     return (long long) v.f_bavail * (long long) v.f_frsize;
 }
 
+static char *parent_of(const char *path)
+{
+    char *copy = tug_xstrdup(path), *up = tug_xstrdup(dirname(copy));
+
+    free(copy);
+    return up;
+}
+
+int tug_store_file_sync_dir(const char *path, struct tug_err *err)
+{
+    char *dir = parent_of(path);
+    int rc = 0, fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || fsync(fd) < 0)
+        rc = tug_fail(err, -errno, "cannot make the name of %s durable: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    free(dir);
+    return rc;
+}
+
+char *tug_store_file_mount(const char *path)
+{
+    char *at = realpath(path, NULL), *up;
+    struct stat here, above;
+
+    if (at == NULL || stat(at, &here) < 0) {
+        free(at);
+        return tug_xstrdup(path);
+    }
+    while (strcmp(at, "/") != 0) {
+        up = parent_of(at);
+        if (stat(up, &above) < 0 || above.st_dev != here.st_dev) {
+            free(up);
+            break;
+        }
+        free(at);
+        at = up;
+    }
+    return at;
+}
+
 /* ---- the log; format: https://www.sqlite.org/fileformat2.html#walformat ---- */
 
 enum { WAL_HEADER = 32, FRAME_HEADER = 24, WAL_MAGIC = 0x377f0682, PAGE_MAX = 65536 };

@@ -35,6 +35,12 @@ int tug_store_file_check_wal(const char *path, struct tug_err *err);
 /* Does a daemon hold the lock? Takes nothing. */
 bool tug_store_file_is_locked(const char *path);
 
+/* Make durable which files the directory of 'path' has. */
+int tug_store_file_sync_dir(const char *path, struct tug_err *err);
+
+/* Where the file system that holds 'path' is mounted; the caller frees. */
+char *tug_store_file_mount(const char *path);
+
 /* Bytes that we may still write on the file system of 'path', -1 when unknown. */
 long long tug_store_file_free_bytes(const char *path);
 

@@ -11,6 +11,7 @@ struct tug_store_ops {
     void (*close)(struct tug_store *s);
     int (*load)(struct tug_store *s, const char *kind, tug_store_record_cb *cb, void *arg, struct tug_err *err);
     void (*commit)(struct tug_store *s, struct tug_batch *b, tug_store_done_cb *cb, void *arg);
+    void (*wait_for_room)(struct tug_store *s, tug_store_room_cb *cb, void *arg);
     void (*history)(struct tug_store *s, const struct tug_history_filter *f, tug_store_history_cb *cb, void *arg);
     void (*stats)(struct tug_store *s, struct tug_store_stats *out);
     /* NULL, both: nobody else can lead. */
@@ -21,5 +22,9 @@ struct tug_store_ops {
 struct tug_store {
     const struct tug_store_ops *ops;
 };
+
+/* A store that is one file: all that was committed before is on the disk when cb says 0, also that of a relaxed one. As
+ * tug_store_commit(). */
+void tug_store_sqlite_sync(struct tug_store *s, tug_store_done_cb *cb, void *arg);
 
 #endif

@@ -6,12 +6,14 @@
  * checkpointed by the writer when nothing waits, and never as part of a commit.
  *
  * Always true: a batch is on exactly one of 'todo', the writer's hands and 'done'; 'rc' != 0 means
- * that a transaction failed, and then no later one is begun. What a file is made of and how it is
- * checked: store_db.c.
+ * that a transaction failed, and then no later one is begun. A transaction that found no room did
+ * not fail when somebody waits for that: nothing of it is on the disk, it goes back to the front of
+ * 'todo'. What a file is made of and how it is checked: store_db.c.
  * Layer: host.
  */
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -40,6 +42,8 @@ enum {
     IDLE_MS = 200,
     IDLE_PAGES = 256,
     FORCE_PAGES = 8192,
+    /* A disk that had no room is asked again after so long. */
+    ROOM_MS = 250,
     /* Up to this size every page is checked at open (~1 ms a MiB), above it by the patrol, which
      * looks every so many operations whether it should stop. */
     CHECK_MAX_BYTES = 32 << 20,
@@ -85,6 +89,7 @@ struct request {
     struct request *next;
     enum what what;
     struct tug_batch *batch; /* COMMIT: what to write; QUERY: the rows found */
+    bool sync;               /* COMMIT: and all before it, though the store is relaxed */
     tug_store_done_cb *done;
     tug_store_history_cb *row;
     void *arg;
@@ -112,6 +117,9 @@ struct sqlite_store {
     struct tug_store_tallies tallies;
     int64_t next_row;
     int wal_pages; /* the writer's own; others read stats.wal_pages */
+    bool no_room;  /* the writer's own: its last try to commit or to checkpoint found none */
+    tug_store_room_cb *on_room; /* NULL: nobody waits for room */
+    void *room_arg;
 
     bool needs_patrol;
     pthread_t writer, reader, patrol;
@@ -122,6 +130,8 @@ struct sqlite_store {
     bool stop;
     int rc; /* of the transaction that failed, and its sentence */
     char *why;
+    char *full;    /* what waits has no room, and why; NULL: it has */
+    bool room_news; /* 'full' is not what the loop was told */
     struct tug_store_stats stats;
 };
 
@@ -365,6 +375,7 @@ static void store_free(struct sqlite_store *s)
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->db_lock);
     free(s->why);
+    free(s->full);
     free(s->path);
     free(s);
 }
@@ -479,11 +490,37 @@ static int write_tallies(struct sqlite_store *s)
     return rc;
 }
 
-/* One transaction of everything in 'list'. After a failure what is on the disk is unknown until the
- * next start, and so are our tallies and row numbers: nothing more may be written through this
- * connection. */
+/* The log as it is now. A commit of a relaxed store does not. */
+static int sync_log(struct sqlite_store *s, struct tug_err *err)
+{
+    char *wal = tug_xasprintf("%s-wal", s->path);
+    int fd = open(wal, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), rc = 0;
+
+    if (fd < 0 || fdatasync(fd) < 0)
+        rc = tug_fail(err, -EIO, "cannot make %s durable: %s", wal, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    free(wal);
+    return rc < 0 ? rc : tug_store_file_sync_dir(s->path, err);
+}
+
+/* After a transaction that found no room: all is as it was before it. */
+static int start_over(struct sqlite_store *s, struct tug_err *err)
+{
+    int rc = sqlite3_get_autocommit(s->db) ? SQLITE_OK : step(s->st[ST_ROLLBACK]);
+
+    if (rc != SQLITE_OK)
+        return tug_store_db_fail(s->path, s->db, rc, "cannot take back what had no room in", err);
+    tug_store_tallies_clear(&s->tallies);
+    return load_tallies(s, err);
+}
+
+/* One transaction of everything in 'list'. -ENOSPC: somebody waits for room, and nothing is changed.
+ * After any other failure what is on the disk is unknown until the next start, and so are our
+ * tallies and row numbers: nothing more may be written through this connection. */
 static int write_all(struct sqlite_store *s, const struct request *list, struct tug_err *err)
 {
+    bool waits;
     int rc;
 
     pthread_mutex_lock(&s->db_lock);
@@ -494,11 +531,22 @@ static int write_all(struct sqlite_store *s, const struct request *list, struct 
         rc = write_tallies(s);
     if (rc == SQLITE_OK)
         rc = step(s->st[ST_COMMIT]);
-    if (rc != SQLITE_OK) {
+    waits = s->on_room != NULL && tug_store_db_found_no_room(s->db, rc);
+    if (waits) {
+        tug_store_db_say_full(s->path, err);
+        rc = start_over(s, err) == 0 ? -ENOSPC : -EIO;
+    } else if (rc != SQLITE_OK) {
         rc = tug_store_db_fail(s->path, s->db, rc, "cannot write", err);
+        if (rc == -ENOSPC && s->on_room != NULL)
+            rc = -EIO; /* a sync that failed, for whatever reason */
         if (!sqlite3_get_autocommit(s->db))
             step(s->st[ST_ROLLBACK]);
     }
+    for (const struct request *r = list; rc == 0 && r != NULL; r = r->next)
+        if (r->sync) {
+            rc = sync_log(s, err);
+            break;
+        }
     pthread_mutex_unlock(&s->db_lock);
     return rc;
 }
@@ -514,6 +562,8 @@ static int checkpoint(struct sqlite_store *s, struct tug_err *err)
          * try later. */
         s->wal_pages = log - moved;
         rc = 0;
+    } else if (s->on_room != NULL && tug_store_db_found_no_room(s->db, rc)) {
+        rc = -ENOSPC; /* the log has it all, and can be moved another time */
     } else {
         rc = tug_store_db_fail(s->path, s->db, rc, "cannot move the log into", err);
     }
@@ -550,7 +600,51 @@ static struct request *take_todo(struct sqlite_store *s, size_t *n)
     return list;
 }
 
-static void write_todo(struct sqlite_store *s)
+/* The loop is told when that is news; 'why' NULL: there is room. Called with the lock held. */
+static void set_full(struct sqlite_store *s, const char *why)
+{
+    if (why == NULL ? s->full == NULL : s->full != NULL && strcmp(s->full, why) == 0)
+        return;
+    free(s->full);
+    s->full = tug_xstrdup(why);
+    s->room_news = true;
+    tug_wake_up(s->wake);
+}
+
+/* A list that take_todo() gave goes back, before what has come since. Called with the lock held. */
+static void give_back(struct sqlite_store *s, struct request *list)
+{
+    struct request *last = list;
+
+    while (last->next != NULL)
+        last = last->next;
+    last->next = s->todo.head;
+    if (s->todo.head == NULL)
+        s->todo.tail = &last->next;
+    s->todo.head = list;
+}
+
+static void in_ms(struct timespec *at, long ms)
+{
+    clock_gettime(CLOCK_MONOTONIC, at);
+    at->tv_nsec += ms % 1000 * 1000000L;
+    at->tv_sec += ms / 1000 + at->tv_nsec / 1000000000;
+    at->tv_nsec %= 1000000000;
+}
+
+/* Until it is time to try again, or the end. Called with the lock held. */
+static void wait_for_room(struct sqlite_store *s)
+{
+    struct timespec until;
+
+    in_ms(&until, ROOM_MS);
+    while (!s->stop && s->rc == 0 &&
+           pthread_cond_timedwait(&s->to_write, &s->lock, &until) != ETIMEDOUT)
+        ;
+}
+
+/* False: it has no room, and all of it still waits. Called with the lock held. */
+static bool write_todo(struct sqlite_store *s)
 {
     struct tug_err err = {0, ""};
     struct request *list, *next;
@@ -565,8 +659,15 @@ static void write_todo(struct sqlite_store *s)
         pthread_mutex_unlock(&s->lock);
         rc = write_all(s, list, &err);
         pthread_mutex_lock(&s->lock);
+        if (rc == -ENOSPC && s->on_room != NULL && !s->stop) {
+            give_back(s, list);
+            set_full(s, err.msg);
+            return false;
+        }
         if (rc < 0)
             set_failed(s, rc, &err);
+        else
+            set_full(s, NULL);
     }
     if (rc == 0) {
         s->stats.batches += n;
@@ -582,6 +683,7 @@ static void write_todo(struct sqlite_store *s)
         queue_add(&s->done, list);
     }
     tug_wake_up(s->wake);
+    return true;
 }
 
 /* True when something came (or the end), false when IDLE_MS passed without. Called with the lock
@@ -590,10 +692,7 @@ static bool wait_todo(struct sqlite_store *s)
 {
     struct timespec until;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += IDLE_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    in_ms(&until, s->no_room ? ROOM_MS : IDLE_MS);
     while (s->todo.head == NULL && !s->stop) {
         if (s->wal_pages < IDLE_PAGES || s->rc != 0)
             pthread_cond_wait(&s->to_write, &s->lock);
@@ -603,29 +702,40 @@ static bool wait_todo(struct sqlite_store *s)
     return true;
 }
 
-static void *writer_main(void *arg)
+/* Called with the lock held, which is let go of meanwhile. */
+static void move_log(struct sqlite_store *s)
 {
-    struct sqlite_store *s = arg;
     struct tug_err err = {0, ""};
     int rc;
 
+    pthread_mutex_unlock(&s->lock);
+    rc = checkpoint(s, &err);
+    pthread_mutex_lock(&s->lock);
+    s->no_room = rc == -ENOSPC;
+    s->stats.checkpoints++;
+    s->stats.wal_pages = (uint64_t) s->wal_pages;
+    if (rc < 0 && rc != -ENOSPC) /* the next commit tells the daemon */
+        set_failed(s, rc, &err);
+}
+
+static void *writer_main(void *arg)
+{
+    struct sqlite_store *s = arg;
+
     pthread_mutex_lock(&s->lock);
     for (;;) {
-        bool came = wait_todo(s);
+        bool came = wait_todo(s), was_full = s->full != NULL, waits = false;
 
         if (s->todo.head != NULL)
-            write_todo(s);
+            waits = !write_todo(s);
         else if (s->stop)
             break;
-        if (s->rc != 0 || (came && s->wal_pages < FORCE_PAGES))
-            continue;
-        pthread_mutex_unlock(&s->lock);
-        rc = checkpoint(s, &err);
-        pthread_mutex_lock(&s->lock);
-        s->stats.checkpoints++;
-        s->stats.wal_pages = (uint64_t) s->wal_pages;
-        if (rc < 0) /* the next commit tells the daemon */
-            set_failed(s, rc, &err);
+        /* A log that is moved begins again at its front: that alone may make the room. And what a
+         * transaction left behind that had none is not looked at then. */
+        if (s->rc == 0 && (waits || was_full || !came || (s->wal_pages >= FORCE_PAGES && !s->no_room)))
+            move_log(s);
+        if (waits)
+            wait_for_room(s);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -664,18 +774,40 @@ static void *patrol_main(void *arg)
     return NULL;
 }
 
-static void sqlite_commit(struct tug_store *base, struct tug_batch *b, tug_store_done_cb *cb, void *arg)
+static void commit(struct sqlite_store *s, struct tug_batch *b, bool sync, tug_store_done_cb *cb,
+                   void *arg)
 {
-    struct sqlite_store *s = of(base);
     struct request *r = tug_new(struct request);
 
     r->what = COMMIT;
     r->batch = b;
+    r->sync = sync;
     r->done = cb;
     r->arg = arg;
     pthread_mutex_lock(&s->lock);
     queue_add(&s->todo, r);
     pthread_cond_signal(&s->to_write);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void sqlite_commit(struct tug_store *base, struct tug_batch *b, tug_store_done_cb *cb,
+                          void *arg)
+{
+    commit(of(base), b, false, cb, arg);
+}
+
+void tug_store_sqlite_sync(struct tug_store *base, tug_store_done_cb *cb, void *arg)
+{
+    commit(of(base), tug_batch_new(), true, cb, arg);
+}
+
+static void sqlite_wait_for_room(struct tug_store *base, tug_store_room_cb *cb, void *arg)
+{
+    struct sqlite_store *s = of(base);
+
+    pthread_mutex_lock(&s->lock);
+    s->on_room = cb;
+    s->room_arg = arg;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -700,11 +832,20 @@ static void on_done(void *arg)
 {
     struct sqlite_store *s = arg;
     struct request *r, *next;
+    char *full = NULL;
+    bool news;
 
     pthread_mutex_lock(&s->lock);
     r = s->done.head;
     queue_init(&s->done);
+    news = s->room_news;
+    s->room_news = false;
+    if (news)
+        full = tug_xstrdup(s->full);
     pthread_mutex_unlock(&s->lock);
+    if (news && s->on_room != NULL)
+        s->on_room(s->room_arg, full);
+    free(full);
     for (; r != NULL; r = next) {
         next = r->next;
         finish(r);
@@ -917,5 +1058,6 @@ static void sqlite_history(struct tug_store *base, const struct tug_history_filt
 static const struct tug_store_ops ops = {.close = sqlite_close,
                                          .load = sqlite_load,
                                          .commit = sqlite_commit,
+                                         .wait_for_room = sqlite_wait_for_room,
                                          .history = sqlite_history,
                                          .stats = sqlite_stats};

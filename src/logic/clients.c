@@ -55,6 +55,8 @@ void h_ping(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
     safe = tug_ctl_safe_text(c);
     if (safe)
         m.safe_mode = safe;
+    if (c->full)
+        m.state_full = c->full;
     reply(c, p, TUG_MSG_PING_REPLY, rid, &m.base);
     free(safe);
 }

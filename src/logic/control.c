@@ -21,11 +21,12 @@ enum who { WHO_ANY, WHO_OPERATOR, WHO_NODE };
 struct rpc {
     uint16_t number;
     enum who who;
+    enum ctl_full full;
     tug_ctl_handler *handler;
 };
 
 static const struct rpc rpcs[] = {
-#define TUG_RPC(REQUEST, h, who) {TUG_MSG_##REQUEST, WHO_##who, h},
+#define TUG_RPC(REQUEST, h, who, full) {TUG_MSG_##REQUEST, WHO_##who, CTL_FULL_##full, h},
 #include "logic/rpc.def"
 #undef TUG_RPC
 };
@@ -205,6 +206,7 @@ void tug_control_free(struct tug_control *c)
     tug_core_free(c->core);
     free(c->policy_name);
     free(c->policy_note);
+    free(c->full);
     free(c->cluster);
     free(c->version);
     free(c);
@@ -437,31 +439,46 @@ static int may_call(const struct tug_control *c, const struct ctl_peer *p, enum 
     return who == WHO_ANY || tug_control_is_operator(c, p->user->uid);
 }
 
+/* The row of that message, if this peer may say it now. */
+static const struct rpc *find_rpc(struct tug_control *c, const struct ctl_peer *p, uint16_t number,
+                                  const ProtobufCMessage *m, struct tug_err *err)
+{
+    const struct rpc *r = rpcs, *end = rpcs + sizeof rpcs / sizeof *rpcs;
+
+    while (r < end && r->number != number)
+        r++;
+    if (r == end) {
+        tug_fail(err, -ENOSYS, "this controller (version %s) does not answer message %u",
+                 c->version, number);
+        return NULL;
+    }
+    if (!may_call(c, p, r->who)) {
+        tug_fail(err, -EPERM, "%s is not for %s; it is for %s", tug_msg_info(number)->name,
+                 p->role == TUG_ROLE_NODE ? "node daemons" : p->user->name,
+                 r->who == WHO_NODE ? "node daemons" : "root and the owner of the daemon");
+        return NULL;
+    }
+    return tug_ctl_full_check(c, p, r->full, number, m, err) == 0 ? r : NULL;
+}
+
 void tug_control_message(struct tug_control *c, tug_peer_id peer, uint16_t number, uint32_t rid,
                          const ProtobufCMessage *m)
 {
+    struct tug_err err = {0};
+    const struct rpc *r;
     struct ctl_peer *p;
-    struct tug_err err;
 
     HASH_FIND(hh, c->peers, &peer, sizeof peer, p);
     if (!p)
         return;
-    for (size_t i = 0; i < sizeof rpcs / sizeof *rpcs; i++) {
-        if (rpcs[i].number != number)
-            continue;
-        if (may_call(c, p, rpcs[i].who)) {
-            rpcs[i].handler(c, p, rid, m);
-            return;
-        }
-        tug_fail(&err, -EPERM, "%s is not for %s; it is for %s", tug_msg_info(number)->name,
-                 p->role == TUG_ROLE_NODE ? "node daemons" : p->user->name,
-                 rpcs[i].who == WHO_NODE ? "node daemons" : "root and the owner of the daemon");
-        tug_ctl_reply_error(c, p, rid, -EPERM, err.msg);
-        return;
-    }
-    tug_fail(&err, -ENOSYS, "this controller (version %s) does not answer message %u", c->version,
-             number);
-    tug_ctl_reply_error(c, p, rid, -ENOSYS, err.msg);
+    r = find_rpc(c, p, number, m, &err);
+    if (!r || r->full == CTL_FULL_ANSWERED)
+        tug_ctl_full_aside(c);
+    if (r)
+        r->handler(c, p, rid, m);
+    else
+        tug_ctl_reply_error(c, p, rid, err.code, err.msg);
+    tug_outbox_aside(c->out, 0);
 }
 
 /* ---- jobs */
@@ -593,7 +610,7 @@ void tug_control_timer(struct tug_control *c)
     struct tug_event tick = {.type = TUG_EV_TICK};
 
     tug_ctl_nodes_check(c, now);
-    if (tug_core_next_wake(c->core) <= now)
+    if (!c->full && tug_core_next_wake(c->core) <= now)
         tug_ctl_apply(c, &tick, NULL);
     tug_ctl_wait_check(c, now);
 }
@@ -698,13 +715,14 @@ void tug_control_flush(struct tug_control *c)
     int64_t next, t;
 
     tug_ctl_safe_check(c);
-    if (tug_core_wants_pass(c->core) && !tug_ctl_safe_holds(c))
+    if (tug_core_wants_pass(c->core) && !tug_ctl_safe_holds(c) && !c->full)
         run_pass(c);
     if (!tug_outbox_is_busy(c->out)) {
         write_dirty(c);
+        c->going_epoch = c->epoch; /* whoever changes it writes it down in the same turn */
         tug_outbox_flush(c->out);
     }
-    next = tug_core_next_wake(c->core);
+    next = c->full ? INT64_MAX : tug_core_next_wake(c->core);
     t = tug_ctl_nodes_next(c);
     next = t < next ? t : next;
     t = tug_ctl_wait_next(c);
@@ -714,5 +732,6 @@ void tug_control_flush(struct tug_control *c)
 
 void tug_control_persisted(struct tug_control *c, uint64_t ticket)
 {
+    c->durable_epoch = c->going_epoch;
     tug_outbox_persisted(c->out, ticket);
 }

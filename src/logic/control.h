@@ -86,6 +86,11 @@ void tug_control_timer(struct tug_control *c);
 void tug_control_flush(struct tug_control *c);
 void tug_control_persisted(struct tug_control *c, uint64_t ticket);
 
+/* The store has no room: the commit under way is made by itself once it has ('why' says where and what to do; copied). Until
+ * then, NULL, what would change the state is refused and no gang is started; what is asked is answered with what is in
+ * memory, leases go on, and what nodes say is taken and waits for its commit. */
+void tug_control_full(struct tug_control *c, const char *why);
+
 /* Sentences for the log, in order: 1 = got one ('text' valid until the next call into 'c'). */
 int tug_control_next_log(struct tug_control *c, enum tug_log_level *level, const char **text);
 /* Set once an operator asked for it. */

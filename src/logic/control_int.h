@@ -167,6 +167,8 @@ struct tug_control {
         uint8_t forced;                    /* nobody is waited for, what is not known is ended */
         struct tug_vec(struct ctl_stray) strays;
     } safe;
+    char *full;                            /* the store has no room, and why; NULL = it has */
+    uint64_t going_epoch, durable_epoch;   /* that of the commit under way, and of the last one made */
 };
 
 /* control.c */
@@ -192,7 +194,7 @@ struct ctl_token *tug_ctl_token(struct tug_control *c, uint32_t uid, const char 
 
 /* clients.c, nodes.c: handlers, one a message */
 typedef void tug_ctl_handler(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *m);
-#define TUG_RPC(REQUEST, handler, who) tug_ctl_handler handler;
+#define TUG_RPC(REQUEST, handler, who, full) tug_ctl_handler handler;
 #include "logic/rpc.def"
 #undef TUG_RPC
 void tug_ctl_reply_error(struct tug_control *c, struct ctl_peer *p, uint32_t rid, int code, const char *text);
@@ -220,6 +222,14 @@ void tug_ctl_safe_done(struct tug_control *c, uint32_t node, const Tugpb__StepKe
 int tug_ctl_safe_stops(struct tug_control *c, const struct tug_action *a);
 void tug_ctl_safe_check(struct tug_control *c);         /* is it over? */
 char *tug_ctl_safe_text(const struct tug_control *c);   /* a sentence, to be freed; NULL = not in safe mode */
+
+/* full.c: while the store has no room */
+enum ctl_full { CTL_FULL_ANSWERED, CTL_FULL_WAITS, CTL_FULL_REFUSED };
+/* -ENOSPC: this request, of which rpc.def says so, is refused. */
+int tug_ctl_full_check(struct tug_control *c, const struct ctl_peer *p, enum ctl_full full, uint16_t number,
+                       const ProtobufCMessage *m, struct tug_err *err);
+/* What is said from here on leaves at once if there is no room; until tug_outbox_aside(c->out, 0). */
+void tug_ctl_full_aside(struct tug_control *c);
 
 /* stepask.c: what a further step gets of its job's allocation */
 struct ctl_step_ask {

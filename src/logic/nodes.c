@@ -219,7 +219,9 @@ static void welcome(struct tug_control *c, struct ctl_peer *p)
     w.heartbeat_ms = quarter < HEARTBEAT_MAX_MS ? quarter : HEARTBEAT_MAX_MS;
     w.kill_grace_s = c->conf.kill_grace_s;
     w.takes_health = 1;
+    tug_ctl_full_aside(c); /* or it could ask for no lease, and would end its gangs */
     tug_outbox_send(c->out, p->id, TUG_MSG_NODE_WELCOME, 0, &w.base);
+    tug_outbox_aside(c->out, 0);
 }
 
 /* A GPU that was replaced: accounts of errors and warranties go by its UUID. */

@@ -13,7 +13,6 @@
 #include "logic/control_int.h"
 #include "proto/order.h"
 
-#define ORDER_LIFE_MS (10 * 60 * 1000) /* a launch order is refused after this */
 
 static void set_key(Tugpb__StepKey *key, const struct tug_action *a)
 {
@@ -244,7 +243,7 @@ static void set_order(struct tug_control *c, const struct tug_job *job, const st
                 memcpy(o->cpu_mask, j->masks[i], CPU_MASK_LEN);
         }
     o->flags = job->req.requeue ? TUG_ORDER_REQUEUEABLE : 0;
-    o->expires_wall_ms = tug_ctl_now(c) + ORDER_LIFE_MS;
+    o->expires_wall_ms = tug_ctl_now(c) + TUG_ORDER_LIFE_MS;
 }
 
 void tug_ctl_order_launch(struct tug_control *c, const struct tug_action *act)

@@ -30,7 +30,7 @@ struct load {
 struct tug_outbox {
     struct tug_env env;
     struct load open, going;
-    int busy;
+    int busy, aside;
     uint64_t ticket;
 };
 
@@ -72,9 +72,26 @@ void tug_outbox_expect_writes(struct tug_outbox *o)
 /* Where a message has to wait; NULL = nowhere. */
 static struct load *behind(struct tug_outbox *o)
 {
+    if (o->aside)
+        return NULL;
     if (o->open.expected || tug_batch_len(o->open.batch) || o->open.held.len)
         return &o->open;
     return o->busy ? &o->going : NULL;
+}
+
+void tug_outbox_aside(struct tug_outbox *o, int aside)
+{
+    o->aside = aside;
+}
+
+static size_t load_bytes(const struct load *l)
+{
+    return l->bytes.len + l->held.len * sizeof *l->held.at;
+}
+
+size_t tug_outbox_held_bytes(const struct tug_outbox *o)
+{
+    return load_bytes(&o->open) + load_bytes(&o->going);
 }
 
 static void hold(struct load *l, tug_peer_id to, uint16_t number, uint32_t rid,

@@ -2,7 +2,7 @@
  *
  * One batch is open, at most one is being committed. A message is queued behind the open batch when that has writes,
  * else behind the commit under way, else it leaves at once. So a reply never leaves before the state it tells of is
- * durable, and messages to one peer keep their order. Layer: logic.
+ * durable, and messages to one peer keep their order. What relies on no write may leave aside of all that. Layer: logic.
  */
 #ifndef TUG_LOGIC_OUTBOX_H
 #define TUG_LOGIC_OUTBOX_H
@@ -19,6 +19,10 @@ struct tug_batch *tug_outbox_batch(struct tug_outbox *o);
 void tug_outbox_expect_writes(struct tug_outbox *o);
 void tug_outbox_send(struct tug_outbox *o, tug_peer_id to, enum tug_msg number, uint32_t rid,
                      const ProtobufCMessage *m);
+/* From here on messages wait for nothing (1), or as ever (0): what is said in between relies on no write that is not durable. */
+void tug_outbox_aside(struct tug_outbox *o, int aside);
+/* How much is held for peers. */
+size_t tug_outbox_held_bytes(const struct tug_outbox *o);
 /* Close a peer once everything queued for it has left. */
 void tug_outbox_close(struct tug_outbox *o, tug_peer_id peer);
 /* What is held for a peer does not leave any more: it has been given up on, and what is decided next may contradict it. */

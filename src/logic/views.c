@@ -380,6 +380,9 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
         if (tug_job_state_waits(job->state) && tug_ctl_safe_holds(c)) {
             out->reason = (char *) "SafeMode";
             out->explain = tug_ctl_fmt(a, "safe mode: %s; no gang is started", c->safe.why);
+        } else if (tug_job_state_waits(job->state) && c->full) {
+            out->reason = (char *) "StateFull";
+            out->explain = tug_ctl_fmt(a, "no gang is started: %s", c->full);
         }
     }
     out->attempt = job->attempt;

@@ -19,6 +19,7 @@
 #define TUG_ORDER_NAME_MAX 64   /* cluster and node names, NUL included */
 #define TUG_ORDER_GIDS_MAX 64
 #define TUG_ORDER_DIGEST_LEN 32 /* BLAKE2b-256 */
+#define TUG_ORDER_LIFE_MS (10 * 60 * 1000) /* from when it leaves the controller */
 
 struct tug_order {
     char cluster[TUG_ORDER_NAME_MAX];

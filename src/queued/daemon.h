@@ -76,6 +76,8 @@ void setup_free(struct setup *s);
 /* world.c */
 void world_env(struct tugd *d, struct tug_env *env);
 uint64_t world_boot(void);             /* which boot of the machine this is; 0 = not known */
+int64_t world_clock(const struct tugd *d);
+void world_wait_for_room(struct tugd *d);   /* a store without room stops nothing */
 void world_log(struct tugd *d);        /* control's sentences to the log */
 struct peer *world_peer(struct tugd *d, tug_peer_id id);
 void world_close(struct tugd *d, tug_peer_id id);

@@ -23,6 +23,8 @@ int lead_open(struct tugd *d, struct tug_err *err)
     int rc = s.opts.etcd ? tug_store_open_etcd(&d->store, tug_loop_base(d->loop), &s.opts, err)
                          : tug_store_open(&d->store, tug_loop_base(d->loop), &s.opts, err);
     tug_coreconf_store_clear(&s);
+    if (!rc)
+        world_wait_for_room(d);
     return rc;
 }
 

@@ -20,6 +20,7 @@ void sign_launch(const struct tugd *d, const void *body, size_t len, struct tug_
     tug_assert(m && m->order.len == TUG_ORDER_LEN); /* we made it */
     rc = tug_order_unpack(m->order.data, &o, NULL);
     tug_assert(rc == 0);
+    o.expires_wall_ms = world_clock(d) + TUG_ORDER_LIFE_MS; /* it may have waited long for its commit */
     crypto_generichash(o.payload_digest, sizeof o.payload_digest, m->payload.data, m->payload.len,
                        NULL, 0);
     rc = tug_order_pack(&o, order, NULL);

@@ -13,11 +13,14 @@
 #include "host/proc.h"
 #include "queued/daemon.h"
 
+int64_t world_clock(const struct tugd *d)
+{
+    return d->wall0 + ((int64_t) tug_now_ms() - d->mono0);
+}
+
 static int64_t world_now(void *ctx)
 {
-    const struct tugd *d = ctx;
-
-    return d->wall0 + ((int64_t) tug_now_ms() - d->mono0);
+    return world_clock(ctx);
 }
 
 uint64_t world_boot(void)
@@ -144,6 +147,21 @@ static void world_persist(void *ctx, struct tug_batch *b, uint64_t ticket)
     commit->d = ctx;
     commit->ticket = ticket;
     tug_store_commit(commit->d->store, b, on_committed, commit);
+}
+
+static void on_room(void *arg, const char *why)
+{
+    struct tugd *d = arg;
+
+    if (d->control)
+        tug_control_full(d->control, why);
+    else if (why)
+        tug_warn("STATE_FULL: %s; until then this controller does not lead", why);
+}
+
+void world_wait_for_room(struct tugd *d)
+{
+    tug_store_wait_for_room(d->store, on_room, d);
 }
 
 static void world_random(void *ctx, void *out, size_t len)

@@ -209,6 +209,10 @@ static void on_submitted(struct dst *w, struct dst_errand *e, const Tugpb__Submi
 static void on_error(struct dst *w, struct dst_errand *e, const Tugpb__Error *m)
 {
     dst_log(w, "a client is refused: %s", m->text);
+    if (m->code == ENOSPC) {
+        again(w, e);
+        return;
+    }
     if (e->kind == DST_ERRAND_SUBMIT)
         dst_fail(w, "a submit is refused: %s", m->text);
     e->done = true;

@@ -359,11 +359,19 @@ void dst_ctl_committed(struct dst *w, const struct dst_event *e)
         dst_ctl_crash(w, e->who, "the store takes nothing from it");
         return;
     }
-    if (!dst_store_committed(w, &w->store, DST_TO_CTL, e->arg)) {
+    switch (dst_store_committed(w, &w->store, e)) {
+    case DST_NOT_TAKEN:
         dst_ctl_crash(w, e->who, "its commit failed");
         return;
+    case DST_NO_ROOM:
+        lead_on(w, c);
+        tug_control_full(c->control, "the disk is full");
+        break;
+    case DST_TAKEN:
+        lead_on(w, c);
+        tug_control_full(c->control, NULL);
+        tug_control_persisted(c->control, e->arg);
+        break;
     }
-    lead_on(w, c);
-    tug_control_persisted(c->control, e->arg);
     settle(w, c, true);
 }

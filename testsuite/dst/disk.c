@@ -137,26 +137,42 @@ static void keep(struct dst *w, struct dst_store *s, unsigned dir, struct tug_ba
         dst_truth_durable(w, b);
 }
 
-bool dst_store_committed(struct dst *w, struct dst_store *s, unsigned dir, uint64_t ticket)
+static void try_again(struct dst *w, struct dst_store *s, const struct dst_event *e)
+{
+    struct dst_event *next = dst_event_new(w, DST_COMMITTED, e->who);
+
+    s->last_ms = next->at_ms = w->now_ms + 1000;
+    next->life = e->life;
+    next->dir = e->dir;
+    next->arg = e->arg;
+    dst_push(w, next);
+    w->n.store_waits++;
+}
+
+enum dst_taken dst_store_committed(struct dst *w, struct dst_store *s, const struct dst_event *e)
 {
     struct dst_pending p = s->pending.at[0];
 
-    tug_assert(s->pending.len && p.ticket == ticket);
-    if (w->now_ms < s->full_until_ms) {
+    tug_assert(s->pending.len && p.ticket == e->arg);
+    if (w->now_ms < s->full_until_ms && e->dir == DST_TO_CTL && w->now_ms >= s->fails_until_ms) {
+        try_again(w, s, e);
+        return DST_NO_ROOM;
+    }
+    if (w->now_ms < s->full_until_ms || w->now_ms < s->fails_until_ms) {
         w->n.store_failed++;
-        return false;
+        return DST_NOT_TAKEN;
     }
     tug_vec_remove(&s->pending, 0);
-    keep(w, s, dir, p.batch);
+    keep(w, s, e->dir, p.batch);
     tug_batch_free(p.batch);
-    return true;
+    return DST_TAKEN;
 }
 
 void dst_store_crash(struct dst *w, struct dst_store *s, unsigned dir)
 {
     size_t n = s->pending.len ? tug_rand_below(&w->of_faults, s->pending.len + 1) : 0;
 
-    if (w->now_ms < s->full_until_ms)
+    if (w->now_ms < s->full_until_ms || w->now_ms < s->fails_until_ms)
         n = 0;
     for (size_t i = 0; i < s->pending.len; i++) {
         if (i < n) {

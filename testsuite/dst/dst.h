@@ -108,7 +108,7 @@ struct dst_store {
     struct dst_disk *disk;
     struct tug_vec(struct dst_pending) pending;        /* oldest first */
     int64_t last_ms;           /* when the last commit under way is durable */
-    int64_t full_until_ms;     /* fails until then */
+    int64_t fails_until_ms, full_until_ms;
     int64_t slow_until_ms;
 };
 
@@ -234,7 +234,7 @@ struct dst_figures {
     uint64_t resets, cuts, one_way, halves, flaps, duplicated, reordered, dropped, delayed;
     uint64_t ctl_crashes, ctl_await, ctl_pauses, takeovers, fenced;
     uint64_t agent_crashes, agent_await, agent_pauses, launcher_crashes, reboots, stepd_crashes;
-    uint64_t store_failed, store_full, store_slow, unsynced_lost, unsynced_kept;
+    uint64_t store_failed, store_full, store_waits, store_slow, unsynced_lost, unsynced_kept;
     uint64_t timed; /* jobs of which a controller that came back knew how long they had run */
     uint64_t wall_jumps, client_drops, client_retries, preempted, lease_ends;
     int64_t true_ms;
@@ -310,8 +310,10 @@ void dst_disk_each(struct dst_disk *d, void (*f)(void *arg, const char *kind, co
 /* A commit is under way: it is durable, and its process hears of it, at DST_COMMITTED. */
 void dst_store_commit(struct dst *w, struct dst_store *s, struct tug_batch *b, uint64_t ticket, unsigned dir,
                       unsigned who, unsigned life);
-/* ... which has come: false when the disk did not take it, and nothing of it is there. */
-bool dst_store_committed(struct dst *w, struct dst_store *s, unsigned dir, uint64_t ticket);
+/* ... which has come: did the disk take it? If not, nothing of it is there. A controller's store waits for room, and tries
+ * again: then there will be another DST_COMMITTED of it. */
+enum dst_taken { DST_TAKEN, DST_NO_ROOM, DST_NOT_TAKEN };
+enum dst_taken dst_store_committed(struct dst *w, struct dst_store *s, const struct dst_event *e);
 /* The process is gone: of what is under way, a part from the front is there. */
 void dst_store_crash(struct dst *w, struct dst_store *s, unsigned dir);
 void dst_store_clear(struct dst_store *s);

@@ -265,13 +265,14 @@ static struct dst_store *some_store(struct dst *w)
 
 static void f_store_fails(struct dst *w)
 {
-    some_store(w)->full_until_ms = w->now_ms + 1;
+    some_store(w)->fails_until_ms = w->now_ms + 1;
     w->n.store_full++;
 }
 
 static void f_store_full(struct dst *w)
 {
-    some_store(w)->full_until_ms = w->now_ms + span(w, 15000);
+    /* now and then for longer than a lease and the patience with a silent node */
+    some_store(w)->full_until_ms = w->now_ms + span(w, dst_chance(&w->of_faults, 0.8) ? 15000 : 600000);
     w->n.store_full++;
 }
 

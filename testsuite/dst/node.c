@@ -591,7 +591,7 @@ void dst_agent_committed(struct dst *w, const struct dst_event *e)
 
     if (e->life != n->life || !n->agent)
         return;
-    if (!dst_store_committed(w, &n->store, DST_TO_NODE, e->arg)) {
+    if (dst_store_committed(w, &n->store, e) != DST_TAKEN) {
         dst_agent_crash(w, e->who, "its commit failed");
         return;
     }

@@ -1,7 +1,8 @@
 /* fault.c - a disk that fails when it is told to, for one daemon (LD_PRELOAD)
  *
  * $TUG_FAULT names a file. While it holds a word, what is written to or synced in a file whose name has "state.db" in
- * it fails: "eio" syncs fail, "full" writes and syncs find no room, "short" writes take half and then find no room.
+ * it fails: "eio" syncs fail, "late" syncs find that there is no room, "full" writes find none, "short" writes take half and
+ * then find none.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -41,7 +42,7 @@ static int sync_it(long call, int fd)
 
     if (strcmp(fault(fd, word), "eio") == 0)
         return errno = EIO, -1;
-    if (strcmp(word, "full") == 0)
+    if (strcmp(word, "late") == 0)
         return errno = ENOSPC, -1;
     return (int) syscall(call, fd);
 }

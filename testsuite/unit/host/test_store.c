@@ -24,11 +24,12 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "host/store_impl.h"
 #include "unit.h"
 
 /* ---- faults ---- */
 
-static atomic_int syncs, fail_sync_at, fail_sync_once;
+static atomic_int syncs, fail_sync_at, fail_sync_once, sync_error = EIO;
 static atomic_long fs_magic;
 
 static int count_sync(long call, int fd)
@@ -36,7 +37,7 @@ static int count_sync(long call, int fd)
     int n = ++syncs, at = fail_sync_at;
 
     if (at > 0 && (fail_sync_once ? n == at : n >= at)) {
-        errno = EIO;
+        errno = sync_error;
         return -1;
     }
     return (int) syscall(call, fd);
@@ -360,6 +361,41 @@ START_TEST(a_relaxed_store_does_not_sync_for_each_commit)
     holds(s, NULL,
           "step/0=y\nstep/1=y\nstep/2=y\nstep/3=y\nstep/4=y\nstep/5=y\nstep/6=y\nstep/7=y\nstep/"
           "8=y\nstep/9=y\n");
+    tug_store_close(s);
+    clean_dir();
+}
+END_TEST
+
+static int sync_now(struct tug_store *s)
+{
+    struct acks a = {0};
+
+    tug_store_sqlite_sync(s, on_ack, &a);
+    while (a.n == 0)
+        turn();
+    return a.rc;
+}
+
+START_TEST(a_relaxed_store_has_all_on_the_disk_when_it_is_asked_to_and_says_when_it_has_not)
+{
+    struct tug_store_opts o = {.path = NULL, .create = 1, .relaxed = 1};
+    struct tug_batch *b = tug_batch_new();
+    struct tug_store *s;
+    int before;
+
+    setup_dir();
+    o.path = path;
+    ck_assert_int_eq(tug_store_open(&s, loop, &o, NULL), 0);
+    put(b, "copied", 1, "7");
+    ck_assert_int_eq(commit(s, b), 0);
+    before = syncs;
+    ck_assert_int_eq(sync_now(s), 0);
+    ck_assert_int_gt(syncs, before);
+    fail_sync_at = 1;
+    syncs = 0;
+    ck_assert_int_eq(sync_now(s), -EIO);
+    fail_sync_at = 0;
+    ck_assert_int_eq(sync_now(s), -EIO); /* nobody knows what is there: no second try */
     tug_store_close(s);
     clean_dir();
 }
@@ -1343,10 +1379,180 @@ START_TEST(a_store_on_a_full_disk_is_not_opened)
 }
 END_TEST
 
-UNIT_MAIN("host/store", what_was_committed_is_there_after_a_restart,
+/* ---- a store that waits for room ---- */
+
+struct room {
+    bool is_full;
+    int news;
+    char why[TUG_ERR_MAX];
+};
+
+static void on_room(void *arg, const char *why)
+{
+    struct room *r = arg;
+
+    r->is_full = why != NULL;
+    r->news++;
+    if (why != NULL)
+        snprintf(r->why, sizeof r->why, "%s", why);
+}
+
+static void hand_over(struct tug_store *s, struct acks *a, int id)
+{
+    struct tug_batch *b = tug_batch_new();
+    char text[2000];
+
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    put(b, "job", id, text);
+    tug_store_commit(s, b, on_ack, a);
+}
+
+static struct tug_batch *big_batch(void)
+{
+    struct tug_batch *b = tug_batch_new();
+    char text[2000];
+
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    for (int i = 0; i < 300; i++)
+        put(b, "job", 1000 + i, text);
+    return b;
+}
+
+/* No check in here: Check keeps them in a file, which is as limited as ours. */
+static void fill_up(struct tug_store *s, struct acks *a, const struct room *r, int *handed)
+{
+    while (!r->is_full && *handed < 100000) {
+        hand_over(s, a, (*handed)++);
+        event_base_loop(loop, EVLOOP_ONCE);
+    }
+}
+
+static int count_record(void *arg, const char *kind, const char *id, const void *data, size_t len)
+{
+    (void) kind, (void) id, (void) data, (void) len;
+    ++*(int *) arg;
+    return 0;
+}
+
+static int records_after_a_restart(void)
+{
+    struct tug_store *s = must_open();
+    int n = 0;
+
+    ck_assert_int_eq(tug_store_load(s, "job", count_record, &n, NULL), 0);
+    tug_store_close(s);
+    return n;
+}
+
+static rlim_t size_of(const char *name)
+{
+    struct stat st;
+
+    return stat(name, &st) == 0 ? (rlim_t) st.st_size : 0;
+}
+
+START_TEST(a_store_that_waits_for_room_goes_on_by_itself_and_loses_nothing)
+{
+    int handed = 0, cycles = unit_rounds(4);
+    struct acks a = {0};
+    struct room r = {0};
+    struct tug_store *s;
+
+    setup_dir();
+    signal(SIGXFSZ, SIG_IGN);
+    s = must_open();
+    tug_store_wait_for_room(s, on_room, &r);
+    for (int c = 0; c < cycles; c++) {
+        int acked;
+
+        limit_files((size_of(path) > size_of(wal) ? size_of(path) : size_of(wal)) + (20 << 10));
+        fill_up(s, &a, &r, &handed);
+        acked = a.n;
+        for (int i = 0; i < 3; i++)
+            hand_over(s, &a, handed++);
+        limit_files(RLIM_INFINITY);
+        ck_assert_int_eq(a.n, acked);
+        ck_assert_int_lt(a.n, handed - 3);
+        ck_assert_ptr_nonnull(strstr(r.why, path));
+        ck_assert_ptr_nonnull(strstr(r.why, "file system /"));
+        ck_assert_ptr_nonnull(strstr(r.why, "bytes free"));
+        while (a.n < handed) {
+            ck_assert_int_eq(a.failed, 0);
+            turn();
+        }
+        ck_assert(!r.is_full);
+    }
+    tug_store_close(s);
+    ck_assert_int_eq(a.failed, 0);
+    ck_assert_int_eq(records_after_a_restart(), handed);
+    printf("# %d batches in %d cycles, %d news\n", handed, cycles, r.news);
+    clean_dir();
+}
+END_TEST
+
+START_TEST(what_has_no_room_at_a_close_fails_and_what_was_acknowledged_is_there)
+{
+    struct acks a = {0};
+    struct room r = {0};
+    struct tug_store *s;
+    int handed = 0, held;
+
+    setup_dir();
+    signal(SIGXFSZ, SIG_IGN);
+    s = must_open();
+    tug_store_wait_for_room(s, on_room, &r);
+    for (; handed < 5; handed++)
+        hand_over(s, &a, handed);
+    while (a.n < handed)
+        turn();
+    limit_files(100 << 10); /* which would never take the next one */
+    tug_store_commit(s, big_batch(), on_ack, &a);
+    while (!r.is_full)
+        event_base_loop(loop, EVLOOP_ONCE);
+    tug_store_close(s);
+    limit_files(RLIM_INFINITY);
+    ck_assert_int_eq(a.n, handed + 1);
+    ck_assert_int_eq(a.failed, 1);
+    ck_assert_int_eq(a.rc, -ENOSPC);
+    held = records_after_a_restart();
+    ck_assert_int_eq(held, handed);
+    clean_dir();
+}
+END_TEST
+
+START_TEST(a_store_that_waits_for_room_does_not_wait_after_a_failed_sync)
+{
+    struct room r = {0};
+    struct tug_store *s;
+    struct acks last;
+
+    setup_dir();
+    s = must_open();
+    tug_store_wait_for_room(s, on_room, &r);
+    sync_error = ENOSPC;
+    syncs = 0;
+    fail_sync_once = 1;
+    fail_sync_at = 3;
+    commit_until_failure(s, 10, &last);
+    fail_sync_at = 0;
+    sync_error = EIO;
+    ck_assert_int_eq(last.rc, -EIO);
+    ck_assert_int_eq(r.news, 0);
+    ck_assert_int_eq(commit(s, tug_batch_new()), -EIO);
+    tug_store_close(s);
+    clean_dir();
+}
+END_TEST
+
+UNIT_MAIN("host/store", a_store_that_waits_for_room_goes_on_by_itself_and_loses_nothing,
+          what_has_no_room_at_a_close_fails_and_what_was_acknowledged_is_there,
+          a_store_that_waits_for_room_does_not_wait_after_a_failed_sync, what_was_committed_is_there_after_a_restart,
           a_load_stops_when_the_callback_says_so,
           callbacks_come_in_order_and_waiting_batches_share_a_transaction,
-          one_transaction_costs_one_sync, a_relaxed_store_does_not_sync_for_each_commit,
+          one_transaction_costs_one_sync,
+          a_relaxed_store_has_all_on_the_disk_when_it_is_asked_to_and_says_when_it_has_not, a_relaxed_store_does_not_sync_for_each_commit,
           closing_commits_what_was_handed_over_and_runs_its_callbacks,
           the_log_is_checkpointed_before_it_grows_without_end,
           the_file_and_its_log_are_closed_to_others, history_is_filtered_and_comes_newest_first,

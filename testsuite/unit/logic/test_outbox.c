@@ -92,5 +92,26 @@ START_TEST(what_is_held_for_a_peer_that_was_given_up_on_never_leaves)
 }
 END_TEST
 
-UNIT_MAIN("logic/outbox", a_message_leaves_after_the_writes_that_it_relies_on,
+START_TEST(what_relies_on_no_write_leaves_aside)
+{
+    struct tug_outbox *o = fresh();
+
+    tug_batch_put(tug_outbox_batch(o), "a", "b", "c", 1);
+    say(o, 1);
+    ck_assert_uint_gt(tug_outbox_held_bytes(o), 0);
+    tug_outbox_aside(o, 1);
+    say(o, 2);
+    tug_outbox_aside(o, 0);
+    say(o, 3);
+    ck_assert_uint_eq(n_sent, 1);
+    ck_assert_uint_eq(sent[0].to, 2);
+    tug_outbox_flush(o);
+    tug_outbox_persisted(o, committing);
+    ck_assert_uint_eq(n_sent, 3);
+    ck_assert_uint_eq(tug_outbox_held_bytes(o), 0);
+    tug_outbox_free(o);
+}
+END_TEST
+
+UNIT_MAIN("logic/outbox", what_relies_on_no_write_leaves_aside, a_message_leaves_after_the_writes_that_it_relies_on,
           what_is_held_for_a_peer_that_was_given_up_on_never_leaves)

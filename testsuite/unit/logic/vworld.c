@@ -90,6 +90,7 @@ struct vworld {
     tug_peer_id client, next_peer;
     struct tug_rand rand;
     unsigned max_attempts, blind_starts;
+    const char *full;              /* the controller's disk has no room, and says so; NULL: it has */
     uint32_t master_port;          /* that the last started step daemon was told */
 };
 
@@ -824,11 +825,27 @@ static void on_persisted(struct vworld *w, struct due *d)
 {
     struct proc *p = &w->procs[d->node];
 
+    if (d->node == 0 && w->full) {
+        struct due *next = later(w, ROOM_MS, W_PERSISTED, 0);
+
+        next->batch = d->batch;
+        next->ticket = d->ticket;
+        d->batch = NULL;
+        tug_control_full(w->control, w->full);
+        return;
+    }
     disk_apply(p, d->batch);
-    if (d->node)
+    if (d->node) {
         tug_agent_persisted(p->agent, d->ticket);
-    else
-        tug_control_persisted(w->control, d->ticket);
+        return;
+    }
+    tug_control_full(w->control, NULL);
+    tug_control_persisted(w->control, d->ticket);
+}
+
+void vw_fill(struct vworld *w, const char *why)
+{
+    w->full = why;
 }
 
 static void on_reply(struct vworld *w, const struct due *d)
@@ -1103,6 +1120,11 @@ uint32_t vw_requeue(struct vworld *w, uint64_t job)
     m.n_jobs = 1;
     m.why = (char *) "no longer";
     return ask(w, TUG_MSG_REQUEUE_REQUEST, &m.base);
+}
+
+uint32_t vw_ask(struct vworld *w, enum tug_msg number, const ProtobufCMessage *m)
+{
+    return ask(w, number, m);
 }
 
 uint32_t vw_topo(struct vworld *w, const char *nodes)

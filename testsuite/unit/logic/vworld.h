@@ -15,6 +15,7 @@
 
 #define HOP_MS 1
 #define DISK_MS 2
+#define ROOM_MS 1000                    /* after so long a disk that had no room is asked again */
 #define READY_MS 5
 #define VW_NODES_MAX 8
 #define VW_T0 1000000LL                 /* when the world begins */
@@ -61,6 +62,9 @@ void vw_restart_agent(struct vworld *w, unsigned node);
 void vw_crash_control(struct vworld *w);
 void vw_start_control(struct vworld *w);
 
+/* The controller's disk takes nothing more, for the reason 'why' (borrowed), until NULL: what is being committed waits. */
+void vw_fill(struct vworld *w, const char *why);
+
 /* Keep a copy of the controller's disk as it is now; put it in the place of what is there, while no controller runs.
  * 'marked': as `tug admin restore` does, else as by hand. */
 void vw_backup(struct vworld *w);
@@ -79,6 +83,7 @@ uint32_t vw_wait_end(struct vworld *w, uint64_t job);
 uint32_t vw_cancel(struct vworld *w, uint64_t job);
 uint32_t vw_requeue(struct vworld *w, uint64_t job);
 uint32_t vw_topo(struct vworld *w, const char *nodes);
+uint32_t vw_ask(struct vworld *w, enum tug_msg number, const ProtobufCMessage *m);
 struct vw_reply { uint16_t number; int64_t at_ms; ProtobufCMessage *m; };
 /* NULL: nothing yet. */
 const struct vw_reply *vw_reply(const struct vworld *w, uint32_t rid);
