@@ -108,19 +108,36 @@ assert not lost, "lost: %s" % sorted(lost)'
     state_is "$job" COMPLETED
 }
 
-@test "a leader that was frozen and goes on writes nothing, and stands by" {
+# TUG_FREEZES=N: so often, whoever leads.
+@test "a leader that was frozen and goes on writes nothing, acknowledges nothing, and stands by" {
     cd "$D"
-    local l; l=$(leader)
-    kill -STOP "$(pid_of "c$l")"
-    until_ok 30 other "$l"
-    local new; new=$(leader)
-    local job; job=$(tug submit --begin now+1h --parsable -- true)
-    kill -CONT "$(pid_of "c$l")"
-    until_ok 20 grep -q "leads no longer" "$D/c$l.log"
-    until_ok 20 eval 'tug admin controllers -c "$D/c1.yaml" | grep -q "^ctl'"$l"' .*standby"'
-    kill -0 "$(pid_of "c$l")"
-    leads "$new"
-    state_is "$job" PENDING
+    local i l was new job gang client refused=0
+    rm -f thawed
+    gang=$(tug submit -N 2 --parsable -- sh -c 'while [ ! -e '"$D"'/thawed ]; do sleep 0.1; done')
+    until_ok 30 state_is "$gang" RUNNING
+    for ((i = 1; i <= ${TUG_FREEZES:-2}; i++)); do
+        l=$(leader)
+        was=$(grep -c "leads no longer" "$D/c$l.log" || :)
+        kill -STOP "$(pid_of "c$l")"
+        # It reads this when it goes on.
+        TUG_SOCKET="$D/r$l/tugd.sock" tug submit --begin now+1h --parsable -- true >late.out 2>late.err 3>&- &
+        client=$!
+        until_ok 30 other "$l"
+        new=$(leader)
+        job=$(tug submit --begin now+1h --parsable -- true)
+        kill -CONT "$(pid_of "c$l")"
+        until_ok 20 eval '[ "$(grep -c "leads no longer" "$D/c$l.log")" -gt $was ]'
+        if wait "$client"; then state_is "$(cat late.out)" PENDING; else refused=$((refused + 1)); fi
+        until_ok 20 eval 'tug admin controllers -c "$D/c1.yaml" | grep -q "^ctl'"$l"' .*standby"'
+        kill -0 "$(pid_of "c$l")"
+        leads "$new"
+        state_is "$job" PENDING
+    done
+    echo "# $((i - 1)) leaders frozen, $refused of their last requests refused, none acknowledged that is not there" >&3
+    state_is "$gang" RUNNING
+    : >thawed
+    tug wait "$gang"
+    [ "$(field "$gang" attempt)" -eq 1 ]
 }
 
 @test "a member of etcd that dies, also its leader, stops nothing for long" {
