@@ -27,6 +27,8 @@ struct admission {
     size_t n_queue, n_allowed; /* nodes of the queue; those that are allowed */
     size_t n_listed;           /* names in the node list */
     uint32_t gpus_full; /* GPUs on each node but the last, which gets the rest; 0 = all alike */
+    uint32_t cut;       /* kind of its slices (cut.c); 0 = GPUs */
+    char device[TUG_MIG_PROFILE_MAX + 8]; /* "GPU", "1g.10gb slice": what its GPUs are */
     struct tug_err *err;
 };
 
@@ -233,6 +235,91 @@ static int use_model(struct admission *m)
     return rc;
 }
 
+/* Nodes that have not come yet may be cut into anything, unless too many kinds have been asked for already. */
+#define KINDS_MAX 64
+
+static int could_have(const struct admission *m, uint32_t node)
+{
+    if (!m->c->nodes.at[node].known)
+        return m->cut != UINT32_MAX || m->c->cuts.len < KINDS_MAX;
+    return m->cut != UINT32_MAX && tug_cut_devices(m->c, node, m->cut);
+}
+
+/* What its nodes are cut into: how many kinds; 'all' is for sentences. */
+static size_t profiles_there(const struct admission *m, const char *names[KINDS_MAX], struct tug_buf *all)
+{
+    size_t n = 0;
+    for (uint32_t k = 1; k <= m->c->cuts.len && n < KINDS_MAX; k++) {
+        int is = 0;
+        for (uint32_t i = 0; i < m->c->nodes.len && !is; i++)
+            is = tug_bit(m->allowed, i) && tug_cut_devices(m->c, i, k);
+        if (!is)
+            continue;
+        names[n] = m->c->cuts.at[k - 1].profile;
+        tug_buf_addf(all, "%s'%s'", n++ ? ", " : "", m->c->cuts.at[k - 1].profile);
+    }
+    return n;
+}
+
+static int no_such_slices(const struct admission *m)
+{
+    const char *names[KINDS_MAX] = {0};
+    struct tug_buf all = {0};
+    size_t n = profiles_there(m, names, &all);
+    const char *near = tug_str_nearest(m->r->mig_profile, names, n);
+    int rc = n ? tug_fail(m->err, -EINVAL,
+                          "no node of queue '%s' that the job may use has GPUs cut into '%s'; there are: %s%s%s%s", m->q->name,
+                          m->r->mig_profile, tug_buf_str(&all), near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "")
+               : tug_fail(m->err, -EINVAL,
+                          "no node of queue '%s' that the job may use has GPUs cut into '%s', or into anything; ask for whole GPUs, or "
+                          "for a part of one with --gpu-share",
+                          m->q->name, m->r->mig_profile);
+    tug_buf_clear(&all);
+    return rc;
+}
+
+static int use_profile(struct admission *m)
+{
+    size_t n = 0;
+    uint64_t *could = tug_xcalloc(m->c->index.words + 1, sizeof *could);
+    for (uint32_t i = 0; i < m->c->nodes.len; i++)
+        if (tug_bit(m->allowed, i) && could_have(m, i)) {
+            could[i / 64] |= 1ULL << (i % 64);
+            n++;
+        }
+    int rc = n ? 0 : no_such_slices(m);
+    for (size_t w = 0; w < m->c->index.words && !rc; w++)
+        m->allowed[w] = could[w];
+    free(could);
+    return rc;
+}
+
+/* Slices contradict what is of whole GPUs. */
+static int admit_profile(struct admission *m)
+{
+    const struct tug_core_ask *a = &m->a;
+    const char *profile = m->r->mig_profile;
+    snprintf(m->device, sizeof m->device, "GPU");
+    if (!a->gpus && !a->gpus_per_node && !a->gpus_per_task)
+        profile = m->r->mig_profile = "";
+    if (!*profile)
+        return 0;
+    if (!tug_mig_is_profile(profile, strlen(profile)))
+        return tug_fail(m->err, -EINVAL, "'%s' is not a profile of slices of a GPU, like 1g.10gb or 3g.40gb", profile);
+    snprintf(m->device, sizeof m->device, "%s slice", profile);
+    m->cut = tug_cut_find(m->c, profile);
+    if (a->gpu_milli)
+        return tug_fail(m->err, -EINVAL, "--gpu-share gives a part of a whole GPU, and %s are slices of one that is cut; say one of them",
+                        profile);
+    if (m->r->quality_milli)
+        return tug_fail(m->err, -EINVAL,
+                        "a quality of placement is known of whole GPUs only: slices have no links to each other; leave --quality out");
+    if (m->r->preflight && *m->r->preflight && *m->r->preflight != '/')
+        return tug_fail(m->err, -EINVAL, "preflight '%s' measures links between whole GPUs; slices have none: leave it out",
+                        m->r->preflight);
+    return 0;
+}
+
 static int find_nodes(struct admission *m)
 {
     const struct tug_core *c = m->c;
@@ -258,15 +345,20 @@ static int find_nodes(struct admission *m)
         rc = use_exclude(m, bits);
     if (!rc && *m->r->gpu_model)
         rc = use_model(m);
+    if (!rc && *m->r->mig_profile)
+        rc = use_profile(m);
     m->n_allowed = count_bits(m->allowed, words);
     free(bits);
     return rc;
 }
 
 /* What the node has for sure at most: what nobody knows yet could be anything. */
-static void size_at_most(const struct tug_core *c, uint32_t node, struct tug_core_inventory *out)
+static void size_at_most(const struct admission *m, uint32_t node, struct tug_core_inventory *out)
 {
+    const struct tug_core *c = m->c;
     int known = tug_node_size(c, node, out) && c->nodes.at[node].known;
+    if (m->cut)
+        out->gpus = known ? tug_gpuset_count(tug_cut_devices(c, node, m->cut)) : TUG_GPUS_MAX;
     if (!known && !out->cpus)
         out->cpus = UINT32_MAX;
     if (!known && !out->gpus)
@@ -283,7 +375,7 @@ static uint32_t count_holding(const struct admission *m, uint32_t cpus, uint32_t
     for (size_t w = 0; w < m->c->index.words; w++)
         for (uint64_t b = m->allowed[w]; b && n < enough; b &= b - 1) {
             struct tug_core_inventory has;
-            size_at_most(m->c, (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(b), &has);
+            size_at_most(m, (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(b), &has);
             n += has.cpus >= cpus && has.gpus >= gpus && has.mem_bytes >= mem_bytes;
         }
     return n;
@@ -332,7 +424,7 @@ static struct largest find_largest(const struct admission *m)
         struct tug_core_inventory has;
         if (!tug_bit(m->allowed, i))
             continue;
-        size_at_most(m->c, i, &has);
+        size_at_most(m, i, &has);
         const char *name = m->c->nodes.at[i].name;
         if (!l.cpus_at || has.cpus > l.has.cpus) {
             l.has.cpus = has.cpus;
@@ -386,6 +478,21 @@ static uint32_t uneven_share(const struct admission *m, uint32_t nodes, uint32_t
     return a->gpus % nodes && holds_uneven(m, nodes, full) ? full : 0;
 }
 
+/* Whole GPUs were asked for. 0: not all are cut. */
+static int all_are_cut(const struct admission *m)
+{
+    const char *names[KINDS_MAX] = {0};
+    struct tug_buf all = {0};
+    size_t n = m->cut || find_largest(m).has.gpus ? 0 : profiles_there(m, names, &all);
+    int rc = n ? tug_fail(m->err, -EINVAL,
+                          "whole GPUs were asked for, but those of all nodes that the job may use are cut into slices; ask for such, like "
+                          "--gpus=%s:1; there are: %s",
+                          names[0], tug_buf_str(&all))
+               : 0;
+    tug_buf_clear(&all);
+    return rc;
+}
+
 /* The fewest nodes that hold what was said of the whole gang; 0 = none do. */
 static uint32_t fewest_nodes(struct admission *m)
 {
@@ -425,12 +532,14 @@ static uint32_t fewest_nodes(struct admission *m)
 static int no_nodes_hold(const struct admission *m)
 {
     const struct tug_core_ask *a = &m->a;
+    if ((a->gpus || a->gpus_per_node || a->gpus_per_task) && all_are_cut(m))
+        return -EINVAL;
     if (a->gpus)
         return tug_fail(
             m->err, -EINVAL,
-            "no number of nodes of queue '%s' holds %u GPUs, in equal shares or with a smaller "
-            "one on the last; say how many nodes and GPUs per node",
-            m->q->name, a->gpus);
+            "no number of nodes of queue '%s' holds %u %ss, in equal shares or with a smaller "
+            "one on the last; say how many nodes and %ss per node",
+            m->q->name, a->gpus, m->device, m->device);
     return tug_fail(
         m->err, -EINVAL,
         "the %zu nodes of queue '%s' that the job may use do not hold %u tasks with %u CPU%s each",
@@ -444,8 +553,8 @@ static int admit_nodes(struct admission *m)
         if (a->gpus % a->gpus_per_task)
             return tug_fail(
                 m->err, -EINVAL,
-                "%u GPUs cannot be given to tasks of %u GPUs each; ask for a multiple of %u",
-                a->gpus, a->gpus_per_task, a->gpus_per_task);
+                "%u %ss cannot be given to tasks of %u %ss each; ask for a multiple of %u", a->gpus,
+                m->device, a->gpus_per_task, m->device, a->gpus_per_task);
         a->ntasks = a->gpus / a->gpus_per_task;
     }
     if (a->nodes)
@@ -561,8 +670,8 @@ static int admit_gpus(struct admission *m)
         gpus = by_task;
     if (gpus > TUG_GPUS_MAX)
         return tug_fail(m->err, -EINVAL,
-                        "%llu GPUs per node were asked for; no node can have more than %d",
-                        (unsigned long long) gpus, TUG_GPUS_MAX);
+                        "%llu %ss per node were asked for; no node can have more than %d",
+                        (unsigned long long) gpus, m->device, TUG_GPUS_MAX);
     m->r->gpus_per_node = (uint32_t) gpus;
     return 0;
 }
@@ -606,16 +715,18 @@ static int check_largest(const struct admission *m)
     char of[96], want[TUG_SIZE_TEXT_MAX], most[TUG_SIZE_TEXT_MAX];
     if (!l.cpus_at)
         return 0;
+    if (r->gpus_per_node && all_are_cut(m))
+        return -EINVAL;
     if (r->gpus_per_node && !l.has.gpus)
-        return tug_fail(m->err, -EINVAL, "%u GPU%s per node %s asked for, but no node%s has GPUs",
-                        r->gpus_per_node, r->gpus_per_node == 1 ? "" : "s",
-                        r->gpus_per_node == 1 ? "was" : "were", among(m, of, sizeof of));
+        return tug_fail(m->err, -EINVAL, "%u %s%s per node %s asked for, but no node%s has %ss",
+                        r->gpus_per_node, m->device, r->gpus_per_node == 1 ? "" : "s",
+                        r->gpus_per_node == 1 ? "was" : "were", among(m, of, sizeof of), m->device);
     if (r->gpus_per_node > l.has.gpus)
         return tug_fail(
             m->err, -EINVAL,
-            "%u GPUs per node were asked for, but the largest node%s has %u (%s); ask for at "
+            "%u %ss per node were asked for, but the largest node%s has %u (%s); ask for at "
             "most %u per node and more nodes",
-            r->gpus_per_node, among(m, of, sizeof of), l.has.gpus, l.gpus_at, l.has.gpus);
+            r->gpus_per_node, m->device, among(m, of, sizeof of), l.has.gpus, l.gpus_at, l.has.gpus);
     if (r->cpus_per_node > l.has.cpus)
         return tug_fail(
             m->err, -EINVAL,
@@ -666,7 +777,7 @@ static int check_width(const struct admission *m)
     char mem[TUG_SIZE_TEXT_MAX];
     struct tug_buf each = {0};
     if (r->gpus_per_node)
-        tug_buf_addf(&each, "%u GPUs%s", r->gpus_per_node, r->mem_per_node_bytes ? ", " : " and ");
+        tug_buf_addf(&each, "%u %ss%s", r->gpus_per_node, m->device, r->mem_per_node_bytes ? ", " : " and ");
     tug_buf_addf(&each, "%u CPUs", r->cpus_per_node);
     if (r->mem_per_node_bytes)
         tug_buf_addf(&each, " and %s of memory",
@@ -697,7 +808,7 @@ static uint64_t *nodes_holding(const struct admission *m, uint32_t cpus, uint32_
         struct tug_core_inventory has;
         if (!tug_bit(m->allowed, i))
             continue;
-        size_at_most(m->c, i, &has);
+        size_at_most(m, i, &has);
         if (has.cpus >= cpus && has.gpus >= gpus && has.mem_bytes >= m->r->mem_per_node_bytes)
             bits[i / 64] |= 1ULL << (i % 64);
     }
@@ -736,6 +847,10 @@ static uint64_t fewest_gpus(const struct admission *m)
 {
     const struct tug_job_req *r = m->r;
     uint32_t fewest = UINT32_MAX;
+    if (*r->mig_profile) {
+        uint32_t micro = m->cut == UINT32_MAX ? tug_mig_micro(r->mig_profile, 0) : m->c->cuts.at[m->cut - 1].micro;
+        return tug_cut_round((uint64_t) tug_job_req_all_gpus(r) * micro);
+    }
     if (!r->exclusive)
         return tug_job_req_all_gpus(r);
     for (uint32_t i = 0; i < m->c->nodes.len; i++) {
@@ -772,7 +887,7 @@ static void nothing_is_null(struct tug_job_req *r)
 {
     const char **texts[] = {&r->user,      &r->queue,    &r->account, &r->name,
                             &r->gpu_model, &r->nodelist, &r->exclude, &r->topology,
-                            &r->exclusive_level, &r->preflight};
+                            &r->exclusive_level, &r->preflight, &r->mig_profile};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!*texts[i])
             *texts[i] = "";
@@ -784,7 +899,7 @@ static void take_preflight(struct admission *m)
 {
     struct tug_job_req *r = m->r;
     r->preflight_drains = 0;
-    if (!*r->preflight && *m->q->preflight) {
+    if (!*r->preflight && *m->q->preflight && !(*r->mig_profile && *m->q->preflight != '/')) {
         r->preflight = m->q->preflight;
         r->preflight_floor = m->q->preflight_floor;
         r->preflight_s = m->q->preflight_s;
@@ -805,7 +920,7 @@ int tug_core_admit(const struct tug_core *c, const struct tug_core_ask *ask,
     int rc = find_queue(&m);
     if (!rc)
         filled.queue = m.q->name;
-    int (*const steps[])(struct admission *) = {admit_user, admit_account, admit_time,  find_nodes,
+    int (*const steps[])(struct admission *) = {admit_user, admit_account, admit_time, admit_profile, find_nodes,
                                                 admit_part, admit_nodes, admit_tasks, admit_gpus,
                                                 admit_cpus_and_memory, admit_within};
     for (size_t i = 0; i < sizeof steps / sizeof *steps && !rc; i++)

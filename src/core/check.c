@@ -461,7 +461,7 @@ static int check_holds(const struct tug_core *c, uint32_t node, struct tug_err *
         }
     }
     if ((cpus && tug_ledger_cpus_free(l)) || (mem && tug_ledger_mem_free(l)) ||
-        (gpus & tug_ledger_gpus_free(l)))
+        (gpus & tug_ledger_devices_free(l)))
         return tug_fail(err, -EINVAL, "node %s: something that a hold lacks is free", n->name);
     return gpus & ~coming || cpus > cpus_coming || mem > mem_coming
                ? tug_fail(err, -EINVAL, "node %s: nobody is leaving who has what a hold lacks",
@@ -550,6 +550,8 @@ static int check_node(const struct tug_core *c, uint32_t i, const struct tug_led
     if (c->nodes.at[i].gangs.len != l->gangs + l->stopped)
         return tug_fail(err, -EINVAL, "node %s: its list of gangs is not the ledger's", name);
     int rc = check_holds(c, i, err);
+    if (!rc)
+        rc = tug_cut_check(c, i, err);
     if (!rc)
         rc = check_gpu_parts(l, name, err);
     if (!rc)

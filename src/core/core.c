@@ -85,6 +85,7 @@ void tug_core_free(struct tug_core *c)
     tug_vec_clear(&c->queue_rows);
     tug_shares_free(c->shares);
     tug_index_clear(&c->index);
+    tug_cuts_clear(c);
     tug_fabric_clear(c);
     tug_ledger_free(c->ledger);
     tug_insides_free(c->insides);
@@ -180,7 +181,8 @@ void tug_core_count(const struct tug_core *c, struct tug_core_counts *out)
         struct tug_core_inventory has;
         tug_node_size(c, i, &has);
         out->gpus += c->nodes.at[i].in_conf ? has.gpus : 0;
-        out->gpus_used += tug_gpuset_count(tug_ledger_node(c->ledger, i)->gpus_used);
+        const struct tug_ledger_node *l = tug_ledger_node(c->ledger, i);
+        out->gpus_used += tug_gpuset_count(l->gpus_used & ~l->all_slices);
     }
 }
 

@@ -79,6 +79,14 @@ struct tug_core_node_row {         /* a node that may join, and what is expected
     const struct tug_machine *machine; /* how its GPUs are linked, where it does not say itself; copied. NULL = nobody knows */
 };
 
+struct tug_core_mig {              /* a slice that one of a node's GPUs is cut into (cut.c) */
+    const char *profile;           /* "1g.10gb" */
+    uint32_t micro;                /* what part of its GPU it is, in millionths; 0 = as its name says, of 7 */
+    uint8_t gpu;                   /* that it is cut from */
+    uint8_t device;                /* its number among the devices of the node: behind those of the GPUs, and kept while it lives */
+};
+#define TUG_CORE_CUTS_MAX 8        /* profiles on one node; slices of further ones are given to nobody */
+
 enum tug_placement {               /* which nodes a gang gets when the policy does not choose */
     TUG_PLACEMENT_FIRST_FIT,       /* the first in node order; a smaller last slice: likewise, of the other nodes */
     TUG_PLACEMENT_CONSOLIDATE,     /* those with the fewest free GPUs that still suffice, then the first in node order; a
@@ -187,6 +195,8 @@ struct tug_core_inventory {
     /* How its GPUs are linked; copied. NULL, or one with fewer GPUs: nobody knows, all are alike. */
     const struct tug_machine *machine;
     tug_gpuset gpus_lost;          /* among 'gpus', by the node's own index: it lists them and they cannot be used */
+    /* Slices; a GPU that has one here is given to nobody as a whole. Copied. */
+    const struct tug_core_mig *mig; size_t n_mig;
 };
 enum tug_held_phase { TUG_HELD_STARTING, TUG_HELD_READY, TUG_HELD_RUNNING, TUG_HELD_ENDING, TUG_HELD_DONE };
 struct tug_held_step {             /* what a node says it holds when it comes (back) */
@@ -331,14 +341,24 @@ struct tug_core_node {
     int64_t since_ms;
     uint32_t bad_launches;         /* in a row */
     uint32_t cpus, cpus_used, gpus;
-    tug_gpuset gpus_used;
+    tug_gpuset gpus_used;          /* without slices */
     uint64_t mem_bytes, mem_used_bytes;
     const char *gpu_model;
     uint32_t n_jobs;
     uint32_t domain;               /* of the fabric; UINT32_MAX = in none */
     const struct tug_machine *machine;   /* NULL = not known */
     tug_gpuset gpus_lost;          /* not among gpus, which counts what can be used */
+    tug_gpuset gpus_cut;           /* not among gpus either: they are cut into slices */
+    uint32_t slices, slices_used;  /* of these */
 };
+/* Slices of one profile on a node: those that there are and those that somebody has, by device; and the GPUs that they are of. */
+struct tug_core_cut { const char *profile; tug_gpuset slices, used, gpus; };
+/* out[] has room for TUG_CORE_CUTS_MAX; returns how many. In the order of the node's slices. */
+size_t tug_core_node_cuts(const struct tug_core *c, uint32_t node, struct tug_core_cut *out);
+/* Devices that gangs there have, also those that are stopped: other slices must not get their numbers. */
+tug_gpuset tug_core_devices_had(const struct tug_core *c, uint32_t node);
+/* The GPUs that the slices among these devices are cut from; of other devices themselves. */
+tug_gpuset tug_core_gpus_of(const struct tug_core *c, uint32_t node, tug_gpuset devices);
 size_t tug_core_nodes(const struct tug_core *c);
 struct tug_core_domain_view {
     const char *name, *level;

@@ -52,7 +52,7 @@ static uint32_t fitting_now(const struct tug_core *c, const struct tug_shape *s)
 {
     const uint64_t *candidates = s->key.milli       ? c->index.usable
                                  : s->key.exclusive ? c->index.idle
-                                                    : c->index.free_ge[s->key.gpus];
+                                                    : tug_index_free(c, s->key.cut, s->key.gpus);
     uint32_t n = 0;
     for (size_t w = 0; w < c->index.words; w++)
         for (uint64_t m = s->key.where->nodes[w] & candidates[w]; m; m &= m - 1)
@@ -79,6 +79,9 @@ static void say_needs(struct out *o, const struct tug_job_req *r)
     if (r->gpu_milli)
         say(o, "%u/%d of a GPU%s", r->gpu_milli, TUG_GPU_MILLI,
             r->mem_per_node_bytes ? ", " : " and ");
+    else if (*r->mig_profile)
+        say(o, "%u slice%s %s%s", r->gpus_per_node, r->gpus_per_node == 1 ? "" : "s", r->mig_profile,
+            r->mem_per_node_bytes ? ", " : " and ");
     else if (r->gpus_per_node)
         say(o, "%u GPU%s%s", r->gpus_per_node, r->gpus_per_node == 1 ? "" : "s",
             r->mem_per_node_bytes ? ", " : " and ");
@@ -86,7 +89,7 @@ static void say_needs(struct out *o, const struct tug_job_req *r)
     if (r->mem_per_node_bytes)
         say(o, " and %s of memory", tug_size_format(r->mem_per_node_bytes, mem, sizeof mem));
     if (r->gpus_last)
-        say(o, " (%u GPU%s on the last)", r->gpus_last, r->gpus_last == 1 ? "" : "s");
+        say(o, " (%u %s%s on the last)", r->gpus_last, *r->mig_profile ? "slice" : "GPU", r->gpus_last == 1 ? "" : "s");
 }
 
 static void say_resources(const struct tug_core *c, const struct tug_entry *e, struct out *o)
@@ -171,11 +174,14 @@ static int say_in_the_way(const struct tug_core *c, const struct tug_entry *e,
         say(o, "; goes on when the domain of node %s is no longer another job's alone", n->name);
     else if (n->strays.len)
         say(o, "; goes on when what should not run on node %s has been ended", n->name);
-    else if (s->gpus & ~l->gpus)
-        say(o, "; goes on when node %s has all its GPUs again", n->name);
+    else if (s->gpus & ~(l->gpus | l->slices))
+        say(o, "; goes on when node %s has all its %s again", n->name, *e->j.req.mig_profile ? "slices" : "GPUs");
     else if (taken && l->gpus_shared >> gpu & 1)
         say(o, "; goes on when its GPUs are free again: others have parts of GPU %u of node %s",
             gpu, n->name);
+    else if (taken && *e->j.req.mig_profile)
+        say(o, "; goes on when its slices are free again: job %llu has one of them on node %s", (unsigned long long) l->owner[gpu],
+            n->name);
     else if (taken)
         say(o, "; goes on when its GPUs are free again: GPU %u of node %s has job %llu", gpu,
             n->name, (unsigned long long) l->owner[gpu]);

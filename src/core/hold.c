@@ -39,7 +39,7 @@ static int keep_free(struct tug_core *c, struct tug_entry *e, size_t i)
     if (slice_is_complete(want, have))
         return 0;
     struct tug_slice more = {.node = want->node,
-                             .gpus = want->gpus & ~have->gpus & tug_ledger_gpus_free(n),
+                             .gpus = want->gpus & ~have->gpus & tug_ledger_devices_free(n),
                              .cpus = cpus < cpus_free ? cpus : cpus_free,
                              .mem_bytes = mem < mem_free ? mem : mem_free};
     tug_ledger_keep(c->ledger, e->j.id, &more);
@@ -53,7 +53,7 @@ int tug_hold_is_idle(const struct tug_core *c, const struct tug_slice *want, siz
 {
     for (size_t i = 0; i < n; i++) {
         const struct tug_ledger_node *l = tug_ledger_node(c->ledger, want[i].node);
-        if (want[i].gpus & ~tug_ledger_gpus_free(l) || want[i].cpus > tug_ledger_cpus_free(l) ||
+        if (want[i].gpus & ~tug_ledger_devices_free(l) || want[i].cpus > tug_ledger_cpus_free(l) ||
             want[i].mem_bytes > tug_ledger_mem_free(l))
             return 0;
     }
@@ -198,7 +198,7 @@ uint32_t tug_hold_gpus(const struct tug_entry *e)
     uint32_t gpus = 0;
     for (size_t i = 0; e->hold && i < e->hold->n; i++)
         gpus += tug_gpuset_count(e->hold->want[i].gpus);
-    return gpus;
+    return gpus ? tug_entry_gpus(e, gpus) : 0;
 }
 
 static void fill_one(struct tug_core *c, uint32_t node, struct tug_entry *e)

@@ -175,6 +175,9 @@ int tug_job_req_is_whole(const struct tug_job_req *r)
     int uneven = r->gpus_last || r->cpus_last;
     if ((r->segment && r->nodes % r->segment) || r->quality_milli > 1000)
         return 0;
+    if (r->mig_profile && *r->mig_profile &&
+        (r->gpu_milli || !r->gpus_per_node || !tug_mig_is_profile(r->mig_profile, strlen(r->mig_profile))))
+        return 0;
     if (r->gpu_milli && (r->gpu_milli >= TUG_GPU_MILLI || r->nodes != 1 || r->gpus_per_node != 1 ||
                          r->exclusive))
         return 0;
@@ -193,6 +196,7 @@ static void intern_req(struct tug_core *c, struct tug_job_req *r)
     r->account = tug_intern(c->texts, r->account);
     r->name = tug_intern(c->texts, r->name);
     r->gpu_model = tug_intern(c->texts, r->gpu_model);
+    r->mig_profile = tug_intern(c->texts, r->mig_profile);
     r->nodelist = tug_intern(c->texts, r->nodelist);
     r->exclude = tug_intern(c->texts, r->exclude);
     r->topology = tug_intern(c->texts, r->topology);
@@ -208,6 +212,7 @@ static void drop_req(struct tug_core *c, struct tug_job_req *r)
     tug_intern_drop(c->texts, r->account);
     tug_intern_drop(c->texts, r->name);
     tug_intern_drop(c->texts, r->gpu_model);
+    tug_intern_drop(c->texts, r->mig_profile);
     tug_intern_drop(c->texts, r->nodelist);
     tug_intern_drop(c->texts, r->exclude);
     tug_intern_drop(c->texts, r->topology);
@@ -547,13 +552,14 @@ void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug
     const struct tug_job *j = &e->j;
     const struct tug_queue *q =
         e->queue_row < c->queues.len ? &c->queues.at[e->queue_row] : NULL;
+    uint32_t whole = *j->req.mig_profile ? 0 : 1; /* a slice is no GPU to a policy */
     int64_t limit_ms = j->req.time_limit_s ? (int64_t) j->req.time_limit_s * 1000 : -1;
     *out = (struct tug_policy_job){
         .id = j->id,
         .uid = j->req.uid,
         .nodes = j->req.nodes,
         .ntasks = j->req.ntasks,
-        .gpus_per_node = j->req.gpus_per_node,
+        .gpus_per_node = whole * j->req.gpus_per_node,
         .cpus_per_node = j->req.cpus_per_node,
         .attempt = j->attempt,
         .mem_per_node_bytes = j->req.mem_per_node_bytes,
@@ -569,9 +575,9 @@ void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug
         .shape = e->shape ? e->shape->number : 0,
         .name = j->req.name,
         .user = j->req.user,
-        .gpus_last = tug_job_req_gpus(&j->req, j->req.nodes - 1),
+        .gpus_last = whole * tug_job_req_gpus(&j->req, j->req.nodes - 1),
         .cpus_last = tug_job_req_cpus(&j->req, j->req.nodes - 1),
-        .gpus = tug_job_req_all_gpus(&j->req),
+        .gpus = whole * tug_job_req_all_gpus(&j->req),
         .nice = j->req.nice,
         .tier = q ? q->tier : 0,
         .queue_row = e->queue_row,
@@ -584,8 +590,11 @@ void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug
         .ran_ms = j->ran_ms + j->sliced_ms,
         .gpu_milli = j->req.gpu_milli ? j->req.gpu_milli : TUG_GPU_MILLI,
         .gpu_model = j->req.gpu_model,
-        .within = e->shape && tug_within_asks(&e->shape->key.within),
-        .key = e->key};
+        .within = e->shape && (tug_within_asks(&e->shape->key.within) || e->shape->key.cut),
+        .key = e->key,
+        .mig_profile = j->req.mig_profile,
+        .slices = whole ? 0 : tug_job_req_all_gpus(&j->req),
+        .slice_milli = e->shape ? e->shape->micro / (TUG_MIG_MICRO / TUG_GPU_MILLI) : 0};
 }
 
 void tug_job_refresh_row(struct tug_core *c, struct tug_entry *e)

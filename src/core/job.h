@@ -41,6 +41,7 @@ struct tug_job_req {
     uint32_t cpus_per_node, gpus_per_node;
     uint32_t cpus_last, gpus_last; /* of the gang's last node, where it needs fewer; 0 = as the others */
     uint32_t gpu_milli;            /* 1..999: that part of one GPU on one node, in thousandths; 0 = whole GPUs */
+    const char *mig_profile;       /* "1g.10gb": its GPUs are slices of that kind (base/mig.h); "" = whole GPUs */
     uint64_t mem_per_node_bytes;   /* 0 = not limited */
     const char *gpu_model;         /* "" = any */
     const char *nodelist;          /* hostlist, "" = any: only these */
@@ -89,7 +90,7 @@ int tug_job_req_is_whole(const struct tug_job_req *r);
 struct tug_slice {
     uint32_t node;                 /* index, see core.h */
     uint32_t cpus;
-    tug_gpuset gpus;
+    tug_gpuset gpus;               /* devices: GPUs, or slices of GPUs that are cut (core.h: tug_core_mig) */
     uint32_t gpu_milli;            /* of its one GPU; 0 = whole GPUs */
     uint32_t gpu_user;             /* of a part: the uid whose it is */
     uint8_t gpu_mixed;             /* of a part: 1 = parts of other users may be on the same GPU, if these say so too */

@@ -2,7 +2,8 @@
  *
  * Always: milli_used[i] is the sum of what is claimed of GPU i, a thousand for a whole one, and
  * never more; bit i of gpus_used is set exactly when it is not 0, and owner[i] is the job that
- * holds all of it. 'parts' are the claims of less. cpus_used and mem_used_bytes are the sums of the slices that are claimed. Layer:
+ * holds all of it. 'parts' are the claims of less. 'slices' are all_slices but those of GPUs that are held.
+ * cpus_used and mem_used_bytes are the sums of the slices that are claimed. Layer:
  * core.
  */
 #include "core/ledger.h"
@@ -73,6 +74,24 @@ void tug_ledger_resize(struct tug_ledger *l, uint32_t node, uint32_t cpus, tug_g
         set_free(n, i);
 }
 
+/* Somebody may still hold all of a GPU that was cut since. */
+static void open_slices(struct tug_ledger_node *n)
+{
+    n->slices = n->all_slices;
+    for (tug_gpuset s = n->cut & n->gpus_used ? n->all_slices : 0; s; s &= s - 1)
+        if (n->gpus_used >> n->gpu_of[__builtin_ctzll(s)] & 1)
+            n->slices &= ~(s & -s);
+}
+
+void tug_ledger_set_slices(struct tug_ledger *l, uint32_t node, tug_gpuset slices, tug_gpuset cut, const uint8_t *gpu_of)
+{
+    struct tug_ledger_node *n = &l->at[node];
+    n->all_slices = slices;
+    n->cut = cut;
+    n->gpu_of = gpu_of;
+    open_slices(n);
+}
+
 /* Parts of two users on one GPU have both said that they may be there. */
 int tug_ledger_part_may(const struct tug_ledger_node *n, unsigned gpu, const struct tug_slice *part)
 {
@@ -125,9 +144,9 @@ static int check_slice(const struct tug_ledger *l, const struct tug_slice *s,
         return gpu_is_held(n, s, err);
     if (rule == TUG_LEDGER_RESTORE)
         return 0;
-    if (s->gpus & ~n->gpus)
+    if (s->gpus & ~(n->gpus | n->slices))
         return tug_fail(err, -EINVAL, "node %u: there is no GPU %d", s->node,
-                        __builtin_ctzll(s->gpus & ~n->gpus));
+                        __builtin_ctzll(s->gpus & ~(n->gpus | n->slices)));
     if (s->cpus > tug_ledger_cpus_free(n))
         return tug_fail(err, -EBUSY, "node %u: %u CPUs are free, %u are wanted", s->node,
                         tug_ledger_cpus_free(n), s->cpus);
@@ -154,6 +173,8 @@ static void take_gpus(struct tug_ledger_node *n, tug_job_id job, const struct tu
             n->owner[gpu] = job;
         set_free(n, gpu);
     }
+    if (s->gpus & n->cut)
+        open_slices(n);
 }
 
 static void drop_part(struct tug_ledger_node *n, tug_job_id job, unsigned gpu)
@@ -182,6 +203,8 @@ static void give_gpus(struct tug_ledger_node *n, tug_job_id job, const struct tu
         }
         set_free(n, gpu);
     }
+    if (s->gpus & n->cut)
+        open_slices(n);
 }
 
 void tug_ledger_keep(struct tug_ledger *l, tug_job_id job, const struct tug_slice *s)

@@ -1,6 +1,8 @@
 /* ledger.h - which gang holds which GPUs, CPUs and memory, and nothing else
  *
- * A GPU is held as a whole by one job, or in parts by several; these may be of one GPU of a node only.
+ * Devices of a node are its GPUs and, numbered behind them, the slices that some of these are cut into (cut.c): one that is
+ * cut is no device that can be claimed, and its slices can't be while somebody still holds all of it.
+ * A GPU is held as a whole by one job, or in parts by several; these may be of one GPU of a node only. A slice is held by one.
  * Parts of one GPU are all of one user, or all of those that may be mixed.
  * A gang gets everything it asks for in one call, or nothing. What a node has and what is taken
  * there are kept apart: a node that comes back smaller loses free resources, never the memory of
@@ -29,7 +31,10 @@ struct tug_ledger_part {   /* of a GPU that is held in parts */
 struct tug_ledger_node {
     uint32_t cpus, cpus_used;
     uint64_t mem_bytes, mem_used_bytes;
-    tug_gpuset gpus, gpus_used;     /* used may hold GPUs that the node no longer has */
+    tug_gpuset gpus, gpus_used;     /* used: devices, also such as the node no longer has */
+    tug_gpuset slices;              /* devices that can be claimed beside 'gpus' */
+    tug_gpuset all_slices, cut;     /* without regard to who holds what; the GPUs that they are of */
+    const uint8_t *gpu_of;          /* by device, of all_slices */
     tug_gpuset gpus_shared;         /* of those used: held in parts */
     uint32_t gangs;                 /* that hold something here, without those that hold memory only */
     uint32_t stopped;               /* those */
@@ -53,6 +58,10 @@ const struct tug_ledger_node *tug_ledger_node(const struct tug_ledger *l, uint32
 void tug_ledger_resize(struct tug_ledger *l, uint32_t node, uint32_t cpus, tug_gpuset gpus,
                        uint64_t mem_bytes);
 
+/* The GPUs 'cut' have these slices; gpu_of is borrowed until the next call for that node. None of them is among the
+ * node's 'gpus' of tug_ledger_resize(). */
+void tug_ledger_set_slices(struct tug_ledger *l, uint32_t node, tug_gpuset slices, tug_gpuset cut, const uint8_t *gpu_of);
+
 static inline uint32_t tug_ledger_cpus_free(const struct tug_ledger_node *n)
 {
     return n->cpus > n->cpus_used ? n->cpus - n->cpus_used : 0;
@@ -60,6 +69,11 @@ static inline uint32_t tug_ledger_cpus_free(const struct tug_ledger_node *n)
 static inline tug_gpuset tug_ledger_gpus_free(const struct tug_ledger_node *n)
 {
     return n->gpus & ~n->gpus_used;
+}
+/* GPUs and slices. */
+static inline tug_gpuset tug_ledger_devices_free(const struct tug_ledger_node *n)
+{
+    return (n->gpus | n->slices) & ~n->gpus_used;
 }
 static inline uint64_t tug_ledger_mem_free(const struct tug_ledger_node *n)
 {

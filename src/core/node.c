@@ -35,10 +35,27 @@ static tug_gpuset said_gpus(const struct tug_core_inventory *inv)
 }
 
 /* Those that are given out; of more than are configured the first. */
-static tug_gpuset gpus_of(const struct tug_node *n)
+static tug_gpuset usable_gpus(const struct tug_node *n)
 {
     tug_gpuset all = said_gpus(&n->inv);
     return n->row.gpus && n->row.gpus < tug_gpuset_count(all) ? tug_gpuset_take_low(all, n->row.gpus) : all;
+}
+
+/* Those of them that are not cut. */
+static tug_gpuset gpus_of(const struct tug_node *n)
+{
+    return usable_gpus(n) & ~(n->cut ? n->cut->gpus : 0);
+}
+
+/* Slices of the others. */
+static tug_gpuset slices_of(const struct tug_node *n)
+{
+    tug_gpuset usable = usable_gpus(n), slices = 0;
+    for (uint32_t i = 0; n->cut && i < n->cut->n; i++)
+        for (tug_gpuset s = n->cut->at[i].slices; s; s &= s - 1)
+            if (usable >> n->cut->gpu_of[__builtin_ctzll(s)] & 1)
+                slices |= s & -s;
+    return slices;
 }
 
 int tug_node_size(const struct tug_core *c, uint32_t node, struct tug_core_inventory *out)
@@ -125,6 +142,7 @@ void tug_node_refresh(struct tug_core *c, uint32_t node)
                                                   .cpus = tug_ledger_cpus_free(l),
                                                   .domain = c->nodes.at[node].domain};
     tug_index_set_shared(&c->index, node, tug_node_is_shared(c, node));
+    tug_cut_index(c, node, usable, open && tug_ledger_cpus_free(l) > 0);
     if (usable == was)
         return;
     tug_observe_node(c, node, usable);
@@ -143,13 +161,16 @@ static void resize(struct tug_core *c, uint32_t node)
     struct tug_core_inventory has;
     tug_node_size(c, node, &has);
     int known = c->nodes.at[node].known;
-    tug_gpuset gpus = known ? gpus_of(&c->nodes.at[node]) : 0;
+    const struct tug_node *n = &c->nodes.at[node];
+    tug_gpuset gpus = known ? gpus_of(n) : 0, slices = known ? slices_of(n) : 0;
     const struct tug_ledger_node *l = tug_ledger_node(c->ledger, node);
     uint32_t cpus = known ? has.cpus : 0;
     uint64_t mem_bytes = known ? has.mem_bytes : 0;
-    if (l->cpus != cpus || l->gpus != gpus || l->mem_bytes != mem_bytes) {
+    if (l->cpus != cpus || l->gpus != gpus || l->mem_bytes != mem_bytes || l->all_slices != slices) {
         tug_hold_node_lost(c, node);
         tug_ledger_resize(c->ledger, node, cpus, gpus, mem_bytes);
+        if (n->cut)
+            tug_ledger_set_slices(c->ledger, node, slices, n->cut->gpus, n->cut->gpu_of);
         c->reshaped++;
         c->freed++;
         c->wants_pass = 1;
@@ -192,6 +213,7 @@ void tug_node_clear(struct tug_core *c, struct tug_node *n)
     tug_inside_drop(c->insides, n->inv.machine);
     tug_inside_drop(c->insides, n->row.machine);
     tug_inside_drop(c->insides, n->told);
+    free(n->cut);
     tug_vec_clear(&n->strays);
     tug_vec_clear(&n->gangs);
     tug_vec_clear(&n->holds);
@@ -254,7 +276,7 @@ void tug_node_good_launch(struct tug_core *c, uint32_t node)
 static void expect_at_least(struct tug_core *c, uint32_t node)
 {
     const struct tug_node *n = &c->nodes.at[node];
-    uint32_t gpus = tug_gpuset_count(gpus_of(n));
+    uint32_t gpus = tug_gpuset_count(usable_gpus(n));
     char text[TUG_ACTION_TEXT] = "";
     if (gpus < n->row.gpus)
         snprintf(text, sizeof text, "reports %u GPUs, %u are configured", gpus, n->row.gpus);
@@ -499,10 +521,13 @@ int tug_node_take_inventory(struct tug_core *c, uint32_t node, const struct tug_
     n->inv = *inv;
     n->inv.gpu_model = tug_intern(c->texts, inv->gpu_model);
     n->inv.machine = old.machine;
+    n->inv.mig = NULL; /* see n->cut */
+    n->inv.n_mig = 0;
     int differs = !n->known || n->inv.gpu_model != old.gpu_model ? TUG_NODE_NEW_MODEL : 0;
     n->known = 1;
     hold_machine(c, &n->told, makes_sense ? inv->machine : NULL);
     differs |= settle_machine(c, n) ? TUG_NODE_NEW_LINKS : 0;
+    tug_cut_take(c, node, inv->mig, inv->n_mig);
     tug_intern_drop(c->texts, old.gpu_model);
     return differs;
 }
@@ -518,10 +543,24 @@ static void take_inventory(struct tug_core *c, uint32_t node, const struct tug_c
         tug_wheres_renew(c);
 }
 
+/* Slices that have gone drain the node; GPUs that are cut otherwise are said. */
+static void hear_cuts(struct tug_core *c, uint32_t node, const struct tug_cut_node *was)
+{
+    const struct tug_node *n = &c->nodes.at[node];
+    char loss[TUG_ACTION_TEXT], change[TUG_ACTION_TEXT];
+    tug_cut_compare(c, was, n->cut, n->inv.gpus_lost, loss, change, sizeof loss);
+    if (*loss)
+        drain_for_loss(c, node, loss);
+    if (*change)
+        tug_act_node_log(c, node, "node %s is cut otherwise than before: %s", n->name, change);
+}
+
 /* Less than it had drains it; other hardware is said. */
 static void hear_inventory(struct tug_core *c, uint32_t node, const struct tug_core_inventory *inv)
 {
     const struct tug_node *n = &c->nodes.at[node];
+    struct tug_cut_node *was = n->cut ? tug_xmemdup(n->cut, sizeof *n->cut) : NULL;
+    int known = n->known;
     char loss[TUG_ACTION_TEXT] = "", change[TUG_ACTION_TEXT] = "";
     if (n->known)
         find_loss(n, inv, loss, sizeof loss);
@@ -533,6 +572,9 @@ static void hear_inventory(struct tug_core *c, uint32_t node, const struct tug_c
         drain_for_loss(c, node, loss);
     else if (*change)
         tug_act_node_log(c, node, "node %s has other hardware than before: %s", n->name, change);
+    if (known)
+        hear_cuts(c, node, was);
+    free(was);
     tug_act_node_changed(c, node);
 }
 
@@ -648,6 +690,7 @@ void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_nod
     const struct tug_node *n = &c->nodes.at[index];
     const struct tug_ledger_node *l = tug_ledger_node(c->ledger, index);
     struct tug_core_inventory has;
+    tug_gpuset cut = n->cut ? n->cut->gpus & usable_gpus(n) : 0;
     tug_node_size(c, index, &has);
     const char *reason = n->drain_reason;
     if (!n->in_conf)
@@ -668,19 +711,24 @@ void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_nod
                                   .cpus = has.cpus,
                                   .cpus_used = l->cpus_used,
                                   .gpus = has.gpus,
-                                  .gpus_used = l->gpus_used,
+                                  .gpus_used = l->gpus_used & ~l->all_slices,
                                   .mem_bytes = has.mem_bytes,
                                   .mem_used_bytes = l->mem_used_bytes,
                                   .gpu_model = has.gpu_model,
                                   .n_jobs = l->gangs,
                                   .domain = n->domain,
                                   .machine = has.machine,
-                                  .gpus_lost = has.gpus_lost};
+                                  .gpus_lost = has.gpus_lost,
+                                  .gpus_cut = cut,
+                                  .slices = tug_gpuset_count(l->all_slices),
+                                  .slices_used = tug_gpuset_count(l->all_slices & l->gpus_used)};
 }
 
 size_t tug_core_gpu_ring(const struct tug_core *c, uint32_t node, tug_gpuset gpus, uint32_t *out)
 {
-    return tug_bandwidth_ring(c->nodes.at[node].inv.machine, gpus, out);
+    const struct tug_node *n = &c->nodes.at[node];
+    tug_gpuset slices = gpus & ~tug_gpuset_first_n(n->inv.gpus < TUG_GPUS_MAX ? n->inv.gpus : TUG_GPUS_MAX);
+    return tug_bandwidth_ring(slices ? NULL : n->inv.machine, gpus, out);
 }
 
 const char *tug_core_node_state(const struct tug_core_node *n)
@@ -691,7 +739,7 @@ const char *tug_core_node_state(const struct tug_core_node *n)
         return n->n_jobs ? "DRAINING" : "DRAINED";
     if (!n->n_jobs)
         return "IDLE";
-    return n->cpus_used >= n->cpus || (n->gpus && tug_gpuset_count(n->gpus_used) >= n->gpus)
+    return n->cpus_used >= n->cpus || (n->gpus + n->slices && tug_gpuset_count(n->gpus_used) + n->slices_used >= n->gpus + n->slices)
                ? "ALLOCATED"
                : "MIXED";
 }

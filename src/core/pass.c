@@ -113,7 +113,7 @@ static int whole_nodes_are_over(const struct tug_core *c, struct tug_entry *e,
         return 0;
     for (uint32_t i = 0; i < e->j.req.nodes; i++)
         gpus += tug_gpuset_count(slices[i].gpus);
-    int rc = tug_queue_takes(c, e, gpus, c->quiet ? NULL : why, sizeof why);
+    int rc = tug_queue_takes(c, e, tug_entry_gpus(e, gpus), c->quiet ? NULL : why, sizeof why);
     if (rc && !c->quiet)
         tug_job_set_explain(e, TUG_REASON_QUEUE_CAP, why);
     e->explained |= rc != 0;
@@ -170,15 +170,14 @@ static int check_slice(struct tug_policy_pass *p, const struct tug_entry *e, uin
     if (!tug_bit(e->shape->key.where->nodes, s->node))
         return tug_pass_refuse(p, -EINVAL, "puts job %llu on node %s, which the job may not use",
                                id, n->name);
-    const struct tug_ledger_node *l = tug_ledger_node(c->ledger, s->node);
-    if (s->gpus & ~l->gpus)
+    if (s->gpus & ~tug_cut_devices(c, s->node, e->shape->key.cut))
         return tug_pass_refuse(p, -EINVAL, "gives job %llu GPUs that node %s does not have", id,
                                n->name);
     if (tug_gpuset_count(s->gpus) != gpus)
         return tug_pass_refuse(p, -EINVAL, "gives job %llu %u GPUs on node %s; it asked for %u", id,
                                tug_gpuset_count(s->gpus), n->name, gpus);
     int taken = e->j.req.gpu_milli ? !tug_place_part_fits(c, e->shape, s->node, s->gpus)
-                                   : (s->gpus & l->gpus_used) != 0;
+                                   : (s->gpus & ~tug_cut_free(c, s->node, e->shape->key.cut)) != 0;
     if (!(last ? tug_place_fits_last : tug_place_fits)(c, e->shape, s->node) || taken)
         return tug_pass_refuse(
             p, -EBUSY, "puts job %llu on node %s, where something of what it needs is not free", id,

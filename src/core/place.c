@@ -20,8 +20,12 @@
 
 void tug_index_clear(struct tug_index *x)
 {
-    for (size_t g = 0; g <= TUG_GPUS_MAX; g++)
+    for (size_t g = 0; g <= TUG_GPUS_MAX; g++) {
         free(x->free_ge[g]);
+        for (size_t k = 0; k < x->cuts.len; k++)
+            free(x->cuts.at[k].free_ge[g]);
+    }
+    tug_vec_clear(&x->cuts);
     free(x->usable);
     free(x->shared);
     free(x->idle);
@@ -41,8 +45,11 @@ void tug_index_grow(struct tug_index *x, size_t n_nodes)
     size_t words = (n_nodes + 63) / 64;
     if (words <= x->words)
         return;
-    for (size_t g = 0; g <= TUG_GPUS_MAX; g++)
+    for (size_t g = 0; g <= TUG_GPUS_MAX; g++) {
         x->free_ge[g] = widen(x->free_ge[g], x->words, words);
+        for (size_t k = 0; k < x->cuts.len; k++)
+            x->cuts.at[k].free_ge[g] = widen(x->cuts.at[k].free_ge[g], x->words, words);
+    }
     x->usable = widen(x->usable, x->words, words);
     x->shared = widen(x->shared, x->words, words);
     x->idle = widen(x->idle, x->words, words);
@@ -288,6 +295,7 @@ void tug_shape_hold(struct tug_core *c, struct tug_entry *e)
                                  .within = tug_within_of(c, e),
                                  .mem_bytes = r->mem_per_node_bytes,
                                  .milli = r->gpu_milli,
+                                 .cut = tug_cut_kind(c, r->mig_profile, 0),
                                  .nodes = r->nodes,
                                  .cpus = r->cpus_per_node,
                                  .gpus = r->gpus_per_node,
@@ -304,6 +312,7 @@ void tug_shape_hold(struct tug_core *c, struct tug_entry *e)
         s = tug_new(struct tug_shape);
         s->key = key;
         s->number = ++c->shapes_made;
+        s->micro = key.cut ? c->cuts.at[key.cut - 1].micro : 0;
         s->family = family_get(c, &key);
         HASH_ADD(hh, c->shapes, key, sizeof s->key, s);
     }
@@ -335,7 +344,8 @@ static int could_hold(const struct tug_core *c, const struct tug_shape *s, uint3
                       uint32_t cpus, uint32_t gpus)
 {
     const struct tug_ledger_node *n = tug_ledger_node(c->ledger, node);
-    return n->cpus >= cpus && tug_gpuset_count(n->gpus) >= gpus && n->mem_bytes >= s->key.mem_bytes;
+    return n->cpus >= cpus && tug_gpuset_count(tug_cut_devices(c, node, s->key.cut)) >= gpus &&
+           n->mem_bytes >= s->key.mem_bytes;
 }
 
 int tug_shape_could_hold(const struct tug_core *c, const struct tug_shape *s, uint32_t node)
@@ -422,7 +432,7 @@ static int fits(const struct tug_core *c, const struct tug_shape *s, uint32_t no
     if (x->room[node].cpus < cpus || x->room[node].mem_bytes < s->key.mem_bytes ||
         (s->key.exclusive && !tug_bit(x->idle, node)))
         return 0;
-    return s->key.milli ? part_fits(c, s, node) : tug_bit(x->free_ge[gpus], node);
+    return s->key.milli ? part_fits(c, s, node) : tug_bit(tug_index_free(c, s->key.cut, gpus), node);
 }
 
 uint32_t tug_place_mbs(const struct tug_core *c, const struct tug_shape *s, const struct tug_span *span, uint32_t node,
@@ -476,7 +486,7 @@ static int pick_from(struct tug_core *c, const struct tug_shape *s, size_t word,
 
 static int first_fit(struct tug_core *c, const struct tug_shape *s, size_t n)
 {
-    const uint64_t *candidates = s->key.exclusive ? c->index.idle : c->index.free_ge[s->key.gpus];
+    const uint64_t *candidates = s->key.exclusive ? c->index.idle : tug_index_free(c, s->key.cut, s->key.gpus);
     for (size_t w = 0; w < c->index.words; w++)
         if (pick_from(c, s, w, s->key.where->nodes[w] & candidates[w], n))
             return 1;
@@ -487,10 +497,10 @@ static int first_fit(struct tug_core *c, const struct tug_shape *s, size_t n)
 static uint64_t exactly(const struct tug_core *c, const struct tug_shape *s,
                         const struct tug_region *r, size_t word, uint32_t g, uint64_t *more)
 {
-    uint64_t m = s->key.where->nodes[word] & c->index.free_ge[g][word];
+    uint64_t m = s->key.where->nodes[word] & tug_index_free(c, s->key.cut, g)[word];
     if (r)
         m &= r->nodes[word];
-    uint64_t higher = g < TUG_GPUS_MAX ? m & c->index.free_ge[g + 1][word] : 0;
+    uint64_t higher = g < TUG_GPUS_MAX ? m & tug_index_free(c, s->key.cut, g + 1)[word] : 0;
     *more |= higher;
     return (s->key.exclusive ? m & c->index.idle[word] : m) & ~higher;
 }
@@ -566,7 +576,7 @@ static int pick_last_from(struct tug_core *c, const struct tug_shape *s, size_t 
 static int first_last(struct tug_core *c, const struct tug_shape *s)
 {
     const uint64_t *candidates =
-        s->key.exclusive ? c->index.idle : c->index.free_ge[s->key.gpus_last];
+        s->key.exclusive ? c->index.idle : tug_index_free(c, s->key.cut, s->key.gpus_last);
     for (size_t w = 0; w < c->index.words; w++)
         if (pick_last_from(c, s, w, s->key.where->nodes[w] & candidates[w]))
             return 1;
@@ -577,9 +587,9 @@ static int emptiest_last(struct tug_core *c, const struct tug_shape *s)
 {
     for (uint32_t g = TUG_GPUS_MAX + 1; g-- > s->key.gpus_last;)
         for (size_t w = 0; w < c->index.words; w++) {
-            uint64_t m = s->key.where->nodes[w] & c->index.free_ge[g][w];
+            uint64_t m = s->key.where->nodes[w] & tug_index_free(c, s->key.cut, g)[w];
             if (g < TUG_GPUS_MAX)
-                m &= ~c->index.free_ge[g + 1][w];
+                m &= ~tug_index_free(c, s->key.cut, g + 1)[w];
             if (s->key.exclusive)
                 m &= c->index.idle[w];
             if (pick_last_from(c, s, w, m))
@@ -651,6 +661,10 @@ int tug_place_find(struct tug_core *c, struct tug_shape *s)
 
 void tug_place_gpus(struct tug_core *c, const struct tug_job_req *r, struct tug_policy_slice *at)
 {
+    for (uint32_t i = 0; *r->mig_profile && i < r->nodes; i++)
+        at[i].gpus = tug_cut_choose(c, at[i].node, at[i].gpus, tug_job_req_gpus(r, i));
+    if (*r->mig_profile)
+        return;
     struct tug_span span = tug_span_of(c, at, r->nodes, tug_job_req_all_gpus(r));
     for (uint32_t i = 0; i < r->nodes; i++)
         at[i].gpus = tug_span_choose(c, &span, at[i].node, at[i].gpus, tug_job_req_gpus(r, i), NULL);
@@ -672,7 +686,7 @@ void tug_place_as_picked(struct tug_core *c, const struct tug_entry *e)
 {
     for (uint32_t i = 0; i < e->j.req.nodes; i++) {
         uint32_t node = c->picked.at[i];
-        tug_gpuset free = tug_ledger_gpus_free(tug_ledger_node(c->ledger, node));
+        tug_gpuset free = tug_cut_free(c, node, e->shape->key.cut);
         c->chosen.at[i] = (struct tug_policy_slice){
             node, e->j.req.gpu_milli ? place_part(c, node, e->shape) : free};
     }
@@ -748,7 +762,7 @@ int tug_place_choose(struct tug_policy_pass *p, struct tug_entry *e)
     while (c->chosen.len < e->j.req.nodes)
         tug_vec_push(&c->chosen, (struct tug_policy_slice){0});
     if (c->hooks.place >= c->policies.n || p->alone || p->placing || p->failed ||
-        tug_within_asks(&e->shape->key.within)) {
+        tug_within_asks(&e->shape->key.within) || e->shape->key.cut) {
         tug_place_as_picked(c, e);
         return tug_within_is_good(c, e->shape, c->chosen.at, e->j.req.nodes) ? 0 : -EAGAIN;
     }
@@ -775,7 +789,7 @@ struct tug_slice *tug_place_slices(const struct tug_core *c, const struct tug_en
         const struct tug_ledger_node *n = tug_ledger_node(c->ledger, s->node);
         s->cpus = r->exclusive ? n->cpus : tug_job_req_cpus(r, i);
         s->mem_bytes = r->mem_per_node_bytes;
-        s->gpus = r->exclusive ? n->gpus : at[i].gpus;
+        s->gpus = r->exclusive ? tug_cut_devices(c, s->node, e->shape->key.cut) : at[i].gpus;
         s->gpu_milli = r->gpu_milli;
         s->gpu_user = e->shape->key.user;
         s->gpu_mixed = e->shape->key.mixed != 0;

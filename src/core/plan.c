@@ -158,12 +158,13 @@ static void want_of(struct tug_core *c, const struct tug_entry *e, struct tug_wa
     struct tug_policy_job row;
     tug_job_row(c, e, &row);
     w->each = (struct tug_need){.mem_bytes = r->mem_per_node_bytes,
+                                .cut = e->shape->key.cut,
                                 .gpus = r->gpus_per_node,
                                 .cpus = r->cpus_per_node,
                                 .exclusive = r->exclusive || e->shape->key.within.alone};
     w->last = w->each;
-    w->last.gpus = row.gpus_last;
-    w->last.cpus = row.cpus_last;
+    w->last.gpus = tug_job_req_gpus(r, r->nodes - 1);
+    w->last.cpus = tug_job_req_cpus(r, r->nodes - 1);
     w->nodes = r->nodes;
     w->run_ms = left_of(&row);
     tug_vec_reserve(&plan->allowed, c->index.words + 1);
@@ -248,6 +249,8 @@ static void add_ends(struct tug_core *c, const struct tug_entry *e, int64_t end_
                                              ? 0 /* see add_shared() */
                                              : (int32_t) tug_gpuset_count(s->gpus & n->gpus),
                                  .gangs = 1};
+        if (n->all_slices)
+            tug_cut_count(c, s->node, s->gpus & n->slices, held.slices);
         tug_profile_ends(c->plan->profile, s->node, end_ms, &held);
     }
 }
@@ -295,6 +298,14 @@ static void want_there(const struct tug_core *c, const struct tug_entry *e, uint
         w->each.gpus = w->last.gpus = 0;
 }
 
+static void add_cuts(struct tug_core *c, uint32_t node, const struct tug_cut_node *cut)
+{
+    uint32_t kinds[TUG_PROFILE_CUTS] = {0};
+    for (uint32_t k = 0; k < cut->n; k++)
+        kinds[k] = cut->at[k].kind;
+    tug_profile_cuts(c->plan->profile, node, kinds);
+}
+
 static void add_nodes(struct tug_core *c)
 {
     for (uint32_t i = 0; i < c->nodes.len; i++) {
@@ -306,7 +317,12 @@ static void add_nodes(struct tug_core *c)
                                  .cpus = has.cpus - (int32_t) n->cpus_used,
                                  .gpus = (int32_t) tug_gpuset_count(tug_ledger_gpus_free(n)),
                                  .gangs = n->gangs + (uint32_t) c->nodes.at[i].holds.len};
+        const struct tug_cut_node *cut = c->nodes.at[i].cut;
+        if (cut)
+            tug_cut_count(c, i, n->slices & ~n->gpus_used, left.slices);
         tug_profile_node(c->plan->profile, i, &has, &left);
+        if (cut)
+            add_cuts(c, i, cut);
     }
 }
 
@@ -342,13 +358,18 @@ static size_t count_holds(const struct tug_core *c)
 static void add_hold(struct tug_core *c, const struct tug_entry *e, uint32_t node)
 {
     struct tug_slice kept = tug_hold_kept(e, node), lacks = tug_hold_lacks(e, node);
+    tug_gpuset gpus = tug_ledger_node(c->ledger, node)->gpus;
     struct tug_stock coming = {.mem_bytes = -(int64_t) lacks.mem_bytes,
                                .cpus = -(int32_t) lacks.cpus,
-                               .gpus = -(int32_t) tug_gpuset_count(lacks.gpus)};
+                               .gpus = -(int32_t) tug_gpuset_count(lacks.gpus & gpus)};
     struct tug_stock all = {.mem_bytes = (int64_t) (kept.mem_bytes + lacks.mem_bytes),
                             .cpus = (int32_t) (kept.cpus + lacks.cpus),
-                            .gpus = (int32_t) tug_gpuset_count(kept.gpus | lacks.gpus),
+                            .gpus = (int32_t) tug_gpuset_count((kept.gpus | lacks.gpus) & gpus),
                             .gangs = 1};
+    tug_cut_count(c, node, lacks.gpus, coming.slices);
+    tug_cut_count(c, node, kept.gpus | lacks.gpus, all.slices);
+    for (size_t k = 0; k < TUG_PROFILE_CUTS; k++)
+        coming.slices[k] = (int8_t) -coming.slices[k];
     tug_profile_ends(c->plan->profile, node, c->now_ms + SOON_MS, &coming);
     tug_profile_ends(c->plan->profile, node, end_of_held(c, e), &all);
 }

@@ -86,12 +86,12 @@ static void sum_up(struct tug_core *c)
     for (size_t i = 0; i < c->running.len; i++) {
         const struct tug_entry *e = c->running.at[i].entry;
         if (tug_preempt_is_leaving(e))
-            add_up(c, c->reclaim.going.at, e->queue_row, e->load.gpus);
+            add_up(c, c->reclaim.going.at, e->queue_row, e->load.gpus + tug_cut_round(e->load.micro));
     }
     for (size_t i = 0; i < c->order.len; i++) {
         const struct tug_entry *e = tug_order_row(&c->order, i)->entry;
         if (e && e->hold)
-            add_up(c, c->reclaim.coming.at, e->queue_row, gpus_of(e->hold->want, e->hold->n));
+            add_up(c, c->reclaim.coming.at, e->queue_row, tug_hold_gpus(e));
     }
 }
 
@@ -374,7 +374,7 @@ static int propose(struct tug_policy_pass *p, struct tug_entry *e, const uint64_
             return -EAGAIN;
         int rc = !n && tug_hold_is_idle(p->c, want, e->j.req.nodes) ? -EPERM
                  /* whole nodes have what they have: only now is it known */
-                 : has_no_room(p->c, e, gpus_of(want, e->j.req.nodes)) ? -EDQUOT
+                 : has_no_room(p->c, e, tug_entry_gpus(e, gpus_of(want, e->j.req.nodes))) ? -EDQUOT
                                                                        : 0;
         if (rc) {
             free(want);

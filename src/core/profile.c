@@ -36,11 +36,13 @@ struct point {
     int16_t gpus;
     uint16_t row; /* of the slot from which on it holds */
     uint32_t gangs;
+    int8_t slices[TUG_PROFILE_CUTS];
 };
 
 struct node {
     struct tug_vec(struct point) points;
     int32_t cpus, gpus; /* in all */
+    uint32_t kinds[TUG_PROFILE_CUTS]; /* of point.slices */
 };
 
 struct kind {
@@ -317,13 +319,21 @@ void tug_profile_node(struct tug_profile *p, uint32_t node, const struct tug_sto
     struct node *n = &p->nodes.at[node];
     n->cpus = has->cpus;
     n->gpus = has->gpus;
+    memset(n->kinds, 0, sizeof n->kinds);
     n->points.len = 0;
     struct point first = {.mem_bytes = free_now->mem_bytes,
                           .cpus = free_now->cpus,
                           .gpus = (int16_t) free_now->gpus,
                           .row = p->row_of[0],
                           .gangs = free_now->gangs};
+    memcpy(first.slices, free_now->slices, sizeof first.slices);
     tug_vec_push(&n->points, first);
+}
+
+void tug_profile_cuts(struct tug_profile *p, uint32_t node, const uint32_t kinds[TUG_PROFILE_CUTS])
+{
+    tug_assert(node < p->n_nodes);
+    memcpy(p->nodes.at[node].kinds, kinds, sizeof p->nodes.at[node].kinds);
 }
 
 static size_t slot_of(const struct tug_profile *p, const struct point *x)
@@ -372,6 +382,8 @@ void tug_profile_ends(struct tug_profile *p, uint32_t node, int64_t end_ms,
         x->cpus += held->cpus;
         x->gpus = (int16_t) (x->gpus + held->gpus);
         x->gangs -= held->gangs;
+        for (size_t k = 0; k < TUG_PROFILE_CUTS && n->kinds[k]; k++)
+            x->slices[k] = (int8_t) (x->slices[k] + held->slices[k]);
     }
 }
 
@@ -385,11 +397,23 @@ void tug_profile_at(const struct tug_profile *p, uint32_t node, int64_t at_ms,
     const struct point *x = &n->points.at[point_of(p, n, slot)];
     *out = (struct tug_stock){
         .mem_bytes = x->mem_bytes, .cpus = x->cpus, .gpus = x->gpus, .gangs = x->gangs};
+    memcpy(out->slices, x->slices, sizeof out->slices);
 }
 
-static int serves(const struct point *x, const struct tug_need *need)
+/* Slices of the need's kind. */
+static __attribute__((noinline)) int32_t slices_of(const struct node *n, const struct point *x, const struct tug_need *need)
 {
-    return x->gpus >= (int64_t) need->gpus && x->cpus >= (int64_t) need->cpus &&
+    for (size_t k = 0; k < TUG_PROFILE_CUTS; k++)
+        if (n->kinds[k] == need->cut)
+            return x->slices[k];
+    return 0;
+}
+
+/* 'cut' is 0 where the need is known to be of GPUs: most are, and this is asked often. */
+static inline __attribute__((always_inline)) int serves(const struct node *n, const struct point *x, const struct tug_need *need,
+                                                        uint32_t cut)
+{
+    return (cut ? slices_of(n, x, need) : x->gpus) >= (int64_t) need->gpus && x->cpus >= (int64_t) need->cpus &&
            x->mem_bytes >= (int64_t) need->mem_bytes && (!need->exclusive || x->gangs == 0);
 }
 
@@ -399,7 +423,7 @@ static int serves_during(const struct tug_profile *p, uint32_t node, const struc
     const struct node *n = &p->nodes.at[node];
     for (size_t i = point_of(p, n, from); i < n->points.len && slot_of(p, &n->points.at[i]) < end;
          i++)
-        if (!serves(&n->points.at[i], need))
+        if (!serves(n, &n->points.at[i], need, need->cut))
             return 0;
     return 1;
 }
@@ -409,7 +433,7 @@ static int serves_during(const struct tug_profile *p, uint32_t node, const struc
 static int is_same_need(const struct tug_need *a, const struct tug_need *b)
 {
     return a->gpus == b->gpus && a->cpus == b->cpus && a->mem_bytes == b->mem_bytes &&
-           a->exclusive == b->exclusive;
+           a->exclusive == b->exclusive && a->cut == b->cut;
 }
 
 /* Of the slots' counts those of one block. */
@@ -439,7 +463,7 @@ static void fill_rows(struct tug_profile *p, struct kind *k)
         uint64_t *rows = &k->rows[word / BLOCK * SLOTS * p->width + word % BLOCK];
         int before = 0;
         for (size_t x = 0; x < n->points.len; x++) {
-            int now = serves(&n->points.at[x], &k->need);
+            int now = serves(n, &n->points.at[x], &k->need, k->need.cut);
             if (now != before)
                 rows[n->points.at[x].row * p->width] ^= 1ULL << (i % 64);
             before = now;
@@ -477,7 +501,7 @@ static struct kind *kind_of(struct tug_profile *p, const struct tug_need *need)
         if (is_same_need(&p->kinds[i]->need, need))
             return p->kinds[i];
         const struct tug_need *has = &p->kinds[i]->need;
-        if (has->gpus <= need->gpus && has->cpus <= need->cpus &&
+        if ((has->cut == need->cut || !has->gpus) && has->gpus <= need->gpus && has->cpus <= need->cpus &&
             has->mem_bytes <= need->mem_bytes && has->exclusive <= need->exclusive &&
             (!easier || has->gpus > easier->need.gpus))
             easier = p->kinds[i];
@@ -857,6 +881,14 @@ static void widen(struct range *r, const struct point *x)
     r->least.gangs = x->gangs > r->least.gangs ? x->gangs : r->least.gangs;
 }
 
+static void widen_slices(struct range *r, const struct point *x)
+{
+    for (size_t k = 0; k < TUG_PROFILE_CUTS; k++) {
+        r->most.slices[k] = x->slices[k] > r->most.slices[k] ? x->slices[k] : r->most.slices[k];
+        r->least.slices[k] = x->slices[k] < r->least.slices[k] ? x->slices[k] : r->least.slices[k];
+    }
+}
+
 static struct range book_node(struct tug_profile *p, uint32_t node, const struct tug_need *need,
                               size_t from, size_t end)
 {
@@ -864,22 +896,31 @@ static struct range book_node(struct tug_profile *p, uint32_t node, const struct
     size_t first = point_at(p, n, from);
     size_t behind = end < p->n_slots ? point_at(p, n, end) : n->points.len;
     int32_t cpus = need->exclusive ? n->cpus : (int32_t) need->cpus;
-    int32_t gpus = need->exclusive ? n->gpus : (int32_t) need->gpus;
+    int32_t gpus = need->exclusive ? n->gpus : need->cut ? 0 : (int32_t) need->gpus;
+    int8_t slices[TUG_PROFILE_CUTS] = {0};
+    for (size_t k = 0; k < TUG_PROFILE_CUTS && n->kinds[k]; k++)
+        slices[k] = n->kinds[k] == need->cut ? (int8_t) need->gpus : 0;
     struct range r = {.most = n->points.at[first]};
     for (size_t i = first; i < behind; i++) {
         struct point *x = &n->points.at[i];
         x->mem_bytes -= (int64_t) need->mem_bytes;
         x->cpus -= cpus;
         x->gpus = (int16_t) (x->gpus - gpus);
+        for (size_t k = 0; k < TUG_PROFILE_CUTS && n->kinds[k]; k++)
+            x->slices[k] = (int8_t) (x->slices[k] - slices[k]);
         x->gangs++;
         if (i == first)
             r.least = r.most = *x;
         widen(&r, x);
+        if (n->kinds[0])
+            widen_slices(&r, x);
     }
     r.most_before = r.most;
     r.most_before.mem_bytes += (int64_t) need->mem_bytes;
     r.most_before.cpus += cpus;
     r.most_before.gpus = (int16_t) (r.most.gpus + gpus);
+    for (size_t k = 0; k < TUG_PROFILE_CUTS && n->kinds[k]; k++)
+        r.most_before.slices[k] = (int8_t) (r.most.slices[k] + slices[k]);
     r.most_before.gangs--;
     return r;
 }
@@ -893,7 +934,7 @@ static void clear_some(struct tug_profile *p, struct kind *k, uint32_t node, siz
     size_t i = point_of(p, n, from);
     for (size_t s = from; s < end; i++) {
         size_t next = i + 1 < n->points.len ? slot_of(p, &n->points.at[i + 1]) : p->n_slots;
-        if (serves(&n->points.at[i], &k->need)) {
+        if (serves(n, &n->points.at[i], &k->need, k->need.cut)) {
             s = next;
             continue;
         }
@@ -919,14 +960,16 @@ FAST static void clear_all(struct tug_profile *p, struct kind *k, size_t from, s
     }
 }
 
-FAST static void update_kind(struct tug_profile *p, struct kind *k, const uint32_t *nodes,
-                             const struct range *ranges, uint32_t n, size_t from, size_t end)
+static inline __attribute__((always_inline)) void update_bits(struct tug_profile *p, struct kind *k, const uint32_t *nodes,
+                                                              const struct range *ranges, uint32_t n, size_t from, size_t end,
+                                                              uint32_t cut)
 {
     p->gone.len = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (serves(&ranges[i].least, &k->need) || !serves(&ranges[i].most_before, &k->need))
+        const struct node *x = &p->nodes.at[nodes[i]];
+        if (serves(x, &ranges[i].least, &k->need, cut) || !serves(x, &ranges[i].most_before, &k->need, cut))
             continue; /* still, or not before either */
-        if (serves(&ranges[i].most, &k->need)) {
+        if (serves(x, &ranges[i].most, &k->need, cut)) {
             clear_some(p, k, nodes[i], from, end);
             continue;
         }
@@ -941,6 +984,15 @@ FAST static void update_kind(struct tug_profile *p, struct kind *k, const uint32
         }
     }
     clear_all(p, k, from, end);
+}
+
+FAST static void update_kind(struct tug_profile *p, struct kind *k, const uint32_t *nodes,
+                             const struct range *ranges, uint32_t n, size_t from, size_t end)
+{
+    if (k->need.cut)
+        update_bits(p, k, nodes, ranges, n, from, end, k->need.cut);
+    else
+        update_bits(p, k, nodes, ranges, n, from, end, 0);
 }
 
 void tug_profile_book(struct tug_profile *p, const struct tug_want *w, const uint32_t *nodes,
@@ -972,7 +1024,7 @@ static int check_kind(const struct tug_profile *p, const struct kind *k)
         uint32_t count = 0;
         for (uint32_t i = 0; i < p->n_nodes; i++) {
             const struct node *n = &p->nodes.at[i];
-            int is = n->points.len && serves(&n->points.at[point_of(p, n, s)], &k->need);
+            int is = n->points.len && serves(n, &n->points.at[point_of(p, n, s)], &k->need, k->need.cut);
             if (is != (int) (row(p, k, i / 64 / BLOCK, s)[i / 64 % BLOCK] >> (i % 64) & 1))
                 return -EINVAL;
             count += (uint32_t) is;

@@ -21,6 +21,7 @@ struct tug_need {                      /* what a gang needs of a node */
     uint64_t mem_bytes;
     uint32_t gpus, cpus;
     uint32_t exclusive;                /* nobody else is there, and it takes all GPUs and CPUs */
+    uint32_t cut;                      /* 'gpus' are slices of that kind (cut.c); 0 = GPUs */
 };
 struct tug_want {                      /* a gang */
     struct tug_need each, last;        /* last: of one of its nodes; as 'each' when they are alike */
@@ -28,10 +29,12 @@ struct tug_want {                      /* a gang */
     int64_t run_ms;                    /* TUG_NEVER = nobody knows */
     const uint64_t *allowed;           /* bit i: it may use node i */
 };
+#define TUG_PROFILE_CUTS 8             /* kinds of slices on one node */
 struct tug_stock {                     /* of a node: what there is, or what is free */
     int64_t mem_bytes;
     int32_t cpus, gpus;
     uint32_t gangs;                    /* that hold something there */
+    int8_t slices[TUG_PROFILE_CUTS];   /* of the kinds that tug_profile_cuts() told */
 };
 
 struct tug_profile;                    /* opaque: see profile.c */
@@ -47,6 +50,8 @@ void tug_profile_begin(struct tug_profile *p, int64_t now_ms, int64_t horizon_ms
 /* What the node has in all, and free now. Then, of each gang that holds something there: when that comes free. */
 void tug_profile_node(struct tug_profile *p, uint32_t node, const struct tug_stock *has,
                       const struct tug_stock *free_now);
+/* Which kinds of slices its stock counts; 0 = none. Between node() and ends(); without it: of no kind. */
+void tug_profile_cuts(struct tug_profile *p, uint32_t node, const uint32_t kinds[TUG_PROFILE_CUTS]);
 void tug_profile_ends(struct tug_profile *p, uint32_t node, int64_t end_ms,
                       const struct tug_stock *held);
 

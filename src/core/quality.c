@@ -21,7 +21,7 @@ void tug_quality_of(struct tug_core *c, struct tug_shape *s, const struct tug_po
                     struct tug_quality *out)
 {
     *out = (struct tug_quality){0};
-    if (s->key.milli)
+    if (s->key.milli || s->key.cut)
         return;
     tug_span_forecast(c, at, n, &out->has);
     if (out->has.mbs)

@@ -145,7 +145,7 @@ const struct tug_policy_queue *tug_queue_rows(const struct tug_core *c, size_t *
 
 void tug_queue_waits(struct tug_core *c, const struct tug_entry *e, int sign)
 {
-    uint32_t gpus = tug_job_req_all_gpus(&e->j.req);
+    uint32_t gpus = tug_entry_gpus(e, tug_job_req_all_gpus(&e->j.req));
     for (uint32_t i = e->queue_row; i != NO_ROW; i = c->queue_rows.at[i].parent) {
         struct tug_policy_queue *r = &c->queue_rows.at[i];
         r->n_waiting += (uint32_t) sign;
@@ -156,12 +156,16 @@ void tug_queue_waits(struct tug_core *c, const struct tug_entry *e, int sign)
 void tug_queue_runs(struct tug_core *c, const struct tug_entry *e, int sign)
 {
     uint32_t gpus = e->load.gpus;
+    uint64_t micro = e->load.micro;
     for (uint32_t i = e->queue_row; i != NO_ROW; i = c->queue_rows.at[i].parent) {
         struct tug_policy_queue *r = &c->queue_rows.at[i];
+        struct tug_queue *q = &c->queues.at[i];
+        uint32_t before = tug_cut_round(q->micro_used);
+        q->micro_used += sign > 0 ? micro : -micro;
         r->n_running += (uint32_t) sign;
-        r->gpus_used += sign > 0 ? gpus : -gpus;
+        r->gpus_used += (sign > 0 ? gpus : -gpus) + tug_cut_round(q->micro_used) - before;
     }
-    if (gpus)
+    if (gpus || micro)
         keep(c, e->queue_row);
 }
 
@@ -236,6 +240,15 @@ static void say(char *why, size_t size_bytes, const char *fmt, ...)
     va_end(ap);
 }
 
+/* By so many GPUs its use would grow: what it has in slices is rounded up only once. */
+static uint32_t more_of(const struct tug_entry *e, const struct tug_queue *q, uint32_t gpus)
+{
+    uint64_t micro = (uint64_t) e->shape->micro * tug_job_req_all_gpus(&e->j.req);
+    if (!micro || e->j.req.exclusive)
+        return gpus;
+    return tug_cut_round(q->micro_used + micro) - tug_cut_round(q->micro_used);
+}
+
 /* The lowest queue, from the job's own up, that may not have so many GPUs more; NO_ROW = none. */
 static uint32_t who_is_full(const struct tug_core *c, const struct tug_entry *e, uint32_t gpus)
 {
@@ -243,7 +256,7 @@ static uint32_t who_is_full(const struct tug_core *c, const struct tug_entry *e,
     for (uint32_t i = e->queue_row; i != NO_ROW; i = c->queue_rows.at[i].parent) {
         uint32_t most = may_have(&c->queue_rows.at[i]);
         uint64_t taken = (uint64_t) c->queue_rows.at[i].gpus_used + c->queues.at[i].gpus_held - own;
-        if (taken + gpus > most)
+        if (taken + more_of(e, &c->queues.at[i], gpus) > most)
             return i;
     }
     return NO_ROW;
@@ -254,7 +267,7 @@ uint32_t tug_queue_needs(const struct tug_entry *e)
     uint32_t gpus = 0;
     for (size_t i = 0; i < e->j.n_slices; i++) /* suspended: they are known */
         gpus += tug_gpuset_count(e->j.slices[i].gpus);
-    return e->j.n_slices ? gpus : tug_job_req_all_gpus(&e->j.req);
+    return tug_entry_gpus(e, e->j.n_slices ? gpus : tug_job_req_all_gpus(&e->j.req));
 }
 
 /* With 'free' GPUs free, of which it takes so many and has the rest already: the others have what
@@ -271,7 +284,7 @@ static int leaves_enough(const struct tug_core *c, uint32_t row, uint32_t gpus, 
 int tug_queue_leaves_enough(const struct tug_core *c, const struct tug_entry *e, uint32_t free)
 {
     uint32_t gpus = tug_queue_needs(e);
-    return leaves_enough(c, e->queue_row, gpus, gpus, free);
+    return e->shape->micro || leaves_enough(c, e->queue_row, gpus, gpus, free);
 }
 
 int tug_queue_is_full(const struct tug_core *c, const struct tug_entry *e)
@@ -327,7 +340,7 @@ int tug_queue_takes(const struct tug_core *c, const struct tug_entry *e, uint32_
                     : "are guaranteed to it, and may not borrow");
         return -EDQUOT;
     }
-    if (!c->gpus_kept)
+    if (!c->gpus_kept || e->shape->micro) /* whole GPUs are kept */
         return 0;
     uint32_t kept = kept_by_others(c, e->queue_row, gpus), taken = takes_of_free(e, gpus);
     /* Without room for it anyway, it waits for resources; but one that goes on may be on a node
@@ -389,7 +402,7 @@ const struct tug_policy_queue *tug_core_queue_tree(const struct tug_core *c, siz
 
 /* ---- invariants */
 
-static void count(const struct tug_core *c, struct tug_policy_queue *sums)
+static void count(const struct tug_core *c, struct tug_policy_queue *sums, uint64_t *micro)
 {
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id)) {
@@ -397,7 +410,8 @@ static void count(const struct tug_core *c, struct tug_policy_queue *sums)
         for (uint32_t i = runs || waits ? e->queue_row : NO_ROW; i != NO_ROW;
              i = c->queue_rows.at[i].parent) {
             sums[i].gpus_used += runs ? e->load.gpus : 0;
-            sums[i].gpus_wanted += waits ? tug_job_req_all_gpus(&e->j.req) : 0;
+            micro[i] += runs ? e->load.micro : 0;
+            sums[i].gpus_wanted += waits ? tug_entry_gpus(e, tug_job_req_all_gpus(&e->j.req)) : 0;
             sums[i].n_running += (uint32_t) runs;
             sums[i].n_waiting += (uint32_t) waits;
         }
@@ -440,11 +454,13 @@ int tug_queue_check(const struct tug_core *c, struct tug_err *err)
         return tug_fail(err, -EINVAL, "%zu rows stand for %zu queues", c->queue_rows.len,
                         c->queues.len);
     struct tug_policy_queue *sums = tug_xcalloc(c->queues.len + 1, sizeof *sums);
+    uint64_t *micro = tug_xcalloc(c->queues.len + 1, sizeof *micro);
     int rc = 0;
-    count(c, sums);
+    count(c, sums, micro);
     for (size_t i = 0; i < c->queues.len && !rc; i++) {
         const struct tug_policy_queue *r = &c->queue_rows.at[i], *sum = &sums[i];
-        if (r->name != c->queues.at[i].name || r->gpus_used != sum->gpus_used ||
+        if (r->name != c->queues.at[i].name || r->gpus_used != sum->gpus_used + tug_cut_round(micro[i]) ||
+            c->queues.at[i].micro_used != micro[i] ||
             r->gpus_wanted != sum->gpus_wanted || r->n_running != sum->n_running ||
             r->n_waiting != sum->n_waiting)
             rc = tug_fail(err, -EINVAL, "queue '%s': its figures are not the sum of its jobs",
@@ -455,6 +471,7 @@ int tug_queue_check(const struct tug_core *c, struct tug_err *err)
             rc = tug_fail(err, -EINVAL, "queue '%s': what its holds have is not %u GPUs",
                           c->queues.at[i].name, c->queues.at[i].gpus_held);
     free(sums);
+    free(micro);
     if (!rc && keep_below(c, NO_ROW) != c->gpus_kept)
         rc = tug_fail(err, -EINVAL, "the queues keep %u GPUs, not %u", keep_below(c, NO_ROW),
                       c->gpus_kept);

@@ -36,6 +36,7 @@ struct row {
     double weight; /* 0: no longer configured */
     struct tug_usage used;
     uint32_t gpus, cpus;
+    uint64_t micro; /* of GPUs, in slices */
     uint64_t mem_bytes;
 };
 
@@ -438,6 +439,7 @@ void tug_shares_start(struct tug_shares *s, uint32_t row, const struct tug_share
         struct row *r = s->rows.at[i];
         tug_usage_start(&r->used, &s->clock, load->rate, at_ms);
         r->gpus += load->gpus;
+        r->micro += load->micro;
         r->cpus += load->cpus;
         r->mem_bytes += load->mem_bytes;
     }
@@ -454,6 +456,7 @@ void tug_shares_stop(struct tug_shares *s, uint32_t row, const struct tug_share_
                    r->mem_bytes >= load->mem_bytes);
         tug_usage_stop(&r->used, &s->clock, load->rate, at_ms, end_ms);
         r->gpus -= load->gpus;
+        r->micro -= load->micro;
         r->cpus -= load->cpus;
         r->mem_bytes -= load->mem_bytes;
     }
@@ -487,7 +490,7 @@ void tug_shares_row(const struct tug_shares *s, uint32_t row, struct tug_policy_
                                      .is_user = r->key.is_user,
                                      .uid = r->uid,
                                      .weight = r->weight,
-                                     .gpus_used = r->gpus,
+                                     .gpus_used = r->gpus + tug_cut_round(r->micro),
                                      .cpus_used = r->cpus,
                                      .mem_used_bytes = r->mem_bytes};
 }
@@ -611,12 +614,15 @@ void tug_share_run(struct tug_core *c, struct tug_entry *e, int64_t since_ms)
     struct tug_share_load load = {0};
     tug_assert(e->charged_ms < 0);
     for (size_t i = 0; i < e->j.n_slices; i++) {
-        load.gpus += tug_gpuset_count(e->j.slices[i].gpus);
+        uint32_t devices = tug_gpuset_count(e->j.slices[i].gpus);
+        load.gpus += e->shape->micro ? 0 : devices;
+        load.micro += (uint64_t) devices * e->shape->micro;
         load.cpus += e->j.slices[i].cpus;
         load.mem_bytes += e->j.slices[i].mem_bytes;
     }
     load.rate = e->j.req.gpu_milli
                     ? (int64_t) e->j.req.gpu_milli * (TUG_USAGE_GPU / TUG_GPU_MILLI)
+                : load.micro ? (int64_t) (load.micro * (TUG_USAGE_GPU / TUG_MIG_MICRO))
                 : load.gpus ? (int64_t) load.gpus * TUG_USAGE_GPU
                             : load.cpus * c->usage_cpu_rate;
     e->load = load;
@@ -695,6 +701,7 @@ static void sum_up(const struct tug_core *c, struct row *sums)
         for (uint32_t i = e->share_row; i != NO_ROW; i = s->rows.at[i]->parent) {
             tug_usage_start(&sums[i].used, &s->clock, e->load.rate, e->charged_ms);
             sums[i].gpus += e->load.gpus;
+            sums[i].micro += e->load.micro;
             sums[i].cpus += e->load.cpus;
             sums[i].mem_bytes += e->load.mem_bytes;
         }
@@ -713,7 +720,7 @@ int tug_share_check(const struct tug_core *c, struct tug_err *err)
         const struct row *r = s->rows.at[i], *sum = &sums[i];
         if (r->at != i || (i == ROOT ? r->parent != NO_ROW : r->parent >= i))
             rc = tug_fail(err, -EINVAL, "share '%s': stands before its parent", r->key.name);
-        else if (r->gpus != sum->gpus || r->cpus != sum->cpus || r->mem_bytes != sum->mem_bytes ||
+        else if (r->gpus != sum->gpus || r->micro != sum->micro || r->cpus != sum->cpus || r->mem_bytes != sum->mem_bytes ||
                  r->used.rate != sum->used.rate)
             rc = tug_fail(err, -EINVAL, "share '%s': what runs is not the sum of its jobs",
                           r->key.name);

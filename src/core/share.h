@@ -41,6 +41,7 @@ int tug_shares_admit(const struct tug_shares *s, const char *account, const char
 struct tug_share_load { /* what a run holds */
     int64_t rate;       /* what it is charged, see usage.h */
     uint32_t gpus, cpus;
+    uint64_t micro;     /* slices of GPUs, in millionths of one */
     uint64_t mem_bytes;
 };
 void tug_shares_start(struct tug_shares *s, uint32_t row, const struct tug_share_load *load,

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/heap.h"
+#include "base/mig.h"
 #include "base/rand.h"
 #include "base/vec.h"
 #include "core/core.h"
@@ -55,6 +56,7 @@ struct tug_shape_key {
     struct tug_within within;
     uint64_t mem_bytes;
     uint32_t nodes, cpus, gpus, cpus_last, gpus_last, milli, exclusive;
+    uint32_t cut; /* its GPUs are slices of that kind (cut.c); 0 = GPUs */
     uint32_t user, mixed; /* of parts of a GPU: whose, and whether others' may be beside it */
 };
 /* Shapes that differ only in how many nodes they want. What one of them cannot have, a wider one
@@ -74,6 +76,7 @@ struct tug_shape {
     UT_hash_handle hh;
     struct tug_family *family;
     size_t refs;
+    uint32_t micro;      /* its GPUs are slices that count as so many millionths of a GPU; 0 = GPUs */
     uint64_t number;     /* never used twice */
     uint64_t failed_at;  /* value of 'freed' when it last did not fit; 0 = fits or not tried */
     uint64_t weighed_at; /* value of 'reshaped' when 'possible' was worked out; 0 = never */
@@ -104,6 +107,25 @@ struct tug_index {
         const struct tug_machine *machine;
         uint32_t cpus, domain;
     } * room;
+    struct tug_vec(struct tug_cut_index {
+        uint64_t *free_ge[TUG_GPUS_MAX + 1]; /* the same, of free slices of one kind */
+    }) cuts;                                 /* by kind, from 1 on */
+};
+
+/* ---- GPUs that are cut into slices (cut.c) */
+
+struct tug_cut { /* a kind of slices, for good */
+    const char *profile; /* interned */
+    uint32_t micro;      /* of a GPU, in millionths */
+};
+struct tug_cut_node { /* what of a node is cut */
+    uint32_t n;
+    struct {
+        uint32_t kind;
+        tug_gpuset slices;
+    } at[TUG_CORE_CUTS_MAX];
+    tug_gpuset gpus;               /* that are cut */
+    uint8_t gpu_of[TUG_GPUS_MAX];  /* by device */
 };
 
 /* ---- what is kept free for a job that others give way to (hold.c) */
@@ -175,6 +197,7 @@ struct tug_node {
     struct tug_core_inventory row; /* what the configuration expects */
     struct tug_core_inventory inv; /* what it said last; its machine is 'told' or that of the row */
     const struct tug_machine *told; /* what it said of its links itself. All three are held in core.insides */
+    struct tug_cut_node *cut; /* what it said; NULL = nothing is cut */
     uint8_t in_conf, up, drained, known;
     const char *down_reason, *drain_reason; /* the latter: all of 'drains' in one */
     struct tug_vec(struct tug_core_drain) drains; /* in the order of drains.def; drain.c */
@@ -214,6 +237,7 @@ struct tug_queue {
     uint8_t no_borrow, no_lend;
     enum tug_gpu_sharing share_gpus;
     uint32_t kept, kept_below; /* see queue.c */
+    uint64_t micro_used;       /* of gpus_used, what is held in slices, in millionths; rounded up there */
     uint32_t gpus_held;        /* of the plans of holds of its jobs and of those below it */
     uint64_t held_at;          /* pass in which the built-in order found it full */
     tug_job_id held_by;        /* the first job that waited for it then */
@@ -294,6 +318,7 @@ struct tug_core {
     struct tug_vec(struct tug_policy_node) node_rows;
     struct tug_ledger *ledger;
     struct tug_index index;
+    struct tug_vec(struct tug_cut) cuts; /* kind k is cuts.at[k - 1] */
     struct tug_fabric fabric;
     struct tug_where *wheres;
     struct tug_shape *shapes;
@@ -524,6 +549,51 @@ int tug_ev_node_drain(struct tug_core *c, const struct tug_event *ev, struct tug
 int tug_ev_node_resume(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_node_health(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 
+/* cut.c */
+/* The kind of that profile, made where there is none; "" = 0. micro: of a new one; 0 = as its name says. */
+uint32_t tug_cut_kind(struct tug_core *c, const char *profile, uint32_t micro);
+/* UINT32_MAX: nobody has spoken of such yet. */
+uint32_t tug_cut_find(const struct tug_core *c, const char *profile);
+void tug_cuts_clear(struct tug_core *c);
+/* What a node says that its GPUs are cut into. Did it say something else before? */
+int tug_cut_take(struct tug_core *c, uint32_t node, const struct tug_core_mig *mig, size_t n);
+/* What became of cut GPUs since, in words; either may be NULL. 'loss': slices have gone and nothing came in their place, as
+ * when a boot lost them; 'change': cut otherwise. "" = nothing of that. A GPU of 'lost' is no matter of this. */
+void tug_cut_compare(const struct tug_core *c, const struct tug_cut_node *was, const struct tug_cut_node *now, tug_gpuset lost,
+                     char *loss, char *change, size_t size_bytes);
+/* GPUs (0) or slices of that kind that the node has; slices of a GPU that somebody still holds as a whole are not free. */
+tug_gpuset tug_cut_slices(const struct tug_core *c, uint32_t node, uint32_t kind);
+static inline tug_gpuset tug_cut_devices(const struct tug_core *c, uint32_t node, uint32_t kind)
+{
+    return kind ? tug_cut_slices(c, node, kind) : tug_ledger_node(c->ledger, node)->gpus;
+}
+static inline tug_gpuset tug_cut_free(const struct tug_core *c, uint32_t node, uint32_t kind)
+{
+    const struct tug_ledger_node *l = tug_ledger_node(c->ledger, node);
+    return kind ? tug_cut_devices(c, node, kind) & l->slices & ~l->gpus_used : tug_ledger_gpus_free(l);
+}
+/* Its bits in the index: of each kind. */
+void tug_cut_index(struct tug_core *c, uint32_t node, int usable, int cpu_free);
+/* Nodes with g GPUs (0) or slices of that kind free, or more. */
+static inline const uint64_t *tug_index_free(const struct tug_core *c, uint32_t kind, uint32_t g)
+{
+    return kind ? c->index.cuts.at[kind - 1].free_ge[g] : c->index.free_ge[g];
+}
+/* How many of each of the node's kinds are in the set, in the order of tug_node.cut. */
+void tug_cut_count(const struct tug_core *c, uint32_t node, tug_gpuset set, int8_t out[TUG_CORE_CUTS_MAX]);
+/* n slices of the set: of GPUs that somebody has slices of already before others, of the fullest before others. */
+tug_gpuset tug_cut_choose(const struct tug_core *c, uint32_t node, tug_gpuset set, uint32_t n);
+int tug_cut_check(const struct tug_core *c, uint32_t node, struct tug_err *err); /* of tug_core_check() */
+static inline uint32_t tug_cut_round(uint64_t micro) /* in GPUs */
+{
+    return (uint32_t) ((micro + TUG_MIG_MICRO - 1) / TUG_MIG_MICRO);
+}
+/* As how many GPUs so many devices of the job count; it is not over. */
+static inline uint32_t tug_entry_gpus(const struct tug_entry *e, uint32_t devices)
+{
+    return e->shape->micro ? tug_cut_round((uint64_t) devices * e->shape->micro) : devices;
+}
+
 /* place.c */
 void tug_index_clear(struct tug_index *x);
 void tug_index_grow(struct tug_index *x, size_t n_nodes);
@@ -563,7 +633,7 @@ int tug_shape_could_hold_last(const struct tug_core *c, const struct tug_shape *
 /* Nodes on which a slice with so many GPUs might fit, by what is free of GPUs alone. */
 static inline const uint64_t *tug_place_candidates(const struct tug_core *c, const struct tug_shape *s, uint32_t gpus)
 {
-    return c->as_if_empty ? c->index.usable : s->key.exclusive ? c->index.idle : c->index.free_ge[gpus];
+    return c->as_if_empty ? c->index.usable : s->key.exclusive ? c->index.idle : tug_index_free(c, s->key.cut, gpus);
 }
 /* Does a slice, or the last one, fit there now? */
 int tug_place_fits(const struct tug_core *c, const struct tug_shape *s, uint32_t node);

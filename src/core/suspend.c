@@ -57,7 +57,7 @@ static int gpus_are_free(const struct tug_ledger_node *l, const struct tug_slice
 {
     if (s->gpu_milli)
         return tug_ledger_part_fits(l, (unsigned) __builtin_ctzll(s->gpus), s);
-    return !(s->gpus & ~tug_ledger_gpus_free(l));
+    return !(s->gpus & ~tug_ledger_devices_free(l));
 }
 
 /* A node that is being drained may: what is on it ends sooner that way. */

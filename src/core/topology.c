@@ -70,13 +70,13 @@ static int holds(const struct tug_core *c, const struct tug_shape *s, const stru
            (!tug_shape_is_uneven(s) || count(c, s, r, 1, s->key.nodes) == s->key.nodes);
 }
 
-static uint32_t gpus_free(const struct tug_core *c, const struct tug_region *r)
+static uint32_t gpus_free(const struct tug_core *c, const struct tug_shape *s, const struct tug_region *r)
 {
     uint32_t sum = 0, with = 1; /* nodes with g free or more */
     for (uint32_t g = 1; g <= TUG_GPUS_MAX && with; g++) {
         with = 0;
         for (size_t w = r->from; w < r->to; w++)
-            with += tug_gpuset_count(c->index.free_ge[g][w] & r->nodes[w]);
+            with += tug_gpuset_count(tug_index_free(c, s->key.cut, g)[w] & r->nodes[w]);
         sum += with;
     }
     return sum;
@@ -99,7 +99,7 @@ struct tallies {
 /* Does it matter which links a gang gets, and does anybody know? */
 static int links_matter(const struct tug_core *c, const struct tug_shape *s)
 {
-    return !s->key.milli && s->key.gpus && (c->fabric.has_bandwidth || tug_insides_count(c->insides)) &&
+    return !s->key.milli && !s->key.cut && s->key.gpus && (c->fabric.has_bandwidth || tug_insides_count(c->insides)) &&
            (s->key.nodes > 1 ? s->key.gpus + s->key.gpus_last : s->key.gpus_last) > 1;
 }
 
@@ -225,7 +225,7 @@ static uint32_t find_fullest(struct tug_core *c, const struct tug_shape *s)
         uint32_t gpus = 0, node = tug_place_fullest_last(c, s, &d->own, &gpus);
         if (node == TUG_NO_NODE || (best != TUG_NO_NODE && gpus > best_gpus))
             continue;
-        uint32_t left = gpus_free(c, &d->own);
+        uint32_t left = gpus_free(c, s, &d->own);
         if (best != TUG_NO_NODE && gpus == best_gpus && left >= best_left)
             continue;
         best = node;
@@ -302,7 +302,7 @@ static int find_domain(const struct tug_core *c, const struct tug_shape *s, stru
             break;
         if (!might_hold(c, s, r))
             continue;
-        o.left = gpus_free(c, r);
+        o.left = gpus_free(c, s, r);
         if (matters) {
             o.span = span_below(c, s, o.domain);
             t.enough_mbs = enough(c, s, &o.span);
@@ -441,7 +441,7 @@ static void place_below(struct tug_core *c, const struct tug_shape *s, size_t do
             continue;
         units[n++] = (struct unit){.domain = d,
                                    .room = count(c, s, &d->own, 0, alike(s)),
-                                   .gpus_free = gpus_free(c, &d->own)};
+                                   .gpus_free = gpus_free(c, s, &d->own)};
     }
     place_in(c, s, units, n);
     free(units);

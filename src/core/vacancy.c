@@ -9,7 +9,7 @@
 static struct tug_vacancy room_at(const struct tug_victims *v, uint32_t node)
 {
     const struct tug_ledger_node *l = tug_ledger_node(v->c->ledger, node);
-    struct tug_vacancy r = {.gpus = tug_ledger_gpus_free(l),
+    struct tug_vacancy r = {.gpus = tug_ledger_devices_free(l),
                      .cpus = tug_ledger_cpus_free(l),
                      .mem_bytes = tug_ledger_mem_free(l),
                      .others = l->gangs + (uint32_t) v->c->nodes.at[node].holds.len};
@@ -23,8 +23,9 @@ void tug_vacancy_add(const struct tug_victims *v, struct tug_vacancy *r, const s
     if (p->slice == TUG_NO_SLICE)
         return; /* it only lets others in */
     const struct tug_slice *s = &k->e->j.slices[p->slice];
+    const struct tug_ledger_node *l = tug_ledger_node(v->c->ledger, s->node);
     if (!s->gpu_milli) /* a GPU in parts is whole again only once all of them are gone */
-        r->gpus |= s->gpus & tug_ledger_node(v->c->ledger, s->node)->gpus;
+        r->gpus |= s->gpus & (l->gpus | l->slices);
     r->cpus += s->cpus;
     r->mem_bytes += k->keeps_memory ? 0 : s->mem_bytes;
     r->others--;
@@ -76,7 +77,7 @@ int tug_vacancy_is_enough(const struct tug_victims *v, uint32_t node, const stru
         const struct tug_slice *s = &v->e->j.slices[v->fixed[node] - 1];
         return !(s->gpus & ~gpus) && s->cpus + r->cpus_owed <= r->cpus;
     }
-    return tug_gpuset_count(gpus) >= n_gpus && r->cpus >= n_cpus + r->cpus_owed &&
+    return tug_gpuset_count(gpus & tug_cut_devices(v->c, node, key->cut)) >= n_gpus && r->cpus >= n_cpus + r->cpus_owed &&
            r->mem_bytes >= key->mem_bytes + r->mem_owed_bytes;
 }
 

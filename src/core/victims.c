@@ -114,7 +114,7 @@ static void look_at_queues(struct tug_victims *v)
     for (uint32_t i = 0; i < v->n_nodes && v->keeps; i++) {
         struct tug_vacancy r = {0};
         tug_hold_owed(c, i, &r.gpus_owed, &r.cpus_owed, &r.mem_owed_bytes);
-        v->gpus_owed += tug_gpuset_count(r.gpus_owed);
+        v->gpus_owed += tug_gpuset_count(r.gpus_owed & tug_ledger_node(c->ledger, i)->gpus);
     }
 }
 
@@ -162,7 +162,7 @@ static uint32_t gpus_of(const struct tug_victims *v, const struct tug_cand *k)
     const struct tug_job *j = &k->e->j;
     uint32_t gpus = 0;
     for (size_t i = 0; i < j->n_slices; i++)
-        if (tug_bit(v->c->index.usable, j->slices[i].node) && !j->slices[i].gpu_milli)
+        if (tug_bit(v->c->index.usable, j->slices[i].node) && !j->slices[i].gpu_milli && !*j->req.mig_profile)
             gpus += tug_gpuset_count(j->slices[i].gpus);
     return gpus;
 }
@@ -633,9 +633,10 @@ static struct tug_slice *place_suspended(const struct tug_victims *v)
 /* Of the free GPUs, if there are enough; else of these and those that come free. */
 static tug_gpuset gpus_to_pick_from(const struct tug_victims *v, uint32_t node, unsigned n)
 {
-    tug_gpuset now = tug_ledger_gpus_free(tug_ledger_node(v->c->ledger, node));
+    uint32_t cut = v->e->shape->key.cut;
+    tug_gpuset now = tug_cut_free(v->c, node, cut);
     struct tug_vacancy r = tug_vacancy_at(v, node);
-    tug_gpuset later = r.gpus & ~now & ~r.gpus_owed;
+    tug_gpuset later = r.gpus & tug_cut_devices(v->c, node, cut) & ~now & ~r.gpus_owed;
     return tug_gpuset_count(now) >= n ? now : now | later;
 }
 

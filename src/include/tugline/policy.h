@@ -87,6 +87,11 @@ struct tug_policy_job {
     uint32_t within;              /* 1: it asks something of the fabric: the core places it and asks no place(); start_on()
                                      elsewhere is -EINVAL. start(), fits() and the plan heed it */
     const char *gpu_model;        /* that it asked for; "" = any. "A|B": either */
+    const char *mig_profile;      /* "1g.10gb": it wants slices of GPUs that are cut, and no whole ones; "" = none. All counts of
+                                     GPUs in its row are 0 then, 'within' is 1: the core places it, start_on() takes only what
+                                     it would choose from */
+    uint32_t slices;              /* so many, of the whole gang */
+    uint32_t slice_milli;         /* what part of a GPU each is, in thousandths */
 };
 
 struct tug_policy_node {

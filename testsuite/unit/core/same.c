@@ -68,7 +68,7 @@ static const char *same_req(const struct tug_job_req *a, const struct tug_job_re
                    same_text(a->account, b->account) && same_text(a->name, b->name) &&
                    same_text(a->gpu_model, b->gpu_model) && same_text(a->nodelist, b->nodelist) &&
                    same_text(a->exclude, b->exclude) && same_text(a->topology, b->topology) &&
-                   same_text(a->exclusive_level, b->exclusive_level) &&
+                   same_text(a->exclusive_level, b->exclusive_level) && same_text(a->mig_profile, b->mig_profile) &&
                    same_text(a->preflight, b->preflight) && same_text(a->requeue_on, b->requeue_on)
                ? NULL
                : "a text of the request";
@@ -193,6 +193,18 @@ static int same_node_again(struct tug_core *made, const struct tug_core_node *n,
     return tug_core_restore_node(made, n->name, &past, err);
 }
 
+static size_t slices_of(const struct tug_core *c, uint32_t node, struct tug_core_mig out[TUG_GPUS_MAX])
+{
+    struct tug_core_cut cuts[TUG_CORE_CUTS_MAX];
+    size_t n_cuts = tug_core_node_cuts(c, node, cuts), n = 0;
+    for (size_t i = 0; i < n_cuts; i++)
+        for (tug_gpuset s = cuts[i].slices; s; s &= s - 1)
+            out[n++] = (struct tug_core_mig){.profile = cuts[i].profile,
+                                             .gpu = (uint8_t) __builtin_ctzll(tug_core_gpus_of(c, node, s & -s)),
+                                             .device = (uint8_t) __builtin_ctzll(s)};
+    return n;
+}
+
 struct tug_core *same_restart(const struct tug_core *c, const struct tug_core_conf *conf,
                               int64_t now_ms, struct tug_err *err)
 {
@@ -201,8 +213,9 @@ struct tug_core *same_restart(const struct tug_core *c, const struct tug_core_co
     for (uint32_t i = 0; i < tug_core_nodes(c) && !rc; i++) {
         struct tug_core_node n;
         tug_core_node(c, i, &n);
-        struct tug_core_inventory inv = {n.cpus, n.gpus + tug_gpuset_count(n.gpus_lost), n.mem_bytes, n.gpu_model,
-                                         n.machine, n.gpus_lost};
+        struct tug_core_mig mig[TUG_GPUS_MAX];
+        struct tug_core_inventory inv = {n.cpus, n.gpus + tug_gpuset_count(n.gpus_lost | n.gpus_cut), n.mem_bytes, n.gpu_model,
+                                         n.machine, n.gpus_lost, mig, slices_of(c, i, mig)};
         if (tug_core_node_find(made, n.name) != TUG_NO_NODE)
             rc = same_node_again(made, &n, &inv, err);
     }

@@ -56,6 +56,10 @@ static struct {
     uint64_t preempted, suspended, resumed, ended_preempted, held_starts;
     int crowded; /* this round, gangs run for long and little else goes wrong */
     int pushy; /* this pass, whoever may have others give way does */
+    int cut;      /* this round, GPUs are cut into slices, and otherwise by every boot */
+    struct tug_core_mig mig[NODES][TUG_GPUS_MAX]; /* of each node */
+    size_t n_mig[NODES];
+    uint64_t sliced, whole_beside; /* pieces with slices that came; with whole GPUs of a node that has cut ones */
     int calm;     /* the end: nothing goes wrong any more */
     uint32_t set; /* of policies */
 } s;
@@ -218,6 +222,8 @@ static void take_launch(uint32_t node, const struct tug_action *a)
     for (size_t i = 0; j && i < j->n_slices; i++)
         if (j->slices[i].node == node && j->attempt == a->attempt)
             p.gpus = j->slices[i].gpus;
+    s.sliced += j && *j->req.mig_profile;
+    s.whole_beside += j && p.gpus && !*j->req.mig_profile && s.n_mig[node];
     nobody_else_uses(n, &p);
     no_other_attempt_runs(a->job, a->attempt);
     tug_vec_push(&n->held, p);
@@ -296,6 +302,27 @@ static void progress_one(uint32_t node)
     }
 }
 
+/* What its GPUs are cut into from this boot on. As the controller does it, slices get numbers that nobody holds anything by. */
+static void cut_gpus(uint32_t node)
+{
+    static const char *const layouts[][7] = {{NULL},
+                                             {"1g.10gb", "1g.10gb", "1g.10gb", "1g.10gb", "1g.10gb", "1g.10gb", "1g.10gb"},
+                                             {"2g.20gb", "2g.20gb", "2g.20gb", "1g.10gb"},
+                                             {"3g.40gb", "3g.40gb"},
+                                             {"1g.10gb", "2g.20gb", "3g.40gb"}};
+    uint32_t gpus = s.rows[node].gpus, device = gpus;
+    s.n_mig[node] = 0;
+    for (uint8_t g = 0; s.cut && g < gpus; g++) {
+        const char *const *parts = layouts[dice(5)];
+        for (uint32_t i = 0; i < 7 && parts[i]; i++, device++) {
+            while (device < TUG_GPUS_MAX && tug_core_devices_had(s.c, node) >> device & 1)
+                device++;
+            if (device < TUG_GPUS_MAX)
+                s.mig[node][s.n_mig[node]++] = (struct tug_core_mig){.profile = parts[i], .gpu = g, .device = (uint8_t) device};
+        }
+    }
+}
+
 static void disconnect(uint32_t node)
 {
     s.nodes[node].connected = 0;
@@ -310,8 +337,10 @@ static void come(uint32_t node, int rebooted)
     n->inbox.len = 0;
     n->connected = 1;
     n->told_down = 0;
-    if (rebooted)
+    if (rebooted) {
         n->held.len = 0;
+        cut_gpus(node);
+    }
     for (size_t i = 0; i < n->held.len && n_held < 64; i++) {
         const struct piece *p = &n->held.at[i];
         held[n_held++] = (struct tug_held_step){p->job,   p->attempt, p->step, p->phase,
@@ -319,7 +348,9 @@ static void come(uint32_t node, int rebooted)
     }
     const struct tug_core_node_row *r = &s.rows[node];
     struct tug_core_inventory inv = {.cpus = r->cpus, .gpus = r->gpus, .mem_bytes = r->mem_bytes, .gpu_model = r->gpu_model};
-    if (chance(15))
+    inv.mig = s.mig[node];
+    inv.n_mig = s.n_mig[node];
+    if (chance(15) && !s.cut)
         inv.gpus -= inv.gpus > 0;
     struct piece copy[64];
     for (size_t i = 0; i < n_held; i++) { /* held[] points into a list that orders may change */
@@ -405,7 +436,9 @@ static void submit(void)
     static const char *const lists[] = {"", "", "", "", "m[0-3]", "m[2-8]"};
     static const char *const users[] = {"u", "v", "w"}, *const accounts[] = {"", "x", "y"};
     uint32_t nodes = 1 + dice(4), gpus = dice(5);
-    int uneven = nodes > 1 && gpus > 1 && dice(3) == 0, share = dice(4) == 0;
+    static const char *const profiles[] = {"1g.10gb", "2g.20gb", "3g.40gb"};
+    int uneven = nodes > 1 && gpus > 1 && dice(3) == 0, share = dice(4) == 0, slices = s.cut && gpus && dice(2);
+    share &= !slices;
     if (share)
         nodes = gpus = 1;
     uneven &= !share;
@@ -422,6 +455,7 @@ static void submit(void)
                             .ntasks = nodes + dice(6),
                             .cpus_per_node = 1 + dice(4),
                             .gpus_per_node = gpus,
+                            .mig_profile = slices ? profiles[dice(3)] : "",
                             .gpu_milli = share ? 100 + 100 * dice(9) : 0,
                             .gpus_last = uneven ? 1 + dice(gpus - 1) : 0,
                             .mem_per_node_bytes = dice(3) ? 0 : (uint64_t) dice(32) << 30,
@@ -921,10 +955,10 @@ static void come_to_rest(void)
         s.now += 20;
         event((struct tug_event){.type = TUG_EV_TICK});
         tug_core_count(s.c, &n);
-        if (turn > 3000) /* those that no node could ever hold */
+        if (turn > 3000) /* those that no node could ever hold, or that are stopped and whose slices a boot has cut otherwise */
             for (const struct tug_job *j = tug_core_job_after(s.c, 0); j;
                  j = tug_core_job_after(s.c, j->id))
-                if (j->state == TUG_JOB_PENDING)
+                if (tug_job_state_waits(j->state))
                     event((struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = j->id});
         if (!n.pending && !n.running)
             break;
@@ -975,8 +1009,8 @@ static void build_cluster(void)
 
 static void round_of(uint64_t seed)
 {
-    uint64_t counts[] = {s.events,  s.restarts,        s.preempted,  s.suspended,
-                         s.resumed, s.ended_preempted, s.held_starts};
+    uint64_t counts[] = {s.events,  s.restarts,        s.preempted,   s.suspended,
+                         s.resumed, s.ended_preempted, s.held_starts, s.sliced, s.whole_beside};
     memset(&s, 0, sizeof s);
     s.events = counts[0];
     s.restarts = counts[1];
@@ -985,11 +1019,14 @@ static void round_of(uint64_t seed)
     s.resumed = counts[4];
     s.ended_preempted = counts[5];
     s.held_starts = counts[6];
+    s.sliced = counts[7];
+    s.whole_beside = counts[8];
     memset(&told, 0, sizeof told);
     s.rand = tug_rand_seed(seed);
     s.now = 1000000;
     s.next_id = 1;
     s.crowded = (int) dice(2);
+    s.cut = (int) dice(2);
     build_cluster();
     s.c = tug_core_new(&s.conf, NULL);
     ck_assert_ptr_nonnull(s.c);
@@ -1012,11 +1049,11 @@ START_TEST(whatever_happens_every_invariant_holds_and_all_comes_to_rest)
     for (int i = 0; i < rounds; i++)
         round_of(seed + (uint64_t) i);
     printf("# %llu events, %llu restarts; %llu gave way, of them %llu for good, %llu suspended and "
-           "%llu resumed; %llu started on what was kept\n",
+           "%llu resumed; %llu started on what was kept; %llu times slices, %llu times whole GPUs beside such\n",
            (unsigned long long) s.events, (unsigned long long) s.restarts,
            (unsigned long long) s.preempted, (unsigned long long) s.ended_preempted,
            (unsigned long long) s.suspended, (unsigned long long) s.resumed,
-           (unsigned long long) s.held_starts);
+           (unsigned long long) s.held_starts, (unsigned long long) s.sliced, (unsigned long long) s.whole_beside);
     if (rounds < 40)
         return;
     ck_assert_uint_ge(s.events, 100000);
@@ -1025,6 +1062,8 @@ START_TEST(whatever_happens_every_invariant_holds_and_all_comes_to_rest)
     ck_assert_uint_ge(s.suspended, 10);
     ck_assert_uint_ge(s.resumed, 5);
     ck_assert_uint_ge(s.held_starts, 10);
+    ck_assert_uint_ge(s.sliced, 150);
+    ck_assert_uint_ge(s.whole_beside, 150);
 }
 END_TEST
 

@@ -153,7 +153,8 @@ void w_submit(struct world *w, tug_job_id id, struct tug_job_req r)
 static struct tug_core_inventory inventory_of(const struct world *w, uint32_t node)
 {
     const struct tug_core_node_row *r = &w->rows[node];
-    return (struct tug_core_inventory){r->cpus, r->gpus, r->mem_bytes, r->gpu_model, w->machines[node], 0};
+    return (struct tug_core_inventory){r->cpus, r->gpus, r->mem_bytes, r->gpu_model, w->machines[node], 0,
+                                       w->mig[node], w->n_mig[node]};
 }
 
 void w_up(struct world *w, uint32_t node, const struct tug_held_step *held, size_t n_held)

@@ -21,6 +21,8 @@ struct world {
     struct tug_core_node_row rows[W_NODES_MAX];
     char names[W_NODES_MAX][16];
     const struct tug_machine *machines[W_NODES_MAX]; /* NULL: nothing is known */
+    const struct tug_core_mig *mig[W_NODES_MAX];     /* slices; NULL: nothing is cut */
+    size_t n_mig[W_NODES_MAX];
     int64_t now;
     struct tug_buf said;
     struct tug_err err;

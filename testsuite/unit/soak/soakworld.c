@@ -229,7 +229,11 @@ static struct tug_core *from_records(struct soak *s)
     for (uint32_t i = 0; i < tug_core_nodes(s->c); i++) {
         struct tug_core_node n;
         tug_core_node(s->c, i, &n);
-        struct tug_core_inventory inv = {n.cpus, n.gpus, n.mem_bytes, n.gpu_model, n.machine, 0};
+        struct tug_core_inventory inv = {.cpus = n.cpus,
+                                         .gpus = n.gpus,
+                                         .mem_bytes = n.mem_bytes,
+                                         .gpu_model = n.gpu_model,
+                                         .machine = n.machine};
         const struct tug_core_node_past past = {.inv = n.known ? &inv : NULL,
                                                 .drains = n.drains,
                                                 .n_drains = n.n_drains,
