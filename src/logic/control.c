@@ -474,10 +474,12 @@ void tug_control_message(struct tug_control *c, tug_peer_id peer, uint16_t numbe
     r = find_rpc(c, p, number, m, &err);
     if (!r || r->full == CTL_FULL_ANSWERED)
         tug_ctl_full_aside(c);
+    tug_outbox_loose(c->out, !r || r->full == CTL_FULL_ANSWERED);
     if (r)
         r->handler(c, p, rid, m);
     else
         tug_ctl_reply_error(c, p, rid, err.code, err.msg);
+    tug_outbox_loose(c->out, 0);
     tug_outbox_aside(c->out, 0);
 }
 

@@ -18,6 +18,8 @@
 
 void tug_control_full(struct tug_control *c, const char *why)
 {
+    if (!c->full && why && c->durable_epoch == c->epoch)
+        tug_outbox_let_go(c->out); /* who asked just before */
     if (!c->full && why)
         tug_ctl_log(c, TUG_LOG_ERROR,
                     "STATE_FULL: %s; until then nothing is started and nothing new is taken, running gangs go on", why);

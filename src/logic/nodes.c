@@ -220,7 +220,9 @@ static void welcome(struct tug_control *c, struct ctl_peer *p)
     w.kill_grace_s = c->conf.kill_grace_s;
     w.takes_health = 1;
     tug_ctl_full_aside(c); /* or it could ask for no lease, and would end its gangs */
+    tug_outbox_loose(c->out, 1);
     tug_outbox_send(c->out, p->id, TUG_MSG_NODE_WELCOME, 0, &w.base);
+    tug_outbox_loose(c->out, 0);
     tug_outbox_aside(c->out, 0);
 }
 

@@ -17,6 +17,7 @@ struct held {
     tug_peer_id to; /* 0: nobody any more */
     uint32_t rid;
     uint16_t number; /* 0: close the peer */
+    uint8_t loose;   /* relies on no write */
     size_t off, len; /* in bytes.data */
 };
 
@@ -30,7 +31,7 @@ struct load {
 struct tug_outbox {
     struct tug_env env;
     struct load open, going;
-    int busy, aside;
+    int busy, aside, loose;
     uint64_t ticket;
 };
 
@@ -95,9 +96,10 @@ size_t tug_outbox_held_bytes(const struct tug_outbox *o)
 }
 
 static void hold(struct load *l, tug_peer_id to, uint16_t number, uint32_t rid,
-                 const ProtobufCMessage *m)
+                 const ProtobufCMessage *m, int loose)
 {
-    struct held h = {.to = to, .rid = rid, .number = number, .off = l->bytes.len};
+    struct held h = {
+        .to = to, .rid = rid, .number = number, .off = l->bytes.len, .loose = (uint8_t) loose};
 
     if (m)
         h.len = tug_msg_pack(&l->bytes, m);
@@ -113,7 +115,7 @@ void tug_outbox_send(struct tug_outbox *o, tug_peer_id to, enum tug_msg number, 
         return;
     l = behind(o);
     if (l)
-        hold(l, to, (uint16_t) number, rid, m);
+        hold(l, to, (uint16_t) number, rid, m, o->loose);
     else
         o->env.send(o->env.ctx, to, number, rid, m);
 }
@@ -123,7 +125,7 @@ void tug_outbox_close(struct tug_outbox *o, tug_peer_id peer)
     struct load *l = behind(o);
 
     if (l)
-        hold(l, peer, 0, 0, NULL);
+        hold(l, peer, 0, 0, NULL, 0);
     else
         o->env.send(o->env.ctx, peer, 0, 0, NULL);
 }
@@ -139,6 +141,32 @@ void tug_outbox_drop(struct tug_outbox *o, tug_peer_id peer)
 {
     drop(&o->open, peer);
     drop(&o->going, peer);
+}
+
+void tug_outbox_loose(struct tug_outbox *o, int loose)
+{
+    o->loose = loose;
+}
+
+static void send_held(struct tug_outbox *o, const struct load *l, const struct held *h)
+{
+    o->env.send_packed(o->env.ctx, h->to, h->number, h->rid,
+                       l->bytes.data ? l->bytes.data + h->off : "", h->len);
+}
+
+static void let_go(struct tug_outbox *o, struct load *l)
+{
+    for (size_t i = 0; i < l->held.len; i++)
+        if (l->held.at[i].loose && l->held.at[i].to != 0) {
+            send_held(o, l, &l->held.at[i]);
+            l->held.at[i].to = 0;
+        }
+}
+
+void tug_outbox_let_go(struct tug_outbox *o)
+{
+    let_go(o, &o->going);
+    let_go(o, &o->open);
 }
 
 static void release(struct tug_outbox *o, struct load *l)
@@ -158,8 +186,7 @@ static void release(struct tug_outbox *o, struct load *l)
         if (h->number == 0)
             o->env.send(o->env.ctx, h->to, 0, 0, NULL);
         else
-            o->env.send_packed(o->env.ctx, h->to, h->number, h->rid,
-                               done.bytes.data ? done.bytes.data + h->off : "", h->len);
+            send_held(o, &done, h);
     }
     tug_vec_clear(&done.held);
     tug_buf_clear(&done.bytes);

@@ -21,6 +21,9 @@ void tug_outbox_send(struct tug_outbox *o, tug_peer_id to, enum tug_msg number, 
                      const ProtobufCMessage *m);
 /* From here on messages wait for nothing (1), or as ever (0): what is said in between relies on no write that is not durable. */
 void tug_outbox_aside(struct tug_outbox *o, int aside);
+/* From here on what is said could leave aside: should it be held all the same, tug_outbox_let_go() sends it. 0: as ever. */
+void tug_outbox_loose(struct tug_outbox *o, int loose);
+void tug_outbox_let_go(struct tug_outbox *o);
 /* How much is held for peers. */
 size_t tug_outbox_held_bytes(const struct tug_outbox *o);
 /* Close a peer once everything queued for it has left. */

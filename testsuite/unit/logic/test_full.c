@@ -123,6 +123,22 @@ START_TEST(what_is_only_looked_at_is_answered_at_once)
 }
 END_TEST
 
+START_TEST(who_looked_just_before_the_disk_was_found_full_is_answered_too)
+{
+    static const Tugpb__PingRequest ping = TUGPB__PING_REQUEST__INIT;
+    struct vworld *w = up(2);
+    uint32_t submit, look;
+
+    vw_fill(w, WHY);
+    submit = vw_submit(w, "in flight", 1, 8, 1);
+    look = vw_ask(w, TUG_MSG_PING_REQUEST, &ping.base);
+    vw_run(w, vw_now(w) + HOP_MS + DISK_MS + HOP_MS);
+    ck_assert_ptr_nonnull(vw_reply(w, look));
+    ck_assert_ptr_null(vw_reply(w, submit));
+    vw_free(w);
+}
+END_TEST
+
 START_TEST(leases_go_on_for_hours_also_of_a_node_that_comes_back_meanwhile)
 {
     struct vworld *w = up(2);
@@ -211,6 +227,7 @@ END_TEST
 UNIT_MAIN("logic/full", without_room_nothing_is_acknowledged_and_what_was_under_way_is_once_there_is_room,
           what_would_change_the_state_is_refused_with_the_place_and_the_way_out,
           what_is_only_looked_at_is_answered_at_once,
+          who_looked_just_before_the_disk_was_found_full_is_answered_too,
           leases_go_on_for_hours_also_of_a_node_that_comes_back_meanwhile,
           what_a_gang_ended_with_stays_on_its_node_until_it_is_durable,
           under_an_epoch_that_is_not_durable_no_node_is_welcomed, who_asks_for_more_than_can_wait_is_refused_too)

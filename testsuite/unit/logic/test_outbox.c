@@ -105,9 +105,16 @@ START_TEST(what_relies_on_no_write_leaves_aside)
     say(o, 3);
     ck_assert_uint_eq(n_sent, 1);
     ck_assert_uint_eq(sent[0].to, 2);
+    tug_outbox_loose(o, 1);
+    say(o, 4);
+    tug_outbox_loose(o, 0);
     tug_outbox_flush(o);
+    ck_assert_uint_eq(n_sent, 1);
+    tug_outbox_let_go(o);
+    ck_assert_uint_eq(n_sent, 2);
+    ck_assert_uint_eq(sent[1].to, 4);
     tug_outbox_persisted(o, committing);
-    ck_assert_uint_eq(n_sent, 3);
+    ck_assert_uint_eq(n_sent, 4);
     ck_assert_uint_eq(tug_outbox_held_bytes(o), 0);
     tug_outbox_free(o);
 }
