@@ -29,7 +29,7 @@ PY
 # etcd_plan: ports and names for three members and three controllers
 etcd_plan()
 {
-    ETCD_PORT=$(free_ports 16)
+    ETCD_PORT=$(free_ports 18)
     TUG_PORT=$((ETCD_PORT + 8))
     MEMBERS="e1=http://127.0.0.1:$((ETCD_PORT + 3)),e2=http://127.0.0.1:$((ETCD_PORT + 5)),e3=http://127.0.0.1:$((ETCD_PORT + 7))"
     TUG_SOCKET="$D/r1/tugd.sock,$D/r2/tugd.sock,$D/r3/tugd.sock"

@@ -33,11 +33,16 @@ struct state {
     int64_t version;
     struct tug_store_tallies tallies;
     int64_t records, rows; /* counted by state_check() */
+    char *own_dir;         /* gathered: where the file is, gone at the close */
 };
 /* 'where' is a file or the directory that holds state.db. Nothing is changed there, and a daemon
  * that works on it is in nobody's way. */
 int state_open(struct state *s, const char *where, struct tug_err *err);
+/* The state that a command is about when it names no file: that of the configured controller or of --state-dir. */
+int state_open_default(struct state *s, const struct admin *a, struct tug_err *err);
 void state_close(struct state *s);
+/* gather.c: one that is in etcd, with the history of the controller whose state directory this is. */
+int state_gather(struct state *s, const struct tug_config *cfg, const char *state_dir, struct tug_err *err);
 /* Pages, checksums, counts: -EILSEQ names the first record that is not as it was written. */
 int state_check(struct state *s, struct tug_err *err);
 /* What `cluster` knows of itself: its epoch. */

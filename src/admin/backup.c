@@ -148,7 +148,7 @@ int do_backup(struct admin *a, struct tug_err *err)
     int is_stdout = strcmp(a->file, "-") == 0;
     struct made m = {0};
     struct state s;
-    int rc = state_open(&s, state_default(a), err);
+    int rc = state_open_default(&s, a, err);
 
     if (rc < 0)
         return rc;

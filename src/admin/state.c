@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/version.h"
+#include "host/coreconf.h"
 #include "host/store_file.h"
 #include "proto/msg.h"
 #include "proto/record.pb-c.h"
@@ -99,10 +100,32 @@ int state_open(struct state *s, const char *where, struct tug_err *err)
     return rc;
 }
 
+int state_open_default(struct state *s, const struct admin *a, struct tug_err *err)
+{
+    if (!a->state_dir && a->has_config && a->cfg.cluster.store == TUG_STORE_IN_ETCD)
+        return state_gather(s, &a->cfg, state_default(a), err);
+    return state_open(s, state_default(a), err);
+}
+
+static void remove_own(const struct state *s)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm", ".lock", ".new", ".new-wal"};
+
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        char *name = tug_xasprintf("%s%s", s->path, suffixes[i]);
+        unlink(name);
+        free(name);
+    }
+    rmdir(s->own_dir);
+}
+
 void state_close(struct state *s)
 {
     sqlite3_close(s->db);
     tug_store_tallies_clear(&s->tallies);
+    if (s->own_dir)
+        remove_own(s);
+    free(s->own_dir);
     free(s->path);
     *s = (struct state){0};
 }

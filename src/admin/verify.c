@@ -155,7 +155,7 @@ int do_verify(struct admin *a, struct tug_err *err)
 {
     uint64_t epoch = 0;
     struct state s;
-    int rc = state_open(&s, a->file ? a->file : state_default(a), err);
+    int rc = a->file ? state_open(&s, a->file, err) : state_open_default(&s, a, err);
 
     if (rc < 0)
         return rc;

@@ -249,7 +249,8 @@ static int on_part(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
     if (!number || *end)
         return tug_fail(err, -EILSEQ, "etcd: '%s' is no entry of the log; is this prefix ours alone?", kv->key);
     p->n++;
-    return tug_reclog_feed(p->s->log, number, kv->value, kv->len, number > p->s->copied ? p->rows : NULL, err);
+    int rc = tug_reclog_feed(p->s->log, number, kv->value, kv->len, number > p->s->copied ? p->rows : NULL, err);
+    return rc == -EILSEQ ? tug_fail_ctx(err, rc, "etcd: key %s", kv->key) : rc;
 }
 
 static void copy_history(struct etcd_store *s, struct tug_batch *rows, tug_store_done_cb *cb, void *arg)
@@ -663,7 +664,8 @@ static int write_part(struct etcd_store *s, uint64_t number, const struct tug_bu
 static int write_entry(struct etcd_store *s, const struct tug_buf *entry, const struct cleaning *c, struct tug_batch *rows,
                        struct tug_err *err)
 {
-    uint64_t first = tug_reclog_next(s->log) ? tug_reclog_next(s->log) : 1;
+    /* A new log begins behind all that an older one of that name had, of which controllers may have copies. */
+    uint64_t first = tug_reclog_next(s->log) ? tug_reclog_next(s->log) : (uint64_t) tug_wall_ms();
     size_t n = tug_reclog_parts(entry->len, PART_BYTES);
     int rc = 0;
     for (size_t i = 0; i < n && !rc; i++) {

@@ -187,6 +187,109 @@ assert not lost, "lost: %s" % sorted(lost)'
     tug history --json | grep -q '"first"'
 }
 
+# ask PORT PATH JSON: etcd's gateway
+ask() { curl -sf "http://127.0.0.1:$1/v3/$2" -d "$3"; }
+b64() { printf %s "$1" | base64 -w 0; }
+
+stop_controllers()
+{
+    for i in 1 2 3; do kill "$(pid_of "c$i")" 2>/dev/null || :; done
+    for i in 1 2 3; do until_ok 20 eval '! kill -0 $(pid_of c'"$i"') 2>/dev/null'; done
+}
+
+@test "a backup of a state in etcd is whole; a flipped bit is refused by its key; and the backup is put back" {
+    cd "$D"
+    local i l n pids=
+    until_ok 20 tug ping
+    l=$(leader)
+    for i in 1 2 3 4; do tug submit -J "backup$i" --begin now+1h --parsable -- true >>backup.acked & pids="$pids $!"; done
+    wait $pids
+    run tug admin backup -c "c$l.yaml" kept.db
+    echo "$output"
+    [ "$status" -eq 0 ]
+    tug admin verify kept.db
+    tug admin verify -c "c$l.yaml" | grep "a controller can start from it"
+    tug admin export kept.db >kept.json
+    tug admin export -c "c$l.yaml" >now.json
+    for i in 1 2 3 4; do grep '"kind":"job"' kept.json | grep -q "\"backup$i\""; done
+    grep '"kind":"history"' kept.json | grep -q '"first"'
+    [ "$(grep -c '"kind":"job"' kept.json)" -eq "$(grep -c '"kind":"job"' now.json)" ]
+    n=$(tug queue --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["jobs"]))')
+
+    stop_controllers
+    ask $((ETCD_PORT + 2)) kv/range "{\"key\":\"$(b64 /tugline/ha/log/)\",\"range_end\":\"$(b64 /tugline/ha/log0)\"}" | python3 -c 'import base64, json, random, sys
+kv = random.choice(json.load(sys.stdin)["kvs"])
+value = bytearray(base64.b64decode(kv["value"]))
+at = random.randrange(len(value))
+value[at] ^= 1 << random.randrange(8)
+print("byte", at, "of", base64.b64decode(kv["key"]), file=sys.stderr)
+open("flipped.key", "w").write(base64.b64decode(kv["key"]).decode())
+json.dump({"key": kv["key"], "value": base64.b64encode(value).decode()}, open("flipped.json", "w"))'
+    ask $((ETCD_PORT + 2)) kv/put @flipped.json >/dev/null
+    run tug admin verify -c c1.yaml
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"key $(cat flipped.key)"* ]]
+    run timeout 20 tugd -c c1.yaml
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"key $(cat flipped.key)"* ]]
+
+    ask $((ETCD_PORT + 2)) kv/deleterange "{\"key\":\"$(b64 /tugline/ha/)\",\"range_end\":\"$(b64 /tugline/ha0)\"}" >/dev/null
+    rm -f c*/history.db* c1/state.db*
+    tug admin restore kept.db --state-dir "$D/c1"
+    tug admin move -c c1.yaml
+    for i in 1 2 3; do controller_start $i; done
+    until_ok 30 tug ping
+    tug ping | grep "safe mode"
+    [ "$(tug queue --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["jobs"]))')" -eq "$n" ]
+    tug history --json | grep -q '"first"'
+    tug admin resume-scheduling --now || :
+    tug submit --begin now+1h --parsable -- true
+}
+
+@test "when etcd's quota is used up nothing is acknowledged, what is there can be looked at, and all goes on when there is room" {
+    cd "$D"
+    local p=$((ETCD_PORT + 14)) big i
+    etcd --name e5 --data-dir "$D/e5" --quota-backend-bytes 16777216 \
+        --listen-client-urls "http://127.0.0.1:$p" --advertise-client-urls "http://127.0.0.1:$p" \
+        --listen-peer-urls "http://127.0.0.1:$((p + 1))" --initial-advertise-peer-urls "http://127.0.0.1:$((p + 1))" \
+        --initial-cluster "e5=http://127.0.0.1:$((p + 1))" >"$D/e5.log" 2>&1 3>&- &
+    echo $! >"$D/e5.pid"
+    controller_config 5
+    sed -i "s#endpoints: .*#endpoints: [\"http://127.0.0.1:$p\"]#; s#listen: \"[^\"]*\"#listen: \"127.0.0.1:0\"#" c5.yaml
+    controller_start 5
+    export TUG_SOCKET="$D/r5/tugd.sock"
+    until_ok 30 eval 'tug ping 2>/dev/null | grep -q "cluster ha"'
+    tug submit -J before --begin now+1h --parsable -- true
+    big=$(head -c 1000000 /dev/zero | base64 -w 0)
+    for i in $(seq 40); do
+        echo "{\"key\":\"$(b64 "/filler/$i")\",\"value\":\"$big\"}" >big.json
+        ask "$p" kv/put @big.json >/dev/null || break
+    done
+    [ "$i" -lt 40 ]
+    tug submit -J waits --begin now+1h --parsable -- true >waits 3>&- &
+    local client=$!
+    until_ok 60 eval 'tug ping | grep STATE_FULL'
+    run tug submit --begin now+1h --parsable -- true
+    echo "$output"
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"STATE_FULL: "*"database space exceeded"*"alarm disarm"* ]]
+    tug queue | grep -q before
+    [ ! -s waits ]
+    ask "$p" kv/deleterange "{\"key\":\"$(b64 /filler/)\",\"range_end\":\"$(b64 /filler0)\"}" >revision.json
+    ask "$p" kv/compaction "{\"revision\":\"$(python3 -c 'import json; print(json.load(open("revision.json"))["header"]["revision"])')\",\"physical\":true}" >/dev/null
+    ask "$p" maintenance/defragment '{}' >/dev/null
+    ask "$p" maintenance/alarm '{"action":"GET"}' | python3 -c 'import json, sys
+for alarm in json.load(sys.stdin)["alarms"]:
+    json.dump(dict(alarm, action="DEACTIVATE"), sys.stdout)' >alarm.json
+    ask "$p" maintenance/alarm @alarm.json >/dev/null
+    wait $client || : # it may have waited too long for its answer
+    until_ok 60 eval 'tug ping >ping && ! grep -q STATE_FULL ping'
+    [ "$(tug queue --json | grep -o '"name":"waits"' | wc -l)" -eq 1 ]
+    kill -0 "$(pid_of c5)"
+}
+
 @test "over TLS a controller needs a certificate that etcd trusts" {
     command -v openssl >/dev/null || skip "openssl is not installed"
     cd "$D"; mkdir -p tls; cd tls

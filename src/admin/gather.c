@@ -1,0 +1,188 @@
+/* gather.c - a state that is in etcd, as a file
+ *
+ * The entries of the log are read as a standby reads them, by which no controller is disturbed; the history is this
+ * controller's copy and what the log has beyond it. The file is like that of a state which was always in one, so that
+ * the other commands need not know. It lies in a directory of its own and goes with it. Layer: programs.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "base/batch.h"
+#include "base/mem.h"
+#include "host/coreconf.h"
+#include "host/etcd.h"
+#include "host/loop.h"
+#include "host/reclog.h"
+
+#define BATCH_BYTES (1 << 20)
+#define PAGE        16
+
+struct gather {
+    struct tug_loop *loop;
+    struct tug_store *to;
+    struct tug_batch *batch, *rows; /* rows: of entries that are not in the copy of the history */
+    struct tug_reclog *log;
+    uint64_t copied, parts;
+    int waiting, rc;
+    struct tug_err *err;
+};
+
+/* ---- into the file */
+
+static void on_done(void *arg, int rc, const char *why)
+{
+    struct gather *g = arg;
+    if (rc)
+        g->rc = tug_fail(g->err, rc, "%s", why);
+    g->waiting = 0;
+    tug_loop_stop(g->loop);
+}
+
+static int flush(struct gather *g)
+{
+    g->waiting = 1;
+    tug_store_commit(g->to, g->batch, on_done, g);
+    g->batch = tug_batch_new();
+    while (g->waiting)
+        tug_loop_run(g->loop);
+    return g->rc;
+}
+
+static int put_record(void *arg, const char *kind, const char *id, const void *data, size_t len)
+{
+    struct gather *g = arg;
+    tug_batch_put(g->batch, kind, id, data, len);
+    return tug_batch_bytes(g->batch) >= BATCH_BYTES ? flush(g) : 0;
+}
+
+static int put_row(void *arg, int64_t id, const struct tug_history_row *row)
+{
+    struct gather *g = arg;
+    (void) id;
+    tug_batch_history(g->batch, row);
+    return tug_batch_bytes(g->batch) >= BATCH_BYTES ? flush(g) : 0;
+}
+
+/* ---- from etcd */
+
+static int on_part(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
+{
+    struct gather *g = arg;
+    const char *digits = strrchr(kv->key, '/');
+    uint64_t number = digits ? strtoull(digits + 1, NULL, 16) : 0;
+    int rc = tug_reclog_feed(g->log, number, kv->value, kv->len, number > g->copied ? g->rows : NULL, err);
+    g->parts++;
+    return rc == -EILSEQ ? tug_fail_ctx(err, rc, "etcd: key %s", kv->key) : rc;
+}
+
+static int read_log(struct gather *g, const struct tug_coreconf_store *from)
+{
+    struct tug_etcd *e = NULL;
+    char *to = tug_xasprintf("%s/log0", from->prefix), *key;
+    int rc = tug_etcd_new(&e, &from->etcd, g->err);
+    uint64_t before;
+    do {
+        before = g->parts;
+        key = tug_xasprintf("%s/log/%016llx", from->prefix, (unsigned long long) tug_reclog_next(g->log));
+        rc = rc ? rc : tug_etcd_range(e, key, to, PAGE, on_part, g, g->err);
+        free(key);
+        if (rc == -ESTALE) { /* cleaned while we read: what it held is said anew further on */
+            tug_reclog_reset(g->log);
+            rc = 0;
+        }
+    } while (!rc && g->parts > before);
+    if (!rc && !tug_reclog_records(g->log))
+        rc = tug_fail(g->err, -ENOENT, "there is no state at %s in etcd", from->prefix);
+    tug_etcd_free(e);
+    free(to);
+    return rc;
+}
+
+/* ---- from this controller's copy of the history */
+
+static int on_copied(void *arg, const char *kind, const char *id, const void *data, size_t len)
+{
+    struct gather *g = arg;
+    char text[24] = "";
+    (void) kind, (void) id;
+    memcpy(text, data, len < sizeof text ? len : sizeof text - 1);
+    g->copied = strtoull(text, NULL, 10);
+    return 0;
+}
+
+static int read_history(struct gather *g, const struct tug_coreconf_store *from)
+{
+    struct state copy;
+    int rc = access(from->path, F_OK) == 0
+                 ? state_open(&copy, from->path, g->err)
+                 : tug_fail(g->err, -ENOENT,
+                            "%s, this controller's copy of the history, is not there; do it where a controller runs",
+                            from->path);
+    if (rc)
+        return rc;
+    rc = tug_store_db_load(copy.path, copy.db, "copied", &copy.tallies, on_copied, g, g->err);
+    rc = rc ? rc : tug_store_db_rows(copy.path, copy.db, &copy.tallies, put_row, g, g->err);
+    state_close(&copy);
+    return rc ? rc : flush(g);
+}
+
+static int put_new_rows(struct gather *g)
+{
+    struct tug_batch_item item;
+    for (size_t pos = 0; tug_batch_next(g->rows, &pos, &item);)
+        if (item.op == TUG_BATCH_HISTORY)
+            put_row(g, 0, &item.row);
+    return g->rc ? g->rc : flush(g);
+}
+
+/* ---- all of it */
+
+static int gather_into(const char *file, const struct tug_coreconf_store *from, struct tug_err *err)
+{
+    struct tug_store_opts o = {.path = file, .create = 1, .relaxed = 1};
+    struct gather g = {.batch = tug_batch_new(), .rows = tug_batch_new(), .log = tug_reclog_new(), .err = err};
+    int rc = tug_loop_new(&g.loop, err);
+    rc = rc ? rc : tug_store_open(&g.to, tug_loop_base(g.loop), &o, err);
+    rc = rc ? rc : read_history(&g, from); /* first: what is copied meanwhile is in the log still */
+    rc = rc ? rc : read_log(&g, from);
+    rc = rc ? rc : tug_reclog_walk(g.log, NULL, put_record, &g);
+    rc = rc ? rc : put_new_rows(&g);
+    tug_store_close(g.to);
+    tug_batch_free(g.batch);
+    tug_batch_free(g.rows);
+    tug_reclog_free(g.log);
+    tug_loop_free(g.loop);
+    return rc;
+}
+
+int state_gather(struct state *s, const struct tug_config *cfg, const char *state_dir, struct tug_err *err)
+{
+    const char *tmp = getenv("TMPDIR");
+    char *dir = tug_xasprintf("%s/tug-state-XXXXXX", tmp && *tmp ? tmp : "/tmp"), *file;
+    struct tug_coreconf_store from;
+    int rc;
+
+    *s = (struct state){0};
+    if (!mkdtemp(dir)) {
+        rc = tug_fail(err, -errno, "cannot make a directory for the copy, %s: %s", dir, strerror(errno));
+        free(dir);
+        return rc;
+    }
+    file = tug_xasprintf("%s/state.db", dir);
+    tug_coreconf_store(cfg, state_dir, &from);
+    rc = gather_into(file, &from, err);
+    tug_coreconf_store_clear(&from);
+    rc = rc ? rc : state_open(s, file, err);
+    s->own_dir = dir;
+    if (rc) {
+        free(s->path);
+        s->path = tug_xstrdup(file);
+        state_close(s);
+    }
+    free(file);
+    return rc;
+}
