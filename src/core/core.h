@@ -299,6 +299,8 @@ struct tug_core_node_past {        /* of a node, as its record has it; strings a
     uint32_t bad_launches;
 };
 int tug_core_restore_node(struct tug_core *c, const char *name, const struct tug_core_node_past *past, struct tug_err *err);
+/* A node that a job holds and that is not configured any more: the job goes on there, nothing else is started. Its index. */
+uint32_t tug_core_restore_ghost(struct tug_core *c, const char *name);
 /* What runs of that user had used under that account when they ended, as it counted at at_ms. */
 void tug_core_restore_usage(struct tug_core *c, const char *account, const char *user, uint32_t uid, double gpu_s,
                             int64_t at_ms);

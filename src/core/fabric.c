@@ -439,6 +439,32 @@ void tug_fabric_take(struct tug_core *c, const struct tug_core_conf *conf)
     c->fabrics++;
 }
 
+static void region_grow(struct tug_region *r, size_t from, size_t to)
+{
+    r->nodes = tug_xrealloc(r->nodes, to * sizeof *r->nodes);
+    memset(r->nodes + from, 0, (to - from) * sizeof *r->nodes);
+}
+
+void tug_fabric_add_outside(struct tug_core *c, uint32_t node)
+{
+    struct tug_fabric *f = &c->fabric;
+    size_t was = node ? (node + 63) / 64 : 1, words = c->index.words;
+    tug_assert(node + 1 == c->nodes.len);
+    for (size_t i = 0; words > was && i <= f->n; i++) {
+        region_grow(&f->at[i].own, was, words);
+        region_grow(&f->at[i].all, was, words);
+    }
+    for (size_t i = 0; i < f->n_tiers; i++) {
+        struct tug_tier *t = &f->tiers[i];
+        t->domain_of = tug_xrealloc(t->domain_of, (c->nodes.len + 1) * sizeof *t->domain_of);
+        t->domain_of[node] = TUG_NO_DOMAIN;
+        if (words > was)
+            region_grow(&t->nodes, was, words + 1);
+    }
+    region_add(&f->at[f->n].own, node);
+    region_add(&f->at[f->n].all, node);
+}
+
 size_t tug_core_domains(const struct tug_core *c)
 {
     return c->fabric.n;

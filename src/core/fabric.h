@@ -86,6 +86,8 @@ struct tug_fabric {
 int tug_fabric_check(const struct tug_core_conf *conf, struct tug_err *err);
 /* Of a checked configuration, once its nodes are taken. */
 void tug_fabric_take(struct tug_core *c, const struct tug_core_conf *conf);
+/* The newest node is in no domain. */
+void tug_fabric_add_outside(struct tug_core *c, uint32_t node);
 void tug_fabric_clear(struct tug_core *c);
 /* NULL: no domain is of that level. */
 const struct tug_tier *tug_fabric_tier(const struct tug_fabric *f, const char *level);

@@ -589,9 +589,11 @@ int tug_ev_node_changed(struct tug_core *c, const struct tug_event *ev, struct t
 
 int tug_ev_node_up(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
 {
-    if (ev->node >= c->nodes.len || !c->nodes.at[ev->node].in_conf)
+    if (ev->node >= c->nodes.len)
         return tug_fail(err, -ENOENT, "node %u is not configured", ev->node);
     struct tug_node *n = &c->nodes.at[ev->node];
+    if (!n->in_conf && !n->gangs.len)
+        return tug_fail(err, -ENOENT, "node '%s' is not configured any more, and nothing holds it", n->name);
     if (!n->up)
         n->since_ms = c->now_ms;
     if (!n->up && *n->down_reason)

@@ -257,7 +257,7 @@ int tug_control_start(struct tug_control *c, struct tug_err *err)
 }
 
 /* Room for nodes that were not there at the start; nobody has granted them a lease. */
-static void add_nodes(struct tug_control *c)
+void tug_ctl_add_nodes(struct tug_control *c)
 {
     size_t n = tug_core_nodes(c->core);
     int64_t now = tug_ctl_now(c);
@@ -277,7 +277,7 @@ int tug_control_configure(struct tug_control *c, const struct tug_control_conf *
 
     if (rc)
         return rc;
-    add_nodes(c);
+    tug_ctl_add_nodes(c);
     c->conf.node_timeout_s = conf->node_timeout_s;
     c->conf.wireup_timeout_s = conf->wireup_timeout_s;
     c->conf.kill_grace_s = conf->kill_grace_s;

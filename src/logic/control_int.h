@@ -261,6 +261,7 @@ void tug_ctl_put_usage(struct tug_control *c, uint32_t share, struct tug_batch *
 void tug_ctl_put_meta(struct tug_control *c, struct tug_batch *b);
 void tug_ctl_put_token(struct tug_control *c, const struct ctl_token *t, struct tug_batch *b);
 /* The request without its bulk (script and environment are blobs), packed; the caller frees. */
+void tug_ctl_add_nodes(struct tug_control *c);             /* room for those that the core has got */
 uint8_t *tug_ctl_pack_spec(const Tugpb__JobSpec *s, size_t *len);
 /* Keep a node's inventory, packed; what the core needs of it: strings are borrowed from 'inv', links are *machine, which the
  * caller frees (NULL: they are not known, or cannot be, which is logged). */

@@ -475,8 +475,20 @@ static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struc
     return rc;
 }
 
-static int restore_slices(struct tug_control *c, struct tug_arena *a, const Tugpb__JobRecord *m,
-                          struct tug_job *job, struct ctl_job *j, struct tug_err *err)
+/* A controller that does not start helps nobody: the job goes on, and its node takes no other one. */
+static uint32_t keep_ghost(struct tug_control *c, const char *node, uint64_t job)
+{
+    uint32_t at = tug_core_restore_ghost(c->core, node);
+    tug_ctl_add_nodes(c);
+    tug_ctl_log(c, TUG_LOG_WARN,
+                "job %llu holds node %s, which is not in the configuration any more: it goes on there, and nothing else is "
+                "started there",
+                (unsigned long long) job, node);
+    return at;
+}
+
+static void restore_slices(struct tug_control *c, struct tug_arena *a, const Tugpb__JobRecord *m,
+                           struct tug_job *job, struct ctl_job *j)
 {
     int masked = 0;
 
@@ -488,10 +500,7 @@ static int restore_slices(struct tug_control *c, struct tug_arena *a, const Tugp
 
         out->node = tug_core_node_find(c->core, s->node);
         if (out->node == TUG_NO_NODE)
-            return tug_fail(
-                err, -ENOENT,
-                "job %llu holds node %s, which is no longer configured: put it back under 'nodes'",
-                (unsigned long long) m->id, s->node);
+            out->node = keep_ghost(c, s->node, m->id);
         out->gpus = s->gpus;
         out->cpus = s->cpus;
         out->mem_bytes = s->mem_bytes;
@@ -510,7 +519,6 @@ static int restore_slices(struct tug_control *c, struct tug_arena *a, const Tugp
                    m->slices[i]->cpu_mask.len < CPU_MASK_LEN ? m->slices[i]->cpu_mask.len
                                                              : CPU_MASK_LEN);
     }
-    return 0;
 }
 
 static int restore_step(struct tug_control *c, struct tug_arena *a, const Tugpb__StepRecord *m,
@@ -674,9 +682,7 @@ static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__
     job.hang_requeues = m->hang_requeues;
     restore_attempts(c, a, m, &job);
     job.explain = m->explain[0] ? m->explain : NULL;
-    rc = restore_slices(c, a, m, &job, j, err);
-    if (rc)
-        return rc;
+    restore_slices(c, a, m, &job, j);
     job.n_steps = m->n_steps;
     job.steps = tug_ctl_alloc(a, m->n_steps * sizeof *job.steps);
     for (size_t i = 0; i < m->n_steps; i++) {

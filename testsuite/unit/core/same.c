@@ -218,6 +218,8 @@ struct tug_core *same_restart(const struct tug_core *c, const struct tug_core_co
                                          n.machine, n.gpus_lost, mig, slices_of(c, i, mig)};
         if (tug_core_node_find(made, n.name) != TUG_NO_NODE)
             rc = same_node_again(made, &n, &inv, err);
+        else
+            tug_core_restore_ghost(made, n.name);
     }
     size_t n_shares;
     const struct tug_policy_share *shares = tug_core_share_tree(writable(c), now_ms, &n_shares);

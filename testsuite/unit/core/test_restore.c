@@ -85,6 +85,58 @@ START_TEST(a_running_gang_goes_on_when_its_nodes_come_back_with_it)
 }
 END_TEST
 
+START_TEST(a_node_that_is_not_configured_any_more_keeps_its_gang_and_gets_no_other_one)
+{
+    w_init(&w, 3, 8);
+    w_up_all(&w);
+    w_submit(&w, 1, w_req(3, 4));
+    w_run(&w, 1);
+    w.conf.n_nodes = 2;
+    restart();
+    w_is(&w, 1, RUNNING);
+    struct tug_held_step h = held(1, TUG_HELD_RUNNING);
+    for (uint32_t i = 0; i < 3; i++)
+        w_up(&w, i, &h, 1);
+    struct tug_core_node n;
+    tug_core_node(w.c, 2, &n);
+    ck_assert_str_eq(n.reason, "is no longer in the configuration");
+    w_submit(&w, 2, w_req(2, 4));
+    w_run(&w, 2);
+    w_submit(&w, 3, w_req(1, 4));
+    ck_assert_int_eq(w_pass(&w), 0);
+    for (uint32_t i = 0; i < 3; i++)
+        w_done(&w, 1, 1, 0, i, 0);
+    w_is(&w, 1, COMPLETED);
+    ck_assert_int_eq(w_pass(&w), 1);
+    ck_assert_uint_lt(w_job(&w, 3)->slices[0].node, 2);
+    ck_assert_int_eq(w_event(&w, (struct tug_event){.type = TUG_EV_NODE_UP, .node = 2}), -ENOENT);
+    w.conf.n_nodes = 3; /* and back */
+    ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, &w.err), 0);
+    w_up(&w, 2, NULL, 0);
+    w_submit(&w, 4, w_req(1, 8));
+    w_run(&w, 4);
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(nodes_that_are_not_configured_any_more_may_be_many)
+{
+    struct tug_core *c;
+    char name[16];
+    w_init(&w, 3, 8);
+    c = tug_core_new(&w.conf, &w.err);
+    for (int i = 0; i < 200; i++) {
+        snprintf(name, sizeof name, "old%d", i);
+        tug_core_restore_ghost(c, name);
+        ck_assert_msg(tug_core_check(c, &w.err) == 0, "%s", w.err.msg);
+    }
+    tug_core_restored(c, w.now);
+    ck_assert_msg(tug_core_check(c, &w.err) == 0, "%s", w.err.msg);
+    tug_core_free(c);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(a_gang_that_was_being_set_up_gets_a_new_deadline_and_its_launches_again)
 {
     w_init(&w, 2, 8);
@@ -210,6 +262,8 @@ END_TEST
 
 UNIT_MAIN("core/restore", jobs_of_every_state_survive_a_restart,
           a_running_gang_goes_on_when_its_nodes_come_back_with_it,
+          a_node_that_is_not_configured_any_more_keeps_its_gang_and_gets_no_other_one,
+          nodes_that_are_not_configured_any_more_may_be_many,
           a_gang_that_was_being_set_up_gets_a_new_deadline_and_its_launches_again,
           a_node_that_does_not_come_back_after_a_restart_is_lost_like_any_other,
           drained_nodes_stay_drained_and_sizes_are_known_before_nodes_come,
