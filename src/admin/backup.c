@@ -70,15 +70,17 @@ static int make_copy(struct state *s, const char *to, struct made *m, struct tug
 {
     char why[256], when[32];
     time_t now = time(NULL);
-    int rc = state_epoch(s, &m->epoch, err);
+    struct state_numbers now_at;
+    int rc = state_numbers(s, &now_at, err);
 
+    m->epoch = now_at.epoch;
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
     snprintf(why, sizeof why, "this state was put back from a backup of %s (epoch %" PRIu64 ")",
              when, m->epoch);
     rc = rc < 0 ? rc : tug_store_db_copy(s->path, s->db, to, err);
     if (rc < 0)
         return rc;
-    rc = state_mark(to, why, err);
+    rc = state_mark(to, why, NULL, err);
     rc = rc < 0 ? rc : check_copy(to, m, err);
     if (rc < 0)
         unlink(to);

@@ -80,18 +80,38 @@ static int move_aside(const char *dir, const char *path, char **kept, struct tug
     return rc < 0 ? rc : sync_dir(dir, err);
 }
 
+/* What it has given out since the backup is not given out again, if it can still be read; the same backup may have been
+ * put back before. */
+static void read_replaced(const char *path, struct state_numbers *out)
+{
+    struct state s = {0};
+    struct tug_err err = {0};
+
+    *out = (struct state_numbers){0};
+    if (!is_there(path, ""))
+        return;
+    if (state_open(&s, path, &err) < 0 || state_numbers(&s, out, &err) < 0)
+        fprintf(stderr,
+                "tug-admin: %s, which is replaced, cannot be read: ids of its jobs may be given out again if this backup was "
+                "put back before (%s)\n",
+                path, err.msg);
+    if (s.path)
+        state_close(&s);
+}
+
 static int put_there(struct state *s, const char *dir, const char *path, char **kept,
                      struct tug_err *err)
 {
     char *part = tug_xasprintf("%s.part", path), *half = tug_xasprintf("%s.restoring", path);
     char why[256];
-    uint64_t epoch;
-    int rc = state_epoch(s, &epoch, err);
+    struct state_numbers from, replaced;
+    int rc = state_numbers(s, &from, err);
 
+    read_replaced(path, &replaced);
     snprintf(why, sizeof why, "this state was put back from %.120s (epoch %" PRIu64 ")", s->path,
-             epoch);
+             from.epoch);
     rc = rc < 0 ? rc : tug_store_db_copy(s->path, s->db, part, err);
-    rc = rc < 0 ? rc : state_mark(part, why, err);
+    rc = rc < 0 ? rc : state_mark(part, why, &replaced, err);
     rc = rc < 0 ? rc : move(part, half, err);
     if (rc < 0)
         unlink(part);

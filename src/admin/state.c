@@ -194,17 +194,26 @@ static int read_meta(const char *path, sqlite3 *db, struct tug_store_tallies *ta
     return rc;
 }
 
-int state_epoch(struct state *s, uint64_t *epoch, struct tug_err *err)
+int state_numbers(struct state *s, struct state_numbers *out, struct tug_err *err)
 {
     struct meta meta;
     int rc = read_meta(s->path, s->db, &s->tallies, &meta, err);
 
-    *epoch = rc == 0 ? meta.m->epoch : 0;
+    *out = (struct state_numbers){0};
+    if (rc == 0)
+        *out = (struct state_numbers){meta.m->epoch, meta.m->next_id_block, meta.m->attempts_skipped};
     tug_arena_clear(&meta.arena);
     return rc;
 }
 
-int state_mark(const char *path, const char *why, struct tug_err *err)
+static void go_on_from(Tugpb__MetaRecord *m, const struct state_numbers *n)
+{
+    m->epoch = m->epoch > n->epoch ? m->epoch : n->epoch;
+    m->next_id_block = m->next_id_block > n->next_id_block ? m->next_id_block : n->next_id_block;
+    m->attempts_skipped = m->attempts_skipped > n->attempts_skipped ? m->attempts_skipped : n->attempts_skipped;
+}
+
+int state_mark(const char *path, const char *why, const struct state_numbers *replaced, struct tug_err *err)
 {
     struct tug_store_tallies tallies = {NULL, 0, 0};
     struct tug_buf packed = {0};
@@ -221,6 +230,8 @@ int state_mark(const char *path, const char *why, struct tug_err *err)
         m.safe_why = (char *) (uintptr_t) why;
         m.safe_since_ms = 0;
         m.seen_epoch = 0;
+        if (replaced)
+            go_on_from(&m, replaced);
         tug_msg_pack(&packed, &m.base);
         rc = tug_store_db_put(path, db, "meta", "cluster", packed.data, packed.len, err);
     }

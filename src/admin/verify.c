@@ -153,23 +153,23 @@ static int start_with(struct state *s, const struct tug_config *cfg, struct tug_
 
 int do_verify(struct admin *a, struct tug_err *err)
 {
-    uint64_t epoch = 0;
+    struct state_numbers numbers = {0};
     struct state s;
     int rc = a->file ? state_open(&s, a->file, err) : state_open_default(&s, a, err);
 
     if (rc < 0)
         return rc;
     rc = state_check(&s, err);
-    rc = rc < 0 ? rc : state_epoch(&s, &epoch, err);
+    rc = rc < 0 ? rc : state_numbers(&s, &numbers, err);
     rc = rc < 0 ? rc : a->has_config ? start_with(&s, &a->cfg, err) : start_without(&s, err);
     if (rc == 0 && a->json)
         printf("{\"ok\":true,\"epoch\":%" PRIu64 ",\"schema\":%" PRId64 ",\"records\":%" PRId64
                ",\"history\":%" PRId64 "}\n",
-               epoch, s.version, s.records, s.rows);
+               numbers.epoch, s.version, s.records, s.rows);
     else if (rc == 0)
         printf("sound: epoch %" PRIu64 ", schema %" PRId64 ", %" PRId64 " records, %" PRId64
                " rows of history; a controller can start from it%s\n",
-               epoch, s.version, s.records, s.rows,
+               numbers.epoch, s.version, s.records, s.rows,
                a->has_config ? "" : " (held against no configuration: none was found)");
     state_close(&s);
     return rc;

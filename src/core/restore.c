@@ -155,8 +155,8 @@ void tug_core_skip_attempts(struct tug_core *c, uint32_t n)
 {
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id)) {
-        if (!tug_job_state_waits(e->j.state))
-            continue;
+        if (!tug_job_state_waits(e->j.state) || tug_job_state_holds(e->j.state))
+            continue; /* a suspended one is on its nodes */
         e->j.attempt += n;
         tug_act_changed(c, e);
     }

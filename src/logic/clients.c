@@ -638,7 +638,10 @@ static int cancel_one(struct tug_control *c, const struct ctl_user *u,
         ev.type = TUG_EV_JOB_SIGNAL;
     else if (m->step)
         ev.type = TUG_EV_STEP_CANCEL;
-    return tug_ctl_apply(c, &ev, err);
+    rc = tug_ctl_apply(c, &ev, err);
+    if (rc == 0 && ev.type == TUG_EV_JOB_CANCEL)
+        tug_ctl_safe_cancelled(c, id, text);
+    return rc;
 }
 
 void h_cancel(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)

@@ -164,6 +164,7 @@ struct tug_control {
         char why[256];
         int64_t since_ms;
         uint64_t seen_epoch;
+        uint32_t attempts_skipped;         /* in the lives of this state, and of those that it replaced */
         uint8_t forced;                    /* nobody is waited for, what is not known is ended */
         struct tug_vec(struct ctl_stray) strays;
     } safe;
@@ -217,6 +218,8 @@ int tug_ctl_safe_doubts(const struct tug_control *c, struct tug_err *err);   /* 
 /* A node that has obeyed that epoch: -ESTALE = it gets no word. */
 int tug_ctl_safe_hello(struct tug_control *c, const char *node, uint64_t max_epoch, struct tug_err *err);
 void tug_ctl_safe_reported(struct tug_control *c, uint32_t node, const struct tug_held_step *held, size_t n);
+/* Its user does not want it: then not what runs of it either, which this state does not know. */
+void tug_ctl_safe_cancelled(struct tug_control *c, uint64_t job, const char *why);
 void tug_ctl_safe_done(struct tug_control *c, uint32_t node, const Tugpb__StepKey *key);
 /* 1: this order, a launch or a kill, is not given now. */
 int tug_ctl_safe_stops(struct tug_control *c, const struct tug_action *a);
@@ -258,10 +261,10 @@ void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_
 void tug_ctl_put_node(struct tug_control *c, uint32_t node, struct tug_batch *b);
 /* What row 'share' of the core's tree, a user's, has used. */
 void tug_ctl_put_usage(struct tug_control *c, uint32_t share, struct tug_batch *b);
+void tug_ctl_add_nodes(struct tug_control *c);             /* room for those that the core has got */
 void tug_ctl_put_meta(struct tug_control *c, struct tug_batch *b);
 void tug_ctl_put_token(struct tug_control *c, const struct ctl_token *t, struct tug_batch *b);
 /* The request without its bulk (script and environment are blobs), packed; the caller frees. */
-void tug_ctl_add_nodes(struct tug_control *c);             /* room for those that the core has got */
 uint8_t *tug_ctl_pack_spec(const Tugpb__JobSpec *s, size_t *len);
 /* Keep a node's inventory, packed; what the core needs of it: strings are borrowed from 'inv', links are *machine, which the
  * caller frees (NULL: they are not known, or cannot be, which is logged). */

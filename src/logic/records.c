@@ -39,6 +39,7 @@ void tug_ctl_put_meta(struct tug_control *c, struct tug_batch *b)
     m.safe_why = c->safe.why;
     m.safe_since_ms = c->safe.since_ms;
     m.seen_epoch = c->safe.seen_epoch;
+    m.attempts_skipped = c->safe.attempts_skipped;
     m.leased_s = c->leased_s;
     m.leased_for_ever = c->leased_for_ever;
     put(b, "meta", "cluster", &m.base);
@@ -349,6 +350,7 @@ static int restore_meta(struct tug_control *c, struct tug_arena *a, const void *
     tug_str_copy(c->safe.why, sizeof c->safe.why, m->safe_why);
     c->safe.since_ms = m->safe_since_ms;
     c->safe.seen_epoch = m->seen_epoch;
+    c->safe.attempts_skipped = m->attempts_skipped;
     c->leased_s = m->leased_s;
     c->leased_for_ever = (uint8_t) m->leased_for_ever;
     return 0;

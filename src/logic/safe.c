@@ -84,9 +84,8 @@ int tug_ctl_safe_hello(struct tug_control *c, const char *node, uint64_t max_epo
                        struct tug_err *err)
 {
     uint32_t at = tug_core_node_find(c->core, node);
-    /* Another life had that number: the same backup was put back before. */
-    int is_taken = c->safe.state == TUGPB__SAFE_MODE__SAFE_HEARING && max_epoch == c->epoch &&
-                   !c->nodes[at].has_reported;
+    /* Another life had that number: this one began with a state that had not come so far. */
+    int is_taken = max_epoch == c->epoch && !c->nodes[at].has_reported;
 
     if (max_epoch <= c->epoch && !is_taken)
         return 0;
@@ -99,7 +98,7 @@ int tug_ctl_safe_hello(struct tug_control *c, const char *node, uint64_t max_epo
     }
     tug_fail(
         err, -ESTALE,
-        "node '%s' has obeyed epoch %llu, this controller is only at %llu: its state is older "
+        "node '%s' has obeyed epoch %llu before, this controller comes to %llu only now: its state is older "
         "than the cluster's (an old backup, or another controller has taken over); it gives that "
         "node no orders until `tug admin resume-scheduling` says that it is the cluster's "
         "controller",
@@ -184,6 +183,34 @@ int tug_ctl_safe_stops(struct tug_control *c, const struct tug_action *a)
     return !c->safe.forced;
 }
 
+/* ---- ending what is not known */
+
+static void end_stray(struct tug_control *c, const struct ctl_stray *s, const char *why)
+{
+    struct tug_action a = {.type = TUG_ACT_KILL,
+                           .job = s->job,
+                           .attempt = s->attempt,
+                           .step = s->step,
+                           .node = s->node};
+
+    tug_str_copy(a.text, sizeof a.text, why);
+    tug_ctl_order_kill(c, &a);
+}
+
+void tug_ctl_safe_cancelled(struct tug_control *c, uint64_t job, const char *why)
+{
+    for (size_t i = 0; i < c->safe.strays.len; i++)
+        if (c->safe.strays.at[i].job == job)
+            end_stray(c, &c->safe.strays.at[i], why);
+}
+
+static void force(struct tug_control *c)
+{
+    c->safe.forced = 1;
+    for (size_t i = 0; i < c->safe.strays.len; i++)
+        end_stray(c, &c->safe.strays.at[i], "is not known to the state that was restored");
+}
+
 /* ---- and out of it */
 
 /* What is there that must be waited for: nodes that have not reported, steps that nobody knows. */
@@ -238,9 +265,10 @@ static void leave(struct tug_control *c)
     c->safe.seen_epoch = 0;
     c->safe.forced = 0;
     c->safe.strays.len = 0;
-    /* A node remembers which attempts ended there; those that this state does not know are below.
-     */
-    tug_core_skip_attempts(c->core, ATTEMPTS_SKIPPED);
+    /* A node remembers which attempts ended there; those that this state does not know are below, also those of a
+     * life that began with the same backup. */
+    c->safe.attempts_skipped += ATTEMPTS_SKIPPED;
+    tug_core_skip_attempts(c->core, c->safe.attempts_skipped);
     tug_ctl_actions(c);
     put(c);
 }
@@ -278,22 +306,6 @@ char *tug_ctl_safe_text(const struct tug_control *c)
     tug_buf_clear(&nodes);
     tug_buf_clear(&steps);
     return tug_buf_take(&text);
-}
-
-static void force(struct tug_control *c)
-{
-    c->safe.forced = 1;
-    for (size_t i = 0; i < c->safe.strays.len; i++) {
-        const struct ctl_stray *s = &c->safe.strays.at[i];
-        struct tug_action a = {.type = TUG_ACT_KILL,
-                               .job = s->job,
-                               .attempt = s->attempt,
-                               .step = s->step,
-                               .node = s->node};
-
-        tug_str_copy(a.text, sizeof a.text, "is not known to the state that was restored");
-        tug_ctl_order_kill(c, &a);
-    }
 }
 
 void h_resume(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)

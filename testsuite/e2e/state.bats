@@ -128,8 +128,15 @@ END
     [ "$status" -eq 0 ]
     ! tug ping | grep "safe mode"
     [ "$(field "$known" state)" = RUNNING ]
+    controller_down # the same backup once more: what was given out since is not given out again
+    tug admin restore kept.db --state-dir "$state" --replace
+    controller_up
+    again=$(tug submit --parsable -N 1 -n 1 --exclusive -- true)
+    [ "$again" -gt "$fresh" ]
     touch go
     run tug wait "$known"
+    [ "$status" -eq 0 ]
+    run tug wait "$again"
     [ "$status" -eq 0 ]
 }
 

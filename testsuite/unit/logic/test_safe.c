@@ -105,6 +105,30 @@ START_TEST(a_job_that_waited_at_the_backup_and_runs_now_is_not_started_again_bef
 }
 END_TEST
 
+START_TEST(who_cancels_a_job_that_waited_at_the_backup_and_runs_now_ends_that_gang_too)
+{
+    struct vworld *w = up(2);
+    uint64_t first, waiting;
+
+    vw_set_run_ms(w, 20000);
+    first = submitted(w, "first", 2);
+    waiting = submitted(w, "waiting", 2);
+    vw_backup(w);
+    vw_set_run_ms(w, INT64_MAX);
+    vw_run(w, vw_now(w) + 25000);
+    ck_assert_str_eq(state_of(w, first), "COMPLETED");
+    ck_assert_str_eq(state_of(w, waiting), "RUNNING");
+    go_back(w, 1);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_str_eq(state_of(w, waiting), "PENDING");
+    vw_cancel(w, waiting);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_str_eq(state_of(w, waiting), "CANCELLED");
+    ck_assert_uint_eq(vw_running(w, waiting, 0), 0);
+    vw_free(w);
+}
+END_TEST
+
 START_TEST(after_a_restore_nothing_starts_before_the_last_node_has_said_what_it_holds)
 {
     struct vworld *w = up(3);
@@ -214,10 +238,87 @@ START_TEST(a_state_that_was_put_back_by_hand_is_noticed_and_nothing_is_taken_unt
 }
 END_TEST
 
+START_TEST(a_state_that_is_one_start_behind_is_noticed_too)
+{
+    struct vworld *w = up(2);
+    uint64_t seen;
+
+    vw_set_run_ms(w, INT64_MAX);
+    submitted(w, "a", 1);
+    vw_backup(w);
+    vw_crash_control(w);
+    vw_start_control(w);
+    vw_run(w, vw_now(w) + 5000);
+    seen = vw_node_epoch(w, 1);
+    go_back(w, 0);
+    ck_assert_uint_eq(vw_epoch(w), seen); /* the next one, as it was for the life that is not known here */
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert(!resume(w, 0)->resumed);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_uint_gt(vw_epoch(w), seen);
+    ck_assert(resume(w, 0)->resumed);
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_gang_that_is_suspended_keeps_its_attempt_and_goes_on_after_a_restore)
+{
+    struct vworld *w = vw_new(2, 60, 300);
+    uint64_t low, high;
+
+    vw_let_give_way(w, TUG_PREEMPT_SUSPEND, 0);
+    vw_set_run_ms(w, INT64_MAX);
+    vw_run(w, VW_T0 + 2000);
+    low = submitted(w, "low", 2);
+    uint32_t rid = vw_submit_to(w, "urgent", "high", 2, 8, 1);
+    vw_run(w, vw_now(w) + 2000);
+    high = vw_job(w, rid);
+    ck_assert_str_eq(state_of(w, low), "SUSPENDED");
+    vw_backup(w);
+    go_back(w, 1);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert(resume(w, 0)->resumed);
+    ck_assert_str_eq(state_of(w, low), "SUSPENDED");
+    ck_assert_uint_eq(vw_see(w, low)->attempt, 1);
+    vw_cancel(w, high);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_str_eq(state_of(w, low), "RUNNING");
+    ck_assert_uint_eq(vw_running(w, low, 1), 2);
+    ck_assert_uint_eq(vw_max_attempts_at_once(w, low), 1);
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_backup_that_is_put_back_twice_uses_no_attempt_of_the_first_time_again)
+{
+    struct vworld *w = up(2);
+    uint64_t job;
+    uint32_t first;
+
+    vw_set_run_ms(w, 20000);
+    submitted(w, "first", 2);
+    job = submitted(w, "waiting", 2);
+    vw_backup(w);
+    go_back(w, 1);
+    vw_run(w, vw_now(w) + 120000);
+    ck_assert_str_eq(state_of(w, job), "COMPLETED");
+    first = vw_see(w, job)->attempt;
+    go_back(w, 1);
+    vw_run(w, vw_now(w) + 120000);
+    ck_assert_str_eq(state_of(w, job), "COMPLETED");
+    ck_assert_uint_gt(vw_see(w, job)->attempt, first);
+    vw_free(w);
+}
+END_TEST
+
 UNIT_MAIN("logic/safe",
           after_a_restore_known_gangs_go_on_and_unknown_ones_are_left_alone_until_an_admin_ends_them,
           a_job_that_waited_at_the_backup_and_runs_now_is_not_started_again_before_that_gang_is_over,
+          who_cancels_a_job_that_waited_at_the_backup_and_runs_now_ends_that_gang_too,
           after_a_restore_nothing_starts_before_the_last_node_has_said_what_it_holds,
           an_admin_need_not_wait_for_a_node_that_will_not_come,
           the_epoch_and_the_ids_rise_above_all_that_nodes_have_seen,
-          a_state_that_was_put_back_by_hand_is_noticed_and_nothing_is_taken_until_an_admin_says_so)
+          a_state_that_was_put_back_by_hand_is_noticed_and_nothing_is_taken_until_an_admin_says_so,
+          a_state_that_is_one_start_behind_is_noticed_too,
+          a_gang_that_is_suspended_keeps_its_attempt_and_goes_on_after_a_restore,
+          a_backup_that_is_put_back_twice_uses_no_attempt_of_the_first_time_again)

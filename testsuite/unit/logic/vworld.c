@@ -326,9 +326,13 @@ void vw_backup(struct vworld *w)
 void vw_put_back(struct vworld *w, int marked)
 {
     struct record *meta;
-    Tugpb__MetaRecord *m;
+    Tugpb__MetaRecord *m, *replaced;
 
     tug_assert(!w->control);
+    HASH_FIND_STR(w->procs[0].disk, "meta/cluster", meta);
+    replaced = tugpb__meta_record__unpack(NULL, meta->len, meta->data);
+    uint32_t skipped = replaced->attempts_skipped;
+    tugpb__meta_record__free_unpacked(replaced, NULL);
     records_copy(&w->procs[0].disk, w->procs[0].kept);
     HASH_FIND_STR(w->procs[0].disk, "meta/cluster", meta);
     if (!marked)
@@ -337,6 +341,7 @@ void vw_put_back(struct vworld *w, int marked)
     m->safe = TUGPB__SAFE_MODE__SAFE_MARKED;
     tug_assert(!m->safe_why[0]);
     m->safe_why = (char *) "put back from a backup";
+    m->attempts_skipped = skipped; /* as src/admin/restore.c does */
     free(meta->data);
     meta->len = tugpb__meta_record__get_packed_size(m);
     meta->data = tug_xmalloc(meta->len);
