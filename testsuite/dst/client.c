@@ -113,6 +113,14 @@ static void ask_drain(struct dst *w, struct dst_errand *e)
     ask(w, e, TUG_MSG_DRAIN_REQUEST, &m.base);
 }
 
+static void ask_resume(struct dst *w, struct dst_errand *e)
+{
+    Tugpb__ResumeRequest m = TUGPB__RESUME_REQUEST__INIT;
+
+    m.now = e->heard_life == e->ctl_life; /* it has said that only what it does not know is waited for */
+    ask(w, e, TUG_MSG_RESUME_REQUEST, &m.base);
+}
+
 /* ---- a connection for it */
 
 static void again(struct dst *w, struct dst_errand *e)
@@ -135,6 +143,7 @@ static void set_off(struct dst *w, struct dst_errand *e)
     static void (*const asks[])(struct dst *, struct dst_errand *) = {
         [DST_ERRAND_SUBMIT] = ask_submit, [DST_ERRAND_CANCEL] = ask_cancel, [DST_ERRAND_STEP] = ask_step,
         [DST_ERRAND_DRAIN] = ask_drain,   [DST_ERRAND_WAIT] = ask_wait,
+        [DST_ERRAND_RESUME] = ask_resume,
     };
     unsigned ctl = w->ctls[!w->leader].control && dst_chance(&w->of_net, 0.3) ? !w->leader : w->leader;
     struct dst_ctl *c = &w->ctls[ctl];
@@ -208,9 +217,12 @@ static void on_submitted(struct dst *w, struct dst_errand *e, const Tugpb__Submi
 /* A refusal that says "not now" is asked again; any other one is an answer. */
 static void on_error(struct dst *w, struct dst_errand *e, const Tugpb__Error *m)
 {
+    uint64_t id = e->id;
+
     dst_log(w, "a client is refused: %s", m->text);
-    if (m->code == ENOSPC) {
-        again(w, e);
+    if (m->code == ENOSPC || (e->kind == DST_ERRAND_SUBMIT && (w->conf.reconfigures || m->code == EAGAIN))) {
+        hang_up(w, e); /* there is no room, nodes are missing from the configuration, or it is in doubt */
+        again(w, errand(w, id));
         return;
     }
     if (e->kind == DST_ERRAND_SUBMIT)
@@ -223,11 +235,23 @@ static void on_waited(struct dst *w, struct dst_errand *e, const Tugpb__WaitRepl
     struct dst_job *j = &w->jobs.at[e->job - 1];
 
     e->done = true;
-    if (!m->job || m->timed_out)
+    if (!m->job || m->timed_out || w->now_ms < w->put_back_ms + 1000) /* said before, by another state */
         return;
     if (j->ends != 1 || strcmp(j->end_state, m->job->state) != 0)
         dst_fail(w, "who waited for job %llu is told %s; durable is %s", (unsigned long long) j->id, m->job->state,
                  j->ends ? j->end_state : "nothing");
+}
+
+static void on_resume(struct dst *w, struct dst_errand *e, const Tugpb__ResumeReply *m)
+{
+    uint64_t id = e->id;
+
+    e->done = m->resumed;
+    e->heard_life = m->resumed || strstr(m->text, " reported") ? 0 : e->ctl_life;
+    if (e->done)
+        return;
+    hang_up(w, e);
+    again(w, errand(w, id));
 }
 
 static void on_answer(struct dst *w, const struct dst_event *ev)
@@ -244,6 +268,8 @@ static void on_answer(struct dst *w, const struct dst_event *ev)
         on_submitted(w, e, (const Tugpb__SubmitReply *) m);
     else if (ev->number == TUG_MSG_ERROR)
         on_error(w, e, (const Tugpb__Error *) m);
+    else if (ev->number == TUG_MSG_RESUME_REPLY)
+        on_resume(w, e, (const Tugpb__ResumeReply *) m);
     else if (ev->number == TUG_MSG_WAIT_REPLY)
         on_waited(w, e, (const Tugpb__WaitReply *) m);
     else
@@ -294,13 +320,18 @@ void dst_clients_start(struct dst *w)
     dst_later(w, 1000, DST_SUBMIT, 0);
 }
 
+void dst_client_resume(struct dst *w)
+{
+    set_out(w, DST_ERRAND_RESUME, 0, dst_about(&w->of_admin, 120000));
+}
+
 /* Launches may have failed so often that nodes are drained; and some jobs would never end. */
 void dst_client_stop_forever(struct dst *w)
 {
     size_t n = w->jobs.len;
 
     for (size_t i = 0; i < n; i++)
-        if (w->jobs.at[i].forever && !w->jobs.at[i].ends) {
+        if (w->jobs.at[i].forever && !w->jobs.at[i].ends && !w->jobs.at[i].forgotten) {
             w->jobs.at[i].stop = true;
             set_out(w, DST_ERRAND_CANCEL, i + 1, 60000);
         }

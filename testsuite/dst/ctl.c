@@ -175,38 +175,69 @@ static void settle(struct dst *w, struct dst_ctl *c, bool may_change)
 
 /* ---- its life */
 
+struct made {
+    struct tug_core_queue queues[3];
+    struct tug_core_node_row rows[DST_NODES_MAX];
+    struct tug_control_conf conf;
+};
+
+static void fill_conf(struct dst *w, const struct dst_ctl *c, struct made *m)
+{
+    const struct dst_wanted *want = &w->wanted;
+    size_t n = 0;
+
+    *m = (struct made){.queues = {{.name = "main", .nodes = "", .is_default = 1},
+                                  {.name = "urgent", .nodes = "", .tier = 1},
+                                  {.name = "low", .nodes = ""}}};
+    if (w->conf.preempts) {
+        m->queues[0].preemptable = want->keeps[0] ? TUG_PREEMPT_NEVER : TUG_PREEMPT_REQUEUE;
+        m->queues[0].preempt_notice_s = want->notice_s;
+        m->queues[2].preemptable = want->keeps[1] ? TUG_PREEMPT_NEVER : TUG_PREEMPT_SUSPEND;
+    }
+    for (unsigned i = 0; i < w->conf.nodes; i++)
+        if (!want->without[i])
+            m->rows[n++] = (struct tug_core_node_row){.name = w->nodes[i].name, .cpus = 64, .gpus = 8, .gpu_model = ""};
+    m->conf = (struct tug_control_conf){.cluster = DST_CLUSTER, .version = "test",
+                                        .node_timeout_s = w->conf.node_timeout_s, .lease_s = w->conf.leases_s[w->conf.lease_changes && w->starts % 2],
+                                        .wireup_timeout_s = 60, .kill_grace_s = want->kill_grace_s, .max_jobs = 10000,
+                                        .operator_uid = DST_UID, .min_uid = DST_UID, .clock_boot = c->index + 1,
+                                        .clock_zero_ms = c->clock.base_ms - dst_clock_at(&c->boot, w->now_ms)};
+    m->conf.core = (struct tug_core_conf){.launch_timeout_s = want->launch_timeout_s, .kill_grace_s = want->kill_grace_s,
+                                          .launch_retries = 3, .kept_ms = 300000, .preemption = TUG_PREEMPTION_TIER,
+                                          .queues = m->queues, .n_queues = 3, .nodes = m->rows, .n_nodes = n};
+}
+
 static struct tug_control *make(struct dst *w, struct dst_ctl *c)
 {
     struct tug_env env = {.ctx = c, .now = env_now, .timer = env_timer, .send = env_send,
                           .send_packed = env_send_packed, .persist = env_persist, .random = env_random};
-    struct tug_core_queue queues[] = {
-        {.name = "main", .nodes = "", .is_default = 1},
-        {.name = "urgent", .nodes = "", .tier = 1},
-        {.name = "low", .nodes = ""},
-    };
-    struct tug_core_node_row rows[DST_NODES_MAX];
-    struct tug_control_conf conf = {.cluster = DST_CLUSTER, .version = "test",
-                                    .node_timeout_s = w->conf.node_timeout_s, .lease_s = w->conf.leases_s[w->conf.lease_changes && w->starts % 2],
-                                    .wireup_timeout_s = 60, .kill_grace_s = 2, .max_jobs = 10000,
-                                    .operator_uid = DST_UID, .min_uid = DST_UID, .clock_boot = c->index + 1,
-                                    .clock_zero_ms = c->clock.base_ms - dst_clock_at(&c->boot, w->now_ms)};
     struct tug_err err = {0};
     struct tug_control *control;
+    struct made m;
 
-    if (w->conf.preempts) {
-        queues[0].preemptable = TUG_PREEMPT_REQUEUE;
-        queues[0].preempt_notice_s = 5;
-        queues[2].preemptable = TUG_PREEMPT_SUSPEND;
-    }
-    for (unsigned i = 0; i < w->conf.nodes; i++)
-        rows[i] = (struct tug_core_node_row){.name = w->nodes[i].name, .cpus = 64, .gpus = 8, .gpu_model = ""};
-    conf.core = (struct tug_core_conf){.launch_timeout_s = w->conf.launch_timeout_s, .kill_grace_s = 2,
-                                       .launch_retries = 3, .kept_ms = 300000, .preemption = TUG_PREEMPTION_TIER,
-                                       .queues = queues, .n_queues = 3, .nodes = rows, .n_nodes = w->conf.nodes};
-    control = tug_control_new(&env, &conf, &err);
+    fill_conf(w, c, &m);
+    control = tug_control_new(&env, &m.conf, &err);
     if (!control)
         dst_fail(w, "controller %u: %s", c->index, err.msg);
     return control;
+}
+
+void dst_ctl_configure(struct dst *w)
+{
+    struct dst_ctl *c = &w->ctls[w->leader];
+    struct tug_err err = {0};
+    struct made m;
+
+    if (!c->control)
+        return; /* its next start reads it */
+    fill_conf(w, c, &m);
+    lead_on(w, c);
+    int rc = tug_control_configure(c->control, &m.conf, &err);
+    if (rc == -EBUSY) /* a gang holds a node that is to go; what is written stays, for the next start */
+        dst_log(w, "controller %u keeps its configuration: %s", c->index, err.msg);
+    else if (rc)
+        dst_fail(w, "controller %u does not take its configuration: %s", c->index, err.msg);
+    settle(w, c, true);
 }
 
 static void restore(void *arg, const char *kind, const char *id, const void *data, size_t len)

@@ -42,6 +42,23 @@ void dst_disk_free(struct dst_disk *d)
     free(d);
 }
 
+struct dst_disk *dst_disk_copy(const struct dst_disk *d)
+{
+    struct dst_disk *copy = dst_disk_new();
+
+    for (const struct record *r = d->records; r; r = r->hh.next) {
+        struct record *k = tug_new(struct record);
+        k->key = tug_xstrdup(r->key);
+        k->kind_len = r->kind_len;
+        k->len = r->len;
+        k->data = tug_xmalloc(r->len + 1);
+        if (r->len)
+            memcpy(k->data, r->data, r->len);
+        HASH_ADD_KEYPTR(hh, copy->records, k->key, strlen(k->key), k);
+    }
+    return copy;
+}
+
 static struct record *find(const struct dst_disk *d, const char *kind, const char *id)
 {
     char key[256];

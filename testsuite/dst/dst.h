@@ -8,6 +8,7 @@
  *   disk.c    what survives                                      ctl.c    controllers (hosts of logic/control.h)
  *   node.c    machines: launcher, node daemon                    part.c   step daemons and their ranks
  *   client.c  users: jobs, cancels, drains, retries              fault.c  what goes wrong, and when
+ *   admin.c   configuration that changes, and old backups that are put back
  *   truth.c   what really happened, and the promises             main.c   options, many worlds, one line to repeat it
  * Layer: tests.
  */
@@ -61,7 +62,7 @@ enum dst_what {
     DST_STEPD_DIAL, DST_STEPD_READY, DST_TO_STEPD, DST_FROM_STEPD,
     DST_RANKS_EXIT, DST_RANKS_DIE, DST_PART_DEAD,
     DST_CLIENT, DST_CLIENT_GIVES_UP, DST_ARRIVES_CLIENT,
-    DST_SUBMIT, DST_FAULT, DST_FAULT_OVER, DST_LEAD,
+    DST_SUBMIT, DST_FAULT, DST_FAULT_OVER, DST_LEAD, DST_CONFIGURE, DST_BACKUP, DST_PUT_BACK,
 };
 
 struct dst_event {
@@ -190,7 +191,8 @@ struct dst_node {
 };
 
 /* ---- users */
-enum dst_errand_kind { DST_ERRAND_SUBMIT, DST_ERRAND_CANCEL, DST_ERRAND_STEP, DST_ERRAND_DRAIN, DST_ERRAND_WAIT };
+enum dst_errand_kind { DST_ERRAND_SUBMIT, DST_ERRAND_CANCEL, DST_ERRAND_STEP, DST_ERRAND_DRAIN, DST_ERRAND_WAIT,
+                       DST_ERRAND_RESUME };
 struct dst_errand {
     uint64_t id;
     enum dst_errand_kind kind;
@@ -201,6 +203,7 @@ struct dst_errand {
     unsigned tries;
     tug_peer_id peer;                  /* of the connection it waits on; 0 = none */
     unsigned ctl, ctl_life;
+    unsigned heard_life;               /* RESUME: of the controller that said that all nodes have reported; 0 = none */
 };
 
 /* ---- what really happened */
@@ -208,6 +211,7 @@ struct dst_job {
     char token[40];
     uint64_t id;                       /* 0 = nobody was told yet */
     bool acked, cancelled, stop;       /* stop: cancelled because it would never end */
+    bool forgotten;                    /* by a state that was put back: nobody answers for its end any more */
     bool requeue, batch, forever;
     uint32_t nodes, gpus, time_limit_s;
     const char *queue;
@@ -237,6 +241,7 @@ struct dst_figures {
     uint64_t store_failed, store_full, store_waits, store_slow, unsynced_lost, unsynced_kept;
     uint64_t timed; /* jobs of which a controller that came back knew how long they had run */
     uint64_t wall_jumps, client_drops, client_retries, preempted, lease_ends;
+    uint64_t configured, backups, put_back, forgotten;
     int64_t true_ms;
 };
 
@@ -248,6 +253,8 @@ struct dst_conf {                      /* drawn from the seed */
     bool chaos;                        /* messages are doubled and change places inside a connection */
     bool zombies;                      /* a second controller may take over from one that is paused */
     bool preempts;
+    bool reconfigures;                 /* the configuration changes while all this goes on */
+    bool old_backups;                  /* the state is replaced by an old one of its own */
     int drift_ppm_max;
     int64_t faults_until_ms, mean_fault_ms, mean_job_ms;
     double crash_send, crash_persist;  /* at each of them */
@@ -261,6 +268,13 @@ struct dst_opts {
     const char *argv0;
 };
 
+/* What the administrator wants of a controller: at its start, and live. */
+struct dst_wanted {
+    bool without[DST_NODES_MAX];       /* that node is not in the configuration */
+    bool keeps[2];                     /* jobs of that queue do not give way: main, low */
+    uint32_t kill_grace_s, launch_timeout_s, notice_s;
+};
+
 struct dst_epoch { uint64_t epoch; unsigned ctl, life; };   /* who has spoken with it */
 
 struct dst {
@@ -269,12 +283,16 @@ struct dst {
     struct tug_heap heap;
     int64_t now_ms;
     uint64_t seq, hash;
-    struct tug_rand of_faults, of_users, of_net, of_env, of_ranks;
+    struct tug_rand of_faults, of_users, of_net, of_env, of_ranks, of_admin;
     struct dst_ctl ctls[DST_CTLS];
     unsigned leader;                   /* whom the store obeys */
     unsigned starts;                   /* of controllers */
     int at_once;                       /* events of this very ms */
     struct dst_store store;
+    struct dst_wanted wanted;
+    struct dst_disk *backup;           /* NULL = there is none */
+    int64_t put_back_ms;               /* the last time, */
+    uint64_t put_back_epoch;           /* and the last epoch of the lives before */
     struct dst_node nodes[DST_NODES_MAX];
     struct tug_vec(struct dst_link *) links;
     struct tug_vec(struct dst_part *) parts;
@@ -282,6 +300,7 @@ struct dst {
     struct tug_vec(struct dst_job) jobs;
     struct tug_vec(struct dst_run) runs;
     struct tug_vec(struct dst_epoch) epochs;
+    struct tug_vec(uint64_t) gone_ids;                 /* of jobs that were forgotten, and asked for again */
     uint64_t next_id;
     unsigned active_jobs;
     bool calm;                         /* faults are over */
@@ -303,6 +322,7 @@ bool dst_chance(struct tug_rand *r, double p);
 /* disk.c */
 struct dst_disk *dst_disk_new(void);
 void dst_disk_free(struct dst_disk *d);
+struct dst_disk *dst_disk_copy(const struct dst_disk *d);
 void dst_disk_apply(struct dst_disk *d, const struct tug_batch *b);
 const void *dst_disk_get(const struct dst_disk *d, const char *kind, const char *id, size_t *len);
 void dst_disk_each(struct dst_disk *d, void (*f)(void *arg, const char *kind, const char *id, const void *data,
@@ -339,6 +359,7 @@ void dst_ctl_peer_down(struct dst *w, unsigned ctl, tug_peer_id peer);
 void dst_ctl_message(struct dst *w, unsigned ctl, tug_peer_id peer, const struct dst_event *e);
 void dst_ctl_timer(struct dst *w, const struct dst_event *e);
 void dst_ctl_committed(struct dst *w, const struct dst_event *e);
+void dst_ctl_configure(struct dst *w);                     /* the leader takes what is wanted by now */
 void dst_ctl_take_over(struct dst *w, unsigned ctl);       /* the other one leads from now on */
 
 /* node.c */
@@ -370,11 +391,17 @@ void dst_part_cut_off(struct dst *w, struct dst_part *p);  /* the node daemon's 
 void dst_part_free(struct dst_part *p);
 void dst_part_send(struct dst *w, struct dst_part *p, uint16_t number, const ProtobufCMessage *m);   /* to its daemon */
 
+/* admin.c */
+void dst_admin_start(struct dst *w);
+void dst_admin_event(struct dst *w, const struct dst_event *e);
+void dst_admin_calm(struct dst *w);                        /* everything as it was */
+
 /* client.c */
 void dst_clients_start(struct dst *w);
 void dst_client_event(struct dst *w, struct dst_event *e);
 void dst_client_send(struct dst *w, unsigned ctl, tug_peer_id peer, uint16_t number, uint32_t rid,
                      const ProtobufCMessage *m);           /* what a controller says to a client; NULL closes */
+void dst_client_resume(struct dst *w);                     /* somebody looks after a controller in safe mode */
 void dst_client_stop_forever(struct dst *w);               /* cancel what would never end by itself */
 
 /* fault.c */
@@ -394,6 +421,7 @@ void dst_truth_ctl_says(struct dst *w, const struct dst_ctl *c, tug_peer_id peer
 void dst_truth_agent_says(struct dst *w, struct dst_node *n, tug_peer_id peer, uint16_t number,
                           const ProtobufCMessage *m);
 void dst_truth_acked(struct dst *w, struct dst_job *j, uint64_t id);
+void dst_truth_put_back(struct dst *w);                    /* the controller's disk is an older one by now */
 void dst_truth_restored(struct dst *w, const struct dst_ctl *c);
 void dst_truth_end(struct dst *w);                         /* of the world: nothing is left over */
 struct dst_job *dst_truth_job(struct dst *w, uint64_t id);

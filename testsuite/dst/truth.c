@@ -90,6 +90,12 @@ void dst_truth_launched(struct dst *w, struct dst_part *p)
     }
 }
 
+/* An old state does not know that attempt, and may be over with the job by itself. */
+static bool is_of_a_life_before(const struct dst *w, const struct dst_part *p)
+{
+    return p->epoch <= w->put_back_epoch;
+}
+
 static void check_barrier(struct dst *w, const struct dst_part *p)
 {
     struct tug_arena a = {0};
@@ -134,7 +140,8 @@ void dst_truth_started(struct dst *w, struct dst_part *p)
         if (o->node == p->node && o->job != p->job && (o->gpus & p->gpus) && !gives_way(w, o))
             dst_fail(w, "n%u runs job %llu and job %llu on one GPU", p->node, ull(o->job), ull(p->job));
     }
-    check_barrier(w, p);
+    if (!is_of_a_life_before(w, p)) /* or what it rests on is not there any more */
+        check_barrier(w, p);
     dst_truth_run(w, p->job, p->attempt, p->step, p->node)->started = true;
     w->n.attempts += p->step == 0;
 }
@@ -193,7 +200,8 @@ static void check_failed(struct dst *w, const struct dst_job *j, const Tugpb__Jo
 static void check_end(struct dst *w, const struct dst_job *j, const Tugpb__JobView *v)
 {
     for (size_t i = 0; i < w->parts.len; i++)
-        if (w->parts.at[i]->job == j->id && w->parts.at[i]->phase == DST_RUNNING && j->requeue)
+        if (w->parts.at[i]->job == j->id && w->parts.at[i]->phase == DST_RUNNING && j->requeue &&
+            !is_of_a_life_before(w, w->parts.at[i]))
             dst_fail(w, "job %llu is recorded as %s while attempt %u runs on n%u", ull(j->id), v->state,
                      w->parts.at[i]->attempt, w->parts.at[i]->node);
     if (!strcmp(v->state, "COMPLETED"))
@@ -252,6 +260,17 @@ static void on_job_record(struct dst *w, const struct tug_batch_item *it)
     struct dst_job *j = by_token(w, r->token), *other = dst_truth_job(w, r->id);
     if (!j)
         dst_fail(w, "there is a job %llu that nobody submitted", ull(r->id));
+    for (size_t i = 0; i < w->gone_ids.len; i++)
+        if (w->gone_ids.at[i] == r->id)
+            dst_fail(w, "id %llu is used again", ull(r->id));
+    if (j->forgotten) { /* its submit is asked again, of a state that never heard of it */
+        if (j->id == r->id)
+            dst_fail(w, "id %llu is used again", ull(r->id));
+        tug_vec_push(&w->gone_ids, j->id);
+        j->id = j->attempt = j->ends = 0;
+        j->forgotten = false;
+        w->active_jobs++;
+    }
     if (j->id && j->id != r->id)
         dst_fail(w, "one request made two jobs, %llu and %llu", ull(j->id), ull(r->id));
     if (other && other != j)
@@ -482,6 +501,8 @@ static void check_ran(struct dst *w, const struct dst_ctl *c, struct dst_job *j)
     tug_arena_clear(&a);
     if (!j->timed || !job || job->state != TUG_JOB_RUNNING || job->attempt != j->timed)
         return;
+    if (job->launched_ms == job->alloc_ms) /* nodes were given to it by another machine's clock, which was ahead */
+        return;
     ran_ms = dst_clock_at(&c->clock, w->now_ms) - job->launched_ms;
     if (llabs(ran_ms - really_ms) > 1000 + really_ms / 200)
         dst_fail(w, "job %llu has run for %lld ms, and controller %u takes it for %lld", ull(j->id), (long long) really_ms,
@@ -492,13 +513,36 @@ static void check_ran(struct dst *w, const struct dst_ctl *c, struct dst_job *j)
     w->n.timed++;
 }
 
+/* What it does not know is nobody's any more, but for its id and its ranks; what it knows not to be over will be again. */
+void dst_truth_put_back(struct dst *w)
+{
+    for (size_t i = 0; i < w->jobs.len; i++) {
+        struct dst_job *j = &w->jobs.at[i];
+        struct tug_arena a = {0};
+        const Tugpb__JobRecord *r = j->id && !j->forgotten ? record_of(w, &a, j->id) : NULL;
+
+        if (r && (holds(r->state) || !strcmp(r->state, "PENDING"))) {
+            w->active_jobs += j->ends != 0;
+            j->ends = j->timed = 0;
+            j->attempt = r->attempt;
+        } else if (j->id && !j->forgotten && !r && !j->ends) {
+            j->forgotten = true;
+            w->active_jobs--;
+            w->n.forgotten++;
+        }
+        tug_arena_clear(&a);
+    }
+    w->epochs.len = 0; /* the same backup may have been put back before; then nodes tell the later life from this one */
+    w->put_back_ms = w->now_ms;
+}
+
 void dst_truth_restored(struct dst *w, const struct dst_ctl *c)
 {
     for (size_t i = 0; i < w->jobs.len; i++) {
         struct dst_job *j = &w->jobs.at[i];
-        if (j->id && !j->ends)
+        if (j->id && !j->ends && !j->forgotten)
             check_ran(w, c, j);
-        if (j->id && !j->ends && !tug_core_job(tug_control_core(c->control), j->id))
+        if (j->id && !j->ends && !j->forgotten && !tug_core_job(tug_control_core(c->control), j->id))
             dst_fail(w, "job %llu is lost: controller %u does not know it", ull(j->id), c->index);
     }
 }
@@ -524,7 +568,7 @@ void dst_truth_end(struct dst *w)
 {
     for (size_t i = 0; i < w->jobs.len; i++) {
         const struct dst_job *j = &w->jobs.at[i];
-        if (!j->ends) {
+        if (!j->ends && !j->forgotten) {
             const struct dst_ctl *c = &w->ctls[w->leader];
             const struct tug_job *job = c->control && j->id ? tug_core_job(tug_control_core(c->control), j->id) : NULL;
             if (job)

@@ -185,6 +185,7 @@ struct dst *dst_new(const struct dst_opts *opts)
     for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
         *streams[i] = tug_rand_seed(tug_rand_u64(&r));
     draw_conf(w, &r);
+    w->of_admin = tug_rand_seed(opts->seed * 40503 + 5);
     dst_log(w, "%u nodes, lease %u s, node timeout %u s, launch timeout %u s, drift up to %d ppm%s%s%s; a fault every %lld s",
             w->conf.nodes, w->conf.lease_s, w->conf.node_timeout_s, w->conf.launch_timeout_s, w->conf.drift_ppm_max,
             w->conf.chaos ? ", chaos" : "", w->conf.zombies ? ", zombies" : "", w->conf.preempts ? ", preemption" : "",
@@ -212,6 +213,7 @@ struct dst *dst_new(const struct dst_opts *opts)
         dst_later(w, dst_between(&r, 0, 3000), DST_NODE_BOOT, i);
     dst_clients_start(w);
     dst_faults_start(w);
+    dst_admin_start(w);
     return w;
 }
 
@@ -248,6 +250,8 @@ void dst_free(struct dst *w)
     tug_vec_clear(&w->jobs);
     tug_vec_clear(&w->runs);
     tug_vec_clear(&w->epochs);
+    tug_vec_clear(&w->gone_ids);
+    dst_disk_free(w->backup);
     free(w);
 }
 
@@ -268,6 +272,8 @@ static int64_t paused_until(const struct dst *w, const struct dst_event *e)
         if (!l)
             return 0;
         return e->dir == DST_TO_CTL ? w->ctls[l->ctl].paused_until_ms : w->nodes[l->node].paused_until_ms;
+    case DST_CONFIGURE:
+        return w->ctls[w->leader].paused_until_ms;
     case DST_TIMER:
     case DST_COMMITTED:
         return e->dir == DST_TO_CTL ? w->ctls[e->who].paused_until_ms : w->nodes[e->who].paused_until_ms;
@@ -333,6 +339,11 @@ static void happen(struct dst *w, struct dst_event *e)
     case DST_SUBMIT:
         dst_client_event(w, e);
         break;
+    case DST_CONFIGURE:
+    case DST_BACKUP:
+    case DST_PUT_BACK:
+        dst_admin_event(w, e);
+        break;
     case DST_FAULT:
     case DST_FAULT_OVER:
     case DST_LEAD:
@@ -397,6 +408,7 @@ void dst_run(struct dst *w)
         ;
     w->calm = true;
     dst_log(w, "---- no more faults, no more jobs");
+    dst_admin_calm(w);
     dst_client_stop_forever(w);
     while (!all_over(w)) {
         if (!dst_step(w) || w->now_ms > w->conf.faults_until_ms + CALM_MAX_MS)

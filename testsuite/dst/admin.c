@@ -1,0 +1,156 @@
+/* admin.c - what an administrator does meanwhile: other configurations, backups, and an old one put back
+ *
+ * As `tug admin backup` and `tug admin restore` do it: what is put back is marked, and ids and epochs of the state that it
+ * replaces are not used again (src/admin/restore.c). Layer: tests.
+ */
+#include "dst.h"
+
+#include <string.h>
+
+/* ---- the configuration */
+
+static void draw(struct dst *w)
+{
+    struct tug_rand *r = &w->of_admin;
+    struct dst_wanted *want = &w->wanted;
+
+    if (dst_chance(r, 0.4)) {
+        unsigned node = (unsigned) tug_rand_below(r, w->conf.nodes);
+        want->without[node] = !want->without[node];
+    }
+    want->keeps[dst_chance(r, 0.5)] ^= dst_chance(r, 0.5);
+    want->notice_s = (uint32_t) dst_between(r, 0, 20);
+    want->kill_grace_s = (uint32_t) dst_between(r, 1, 10);
+    want->launch_timeout_s = (uint32_t) dst_between(r, 10, 30);
+}
+
+static void usual(struct dst *w)
+{
+    w->wanted = (struct dst_wanted){.kill_grace_s = 2, .launch_timeout_s = w->conf.launch_timeout_s, .notice_s = 5};
+}
+
+static void configure(struct dst *w)
+{
+    if (w->calm)
+        usual(w);
+    else
+        draw(w);
+    w->n.configured++;
+    dst_log(w, "the configuration changes");
+    dst_ctl_configure(w);
+    if (!w->calm)
+        dst_later(w, dst_about(&w->of_admin, 180000), DST_CONFIGURE, 0);
+}
+
+/* ---- backups */
+
+static void back_up(struct dst *w)
+{
+    if (w->calm)
+        return;
+    dst_disk_free(w->backup);
+    w->backup = dst_disk_copy(w->store.disk);
+    w->n.backups++;
+    dst_log(w, "a backup is made");
+    dst_later(w, dst_about(&w->of_admin, 240000), DST_BACKUP, 0);
+}
+
+static Tugpb__MetaRecord *meta_of(const struct dst_disk *d, struct tug_arena *a)
+{
+    size_t len;
+    const void *data = dst_disk_get(d, "meta", "cluster", &len);
+    ProtobufCMessage *m = NULL;
+
+    a->budget_bytes = 1 << 20;
+    if (!data)
+        return NULL;
+    int rc = tug_proto_decode(a, &tugpb__meta_record__descriptor, data, len, &m, NULL);
+    tug_assert(rc == 0);
+    return (Tugpb__MetaRecord *) m;
+}
+
+static void mark(struct dst_disk *d, const struct dst_disk *replaced)
+{
+    struct tug_arena a = {0}, b = {0};
+    struct tug_batch *batch = tug_batch_new();
+    Tugpb__MetaRecord *m = meta_of(d, &a);
+    const Tugpb__MetaRecord *old = meta_of(replaced, &b);
+
+    m->safe = TUGPB__SAFE_MODE__SAFE_MARKED;
+    m->safe_why = (char *) "put back";
+    m->safe_since_ms = 0;
+    m->seen_epoch = 0;
+    m->epoch = old->epoch > m->epoch ? old->epoch : m->epoch;
+    m->next_id_block = old->next_id_block > m->next_id_block ? old->next_id_block : m->next_id_block;
+    m->attempts_skipped = old->attempts_skipped > m->attempts_skipped ? old->attempts_skipped : m->attempts_skipped;
+    size_t len = tugpb__meta_record__get_packed_size(m);
+    uint8_t *packed = tug_xmalloc(len);
+    tugpb__meta_record__pack(m, packed);
+    tug_batch_put(batch, "meta", "cluster", packed, len);
+    dst_disk_apply(d, batch);
+    tug_batch_free(batch);
+    free(packed);
+    tug_arena_clear(&a);
+    tug_arena_clear(&b);
+}
+
+static void put_back(struct dst *w)
+{
+    struct tug_arena a = {0};
+    bool is_useful = w->backup && meta_of(w->backup, &a);
+
+    tug_arena_clear(&a);
+    if (w->calm)
+        return;
+    if (is_useful) {
+        dst_ctl_crash(w, w->leader, "the administrator ends it");
+        struct dst_disk *old = w->store.disk;
+        w->store.disk = dst_disk_copy(w->backup);
+        mark(w->store.disk, old);
+        dst_disk_free(old);
+        w->n.put_back++;
+        w->put_back_epoch = w->ctls[w->leader].epoch;
+        dst_log(w, "the backup is put back");
+        dst_truth_put_back(w);
+        dst_client_resume(w);
+    }
+    dst_later(w, dst_about(&w->of_admin, 480000), DST_PUT_BACK, 0);
+}
+
+/* ---- when */
+
+void dst_admin_start(struct dst *w)
+{
+    w->conf.reconfigures = dst_chance(&w->of_admin, 0.25);
+    w->conf.old_backups = !w->conf.zombies && dst_chance(&w->of_admin, 0.25);
+    if (w->conf.old_backups && dst_chance(&w->of_admin, 0.5))
+        w->conf.preempts = true; /* what is stopped on its nodes when that happens is a case of its own */
+    usual(w);
+    if (w->conf.reconfigures)
+        dst_later(w, dst_about(&w->of_admin, 180000), DST_CONFIGURE, 0);
+    if (w->conf.old_backups) {
+        dst_later(w, dst_about(&w->of_admin, 120000), DST_BACKUP, 0);
+        dst_later(w, dst_about(&w->of_admin, 480000), DST_PUT_BACK, 0);
+    }
+}
+
+void dst_admin_calm(struct dst *w)
+{
+    if (w->conf.reconfigures)
+        configure(w);
+}
+
+void dst_admin_event(struct dst *w, const struct dst_event *e)
+{
+    switch (e->what) {
+    case DST_CONFIGURE:
+        if (!w->calm)
+            configure(w);
+        break;
+    case DST_BACKUP:
+        back_up(w);
+        break;
+    default:
+        put_back(w);
+    }
+}
