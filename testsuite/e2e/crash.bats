@@ -13,6 +13,10 @@ crash()
     crash crash_points
 }
 
+@test "flips: a byte of the state that is not what was written is never taken for what was" {
+    crash flips
+}
+
 @test "crash_submit: an acknowledged job is durable and its id is its own" {
     crash crash_submit
 }
