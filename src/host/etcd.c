@@ -380,6 +380,13 @@ void tug_etcd_if_created(struct tug_etcd_txn *t, const char *key, int64_t create
                  (long long) create_revision);
 }
 
+void tug_etcd_if_modified(struct tug_etcd_txn *t, const char *key, int64_t mod_revision)
+{
+    tug_buf_adds(&t->compare, t->compare.len ? ",{" : "{");
+    add_key(&t->compare, "key", key);
+    tug_buf_addf(&t->compare, ",\"target\":\"MOD\",\"result\":\"EQUAL\",\"mod_revision\":\"%lld\"}", (long long) mod_revision);
+}
+
 void tug_etcd_put(struct tug_etcd_txn *t, const char *key, const void *value, size_t len, int64_t lease)
 {
     tug_buf_adds(&t->then, t->then.len ? ",{\"request_put\":{" : "{\"request_put\":{");

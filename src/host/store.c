@@ -18,6 +18,13 @@ void tug_store_lead(struct tug_store *s, tug_store_role_cb *cb, void *arg)
         cb(arg, TUG_STORE_LEADS, "");
 }
 
+void tug_store_lead_token(struct tug_store *s, char *out, size_t size_bytes)
+{
+    out[0] = '\0';
+    if (s->ops->lead_token)
+        s->ops->lead_token(s, out, size_bytes);
+}
+
 int64_t tug_store_leads_until(struct tug_store *s)
 {
     return s->ops->leads_until ? s->ops->leads_until(s) : INT64_MAX;

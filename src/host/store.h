@@ -36,6 +36,7 @@ struct tug_store_opts {
     const char *name;    /* of this controller, "ctl1": no two may have the same */
     const char *address; /* where its nodes connect; for people */
     uint32_t lease_s;    /* of the leader; 0 = 5 */
+    const char *lead;    /* what tug_store_lead_token() said to this process before it executed itself anew; NULL = nothing */
 };
 
 /* Open and lock the store that is one file (o->etcd is NULL). On failure the sentence names the file and the way out.
@@ -63,6 +64,9 @@ enum tug_store_role {
 typedef void tug_store_role_cb(void *arg, enum tug_store_role role, const char *text);
 /* Stand for the lead, for ever. cb comes on the loop with every change; without etcd once, LEADS. */
 void tug_store_lead(struct tug_store *s, tug_store_role_cb *cb, void *arg);
+/* How this process goes on leading after it executed itself anew: a word for opts.lead, to be asked for when it LEADS. What the
+ * image before still had under way is refused then. "" without etcd. */
+void tug_store_lead_token(struct tug_store *s, char *out, size_t size_bytes);
 /* Until when (tug_now_ms()) nobody else can lead; what needs no commit must not be promised after that. INT64_MAX
  * without etcd. From any thread. */
 int64_t tug_store_leads_until(struct tug_store *s);

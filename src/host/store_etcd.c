@@ -4,8 +4,9 @@
  *   PREFIX/log/<number>     the records, see reclog.h; numbers are 16 hex digits
  *   PREFIX/controller/NAME  what each controller says of itself (JSON), for `tug admin controllers` and for cleaning
  *
- * Every write is one transaction that holds only while the leader key is the one that we made: what a controller
- * writes after its lease is gone is refused by etcd, however long it slept. The number of a part is used once, so asking again
+ * Every write is one transaction that holds only while the leader key is as we wrote it: what a controller
+ * writes after its lease is gone is refused by etcd, however long it slept. A controller that executes itself anew keeps its
+ * lease and writes the key again, so that what its former image has under way is refused as well. The number of a part is used once, so asking again
  * after an answer that never came does no harm.
  *
  * Threads of our own: the keeper follows the log, stands for the lead and keeps the lease; the writer makes batches
@@ -77,6 +78,7 @@ struct etcd_store {
     struct tug_store base; /* first: see of() */
     struct tug_store *history;
     char *prefix, *name, *address;
+    char *lead_before; /* see opts.lead */
     uint32_t lease_s;
     struct tug_etcd *keeper_etcd, *writer_etcd;
     struct tug_wake *wake;
@@ -94,7 +96,7 @@ struct etcd_store {
     int64_t lease, since_ms, said_at, compact_at, compact_revision;
     char said[TUG_ERR_MAX];
     bool checked;
-    /* written by the keeper before it says LEADS */
+    /* written by the keeper before it says LEADS: the leader key's, as we wrote it last */
     int64_t lead_revision;
     _Atomic int64_t until;        /* tug_now_ms(); 0 = we do not lead */
     _Atomic uint64_t copied_now;  /* how far we are; and how far that would survive a power failure, for others to read */
@@ -292,7 +294,7 @@ static int catch_up(struct etcd_store *s, struct tug_err *err)
 }
 
 struct leader {
-    int64_t create_revision, lease;
+    int64_t mod_revision, lease; /* 0 = nobody */
     char name[128];
 };
 
@@ -303,7 +305,7 @@ static int on_leader(void *arg, const struct tug_etcd_kv *kv, struct tug_err *er
     const char *name = json_string_value(json_object_get(said, "name"));
     const char *address = json_string_value(json_object_get(said, "address"));
     (void) err;
-    l->create_revision = kv->create_revision;
+    l->mod_revision = kv->mod_revision;
     l->lease = kv->lease;
     snprintf(l->name, sizeof l->name, "%s%s%s", name ? name : "?", address && *address ? " at " : "", address ? address : "");
     json_decref(said);
@@ -360,7 +362,7 @@ static int campaign(struct etcd_store *s, int *won, struct tug_err *err)
     struct leader now = {0};
     if (!rc && !*won && (rc = look(s, s->keeper_etcd, &now, err)) == 0 && now.lease == s->lease) {
         *won = 1; /* the answer to our first try never came */
-        revision = now.create_revision;
+        revision = now.mod_revision;
     }
     if (!rc && *won) {
         s->lead_revision = revision;
@@ -375,6 +377,40 @@ static int campaign(struct etcd_store *s, int *won, struct tug_err *err)
     }
     tug_etcd_txn_clear(&t);
     free(key);
+    return rc;
+}
+
+/* Lead as our former image did, whose lease still holds. 0 and not won: it is over, stand for it like anybody. */
+static int go_on(struct etcd_store *s, int *won, struct tug_err *err)
+{
+    struct tug_etcd_txn t = {0};
+    char *key = leader_key(s), *text = NULL;
+    int64_t sent = (int64_t) tug_now_ms(), revision = 0;
+    long long lease, was;
+    int rc = -ENOENT;
+    *won = 0;
+    if (sscanf(s->lead_before, "%lld,%lld", &lease, &was) == 2)
+        rc = tug_etcd_lease_keepalive(s->keeper_etcd, lease, err);
+    if (!rc) {
+        s->since_ms = tug_wall_ms();
+        text = describe(s, "leader");
+        tug_etcd_if_modified(&t, key, was);
+        tug_etcd_put(&t, key, text, strlen(text), lease);
+        rc = tug_etcd_commit(s->keeper_etcd, &t, won, &revision, err);
+        free(text);
+    }
+    if (!rc && *won) {
+        s->lease = lease;
+        s->lead_revision = revision;
+        atomic_store(&s->until, sent + (int64_t) s->lease_s * 990);
+        rc = catch_up(s, err);
+    }
+    if (rc == -ENOENT)
+        rc = 0;
+    tug_etcd_txn_clear(&t);
+    free(key);
+    free(s->lead_before); /* once */
+    s->lead_before = NULL;
     return rc;
 }
 
@@ -403,6 +439,8 @@ static int follow_round(struct etcd_store *s, struct tug_err *err)
     struct leader now;
     char text[256];
     int won = 0, rc = s->checked ? 0 : check_etcd(s, err);
+    if (!rc && s->lead_before && ((rc = go_on(s, &won, err)) != 0 || won))
+        return rc ? rc : 1;
     if (!rc && atomic_load(&s->history_is_full))
         rc = tug_fail(err, -ENOSPC, "the disk with this controller's copy of the history is full");
     if (!rc)
@@ -411,7 +449,7 @@ static int follow_round(struct etcd_store *s, struct tug_err *err)
         rc = look(s, s->keeper_etcd, &now, err);
     if (rc)
         return rc;
-    if (now.create_revision) {
+    if (now.mod_revision) {
         snprintf(text, sizeof text, "%s leads", now.name);
         follow(s, text);
         return 0;
@@ -595,8 +633,8 @@ static int was_written(struct etcd_store *s, const char *key, const struct tug_b
         rc = tug_etcd_range(s->writer_etcd, key, NULL, 1, on_same, &missing, err);
     if (rc)
         return rc;
-    if (now.create_revision != s->lead_revision)
-        return tug_fail(err, -ESTALE, "another controller leads (%s)", now.create_revision ? now.name : "or will soon");
+    if (now.mod_revision != s->lead_revision)
+        return tug_fail(err, -ESTALE, "another controller leads (%s)", now.mod_revision ? now.name : "or will soon");
     return missing ? tug_fail(err, -EILSEQ, "etcd: '%s' is there already, and not ours", key) : 0;
 }
 
@@ -637,7 +675,7 @@ static int write_part(struct etcd_store *s, uint64_t number, const struct tug_bu
     char *leader = leader_key(s), *key = log_key(s, number);
     int held = 0;
     int64_t revision;
-    tug_etcd_if_created(&t, leader, s->lead_revision);
+    tug_etcd_if_modified(&t, leader, s->lead_revision);
     tug_etcd_if_created(&t, key, 0);
     tug_etcd_put(&t, key, part->data, part->len, 0);
     if (c && c->first) {
@@ -846,6 +884,7 @@ static struct etcd_store *store_new(const struct tug_store_opts *o)
     s->prefix = tug_xstrdup(o->prefix);
     s->name = tug_xstrdup(o->name);
     s->address = tug_xstrdup(o->address ? o->address : "");
+    s->lead_before = o->lead ? tug_xstrdup(o->lead) : NULL;
     s->lease_s = o->lease_s ? o->lease_s : LEASE_S;
     s->since_ms = tug_wall_ms();
     s->log = tug_reclog_new();
@@ -872,6 +911,7 @@ static void store_free(struct etcd_store *s)
     free(s->full);
     free(s->history_full);
     free(s->told_full);
+    free(s->lead_before);
     free(s->prefix);
     free(s->name);
     free(s->address);
@@ -974,6 +1014,12 @@ static void etcd_wait_for_room(struct tug_store *base, tug_store_room_cb *cb, vo
     tug_store_wait_for_room(s->history, on_history_room, s);
 }
 
+static void etcd_lead_token(struct tug_store *base, char *out, size_t size_bytes)
+{
+    const struct etcd_store *s = of(base);
+    snprintf(out, size_bytes, "%lld,%lld", (long long) s->lease, (long long) s->lead_revision);
+}
+
 static int64_t etcd_leads_until(struct tug_store *base)
 {
     return atomic_load(&of(base)->until);
@@ -986,6 +1032,7 @@ static const struct tug_store_ops ops = {.close = etcd_close,
                                          .history = etcd_history,
                                          .stats = etcd_stats,
                                          .lead = etcd_lead,
+                                         .lead_token = etcd_lead_token,
                                          .leads_until = etcd_leads_until};
 
 int tug_store_open_etcd(struct tug_store **out, struct event_base *loop, const struct tug_store_opts *o,

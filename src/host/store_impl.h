@@ -14,7 +14,8 @@ struct tug_store_ops {
     void (*wait_for_room)(struct tug_store *s, tug_store_room_cb *cb, void *arg);
     void (*history)(struct tug_store *s, const struct tug_history_filter *f, tug_store_history_cb *cb, void *arg);
     void (*stats)(struct tug_store *s, struct tug_store_stats *out);
-    /* NULL, both: nobody else can lead. */
+    /* NULL, all three: nobody else can lead. */
+    void (*lead_token)(struct tug_store *s, char *out, size_t size_bytes);
     void (*lead)(struct tug_store *s, tug_store_role_cb *cb, void *arg);
     int64_t (*leads_until)(struct tug_store *s);
 };

@@ -34,6 +34,7 @@ struct peer {
 
 struct tugd {
     const char *program, *config_path;
+    const char *lead_before;       /* it led when a policy made it execute itself anew: tug_store_lead_token(); or NULL */
     struct tug_config cfg;
     char *run_dir, *state_dir, *socket_path;
     struct tug_loop *loop;
@@ -109,6 +110,8 @@ void plugin_free(struct tugd *d);
 /* watchdog.c */
 int watchdog_open(struct tugd *d, const char *program, struct tug_err *err);
 void watchdog_close(void);
+/* This process leads: whoever starts anew because of a policy goes on with that, tug_store_lead_token(). */
+void watchdog_leads(const char *token);
 /* This program from the beginning, in this process, which must have closed all by now; returns when it cannot be. */
 void watchdog_again(void);
 /* From now on the policies are those of 'block', a text that says which they are and of what files: it goes into the

@@ -20,6 +20,7 @@ int lead_open(struct tugd *d, struct tug_err *err)
 {
     struct tug_coreconf_store s;
     tug_coreconf_store(&d->cfg, d->state_dir, &s);
+    s.opts.lead = d->lead_before;
     int rc = s.opts.etcd ? tug_store_open_etcd(&d->store, tug_loop_base(d->loop), &s.opts, err)
                          : tug_store_open(&d->store, tug_loop_base(d->loop), &s.opts, err);
     tug_coreconf_store_clear(&s);
@@ -69,9 +70,12 @@ static int standby_listen(struct tugd *d, struct tug_err *err)
 static void on_role(void *arg, enum tug_store_role role, const char *text)
 {
     struct tugd *d = arg;
+    char token[64];
     switch (role) {
     case TUG_STORE_LEADS:
         d->leads = 1;
+        tug_store_lead_token(d->store, token, sizeof token);
+        watchdog_leads(token);
         if (d->clients) /* we stood by until now */
             tug_loop_stop(d->loop);
         return;

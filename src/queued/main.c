@@ -24,9 +24,10 @@ struct options {
     const char *config;
     int ready_fd;
     int check, dump, without_policy;
+    const char *led;
 };
 
-enum { OPT_WITHOUT_POLICY = 256 };
+enum { OPT_WITHOUT_POLICY = 256, OPT_LED };
 
 static const struct argp_option option_table[] = {
     {"config", 'c', "FILE", 0, "The configuration; default " TUG_SYSCONFDIR "/tugline.yaml", 0},
@@ -36,6 +37,7 @@ static const struct argp_option option_table[] = {
     {"show-config", 's', NULL, 0, "Print the whole configuration, defaults included, and exit", 0},
     {"without-policy", OPT_WITHOUT_POLICY, NULL, 0,
      "Begin with the built-in order, whatever the configuration says, until SIGHUP", 0},
+    {"led", OPT_LED, "TOKEN", OPTION_HIDDEN, NULL, 0}, /* watchdog.c says it to itself */
     {"foreground", 'f', NULL, 0,
      "Stay in the foreground (it always does; a service manager backgrounds)", 0},
     {0}};
@@ -61,6 +63,9 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_WITHOUT_POLICY:
         o->without_policy = 1;
+        return 0;
+    case OPT_LED:
+        o->led = arg;
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -251,6 +256,7 @@ int main(int argc, char **argv)
     d.program = argv[0];
     d.config_path = o.config;
     d.without_policy = o.without_policy;
+    d.lead_before = o.led;
     d.wall0 = tug_wall_ms();
     d.mono0 = (int64_t) tug_now_ms();
     rc = setup_load(&d, &err);

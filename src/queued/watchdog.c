@@ -39,6 +39,7 @@ static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 static struct {
     char *path, *fresh, *dir; /* the marker, what it is before it is complete, where it is */
     char *argv[6];            /* of the tugd that comes */
+    char lead[80];            /* one more of them, when this one leads */
     int n_args;
     long thread; /* the one that asks hooks */
     timer_t timer;
@@ -147,9 +148,12 @@ static int write_marker(int signo)
 static void again(int signo)
 {
     static const char word[] = "tugd: a policy broke; tugd starts anew without it\n";
+    int n = dog.n_args;
     write_all(2, word, sizeof word - 1); /* if somebody reads the log */
     if (write_marker(signo))
-        dog.argv[dog.n_args] = (char *) (uintptr_t) "--without-policy";
+        dog.argv[n++] = (char *) (uintptr_t) "--without-policy";
+    if (dog.lead[0])
+        dog.argv[n] = dog.lead;
     signal(SIGALRM, SIG_IGN); /* one that is on its way must not meet the new tugd unprepared */
     sigprocmask(SIG_SETMASK, &dog.mask, NULL);
     execve("/proc/self/exe", dog.argv, environ);
@@ -300,6 +304,12 @@ int watchdog_open(struct tugd *d, const char *program, struct tug_err *err)
     dog.fresh = tug_xasprintf("%s/policy-off.new", d->state_dir);
     dog.path = tug_xasprintf("%s/policy-off", d->state_dir);
     return 0;
+}
+
+void watchdog_leads(const char *token)
+{
+    if (token[0])
+        snprintf(dog.lead, sizeof dog.lead, "--led=%s", token);
 }
 
 void watchdog_again(void)

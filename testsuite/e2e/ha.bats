@@ -187,6 +187,32 @@ assert not lost, "lost: %s" % sorted(lost)'
     tug history --json | grep -q '"first"'
 }
 
+@test "a leader whose policy crashes starts anew and goes on leading" {
+    cd "$D"
+    local l pid epoch
+    until_ok 20 tug ping
+    l=$(leader) pid=$(pid_of "c$l") epoch=$(tug ping --json | grep -o '"epoch":[0-9]*')
+    export TUG_SOCKET="$D/r$l/tugd.sock"
+    cp "c$l.yaml" before.yaml
+    sed -i "s#^scheduler: .*#scheduler: {policy: broken, policy_dirs: [\"$TUG_BUILDDIR/testsuite/plugins\"], policy_params: {how: pointer, nth: 1}}#" "c$l.yaml"
+    kill -HUP "$pid"
+    until_ok 20 eval 'tug ping | grep -q "policy broken"'
+    for i in 1 2 3; do wc -l <"c$i.log" >"c$i.lines"; done
+    tug submit -N 1 --parsable -- true || : # the pass that breaks takes the connection with it
+    until_ok 20 eval 'tug ping 2>/dev/null | grep -q "crashed (SIGSEGV"'
+    leads "$l"
+    kill -0 "$pid"
+    [ "$(tug ping --json | grep -o '"epoch":[0-9]*' | cut -d: -f2)" -eq $((${epoch#*:} + 1)) ] # its own, and no one's in between
+    for i in 1 2 3; do
+        ! tail -n +$(($(cat "c$i.lines") + 1)) "c$i.log" | grep -E "leads from now on|standing by"
+    done
+    tug submit --begin now+1h --parsable -- true
+    mv before.yaml "c$l.yaml"
+    rm -f "c$l/policy-off"
+    kill -HUP "$pid"
+    until_ok 20 eval 'tug ping | grep -q "policy fifo"'
+}
+
 # ask PORT PATH JSON: etcd's gateway
 ask() { curl -sf "http://127.0.0.1:$1/v3/$2" -d "$3"; }
 b64() { printf %s "$1" | base64 -w 0; }
