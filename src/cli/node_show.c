@@ -70,6 +70,36 @@ static void say_health(const Tugpb__NodeView *n)
     tug_out_adds("\n");
 }
 
+static const char *failure_text(const char *what)
+{
+    static const struct {
+        const char *name, *text;
+    } kinds[] = {
+#define TUG_FAILURE(NAME, name, text) {#name, text},
+#include "core/failures.def"
+#undef TUG_FAILURE
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (!strcmp(kinds[i].name, what))
+            return kinds[i].text;
+    return what;
+}
+
+/* The newest first. */
+static void say_failures(const Tugpb__NodeView *n)
+{
+    char when[32];
+    for (size_t i = n->n_failures; i-- > 0;) {
+        const Tugpb__NodeFailure *f = n->failures[i];
+        label(i + 1 == n->n_failures ? "failed" : "");
+        tug_out_addf("%s: it ", tug_out_time(f->at_ms, when, sizeof when));
+        tug_out_text(failure_text(f->what));
+        if (f->job)
+            tug_out_addf(" (job %" PRIu64 ")", f->job);
+        tug_out_adds("\n");
+    }
+}
+
 static void say_size(const Tugpb__NodeView *n)
 {
     char used[32] = "0", all[32];
@@ -114,6 +144,7 @@ static void say_node(const Tugpb__NodeView *n)
         tug_out_addf("the last %u failed here\n", n->bad_launches);
     }
     say_health(n);
+    say_failures(n);
     say_size(n);
     if (*n->address) {
         label("reached at");

@@ -248,6 +248,8 @@ static int write_config(const struct start *s, struct tug_err *err)
     put_policy_dirs(&y, s->tugd);
     /* Shorter than a cluster's: who kills a node here is looking. A beat is a quarter of
      * node_timeout, so that a busy machine may miss some. */
+    /* Whoever has a sandbox may end and start its nodes as often as he likes. */
+    tug_buf_adds(&y, "node_failures:\n  flap_losses: 0\n");
     tug_buf_adds(&y, "timeouts:\n  kill_grace: 5s\n  node_timeout: 20s\n  lease: 20s\n"
                      "nodes:\n  - name: ");
     struct tug_buf names = {0};

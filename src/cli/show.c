@@ -380,6 +380,7 @@ static void say_job(const Tugpb__JobView *j, int64_t now_ms)
     say_steps(j);
     line("account", j->account);
     line("preflight", j->preflight);
+    line("tried last", j->failed_on); /* nodes that failed it before */
     line("command", j->command);
     line("directory", j->cwd);
     line("output", j->stdout_path);

@@ -208,6 +208,8 @@ static int check_bench(const struct tug_core *c, const struct tug_entry *e, stru
                         ID(e));
     if (e->bench == TUG_BENCH_ORDER && tug_queue_find(c, j->req.queue)->is_down)
         return tug_fail(err, -EINVAL, "job %llu: its queue is down, but it may start", ID(e));
+    if (e->j.state == TUG_JOB_PENDING && (e->shape->key.first != NULL) != (*e->j.failed_on != 0))
+        return tug_fail(err, -EINVAL, "job %llu: the nodes that failed it are not those that are tried last", ID(e));
     if (uses_gpus(e) != (e->running_at != 0) ||
         (e->running_at &&
          (e->running_at > c->running.len || c->running.at[e->running_at - 1].entry != e)))
@@ -386,6 +388,8 @@ static int check_shapes(const struct tug_core *c, struct tug_err *err)
                         HASH_COUNT(c->shapes));
     for (const struct tug_where *w = c->wheres; w; w = w->hh.next)
         holders += w->refs;
+    for (const struct tug_shape *s2 = c->shapes; s2; s2 = s2->hh.next)
+        holders -= s2->key.first != NULL;
     return holders == HASH_COUNT(c->shapes)
                ? 0
                : tug_fail(err, -EINVAL, "places: %zu holders for %u shapes", holders,
@@ -536,6 +540,19 @@ static int check_drains(const struct tug_node *n, struct tug_err *err)
                : 0;
 }
 
+/* Rising, not too many, none that should be forgotten; and the index knows. */
+static int check_failures(const struct tug_core *c, uint32_t i, struct tug_err *err)
+{
+    const struct tug_node *n = &c->nodes.at[i];
+    int wrong = n->failures.len > TUG_FAILURES_MAX || tug_bit(c->index.shaky, i) != (n->failures.len > 0) || (n->lost && n->up);
+    for (size_t k = 0; k < n->failures.len; k++)
+        wrong |= (unsigned) n->failures.at[k].what >= TUG_FAILURE_KINDS ||
+                 (k && n->failures.at[k].at_ms < n->failures.at[k - 1].at_ms);
+    if (n->failures.len)
+        wrong |= c->failures_next_ms > n->failures.at[0].at_ms + c->failures_kept_ms;
+    return wrong ? tug_fail(err, -EINVAL, "node %s: what is remembered of its failures cannot be", n->name) : 0;
+}
+
 static int check_node(const struct tug_core *c, uint32_t i, const struct tug_ledger *made,
                       struct tug_err *err)
 {
@@ -556,7 +573,9 @@ static int check_node(const struct tug_core *c, uint32_t i, const struct tug_led
         rc = check_gpu_parts(l, name, err);
     if (!rc)
         rc = check_index(c, i, l, err);
-    return rc ? rc : check_drains(&c->nodes.at[i], err);
+    if (!rc)
+        rc = check_drains(&c->nodes.at[i], err);
+    return rc ? rc : check_failures(c, i, err);
 }
 
 /* The node is in the regions of its domain and of all above it, and in no other. */
@@ -596,7 +615,7 @@ static int check_nodes(const struct tug_core *c, struct tug_err *err)
     if (!made)
         return -EINVAL;
     int rc = 0;
-    uint32_t gpus = 0, gpus_free = 0, up = 0;
+    uint32_t gpus = 0, gpus_free = 0, up = 0, lost = 0, shaky = 0;
     for (uint32_t i = 0; i < c->nodes.len && !rc; i++) {
         rc = check_node(c, i, made, err);
         if (!rc)
@@ -605,7 +624,11 @@ static int check_nodes(const struct tug_core *c, struct tug_err *err)
         gpus += r->usable ? r->gpus : 0;
         gpus_free += r->usable ? tug_gpuset_count(r->gpus_free) : 0;
         up += c->nodes.at[i].up;
+        lost += c->nodes.at[i].lost;
+        shaky += c->nodes.at[i].failures.len > 0;
     }
+    if (!rc && (lost != c->n_lost || shaky != c->index.n_shaky))
+        rc = tug_fail(err, -EINVAL, "nodes that are lost or have failed are counted wrongly");
     if (!rc && (gpus != c->gpus || gpus_free != c->gpus_free || up != c->nodes_up))
         rc = tug_fail(err, -EINVAL, "the cluster's totals are wrong");
     tug_ledger_free(made);

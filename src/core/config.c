@@ -339,6 +339,10 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
     c->pass_budget = conf->pass_budget;
     c->node_bad_launches = conf->node_bad_launches;
     c->kept_ms = conf->kept_ms;
+    c->flap_losses = conf->flap_losses;
+    c->flap_period_s = conf->flap_period_s;
+    c->failures_kept_ms = conf->failures_kept_ms;
+    tug_failures_due(c);
     c->placement = conf->placement;
     c->preemption = conf->preemption;
     c->preempt_max = conf->preempt_max ? conf->preempt_max : PREEMPT_MAX;

@@ -28,7 +28,8 @@ struct tug_core *tug_core_new(const struct tug_core_conf *conf, struct tug_err *
     c->wakes.less = wakes_sooner;
     c->rand = tug_rand_seed(conf->seed);
     c->actions.before = 1;
-    c->policy_wake_ms = INT64_MAX;
+    c->policy_wake_ms = c->failures_next_ms = INT64_MAX;
+    c->mass_ms = INT64_MIN;
     c->freed = c->reshaped = 1;
     LIST_INIT(&c->parked);
     if (tug_config_apply(c, conf, err)) {
@@ -59,6 +60,7 @@ void tug_core_free(struct tug_core *c)
     tug_heap_clear(&c->wakes);
     tug_vec_clear(&c->running);
     tug_vec_clear(&c->ripe);
+    tug_vec_clear(&c->first);
     tug_vec_clear(&c->picked);
     tug_vec_clear(&c->reclaim.coming);
     tug_vec_clear(&c->reclaim.going);
@@ -143,6 +145,8 @@ int64_t tug_core_next_wake(const struct tug_core *c)
 {
     const struct tug_heap_node *first = tug_heap_first(&c->wakes);
     int64_t at = first ? tug_heap_entry(first, struct tug_entry, wake)->wake_ms : INT64_MAX;
+    if (c->failures_next_ms < at)
+        at = c->failures_next_ms;
     return c->policy_wake_ms < at ? c->policy_wake_ms : at;
 }
 
@@ -210,7 +214,7 @@ size_t tug_core_memory_bytes(const struct tug_core *c)
     bytes += HASH_COUNT(c->wheres) * (sizeof *c->wheres + c->index.words * sizeof(uint64_t));
     bytes += c->nodes.cap * sizeof *c->nodes.at + c->node_rows.cap * sizeof *c->node_rows.at;
     bytes += c->nodes.len * sizeof(struct tug_ledger_node) +
-             (TUG_GPUS_MAX + 3) * c->index.words * sizeof(uint64_t);
+             (TUG_GPUS_MAX + 4) * c->index.words * sizeof(uint64_t);
     bytes += tug_plan_bytes(c) + tug_shares_bytes(c->shares) +
              c->queue_rows.cap * sizeof *c->queue_rows.at;
     return bytes + c->actions.queue.cap * sizeof *c->actions.queue.at + c->actions.texts.cap;

@@ -121,12 +121,34 @@ struct tug_core_drain {
     int64_t at_ms;
 };
 
+/* What is remembered of a node that failed (failures.def). */
+enum tug_failure_kind {
+#define TUG_FAILURE(NAME, name, text) TUG_FAILURE_##NAME,
+#include "core/failures.def"
+#undef TUG_FAILURE
+    TUG_FAILURE_KINDS
+};
+const char *tug_failure_name(enum tug_failure_kind k);         /* "lost" */
+const char *tug_failure_text(enum tug_failure_kind k);         /* "was not heard of any more" */
+int tug_failure_parse(const char *name);                       /* -1: no such */
+#define TUG_FAILURES_MAX 16                                    /* the last ones of each node */
+struct tug_core_failure {
+    enum tug_failure_kind what;
+    uint8_t forgiven;              /* it does not count for the node's flapping */
+    int64_t at_ms;
+    tug_job_id job;                /* that it struck; 0 = none */
+};
+
 struct tug_core_conf {
     uint32_t launch_timeout_s;     /* barrier deadline */
     uint32_t kill_grace_s;
     uint32_t launch_retries;       /* BOOT_FAIL after so many failed launches in a row */
     uint32_t pass_budget;          /* jobs looked at in one pass; 0 = no bound */
     uint32_t node_bad_launches;    /* a node is drained after so many launch failures in a row; 0 = never */
+    uint32_t flap_losses;          /* a node is drained that went and came back so often ... */
+    uint32_t flap_period_s;        /* ... within so long; flap_losses at most TUG_FAILURES_MAX, 0 = never */
+    int64_t failures_kept_ms;      /* failures of nodes are remembered so long; 0 = not at all, neither of
+                                      nodes nor by the jobs that they failed */
     int64_t kept_ms;               /* ended jobs stay listed so long */
     const struct tug_core_queue *queues;  size_t n_queues;
     const struct tug_core_node_row *nodes; size_t n_nodes;    /* node index = position; unknown nodes are refused */
@@ -296,6 +318,7 @@ int64_t tug_core_next_wake(const struct tug_core *c);
 struct tug_core_node_past {        /* of a node, as its record has it; strings are copied */
     const struct tug_core_inventory *inv;   /* NULL = it never said what it has */
     const struct tug_core_drain *drains;  size_t n_drains;
+    const struct tug_core_failure *failures;  size_t n_failures;   /* the oldest first */
     uint32_t bad_launches;
 };
 int tug_core_restore_node(struct tug_core *c, const char *name, const struct tug_core_node_past *past, struct tug_err *err);
@@ -342,6 +365,7 @@ struct tug_core_node {
     const struct tug_core_drain *drains; size_t n_drains;
     int64_t since_ms;
     uint32_t bad_launches;         /* in a row */
+    const struct tug_core_failure *failures; size_t n_failures;    /* the oldest first */
     uint32_t cpus, cpus_used, gpus;
     tug_gpuset gpus_used;          /* without slices */
     uint64_t mem_bytes, mem_used_bytes;

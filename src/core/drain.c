@@ -152,6 +152,7 @@ int tug_ev_node_resume(struct tug_core *c, const struct tug_event *ev, struct tu
         if (ev->force || owners[n->drains.at[i].by].whose == ADMIN)
             take_back(c, ev->node, i, &who);
     n->bad_launches = 0;
+    tug_failures_forgive(c, ev->node);
     changed(c, ev->node);
     return 0;
 }

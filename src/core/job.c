@@ -15,6 +15,7 @@
 
 #include "core/state.h"
 
+#define FAILED_ON_MAX     16 /* nodes that a job knows to have failed it */
 #define HANG_REQUEUES_MAX 3 /* what hangs every time is not cured by that */
 
 /* ---- names */
@@ -242,6 +243,7 @@ struct tug_entry *tug_entry_new(struct tug_core *c, tug_job_id id, const struct 
     j->alloc_ms = j->launched_ms = j->wired_ms = j->end_ms = j->limit_ms = -1;
     j->notice_ms = j->suspended_ms = j->resumed_ms = j->retry_ms = -1;
     j->cause.node = j->hang.node = TUG_NO_NODE;
+    j->failed_on = tug_intern(c->texts, "");
     e->wake_ms = INT64_MAX;
     e->charged_ms = -1;
     e->queue_row = e->share_row = UINT32_MAX;
@@ -285,6 +287,7 @@ void tug_entry_free(struct tug_core *c, struct tug_entry *e)
     free(e->j.slices);
     free(e->j.explain);
     free(e->shuts);
+    tug_intern_drop(c->texts, e->j.failed_on);
     drop_req(c, &e->j.req);
     free(e);
 }
@@ -394,6 +397,39 @@ void tug_job_avoid(struct tug_core *c, struct tug_entry *e, uint32_t node)
     tug_shape_hold(c, e);
     tug_buf_clear(&all);
     tug_job_refresh_row(c, e);
+    tug_act_changed(c, e);
+}
+
+/* Is it among them? Names have no commas. */
+static int is_listed(const char *list, const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',')
+        if (!strncmp(at, name, len) && (at[len] == ',' || !at[len]))
+            return 1;
+    return 0;
+}
+
+static size_t count_listed(const char *list)
+{
+    size_t n = *list != 0;
+    for (; *list; list++)
+        n += *list == ',';
+    return n;
+}
+
+void tug_job_shun(struct tug_core *c, struct tug_entry *e, uint32_t node)
+{
+    struct tug_buf all = {0};
+    const char *old = e->j.failed_on, *kept = old;
+    if (node >= c->nodes.len || !c->failures_kept_ms || is_listed(old, c->nodes.at[node].name))
+        return;
+    if (count_listed(old) >= FAILED_ON_MAX)
+        kept = strchr(old, ',') + 1; /* without the one that it has known longest */
+    tug_buf_addf(&all, "%s%s%s", kept, *kept ? "," : "", c->nodes.at[node].name);
+    e->j.failed_on = tug_intern(c->texts, tug_buf_str(&all));
+    tug_intern_drop(c->texts, old);
+    tug_buf_clear(&all);
     tug_act_changed(c, e);
 }
 
@@ -512,6 +548,7 @@ int tug_job_hung(struct tug_core *c, struct tug_entry *e, struct tug_cause *caus
         !tug_requeue_failed(c, e, cause, buf, size_bytes))
         return 0;
     j->hang_requeues++;
+    tug_job_shun(c, e, cause->node);
     return 1;
 }
 
@@ -532,6 +569,8 @@ void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, c
         .kind = TUG_CAUSE_NODE, .node = node, .at_ms = c->now_ms, .text = text};
     int late = failed_with_node(j, node);
     int runs = j->state == TUG_JOB_RUNNING || j->state == TUG_JOB_SUSPENDED;
+    if (!tug_job_state_is_over(j->state))
+        tug_job_shun(c, e, node);
     if (j->state == TUG_JOB_CONFIGURING) {
         tug_job_launch_failed(c, e, &cause);
     } else if ((late || runs) && tug_requeue_failed(c, e, &cause, more, sizeof more)) {
@@ -767,6 +806,8 @@ int tug_ev_tick(struct tug_core *c, const struct tug_event *ev, struct tug_err *
 {
     (void) ev;
     (void) err;
+    if (c->failures_next_ms <= c->now_ms)
+        tug_failures_due(c);
     if (c->policy_wake_ms <= c->now_ms) {
         c->policy_wake_ms = INT64_MAX;
         c->wants_pass = 1;

@@ -195,6 +195,7 @@ struct tug_job {
     struct tug_slice *slices;  size_t n_slices;
     struct tug_step *steps;    size_t n_steps;    /* live ones and the main one */
     struct tug_cause cause;        /* why it ended, or why the attempt before did */
+    const char *failed_on;         /* hostlist of nodes that failed it before, which are tried last; interned, "" = none */
     struct tug_hang hang;
     struct tug_job_quality quality;   /* kept when it is over */
     uint32_t hang_requeues;        /* so often it was queued again because it hung */

@@ -208,6 +208,7 @@ void tug_node_clear(struct tug_core *c, struct tug_node *n)
     tug_intern_drop(c->texts, n->down_reason);
     tug_intern_drop(c->texts, n->drain_reason);
     tug_drain_clear(c, n);
+    tug_vec_clear(&n->failures);
     tug_intern_drop(c->texts, n->row.gpu_model);
     tug_intern_drop(c->texts, n->inv.gpu_model);
     tug_inside_drop(c->insides, n->inv.machine);
@@ -239,6 +240,8 @@ void tug_node_configure(struct tug_core *c, uint32_t node, const struct tug_core
 {
     struct tug_node *n = &c->nodes.at[node];
     n->in_conf = row != NULL;
+    if (!row)
+        tug_failures_removed(c, node);
     n->row.cpus = row ? row->cpus : 0;
     n->row.gpus = row ? row->gpus : 0;
     n->row.mem_bytes = row ? row->mem_bytes : 0;
@@ -592,6 +595,8 @@ int tug_ev_node_up(struct tug_core *c, const struct tug_event *ev, struct tug_er
     if (ev->node >= c->nodes.len)
         return tug_fail(err, -ENOENT, "node %u is not configured", ev->node);
     struct tug_node *n = &c->nodes.at[ev->node];
+    int64_t lost_ms = n->since_ms;
+    int is_other_boot = n->up && ev->boot_changed;
     if (!n->in_conf && !n->gangs.len)
         return tug_fail(err, -ENOENT, "node '%s' is not configured any more, and nothing holds it", n->name);
     if (!n->up)
@@ -602,6 +607,7 @@ int tug_ev_node_up(struct tug_core *c, const struct tug_event *ev, struct tug_er
     n->up = 1;
     n->down_reason = replace_text(c, n->down_reason, NULL);
     n->strays.len = 0;
+    tug_failure_back(c, ev->node, lost_ms, is_other_boot);
     hear_inventory(c, ev->node, &ev->inventory);
     end_strays(c, ev); /* before reconciling makes other parts unexpected */
     size_t len;
@@ -636,9 +642,12 @@ int tug_ev_node_down(struct tug_core *c, const struct tug_event *ev, struct tug_
     c->nodes_up -= n->up;
     if (n->up)
         tug_act_node_history(c, ev->node, "down", NULL, why);
+    int was_here = n->up;
     if (n->up || !*n->down_reason)
         n->since_ms = c->now_ms;
     n->up = 0;
+    if (was_here)
+        tug_failure_lost(c, ev->node);
     n->down_reason = replace_text(c, n->down_reason, why);
     tug_node_refresh(c, ev->node);
     tug_act_node_changed(c, ev->node);
@@ -710,6 +719,8 @@ void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_nod
                                   .n_drains = n->drains.len,
                                   .since_ms = n->since_ms,
                                   .bad_launches = n->bad_launches,
+                                  .failures = n->failures.at,
+                                  .n_failures = n->failures.len,
                                   .cpus = has.cpus,
                                   .cpus_used = l->cpus_used,
                                   .gpus = has.gpus,

@@ -28,6 +28,7 @@ void tug_index_clear(struct tug_index *x)
     tug_vec_clear(&x->cuts);
     free(x->usable);
     free(x->shared);
+    free(x->shaky);
     free(x->idle);
     free(x->room);
     *x = (struct tug_index){0};
@@ -52,6 +53,7 @@ void tug_index_grow(struct tug_index *x, size_t n_nodes)
     }
     x->usable = widen(x->usable, x->words, words);
     x->shared = widen(x->shared, x->words, words);
+    x->shaky = widen(x->shaky, x->words, words);
     x->idle = widen(x->idle, x->words, words);
     x->room = tug_xrealloc(x->room, words * 64 * sizeof *x->room);
     memset(&x->room[x->words * 64], 0, (words - x->words) * 64 * sizeof *x->room);
@@ -78,6 +80,12 @@ void tug_index_set(struct tug_index *x, uint32_t node, int usable, unsigned gpus
 void tug_index_set_shared(struct tug_index *x, uint32_t node, int shared)
 {
     set_bit(x->shared, node, shared);
+}
+
+void tug_index_set_shaky(struct tug_index *x, uint32_t node, int shaky)
+{
+    x->n_shaky += (size_t) (shaky != 0) - (size_t) tug_bit(x->shaky, node);
+    set_bit(x->shaky, node, shaky);
 }
 
 /* ---- where: the nodes that a job may use */
@@ -282,15 +290,37 @@ int tug_family_waits_for(const struct tug_core *c, const struct tug_family *f, u
 
 /* ---- shapes */
 
+/* Without those that failed it before; NULL: none did. */
+static struct tug_where *where_first(struct tug_core *c, const struct tug_queue *q, const struct tug_entry *e)
+{
+    const struct tug_job_req *r = &e->j.req;
+    struct tug_buf all = {0};
+    if (!*e->j.failed_on)
+        return NULL;
+    tug_buf_addf(&all, "%s%s%s", r->exclude, *r->exclude ? "," : "", e->j.failed_on);
+    struct tug_where *w = tug_where_get(c, q->nodes, r->nodelist, tug_buf_str(&all), r->gpu_model);
+    tug_buf_clear(&all);
+    return w;
+}
+
+static void where_drop_both(struct tug_core *c, const struct tug_where *w, const struct tug_where *first)
+{
+    tug_where_drop(c, (struct tug_where *) (uintptr_t) w);
+    if (first)
+        tug_where_drop(c, (struct tug_where *) (uintptr_t) first);
+}
+
 void tug_shape_hold(struct tug_core *c, struct tug_entry *e)
 {
     const struct tug_job_req *r = &e->j.req;
     const struct tug_queue *q = tug_queue_find(c, r->queue);
     tug_assert(q && !e->shape);
-    struct tug_where *w = tug_where_get(c, q->nodes, r->nodelist, r->exclude, r->gpu_model);
+    struct tug_where *w = tug_where_get(c, q->nodes, r->nodelist, r->exclude, r->gpu_model),
+                     *first = where_first(c, q, e);
     struct tug_shape_key key;
     memset(&key, 0, sizeof key);
     key = (struct tug_shape_key){.where = w,
+                                 .first = first,
                                  .queue = r->queue,
                                  .within = tug_within_of(c, e),
                                  .mem_bytes = r->mem_per_node_bytes,
@@ -307,7 +337,7 @@ void tug_shape_hold(struct tug_core *c, struct tug_entry *e)
     struct tug_shape *s;
     HASH_FIND(hh, c->shapes, &key, sizeof key, s);
     if (s) {
-        tug_where_drop(c, w);
+        where_drop_both(c, w, first);
     } else {
         s = tug_new(struct tug_shape);
         s->key = key;
@@ -329,7 +359,7 @@ void tug_shape_drop(struct tug_core *c, struct tug_entry *e)
     tug_assert(LIST_EMPTY(&s->parked));
     HASH_DEL(c->shapes, s);
     family_drop(c, s->family);
-    tug_where_drop(c, (struct tug_where *) (uintptr_t) s->key.where);
+    where_drop_both(c, s->key.where, s->key.first);
     free(s);
 }
 
@@ -469,6 +499,19 @@ int tug_place_fits_last(const struct tug_core *c, const struct tug_shape *s, uin
     return fits(c, s, node, s->key.cpus_last, s->key.gpus_last) && is_fast(c, s, node, 1);
 }
 
+/* Nodes that failed lately come behind those that did not and are as good: two turns, where there are any. */
+static int turns(const struct tug_core *c)
+{
+    return c->index.n_shaky ? 2 : 1;
+}
+
+static uint64_t in_turn(const struct tug_core *c, size_t word, uint64_t m, int turn)
+{
+    if (!c->index.n_shaky)
+        return m;
+    return turn ? m & c->index.shaky[word] : m & ~c->index.shaky[word];
+}
+
 /* Of one word's candidates, those that hold a slice: 1 once there are n nodes. */
 static int pick_from(struct tug_core *c, const struct tug_shape *s, size_t word, uint64_t m,
                      size_t n)
@@ -484,12 +527,22 @@ static int pick_from(struct tug_core *c, const struct tug_shape *s, size_t word,
     return 0;
 }
 
+static int by_index(const void *a, const void *b)
+{
+    const uint32_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
 static int first_fit(struct tug_core *c, const struct tug_shape *s, size_t n)
 {
     const uint64_t *candidates = s->key.exclusive ? c->index.idle : tug_index_free(c, s->key.cut, s->key.gpus);
-    for (size_t w = 0; w < c->index.words; w++)
-        if (pick_from(c, s, w, s->key.where->nodes[w] & candidates[w], n))
-            return 1;
+    for (int turn = 0; turn < turns(c); turn++)
+        for (size_t w = 0; w < c->index.words; w++)
+            if (pick_from(c, s, w, in_turn(c, w, s->key.where->nodes[w] & candidates[w], turn), n)) {
+                if (turn)
+                    qsort(c->picked.at, c->picked.len, sizeof *c->picked.at, by_index);
+                return 1;
+            }
     return 0;
 }
 
@@ -518,9 +571,10 @@ size_t tug_place_fullest(struct tug_core *c, const struct tug_shape *s, const st
     uint64_t more = n > 0; /* nodes have more free than this */
     for (uint32_t g = s->key.gpus; g <= TUG_GPUS_MAX && more; g++) {
         more = 0;
-        for (size_t w = in.from; w < in.to; w++)
-            if (pick_from(c, s, w, exactly(c, s, r, w, g, &more), before + n))
-                return n;
+        for (int turn = 0; turn < turns(c); turn++)
+            for (size_t w = in.from; w < in.to; w++)
+                if (pick_from(c, s, w, in_turn(c, w, exactly(c, s, r, w, g, &more), turn), before + n))
+                    return n;
     }
     return c->picked.len - before;
 }
@@ -532,22 +586,17 @@ uint32_t tug_place_fullest_last(const struct tug_core *c, const struct tug_shape
     uint64_t more = 1;
     for (uint32_t g = s->key.gpus_last; g <= TUG_GPUS_MAX && more; g++) {
         more = 0;
-        for (size_t w = in.from; w < in.to; w++)
-            for (uint64_t m = exactly(c, s, r, w, g, &more); m; m &= m - 1) {
-                uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
-                if (c->nodes.at[node].mark == c->marks || !tug_place_fits_last(c, s, node))
-                    continue;
-                *gpus_free = g;
-                return node;
-            }
+        for (int turn = 0; turn < turns(c); turn++)
+            for (size_t w = in.from; w < in.to; w++)
+                for (uint64_t m = in_turn(c, w, exactly(c, s, r, w, g, &more), turn); m; m &= m - 1) {
+                    uint32_t node = (uint32_t) (w * 64) + (uint32_t) __builtin_ctzll(m);
+                    if (c->nodes.at[node].mark == c->marks || !tug_place_fits_last(c, s, node))
+                        continue;
+                    *gpus_free = g;
+                    return node;
+                }
     }
     return TUG_NO_NODE;
-}
-
-static int by_index(const void *a, const void *b)
-{
-    const uint32_t *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
 }
 
 /* Fewest free GPUs first, and the gang's nodes in node order in the end, as its ranks go there. */
@@ -639,9 +688,27 @@ int tug_place_anywhere(struct tug_core *c, const struct tug_shape *s)
     return first ? first_last(c, s) : emptiest_last(c, s);
 }
 
-static int find(struct tug_core *c, const struct tug_shape *s)
+static int search(struct tug_core *c, const struct tug_shape *s)
 {
     return tug_within_asks(&s->key.within) ? tug_within_find(c, s) : tug_place_anywhere(c, s);
+}
+
+/* Nodes that failed this very gang before are only for when it does not fit without them. */
+static int find(struct tug_core *c, const struct tug_shape *s)
+{
+    if (s->key.first) {
+        struct tug_shape others = *s;
+        struct tug_where open = *s->key.where; /* which may be less than the job's own */
+        tug_vec_reserve(&c->first, c->index.words + 1);
+        for (size_t w = 0; w < c->index.words; w++)
+            c->first.at[w] = s->key.where->nodes[w] & s->key.first->nodes[w];
+        open.nodes = c->first.at;
+        others.key.where = &open;
+        others.key.first = NULL;
+        if (search(c, &others))
+            return 1;
+    }
+    return search(c, s);
 }
 
 int tug_place_find(struct tug_core *c, struct tug_shape *s)

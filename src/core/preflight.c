@@ -58,6 +58,7 @@ static void put_aside(struct tug_core *c, struct tug_entry *e, uint32_t node, co
     const struct tug_node *n = &c->nodes.at[node];
     char text[TUG_ACTION_TEXT];
     snprintf(text, sizeof text, "preflight of job %llu: %s", (unsigned long long) e->j.id, why);
+    tug_failure_note(c, node, TUG_FAILURE_PREFLIGHT, e->j.id);
     if (e->j.req.preflight_drains && !n->drained) {
         tug_node_drain(c, node, TUG_DRAIN_PREFLIGHT, text);
         return;

@@ -31,6 +31,8 @@ int tug_core_restore_node(struct tug_core *c, const char *name, const struct tug
         tug_node_take_inventory(c, node, past->inv);
     for (size_t i = 0; i < past->n_drains; i++)
         tug_drain_put(c, n, &past->drains[i]);
+    for (size_t i = 0; i < past->n_failures && c->failures_kept_ms; i++)
+        tug_failure_put(c, node, &past->failures[i]);
     n->bad_launches = past->bad_launches;
     struct tug_core_node_row row = {n->name, n->row.cpus, n->row.gpus, n->row.mem_bytes,
                                     n->row.gpu_model, n->row.machine};
@@ -98,9 +100,10 @@ static void copy_steps(struct tug_job *to, const struct tug_job *from)
 }
 
 /* Everything but the request, which tug_entry_new() has interned. */
-static void copy_job(const struct tug_core *c, struct tug_entry *e, const struct tug_job *j)
+static void copy_job(struct tug_core *c, struct tug_entry *e, const struct tug_job *j)
 {
     struct tug_job_req req = e->j.req;
+    const char *old = e->j.failed_on;
     int64_t priority = e->j.priority;
     const struct tug_queue *q = tug_queue_find(c, req.queue);
     e->j = *j;
@@ -115,6 +118,10 @@ static void copy_job(const struct tug_core *c, struct tug_entry *e, const struct
     e->j.hang.text = tug_xstrdup(j->hang.text);
     e->j.quality.text = tug_xstrdup(j->quality.text);
     tug_requeue_copy(&e->j, j);
+    e->j.failed_on = tug_intern(c->texts, j->failed_on);
+    tug_intern_drop(c->texts, old);
+    if (e->shape)
+        tug_shape_renew(c, e);
     e->j.explain = NULL;
     e->j.reason = TUG_REASON_NONE;
     copy_steps(&e->j, j);
@@ -191,6 +198,7 @@ void tug_core_restored(struct tug_core *c, int64_t now_ms)
     if (now_ms > c->now_ms)
         c->now_ms = now_ms;
     tug_wheres_renew(c); /* GPU models are known now */
+    tug_failures_due(c);
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id)) {
         launch_anew(c, e);

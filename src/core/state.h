@@ -52,6 +52,7 @@ struct tug_within {
 
 struct tug_shape_key {
     const struct tug_where *where;
+    const struct tug_where *first; /* of these, what is tried before the rest; NULL = all alike */
     const char *queue; /* interned; held by the jobs. A policy may treat queues differently */
     struct tug_within within;
     uint64_t mem_bytes;
@@ -107,6 +108,8 @@ struct tug_index {
         const struct tug_machine *machine;
         uint32_t cpus, domain;
     } * room;
+    uint64_t *shaky;  /* has failed lately: taken after others that are as good (failures.c) */
+    size_t n_shaky;
     struct tug_vec(struct tug_cut_index {
         uint64_t *free_ge[TUG_GPUS_MAX + 1]; /* the same, of free slices of one kind */
     }) cuts;                                 /* by kind, from 1 on */
@@ -203,6 +206,8 @@ struct tug_node {
     struct tug_vec(struct tug_core_drain) drains; /* in the order of drains.def; drain.c */
     int64_t since_ms;
     uint32_t bad_launches; /* in a row */
+    struct tug_vec(struct tug_core_failure) failures; /* the oldest first */
+    uint8_t lost;          /* it was here, went, and is not back yet */
     struct tug_vec(struct tug_stray) strays;
     /* Those that hold something here, in the order in which they came. */
     struct tug_vec(struct tug_entry *) gangs;
@@ -294,6 +299,10 @@ typedef struct tug_vec(struct tug_policy_event) tug_events;
 
 struct tug_core {
     uint32_t launch_timeout_s, kill_grace_s, launch_retries, pass_budget, node_bad_launches;
+    uint32_t flap_losses, flap_period_s;
+    int64_t failures_kept_ms, failures_next_ms; /* next: some node's first failure is forgotten then */
+    uint32_t n_lost;  /* nodes with their 'lost' */
+    int64_t mass_ms;  /* when more nodes were away than here; INT64_MIN = never */
     int64_t kept_ms;
     enum tug_placement placement;
     enum tug_preemption preemption;
@@ -340,6 +349,7 @@ struct tug_core {
     } bar;
     struct tug_place_memo *memos; /* what tug_place_mbs() said last, of a slice and of the last one: many nodes are alike */
     int as_if_empty; /* while it looks for the best there is: what is held does not count */
+    struct tug_vec(uint64_t) first; /* scratch of placing: nodes that have not failed that gang, as bits */
     struct tug_vec(uint32_t) picked;                /* scratch of placing */
     struct tug_vec(struct tug_policy_slice) chosen; /* what tug_place_choose() found */
     struct tug_vec(struct tug_policy_slice) proposed; /* scratch: what a plugin answers */
@@ -435,6 +445,8 @@ void tug_job_arm(struct tug_core *c, struct tug_entry *e);  /* its next deadline
 void tug_job_launch(struct tug_core *c, struct tug_entry *e); /* its main step */
 /* It never gets that node again. */
 void tug_job_avoid(struct tug_core *c, struct tug_entry *e, uint32_t node);
+/* That node failed it: its next attempt goes elsewhere if it can. */
+void tug_job_shun(struct tug_core *c, struct tug_entry *e, uint32_t node);
 void tug_job_start(struct tug_core *c, struct tug_entry *e,
                    struct tug_slice *slices); /* takes the slices */
 void tug_job_end(struct tug_core *c, struct tug_entry *e, enum tug_job_state end,
@@ -537,6 +549,16 @@ int tug_ev_node_changed(struct tug_core *c, const struct tug_event *ev, struct t
 int tug_ev_node_down(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_node_lease_over(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 
+/* failures.c */
+void tug_failure_note(struct tug_core *c, uint32_t node, enum tug_failure_kind what, tug_job_id job);
+void tug_failure_put(struct tug_core *c, uint32_t node, const struct tug_core_failure *f); /* from a record */
+void tug_failure_lost(struct tug_core *c, uint32_t node); /* it was here and is gone; its gangs are still there */
+/* It is here, and was lost at that time, or is of another boot than a moment ago. */
+void tug_failure_back(struct tug_core *c, uint32_t node, int64_t lost_ms, int is_other_boot);
+void tug_failures_forgive(struct tug_core *c, uint32_t node); /* an admin knows of them */
+void tug_failures_due(struct tug_core *c);                    /* some may be forgotten */
+void tug_failures_removed(struct tug_core *c, uint32_t node); /* from the configuration */
+
 /* drain.c */
 /* The reason that he gave; NULL = none. */
 const struct tug_core_drain *tug_node_drained_by(const struct tug_node *n, enum tug_drain by);
@@ -600,6 +622,7 @@ void tug_index_grow(struct tug_index *x, size_t n_nodes);
 void tug_index_set(struct tug_index *x, uint32_t node, int usable, unsigned gpus_free, int cpu_free,
                    int idle);
 void tug_index_set_shared(struct tug_index *x, uint32_t node, int shared);
+void tug_index_set_shaky(struct tug_index *x, uint32_t node, int shaky);
 int tug_node_is_shared(const struct tug_core *c, uint32_t node);
 struct tug_where *tug_where_get(struct tug_core *c, const char *queue_nodes, const char *nodelist,
                                 const char *exclude, const char *gpu_model); /* one more holder */

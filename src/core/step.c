@@ -197,12 +197,28 @@ static void failed(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
                    struct tug_cause *cause)
 {
     if (s->state == TUG_STEP_STARTING) {
-        if (cause->kind == TUG_CAUSE_LAUNCH || cause->kind == TUG_CAUSE_STEPD)
+        if (cause->kind == TUG_CAUSE_LAUNCH || cause->kind == TUG_CAUSE_STEPD) {
+            tug_failure_note(c, cause->node, TUG_FAILURE_LAUNCH, e->j.id);
+            tug_job_shun(c, e, cause->node);
             tug_node_bad_launch(c, cause->node, cause->text);
+        }
         launch_failed(c, e, s, cause);
     } else if (s->state == TUG_STEP_RUNNING) {
+        if (cause->kind == TUG_CAUSE_STEPD && cause->node != TUG_NO_NODE) {
+            tug_failure_note(c, cause->node, TUG_FAILURE_STEPD, e->j.id);
+            tug_job_shun(c, e, cause->node);
+        }
         run_failed(c, e, s, cause);
     }
+}
+
+static void node_was_late(struct tug_core *c, struct tug_entry *e, uint32_t node)
+{
+    char text[80];
+    snprintf(text, sizeof text, "it was not ready within %u s", c->launch_timeout_s);
+    tug_failure_note(c, node, TUG_FAILURE_LATE, e->j.id);
+    tug_job_shun(c, e, node);
+    tug_node_bad_launch(c, node, text);
 }
 
 void tug_step_late(struct tug_core *c, struct tug_entry *e, struct tug_step *s)
@@ -219,7 +235,7 @@ void tug_step_late(struct tug_core *c, struct tug_entry *e, struct tug_step *s)
         snprintf(text + n, sizeof text - (size_t) n, ", nor %u more", more - 1);
     for (size_t i = 0; i < s->n_parts; i++)
         if (s->parts[i].phase == TUG_PART_WAITING)
-            tug_node_bad_launch(c, e->j.slices[s->parts[i].slice].node, "was not ready in time");
+            node_was_late(c, e, e->j.slices[s->parts[i].slice].node);
     struct tug_cause cause = {
         .kind = TUG_CAUSE_LAUNCH, .node = first, .at_ms = c->now_ms, .text = text};
     launch_failed(c, e, s, &cause);

@@ -19,7 +19,6 @@
 #include "host/readfile.h"
 
 #define LAUNCH_RETRIES    3
-#define NODE_BAD_LAUNCHES 3
 
 /* The kind of machine that a row names, read once; folders are looked for beside the file where it stands. NULL: 'err' says why
  * not. */
@@ -263,7 +262,10 @@ void tug_coreconf_make(const struct tug_config *cfg, struct tug_coreconf *out)
     out->core.launch_timeout_s = u32(cfg->timeouts.launch_timeout_s);
     out->core.kill_grace_s = u32(cfg->timeouts.kill_grace_s);
     out->core.launch_retries = LAUNCH_RETRIES;
-    out->core.node_bad_launches = NODE_BAD_LAUNCHES;
+    out->core.node_bad_launches = u32(cfg->node_failures.bad_launches);
+    out->core.flap_losses = u32(cfg->node_failures.flap_losses);
+    out->core.flap_period_s = u32(cfg->node_failures.flap_period_s);
+    out->core.failures_kept_ms = cfg->node_failures.memory_s * 1000;
     out->core.pass_budget = u32(cfg->scheduler.pass_max_jobs);
     out->core.kept_ms = cfg->timeouts.min_job_age_s * 1000;
     out->core.seed = 1;

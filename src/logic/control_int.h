@@ -290,6 +290,7 @@ char *tug_ctl_nodes_text(struct tug_arena *a, const struct tug_hostlist *hl);
 /* fabric.c: the domains that the job is in. */
 void tug_ctl_view_domains(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
                           Tugpb__JobView *out);
+Tugpb__NodeFailure **tug_ctl_failures_pb(struct tug_arena *a, const struct tug_core_node *k);
 Tugpb__DrainReason **tug_ctl_drains_pb(struct tug_arena *a, const struct tug_core_node *k);   /* strings borrowed */
 void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node, Tugpb__NodeView *out);
 Tugpb__ExitInfo *tug_ctl_exit_pb(struct tug_arena *a, const struct tug_exit *e);

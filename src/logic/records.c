@@ -84,6 +84,8 @@ void tug_ctl_put_node(struct tug_control *c, uint32_t node, struct tug_batch *b)
     put_drains(&a, &k, &m);
     m.bad_launches = k.bad_launches;
     m.health = n->health;
+    m.failures = tug_ctl_failures_pb(&a, &k);
+    m.n_failures = k.n_failures;
     m.address = n->address ? n->address : (char *) "";
     if (n->inventory_len && tug_proto_decode(&a, &tugpb__inventory__descriptor, n->inventory,
                                              n->inventory_len, &inv, NULL) == 0)
@@ -317,6 +319,7 @@ void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_
     m.clock_zero_ms = c->conf.clock_zero_ms;
     m.attempts = tug_ctl_attempts_pb(c, &a, job);
     m.n_attempts = job->n_attempts;
+    m.failed_on = (char *) job->failed_on;
     m.spec = unpack_spec(&a, j->spec, j->spec_len);
     set_blob(&m.script_blob, j->script);
     set_blob(&m.env_blob, j->env);
@@ -449,6 +452,24 @@ static size_t restore_drains(const Tugpb__NodeRecord *m, struct tug_core_drain *
     return n;
 }
 
+/* Of more than we keep the newest; kinds of later versions are passed over. */
+static size_t restore_failures(const Tugpb__NodeRecord *m, struct tug_core_failure *out)
+{
+    size_t n = 0;
+
+    for (size_t i = m->n_failures > TUG_FAILURES_MAX ? m->n_failures - TUG_FAILURES_MAX : 0; i < m->n_failures; i++) {
+        const Tugpb__NodeFailure *f = m->failures[i];
+        int what = tug_failure_parse(f->what);
+
+        if (what >= 0)
+            out[n++] = (struct tug_core_failure){.what = (enum tug_failure_kind) what,
+                                                 .forgiven = f->forgiven,
+                                                 .at_ms = f->at_ms,
+                                                 .job = f->job};
+    }
+    return n;
+}
+
 static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struct tug_err *err)
 {
     uint32_t node = tug_core_node_find(c->core, m->name);
@@ -471,7 +492,10 @@ static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struc
     tug_ctl_keep_health(n, m->health);
     struct tug_core_drain drains[TUG_DRAINS];
     struct tug_core_node_past past = {.inv = m->inventory ? &inv : NULL, .drains = drains, .bad_launches = m->bad_launches};
+    struct tug_core_failure failures[TUG_FAILURES_MAX];
     past.n_drains = restore_drains(m, drains);
+    past.failures = failures;
+    past.n_failures = restore_failures(m, failures);
     int rc = tug_core_restore_node(c->core, m->name, &past, err);
     free(machine);
     return rc;
@@ -683,6 +707,7 @@ static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__
     job.quality = (struct tug_job_quality){m->predicted_mbs, m->best_mbs, m->quality_why[0] ? m->quality_why : NULL};
     job.hang_requeues = m->hang_requeues;
     restore_attempts(c, a, m, &job);
+    job.failed_on = m->failed_on;
     job.explain = m->explain[0] ? m->explain : NULL;
     restore_slices(c, a, m, &job, j);
     job.n_steps = m->n_steps;

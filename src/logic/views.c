@@ -397,6 +397,7 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->exclusive = job->req.exclusive;
     out->asked_nodes = say(job->req.nodelist);
     out->asked_not = say(job->req.exclude);
+    out->failed_on = say(job->failed_on);
     out->preflight = preflight_text(a, job);
     out->asked_gpu_model = say(job->req.gpu_model);
     view_within(c, job, out);
@@ -460,6 +461,21 @@ Tugpb__DrainReason **tug_ctl_drains_pb(struct tug_arena *a, const struct tug_cor
     return out;
 }
 
+Tugpb__NodeFailure **tug_ctl_failures_pb(struct tug_arena *a, const struct tug_core_node *k)
+{
+    Tugpb__NodeFailure **out = tug_ctl_alloc(a, (k->n_failures + 1) * sizeof *out);
+
+    for (size_t i = 0; i < k->n_failures; i++) {
+        out[i] = tug_ctl_alloc(a, sizeof **out);
+        tugpb__node_failure__init(out[i]);
+        out[i]->what = (char *) tug_failure_name(k->failures[i].what);
+        out[i]->at_ms = k->failures[i].at_ms;
+        out[i]->job = k->failures[i].job;
+        out[i]->forgiven = k->failures[i].forgiven;
+    }
+    return out;
+}
+
 static void view_health(const Tugpb__NodeHealth *h, Tugpb__NodeView *out)
 {
     static const char *const names[] = {[TUGPB__HEALTH_STATE__HEALTH_GOOD] = "healthy",
@@ -500,6 +516,8 @@ void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node
     out->drains = tug_ctl_drains_pb(a, &k);
     out->n_drains = k.n_drains;
     out->bad_launches = k.bad_launches;
+    out->failures = tug_ctl_failures_pb(a, &k);
+    out->n_failures = k.n_failures;
     view_health(n->health, out);
     out->address = say(n->address);
     out->version = say(n->version);

@@ -19,6 +19,7 @@ static void as_simulated(struct tug_sim_cluster *c)
     c->core.launch_timeout_s = LAUNCH_TIMEOUT_S;
     c->core.launch_retries = 1;
     c->core.node_bad_launches = 0;
+    c->core.failures_kept_ms = 0; /* decisions do not rest on how nodes failed before, as in the simulators we are compared with */
     c->core.kept_ms = 0;
     c->core.quiet = 1;
     for (size_t i = 0; i < c->core.n_nodes; i++)

@@ -8,7 +8,7 @@ setup()
     export BATS_FILE_TMPDIR="$BATS_TEST_TMPDIR"
     sandbox_up --nodes 3 --gpus 2
     # A cluster that gives up on a node sooner than a sandbox does.
-    sed -i -e 's/^  node_timeout: .*/  node_timeout: 2s/' -e 's/^  lease: .*/  lease: 3s/' \
+    sed -i -e 's/^  flap_losses: .*/  flap_losses: 2/' -e 's/^  node_timeout: .*/  node_timeout: 2s/' -e 's/^  lease: .*/  lease: 3s/' \
         "$XDG_RUNTIME_DIR/tugline/sandbox/tugline.yaml"
     tug sandbox restart
 }
@@ -22,6 +22,17 @@ launcher_of()
     done
     return 0
 }
+
+noded_of()
+{
+    local p
+    for p in $(pids_of tugnoded); do
+        tr '\0' ' ' <"/proc/$p/cmdline" | grep -q -e "--node $1 " && echo "$p"
+    done
+    return 0
+}
+
+shows() { [[ "$(tug node show n2)" == *"$1"* ]]; }
 
 # gang FILE OPTIONS...: sets id, and adds to all the pids of its ranks and of what they started
 gang()
@@ -82,4 +93,21 @@ nobody_left()
     run timeout 20 tug wait "$once"
     [ "$status" -eq 0 ]
     [ "$(field "$once" attempt)" -eq 1 ]
+}
+
+@test "a node that is lost and comes back again and again is drained, and what it did is remembered" {
+    local noded i
+    noded=$(noded_of n2)
+    for i in 1 2; do
+        kill -STOP "$noded"
+        until_ok 20 shows "state       DOWN"
+        kill -CONT "$noded"
+        until_ok 20 shows ", up since"
+    done
+    shows "drained by  tugd, "
+    shows "was lost or started anew and came back 2 times within 01:00:00"
+    tug sandbox restart
+    shows "drained by  tugd, "
+    [ "$(tug node show n2 | grep -c "it was not heard of any more")" -eq 2 ]
+    [[ "$(tug node history n2)" == *" drain "*flapping* ]]
 }

@@ -189,7 +189,9 @@ static int same_node_again(struct tug_core *made, const struct tug_core_node *n,
     const struct tug_core_node_past past = {.inv = n->known ? inv : NULL,
                                             .drains = n->drains,
                                             .n_drains = n->n_drains,
-                                            .bad_launches = n->bad_launches};
+                                            .bad_launches = n->bad_launches,
+                                            .failures = n->failures,
+                                            .n_failures = n->n_failures};
     return tug_core_restore_node(made, n->name, &past, err);
 }
 

@@ -237,7 +237,9 @@ static struct tug_core *from_records(struct soak *s)
         const struct tug_core_node_past past = {.inv = n.known ? &inv : NULL,
                                                 .drains = n.drains,
                                                 .n_drains = n.n_drains,
-                                                .bad_launches = n.bad_launches};
+                                                .bad_launches = n.bad_launches,
+                                                .failures = n.failures,
+                                                .n_failures = n.n_failures};
         soak_holds(s, !tug_core_restore_node(made, n.name, &past, &err), "no restart: %s", err.msg);
     }
     for (size_t i = 0; i < s->records.len; i++) {
