@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -121,6 +122,11 @@ static void put(struct tug_table *t, int column, const Tugpb__JobView *j, int64_
         break;
     }
     case MILLI:
+        if (*j->mig_profile) {
+            snprintf(text, sizeof text, "%ux%s", j->gpus, j->mig_profile);
+            tug_table_cells(t, text, TUG_PLAIN);
+            break;
+        }
         tug_table_cells(t, tug_milli_format(v.number, text, sizeof text), TUG_PLAIN);
         break;
     case SPAN:

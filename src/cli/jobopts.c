@@ -17,6 +17,7 @@
 #include "base/gpuset.h"
 #include "base/hostlist.h"
 #include "base/mem.h"
+#include "base/mig.h"
 #include "base/preflight.h"
 #include "base/rate.h"
 #include "base/size.h"
@@ -73,7 +74,24 @@ static int set_PATTERN(struct tug_jobopts *o, void *field, const char *value, st
     return set_TEXT(o, field, value, err);
 }
 
-/* "8", "h100:8". */
+/* "h100", "1g.10gb", "h100:1g.10gb": what stands before the number. */
+static void set_kind(struct tug_jobopts *o, const char *text, size_t len)
+{
+    char *kind = tug_jobopts_own(o, tug_xstrdup(text)), *last;
+    kind[len] = '\0';
+    last = strrchr(kind, ':') ? strrchr(kind, ':') + 1 : kind;
+    if (!tug_mig_is_profile(last, strlen(last))) {
+        o->res.gpu_model = kind;
+        return;
+    }
+    o->res.mig_profile = last;
+    if (last > kind) {
+        last[-1] = '\0';
+        o->res.gpu_model = kind;
+    }
+}
+
+/* "8", "h100:8", "1g.10gb:8". */
 static int set_GPUS(struct tug_jobopts *o, void *field, const char *value, struct tug_err *err)
 {
     const char *colon = strrchr(value, ':'), *digits = colon ? colon + 1 : value;
@@ -84,11 +102,8 @@ static int set_GPUS(struct tug_jobopts *o, void *field, const char *value, struc
     if (tug_str_u64(digits, 1000000, &n) || colon == value)
         return tug_fail(err, -EINVAL, "'%.64s' is not a number of GPUs; write 8 or h100:8", value);
     *(uint32_t *) field = (uint32_t) n;
-    if (colon) {
-        char *model = tug_xstrdup(value);
-        model[colon - value] = '\0';
-        o->res.gpu_model = tug_jobopts_own(o, model);
-    }
+    if (colon)
+        set_kind(o, value, (size_t) (colon - value));
     return 0;
 }
 
@@ -543,7 +558,7 @@ static bool outranks(struct tug_jobopts *o, int id, enum tug_jobopt_source sourc
         if (rows[k].group == group && o->source[k] != TUG_FROM_NOWHERE && o->source[k] < source) {
             unset(o, k);
             if (group == 'g')
-                o->res.gpu_model = (char *) protobuf_c_empty_string;
+                o->res.gpu_model = o->res.mig_profile = (char *) protobuf_c_empty_string;
         }
     return true;
 }

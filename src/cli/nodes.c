@@ -52,14 +52,14 @@ static bool wanted(const struct nodes_args *a, const Tugpb__NodeView *n)
     return a->states.len == 0;
 }
 
-/* One character for each GPU: '#' is in use, '.' is free, 'x' cannot be used. */
+/* One character for each GPU: '#' is in use, '.' is free, 'x' cannot be used, '/' is cut into slices. */
 static void gpu_map(const Tugpb__NodeView *n, char out[TUG_GPUS_MAX + 1])
 {
-    uint32_t gpus = n->gpus + tug_gpuset_count(n->gpus_lost);
+    uint32_t gpus = n->gpus + tug_gpuset_count(n->gpus_lost | n->gpus_cut);
     if (gpus > TUG_GPUS_MAX)
         gpus = TUG_GPUS_MAX;
     for (uint32_t i = 0; i < gpus; i++)
-        out[i] = n->gpus_alloc >> i & 1 ? '#' : n->gpus_lost >> i & 1 ? 'x' : '.';
+        out[i] = n->gpus_cut >> i & 1 ? '/' : n->gpus_alloc >> i & 1 ? '#' : n->gpus_lost >> i & 1 ? 'x' : '.';
     out[gpus] = '\0';
 }
 
@@ -102,7 +102,12 @@ static void add_row(struct tug_table *t, const Tugpb__NodeView *n)
     tug_size_format(n->mem_alloc_bytes, used, sizeof used);
     tug_size_format(n->mem_bytes, all, sizeof all);
     tug_table_cellf(t, "%s/%s", n->mem_alloc_bytes ? used : "0", all);
-    tug_table_cellf(t, "%u/%u", tug_gpuset_count(n->gpus_alloc), n->gpus);
+    struct tug_buf gpus = {0};
+    tug_buf_addf(&gpus, "%u/%u", tug_gpuset_count(n->gpus_alloc), n->gpus);
+    for (size_t i = 0; i < n->n_cuts; i++)
+        tug_buf_addf(&gpus, " %u/%ux%s", n->cuts[i]->used, n->cuts[i]->slices, n->cuts[i]->profile);
+    tug_table_cells(t, tug_buf_str(&gpus), TUG_PLAIN);
+    tug_buf_clear(&gpus);
     tug_table_cells(t, map, TUG_PLAIN);
     tug_table_cells(t, n->gpu_model, TUG_PLAIN);
     for (size_t i = 0; i < n->n_jobs; i++)

@@ -70,6 +70,8 @@ void tug_sheet_cut(struct tug_sheet *s, uint32_t n)
     }
     if (n < m->n_gpus)
         m->n_gpus = n;
+    while (s->mig.n && s->mig.at[s->mig.n - 1].gpu >= n)
+        s->mig.n--;
 }
 
 static uint32_t mbs_of(int64_t bytes_s)
@@ -399,6 +401,69 @@ static void take_measured(struct reading *r)
     }
 }
 
+/* ---- slices */
+
+/* One "7x1g.10gb", or "1g.10gb", of each of those GPUs; 'used' is in compute slices. */
+static bool take_slices(struct reading *r, const struct tug_conf_param *p, tug_gpuset gpus, const char *word, size_t len, uint32_t *used)
+{
+    struct tug_mig *mig = &r->sheet->mig;
+    const char *x = memchr(word, 'x', len), *profile = x ? x + 1 : word;
+    size_t n = len - (size_t) (profile - word);
+    char text[TUG_MIG_PROFILE_MAX] = "", digits[8] = "";
+    uint64_t count = 1;
+    if (x && (size_t) (x - word) < sizeof digits)
+        memcpy(digits, word, (size_t) (x - word));
+    if ((x && (tug_str_u64(digits, TUG_GPUS_MAX, &count) || !count)) || !tug_mig_is_profile(profile, n)) {
+        tug_conf_errors_add(r->errs, p->value_pos, word, len, "write slices like 7x1g.10gb", "'%.*s' is no number of slices of a profile",
+                            (int) (len < 40 ? len : 40), word);
+        return false;
+    }
+    memcpy(text, profile, n);
+    *used += (uint32_t) count * tug_mig_compute(text);
+    for (; gpus; gpus &= gpus - 1)
+        for (uint64_t i = 0; i < count; i++) {
+            if (mig->n + r->m->n_gpus >= TUG_GPUS_MAX) {
+                tug_conf_errors_add(r->errs, p->value_pos, word, len, NULL, "GPUs and slices together are more than %d", TUG_GPUS_MAX);
+                return false;
+            }
+            mig->at[mig->n].gpu = (uint8_t) __builtin_ctzll(gpus);
+            memcpy(mig->at[mig->n++].profile, text, sizeof text);
+        }
+    return true;
+}
+
+static int by_gpu(const void *a, const void *b)
+{
+    const struct tug_mig_slice *x = a, *y = b;
+    return x->gpu != y->gpu ? x->gpu - y->gpu : strcmp(x->profile, y->profile);
+}
+
+static void take_mig(struct reading *r)
+{
+    const struct tug_conf_params *all = &r->text->mig;
+    tug_gpuset seen = 0;
+    for (size_t i = 0; i < all->n; i++) {
+        const struct tug_conf_param *p = &all->at[i];
+        tug_gpuset gpus;
+        uint32_t used = 0;
+        if (!take_set(r, p->name_pos, p->name, &gpus))
+            continue;
+        if (gpus & seen)
+            tug_conf_errors_add(r->errs, p->name_pos, p->name, strlen(p->name), NULL, "GPU %d is cut twice", __builtin_ctzll(gpus & seen));
+        seen |= gpus;
+        bool ok = true;
+        for (const char *at = p->value + strspn(p->value, " ,"); ok && *at; at += strspn(at, " ,")) {
+            size_t len = strcspn(at, " ,");
+            ok = take_slices(r, p, gpus, at, len, &used);
+            at += len;
+        }
+        if (ok && (!used || used > TUG_MIG_OF))
+            tug_conf_errors_add(r->errs, p->value_pos, p->value, strlen(p->value), "a GPU has 7 of them at most",
+                                "these slices take %u compute slices of a GPU", used);
+    }
+    qsort(r->sheet->mig.at, r->sheet->mig.n, sizeof *r->sheet->mig.at, by_gpu);
+}
+
 /* ---- all of it */
 
 static struct tug_conf_strings copy_strings(const struct tug_conf_strings *s)
@@ -436,6 +501,7 @@ static void take_sheet(struct reading *r)
     take_nic_paths(r);
     take_ports(r);
     take_measured(r);
+    take_mig(r);
 }
 
 int tug_sheet_read(const char *file, const char *text, size_t len, struct tug_sheet **out, struct tug_conf_errors *errs)

@@ -12,11 +12,13 @@
 
 #include "base/buf.h"
 #include "base/machine.h"
+#include "base/mig.h"
 #include "conf/errors.h"
 #include "conf/schema.h"
 
 struct tug_sheet {
     struct tug_machine machine;
+    struct tug_mig mig;         /* what its GPUs are cut into, by GPU */
     uint32_t cpus;              /* 0 = not known */
     uint64_t mem_bytes;         /* 0 = not known */
     uint32_t nvlink_nodes;      /* that one NVLink network joins; 1 = it ends in the node */

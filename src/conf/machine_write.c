@@ -353,6 +353,22 @@ static void put_measured(struct writing *w)
         tug_buf_adds(w->out, "}\n");
 }
 
+/* GPU by GPU. */
+static void put_mig(struct writing *w)
+{
+    const struct tug_mig *mig = &w->s->mig;
+    for (uint32_t i = 0, n; i < mig->n; i += n) {
+        int same = i && mig->at[i - 1].gpu == mig->at[i].gpu;
+        for (n = 1; i + n < mig->n && mig->at[i + n].gpu == mig->at[i].gpu && !strcmp(mig->at[i + n].profile, mig->at[i].profile);)
+            n++;
+        if (!same)
+            tug_buf_addf(w->out, "%s%u: ", i ? ", " : "mig: {", mig->at[i].gpu);
+        tug_buf_addf(w->out, "%s%ux%s", same ? " " : "", n, mig->at[i].profile);
+    }
+    if (mig->n)
+        tug_buf_adds(w->out, "}\n");
+}
+
 void tug_sheet_write(const struct tug_sheet *s, struct tug_buf *out)
 {
     struct writing w = {.s = s, .m = &s->machine, .out = out};
@@ -379,4 +395,5 @@ void tug_sheet_write(const struct tug_sheet *s, struct tug_buf *out)
     put_nics(&w);
     put_bandwidth(&w);
     put_measured(&w);
+    put_mig(&w);
 }

@@ -111,6 +111,8 @@ static void probe_parts(const struct tug_nvml *n, uint32_t gpu, tug_nvml_device 
     for (unsigned i = 0; i < max && out->n_parts < TUG_GPU_PARTS_MAX; i++)
         if (!n->mig_by_index(*d, i, &part))
             add_part(n, gpu, part, out);
+    for (uint32_t i = before; i < out->n_parts; i++)
+        out->part[i].of = max;
     if (out->n_parts > before)
         return;
     *d = NULL;

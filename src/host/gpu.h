@@ -32,6 +32,7 @@ struct tug_gpu {
 
 struct tug_gpu_part {               /* what MIG makes of a GPU */
     uint32_t gpu, mem_mib;
+    uint32_t of;                    /* so many compute slices the GPU has in all */
     char uuid[96];                  /* "MIG-..." */
     char profile[32];               /* "1g.10gb" */
 };

@@ -209,6 +209,7 @@ static void ask_of(const Tugpb__JobSpec *s, struct tug_core_ask *ask, struct tug
         r->gpu_milli};
     req->exclusive = (uint8_t) r->exclusive;
     req->gpu_model = r->gpu_model;
+    req->mig_profile = r->mig_profile;
     req->nodelist = r->nodelist;
     req->exclude = r->exclude;
     req->topology = r->topology;

@@ -269,7 +269,8 @@ uint8_t *tug_ctl_pack_spec(const Tugpb__JobSpec *s, size_t *len);
 /* Keep a node's inventory, packed; what the core needs of it: strings are borrowed from 'inv', links are *machine, which the
  * caller frees (NULL: they are not known, or cannot be, which is logged). */
 struct tug_core_inventory tug_ctl_keep_inventory(struct tug_control *c, struct ctl_node *n, const char *name,
-                                                 const Tugpb__Inventory *inv, struct tug_machine **machine);
+                                                 const Tugpb__Inventory *inv, struct tug_machine **machine,
+                                                 struct tug_core_mig **mig);
 int tug_ctl_restore_record(struct tug_control *c, const char *kind, const char *id, const void *data, size_t len,
                            struct tug_err *err);
 int tug_ctl_restore_finish(struct tug_control *c, struct tug_err *err);

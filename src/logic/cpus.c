@@ -117,7 +117,7 @@ void tug_ctl_cpus_take(struct tug_control *c, struct ctl_job *j, const struct tu
             tug_proto_decode(&a, &tugpb__inventory__descriptor, n->inventory, n->inventory_len, &m,
                              NULL) == 0 &&
             !((Tugpb__Inventory *) m)->emulated)
-            tug_cpus_pick((Tugpb__Inventory *) m, job->slices[i].gpus, job->slices[i].cpus,
+            tug_cpus_pick((Tugpb__Inventory *) m, tug_core_gpus_of(c->core, job->slices[i].node, job->slices[i].gpus), job->slices[i].cpus,
                           n->cpus_used, j->masks[i]);
         tug_arena_clear(&a);
     }

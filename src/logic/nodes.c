@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "logic/mig.h"
 #include "logic/control_int.h"
 
 #define PROTOCOL         1
@@ -243,15 +244,18 @@ static void log_other_gpus(struct tug_control *c, struct tug_arena *a, const str
                         now->gpu_uuids[i], was->gpu_uuids[i]);
 }
 
-/* Keep what it has, in the event too; *machine is to be freed after it. Does it say another NVLink domain than before? */
+/* Keep what it has, in the event too; *machine and *mig are to be freed after it. Does it say another NVLink domain than before? */
 static int take_inventory(struct tug_control *c, struct ctl_node *n, const char *name, const Tugpb__Inventory *inv,
-                          struct tug_event *ev, struct tug_machine **machine)
+                          struct tug_event *ev, struct tug_machine **machine, struct tug_core_mig **mig)
 {
     struct tug_arena a = {.budget_bytes = 64 << 20};
     log_other_gpus(c, &a, n, name, inv);
-    tug_arena_clear(&a);
+    const Tugpb__Inventory *numbered = tug_ctl_mig_number(c, &a, ev->node, inv);
     int moved = !n->nvlink_domain || strcmp(n->nvlink_domain, inv->nvlink_domain) != 0;
-    ev->inventory = tug_ctl_keep_inventory(c, n, name, inv, machine);
+    ev->inventory = tug_ctl_keep_inventory(c, n, name, numbered, machine, mig);
+    for (size_t i = 0; i < inv->n_mig && i < ev->inventory.n_mig; i++) /* the numbered ones go with the arena */
+        (*mig)[i].profile = inv->mig[i]->profile;
+    tug_arena_clear(&a);
     return moved;
 }
 
@@ -262,6 +266,7 @@ void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     struct tug_arena a = {.budget_bytes = 64 << 20};
     struct tug_event ev = {.type = TUG_EV_NODE_UP};
     struct tug_machine *machine = NULL;
+    struct tug_core_mig *mig = NULL;
     struct tug_err err = {0};
     struct ctl_node *n;
 
@@ -289,7 +294,7 @@ void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     n->address = tug_xstrdup(m->address[0] ? m->address : p->address);
     free(n->version);
     n->version = tug_xstrdup(m->version);
-    int moved = take_inventory(c, n, m->node, m->inventory, &ev, &machine);
+    int moved = take_inventory(c, n, m->node, m->inventory, &ev, &machine, &mig);
     ev.held = held_steps(c, &a, ev.node, m, &ev.n_held);
     tug_ctl_safe_reported(c, ev.node, ev.held, ev.n_held);
     welcome(c, p);
@@ -302,6 +307,7 @@ void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
         tug_ctl_drift_log(c, ev.node);
     tug_arena_clear(&a);
     free(machine);
+    free(mig);
 }
 
 void h_node_looked(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
@@ -309,16 +315,18 @@ void h_node_looked(struct tug_control *c, struct ctl_peer *p, uint32_t rid, cons
     const Tugpb__NodeLooked *m = (const Tugpb__NodeLooked *) msg;
     struct tug_event ev = {.type = TUG_EV_NODE_CHANGED, .node = p->node};
     struct tug_machine *machine = NULL;
+    struct tug_core_mig *mig = NULL;
     struct ctl_node *n = heard(c, p);
 
     (void) rid;
     if (!n || !m->inventory)
         return;
-    int moved = take_inventory(c, n, p->node_name, m->inventory, &ev, &machine);
+    int moved = take_inventory(c, n, p->node_name, m->inventory, &ev, &machine, &mig);
     tug_ctl_apply(c, &ev, NULL);
     if (moved)
         tug_ctl_drift_log(c, ev.node);
     free(machine);
+    free(mig);
 }
 
 void h_lease(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)

@@ -236,7 +236,7 @@ static void set_order(struct tug_control *c, const struct tug_job *job, const st
     memcpy(o->gids, j->user->gids, sizeof o->gids);
     for (size_t i = 0; i < job->n_slices; i++)
         if (job->slices[i].node == act->node) {
-            o->gpus = job->slices[i].gpus;
+            o->gpus = tug_core_gpus_of(c->core, act->node, job->slices[i].gpus);
             o->cpus = job->slices[i].cpus;
             o->mem_bytes = job->slices[i].mem_bytes;
             if (i < j->n_masks)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "logic/mig.h"
 #include "logic/control_int.h"
 #include "proto/machine.h"
 
@@ -146,7 +147,8 @@ static struct tug_machine *machine_of(struct tug_control *c, const char *node, c
 }
 
 struct tug_core_inventory tug_ctl_keep_inventory(struct tug_control *c, struct ctl_node *n, const char *name,
-                                                 const Tugpb__Inventory *inv, struct tug_machine **machine)
+                                                 const Tugpb__Inventory *inv, struct tug_machine **machine,
+                                                 struct tug_core_mig **mig)
 {
     *machine = machine_of(c, name, inv);
     free(n->nvlink_domain);
@@ -160,7 +162,9 @@ struct tug_core_inventory tug_ctl_keep_inventory(struct tug_control *c, struct c
                                        .mem_bytes = inv->mem_bytes,
                                        .gpu_model = inv->gpu_model,
                                        .machine = *machine,
-                                       .gpus_lost = inv->gpus_lost};
+                                       .gpus_lost = inv->gpus_lost,
+                                       .mig = tug_ctl_mig_rows(inv, mig),
+                                       .n_mig = inv->n_mig};
 }
 
 /* ---- a job out */
@@ -236,6 +240,7 @@ static void set_request(Tugpb__JobRecord *m, const struct tug_job_req *r)
     m->cpus_last = r->cpus_last;
     m->gpus_last = r->gpus_last;
     m->gpu_milli = r->gpu_milli;
+    m->mig_profile = (char *) (r->mig_profile ? r->mig_profile : "");
     m->mem_per_node_bytes = r->mem_per_node_bytes;
     m->topology = (char *) (r->topology ? r->topology : "");
     m->topology_required = r->topology_required;
@@ -475,6 +480,7 @@ static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struc
     uint32_t node = tug_core_node_find(c->core, m->name);
     struct tug_core_inventory inv = {0};
     struct tug_machine *machine = NULL;
+    struct tug_core_mig *mig = NULL;
     struct ctl_node *n;
 
     if (node == TUG_NO_NODE) {
@@ -488,7 +494,7 @@ static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struc
     free(n->address);
     n->address = tug_xstrdup(m->address);
     if (m->inventory)
-        inv = tug_ctl_keep_inventory(c, n, m->name, m->inventory, &machine);
+        inv = tug_ctl_keep_inventory(c, n, m->name, m->inventory, &machine, &mig);
     tug_ctl_keep_health(n, m->health);
     struct tug_core_drain drains[TUG_DRAINS];
     struct tug_core_node_past past = {.inv = m->inventory ? &inv : NULL, .drains = drains, .bad_launches = m->bad_launches};
@@ -497,6 +503,7 @@ static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struc
     past.failures = failures;
     past.n_failures = restore_failures(m, failures);
     int rc = tug_core_restore_node(c->core, m->name, &past, err);
+    free(mig);
     free(machine);
     return rc;
 }
@@ -602,6 +609,7 @@ static void restore_request(const Tugpb__JobRecord *m, struct tug_job_req *r)
     r->cpus_last = m->cpus_last;
     r->gpus_last = m->gpus_last;
     r->gpu_milli = m->gpu_milli;
+    r->mig_profile = m->mig_profile;
     r->mem_per_node_bytes = m->mem_per_node_bytes;
     r->gpu_model = m->spec->res ? m->spec->res->gpu_model : "";
     r->nodelist = m->spec->res ? m->spec->res->nodelist : "";

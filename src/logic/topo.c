@@ -18,7 +18,7 @@ struct kind {
 };
 struct kinds tug_vec(struct kind);
 
-/* UUIDs, addresses of the NVLink network, and the odd page of memory that the firmware keeps; MIG slices stay, nameless. */
+/* UUIDs, addresses of the NVLink network, and the odd page of memory that the firmware keeps; MIG slices stay, without names and numbers. */
 static void drop_own(struct tug_arena *a, Tugpb__Inventory *inv)
 {
     Tugpb__MigSlice **mig = tug_ctl_alloc(a, (inv->n_mig + 1) * sizeof *mig);
@@ -27,6 +27,7 @@ static void drop_own(struct tug_arena *a, Tugpb__Inventory *inv)
         mig[i] = tug_ctl_alloc(a, sizeof **mig);
         *mig[i] = *inv->mig[i];
         mig[i]->uuid = "";
+        mig[i]->device = 0;
     }
     inv->mig = mig;
     inv->n_gpu_uuids = 0;

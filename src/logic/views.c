@@ -193,6 +193,8 @@ Tugpb__Slice **tug_ctl_slices_pb(struct tug_control *c, struct tug_arena *a,
         tug_core_node(c->core, s->node, &node);
         m->node = (char *) node.name;
         m->gpus = s->gpus;
+        m->mig_profile = say(job->req.mig_profile);
+        m->mig_gpus = *m->mig_profile ? tug_core_gpus_of(c->core, s->node, s->gpus) : 0;
         m->cpus = s->cpus;
         m->mem_bytes = s->mem_bytes;
         m->first_rank = s->first_rank;
@@ -392,6 +394,7 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->cpus = tug_job_req_all_cpus(&job->req);
     out->gpus_last = job->req.gpus_last;
     out->gpu_milli = job->req.gpu_milli;
+    out->mig_profile = say(job->req.mig_profile);
     out->cpus_last = job->req.cpus_last;
     out->nice = job->req.nice;
     out->exclusive = job->req.exclusive;
@@ -444,6 +447,24 @@ void tug_ctl_view_standing(struct tug_control *c, struct tug_arena *a, const str
 }
 
 /* ---- nodes */
+
+static void view_cuts(struct tug_control *c, struct tug_arena *a, uint32_t node, Tugpb__NodeView *out)
+{
+    struct tug_core_cut cuts[TUG_CORE_CUTS_MAX];
+    size_t n = tug_core_node_cuts(c->core, node, cuts);
+
+    out->cuts = tug_ctl_alloc(a, n * sizeof *out->cuts);
+    for (size_t i = 0; i < n; i++) {
+        Tugpb__NodeCut *m = tug_ctl_alloc(a, sizeof *m);
+
+        tugpb__node_cut__init(m);
+        m->profile = (char *) cuts[i].profile;
+        m->slices = tug_gpuset_count(cuts[i].slices);
+        m->used = tug_gpuset_count(cuts[i].used);
+        m->gpus = cuts[i].gpus;
+        out->cuts[out->n_cuts++] = m;
+    }
+}
 
 Tugpb__DrainReason **tug_ctl_drains_pb(struct tug_arena *a, const struct tug_core_node *k)
 {
@@ -509,6 +530,8 @@ void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node
     out->gpus = k.gpus;
     out->gpus_alloc = k.gpus_used;
     out->gpus_lost = k.gpus_lost;
+    out->gpus_cut = k.gpus_cut;
+    view_cuts(c, a, node, out);
     out->gpu_model = copy(a, k.gpu_model);
     out->up_since_ms = k.up ? shown(k.since_ms) : 0;
     out->drain_uid = k.n_drains ? k.drains[0].uid : 0;

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -58,6 +59,7 @@ static void add_parts(struct tug_arena *a, Tugpb__Inventory *inv, struct tug_gpu
         rows[i].uuid = g->part[i].uuid;
         rows[i].profile = g->part[i].profile;
         rows[i].mem_mib = g->part[i].mem_mib;
+        rows[i].of = g->part[i].of;
         inv->mig[inv->n_mig++] = &rows[i];
     }
 }
@@ -84,9 +86,26 @@ static void add_gpus(struct tug_arena *a, Tugpb__Inventory *inv, struct tug_gpus
     add_parts(a, inv, g);
 }
 
-/* NUMA nodes of GPUs, and no CPUs of them: those are of the host, which looks different. */
-static void add_sheet(struct tug_arena *a, Tugpb__Inventory *inv, const struct tug_machine *m)
+/* With names that no real one has, counted through on each GPU. */
+static void add_slices(struct tug_arena *a, Tugpb__Inventory *inv, const struct tug_mig *mig)
 {
+    Tugpb__MigSlice *rows = room(a, mig->n * sizeof *rows);
+    inv->mig = room(a, mig->n * sizeof *inv->mig);
+    for (uint32_t i = 0, nth = 0; i < mig->n; i++) {
+        nth = i && mig->at[i - 1].gpu == mig->at[i].gpu ? nth + 1 : 0;
+        tugpb__mig_slice__init(&rows[i]);
+        rows[i].gpu = mig->at[i].gpu;
+        rows[i].profile = text(a, mig->at[i].profile);
+        rows[i].uuid = room(a, 32);
+        snprintf(rows[i].uuid, 32, "MIG-emulated-%u-%u", rows[i].gpu, nth);
+        inv->mig[inv->n_mig++] = &rows[i];
+    }
+}
+
+/* NUMA nodes of GPUs, and no CPUs of them: those are of the host, which looks different. */
+static void add_sheet(struct tug_arena *a, Tugpb__Inventory *inv, const struct tug_sheet *sheet)
+{
+    const struct tug_machine *m = &sheet->machine;
     bool numa_known = true;
     inv->gpu_numa = room(a, m->n_gpus * sizeof *inv->gpu_numa);
     for (uint32_t i = 0; i < m->n_gpus; i++) {
@@ -95,6 +114,7 @@ static void add_sheet(struct tug_arena *a, Tugpb__Inventory *inv, const struct t
     }
     inv->n_gpu_numa = numa_known ? m->n_gpus : 0;
     inv->links = tug_machine_pb(a, m);
+    add_slices(a, inv, &sheet->mig);
 }
 
 /* ---- looking */
@@ -140,7 +160,7 @@ static void describe(const struct options *o, struct tug_arena *a, struct found 
         inv->gpu_model = text(a, o->gpu_model);
         inv->nvlink_domain = text(a, o->nvlink_domain);
         if (o->sheet)
-            add_sheet(a, inv, &o->sheet->machine);
+            add_sheet(a, inv, o->sheet);
         return;
     }
     /* Who looks again and again need not hear of a loss each time: the controller says what is new. */

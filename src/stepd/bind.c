@@ -65,9 +65,10 @@ static unsigned count_gpus(const struct tug_payload *p, unsigned local, unsigned
     memset(on, 0, PLACES * sizeof *on);
     tug_gpus_of_rank(p, local, &gpus);
     for (unsigned i = 0; p->inv && i < gpus.n; i++) {
-        if (gpus.at[i] >= p->inv->n_gpu_numa || p->inv->gpu_numa[gpus.at[i]] >= NUMA_MAX)
+        unsigned gpu = tug_gpus_gpu(p, gpus.at[i]);
+        if (gpu >= p->inv->n_gpu_numa || p->inv->gpu_numa[gpu] >= NUMA_MAX)
             continue;
-        on[p->inv->gpu_numa[gpus.at[i]]]++;
+        on[p->inv->gpu_numa[gpu]]++;
         known++;
     }
     return known;

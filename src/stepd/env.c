@@ -103,25 +103,6 @@ static bool has_uuids(const struct tug_payload *p)
     return p->inv && !p->emulated && p->inv->gpus && p->inv->n_gpu_uuids >= p->inv->gpus;
 }
 
-/* The parts that a GPU is cut into (MIG) are what CUDA takes then. A GPU that ranks share gives each one
- * part, in turn; else its rank has all of them. How many there were. */
-static unsigned print_parts(const struct tug_payload *p, unsigned local, unsigned gpu,
-                            struct tug_buf *out)
-{
-    bool all = p->batch || p->spec->launcher == TUGPB__LAUNCHER__LAUNCHER_TORCH;
-    unsigned n = 0, nth = 0, before = 0;
-
-    for (size_t i = 0; i < p->inv->n_mig; i++)
-        n += p->inv->mig[i]->gpu == gpu;
-    all = all || tug_gpus_sharers(p, gpu, local, &before) < 2;
-    for (size_t i = 0; i < p->inv->n_mig; i++) {
-        if (p->inv->mig[i]->gpu != gpu || (nth++ != before % n && !all))
-            continue;
-        tug_buf_addf(out, "%s%s", all && nth > 1 ? "," : "", p->inv->mig[i]->uuid);
-    }
-    return n;
-}
-
 static void print_gpus(const struct tug_payload *p, unsigned local, struct tug_buf *out)
 {
     struct tug_gpu_list gpus;
@@ -130,10 +111,11 @@ static void print_gpus(const struct tug_payload *p, unsigned local, struct tug_b
     tug_gpus_shown(p, local, &gpus);
     for (unsigned i = 0; i < gpus.n; i++, comma = ",") {
         unsigned g = gpus.at[i];
+        const Tugpb__MigSlice *slice = tug_gpus_slice(p, g);
         tug_buf_adds(out, comma);
-        if (has_uuids(p) && print_parts(p, local, g, out))
-            continue;
-        if (has_uuids(p) && g < p->inv->n_gpu_uuids && p->inv->gpu_uuids[g][0])
+        if (slice)
+            tug_buf_adds(out, slice->uuid);
+        else if (has_uuids(p) && g < p->inv->n_gpu_uuids && p->inv->gpu_uuids[g][0])
             tug_buf_adds(out, p->inv->gpu_uuids[g]);
         else
             tug_buf_addf(out, "%u", g);

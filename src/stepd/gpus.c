@@ -18,6 +18,21 @@ bool tug_gpus_are_ordered(uint64_t gpus, const ProtobufCBinaryData *order)
     return order->len == 0 || seen == gpus;
 }
 
+const Tugpb__MigSlice *tug_gpus_slice(const struct tug_payload *p, unsigned device)
+{
+    for (size_t i = 0; p->inv && device >= p->inv->gpus && i < p->inv->n_mig; i++)
+        if (p->inv->mig[i]->device == device)
+            return p->inv->mig[i];
+    return NULL;
+}
+
+unsigned tug_gpus_gpu(const struct tug_payload *p, unsigned device)
+{
+    const Tugpb__MigSlice *s = tug_gpus_slice(p, device);
+
+    return s && s->gpu < TUG_GPUS_MAX ? s->gpu : device;
+}
+
 void tug_gpus_of_node(const struct tug_payload *p, struct tug_gpu_list *out)
 {
     const ProtobufCBinaryData *order = &p->slice->gpu_order;
@@ -51,25 +66,8 @@ void tug_gpus_of_rank(const struct tug_payload *p, unsigned local, struct tug_gp
 
 void tug_gpus_shown(const struct tug_payload *p, unsigned local, struct tug_gpu_list *out)
 {
-    if (p->spec->launcher == TUGPB__LAUNCHER__LAUNCHER_TORCH)
+    if (p->spec->launcher == TUGPB__LAUNCHER__LAUNCHER_TORCH && !p->slice->mig_profile[0])
         tug_gpus_of_node(p, out);
     else
         tug_gpus_of_rank(p, local, out);
-}
-
-unsigned tug_gpus_sharers(const struct tug_payload *p, unsigned gpu, unsigned local, unsigned *before)
-{
-    unsigned n = 0;
-
-    *before = 0;
-    for (unsigned r = 0; r < p->n_local; r++) {
-        struct tug_gpu_list l;
-        tug_gpus_of_rank(p, r, &l);
-        for (unsigned i = 0; i < l.n; i++)
-            if (l.at[i] == gpu) {
-                n++;
-                *before += r < local;
-            }
-    }
-    return n;
 }

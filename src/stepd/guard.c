@@ -88,7 +88,7 @@ static void look_at(struct tug_life *l, unsigned local, Tugpb__WatchLook *m, cha
     m->pid = (uint32_t) worker;
     tug_gpus_of_rank(l->p, local, &gpus);
     for (unsigned i = 0; i < gpus.n; i++)
-        m->gpus |= 1ULL << gpus.at[i];
+        m->gpus |= 1ULL << tug_gpus_gpu(l->p, gpus.at[i]);
 }
 
 static void look_around(struct tug_life *l)

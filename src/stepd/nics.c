@@ -31,7 +31,7 @@ uint32_t tug_nics_of_node(const struct tug_payload *p)
 
     tug_gpus_of_node(p, &gpus);
     for (unsigned i = 0; p->machine && i < gpus.n; i++)
-        all |= nearest(p->machine, gpus.at[i]);
+        all |= nearest(p->machine, tug_gpus_gpu(p, gpus.at[i]));
     return all;
 }
 
@@ -46,11 +46,11 @@ static uint32_t in_turn(uint32_t set, unsigned turn)
 /* The gang's GPU 'gpu' gets the next NIC after those that GPUs with the same choice got before it. */
 static uint32_t nic_of(const struct tug_payload *p, const struct tug_gpu_list *all, unsigned gpu)
 {
-    uint32_t choice = nearest(p->machine, gpu);
+    uint32_t choice = nearest(p->machine, tug_gpus_gpu(p, gpu));
     unsigned turn = 0;
 
     for (unsigned i = 0; i < all->n && all->at[i] != gpu; i++)
-        turn += nearest(p->machine, all->at[i]) == choice;
+        turn += nearest(p->machine, tug_gpus_gpu(p, all->at[i])) == choice;
     return choice ? in_turn(choice, turn) : 0;
 }
 

@@ -55,6 +55,28 @@ START_TEST(rules_say_what_every_pair_is)
 }
 END_TEST
 
+START_TEST(GPUs_are_cut_into_slices_and_read_back_as_they_were_written)
+{
+    struct tug_buf text = {0};
+    reads(GPUS4 "mig: {2: 1x3g.40gb 2x1g.10gb, 0-1: 7x1g.10gb}\n");
+    struct tug_mig was = sheet->mig;
+    ck_assert_uint_eq(was.n, 17);
+    ck_assert_uint_eq(tug_mig_gpus(&was), 7);
+    ck_assert_str_eq(was.at[16].profile, "3g.40gb");
+    tug_sheet_write(sheet, &text);
+    ck_assert_ptr_nonnull(strstr(tug_buf_str(&text), "mig: {0: 7x1g.10gb, 1: 7x1g.10gb, 2: 2x1g.10gb 1x3g.40gb}\n"));
+    reads(tug_buf_str(&text));
+    ck_assert_mem_eq(&was, &sheet->mig, sizeof was);
+    tug_sheet_cut(sheet, 1);
+    ck_assert_uint_eq(sheet->mig.n, 7);
+    refuses(GPUS4 "mig: {0: 8x1g.10gb}\n", "these slices take 8 compute slices of a GPU");
+    refuses(GPUS4 "mig: {0: 2xbig}\n", "'2xbig' is no number of slices of a profile");
+    refuses(GPUS4 "mig: {0: 1g.10gb, 0-1: 1g.10gb}\n", "GPU 0 is cut twice");
+    refuses(GPUS4 "mig: {4: 1g.10gb}\n", "there is no GPU 4");
+    tug_buf_clear(&text);
+}
+END_TEST
+
 START_TEST(pairs_that_are_named_win_over_the_rules)
 {
     reads(GPUS4 "nvlink:\n  per_link: 25GB/s\n  pairs: {2: 0+3 1+2, 1: 0+1}\npcie:\n  pairs: {PXB: 2+3, UNKNOWN: 0+2}\n"
@@ -253,7 +275,7 @@ START_TEST(a_machine_with_fewer_gpus_is_sound)
 }
 END_TEST
 
-UNIT_MAIN("conf/machine", rules_say_what_every_pair_is, pairs_that_are_named_win_over_the_rules,
+UNIT_MAIN("conf/machine", rules_say_what_every_pair_is, GPUs_are_cut_into_slices_and_read_back_as_they_were_written, pairs_that_are_named_win_over_the_rules,
           a_switch_gives_every_pair_all_links_of_a_gpu, adapters_are_near_whom_they_say,
           what_is_wrong_is_said_with_its_place, any_machine_reads_back_as_it_was, texts_and_names_read_back_too,
           a_machine_with_fewer_gpus_is_sound)

@@ -176,6 +176,7 @@ START_TEST(mig_instances_are_listed_and_a_gpu_without_any_cannot_be_used)
 {
     look("gpus 3\nname NVIDIA A100-SXM4-40GB\nmemory 40960\nmig 0 1g.5gb 4864\nmig 0 3g.20gb 19968\nmig 2\n");
     ck_assert_uint_eq(was.gpus.n_parts, 2);
+    ck_assert_uint_ge(was.gpus.part[1].of, 2);
     ck_assert(was.gpus.at[0].is_mig && !was.gpus.at[1].is_mig);
     ck_assert_uint_eq(was.gpus.part[1].gpu, 0);
     ck_assert_str_eq(was.gpus.part[0].profile, "1g.5gb");

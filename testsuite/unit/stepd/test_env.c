@@ -343,41 +343,31 @@ START_TEST(real_gpus_are_named_by_uuid)
 }
 END_TEST
 
-START_TEST(a_gpu_that_is_cut_into_parts_gives_each_rank_that_shares_it_one)
+START_TEST(slices_of_GPUs_are_named_by_UUID_and_each_rank_sees_its_own)
 {
-    struct drive *d = printing(1, 3);
+    struct drive *d = printing(1, 2);
     char *uuids[] = {"GPU-aaaa", "GPU-bbbb"};
-    Tugpb__MigSlice parts[2] = {TUGPB__MIG_SLICE__INIT, TUGPB__MIG_SLICE__INIT};
-    Tugpb__MigSlice *mig[] = {&parts[0], &parts[1]};
+    Tugpb__MigSlice parts[3] = {TUGPB__MIG_SLICE__INIT, TUGPB__MIG_SLICE__INIT, TUGPB__MIG_SLICE__INIT};
+    Tugpb__MigSlice *mig[] = {&parts[0], &parts[1], &parts[2]};
+    static const char *const names[] = {"MIG-1", "MIG-2", "MIG-3"};
 
-    for (int i = 0; i < 2; i++) {
+    for (uint32_t i = 0; i < 3; i++) {
         parts[i].gpu = 1;
-        parts[i].uuid = i ? "MIG-2" : "MIG-1";
+        parts[i].device = 4 - i; /* as the controller numbered them */
+        parts[i].uuid = (char *) (uintptr_t) names[i];
     }
-    d->spec.launcher = TUGPB__LAUNCHER__LAUNCHER_PLAIN;
     d->inv.emulated = false;
     d->inv.gpus = d->inv.n_gpu_uuids = 2;
     d->inv.gpu_uuids = uuids;
-    d->inv.n_mig = 2;
+    d->inv.n_mig = 3;
     d->inv.mig = mig;
-    d->pay.slices[0]->gpus = 2;
+    d->pay.slices[0]->gpus = 1 << 2 | 1 << 4;
+    d->pay.slices[0]->mig_profile = (char *) (uintptr_t) "1g.10gb";
+    d->spec.launcher = TUGPB__LAUNCHER__LAUNCHER_TORCH; /* of whole GPUs each rank would see all */
     drive_run(d);
-    has(d, 0, "CUDA_VISIBLE_DEVICES=MIG-1");
-    has(d, 1, "CUDA_VISIBLE_DEVICES=MIG-2");
-    has(d, 2, "CUDA_VISIBLE_DEVICES=MIG-1"); /* more ranks than parts */
-    d->inv.n_mig = 0;
-    drive_free(d);
-
-    d = printing(1, 1);
-    d->spec.launcher = TUGPB__LAUNCHER__LAUNCHER_PLAIN;
-    d->inv.emulated = false;
-    d->inv.gpus = d->inv.n_gpu_uuids = 2;
-    d->inv.gpu_uuids = uuids;
-    d->inv.n_mig = 2;
-    d->inv.mig = mig;
-    d->pay.slices[0]->gpus = 3;
-    drive_run(d);
-    has(d, 0, "CUDA_VISIBLE_DEVICES=GPU-aaaa,MIG-1,MIG-2");
+    has(d, 0, "CUDA_VISIBLE_DEVICES=MIG-3");
+    has(d, 1, "CUDA_VISIBLE_DEVICES=MIG-1");
+    has(d, 1, "NVIDIA_VISIBLE_DEVICES=MIG-1");
     d->inv.n_mig = 0;
     drive_free(d);
 }
@@ -511,7 +501,7 @@ UNIT_MAIN("stepd/env", ranks_get_torch_slurm_and_our_own_names,
           defaults_of_a_job_around_this_one_are_not_taken_for_the_users_words,
           torchs_flight_recorder_is_on_for_gangs_with_gpus,
           gpus_are_shared_out_among_the_ranks_of_a_node, real_gpus_are_named_by_uuid,
-          a_gpu_that_is_cut_into_parts_gives_each_rank_that_shares_it_one,
+          slices_of_GPUs_are_named_by_UUID_and_each_rank_sees_its_own,
           ranks_are_told_the_nics_next_to_their_gpus,
           a_job_with_a_part_of_a_gpu_is_told_how_much,
           an_order_of_other_gpus_is_refused_and_said,
