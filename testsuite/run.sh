@@ -87,9 +87,9 @@ if [ ! -x configure ] || [ ! -f Makefile.in ]; then
     ./autogen.sh || { echo "testsuite/run.sh: ./autogen.sh failed" >&2; exit 1; }
 fi
 phase check 'all check' --enable-werror
-phase asan check-unit --enable-werror --enable-sanitizers CFLAGS='-g -O1'
+phase asan check-unit --enable-werror --enable-sanitizers CFLAGS='-g1 -O1'
 if command -v clang >/dev/null 2>&1; then
-    phase fuzz fuzz-smoke --enable-fuzz CC=clang CFLAGS='-g -O1'
+    phase fuzz fuzz-smoke --enable-fuzz CC=clang CFLAGS='-g1 -O1'
 else
     say 'no clang: fuzzing is left out (Debian: clang)'
 fi
