@@ -11,7 +11,6 @@
 #define TUG_LOGIC_CONTROL_INT_H
 
 #include <sys/queue.h>
-
 #include <uthash.h>
 
 #include "base/hostlist.h"
@@ -117,7 +116,7 @@ struct ctl_waiter {
 struct ctl_waitlist { uint64_t job; struct ctl_waiter *first; UT_hash_handle hh; };
 
 /* A record that waits for the others, while the state is read. */
-struct ctl_raw { char *id; uint8_t *data; size_t len; int is_job; };
+struct ctl_raw { uint64_t job; char *id; uint8_t *data; size_t len; }; /* job 0: a node */
 
 /* What a node holds and this state does not know, while it is in safe mode. */
 struct ctl_stray { uint32_t node; uint64_t job; uint32_t attempt, step; };

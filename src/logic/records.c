@@ -420,8 +420,10 @@ int tug_ctl_restore_record(struct tug_control *c, const char *kind, const char *
     } else if (strcmp(kind, "usage") == 0) {
         rc = restore_usage(c, &a, id, data, len, err);
     } else if (strcmp(kind, "job") == 0 || strcmp(kind, "node") == 0) {
+        raw.job = 0;
+        if (kind[0] == 'j' && (tug_str_u64(id, UINT64_MAX, &raw.job) || !raw.job))
+            return tug_fail(err, -EILSEQ, "record job/%s is not named by a number", id);
         raw.id = tug_xstrdup(id);
-        raw.is_job = kind[0] == 'j';
         raw.data = tug_xmemdup(data, len);
         raw.len = len;
         tug_vec_push(&c->raw, raw);
@@ -730,54 +732,69 @@ static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__
     return tug_core_restore_job(c->core, &job, err);
 }
 
-static int by_id(const struct ctl_job *a, const struct ctl_job *b)
+static int by_job(const void *a, const void *b) /* nodes first: a job names them */
 {
-    return (a->id > b->id) - (a->id < b->id);
+    const struct ctl_raw *x = a, *y = b;
+
+    return x->job == y->job ? strcmp(x->id, y->id) : x->job > y->job ? 1 : -1;
 }
 
-static int by_expiry(const struct ctl_token *a, const struct ctl_token *b)
+static int by_expiry(const void *a, const void *b)
 {
-    return (a->expires_ms > b->expires_ms) - (a->expires_ms < b->expires_ms);
+    const struct ctl_token *const *x = a, *const *y = b;
+
+    if ((*x)->expires_ms != (*y)->expires_ms)
+        return (*x)->expires_ms > (*y)->expires_ms ? 1 : -1;
+    return ((*x)->job > (*y)->job) - ((*x)->job < (*y)->job);
 }
 
 /* They came in the order of their keys. */
 static void sort_spent(struct tug_control *c)
 {
-    HASH_SRT(hh, c->tokens, by_expiry);
+    struct tug_vec(struct ctl_token *) spent = {0};
+
+    for (struct ctl_token *t = c->tokens; t; t = t->hh.next)
+        if (t->expires_ms != INT64_MAX)
+            tug_vec_push(&spent, t);
+    if (spent.len)
+        qsort(spent.at, spent.len, sizeof *spent.at, by_expiry);
     TAILQ_INIT(&c->spent);
-    for (struct ctl_token *t = c->tokens; t && t->expires_ms != INT64_MAX; t = t->hh.next)
-        TAILQ_INSERT_TAIL(&c->spent, t, age);
+    for (size_t i = 0; i < spent.len; i++)
+        TAILQ_INSERT_TAIL(&c->spent, spent.at[i], age);
+    tug_vec_clear(&spent);
+}
+
+static int restore_raw(struct tug_control *c, const struct ctl_raw *r, struct tug_err *err)
+{
+    struct tug_arena a = {.budget_bytes = RECORD_BUDGET_BYTES};
+    ProtobufCMessage *m = NULL;
+    int rc = tug_proto_decode(
+        &a, r->job ? &tugpb__job_record__descriptor : &tugpb__node_record__descriptor, r->data,
+        r->len, &m, err);
+
+    if (rc)
+        tug_fail_ctx(err, rc, "record %s/%s", r->job ? "job" : "node", r->id);
+    else
+        rc = r->job ? restore_job(c, &a, (const Tugpb__JobRecord *) m, err)
+                    : restore_node(c, (const Tugpb__NodeRecord *) m, err);
+    tug_arena_clear(&a);
+    return rc;
 }
 
 int tug_ctl_restore_finish(struct tug_control *c, struct tug_err *err)
 {
     int rc = 0;
 
-    /* Nodes first: a job names them. */
-    for (int jobs = 0; jobs <= 1; jobs++)
-        for (size_t i = 0; i < c->raw.len && rc == 0; i++) {
-            struct tug_arena a = {.budget_bytes = RECORD_BUDGET_BYTES};
-            const struct ctl_raw *r = &c->raw.at[i];
-            ProtobufCMessage *m = NULL;
-
-            if (r->is_job != jobs)
-                continue;
-            rc = tug_proto_decode(
-                &a, jobs ? &tugpb__job_record__descriptor : &tugpb__node_record__descriptor,
-                r->data, r->len, &m, err);
-            if (rc)
-                tug_fail_ctx(err, rc, "record %s/%s", jobs ? "job" : "node", r->id);
-            else
-                rc = jobs ? restore_job(c, &a, (const Tugpb__JobRecord *) m, err)
-                          : restore_node(c, (const Tugpb__NodeRecord *) m, err);
-            tug_arena_clear(&a);
-        }
-    sort_spent(c);
-    HASH_SRT(hh, c->jobs, by_id); /* they came in the order of the store, which sorts by text */
+    /* They came in the order of the store, which sorts by text. */
+    if (c->raw.len)
+        qsort(c->raw.at, c->raw.len, sizeof *c->raw.at, by_job);
     for (size_t i = 0; i < c->raw.len; i++) {
+        if (!rc)
+            rc = restore_raw(c, &c->raw.at[i], err);
         free(c->raw.at[i].id);
         free(c->raw.at[i].data);
     }
+    sort_spent(c);
     tug_vec_clear(&c->raw);
     return rc;
 }
