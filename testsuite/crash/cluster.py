@@ -142,6 +142,12 @@ def read(path):
         return b""
 
 
+def gone(pid):
+    """It has ended, whether or not anybody has waited for it. (A process that is being executed has no command line yet.)"""
+    stat = read("/proc/%d/stat" % pid)
+    return not stat or stat.rsplit(b")", 1)[1].split()[0] in (b"Z", b"X")
+
+
 class Cluster:
     def __init__(self, nodes, programs=None):
         """programs(dir) fills a directory with the programs to use instead of those in PATH"""
@@ -215,7 +221,7 @@ class Cluster:
             self.kill("tugd", self.pid)
         if self.controller:
             self.controller.wait()
-        while read("/proc/%d/cmdline" % self.pid):
+        while not gone(self.pid):
             time.sleep(0.001)
 
     def start(self, argv, env=None):

@@ -13,13 +13,13 @@ import sys
 import threading
 import time
 
-from cluster import ERROR, SUBMIT, SUBMIT_REPLY, Cluster, Test, read, submit_body, unpack
+from cluster import ERROR, SUBMIT, SUBMIT_REPLY, Cluster, Test, gone, read, submit_body, unpack
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 RANK = os.path.join(HERE, "rank.sh")
 FULL = {"submit": 1000, "launch": 1000, "complete": 1000, "requeue": 200, "config": 100}
 FINAL = ("COMPLETED", "FAILED", "NODE_FAIL", "TIMEOUT", "CANCELLED")
-STEPD_SECONDS = 5  # until a gang has ended whose step daemon died
+STEPD_SECONDS = 9.5  # until a gang has ended whose step daemon died: 5, and what a busy machine adds
 SECONDS = 40  # for a scene, restarts included, on a machine that others use
 
 
@@ -59,11 +59,11 @@ class Keeper(threading.Thread):
 
     def run(self):
         while not self.over.is_set():
-            if not read("/proc/%d/cmdline" % self.cluster.pid):
+            if gone(self.cluster.pid):
                 self.restarts += 1
                 self.cluster.kill_controller(count=False)
                 self.cluster.start_controller()
-            for pid in [p for p in self.launchers if not read("/proc/%d/cmdline" % p)]:
+            for pid in [p for p in self.launchers if gone(p)]:
                 argv, env = self.launchers.pop(pid)
                 child = self.cluster.start(argv, env)
                 self.children.append(child)
