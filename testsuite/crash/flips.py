@@ -29,7 +29,7 @@ class World:
         with open(self.conf, "w") as f:
             f.write("cluster: {name: flips, state_dir: %s, run_dir: %s/run, listen: '127.0.0.1:0'}\n"
                     "scheduler: {policy: fifo, policy_dirs: ['%s/plugins']}\nlimits: {min_uid: 1}\n"
-                    "nodes: [{name: n1, cpus: 8, gpus: 4}]\n" % (self.state, top, os.environ.get("TUG_BUILDDIR", "/")))
+                    "timeouts: {min_job_age: 7d}\nnodes: [{name: n1, cpus: 8, gpus: 4}]\n" % (self.state, top, os.environ.get("TUG_BUILDDIR", "/")))
         self.env = dict(os.environ, TUG_SOCKET=top + "/run/tugd.sock", NO_COLOR="1")
 
     def tug(self, *words):
@@ -107,7 +107,7 @@ def run(world):
     p, said = world.start()
     assert p, said
     for i in range(JOBS):
-        world.tug("submit", "-J", "job%d" % i, "--begin", "now+1h", "--parsable", "--", "true")
+        world.tug("submit", "-J", "job%d" % i, "--begin", "now+1000h", "--parsable", "--", "true")
         if i % 5 == 0:
             world.tug("cancel", str(i + 1))
     world.stop(p, signal.SIGKILL)
