@@ -5,7 +5,7 @@
  * listen.c   the two sockets and their peers         who.c     user names and groups
  * sign.c     launch orders                           history.c rows of the past, asked from the store
  * plugin.c   the policies                            watchdog.c when one of them hangs or crashes
- * lead.c     the store, and which controller leads
+ * lead.c     the store, and which controller leads      offer.c   which copy of a damaged one is whole
  * Layer: programs.
  */
 #ifndef TUG_QUEUED_DAEMON_H
@@ -83,6 +83,9 @@ void world_log(struct tugd *d);        /* control's sentences to the log */
 struct peer *world_peer(struct tugd *d, tug_peer_id id);
 void world_close(struct tugd *d, tug_peer_id id);
 void world_stop(struct tugd *d, int exit_code);
+
+/* offer.c: the state is damaged; log which copy beside it is whole. */
+void offer_copy(const struct tugd *d);
 
 /* listen.c */
 int listen_open(struct tugd *d, struct tug_err *err);

@@ -321,6 +321,10 @@ print("%d jobs acknowledged, %d there" % (len(acked), len(there)))'
 }
 
 @test "a truncated state is refused by its name and with the way out, and is not started without" {
+    tug admin backup "$state/state.db.of-monday"
+    tug admin backup "$state/state.db.of-tuesday"
+    printf 'x' | dd of="$state/state.db.of-tuesday" bs=1 seek=4100 conv=notrunc 2>/dev/null
+    touch -d '+1 hour' "$state/state.db.of-tuesday"
     controller_down
     truncate -s 4096 "$state/state.db"
     rm -f "$state/state.db-wal"
@@ -328,10 +332,13 @@ print("%d jobs acknowledged, %d there" % (len(acked), len(there)))'
     echo "$output"
     [ "$status" -eq 1 ]
     [[ "$output" == *"state.db"*"tug admin restore"* ]]
+    [[ "$output" == *"the newest whole copy beside it is $state/state.db.of-monday; "* ]]
     : >"$state/state.db"
     run tugd --config "$conf"
     [ "$status" -eq 1 ]
     [[ "$output" == *"is empty"* ]]
+    tug admin restore --state-dir "$state" --replace "$state/state.db.of-monday"
+    controller_up
 }
 
 @test "a state of the version before is brought to this one; a newer one is refused" {
