@@ -11,55 +11,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/mem.h"
-#include "base/rand.h"
 #include "base/vec.h"
-#include "core/core.h"
+#include "bench.h"
 
-enum { GPUS = 8, LEAF = 32 };
+enum { GPUS = BENCH_GPUS, LEAF = 32 };
 
-static struct tug_core *core;
-static struct tug_rand rnd;
 static struct tug_machine machine;
-static int64_t now_ms = 1000000000000;
-static tug_job_id last_id;
 static uint32_t nodes = 4000, gangs = 2000, width;
 static struct tug_vec(double) places, starts;
 static struct tug_vec(tug_job_id) running;
 static int is_timed;
-
-/* Of this thread on a CPU: whoever else runs on the machine does not count. */
-static double clock_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double) t.tv_sec * 1e6 + (double) t.tv_nsec * 1e-3;
-}
-
-static void die(const char *what)
-{
-    fprintf(stderr, "places: %s\n", what);
-    exit(1);
-}
-
-static void apply(struct tug_event ev)
-{
-    struct tug_err err = {0};
-    if (tug_core_apply(core, now_ms, &ev, &err))
-        die(err.msg);
-}
-
-/* Nodes do at once what they are told. */
-static void drain(void)
-{
-    struct tug_action a;
-    while (tug_core_next_action(core, &a))
-        if (a.type == TUG_ACT_LAUNCH)
-            apply((struct tug_event){.type = TUG_EV_STEP_READY, .job = a.job, .attempt = a.attempt, .step = a.step, .node = a.node});
-}
 
 /* ---- a policy that asks where, and starts */
 
@@ -69,11 +32,11 @@ static int start_it(void *self, const struct tug_policy_view *v, const struct tu
     (void) self;
     for (size_t i = 0; i < v->n_waiting; i++) {
         const struct tug_policy_job *j = TUG_POLICY_WAITING(v, i);
-        double t = clock_us(), u, w;
+        double t = bench_cpu_us(), u, w;
         int rc = host->place(p, j->id, at, j->nodes);
-        u = clock_us();
+        u = bench_cpu_us();
         rc = rc ? rc : host->start(p, j->id);
-        w = clock_us();
+        w = bench_cpu_us();
         if (rc || !is_timed)
             continue;
         tug_vec_push(&places, u - t);
@@ -84,7 +47,7 @@ static int start_it(void *self, const struct tug_policy_view *v, const struct tu
 
 static const struct tug_policy_ops ops = {.size = sizeof ops, .abi = TUG_POLICY_ABI, .name = "start", .pass = start_it};
 
-/* ---- the cluster */
+/* ---- what nodes are inside */
 
 static void set_link(uint32_t a, uint32_t b, uint8_t nvlinks, uint32_t mbs)
 {
@@ -115,132 +78,57 @@ static void make_machine(int mesh)
     }
 }
 
-static void make_cluster(void)
-{
-    const struct tug_core_queue queue = {.name = "all", .nodes = "", .is_default = 1};
-    const struct tug_core_level levels[] = {{"leaf", 50000000000, 2, 0}};
-    uint32_t n_leaves = (nodes + LEAF - 1) / LEAF;
-    struct tug_core_node_row *rows = tug_xcalloc(nodes, sizeof *rows);
-    struct tug_core_domain *domains = tug_xcalloc(n_leaves + 1, sizeof *domains);
-    struct tug_err err = {0};
-    for (uint32_t i = 0; i < nodes; i++)
-        rows[i] = (struct tug_core_node_row){tug_xasprintf("n%u", i), 64, GPUS, 1ULL << 40, "", NULL};
-    domains[0] = (struct tug_core_domain){"spine", "spine", "", ""};
-    for (uint32_t i = 0; i < n_leaves; i++)
-        domains[i + 1] = (struct tug_core_domain){tug_xasprintf("leaf%u", i), "leaf", "spine",
-                                                  tug_xasprintf("n[%u-%u]", i * LEAF,
-                                                                (i + 1) * LEAF < nodes ? (i + 1) * LEAF - 1 : nodes - 1)};
-    const struct tug_core_conf conf = {.launch_timeout_s = 3600,
-                                       .launch_retries = 3,
-                                       .kept_ms = 1,
-                                       .queues = &queue,
-                                       .n_queues = 1,
-                                       .nodes = rows,
-                                       .n_nodes = nodes,
-                                       .domains = domains,
-                                       .n_domains = n_leaves + 1,
-                                       .levels = levels,
-                                       .n_levels = 1,
-                                       .placement = TUG_PLACEMENT_TOPOLOGY,
-                                       .seed = 1};
-    core = tug_core_new(&conf, &err);
-    if (!core)
-        die(err.msg);
-    tug_core_restored(core, now_ms);
-    for (uint32_t i = 0; i < nodes; i++)
-        apply((struct tug_event){.type = TUG_EV_NODE_UP,
-                                 .node = i,
-                                 .inventory = {.cpus = 64, .gpus = GPUS, .mem_bytes = 1ULL << 40, .machine = &machine}});
-    drain();
-    for (uint32_t i = 0; i < nodes; i++)
-        free((char *) (uintptr_t) rows[i].name);
-    for (uint32_t i = 1; i <= n_leaves; i++) {
-        free((char *) (uintptr_t) domains[i].name);
-        free((char *) (uintptr_t) domains[i].nodes);
-    }
-    free(rows);
-    free(domains);
-}
-
 /* ---- gangs */
 
 static void come(uint32_t n, uint32_t gpus)
 {
-    struct tug_job_req r = {.uid = 1000,
-                            .user = "ann",
-                            .queue = "all",
-                            .account = "",
-                            .name = "train",
-                            .batch = 1,
-                            .nodes = n,
-                            .ntasks = n,
-                            .cpus_per_node = gpus * 4,
-                            .gpus_per_node = gpus,
-                            .gpu_model = "",
-                            .nodelist = "",
-                            .exclude = "",
-                            .topology = "",
-                            .time_limit_s = 3600};
+    struct tug_job_req r = bench_ask(n, gpus);
     const struct tug_policy_set set = {{{&ops, NULL}}, 1};
     struct tug_err err = {0};
-    apply((struct tug_event){.type = TUG_EV_JOB_SUBMIT, .job = ++last_id, .req = &r});
-    now_ms += 1000;
-    if (tug_core_pass(core, now_ms, &set, NULL, &err) < 0)
-        die(err.msg);
-    drain();
-    const struct tug_job *j = tug_core_job(core, last_id);
-    if (j->state == TUG_JOB_RUNNING)
-        tug_vec_push(&running, last_id);
+    bench_submit(&r);
+    bench_now_ms += 1000;
+    if (tug_core_pass(bench_core, bench_now_ms, &set, NULL, &err) < 0)
+        bench_die(err.msg);
+    bench_drain();
+    if (tug_core_job(bench_core, bench_last_id)->state == TUG_JOB_RUNNING)
+        tug_vec_push(&running, bench_last_id);
     else
-        apply((struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = last_id, .text = ""});
-    drain();
+        bench_cancel(bench_last_id);
 }
 
 /* Half of them on one node with 1 to 8 GPUs, a quarter on some nodes with 4 each, the others on 2 to 64 whole nodes. */
 static void any_comes(void)
 {
-    uint32_t kind = (uint32_t) tug_rand_below(&rnd, 4);
+    uint32_t kind = (uint32_t) tug_rand_below(&bench_rand, 4);
     if (kind < 2)
-        come(1, 1 + (uint32_t) tug_rand_below(&rnd, GPUS));
+        come(1, 1 + (uint32_t) tug_rand_below(&bench_rand, GPUS));
     else if (kind == 2)
-        come(2u << tug_rand_below(&rnd, 3), GPUS / 2);
+        come(2u << tug_rand_below(&bench_rand, 3), GPUS / 2);
     else
-        come(2u << tug_rand_below(&rnd, 6), GPUS);
+        come(2u << tug_rand_below(&bench_rand, 6), GPUS);
 }
 
 static void one_goes(size_t i)
 {
-    const struct tug_exit exit = {0};
-    const struct tug_job *j = tug_core_job(core, running.at[i]);
-    apply((struct tug_event){
-        .type = TUG_EV_STEP_DONE, .job = j->id, .attempt = j->attempt, .node = j->slices[0].node, .exits = &exit, .n_exits = 1});
+    bench_end(tug_core_job(bench_core, running.at[i]));
     tug_vec_remove(&running, i);
-    drain();
 }
 
 static void fill_to(uint32_t percent)
 {
     struct tug_core_counts n;
-    for (tug_core_count(core, &n); n.gpus_used < (uint64_t) n.gpus * percent / 100; tug_core_count(core, &n))
+    for (tug_core_count(bench_core, &n); n.gpus_used < (uint64_t) n.gpus * percent / 100; tug_core_count(bench_core, &n))
         any_comes();
     while (n.gpus_used > (uint64_t) n.gpus * percent / 100) {
-        one_goes(tug_rand_below(&rnd, running.len));
-        tug_core_count(core, &n);
+        one_goes(tug_rand_below(&bench_rand, running.len));
+        tug_core_count(bench_core, &n);
     }
-}
-
-static int compare(const void *a, const void *b)
-{
-    const double *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
 }
 
 static void report(double *us, size_t n)
 {
-    if (!n)
-        die("no gang was placed");
-    qsort(us, n, sizeof *us, compare);
-    printf("%.1f %.1f ", us[n / 2], us[n * 99 / 100]);
+    double median = bench_quantile(us, n, 500);
+    printf("%.1f %.1f ", median, bench_quantile(us, n, 990));
 }
 
 int main(int argc, char **argv)
@@ -261,11 +149,11 @@ int main(int argc, char **argv)
             mesh = 1;
             break;
         default:
-            die("see the comment at the top of places.c");
+            bench_die("see the comment at the top of places.c");
         }
-    rnd = tug_rand_seed(42);
     make_machine(mesh);
-    make_cluster();
+    const struct bench_cluster cluster = {.nodes = nodes, .leaf = LEAF, .machine = &machine, .seed = 42};
+    bench_open(&cluster);
     for (uint32_t i = 0; i < gangs; i++) {
         is_timed = 0;
         fill_to(width ? 10 : 50);
@@ -274,7 +162,7 @@ int main(int argc, char **argv)
             come(width, GPUS);
         else
             any_comes();
-        while (width && running.len && tug_core_job(core, running.at[running.len - 1])->req.nodes == width)
+        while (width && running.len && tug_core_job(bench_core, running.at[running.len - 1])->req.nodes == width)
             one_goes(running.len - 1);
     }
     report(places.at, places.len);
@@ -283,6 +171,6 @@ int main(int argc, char **argv)
     tug_vec_clear(&places);
     tug_vec_clear(&starts);
     tug_vec_clear(&running);
-    tug_core_free(core);
+    bench_close();
     return 0;
 }

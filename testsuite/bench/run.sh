@@ -19,7 +19,9 @@ measures="noop_jobs_per_s noop_batch_per_s run_8x8_ms run_1x1_ms submit_seq_ms s
     pass_conservative_1k_10k_ms pass_easy_1k_10k_ms pass_conservative_4k_100k_ms pass_easy_4k_100k_ms
     pass_incremental_4k_100k_ms pass_fill_1k_10k_ms pass_fill_4k_100k_ms
     pass_scaling_ratio core_bytes_per_waiting_job
-    pass_easy_instructions pass_conservative_instructions place_p50_us place_p99_us place_512_us sim_philly_s sim_itp04_s
+    pass_easy_instructions pass_conservative_instructions place_p50_us place_p99_us place_512_us
+    within_topology_p99_us within_segment_p99_us within_switches_p99_us within_exclusive_p99_us within_spread_p99_us within_quality_p99_us
+    sim_philly_s sim_itp04_s
     durable_sqlite_per_s durable_etcd_per_s ack_p50_ms ack_p99_ms herd_loop_p99_ms failover_p50_s load_200k_s"
 nodes=8
 gpus=8
@@ -301,6 +303,19 @@ place_of()
     emit "$name" us "\"nodes\":4000,\"gpus_per_node\":8,\"start_us\":${v[$((column + 2))]}" "${values[@]}"
 }
 
+# within_KIND_p99_us: of a gang that asks that of the fabric
+within_of()
+{
+    local name=$1 kind v values=() machine=$core_machine
+    kind=${1#within_} kind=${kind%_p99_us}
+    for _ in $(seq "${runs:-5}"); do
+        v=$("$within" -n 4000 -r 2000 "$kind" | tr ',' '\n' | sed -n "s/.*\"$name\":\([0-9.]*\).*/\1/p")
+        [ -n "$v" ] || return
+        values+=("$v")
+    done
+    emit "$name" us '"nodes":4000,"gpus_per_node":8,"gangs":2000' "${values[@]}"
+}
+
 # What a job costs at 8,000 nodes, in terms of what it costs at 500: with the logarithm of the nodes it would be 1.45.
 pass_scaling()
 {
@@ -373,6 +388,7 @@ measure()
     place_p50_us) place_of "$1" 0 ;;
     place_p99_us) place_of "$1" 1 ;;
     place_512_us) place_of "$1" 0 -w 512 -r 200 ;;
+    within_*_p99_us) within_of "$1" ;;
     pass_conservative_instructions) pass_instructions "$1" conservative ;;
     sim_philly_s) sim_of "$1" philly_2017.csv.gz 56x8 ;;
     sim_itp04_s) sim_of "$1" itp_2021.csv.gz 78x8 --queue cluster04 ;;
@@ -445,10 +461,11 @@ find_programs()
     build=$(cd "$build" && pwd) || die "there is no build in ${TUG_BUILDDIR:-}"
     [ -x "$build/tug" ] && [ -x "$build/tugd" ] || die "there are no programs in $build; run make there"
     make -s -C "$build" testsuite/bench/inflight >&2 || die "the client did not build"
-    make -s -C "$build" testsuite/bench/passes testsuite/bench/places >&2 || die "the core's bench did not build"
+    make -s -C "$build" testsuite/bench/passes testsuite/bench/places testsuite/bench/within >&2 || die "the core's bench did not build"
     inflight=$build/testsuite/bench/inflight
     passes=$build/testsuite/bench/passes
     places=$build/testsuite/bench/places
+    within=$build/testsuite/bench/within
     tugd_exe=$(readlink -f "$build/tugd")
     PATH=$build:$PATH
 }

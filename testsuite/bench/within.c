@@ -1,6 +1,6 @@
 /* within.c - how long it takes to find a place for a gang that asks something of the fabric; one JSON line
  *
- *     within [-n NODES] [-l NODES-A-LEAF] [-r RUNS] [-s SEED]
+ *     within [-n NODES] [-l NODES-A-LEAF] [-r RUNS] [-s SEED] [KIND...]
  *
  * Leaves of 20 nodes, spines of 10 leaves; one leaf of ten is empty, in the others jobs of one to 8 GPUs are on two of
  * three nodes. Times are those of the processor, so that others on the machine do not count. Each kind of demand is put for
@@ -9,101 +9,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/mem.h"
+#include "bench.h"
 #include "core/state.h"
 
-enum { GPUS = 8, RUNS_MAX = 20000 };
+enum { GPUS = BENCH_GPUS, RUNS_MAX = 20000 };
 
-static struct tug_core *core;
-static struct tug_rand rnd;
 static uint32_t nodes = 4000, leaf = 20;
 static int runs = 4000;
 static double us[RUNS_MAX];
-static tug_job_id last_id;
-
-static double clock_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double) t.tv_sec * 1e6 + (double) t.tv_nsec * 1e-3;
-}
-
-static void apply(struct tug_event ev)
-{
-    struct tug_err err = {0};
-    struct tug_action a;
-    if (tug_core_apply(core, 1000, &ev, &err)) {
-        fprintf(stderr, "within: %s\n", err.msg);
-        exit(1);
-    }
-    while (tug_core_next_action(core, &a))
-        continue;
-}
 
 static struct tug_job_req ask(uint32_t n, uint32_t gpus)
 {
-    return (struct tug_job_req){.uid = 1,
-                                .user = "ann",
-                                .queue = "all",
-                                .account = "",
-                                .name = "train",
-                                .batch = 1,
-                                .nodes = n,
-                                .ntasks = n,
-                                .cpus_per_node = 4,
-                                .gpus_per_node = gpus,
-                                .gpu_model = "",
-                                .nodelist = "",
-                                .exclude = ""};
+    struct tug_job_req r = bench_ask(n, gpus);
+    r.cpus_per_node = 4;
+    return r;
 }
 
-static void cluster(void)
+static void fill(void)
 {
-    const struct tug_core_queue queue = {.name = "all", .nodes = "", .is_default = 1};
-    static const struct tug_core_level levels[] = {{"leaf", 50000000000, 2, 0}, {"spine", 0, 2, 0}};
-    uint32_t leaves = (nodes + leaf - 1) / leaf, spines = (leaves + 9) / 10;
-    struct tug_core_node_row *rows = tug_xcalloc(nodes, sizeof *rows);
-    struct tug_core_domain *d = tug_xcalloc(leaves + spines, sizeof *d);
     struct tug_err err = {0};
-    for (uint32_t i = 0; i < nodes; i++)
-        rows[i] = (struct tug_core_node_row){tug_xasprintf("n%u", i), 64, GPUS, 1ULL << 40, "", NULL};
-    for (uint32_t i = 0; i < spines; i++)
-        d[i] = (struct tug_core_domain){tug_xasprintf("s%u", i), "spine", "", ""};
-    for (uint32_t i = 0; i < leaves; i++)
-        d[spines + i] = (struct tug_core_domain){
-            tug_xasprintf("l%u", i), "leaf", d[i / 10].name,
-            tug_xasprintf("n[%u-%u]", i * leaf,
-                          i * leaf + leaf <= nodes ? i * leaf + leaf - 1 : nodes - 1)};
-    const struct tug_core_conf conf = {.launch_timeout_s = 3600,
-                                       .launch_retries = 3,
-                                       .queues = &queue,
-                                       .n_queues = 1,
-                                       .nodes = rows,
-                                       .n_nodes = nodes,
-                                       .domains = d,
-                                       .n_domains = leaves + spines,
-                                       .levels = levels,
-                                       .n_levels = 2,
-                                       .placement = TUG_PLACEMENT_TOPOLOGY,
-                                       .quiet = 1};
-    core = tug_core_new(&conf, &err);
-    tug_core_restored(core, 1000);
-    for (uint32_t i = 0; i < nodes; i++)
-        apply((struct tug_event){
-            .type = TUG_EV_NODE_UP, .node = i, .inventory = {.cpus = 64, .gpus = GPUS, .mem_bytes = 1ULL << 40, .gpu_model = ""}});
+    char name[16];
     for (uint32_t i = 0; i < nodes; i++) {
-        struct tug_job_req r = ask(1, 1 + (uint32_t) tug_rand_below(&rnd, GPUS));
-        r.nodelist = rows[i].name;
-        if (i / leaf % 10 && tug_rand_below(&rnd, 3))
-            apply((struct tug_event){.type = TUG_EV_JOB_SUBMIT, .job = ++last_id, .req = &r});
+        struct tug_job_req r = ask(1, 1 + (uint32_t) tug_rand_below(&bench_rand, GPUS));
+        snprintf(name, sizeof name, "n%u", i);
+        r.nodelist = name;
+        if (i / leaf % 10 && tug_rand_below(&bench_rand, 3))
+            bench_submit(&r);
     }
-    tug_core_pass(core, 1000, NULL, NULL, &err);
-    struct tug_action a;
-    while (tug_core_next_action(core, &a))
-        continue;
+    if (tug_core_pass(bench_core, bench_now_ms, NULL, NULL, &err) < 0)
+        bench_die(err.msg);
+    bench_drain();
 }
 
 static void nothing(struct tug_job_req *r)
@@ -148,35 +85,38 @@ static const struct {
 } kinds[] = {{"none", nothing},   {"topology", required}, {"segment", segments}, {"switches", switches},
              {"exclusive", alone}, {"spread", spread},     {"quality", quality}};
 
-static int by_value(const void *a, const void *b)
-{
-    const double *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
-}
-
 static void measure(size_t kind)
 {
+    static int n;
     int found = 0;
     for (int i = 0; i < runs; i++) {
-        struct tug_job_req r = ask(2 + (uint32_t) tug_rand_below(&rnd, 15),
-                                   1 + (uint32_t) tug_rand_below(&rnd, GPUS));
+        struct tug_job_req r = ask(2 + (uint32_t) tug_rand_below(&bench_rand, 15),
+                                   1 + (uint32_t) tug_rand_below(&bench_rand, GPUS));
         kinds[kind].set(&r);
-        apply((struct tug_event){.type = TUG_EV_JOB_SUBMIT, .job = ++last_id, .req = &r});
-        struct tug_shape *s = tug_entry_of(tug_core_job(core, last_id))->shape;
+        bench_submit(&r);
+        struct tug_shape *s = tug_entry_of(tug_core_job(bench_core, bench_last_id))->shape;
         struct tug_family *f = s->family;
         s->failed_at = 0;
         s->family = NULL; /* what others found does not help */
-        double t = clock_us();
-        found += tug_place_find(core, s) == 0;
-        us[i] = clock_us() - t;
+        double t = bench_cpu_us();
+        found += tug_place_find(bench_core, s) == 0;
+        us[i] = bench_cpu_us() - t;
         s->family = f;
-        apply((struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = last_id});
-        apply((struct tug_event){.type = TUG_EV_TICK});
+        bench_cancel(bench_last_id);
+        bench_apply((struct tug_event){.type = TUG_EV_TICK});
     }
-    qsort(us, (size_t) runs, sizeof *us, by_value);
+    double median = bench_quantile(us, (size_t) runs, 500);
     printf("%s\"within_%s_p50_us\":%.1f,\"within_%s_p99_us\":%.1f,\"within_%s_found\":%d",
-           kind ? "," : "{", kinds[kind].name, us[runs / 2], kinds[kind].name, us[runs * 99 / 100],
+           n++ ? "," : "{", kinds[kind].name, median, kinds[kind].name, bench_quantile(us, (size_t) runs, 990),
            kinds[kind].name, found);
+}
+
+static int is_wanted(const char *kind, char **only)
+{
+    for (char **k = only; *k; k++)
+        if (!strcmp(*k, kind))
+            return 1;
+    return !*only;
 }
 
 int main(int argc, char **argv)
@@ -194,11 +134,13 @@ int main(int argc, char **argv)
         else
             return 2;
     }
-    rnd = tug_rand_seed(seed);
-    cluster();
+    const struct bench_cluster cluster = {.nodes = nodes, .leaf = leaf, .spine = 10, .spine_over = 2, .seed = seed, .quiet = 1};
+    bench_open(&cluster);
+    fill();
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        measure(i);
+        if (is_wanted(kinds[i].name, argv + optind))
+            measure(i);
     printf(",\"nodes\":%u,\"leaves\":%u,\"runs\":%d}\n", nodes, (nodes + leaf - 1) / leaf, runs);
-    tug_core_free(core);
+    bench_close();
     return 0;
 }
