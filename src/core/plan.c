@@ -590,6 +590,13 @@ static void choose(struct tug_core *c, const struct tug_entry *e, const struct t
     tug_assert(fits);
 }
 
+/* Nobody knows when a good placement comes, so one that waits for it has a reservation only from when it takes any; INT64_MAX =
+ * never. */
+static int64_t takes_any_from(const struct tug_core *c, const struct tug_entry *e)
+{
+    return e->shape->key.within.quality_milli ? tug_within_takes_any_ms(e) : c->now_ms;
+}
+
 /* When, and what it wants; 0 also for TUG_NOWHEN. */
 static int find(struct tug_policy_pass *p, const char *verb, uint64_t job, struct tug_entry **e,
                 struct tug_want *w, int64_t *start_ms)
@@ -605,12 +612,18 @@ static int find(struct tug_policy_pass *p, const char *verb, uint64_t job, struc
         *start_ms = tug_hold_ready_ms(c, *e);
         return 0;
     }
-    if ((*e)->shape->key.within.quality_milli)
+    int64_t any_ms = takes_any_from(c, *e);
+    if (any_ms == INT64_MAX)
         return -ENOSPC;
     if (plan_of(c)->pass != c->pass)
         make(p);
     want_of(c, *e, w);
     struct tug_shape *s = (*e)->shape;
+    if (any_ms > c->now_ms) { /* a time of its own: what was found for its like says nothing */
+        tug_profile_edge_at(c->plan->profile, any_ms);
+        *start_ms = earliest(c, *e, w, any_ms);
+        return *start_ms == TUG_NEVER ? -ENOSPC : 0;
+    }
     if ((*e)->j.state == TUG_JOB_SUSPENDED) { /* wants certain nodes */
         *start_ms = earliest(c, *e, w, c->now_ms);
         return *start_ms == TUG_NEVER ? -ENOSPC : 0;

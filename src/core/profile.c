@@ -237,6 +237,12 @@ static size_t cut_at(struct tug_profile *p, int64_t t)
     return at;
 }
 
+void tug_profile_edge_at(struct tug_profile *p, int64_t t)
+{
+    if (t > p->now_ms)
+        cut_at(p, t);
+}
+
 static int by_time(const void *a, const void *b)
 {
     const int64_t *x = a, *y = b;

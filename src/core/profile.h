@@ -61,6 +61,8 @@ int64_t tug_profile_earliest(struct tug_profile *p, const struct tug_want *w, in
  * sooner stays so for others. nodes[w->nodes - 1] is the one for 'last'. */
 void tug_profile_choose(struct tug_profile *p, const struct tug_want *w, int64_t start_ms,
                         uint32_t *nodes);
+/* Something may start at that time, too, or at the next edge where there are too many. */
+void tug_profile_edge_at(struct tug_profile *p, int64_t t);
 /* The next edge, TUG_NOWHEN included; TUG_NEVER = there is none. */
 int64_t tug_profile_edge_after(const struct tug_profile *p, int64_t at_ms);
 /* Of the nodes in 'allowed' those that serve the need for that long from the slot on that begins at at_ms, an edge, as

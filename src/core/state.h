@@ -695,6 +695,8 @@ int tug_place_anywhere(struct tug_core *c, const struct tug_shape *s);
 struct tug_within tug_within_of(const struct tug_core *c, const struct tug_entry *e);
 /* When that will be less; INT64_MAX = never. */
 int64_t tug_within_relaxes_ms(const struct tug_entry *e);
+/* When it no longer waits for the quality that it asks for; INT64_MAX = never. */
+int64_t tug_within_takes_any_ms(const struct tug_entry *e);
 static inline int tug_within_asks(const struct tug_within *w)
 {
     return w->level || w->alone || w->segment || w->quality_milli;

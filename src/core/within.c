@@ -7,7 +7,7 @@
  * some time to come, for what victims would leave, and for empty nodes; the answer is exact (split.c).
  *
  * A floor under the quality is asked of what has been chosen, by the fabric whatever the placement is
- * otherwise. Nothing is reserved for a gang that waits for better, as nobody knows when that comes.
+ * otherwise. Nobody knows when better comes, so a gang that waits for it has a reservation only from when it takes any.
  *
  * Running gangs keep their place when the fabric changes around them: what they asked for was true
  * of the fabric in which they were placed. Layer: core.
@@ -26,7 +26,7 @@ static int64_t level_relaxes_ms(const struct tug_entry *e)
     return wait_s ? e->j.wants_since_ms + wait_s * 1000LL : INT64_MAX;
 }
 
-static int64_t quality_relaxes_ms(const struct tug_entry *e)
+int64_t tug_within_takes_any_ms(const struct tug_entry *e)
 {
     uint32_t wait_s = e->j.req.quality_wait_s;
     return wait_s != UINT32_MAX ? e->j.wants_since_ms + wait_s * 1000LL : INT64_MAX;
@@ -42,7 +42,7 @@ struct tug_within tug_within_of(const struct tug_core *c, const struct tug_entry
         .spread = r->spread};
     if (r->topology_required && level_relaxes_ms(e) > c->now_ms)
         w.domains = r->topology_domains ? r->topology_domains : 1;
-    if (r->quality_milli && quality_relaxes_ms(e) > c->now_ms)
+    if (r->quality_milli && tug_within_takes_any_ms(e) > c->now_ms)
         w.quality_milli = r->quality_milli;
     return w;
 }
@@ -54,7 +54,7 @@ int64_t tug_within_relaxes_ms(const struct tug_entry *e)
         return INT64_MAX;
     const struct tug_within *w = &e->shape->key.within;
     int64_t level_ms = w->domains ? level_relaxes_ms(e) : INT64_MAX,
-            quality_ms = w->quality_milli ? quality_relaxes_ms(e) : INT64_MAX;
+            quality_ms = w->quality_milli ? tug_within_takes_any_ms(e) : INT64_MAX;
     return level_ms < quality_ms ? level_ms : quality_ms;
 }
 
@@ -249,7 +249,7 @@ int tug_within_explain_quality(const struct tug_core *c, const struct tug_entry 
                                size_t size_bytes)
 {
     const struct tug_shape *s = e->shape;
-    int64_t until_ms = quality_relaxes_ms(e), left_s = (until_ms - c->now_ms + 999) / 1000;
+    int64_t until_ms = tug_within_takes_any_ms(e), left_s = (until_ms - c->now_ms + 999) / 1000;
     char wait[TUG_DURATION_TEXT_MAX];
     if (!s || !s->key.within.quality_milli || !s->poor_at || s->poor_at < s->failed_at)
         return 0;

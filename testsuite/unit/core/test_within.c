@@ -607,6 +607,38 @@ START_TEST(a_reservation_keeps_all_of_a_domain_for_who_wants_it_for_itself)
 }
 END_TEST
 
+static int reserves_for_quality(const struct tug_policy_host *h, struct tug_policy_pass *p)
+{
+    int64_t at_ms;
+    ck_assert_int_eq(h->reserve(p, 2, &at_ms), 0);
+    ck_assert_int_eq(at_ms, seen_ms + 100000); /* what it needs is free after 50 s; whether that is good, nobody knows */
+    ck_assert_int_eq(h->backfill(p, 3), 0);
+    ck_assert_int_eq(h->backfill(p, 4), -EBUSY); /* it would run for longer */
+    ck_assert_int_eq(h->earliest(p, 5, &at_ms), 0);
+    ck_assert_int_eq(at_ms, seen_ms + 160000); /* behind it, and after its own wait */
+    ck_assert_int_eq(h->reserve(p, 6, &at_ms), -ENOSPC);
+    return 0;
+}
+
+START_TEST(who_waits_for_quality_so_long_has_a_reservation_from_then_on)
+{
+    open_oversubscribed();
+    w_submit(&w, 1, limited(w_req(2, 8), "n0,n2", 50));
+    ck_assert_int_eq(w_pass(&w), 1);
+    struct tug_job_req r = good(4, 800, 100);
+    r.time_limit_s = 60;
+    w_submit(&w, 2, r);
+    w_submit(&w, 3, limited(w_req(1, 8), "", 90));
+    w_submit(&w, 4, limited(w_req(1, 8), "", 200));
+    r.quality_wait_s = 70;
+    w_submit(&w, 5, r);
+    r.quality_wait_s = UINT32_MAX;
+    w_submit(&w, 6, r);
+    pass(reserves_for_quality);
+    w_clear(&w);
+}
+END_TEST
+
 static int puts_it_in_two_leaves(const struct tug_policy_host *h, struct tug_policy_pass *p)
 {
     const struct tug_policy_slice astray[] = {{3, 0xff}, {4, 0xff}}, one[] = {{5, 0xff}, {4, 0xff}};
@@ -961,6 +993,7 @@ UNIT_MAIN("core/within", a_required_level_is_waited_for_and_a_preferred_one_is_n
           a_service_is_spread_over_the_domains_evenly,
           who_asks_for_quality_waits_for_it_whatever_the_placement_and_others_go_on,
           after_its_time_it_takes_any_also_over_a_restart,
+          who_waits_for_quality_so_long_has_a_reservation_from_then_on,
           victims_clear_a_whole_domain_for_who_wants_it_for_itself,
           who_gives_way_opens_the_domain_that_it_had_for_itself,
           a_reservation_keeps_all_of_a_domain_for_who_wants_it_for_itself,
