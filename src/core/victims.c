@@ -6,7 +6,8 @@
  * enough for the least lost work, again and again until the gang has all its nodes; once by what
  * each one's end costs in all, once by that per node that it would clear; then send back whoever is
  * not needed, dearest first, so that without any single one of those left the job would not fit.
- * The cheaper of the two answers counts. Where queues do not lend what is guaranteed to them, so
+ * The cheaper of the two answers counts, and of equal ones the one that gives the job more bandwidth (span.h); where
+ * links are known, domains that could hold it are looked at each by itself, too. Where queues do not lend what is guaranteed to them, so
  * many leave that these still have it, too. A gang that is to be within one domain of the fabric is
  * looked at domain by domain, and the cheapest of these answers counts; one that asks for something
  * else of it is cleared room for until it fits so. Work: slices of the candidates, plus nodes, times
@@ -20,6 +21,8 @@
 
 /* One who leaves is waited for as long as an end takes, and this. */
 #define LEAVING_MS (60 * 1000)
+/* So many domains are tried, lower ones first, for a set that costs no more and stands together. */
+#define TRY_DOMAINS_MAX 64
 
 /* ---- who could give way */
 
@@ -413,10 +416,109 @@ static double try_prices(struct tug_victims *v)
     return cost;
 }
 
+/* Of the free GPUs, if there are enough; else of these and those that come free. */
+static tug_gpuset gpus_to_pick_from(const struct tug_victims *v, uint32_t node, unsigned n)
+{
+    uint32_t cut = v->e->shape->key.cut;
+    tug_gpuset now = tug_cut_free(v->c, node, cut);
+    struct tug_vacancy r = tug_vacancy_at(v, node);
+    tug_gpuset later = r.gpus & tug_cut_devices(v->c, node, cut) & ~now & ~r.gpus_owed;
+    return tug_gpuset_count(now) >= n ? now : now | later;
+}
+
+/* Of the region (NULL = of all) in node order, the last slice where only that fits, if there is such a node: 1, or 0. */
+static int pick_nodes(const struct tug_victims *v, const struct tug_region *r, struct tug_policy_slice *at, uint32_t n)
+{
+    uint32_t got = 0, last = TUG_NO_NODE;
+    size_t from = r ? r->from * 64 : 0, to = r && r->to * 64 < v->n_nodes ? r->to * 64 : v->n_nodes;
+    for (uint32_t i = (uint32_t) from; i < to && last == TUG_NO_NODE; i++)
+        if (v->fits[i] == TUG_FITS_LAST && (!r || tug_bit(r->nodes, i)))
+            last = i;
+    for (uint32_t i = (uint32_t) from; i < to && got < n - (last != TUG_NO_NODE); i++)
+        if (v->fits[i] == TUG_FITS_ANY && (!r || tug_bit(r->nodes, i)))
+            at[got++].node = i;
+    if (last != TUG_NO_NODE)
+        at[got++].node = last;
+    return got == n;
+}
+
+static void pick_as_asked(const struct tug_victims *v, struct tug_policy_slice *at, uint32_t n)
+{
+    uint32_t *nodes = tug_xcalloc(n, sizeof *nodes);
+    int fits = tug_vacancy_is_as_asked(v, nodes);
+    tug_assert(fits);
+    for (uint32_t i = 0; i < n; i++)
+        at[i].node = nodes[i];
+    free(nodes);
+}
+
+static void pick_gpus(const struct tug_victims *v, struct tug_policy_slice *at)
+{
+    const struct tug_job_req *r = &v->e->j.req;
+    for (uint32_t i = 0; i < r->nodes; i++)
+        at[i].gpus = gpus_to_pick_from(v, at[i].node, tug_job_req_gpus(r, i));
+    tug_place_gpus(v->c, r, at);
+}
+
+static int links_matter(const struct tug_victims *v)
+{
+    const struct tug_core *c = v->c;
+    return v->e->j.state != TUG_JOB_SUSPENDED && !v->e->shape->key.milli && !v->e->shape->key.cut &&
+           (c->placement == TUG_PLACEMENT_TOPOLOGY || v->e->shape->key.within.quality_milli) &&
+           (c->fabric.has_bandwidth || tug_insides_count(c->insides));
+}
+
+/* Where it has the most bandwidth once they are gone: in the lowest domain of those that give the most, else anywhere. Returns
+ * that, MB/s; 0: not known, or it does not matter. 'out' may be NULL. */
+static uint32_t best_nodes(struct tug_victims *v, struct tug_policy_slice *out)
+{
+    const struct tug_fabric *f = &v->c->fabric;
+    uint32_t n = v->e->j.req.nodes, best_mbs = 0;
+    int found = 0, matter = links_matter(v), as_asked = tug_within_binds(&v->e->shape->key.within);
+    if (!matter && !out)
+        return 0;
+    struct tug_policy_slice *at = tug_xcalloc(n, sizeof *at);
+    for (size_t i = matter && !as_asked && n > 1 ? 0 : f->n; i <= f->n; i++) {
+        const struct tug_region *r = i < f->n ? &f->at[f->by_height[i]].all : NULL;
+        struct tug_forecast has = {0};
+        if (as_asked && !v->in)
+            pick_as_asked(v, at, n);
+        else if (!pick_nodes(v, r, at, n))
+            continue;
+        pick_gpus(v, at);
+        if (matter)
+            tug_span_forecast(v->c, at, n, &has);
+        if (found && has.mbs <= best_mbs)
+            continue;
+        found = 1;
+        best_mbs = has.mbs;
+        if (out)
+            memcpy(out, at, n * sizeof *at);
+    }
+    tug_assert(found || !out);
+    free(at);
+    return best_mbs;
+}
+
 static void remember(struct tug_victims *v)
 {
     for (size_t i = 0; i < v->cands.len; i++)
         v->best[i] = v->cands.at[i].chosen;
+}
+
+/* Remembers who is chosen now if they cost less than 'best', or as much and give the job more bandwidth. Returns what the
+ * cheapest cost. */
+static double keep_if_better(struct tug_victims *v, double cost, double best)
+{
+    double slack = best * 1e-9; /* sums of the same figures in another order */
+    if (best >= 0 && cost > best + slack)
+        return best;
+    uint32_t mbs = best_nodes(v, NULL);
+    if (best >= 0 && cost >= best - slack && mbs <= v->best_mbs)
+        return best;
+    remember(v);
+    v->best_mbs = mbs;
+    return cost;
 }
 
 static void recall(struct tug_victims *v)
@@ -437,20 +539,13 @@ static double choose_here(struct tug_victims *v, double best)
     double whole = try_prices(v);
     if (whole < 0)
         return best;
-    if (best < 0 || whole < best) {
-        remember(v);
-        best = whole;
-    }
+    best = keep_if_better(v, whole, best);
     for (size_t i = 0; i < v->cands.len; i++) {
         struct tug_cand *k = &v->cands.at[i];
         k->price = k->cost / (k->nodes < wanted ? k->nodes : wanted);
     }
     double shared = try_prices(v);
-    if (shared >= 0 && shared < best) {
-        remember(v);
-        best = shared;
-    }
-    return best;
+    return shared >= 0 ? keep_if_better(v, shared, best) : best;
 }
 
 /* Nodes of the region that could hold a slice if they were empty: are there enough? */
@@ -477,6 +572,23 @@ static double choose_in_one(struct tug_victims *v)
             continue;
         look_in(v, r);
         best = choose_here(v, best);
+    }
+    look_in(v, NULL);
+    return best;
+}
+
+/* The same money may clear nodes that stand together. */
+static double choose_together(struct tug_victims *v, double best)
+{
+    const struct tug_fabric *f = &v->c->fabric;
+    size_t tries = 0;
+    for (size_t i = 0; i < f->n && tries < TRY_DOMAINS_MAX; i++) {
+        const struct tug_region *r = &f->at[f->by_height[i]].all;
+        if (!could_hold(v, r))
+            continue;
+        look_in(v, r);
+        best = choose_here(v, best);
+        tries++;
     }
     look_in(v, NULL);
     return best;
@@ -523,11 +635,7 @@ static double cost_of_chosen(const struct tug_victims *v)
 
 static double note_if_cheaper(struct tug_victims *v, double best)
 {
-    double cost = cost_of_chosen(v);
-    if (best >= 0 && cost >= best)
-        return best;
-    remember(v);
-    return cost;
+    return keep_if_better(v, cost_of_chosen(v), best);
 }
 
 /* The domains that are to be its own: those it has for one job when they are cheap for the nodes that they have. */
@@ -591,7 +699,10 @@ static double choose_as_asked(struct tug_victims *v)
     int stopped = v->e->j.state == TUG_JOB_SUSPENDED;
     if (v->e->shape->key.within.alone)
         return stopped ? choose_to_go_on_alone(v) : choose_alone(v);
-    return v->e->shape->key.within.domains == 1 && !stopped ? choose_in_one(v) : choose_here(v, -1);
+    if (v->e->shape->key.within.domains == 1 && !stopped)
+        return choose_in_one(v);
+    double best = choose_here(v, -1);
+    return best >= 0 && links_matter(v) && v->e->j.req.nodes > 1 ? choose_together(v, best) : best;
 }
 
 int tug_victims_choose(struct tug_victims *v)
@@ -630,40 +741,6 @@ static struct tug_slice *place_suspended(const struct tug_victims *v)
     return want;
 }
 
-/* Of the free GPUs, if there are enough; else of these and those that come free. */
-static tug_gpuset gpus_to_pick_from(const struct tug_victims *v, uint32_t node, unsigned n)
-{
-    uint32_t cut = v->e->shape->key.cut;
-    tug_gpuset now = tug_cut_free(v->c, node, cut);
-    struct tug_vacancy r = tug_vacancy_at(v, node);
-    tug_gpuset later = r.gpus & tug_cut_devices(v->c, node, cut) & ~now & ~r.gpus_owed;
-    return tug_gpuset_count(now) >= n ? now : now | later;
-}
-
-/* In node order, the last slice where only that fits, if there is such a node. */
-static void pick_nodes(const struct tug_victims *v, struct tug_policy_slice *at, uint32_t n)
-{
-    uint32_t got = 0, last = TUG_NO_NODE;
-    for (uint32_t i = 0; i < v->n_nodes && last == TUG_NO_NODE; i++)
-        if (v->fits[i] == TUG_FITS_LAST)
-            last = i;
-    for (uint32_t i = 0; i < v->n_nodes && got < n - (last != TUG_NO_NODE); i++)
-        if (v->fits[i] == TUG_FITS_ANY)
-            at[got++].node = i;
-    if (last != TUG_NO_NODE)
-        at[n - 1].node = last;
-}
-
-static void pick_as_asked(const struct tug_victims *v, struct tug_policy_slice *at, uint32_t n)
-{
-    uint32_t *nodes = tug_xcalloc(n, sizeof *nodes);
-    int fits = tug_vacancy_is_as_asked(v, nodes);
-    tug_assert(fits);
-    for (uint32_t i = 0; i < n; i++)
-        at[i].node = nodes[i];
-    free(nodes);
-}
-
 struct tug_slice *tug_victims_place(struct tug_victims *v)
 {
     const struct tug_job_req *r = &v->e->j.req;
@@ -677,13 +754,7 @@ struct tug_slice *tug_victims_place(struct tug_victims *v)
         want = place_suspended(v);
     } else {
         struct tug_policy_slice *at = tug_xcalloc(r->nodes, sizeof *at);
-        if (tug_within_binds(&v->e->shape->key.within))
-            pick_as_asked(v, at, r->nodes);
-        else
-            pick_nodes(v, at, r->nodes);
-        for (uint32_t i = 0; i < r->nodes; i++)
-            at[i].gpus = gpus_to_pick_from(v, at[i].node, tug_job_req_gpus(r, i));
-        tug_place_gpus(v->c, r, at);
+        best_nodes(v, at);
         int good = tug_within_suffices(v->c, v->e->shape, at, r->nodes);
         want = good ? tug_place_slices(v->c, v->e, at) : NULL;
         free(at);

@@ -52,6 +52,7 @@ struct tug_victims {
     uint32_t n_full, n_any, n_chosen;
     uint32_t gpus_owed; /* in all */
     int keeps;          /* some queue does not lend what is guaranteed to it */
+    uint32_t best_mbs;  /* what those in 'best' leave gives to the job */
     int for_last;       /* offers are for the last slice, the smaller one */
     struct tug_vec(struct tug_offer) heap;
 };

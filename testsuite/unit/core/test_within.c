@@ -533,6 +533,40 @@ START_TEST(victims_make_room_for_whole_segments)
 }
 END_TEST
 
+START_TEST(of_victims_that_cost_the_same_those_go_whose_nodes_stand_together)
+{
+    static const struct tug_core_level known[] = {{"leaf", 50000000000, 2, 0}, {"spine", 0, 2, 0}};
+    static const char *const others[] = {"n0", "n[2-4]", "n7", "n8", "n[10-13]"};
+    w_init(&w, 14, 8);
+    w.conf.domains = three;
+    w.conf.n_domains = 5;
+    w.conf.levels = known;
+    w.conf.n_levels = 2;
+    w.conf.placement = TUG_PLACEMENT_TOPOLOGY;
+    w.conf.preemption = TUG_PREEMPTION_TIER;
+    w.queues[0].tier = 1;
+    w.queues[2].preemptable = TUG_PREEMPT_REQUEUE;
+    w_open(&w);
+    w_up_all(&w);
+    for (tug_job_id i = 0; i < 5; i++)
+        hold(10 + i, others[i], i == 1 ? 3 : i == 4 ? 4 : 1, 8);
+    run_low(1, "n1", 1, 8);
+    run_low(2, "n9", 1, 8);
+    run_low(3, "n5", 1, 8);
+    run_low(4, "n6", 1, 8);
+    w_tick(&w, w.now + 60000);
+    w_submit(&w, 9, w_req(2, 8));
+    pass(makes_way);
+    ck_assert_int_eq(n_victims, 2);
+    ck_assert_uint_eq(victims[0] + victims[1], 3 + 4); /* neither the first ones, nor on two leaves */
+    w_gone(&w, 3, 1, 0, 5);
+    w_gone(&w, 4, 1, 0, 6);
+    w_pass(&w);
+    ck_assert_str_eq(nodes_of(9), "5 6");
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(victims_clear_a_whole_domain_for_who_wants_it_for_itself)
 {
     open_preempting();
@@ -993,6 +1027,7 @@ UNIT_MAIN("core/within", a_required_level_is_waited_for_and_a_preferred_one_is_n
           a_service_is_spread_over_the_domains_evenly,
           who_asks_for_quality_waits_for_it_whatever_the_placement_and_others_go_on,
           after_its_time_it_takes_any_also_over_a_restart,
+          of_victims_that_cost_the_same_those_go_whose_nodes_stand_together,
           who_waits_for_quality_so_long_has_a_reservation_from_then_on,
           victims_clear_a_whole_domain_for_who_wants_it_for_itself,
           who_gives_way_opens_the_domain_that_it_had_for_itself,
