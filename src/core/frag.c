@@ -95,3 +95,16 @@ double tug_frag_share(const struct tug_core *c, const struct tug_frag_kind *kind
     }
     return all ? sum / (double) all : 0;
 }
+
+static int32_t left_over(uint32_t nodes, uint32_t whole)
+{
+    int32_t sum = 0;
+    for (uint32_t k = 2; k <= nodes; k *= 2)
+        sum += (int32_t) (whole % k);
+    return sum;
+}
+
+int32_t tug_frag_growth(uint32_t nodes, uint32_t whole, uint32_t taken)
+{
+    return left_over(nodes, whole - (taken < whole ? taken : whole)) - left_over(nodes, whole);
+}

@@ -28,4 +28,9 @@ double tug_frag_domain(const struct tug_core *c, uint32_t domain, const struct t
 /* Of all nodes, as a share of what is free; 0 when nothing is. */
 double tug_frag_share(const struct tug_core *c, const struct tug_frag_kind *kinds, size_t n);
 
+/* The gradient, for placing: by how many nodes the fragments of a domain grow when 'taken' of its 'whole' ones, on which nothing runs,
+ * are no longer whole. Nobody knows what comes: typical are gangs of 2, 4, 8, ... whole nodes that the domain would hold if it were
+ * empty, each as often. May be negative. */
+int32_t tug_frag_growth(uint32_t nodes, uint32_t whole, uint32_t taken);
+
 #endif

@@ -1,10 +1,11 @@
 /* topology.c - where in the fabric a gang goes
  *
- * As low as possible, then as tight as possible: a gang that fits below one leaf gets a leaf, and
- * the one with the fewest GPUs left, so that large gangs find whole leaves later. A gang on one
- * node is as low as it gets: it goes to the fullest node. A gang that spans leaves takes the
- * fewest: the roomiest ones, and the rest where it fits tightest, near those. Its ranks stand leaf
- * by leaf.
+ * As low as possible, then where the best holes are left: a gang that fits below one leaf gets a leaf, and
+ * the one where it breaks up the least of what gangs of whole nodes could have (frag.h: FGD's gradient),
+ * then with the fewest whole nodes, then with the fewest GPUs free. A gang on one
+ * node is as low as it gets: it goes to the fullest node, by the same rule where there are several. A gang
+ * that spans leaves takes the fewest: the roomiest ones, and the rest near those where it fits tightest. Its
+ * ranks stand leaf by leaf.
  *
  * Where links of nodes are known, that is the second question. The first is where the gang has the most
  * bandwidth (span.h): each domain that holds it could give it what its slowest node would have if the
@@ -18,12 +19,13 @@
 #include <string.h>
 
 #include "core/bandwidth.h"
+#include "core/frag.h"
 #include "core/state.h"
 
 /* Nodes with nodes of their own, as far as a gang may use them now. */
 struct unit {
     const struct tug_domain *domain;
-    size_t room; /* nodes that hold a slice, counted up to what is needed */
+    size_t room; /* nodes that hold a slice */
     uint32_t gpus_free;
     size_t taken;
 };
@@ -80,6 +82,39 @@ static uint32_t gpus_free(const struct tug_core *c, const struct tug_shape *s, c
         sum += with;
     }
     return sum;
+}
+
+/* ---- holes */
+
+/* What would be left of a domain. */
+struct hole {
+    int32_t grows;       /* its fragments */
+    uint32_t whole, gpus; /* free before */
+};
+
+/* A gang takes whole nodes only when the others do not suffice. */
+static struct hole hole_in(const struct tug_core *c, const struct tug_shape *s, const struct tug_region *r, size_t nodes, size_t broken)
+{
+    size_t whole = tug_region_count(c->index.idle, r), taken = nodes > broken ? nodes - broken : 0;
+    return (struct hole){tug_frag_growth((uint32_t) tug_region_count(c->index.usable, r), (uint32_t) whole, (uint32_t) taken),
+                         (uint32_t) whole, gpus_free(c, s, r)};
+}
+
+static int is_tighter(const struct hole *a, const struct hole *b)
+{
+    if (a->grows != b->grows)
+        return a->grows < b->grows;
+    return a->whole != b->whole ? a->whole < b->whole : a->gpus < b->gpus;
+}
+
+/* Nodes of the region where some of it might go that are not whole. */
+static size_t broken_in(const struct tug_core *c, const struct tug_shape *s, const struct tug_region *r)
+{
+    const uint64_t *bits = tug_place_candidates(c, s, s->key.gpus);
+    size_t n = 0;
+    for (size_t w = r->from; w < r->to; w++)
+        n += tug_gpuset_count(bits[w] & ~c->index.idle[w] & r->nodes[w] & s->key.where->nodes[w]);
+    return n;
 }
 
 /* ---- what is aimed at */
@@ -218,15 +253,16 @@ static struct tug_region whole(const struct tug_core *c)
 static uint32_t find_fullest(struct tug_core *c, const struct tug_shape *s)
 {
     const struct tug_fabric *f = &c->fabric;
-    uint32_t best = TUG_NO_NODE, best_gpus = 0, best_left = 0;
+    uint32_t best = TUG_NO_NODE, best_gpus = 0;
+    struct hole best_left = {0};
     c->marks++;
     for (size_t i = 0; i <= f->n; i++) {
         const struct tug_domain *d = &f->at[f->by_order[i]];
         uint32_t gpus = 0, node = tug_place_fullest_last(c, s, &d->own, &gpus);
         if (node == TUG_NO_NODE || (best != TUG_NO_NODE && gpus > best_gpus))
             continue;
-        uint32_t left = gpus_free(c, s, &d->own);
-        if (best != TUG_NO_NODE && gpus == best_gpus && left >= best_left)
+        struct hole left = hole_in(c, s, &d->own, 1, !tug_bit(c->index.idle, node));
+        if (best != TUG_NO_NODE && gpus == best_gpus && !is_tighter(&left, &best_left))
             continue;
         best = node;
         best_gpus = gpus;
@@ -268,7 +304,8 @@ static int find_node(struct tug_core *c, const struct tug_shape *s)
 /* What a domain could give, and how tight it is; the higher ones are worse. */
 struct offer {
     size_t domain; /* n for the whole cluster */
-    uint32_t height, mbs, left;
+    uint32_t height, mbs;
+    struct hole left;
     struct tug_span span;
 };
 
@@ -276,13 +313,13 @@ static int is_better_offer(const struct offer *a, const struct offer *b, uint32_
 {
     if (b->mbs < CLOSE_TO(top_mbs))
         return a->mbs >= CLOSE_TO(top_mbs);
-    return a->mbs >= CLOSE_TO(top_mbs) && a->height == b->height && a->left < b->left;
+    return a->mbs >= CLOSE_TO(top_mbs) && a->height == b->height && is_tighter(&a->left, &b->left);
 }
 
 /* Could it still be taken, as far as can be said without looking at its nodes? Nobody gives much more than 'enough'. */
 static int may_be_better(const struct offer *o, const struct offer *best, uint32_t top_mbs, uint32_t enough_mbs)
 {
-    return enough_mbs > top_mbs || (o->height == best->height && o->left < best->left);
+    return enough_mbs > top_mbs || (o->height == best->height && is_tighter(&o->left, &best->left));
 }
 
 /* The lowest domain that gives the most, *top_mbs, or close to that; then the tightest. 0: none holds it. */
@@ -302,7 +339,7 @@ static int find_domain(const struct tug_core *c, const struct tug_shape *s, stru
             break;
         if (!might_hold(c, s, r))
             continue;
-        o.left = gpus_free(c, s, r);
+        o.left = hole_in(c, s, r, s->key.nodes, broken_in(c, s, r));
         if (matters) {
             o.span = span_below(c, s, o.domain);
             t.enough_mbs = enough(c, s, &o.span);
@@ -345,7 +382,9 @@ static int is_better(const struct tug_fabric *f, const struct unit *a, const str
         return a->room > b->room;
     uint32_t to_a = first ? distance(f, first->domain, a->domain) : 0,
              to_b = first ? distance(f, first->domain, b->domain) : 0;
-    return to_a != to_b ? to_a < to_b : a->gpus_free < b->gpus_free;
+    if (to_a != to_b)
+        return to_a < to_b;
+    return a->room != b->room ? a->room < b->room : a->gpus_free < b->gpus_free;
 }
 
 static struct unit *take_units(const struct tug_fabric *f, struct unit *units, size_t n,
@@ -440,7 +479,7 @@ static void place_below(struct tug_core *c, const struct tug_shape *s, size_t do
         if (d->own.from == d->own.to)
             continue;
         units[n++] = (struct unit){.domain = d,
-                                   .room = count(c, s, &d->own, 0, alike(s)),
+                                   .room = count(c, s, &d->own, 0, SIZE_MAX),
                                    .gpus_free = gpus_free(c, s, &d->own)};
     }
     place_in(c, s, units, n);

@@ -67,6 +67,18 @@ START_TEST(what_nobody_may_use_is_not_free_and_nothing_free_is_no_fragment)
 }
 END_TEST
 
+START_TEST(fragments_grow_when_a_pair_is_broken_up_and_shrink_when_an_odd_node_goes)
+{
+    ck_assert_int_eq(tug_frag_growth(4, 4, 1), 1 + 3); /* 0 are lost before; of three, one to pairs and all to gangs of four */
+    ck_assert_int_eq(tug_frag_growth(4, 3, 1), -2);    /* of two, none to pairs */
+    ck_assert_int_eq(tug_frag_growth(8, 5, 1), -3);
+    ck_assert_int_eq(tug_frag_growth(8, 8, 8), 0);
+    ck_assert_int_eq(tug_frag_growth(8, 2, 5), -4); /* there are only two */
+    ck_assert_int_eq(tug_frag_growth(1, 1, 1), 0);
+}
+END_TEST
+
 UNIT_MAIN("core/frag", what_is_left_on_nodes_is_a_fragment_to_larger_slices,
           nodes_that_are_too_few_in_a_leaf_are_a_fragment_to_gangs,
-          what_nobody_may_use_is_not_free_and_nothing_free_is_no_fragment)
+          what_nobody_may_use_is_not_free_and_nothing_free_is_no_fragment,
+          fragments_grow_when_a_pair_is_broken_up_and_shrink_when_an_odd_node_goes)

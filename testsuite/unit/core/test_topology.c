@@ -1,5 +1,7 @@
 /* test_topology.c - a gang goes as low and as tight in the fabric as it fits, on as few leaves as
  * it can */
+#include <limits.h>
+
 #include "base/rand.h"
 #include "core/state.h"
 #include "world.h"
@@ -84,14 +86,30 @@ START_TEST(a_gang_that_no_domain_holds_takes_the_whole_cluster)
 }
 END_TEST
 
-START_TEST(a_job_on_one_node_goes_to_the_fullest_that_holds_it_and_then_to_the_tightest_leaf)
+START_TEST(a_job_on_one_node_goes_to_the_fullest_that_holds_it_and_then_where_the_best_holes_are_left)
 {
     open_with(14, three, 5);
     hold(1, "n9", 1, 6);
     ck_assert_str_eq(placed(2, w_req(1, 2)), "9");
-    ck_assert_str_eq(placed(3, w_req(1, 8)), "12"); /* two nodes in no domain: the fewest GPUs */
-    ck_assert_str_eq(placed(4, w_req(1, 8)), "13");
-    ck_assert_str_eq(placed(5, w_req(1, 1)), "8");
+    ck_assert_str_eq(placed(3, w_req(1, 8)), "8"); /* of three whole nodes: a pair stays */
+    ck_assert_str_eq(placed(4, w_req(1, 8)), "10"); /* of a pair in a leaf of four, rather than one that is all there is */
+    ck_assert_str_eq(placed(5, w_req(1, 1)), "11"); /* the last one */
+    ck_assert_str_eq(placed(6, w_req(1, 8)), "12"); /* a pair in no domain, rather than four */
+    ck_assert_str_eq(placed(7, w_req(4, 8)), "0 1 2 3");
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(a_gang_goes_where_the_widest_hole_is_left)
+{
+    /* leaf1 has three whole nodes, leaf2 one and a half, leaf3 four. */
+    open_with(14, three, 5);
+    hold(1, "n0", 1, 8);
+    hold(2, "n[4-5]", 2, 8);
+    hold(3, "n7", 1, 4);
+    ck_assert_str_eq(placed(4, w_req(2, 4)), "6 7"); /* of one whole and one that is broken up nothing is left */
+    ck_assert_str_eq(placed(5, w_req(2, 8)), "1 2"); /* one is left over, but four stay together */
+    ck_assert_str_eq(placed(6, w_req(4, 8)), "8 9 10 11");
     w_clear(&w);
 }
 END_TEST
@@ -212,10 +230,38 @@ static uint32_t fewest_units(const struct tug_job_req *r, uint32_t d)
     return best;
 }
 
-/* The domain that it should be in: the lowest, then the one with the fewest free GPUs. */
+/* Of so many whole nodes those that gangs of k cannot have, over all widths that would fit into the domain. */
+static int lost(uint32_t nodes, uint32_t whole)
+{
+    int sum = 0;
+    for (uint32_t k = 2; k <= nodes; k *= 2) {
+        uint32_t left = whole;
+        while (left >= k)
+            left -= k;
+        sum += (int) left;
+    }
+    return sum;
+}
+
+/* The fewer the better, in this order: whole nodes that are lost to others, whole nodes, free GPUs. */
+static long hole_in(const struct tug_job_req *r, uint32_t d)
+{
+    uint32_t nodes = 0, whole = 0, broken = 0;
+    for (uint32_t i = 0; i < NODES; i++) {
+        nodes += is_in(i, d);
+        whole += is_in(i, d) && b.free[i] == 8;
+        broken += is_in(i, d) && b.free[i] < 8 && b.free[i] >= r->gpus_per_node;
+    }
+    uint32_t taken = r->nodes > broken ? r->nodes - broken : 0;
+    int grows = lost(nodes, whole > taken ? whole - taken : 0) - lost(nodes, whole);
+    return grows * 1000000L + whole * 1000L + free_in(d);
+}
+
+/* The domain that it should be in: the lowest, then the one with the best hole left. */
 static void check_domain(const struct tug_job *j, uint32_t *in)
 {
-    uint32_t height = UINT32_MAX, fewest = UINT32_MAX;
+    uint32_t height = UINT32_MAX;
+    long least = LONG_MAX;
     for (uint32_t d = 0; d < b.n; d++)
         if (holds(&j->req, d) && b.height[d] < height)
             height = b.height[d];
@@ -228,12 +274,13 @@ static void check_domain(const struct tug_job *j, uint32_t *in)
             inside += (uint32_t) is_in(j->slices[i].node, d);
         if (inside == j->n_slices)
             *in = d;
-        if (free_in(d) < fewest)
-            fewest = free_in(d);
+        if (hole_in(&j->req, d) < least)
+            least = hole_in(&j->req, d);
     }
     ck_assert_msg(height == UINT32_MAX || *in < b.n,
                   "a gang spans more than a domain of height %u, which holds it", height);
-    ck_assert_msg(*in == b.n || free_in(*in) == fewest, "a gang is not in the tightest domain");
+    ck_assert_msg(*in == b.n || hole_in(&j->req, *in) == least,
+                  "a gang is not in the domain where the best hole is left");
 }
 
 static void check_units(const struct tug_job *j, uint32_t in)
@@ -334,7 +381,8 @@ END_TEST
 UNIT_MAIN("core/topology", a_gang_goes_below_one_leaf_if_it_can_and_to_the_tightest,
           a_gang_that_spans_leaves_stays_below_one_spine_and_takes_the_fewest_leaves,
           a_gang_that_no_domain_holds_takes_the_whole_cluster,
-          a_job_on_one_node_goes_to_the_fullest_that_holds_it_and_then_to_the_tightest_leaf,
+          a_job_on_one_node_goes_to_the_fullest_that_holds_it_and_then_where_the_best_holes_are_left,
+          a_gang_goes_where_the_widest_hole_is_left,
           a_smaller_last_slice_stays_on_the_leaf_and_packs_and_its_leaf_comes_last,
           without_a_fabric_the_fullest_nodes_of_the_cluster_are_taken,
           an_exclusive_gang_looks_for_idle_nodes, never_a_higher_level_than_needed_nor_more_leaves)
