@@ -141,6 +141,9 @@ static void make_rest(struct soak *s)
     conf->launch_retries = 2 + dice(s, 3);
     conf->pass_budget = s->exact || dice(s, 4) ? 0 : 5 + dice(s, 20);
     conf->node_bad_launches = dice(s, 3) ? 0 : 2 + dice(s, 5);
+    conf->failures_kept_ms = dice(s, 2) ? 0 : 600000;
+    conf->flap_losses = dice(s, 3) ? 0 : 2 + dice(s, 3);
+    conf->flap_period_s = 300;
     conf->kept_ms = dice(s, 60000);
     conf->seed = s->seed;
     conf->preempt_max = dice(s, 5);
