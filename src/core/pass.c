@@ -354,6 +354,53 @@ static int h_wake(struct tug_policy_pass *p, int64_t at_ms)
     return 0;
 }
 
+/* ---- links */
+
+static int h_demands(struct tug_policy_pass *p, uint64_t job, struct tug_policy_demands *out)
+{
+    struct tug_entry *e;
+    int rc = tug_pass_find(p, job, "asks about", &e);
+    if (rc)
+        return rc;
+    const struct tug_within *w = &e->shape->key.within;
+    struct tug_policy_demands has = {.size = out->size,
+                                     .level = w->level ? w->level : "",
+                                     .domains = w->domains,
+                                     .segment = w->segment,
+                                     .spread = w->spread,
+                                     .quality_milli = w->quality_milli,
+                                     .alone = w->alone ? w->alone : "",
+                                     .best_mbs = tug_quality_best(p->c, e->shape)};
+    memcpy(out, &has, out->size < sizeof has ? out->size : sizeof has);
+    return 0;
+}
+
+static uint32_t h_domain_of(struct tug_policy_pass *p, const char *level, uint32_t node)
+{
+    const struct tug_tier *t = tug_fabric_tier(&p->c->fabric, level);
+    return t && node < p->c->nodes.len ? t->domain_of[node] : UINT32_MAX;
+}
+
+static int64_t h_bandwidth(struct tug_policy_pass *p, uint64_t job, const struct tug_policy_slice *at, size_t n)
+{
+    struct tug_core *c = p->c;
+    struct tug_entry *e;
+    struct tug_forecast has;
+    int rc = tug_pass_find(p, job, "asks about", &e);
+    if (rc)
+        return rc;
+    if (n != e->j.req.nodes)
+        return -EINVAL;
+    for (size_t i = 0; i < n; i++)
+        if (at[i].node >= c->nodes.len || (at[i].gpus & ~tug_ledger_node(c->ledger, at[i].node)->gpus) ||
+            tug_gpuset_count(at[i].gpus) != tug_job_req_gpus(&e->j.req, (uint32_t) i))
+            return -EINVAL;
+    if (e->shape->key.milli || e->shape->key.cut)
+        return 0;
+    tug_span_forecast(c, at, n, &has);
+    return has.mbs;
+}
+
 #define HOST(explains_)                                                                            \
     {                                                                                              \
         .size = sizeof(struct tug_policy_host), .start = h_start, .start_on = h_start_on,          \
@@ -362,7 +409,8 @@ static int h_wake(struct tug_policy_pass *p, int64_t at_ms)
         .expected_end = tug_plan_expected_end, .earliest = tug_plan_earliest,                      \
         .reserve = tug_plan_reserve, .backfill = tug_plan_backfill, .horizon = tug_plan_horizon,   \
         .victims = tug_preempt_victims, .preempt = tug_preempt_propose, .wake = h_wake,            \
-        .next = tug_plan_next, .may_preempt = tug_preempt_may_propose                              \
+        .next = tug_plan_next, .may_preempt = tug_preempt_may_propose, .demands = h_demands,       \
+        .domain_of = h_domain_of, .bandwidth = h_bandwidth                                         \
     }
 static const struct tug_policy_host host = HOST(1), quiet_host = HOST(0);
 

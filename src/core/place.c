@@ -820,6 +820,17 @@ static int ask_policy(struct tug_policy_pass *p, struct tug_entry *e)
     return rc;
 }
 
+/* The plugin that places, if this job is one for it. */
+static int asks_policy(const struct tug_policy_pass *p, const struct tug_entry *e)
+{
+    const struct tug_core *c = p->c;
+    if (c->hooks.place >= c->policies.n || p->alone || p->placing || p->failed || e->shape->key.cut)
+        return 0;
+    const struct tug_policy_ops *ops = c->policies.at[c->hooks.place].ops;
+    return !tug_within_asks(&e->shape->key.within) ||
+           (TUG_POLICY_HAS(ops, needs) && (ops->needs & TUG_POLICY_NEEDS_DEMANDS));
+}
+
 int tug_place_choose(struct tug_policy_pass *p, struct tug_entry *e)
 {
     struct tug_core *c = p->c;
@@ -828,8 +839,7 @@ int tug_place_choose(struct tug_policy_pass *p, struct tug_entry *e)
         return rc;
     while (c->chosen.len < e->j.req.nodes)
         tug_vec_push(&c->chosen, (struct tug_policy_slice){0});
-    if (c->hooks.place >= c->policies.n || p->alone || p->placing || p->failed ||
-        tug_within_asks(&e->shape->key.within) || e->shape->key.cut) {
+    if (!asks_policy(p, e)) {
         tug_place_as_picked(c, e);
         return tug_within_is_good(c, e->shape, c->chosen.at, e->j.req.nodes) ? 0 : -EAGAIN;
     }
@@ -841,7 +851,7 @@ int tug_place_choose(struct tug_policy_pass *p, struct tug_entry *e)
     rc = tug_place_find(c, e->shape); /* picked may be of something else by now */
     tug_assert(rc == 0);
     tug_place_as_picked(c, e);
-    return 0;
+    return tug_within_is_good(c, e->shape, c->chosen.at, e->j.req.nodes) ? 0 : -EAGAIN;
 }
 
 struct tug_slice *tug_place_slices(const struct tug_core *c, const struct tug_entry *e,

@@ -101,7 +101,7 @@ static const struct {
 };
 
 /* What every host has, as the core brings it along. */
-#define ALWAYS TUG_POLICY_NEEDS_SHARES
+#define ALWAYS (TUG_POLICY_NEEDS_SHARES | TUG_POLICY_NEEDS_DEMANDS)
 
 static int check_needs(const struct tug_plugload *p, uint32_t has, struct tug_err *err)
 {

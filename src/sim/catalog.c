@@ -186,6 +186,8 @@ static json_t *needs_json(const struct tug_policy_ops *ops)
         json_array_append_new(needs, json_string("every job's expected run time"));
     if (bits & TUG_POLICY_NEEDS_SHARES)
         json_array_append_new(needs, json_string("shares and usage of accounts and users"));
+    if (bits & TUG_POLICY_NEEDS_DEMANDS)
+        json_array_append_new(needs, json_string("what jobs ask of the fabric"));
     return needs;
 }
 

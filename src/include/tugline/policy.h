@@ -84,8 +84,9 @@ struct tug_policy_job {
                                      attempt that was preempted and goes on from its checkpoint) */
     double key;                   /* as key() gave it */
     uint32_t gpu_milli;           /* of each of its GPUs, in thousandths: 1000 = all of it; less: of one GPU on one node */
-    uint32_t within;              /* 1: it asks something of the fabric: the core places it and asks no place(); start_on()
-                                     elsewhere is -EINVAL. start(), fits() and the plan heed it */
+    uint32_t within;              /* 1: it asks something of the fabric: the core places it and asks no place(), unless that
+                                     policy says TUG_POLICY_NEEDS_DEMANDS; start_on() elsewhere is -EINVAL. start(), fits() and
+                                     the plan heed it */
     const char *gpu_model;        /* that it asked for; "" = any. "A|B": either */
     const char *mig_profile;      /* "1g.10gb": it wants slices of GPUs that are cut, and no whole ones; "" = none. All counts of
                                      GPUs in its row are 0 then, 'within' is 1: the core places it, start_on() takes only what
@@ -194,6 +195,18 @@ struct tug_policy_slice {
                                      of a GPU the one that it is of */
 };
 
+/* What a job asks of the fabric, as it counts now: what it asks for only so long is not here any more after that. */
+struct tug_policy_demands {
+    size_t size;                  /* by the caller: sizeof(struct tug_policy_demands) */
+    const char *level;            /* "" = none */
+    uint32_t domains;             /* it must be within so many domains of it; 0 = it would like to be in one */
+    uint32_t segment;             /* so many slices that follow each other must be in one domain of it; 0 = no matter */
+    uint32_t spread;              /* 1: it would like to be over all of them, evenly */
+    uint32_t quality_milli;       /* bandwidth() must be at least so many thousandths of best_mbs, where both are known */
+    const char *alone;            /* level whose domains it must have for itself; "" = none */
+    uint32_t best_mbs;            /* the most that the cluster could give it if it were empty; 0 = not known */
+};
+
 /* Why a job waits; the numbers are stable, the names are what users see (Slurm's where it has one). */
 enum tug_policy_reason {
     TUG_REASON_NONE = 0,
@@ -283,6 +296,15 @@ struct tug_policy_host {
 
     /* Would preempt() let this job have that one give way? 1 or 0. */
     int (*may_preempt)(struct tug_policy_pass *pass, uint64_t job, uint64_t victim);
+
+    /* ---- links */
+    /* What the waiting job asks of the fabric. -ENOENT  no such waiting job */
+    int (*demands)(struct tug_policy_pass *pass, uint64_t job, struct tug_policy_demands *out);
+    /* The number of the domain of that level that the node is in; UINT32_MAX = none. */
+    uint32_t (*domain_of)(struct tug_policy_pass *pass, const char *level, uint32_t node);
+    /* The all-reduce bus bandwidth that is predicted for the waiting job there, MB/s, be it free or not; 0 = not known.
+     *   -ENOENT  no such waiting job   -EINVAL  wrong count, node or GPU */
+    int64_t (*bandwidth)(struct tug_policy_pass *pass, uint64_t job, const struct tug_policy_slice *at, size_t n);
 };
 
 /* A typed parameter, filled from the configuration before create(). */
@@ -300,6 +322,8 @@ struct tug_policy_value { int64_t i; double d; const char *s; };
 #define TUG_POLICY_NEEDS_ORDER_PREEMPTION 1u   /* scheduler.preemption: order */
 #define TUG_POLICY_NEEDS_SHARES 4u             /* view->shares; it is empty for those that do not say so, as it costs time */
 #define TUG_POLICY_NEEDS_EXPECTED 2u           /* every job's expected run time */
+#define TUG_POLICY_NEEDS_DEMANDS 8u            /* place() is asked about jobs that ask something of the fabric, too; what it
+                                                  says is held to that */
 
 struct tug_policy_ops {
     size_t size;                  /* sizeof(struct tug_policy_ops) */

@@ -693,6 +693,59 @@ START_TEST(a_policy_that_says_where_is_held_to_it)
 }
 END_TEST
 
+static uint32_t second; /* node that the policy below puts the second slice on */
+static int asked;
+
+static int places_by_demands(void *self, const struct tug_policy_view *v, const struct tug_policy_host *h,
+                             struct tug_policy_pass *p, const struct tug_policy_job *job, struct tug_policy_slice *at, size_t n)
+{
+    struct tug_policy_demands d = {.size = sizeof d};
+    (void) self, (void) v;
+    asked++;
+    ck_assert_uint_eq(job->within, 1);
+    ck_assert_int_eq(h->demands(p, job->id, &d), 0);
+    ck_assert_str_eq(d.level, "leaf");
+    ck_assert_str_eq(d.alone, "");
+    ck_assert_uint_eq(d.domains, 1);
+    ck_assert_uint_eq(d.best_mbs, 600000);
+    ck_assert_uint_eq(h->domain_of(p, "leaf", 2), h->domain_of(p, "leaf", 3));
+    ck_assert_uint_ne(h->domain_of(p, "leaf", 1), h->domain_of(p, "leaf", 2));
+    ck_assert_uint_eq(h->domain_of(p, "hall", 1), UINT32_MAX);
+    at[0] = (struct tug_policy_slice){2, 0xff};
+    at[1] = (struct tug_policy_slice){1, 0xff};
+    ck_assert_int_eq(h->bandwidth(p, job->id, at, n), 150000); /* leaves are oversubscribed 4:1 */
+    at[1].node = 3;
+    ck_assert_int_eq(h->bandwidth(p, job->id, at, n), 600000);
+    ck_assert_int_eq(h->bandwidth(p, job->id, at, 1), -EINVAL);
+    at[1].node = second;
+    return 0;
+}
+
+START_TEST(a_policy_that_places_is_asked_about_demands_if_it_wants_and_held_to_them)
+{
+    struct tug_policy_ops placer = {.size = sizeof placer, .abi = TUG_POLICY_ABI, .name = "placer", .place = places_by_demands};
+    for (second = 3; second; second = second == 3 ? 1 : 0) {
+        asked = 0;
+        open_oversubscribed();
+        w_submit(&w, 1, in("leaf", 1, 2, 8));
+        placer.needs = TUG_POLICY_NEEDS_DEMANDS;
+        ck_assert_int_eq(w_pass_with(&w, &placer, NULL), 1);
+        ck_assert_int_eq(asked, 1);
+        ck_assert_str_eq(nodes_of(1), second == 3 ? "2 3" : "0 1"); /* what is wrong is refused, and the core chooses */
+        if (second == 1)
+            ck_assert_str_eq(w.err.msg, "policy 'placer' puts job 1 where it must not be: it is in more domains of a level than "
+                                        "it asked for");
+        w_clear(&w);
+    }
+    open_oversubscribed();
+    w_submit(&w, 1, in("leaf", 1, 2, 8));
+    placer.needs = 0;
+    ck_assert_int_eq(w_pass_with(&w, &placer, NULL), 1);
+    ck_assert_int_eq(asked, 1); /* not again */
+    w_clear(&w);
+}
+END_TEST
+
 /* ---- admission */
 
 static const char *refused(struct tug_job_req r, struct tug_core_ask ask)
@@ -1035,6 +1088,7 @@ UNIT_MAIN("core/within", a_required_level_is_waited_for_and_a_preferred_one_is_n
           a_reservation_is_for_nodes_of_one_domain_at_the_earliest_time_that_has_them,
           victims_make_room_inside_one_domain_the_cheapest, victims_make_room_for_whole_segments,
           a_policy_that_says_where_is_held_to_it,
+          a_policy_that_places_is_asked_about_demands_if_it_wants_and_held_to_them,
           a_level_that_is_not_there_is_refused_with_those_that_are,
           a_gang_that_no_domain_could_hold_is_refused_with_the_largest_that_one_does,
           the_lowest_level_is_meant_where_none_is_named,
