@@ -327,7 +327,7 @@ static void check_launch(struct dst *w, const Tugpb__StepKey *k, const char *wha
 {
     struct tug_arena a = {0};
     const Tugpb__JobRecord *r = record_of(w, &a, k->job);
-    bool over = r && r->attempt == k->attempt && !holds(r->state) && strcmp(r->state, "PENDING") != 0;
+    bool over = r && (r->attempt > k->attempt || (r->attempt == k->attempt && !holds(r->state) && strcmp(r->state, "PENDING") != 0));
 
     bool there = r && r->attempt == k->attempt && holds(r->state) && !(runs && !strcmp(r->state, "CONFIGURING"));
 
