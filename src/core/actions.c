@@ -127,6 +127,18 @@ void tug_act_part(struct tug_core *c, enum tug_action_type type, tug_job_id job,
     push(c, act, text);
 }
 
+void tug_act_stop(struct tug_core *c, const struct tug_entry *e, uint32_t step, uint32_t node, int signal)
+{
+    struct tug_queued_action act = {.type = TUG_ACT_SIGNAL,
+                                    .job = e->j.id,
+                                    .attempt = e->j.attempt,
+                                    .step = step,
+                                    .node = node,
+                                    .signal = signal,
+                                    .serial = e->j.stop_serial};
+    push(c, act, NULL);
+}
+
 void tug_act_forgotten(struct tug_core *c, tug_job_id id)
 {
     push(c,
@@ -163,6 +175,7 @@ int tug_core_next_action(struct tug_core *c, struct tug_action *out)
     out->type = q->type;
     out->job = q->job;
     out->attempt = q->attempt;
+    out->serial = q->serial;
     out->step = q->step;
     out->node = q->node;
     out->share = q->share;

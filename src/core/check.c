@@ -40,7 +40,7 @@ static int check_parts(const struct tug_core *c, const struct tug_entry *e,
         return tug_fail(err, -EINVAL, "job %llu step %u: a part started before all were ready",
                         ID(e), s->id);
     if (s->state == TUG_STEP_STARTING && !in_phase[TUG_PART_WAITING] &&
-        e->j.state != TUG_JOB_SUSPENDED)
+        e->j.state != TUG_JOB_SUSPENDED && e->j.stopping_ms < 0)
         return tug_fail(err, -EINVAL,
                         "job %llu step %u: all parts are ready and the barrier is shut", ID(e),
                         s->id);
@@ -166,7 +166,13 @@ static int check_way(const struct tug_core *c, const struct tug_entry *e, struct
         !tug_job_state_is_over(j->state))
         return tug_fail(err, -EINVAL, "job %llu: is %s, and suspended since %lld", ID(e),
                         tug_job_state_name(j->state), (long long) j->suspended_ms);
-    if (j->state == TUG_JOB_RUNNING && (j->gives_way != TUG_PREEMPT_NEVER) != (j->notice_ms >= 0))
+    if (j->stopping_ms >= 0 && (j->state != TUG_JOB_RUNNING || j->gives_way != TUG_PREEMPT_SUSPEND || j->notice_ms >= 0 ||
+                                j->suspended_ms >= 0 || !(j->stop_serial & 1)))
+        return tug_fail(err, -EINVAL, "job %llu: is being stopped, which it cannot be", ID(e));
+    if (stopped && !(j->stop_serial & 1))
+        return tug_fail(err, -EINVAL, "job %llu: is suspended, and was told last to go on", ID(e));
+    if (j->state == TUG_JOB_RUNNING &&
+        (j->gives_way != TUG_PREEMPT_NEVER) != (j->notice_ms >= 0 || j->stopping_ms >= 0))
         return tug_fail(err, -EINVAL, "job %llu: gives way without a time, or has one without",
                         ID(e));
     if ((j->state == TUG_JOB_PENDING || stopped) && (j->gives_way || j->notice_ms >= 0))

@@ -205,6 +205,7 @@ enum tug_event_type {
     TUG_EV_STEP_READY,     /* job, attempt, step, node */
     TUG_EV_STEP_WIRED,     /* job, attempt, step, node */
     TUG_EV_STEP_FAILED,    /* job, attempt, step, node, cause: refused, failed before ready, or early word of a failure */
+    TUG_EV_STEP_STOPPED,   /* job, attempt, step, node, serial: all ranks there are stopped, as that order asked for */
     TUG_EV_STEP_WATCH,     /* job, attempt, step, node, hang: who holds it up, or that nobody does any more; its head's word counts */
     TUG_EV_STEP_DONE,      /* job, attempt, step, node, exits, cause: nothing is left there */
     TUG_EV_TICK            /* time limits, barrier deadlines, begin times, purging: everything due by now */
@@ -234,6 +235,7 @@ struct tug_event {
     uint32_t ntasks;
     const uint32_t *on; size_t n_on;   /* STEP_SUBMIT: indices of the job's slices, rising; none = as many as it needs */
     int signal;
+    uint32_t serial;
     uint32_t uid; const char *user;
     const char *text;
     uint8_t boot_changed, force;
@@ -288,7 +290,8 @@ enum tug_action_type {
     TUG_ACT_LAUNCH,        /* job attempt step node: set up that node's part and wait at the barrier */
     TUG_ACT_START,         /* job attempt step node: the barrier is open */
     TUG_ACT_KILL,          /* job attempt step node grace_s text (may name a job that is not known any more) */
-    TUG_ACT_SIGNAL,        /* job attempt step node signal */
+    TUG_ACT_SIGNAL,        /* job attempt step node signal; with a serial it suspends (SIGSTOP, to be answered with STEP_STOPPED)
+                              or ends that, and what has a lower one is void */
     TUG_ACT_ACK,           /* job attempt step node: its result is taken; the node may forget it */
     TUG_ACT_JOB_CHANGED,   /* job: record to be written; waiters to be told */
     TUG_ACT_JOB_HISTORY,   /* job, text = "submit" "start" "end" "requeue" "hang" "hang-over" */
@@ -303,6 +306,7 @@ struct tug_action {
     enum tug_action_type type;
     tug_job_id job; uint32_t attempt, step, node;
     uint32_t grace_s; int signal;
+    uint32_t serial;
     uint32_t share;
     char text[256];
     const char *what;              /* NODE_HISTORY */

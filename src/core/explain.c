@@ -369,6 +369,17 @@ static void say_cause(const struct tug_core *c, const struct tug_job *j, uint32_
 static void say_gives_way(const struct tug_core *c, const struct tug_job *j, struct out *o)
 {
     char who[96];
+    if (j->stopping_ms >= 0) {
+        size_t stopped = 0, all = 0;
+        for (size_t i = 0; i < j->n_steps; i++)
+            for (size_t k = 0; k < j->steps[i].n_parts; k++) {
+                all += j->steps[i].parts[k].phase == TUG_PART_STARTED;
+                stopped += j->steps[i].parts[k].phase == TUG_PART_STARTED && j->steps[i].parts[k].stopped;
+            }
+        say(o, "gives way to %s: is being stopped, %zu of its %zu parts on nodes are",
+            tug_preempt_name(c, j->preemptor, who, sizeof who), stopped, all);
+        return;
+    }
     int64_t left_ms = j->notice_ms > c->now_ms ? j->notice_ms - c->now_ms : 0;
     say(o, "has to give way to %s: in %lld s it is %s",
         tug_preempt_name(c, j->preemptor, who, sizeof who), (long long) ((left_ms + 999) / 1000),

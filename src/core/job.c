@@ -44,6 +44,16 @@ const char *tug_job_state_code(enum tug_job_state s)
     return (unsigned) s < TUG_JOB_STATES ? states[s].code : "?";
 }
 
+const char *tug_job_shown_state(const struct tug_job *j)
+{
+    return j->stopping_ms >= 0 ? "SUSPENDING" : tug_job_state_name(j->state);
+}
+
+const char *tug_job_shown_code(const struct tug_job *j)
+{
+    return j->stopping_ms >= 0 ? "SG" : tug_job_state_code(j->state);
+}
+
 int tug_job_state_parse(const char *name)
 {
     for (int s = 0; s < TUG_JOB_STATES; s++)
@@ -241,7 +251,7 @@ struct tug_entry *tug_entry_new(struct tug_core *c, tug_job_id id, const struct 
     j->next_step = 1;
     j->submit_ms = j->eligible_ms = j->wants_since_ms = c->now_ms;
     j->alloc_ms = j->launched_ms = j->wired_ms = j->end_ms = j->limit_ms = -1;
-    j->notice_ms = j->suspended_ms = j->resumed_ms = j->retry_ms = -1;
+    j->notice_ms = j->stopping_ms = j->suspended_ms = j->resumed_ms = j->retry_ms = -1;
     j->cause.node = j->hang.node = TUG_NO_NODE;
     j->failed_on = tug_intern(c->texts, "");
     e->wake_ms = INT64_MAX;
@@ -449,6 +459,7 @@ void tug_job_end(struct tug_core *c, struct tug_entry *e, enum tug_job_state end
                  const struct tug_cause *cause)
 {
     tug_job_unbench(c, e); /* one that was suspended */
+    e->j.stopping_ms = -1;
     tug_job_move(c, e, TUG_JOB_COMPLETING);
     e->ending_ms = c->now_ms;
     e->j.end_state = end;
@@ -465,6 +476,7 @@ void tug_job_requeue(struct tug_core *c, struct tug_entry *e, const struct tug_c
     tug_job_unbench(c, e);
     if (cause->kind == TUG_CAUSE_PREEMPT)
         j->ran_ms += j->sliced_ms + tug_since(c, tug_job_run_start_ms(j));
+    j->stopping_ms = -1;
     tug_job_move(c, e, TUG_JOB_REQUEUED);
     e->ending_ms = c->now_ms;
     tug_cause_set(&e->j.cause, cause);
@@ -494,6 +506,7 @@ static void wait_again(struct tug_core *c, struct tug_entry *e)
     j->preemptor = 0;
     j->notice_ms = j->suspended_ms = j->resumed_ms = -1;
     j->sliced_ms = 0;
+    j->stop_serial = 0;
     j->wants_since_ms = c->now_ms;
     tug_job_move(c, e, TUG_JOB_PENDING);
     tug_shape_renew(c, e);
@@ -728,6 +741,8 @@ int64_t tug_job_wake(const struct tug_core *c, const struct tug_entry *e)
         at = j->limit_ms;
     if (j->state == TUG_JOB_RUNNING && j->notice_ms >= 0 && j->notice_ms < at)
         at = j->notice_ms;
+    if (j->stopping_ms >= 0)
+        return tug_suspend_late_ms(c, e) < at ? tug_suspend_late_ms(c, e) : at;
     for (size_t i = 0; i < j->n_steps; i++)
         if (j->steps[i].state == TUG_STEP_STARTING && j->steps[i].deadline_ms < at)
             at = j->steps[i].deadline_ms;
@@ -797,7 +812,9 @@ void tug_job_due(struct tug_core *c, struct tug_entry *e)
         limit_struck(c, e);
     else if (j->state == TUG_JOB_RUNNING && j->notice_ms >= 0 && j->notice_ms <= c->now_ms)
         tug_preempt_now(c, e);
-    else
+    else if (tug_suspend_late_ms(c, e) <= c->now_ms)
+        tug_suspend_late(c, e);
+    else if (j->stopping_ms < 0)
         step_deadlines(c, e);
     tug_job_arm(c, e);
 }
@@ -900,7 +917,7 @@ int tug_ev_job_signal(struct tug_core *c, const struct tug_event *ev, struct tug
     if (rc)
         return rc;
     const struct tug_step *s = tug_job_step(e, ev->step);
-    if (e->j.state == TUG_JOB_SUSPENDED && ev->signal == SIGCONT)
+    if ((e->j.state == TUG_JOB_SUSPENDED || e->j.stopping_ms >= 0) && ev->signal == SIGCONT)
         return tug_fail(err, -EPERM,
                         "job %llu is suspended: others have its GPUs and CPUs; it goes on by itself "
                         "when they are free again",

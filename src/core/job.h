@@ -160,6 +160,7 @@ struct tug_part {
     uint32_t slice; enum tug_part_phase phase; uint32_t first_rank, ntasks;
     uint8_t lost;                  /* its node is down: it may still run there */
     uint8_t wired;                 /* its ranks have wired up */
+    uint8_t stopped;               /* while the job is being stopped: its ranks are, by its node's word */
 };
 
 enum tug_step_state { TUG_STEP_STARTING, TUG_STEP_RUNNING, TUG_STEP_ENDING, TUG_STEP_COMPLETED, TUG_STEP_FAILED, TUG_STEP_CANCELLED };
@@ -212,12 +213,18 @@ struct tug_job {
     int gives_way;                 /* enum tug_policy_preemptable: how it is about to; TUG_PREEMPT_NEVER = it is not */
     tug_job_id preemptor;          /* to whom it does, or is suspended for; 0 = nobody in particular */
     int64_t notice_ms;             /* when its notice is over; -1 = it has none */
+    int64_t stopping_ms;           /* since when its nodes are being told to stop it, to be suspended; -1 = they are not */
+    uint32_t stop_serial;          /* of the last order to stop it (odd) or to go on (even), in this attempt */
     int64_t suspended_ms;          /* since when it is stopped and holds memory only (also while it is being ended then); -1 = is not */
     int64_t resumed_ms;            /* when this attempt went on last; -1 = was never suspended */
     int64_t sliced_ms;             /* how long this attempt ran before that */
     int64_t wants_since_ms;        /* since when it waits, in this attempt, for what it asks of the fabric */
     int64_t ran_ms;                /* how long the attempts ran that gave way and were queued again */
 };
+
+/* As users see it: one that runs and is being stopped is SUSPENDING. */
+const char *tug_job_shown_state(const struct tug_job *j);
+const char *tug_job_shown_code(const struct tug_job *j);
 
 /* Since when it runs without a break; -1 = it does not. */
 int64_t tug_job_run_start_ms(const struct tug_job *j);

@@ -10,7 +10,7 @@
  * One who gives way gets the queue's signal at once, runs on until its notice is over, and then is
  * queued again, ended, or suspended. It stays on its way out whatever becomes of the job that
  * wanted its place. If it ends by itself before that, exit code 0 means that it was done; anything
- * else means that it left as asked. What comes free is kept for the job that wanted it (hold.c).
+ * else means that it left as asked. One that is suspended holds what it has until all of its nodes have stopped it. What comes free is kept for the job that wanted it (hold.c).
  * Only what runs gives way; a gang that is being launched is let through first. Layer: core.
  */
 #include <errno.h>
@@ -228,11 +228,11 @@ static void give_way(struct tug_policy_pass *p, struct tug_entry *v, tug_job_id 
         tug_vec_push(&p->preempted, v);
 }
 
-static void make_way(struct tug_core *c, struct tug_entry *e, int how)
+static void make_way(struct tug_core *c, struct tug_entry *e, int how, const char *why)
 {
     char who[96], text[TUG_ACTION_TEXT];
-    snprintf(text, sizeof text, "gave way to %s",
-             tug_preempt_name(c, e->j.preemptor, who, sizeof who));
+    snprintf(text, sizeof text, "gave way to %s%s%.100s",
+             tug_preempt_name(c, e->j.preemptor, who, sizeof who), why ? ": " : "", why ? why : "");
     struct tug_cause cause = {
         .kind = TUG_CAUSE_PREEMPT, .node = TUG_NO_NODE, .at_ms = c->now_ms, .text = text};
     if (how == TUG_PREEMPT_SUSPEND)
@@ -245,16 +245,16 @@ static void make_way(struct tug_core *c, struct tug_entry *e, int how)
 
 void tug_preempt_now(struct tug_core *c, struct tug_entry *e)
 {
-    make_way(c, e, e->j.gives_way);
+    make_way(c, e, e->j.gives_way, NULL);
 }
 
-void tug_preempt_left(struct tug_core *c, struct tug_entry *e)
+void tug_preempt_left(struct tug_core *c, struct tug_entry *e, const char *why)
 {
     int again = tug_requeue_may(e);
     int how = e->j.gives_way == TUG_PREEMPT_SUSPEND && again ? TUG_PREEMPT_REQUEUE
               : e->j.gives_way == TUG_PREEMPT_SUSPEND        ? TUG_PREEMPT_CANCEL
                                                              : e->j.gives_way;
-    make_way(c, e, how);
+    make_way(c, e, how, why);
 }
 
 void tug_preempt_settle(struct tug_policy_pass *p)

@@ -122,6 +122,8 @@ static void copy_job(struct tug_core *c, struct tug_entry *e, const struct tug_j
     tug_intern_drop(c->texts, old);
     if (e->shape)
         tug_shape_renew(c, e);
+    if (j->state == TUG_JOB_SUSPENDED)
+        e->j.stop_serial |= 1; /* a record of before orders had numbers */
     e->j.explain = NULL;
     e->j.reason = TUG_REASON_NONE;
     copy_steps(&e->j, j);
@@ -169,7 +171,7 @@ void tug_core_skip_attempts(struct tug_core *c, uint32_t n)
     }
 }
 
-/* Launches under way have all their time from now on. */
+/* Launches under way have all their time from now on, and nodes that are to stop a job. */
 static void launch_anew(struct tug_core *c, struct tug_entry *e)
 {
     /* While its job is suspended no time passes; going on adds what it was stopped. */
@@ -180,6 +182,8 @@ static void launch_anew(struct tug_core *c, struct tug_entry *e)
             e->j.steps[i].deadline_ms = base_ms + (int64_t) c->launch_timeout_s * 1000;
         else if (tug_preflight_is(e, &e->j.steps[i]))
             tug_preflight_opened(c, e, &e->j.steps[i]);
+    if (e->j.stopping_ms >= 0)
+        e->j.stopping_ms = c->now_ms;
 }
 
 void tug_core_launches_anew(struct tug_core *c, int64_t now_ms)

@@ -269,7 +269,7 @@ struct tug_veil {
 struct tug_queued_action {
     enum tug_action_type type;
     tug_job_id job;
-    uint32_t attempt, step, node, grace_s, share;
+    uint32_t attempt, step, node, grace_s, share, serial;
     int signal;
     size_t text, user; /* offset in texts + 1; 0 = "" */
     const char *what;
@@ -426,6 +426,7 @@ void tug_act_node_log(struct tug_core *c, uint32_t node, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void tug_act_part(struct tug_core *c, enum tug_action_type type, tug_job_id job, uint32_t attempt,
                   uint32_t step, uint32_t node, uint32_t grace_s, int signal, const char *text);
+void tug_act_stop(struct tug_core *c, const struct tug_entry *e, uint32_t step, uint32_t node, int signal);
 void tug_act_forgotten(struct tug_core *c, tug_job_id id);
 void tug_act_usage_changed(struct tug_core *c, uint32_t share_row);
 /* Takes the step. */
@@ -766,8 +767,8 @@ int tug_preempt_may(struct tug_core *c, const struct tug_entry *e, const struct 
 int tug_preempt_rule(struct tug_core *c, const struct tug_entry *e,
                      const struct tug_entry *v);
 void tug_preempt_now(struct tug_core *c, struct tug_entry *e); /* its notice is over */
-void tug_preempt_left(struct tug_core *c,
-                      struct tug_entry *e); /* it ended by itself, not well, during its notice */
+/* It ended by itself, not well, during its notice, or could not be stopped, which 'why' then says (else NULL). */
+void tug_preempt_left(struct tug_core *c, struct tug_entry *e, const char *why);
 /* In words: "job 12 of queue 'high'". */
 const char *tug_preempt_name(const struct tug_core *c, tug_job_id job, char *buf, size_t size);
 
@@ -824,10 +825,15 @@ void tug_preflight_failed(struct tug_core *c, struct tug_entry *e, const struct 
 void tug_preflight_late(struct tug_core *c, struct tug_entry *e, struct tug_step *s);
 
 /* suspend.c */
+/* Its nodes are told to stop it; it is suspended, and what it holds is free, when all of them have. */
 void tug_suspend(struct tug_core *c, struct tug_entry *e);
+void tug_suspend_settle(struct tug_core *c, struct tug_entry *e); /* are they by now? */
+int64_t tug_suspend_late_ms(const struct tug_core *c, const struct tug_entry *e); /* then they never will; INT64_MAX = nobody is asked */
+void tug_suspend_late(struct tug_core *c, struct tug_entry *e);
+int tug_ev_step_stopped(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_suspend_may_resume(const struct tug_core *c, const struct tug_entry *e);
 void tug_resume(struct tug_core *c, struct tug_entry *e);
-/* To a node that came back with a part that runs: stopped or not, as it should be. */
+/* To a node that came back with a part that runs, or is told to start it again: stopped or not, as it should be. */
 void tug_suspend_say_again(struct tug_core *c, const struct tug_entry *e, const struct tug_step *s,
                            uint32_t node);
 

@@ -188,7 +188,7 @@ static void run_failed(struct tug_core *c, struct tug_entry *e, struct tug_step 
     tug_cause_set(&s->cause, cause);
     e->j.exit = s->exit;
     if (e->j.state == TUG_JOB_RUNNING && e->j.gives_way && cause->kind == TUG_CAUSE_RANK)
-        tug_preempt_left(c, e);
+        tug_preempt_left(c, e, NULL);
     else if (!tug_requeue_wants(e, cause) || !tug_requeue_failed(c, e, cause, more, sizeof more))
         tug_job_end(c, e, failed_state(s), cause);
 }
@@ -293,6 +293,7 @@ static void settle_again(struct tug_core *c, struct tug_entry *e, uint32_t attem
     struct tug_step *s = e->j.attempt == attempt ? tug_job_step(e, step) : NULL;
     if (s && s->state < TUG_STEP_COMPLETED)
         tug_step_settle(c, e, s);
+    tug_suspend_settle(c, e);
     tug_job_arm(c, e);
 }
 
@@ -328,9 +329,9 @@ int tug_ev_step_submit(struct tug_core *c, const struct tug_event *ev, struct tu
     struct tug_entry *e = tug_jobtab_find(&c->jobs, ev->job);
     if (!e)
         return tug_fail(err, -ENOENT, "there is no job %llu", (unsigned long long) ev->job);
-    if (e->j.state != TUG_JOB_RUNNING)
+    if (e->j.state != TUG_JOB_RUNNING || e->j.stopping_ms >= 0)
         return tug_fail(err, -EINVAL, "job %llu is %s: steps are started inside a job that runs",
-                        (unsigned long long) ev->job, tug_job_state_name(e->j.state));
+                        (unsigned long long) ev->job, tug_job_shown_state(&e->j));
     uint32_t ntasks = ev->ntasks ? ev->ntasks : e->j.req.ntasks;
     if (ev->n_on > ntasks)
         return tug_fail(err, -EINVAL, "%u ranks cannot be on %zu nodes: each has one at least",
@@ -462,7 +463,7 @@ static void open_barrier(struct tug_core *c, struct tug_entry *e, struct tug_ste
 void tug_step_open(struct tug_core *c, struct tug_entry *e, struct tug_step *s)
 {
     if (s->state == TUG_STEP_STARTING && s->in_phase[TUG_PART_READY] == s->n_parts &&
-        e->j.state != TUG_JOB_SUSPENDED)
+        e->j.state != TUG_JOB_SUSPENDED && e->j.stopping_ms < 0)
         open_barrier(c, e, s);
 }
 
@@ -482,6 +483,8 @@ int tug_ev_step_ready(struct tug_core *c, const struct tug_event *ev, struct tug
         tug_step_open(c, r.e, r.s);
     } else if (r.p->phase == TUG_PART_STARTED && r.e->j.state != TUG_JOB_SUSPENDED) {
         tell(c, TUG_ACT_START, r.e, r.s, r.p, 0, NULL);
+        if (r.e->j.stopping_ms >= 0)
+            tug_suspend_say_again(c, r.e, r.s, ev->node);
     } else if (r.p->phase == TUG_PART_KILLING) {
         tell(c, TUG_ACT_KILL, r.e, r.s, r.p, 0, r.s->cause.text);
     }

@@ -1,39 +1,78 @@
 /* suspend.c - jobs that are stopped where they are
  *
- * All ranks of all steps are stopped by signal. The gang keeps its slices and, in the ledger, their
- * memory; its GPUs and CPUs are free for others. It stands among the waiting, and goes on in the
- * same place when just these GPUs and as many CPUs are free there. Time that it is stopped counts
- * for no limit. A signal may be lost with a connection, so it is said again to every node that
- * comes back. Layer: core.
+ * All ranks of all steps are stopped by signal, and every node says when they are. Until the last one has, the job goes on
+ * holding all it has: nobody else gets a GPU on which a rank may still be at work. When a node does not say so in time the
+ * attempt is ended, as if its queue did not suspend. From then on the gang keeps its slices and, in the ledger, their memory;
+ * its GPUs and CPUs are free for others. It stands among the waiting, and goes on in the same place when just these GPUs and
+ * as many CPUs are free there. Time that it is stopped counts for no limit.
+ *
+ * Each order to stop or to go on has the next number of its attempt. An answer to an earlier one says nothing, and an order
+ * that comes late is void. An order may be lost with a connection, so it is said again to every node that comes back.
+ * Layer: core.
  */
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 
 #include "core/state.h"
 
+#define STOP_SLACK_S 30 /* over the grace that killing has: who is in a driver's call stops when that returns */
+
 /* To every part that runs. One that was told to start may never have heard it, and was not told
  * again while it was to be stopped: it is now. */
-static void signal_parts(struct tug_core *c, const struct tug_entry *e, int signal)
+static void signal_parts(struct tug_core *c, struct tug_entry *e, int signal)
 {
+    e->j.stop_serial++;
     for (size_t i = 0; i < e->j.n_steps; i++) {
         const struct tug_step *s = &e->j.steps[i];
-        for (size_t k = 0; k < s->n_parts; k++)
-            if (s->parts[k].phase == TUG_PART_STARTED) {
-                uint32_t node = e->j.slices[s->parts[k].slice].node;
-                if (signal == SIGCONT)
-                    tug_act_part(c, TUG_ACT_START, e->j.id, e->j.attempt, s->id, node, 0, 0, NULL);
-                tug_act_part(c, TUG_ACT_SIGNAL, e->j.id, e->j.attempt, s->id, node, 0, signal,
-                             NULL);
-            }
+        for (size_t k = 0; k < s->n_parts; k++) {
+            uint32_t node = e->j.slices[s->parts[k].slice].node;
+            s->parts[k].stopped = 0;
+            if (s->parts[k].phase != TUG_PART_STARTED)
+                continue;
+            if (signal == SIGCONT)
+                tug_act_part(c, TUG_ACT_START, e->j.id, e->j.attempt, s->id, node, 0, 0, NULL);
+            tug_act_stop(c, e, s->id, node, signal);
+        }
     }
+}
+
+/* Where a part has not started nobody runs, and nobody is started meanwhile. */
+static int is_stopped(const struct tug_part *p)
+{
+    return p->phase == TUG_PART_STARTED ? p->stopped : p->phase != TUG_PART_KILLING;
+}
+
+static const struct tug_part *first_running(const struct tug_job *j)
+{
+    for (size_t i = 0; i < j->n_steps; i++)
+        for (size_t k = 0; k < j->steps[i].n_parts; k++)
+            if (!is_stopped(&j->steps[i].parts[k]))
+                return &j->steps[i].parts[k];
+    return NULL;
 }
 
 void tug_suspend(struct tug_core *c, struct tug_entry *e)
 {
+    e->j.notice_ms = -1;
+    e->j.stopping_ms = c->now_ms;
+    signal_parts(c, e, SIGSTOP);
+    tug_act_changed(c, e);
+    tug_job_refresh_row(c, e);
+    tug_suspend_settle(c, e);
+    tug_job_arm(c, e);
+}
+
+void tug_suspend_settle(struct tug_core *c, struct tug_entry *e)
+{
     struct tug_job *j = &e->j;
+    if (j->stopping_ms < 0 || first_running(j))
+        return;
+    for (size_t i = 0; i < j->n_steps; i++) /* nobody was let through a barrier meanwhile */
+        j->steps[i].deadline_ms += tug_since(c, j->stopping_ms);
     j->sliced_ms += tug_since(c, tug_job_run_start_ms(j));
     j->gives_way = TUG_PREEMPT_NEVER;
-    j->notice_ms = -1;
-    signal_parts(c, e, SIGSTOP);
+    j->stopping_ms = -1;
     tug_share_halt(c, e);
     tug_ledger_release(c->ledger, j->id, j->slices, j->n_slices);
     tug_ledger_claim_memory(c->ledger, j->slices, j->n_slices);
@@ -51,6 +90,37 @@ void tug_suspend(struct tug_core *c, struct tug_entry *e)
     tug_act_job(c, TUG_ACT_JOB_HISTORY, e, "suspend");
     tug_observe_job(c, TUG_POLICY_EV_SUSPEND, e);
     tug_job_bench(c, e);
+}
+
+int64_t tug_suspend_late_ms(const struct tug_core *c, const struct tug_entry *e)
+{
+    return e->j.stopping_ms < 0 ? INT64_MAX : e->j.stopping_ms + (c->kill_grace_s + STOP_SLACK_S) * 1000LL;
+}
+
+void tug_suspend_late(struct tug_core *c, struct tug_entry *e)
+{
+    char why[96];
+    const struct tug_part *p = first_running(&e->j);
+    snprintf(why, sizeof why, "its ranks on node %.40s were not stopped in time",
+             c->nodes.at[e->j.slices[p->slice].node].name);
+    tug_preempt_left(c, e, why);
+}
+
+int tug_ev_step_stopped(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
+{
+    struct tug_entry *e = tug_jobtab_find(&c->jobs, ev->job);
+    if (ev->node >= c->nodes.len)
+        return tug_fail(err, -EINVAL, "there is no node %u", ev->node);
+    if (!e || e->j.attempt != ev->attempt || e->j.stopping_ms < 0 || ev->serial != e->j.stop_serial)
+        return 0;
+    struct tug_step *s = tug_job_step(e, ev->step);
+    struct tug_part *p = s ? tug_step_part_at(e, s, ev->node) : NULL;
+    if (!p || p->phase != TUG_PART_STARTED)
+        return 0;
+    p->stopped = 1;
+    tug_suspend_settle(c, e);
+    tug_job_arm(c, e);
+    return 0;
 }
 
 static int gpus_are_free(const struct tug_ledger_node *l, const struct tug_slice *s)
@@ -116,9 +186,6 @@ void tug_resume(struct tug_core *c, struct tug_entry *e)
 void tug_suspend_say_again(struct tug_core *c, const struct tug_entry *e, const struct tug_step *s,
                            uint32_t node)
 {
-    int signal = e->j.state == TUG_JOB_SUSPENDED                         ? SIGSTOP
-                 : e->j.state == TUG_JOB_RUNNING && e->j.resumed_ms >= 0 ? SIGCONT
-                                                                         : 0;
-    if (signal)
-        tug_act_part(c, TUG_ACT_SIGNAL, e->j.id, e->j.attempt, s->id, node, 0, signal, NULL);
+    if (e->j.stop_serial)
+        tug_act_stop(c, e, s->id, node, e->j.stop_serial & 1 ? SIGSTOP : SIGCONT);
 }

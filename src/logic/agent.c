@@ -246,6 +246,7 @@ static void say_hello(struct tug_agent *a)
     for (size_t i = 0; i < n; i++) {
         fill_state(a->steps.at[i], &keys[i], &readies[i], &states[i]);
         a->steps.at[i]->unsaid = false;
+        a->steps.at[i]->stop_serial = 0; /* no order outlives its connection, and this one's numbers may be of a backup */
         list[i] = &states[i];
     }
     Tugpb__NodeHello m = TUGPB__NODE_HELLO__INIT;
@@ -395,12 +396,17 @@ static void h_step_signal(struct tug_agent *a, const Tugpb__StepSignal *m)
     struct agent_step *s = tug_agent_key_of(m->key, &key) ? tug_agent_find(a, key) : NULL;
     if (!s)
         return;
+    if (m->serial && m->serial < s->stop_serial)
+        return; /* overtaken by a later one */
+    if (m->serial)
+        s->stop_serial = m->serial;
     if (m->signal == SIGSTOP || m->signal == SIGCONT)
         s->stop_or_go = m->signal; /* said again to a step daemon that comes back */
     if (!s->peer)
         return;
     Tugpb__SdSignal sig = TUGPB__SD_SIGNAL__INIT;
     sig.signal = m->signal;
+    sig.serial = m->serial;
     tug_agent_send(a, s->peer, TUG_MSG_SD_SIGNAL, &sig);
 }
 

@@ -45,6 +45,7 @@ struct agent_step {
     Tugpb__Cause *cause;           /* first failure */
     Tugpb__Hang *hang;             /* who holds it up, as its head said last; NULL = it never did */
     Tugpb__StepResult *result;     /* as the step daemon gave it; complete once DONE */
+    uint32_t stop_serial;          /* of the last such order that suspends or ends that; 0 = there was none */
     int stop_or_go;                /* SIGSTOP or SIGCONT, whichever it was told last; 0 = neither */
     bool ending;
     uint32_t grace_s;
@@ -168,6 +169,7 @@ void tug_agent_lease_over(struct tug_agent *a, struct agent_step *s);
 void tug_agent_forget(struct tug_agent *a, struct agent_step *s);
 void tug_agent_report(struct tug_agent *a, struct agent_step *s);            /* everything the controller should know */
 void tug_agent_fail(struct tug_agent *a, struct agent_step *s, const Tugpb__Cause *cause);
+void tug_agent_stopped(struct tug_agent *a, struct agent_step *s, uint32_t serial); /* by its daemon's word */
 void tug_agent_watch(struct tug_agent *a, struct agent_step *s, const Tugpb__Hang *hang);
 void tug_agent_fail_text(struct tug_agent *a, struct agent_step *s, const char *kind, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

@@ -5,6 +5,7 @@
  * Layer: logic.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 
 #include "base/str.h"
@@ -119,6 +120,17 @@ static void say_watch(struct tug_agent *a, struct agent_step *s)
     m.key = &key;
     m.hang = s->hang;
     tug_agent_say(a, s, TUG_MSG_STEP_WATCH, &m);
+}
+
+void tug_agent_stopped(struct tug_agent *a, struct agent_step *s, uint32_t serial)
+{
+    Tugpb__StepKey key = wire_key(s->key);
+    Tugpb__StepStopped m = TUGPB__STEP_STOPPED__INIT;
+    if (serial != s->stop_serial || s->stop_or_go != SIGSTOP || !a->welcomed)
+        return; /* whoever comes asks again */
+    m.key = &key;
+    m.serial = serial;
+    tug_agent_say(a, s, TUG_MSG_STEP_STOPPED, &m);
 }
 
 static void say_done(struct tug_agent *a, struct agent_step *s)
@@ -353,6 +365,7 @@ void tug_agent_deliver(struct tug_agent *a, struct agent_step *s)
     if (s->stop_or_go && !s->ending && s->phase == TUGPB__STEP_PHASE__STEP_RUNNING) {
         Tugpb__SdSignal sig = TUGPB__SD_SIGNAL__INIT;
         sig.signal = s->stop_or_go;
+        sig.serial = s->stop_serial;
         tug_agent_send(a, s->peer, TUG_MSG_SD_SIGNAL, &sig);
     }
 }

@@ -72,6 +72,11 @@ static void h_sd_watch(struct tug_agent *a, struct agent_step *s, const Tugpb__S
         tug_agent_watch(a, s, m->hang);
 }
 
+static void h_sd_stopped(struct tug_agent *a, struct agent_step *s, const Tugpb__SdStopped *m)
+{
+    tug_agent_stopped(a, s, m->serial);
+}
+
 static void h_sd_result(struct tug_agent *a, struct agent_step *s, const Tugpb__SdResult *m)
 {
     Tugpb__SdResultAck ack = TUGPB__SD_RESULT_ACK__INIT;
@@ -108,6 +113,9 @@ static void from_bound(struct tug_agent *a, struct agent_step *s, enum tug_msg n
         break;
     case TUG_MSG_SD_WATCH:
         h_sd_watch(a, s, (const Tugpb__SdWatch *) m);
+        break;
+    case TUG_MSG_SD_STOPPED:
+        h_sd_stopped(a, s, (const Tugpb__SdStopped *) m);
         break;
     case TUG_MSG_SD_RESULT:
         h_sd_result(a, s, (const Tugpb__SdResult *) m);

@@ -484,6 +484,17 @@ void h_node_health(struct tug_control *c, struct ctl_peer *p, uint32_t rid, cons
     tug_ctl_apply(c, &ev, NULL);
 }
 
+void h_step_stopped(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
+                    const ProtobufCMessage *msg)
+{
+    const Tugpb__StepStopped *m = (const Tugpb__StepStopped *) msg;
+    struct tug_event ev = {.type = TUG_EV_STEP_STOPPED, .serial = m->serial};
+
+    (void) rid;
+    if (step_event(c, p, m->key, &ev))
+        tug_ctl_apply(c, &ev, NULL);
+}
+
 void h_node_bye(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
                 const ProtobufCMessage *msg)
 {

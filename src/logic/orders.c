@@ -331,6 +331,7 @@ void tug_ctl_order_signal(struct tug_control *c, const struct tug_action *act)
     m.epoch = c->epoch;
     m.key = &key;
     m.signal = act->signal;
+    m.serial = act->serial;
     tug_outbox_send(c->out, peer_of(c, act->node), TUG_MSG_STEP_SIGNAL, 0, &m.base);
 }
 

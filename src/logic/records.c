@@ -260,6 +260,8 @@ static void set_way(Tugpb__JobRecord *m, const struct tug_job *job)
     m->gives_way = (uint32_t) job->gives_way;
     m->preemptor = job->preemptor;
     m->notice_ms = job->notice_ms < 0 ? 0 : job->notice_ms;
+    m->stopping_ms = job->stopping_ms < 0 ? 0 : job->stopping_ms;
+    m->stop_serial = job->stop_serial;
     m->suspended_ms = job->suspended_ms < 0 ? 0 : job->suspended_ms;
     m->resumed_ms = job->resumed_ms < 0 ? 0 : job->resumed_ms;
     m->sliced_ms = job->sliced_ms;
@@ -272,6 +274,8 @@ static void restore_way(const Tugpb__JobRecord *m, struct tug_job *job)
     job->gives_way = m->gives_way <= TUG_PREEMPT_SUSPEND ? (int) m->gives_way : TUG_PREEMPT_NEVER;
     job->preemptor = m->preemptor;
     job->notice_ms = m->notice_ms ? m->notice_ms : -1;
+    job->stopping_ms = m->stopping_ms ? m->stopping_ms : -1;
+    job->stop_serial = m->stop_serial;
     job->suspended_ms = m->suspended_ms ? m->suspended_ms : -1;
     job->resumed_ms = m->resumed_ms ? m->resumed_ms : -1;
     job->sliced_ms = m->sliced_ms;

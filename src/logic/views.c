@@ -370,8 +370,8 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->uid = job->req.uid;
     out->account = say(job->req.account);
     out->queue = say(job->req.queue);
-    out->state = (char *) tug_job_state_name(job->state);
-    out->state_code = (char *) tug_job_state_code(job->state);
+    out->state = (char *) tug_job_shown_state(job);
+    out->state_code = (char *) tug_job_shown_code(job);
     if (tug_job_state_waits(job->state) || job->gives_way) {
         const char *text = tug_core_explain(c->core, job, &reason, why, sizeof why);
 

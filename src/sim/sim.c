@@ -278,9 +278,18 @@ static int on_signal(struct sim *s, const struct tug_action *a, struct tug_err *
     struct live *l = find(s, a->job);
     if (!l || l->attempt != a->attempt)
         return 0;
-    if (a->signal == SIGSTOP)
+    if (a->signal == SIGSTOP) {
         suspend(s, l);
-    else if (a->signal == SIGCONT && !runs(l))
+        return apply(s,
+                     (struct tug_event){.type = TUG_EV_STEP_STOPPED,
+                                        .job = a->job,
+                                        .attempt = a->attempt,
+                                        .step = a->step,
+                                        .node = a->node,
+                                        .serial = a->serial},
+                     err);
+    }
+    if (a->signal == SIGCONT && !runs(l))
         return run_on(s, l, err);
     return 0;
 }

@@ -305,6 +305,7 @@ static void join_too_late(struct tug_life *l)
 
 void tug_life_check_deadlines(struct tug_life *l, uint64_t now)
 {
+    tug_life_check_stopped(l);
     if (l->kill_at_ms && now >= l->kill_at_ms) {
         l->kill_at_ms = 0;
         l->killed_ms = now;
@@ -360,10 +361,10 @@ static void h_kill(struct tug_life *l, const Tugpb__SdKill *m)
 }
 
 /* Who is suspended does not wire up in the meantime: that deadline waits as well. */
-static void h_signal(struct tug_life *l, int signo)
+static void h_signal(struct tug_life *l, int signo, uint32_t serial)
 {
-    if (!l->ranks)
-        return;
+    if (signo == SIGSTOP || signo == SIGCONT)
+        l->stop_serial = signo == SIGSTOP ? serial : 0;
     if (signo == SIGSTOP && !l->stopped) {
         l->stopped = true;
         l->wire_left_ms = l->wire_by_ms > tug_now_ms() ? l->wire_by_ms - tug_now_ms() : 0;
@@ -376,9 +377,28 @@ static void h_signal(struct tug_life *l, int signo)
         l->wire_by_ms = l->wire_left_ms ? tug_now_ms() + l->wire_left_ms : 0;
         tug_guard_resumed(l);
     }
+    if (!l->ranks)
+        return; /* who comes later is stopped then (life.c) */
     tug_ranks_signal(l->ranks, signo);
     if (signo == SIGSTOP || signo == SIGCONT)
         tug_ranks_signal_all(signo);
+    tug_life_check_stopped(l);
+}
+
+/* Before the ranks are there nothing is said: they may be started any moment. */
+void tug_life_check_stopped(struct tug_life *l)
+{
+    Tugpb__SdStopped m = TUGPB__SD_STOPPED__INIT;
+
+    if (!l->stop_serial || l->phase < RUN)
+        return;
+    if (!tug_ranks_all_stopped()) {
+        tug_ranks_signal_all(SIGSTOP); /* somebody was forked, or woken by others, meanwhile */
+        return;
+    }
+    m.serial = l->stop_serial;
+    l->stop_serial = 0;
+    tug_link_send(l->link, TUG_MSG_SD_STOPPED, &m.base);
 }
 
 static void on_link_message(void *arg, enum tug_msg number, const ProtobufCMessage *m)
@@ -393,7 +413,7 @@ static void on_link_message(void *arg, enum tug_msg number, const ProtobufCMessa
         h_kill(l, (const Tugpb__SdKill *) m);
         break;
     case TUG_MSG_SD_SIGNAL:
-        h_signal(l, ((const Tugpb__SdSignal *) m)->signal);
+        h_signal(l, ((const Tugpb__SdSignal *) m)->signal, ((const Tugpb__SdSignal *) m)->serial);
         break;
     case TUG_MSG_SD_RESULT_ACK:
         l->acked = l->acked || l->phase == REPORT;

@@ -25,6 +25,7 @@
 #define BARRIER_ALONE_MS 60000u  /* waiting for a node daemon that is gone, with nothing running */
 #define JOIN_DEFAULT_S   60u
 #define KILL_MAX_MS      20000u
+#define STOP_POLL_MS 50 /* until all ranks are seen to be stopped */
 #define SWEEP_MAX_MS     5000u
 #define DRAIN_MAX_MS     2000u
 #define FLUSH_MAX_MS     10000u
@@ -427,7 +428,8 @@ static void set_tick(struct tug_life *l, uint64_t now)
 {
     uint64_t at[] = {phases[l->phase].poll_ms ? now + phases[l->phase].poll_ms : 0, l->kill_at_ms,
                      l->wire_by_ms, l->gang_wire_by_ms, l->join_by_ms,
-                     l->killed_ms && l->phase == RUN ? now + 1000 : 0};
+                     l->killed_ms && l->phase == RUN ? now + 1000 : 0,
+                     l->stop_serial && l->phase >= RUN ? now + STOP_POLL_MS : 0};
     uint64_t first = 0;
 
     for (size_t i = 0; i < sizeof at / sizeof *at; i++)

@@ -71,6 +71,7 @@ struct tug_life {
     uint64_t wire_by_ms; /* deadline of the wire-up; 0: no rank has connected, or all have */
     uint64_t gang_wire_by_ms; /* head: deadline for all nodes to begin with that; 0: none has, or all have */
     bool stopped;          /* by order: the job is suspended */
+    uint32_t stop_serial;  /* of that order, until it is answered; 0: nothing is to be said */
     uint64_t wire_left_ms, gang_wire_left_ms; /* then: what was left until these */
     uint64_t join_by_ms; /* head: deadline for the other nodes to join the star; 0: none */
     int64_t started_wall_ms, ended_wall_ms, wired_wall_ms;
@@ -94,6 +95,8 @@ void tug_life_hurry(struct tug_life *l);
 void tug_life_rank_ended(struct tug_life *l, const struct tug_rank_end *end, const char *sentence);
 void tug_life_check_deadlines(struct tug_life *l, uint64_t now_ms);
 void tug_life_send_ready(struct tug_life *l);
+/* They are all stopped by now? Then say so, if it was asked for. */
+void tug_life_check_stopped(struct tug_life *l);
 void tug_life_send_result(struct tug_life *l);
 
 /* ---- guard.c ---- */

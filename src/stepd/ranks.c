@@ -441,7 +441,8 @@ char *tug_ranks_name_living(const struct tug_ranks *r, char *out, size_t size)
     return out;
 }
 
-static pid_t parent_of(const char *pid)
+/* Its state goes to *state, which may be NULL. */
+static pid_t parent_of(const char *pid, char *state)
 {
     char path[64], text[512], *end;
     int fd;
@@ -456,11 +457,14 @@ static pid_t parent_of(const char *pid)
         return 0;
     text[n] = 0;
     end = strrchr(text, ')'); /* the name in brackets may hold anything */
+    if (state && end && end[1] && end[2])
+        *state = end[2];
     return end && end[1] && end[2] ? (pid_t) strtol(end + 4, NULL, 10) : 0;
 }
 
 struct pair {
     pid_t pid, parent;
+    char state; /* as in proc(5); 0: it has gone */
     bool mine;
 };
 struct pairs tug_vec(struct pair);
@@ -476,7 +480,7 @@ static void list_processes(struct pairs *all)
         if (!isdigit((unsigned char) ent->d_name[0]))
             continue;
         p.pid = (pid_t) strtol(ent->d_name, NULL, 10);
-        p.parent = parent_of(ent->d_name);
+        p.parent = parent_of(ent->d_name, &p.state);
         tug_vec_push(all, p);
     }
     if (d)
@@ -523,6 +527,20 @@ void tug_ranks_signal_all(int signo)
     }
 }
 
+bool tug_ranks_all_stopped(void)
+{
+    struct pairs all = {0};
+    bool stopped = true;
+
+    list_processes(&all);
+    mark_mine(&all, getpid());
+    for (size_t i = 0; i < all.len; i++)
+        if (all.at[i].mine && all.at[i].state && !strchr("TtZX", all.at[i].state))
+            stopped = false;
+    tug_vec_clear(&all);
+    return stopped;
+}
+
 bool tug_ranks_sweep(struct tug_ranks *r)
 {
     struct tug_rank_end end;
@@ -536,7 +554,7 @@ bool tug_ranks_sweep(struct tug_ranks *r)
         return true;
     d = opendir("/proc");
     while (d && (ent = readdir(d)))
-        if (isdigit((unsigned char) ent->d_name[0]) && parent_of(ent->d_name) == me)
+        if (isdigit((unsigned char) ent->d_name[0]) && parent_of(ent->d_name, NULL) == me)
             kill((pid_t) strtol(ent->d_name, NULL, 10), SIGKILL);
     if (d)
         closedir(d);

@@ -46,6 +46,8 @@ unsigned tug_ranks_living(const struct tug_ranks *r);
 pid_t tug_ranks_pid(const struct tug_ranks *r, unsigned local);
 /* To the process group of every living rank. */
 void tug_ranks_signal(struct tug_ranks *r, int signo);
+/* Is each of these stopped, or dead? Stopping takes effect when a process comes out of the kernel. */
+bool tug_ranks_all_stopped(void);
 /* To every process below this one, also those that left their rank's group: for SIGSTOP and SIGCONT. */
 void tug_ranks_signal_all(int signo);
 /* "3 (pid 4711), 5 (pid 4713)": ranks that live, for a sentence. Returns 'out'. */

@@ -60,7 +60,7 @@ enum dst_what {
     DST_DIAL, DST_LINK_UP, DST_TCP_TIMEOUT,
     DST_TO_LAUNCHER, DST_FROM_LAUNCHER, DST_LEASE_DUE,
     DST_STEPD_DIAL, DST_STEPD_READY, DST_TO_STEPD, DST_FROM_STEPD,
-    DST_RANKS_EXIT, DST_RANKS_DIE, DST_PART_DEAD,
+    DST_RANKS_EXIT, DST_RANKS_DIE, DST_RANKS_STOP, DST_PART_DEAD,
     DST_CLIENT, DST_CLIENT_GIVES_UP, DST_ARRIVES_CLIENT,
     DST_SUBMIT, DST_FAULT, DST_FAULT_OVER, DST_LEAD, DST_CONFIGURE, DST_BACKUP, DST_PUT_BACK,
 };
@@ -146,6 +146,7 @@ struct dst_part {
     size_t gang;                       /* which has so many parts */
     bool gathering;                    /* its ranks are gone, and it waits for those of the others */
     bool stopped, ran, told_to_end;
+    uint32_t stop_serial;              /* of the order to stop that stands; 0 = none does */
     bool killing;                      /* everything in it is about to be dead */
     bool told;                         /* the launcher has said that it is gone */
     int64_t run_ms;
@@ -239,6 +240,7 @@ struct dst_figures {
     uint64_t ctl_crashes, ctl_await, ctl_pauses, takeovers, fenced;
     uint64_t agent_crashes, agent_await, agent_pauses, launcher_crashes, reboots, stepd_crashes;
     uint64_t store_failed, store_full, store_waits, store_slow, unsynced_lost, unsynced_kept;
+    uint64_t stopped; /* parts whose ranks were, by order */
     uint64_t timed; /* jobs of which a controller that came back knew how long they had run */
     uint64_t wall_jumps, client_drops, client_retries, preempted, lease_ends;
     uint64_t configured, backups, put_back, forgotten;

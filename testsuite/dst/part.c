@@ -240,6 +240,8 @@ static void on_ready(struct dst *w, struct dst_part *p)
     say_ready(w, p);
 }
 
+static void will_stop(struct dst *w, struct dst_part *p);
+
 static void on_start(struct dst *w, struct dst_part *p, const Tugpb__SdStart *m)
 {
     if (p->phase != DST_READY || p->killing || p->told_to_end)
@@ -251,6 +253,7 @@ static void on_start(struct dst *w, struct dst_part *p, const Tugpb__SdStart *m)
     p->ran = true;
     dst_log(w, "n%u: job %llu.%u.%u runs", p->node, (unsigned long long) p->job, p->attempt, p->step);
     dst_truth_started(w, p);
+    will_stop(w, p);
     if (p->run_ms != INT64_MAX)
         dst_later(w, p->run_ms, DST_RANKS_EXIT, p->node)->id = p->id;
 }
@@ -414,6 +417,40 @@ void dst_part_stepd_dies(struct dst *w, struct dst_part *p)
     dst_part_kill(w, p);
 }
 
+/* ---- being stopped: that takes a while, and once in a while a rank is in a driver for good */
+
+static void will_stop(struct dst *w, struct dst_part *p)
+{
+    struct dst_event *e;
+
+    if (!p->stop_serial || p->phase != DST_RUNNING || dst_chance(&w->of_ranks, w->calm ? 0 : 0.03))
+        return;
+    e = dst_later(w, dst_between(&w->of_ranks, 0, dst_chance(&w->of_ranks, 0.2) ? 8000 : 50), DST_RANKS_STOP, p->node);
+    e->id = p->id;
+    e->arg = p->stop_serial;
+}
+
+static void on_signal(struct dst *w, struct dst_part *p, const Tugpb__SdSignal *m)
+{
+    if (m->signal == SIGCONT)
+        p->stopped = false;
+    if (m->signal == SIGSTOP || m->signal == SIGCONT)
+        p->stop_serial = m->signal == SIGSTOP ? m->serial : 0;
+    will_stop(w, p);
+}
+
+static void on_stopped(struct dst *w, struct dst_part *p, const struct dst_event *e)
+{
+    Tugpb__SdStopped m = TUGPB__SD_STOPPED__INIT;
+
+    if (e->arg != p->stop_serial || p->phase != DST_RUNNING)
+        return;
+    p->stopped = true;
+    m.serial = p->stop_serial;
+    w->n.stopped++;
+    say(w, p, TUG_MSG_SD_STOPPED, &m.base);
+}
+
 /* ---- events */
 
 static void told(struct dst *w, struct dst_part *p, const struct dst_event *e)
@@ -428,8 +465,7 @@ static void told(struct dst *w, struct dst_part *p, const struct dst_event *e)
     if (e->number == TUG_MSG_SD_START) {
         on_start(w, p, (const Tugpb__SdStart *) m);
     } else if (e->number == TUG_MSG_SD_SIGNAL) {
-        int signo = ((const Tugpb__SdSignal *) m)->signal;
-        p->stopped = signo == SIGSTOP || (p->stopped && signo != SIGCONT);
+        on_signal(w, p, (const Tugpb__SdSignal *) m);
     } else if (e->number == TUG_MSG_SD_KILL) {
         p->told_to_end = true;
         dst_truth_run(w, p->job, p->attempt, p->step, p->node)->told_to_end = true;
@@ -464,6 +500,9 @@ void dst_part_event(struct dst *w, const struct dst_event *e)
         break;
     case DST_RANKS_EXIT:
         on_exit_of(w, p);
+        break;
+    case DST_RANKS_STOP:
+        on_stopped(w, p, e);
         break;
     case DST_RANKS_DIE:
         on_die(w, p, e);

@@ -117,17 +117,6 @@ static void check_barrier(struct dst *w, const struct dst_part *p)
     tug_arena_clear(&a);
 }
 
-/* It was told to stop, or is about to be: nobody waits until its ranks have (doc/reliability.md). */
-static bool gives_way(struct dst *w, const struct dst_part *p)
-{
-    struct tug_arena a = {0};
-    const Tugpb__JobRecord *r = record_of(w, &a, p->job);
-    bool is = p->stopped || (r && !strcmp(r->state, "SUSPENDED"));
-
-    tug_arena_clear(&a);
-    return is;
-}
-
 void dst_truth_started(struct dst *w, struct dst_part *p)
 {
     for (size_t i = 0; i < w->parts.len; i++) {
@@ -137,7 +126,7 @@ void dst_truth_started(struct dst *w, struct dst_part *p)
         if (o->job == p->job && o->attempt != p->attempt)
             dst_fail(w, "two attempts of job %llu run at once: %u on n%u, and %u on n%u", ull(p->job), o->attempt,
                      o->node, p->attempt, p->node);
-        if (o->node == p->node && o->job != p->job && (o->gpus & p->gpus) && !gives_way(w, o))
+        if (o->node == p->node && o->job != p->job && (o->gpus & p->gpus) && !o->stopped)
             dst_fail(w, "n%u runs job %llu and job %llu on one GPU", p->node, ull(o->job), ull(p->job));
     }
     if (!is_of_a_life_before(w, p)) /* or what it rests on is not there any more */

@@ -121,6 +121,9 @@ const char *same_job(const struct tug_job *a, const struct tug_job *b)
     DIFFERS(gives_way);
     DIFFERS(preemptor);
     DIFFERS(notice_ms);
+    if ((a->stopping_ms >= 0) != (b->stopping_ms >= 0)) /* its time begins anew, as a barrier's does */
+        return "stopping_ms";
+    DIFFERS(stop_serial);
     DIFFERS(suspended_ms);
     DIFFERS(resumed_ms);
     DIFFERS(sliced_ms);

@@ -254,6 +254,15 @@ static void deliver_one(uint32_t node)
         nobody_else_uses(n, p);
     if (p && p->phase == TUG_HELD_RUNNING && a.type == TUG_ACT_SIGNAL)
         p->stopped = a.signal == SIGSTOP || (p->stopped && a.signal != SIGCONT);
+    if (p && p->phase == TUG_HELD_RUNNING && a.type == TUG_ACT_SIGNAL && a.signal == SIGSTOP && a.serial) {
+        event((struct tug_event){.type = TUG_EV_STEP_STOPPED,
+                                 .job = a.job,
+                                 .attempt = a.attempt,
+                                 .step = a.step,
+                                 .node = node,
+                                 .serial = a.serial});
+        return;
+    }
     if (a.type == TUG_ACT_LAUNCH)
         take_launch(node, &a);
     else if (a.type == TUG_ACT_KILL)

@@ -2,6 +2,8 @@
  *
  * Layer: tests.
  */
+#include <signal.h>
+
 #include "world.h"
 
 #define GIB (1ULL << 30)
@@ -98,9 +100,26 @@ static void note(struct world *w, const struct tug_action *a)
 static void collect(struct world *w)
 {
     struct tug_action a;
-    while (tug_core_next_action(w->c, &a))
+    while (tug_core_next_action(w->c, &a)) {
         if (a.type != TUG_ACT_USAGE_CHANGED) /* comes with every end: test_share.c */
             note(w, &a);
+        if (a.type == TUG_ACT_SIGNAL && a.signal == SIGSTOP && a.serial && !w->slow_stops)
+            tug_core_apply(w->c, w->now,
+                           &(struct tug_event){.type = TUG_EV_STEP_STOPPED,
+                                               .job = a.job,
+                                               .attempt = a.attempt,
+                                               .step = a.step,
+                                               .node = a.node,
+                                               .serial = a.serial},
+                           &w->err);
+    }
+}
+
+void w_stopped(struct world *w, tug_job_id job, uint32_t attempt, uint32_t step, uint32_t node, uint32_t serial)
+{
+    struct tug_event ev = {
+        .type = TUG_EV_STEP_STOPPED, .job = job, .attempt = attempt, .step = step, .node = node, .serial = serial};
+    ck_assert_int_eq(w_event(w, ev), 0);
 }
 
 int w_event(struct world *w, struct tug_event ev)

@@ -27,6 +27,7 @@ struct world {
     struct tug_buf said;
     struct tug_err err;
     struct tug_pass_stats stats;
+    int slow_stops; /* nodes don't say that ranks are stopped as soon as they are told to: w_stopped() does */
 };
 
 /* n nodes "n0".. with that many GPUs, 16 CPUs and 64 GiB; queues "all" (default), "short" (60 s),
@@ -53,6 +54,7 @@ void w_done(struct world *w, tug_job_id job, uint32_t attempt, uint32_t step, ui
             int code); /* all its ranks */
 void w_gone(struct world *w, tug_job_id job, uint32_t attempt, uint32_t step,
             uint32_t node); /* killed: no exits */
+void w_stopped(struct world *w, tug_job_id job, uint32_t attempt, uint32_t step, uint32_t node, uint32_t serial);
 void w_tick(struct world *w, int64_t at_ms);
 void w_run(struct world *w,
            tug_job_id job); /* submit was done: pass, all nodes ready; must be RUNNING */

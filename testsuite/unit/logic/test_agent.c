@@ -1,6 +1,8 @@
 /* test_agent.c - the life of a step on a node: orders up to the result, and who is believed */
 #include "unit.h"
 
+#include <signal.h>
+
 #include "agent_world.h"
 
 #define L TUG_PEER_LAUNCHER
@@ -376,6 +378,55 @@ START_TEST(only_the_first_failure_counts)
 }
 END_TEST
 
+static void signal_step(int signo, uint32_t serial)
+{
+    Tugpb__StepSignal m = TUGPB__STEP_SIGNAL__INIT;
+    Tugpb__StepKey key = TUGPB__STEP_KEY__INIT;
+    key.job = 5;
+    key.attempt = 1;
+    m.key = &key;
+    m.epoch = 1;
+    m.signal = signo;
+    m.serial = serial;
+    tug_agent_message(w.agent, CONTROLLER, TUG_MSG_STEP_SIGNAL, 0, &m.base);
+}
+
+static void say_stopped(uint32_t serial)
+{
+    Tugpb__SdStopped m = TUGPB__SD_STOPPED__INIT;
+    m.serial = serial;
+    tug_agent_message(w.agent, 20, TUG_MSG_SD_STOPPED, 0, &m.base);
+}
+
+START_TEST(an_order_to_stop_that_was_overtaken_is_void_and_an_answer_to_it_goes_nowhere)
+{
+    world_start(&w);
+    world_join(&w, 1);
+    world_running(&w, 5, 20, false);
+    signal_step(SIGSTOP, 1);
+    ck_assert_uint_eq(((const Tugpb__SdSignal *) world_next(&w, 20, TUG_MSG_SD_SIGNAL))->serial, 1);
+    say_stopped(1);
+    ck_assert_uint_eq(((const Tugpb__StepStopped *) world_next(&w, CONTROLLER, TUG_MSG_STEP_STOPPED))->serial, 1);
+    signal_step(SIGCONT, 2);
+    world_next(&w, 20, TUG_MSG_SD_SIGNAL);
+    signal_step(SIGSTOP, 1); /* once more, late */
+    say_stopped(1);
+    say_stopped(2);
+    world_quiet(&w);
+    signal_step(SIGSTOP, 3);
+    world_next(&w, 20, TUG_MSG_SD_SIGNAL);
+    say_stopped(1);
+    world_quiet(&w);
+    tug_agent_stepd_down(w.agent, 20); /* comes back, and is told again */
+    world_stepd(&w, 21, 5, 1, 20, 1000, TUGPB__STEP_PHASE__STEP_RUNNING);
+    const Tugpb__SdSignal *again = (const Tugpb__SdSignal *) world_next(&w, 21, TUG_MSG_SD_SIGNAL);
+    ck_assert_int_eq(again->signal, SIGSTOP);
+    ck_assert_uint_eq(again->serial, 3);
+    world_quiet(&w);
+    world_end(&w);
+}
+END_TEST
+
 START_TEST(a_lost_step_daemon_is_named_with_its_signal)
 {
     world_start(&w);
@@ -501,7 +552,8 @@ UNIT_MAIN("logic/agent", hello_waits_for_the_launchers_list, what_the_node_finds
           nothing_that_an_epoch_brings_about_leaves_before_the_epoch_is_kept,
           a_result_is_kept_before_anybody_hears_of_it, a_hello_of_another_pid_or_uid_is_hung_up_on,
           a_step_daemon_that_is_faster_than_the_launchers_word_is_heard_afterwards, a_user_cannot_blame_the_node,
-          only_the_first_failure_counts, a_lost_step_daemon_is_named_with_its_signal,
+          only_the_first_failure_counts,
+          an_order_to_stop_that_was_overtaken_is_void_and_an_answer_to_it_goes_nowhere, a_lost_step_daemon_is_named_with_its_signal,
           a_result_that_arrives_after_its_daemons_end_still_counts, an_order_that_the_launcher_refuses_has_failed,
           an_order_that_contradicts_its_message_is_refused, a_start_for_a_step_that_is_not_here_says_so,
           a_final_refusal_is_there_to_be_read)

@@ -726,6 +726,50 @@ START_TEST(a_list_of_exits_that_makes_no_sense_is_refused)
 }
 END_TEST
 
+START_TEST(a_gang_is_suspended_when_its_nodes_say_that_it_is_stopped_and_no_sooner)
+{
+    struct vworld *w = up(2);
+    uint64_t low, high;
+
+    vw_let_give_way(w, TUG_PREEMPT_SUSPEND, 0);
+    vw_set_run_ms(w, INT64_MAX);
+    vw_run(w, vw_now(w) + 2000);
+    uint32_t a = vw_submit(w, "a", 2, 8, 1);
+    vw_run(w, vw_now(w) + 2000);
+    low = vw_job(w, a);
+    vw_set_deaf(w, 2, 1);
+    uint32_t b = vw_submit_to(w, "urgent", "b", 1, 8, 1);
+    vw_run(w, vw_now(w) + 5000);
+    high = vw_job(w, b);
+    ck_assert_str_eq(tug_job_shown_state(vw_see(w, low)), "SUSPENDING");
+    ck_assert_str_eq(state_of(w, high), "PENDING");
+    vw_crash_control(w);
+    vw_start_control(w);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_str_eq(tug_job_shown_state(vw_see(w, low)), "SUSPENDING");
+    ck_assert_str_eq(state_of(w, high), "PENDING");
+    vw_set_deaf(w, 2, 0);
+    vw_cut(w, 2); /* it is asked again when it comes back */
+    vw_run(w, vw_now(w) + 1000);
+    vw_mend(w, 2);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_str_eq(state_of(w, low), "SUSPENDED");
+    ck_assert_str_eq(state_of(w, high), "RUNNING");
+    vw_cancel(w, high);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_str_eq(state_of(w, low), "RUNNING");
+    ck_assert_uint_eq(vw_stopped(w, low), 0);
+    vw_set_deaf(w, 1, 1);
+    b = vw_submit_to(w, "urgent", "c", 1, 8, 1);
+    vw_run(w, vw_now(w) + 30000);
+    ck_assert_str_eq(tug_job_shown_state(vw_see(w, low)), "SUSPENDING");
+    vw_run(w, vw_now(w) + 5000); /* the grace of 1 s, and 30 */
+    ck_assert_str_eq(state_of(w, low), "PENDING");
+    ck_assert_str_eq(state_of(w, vw_job(w, b)), "RUNNING");
+    vw_free(w);
+}
+END_TEST
+
 /* A job with a limit of 100 s has run for 30 when the controller dies; the wall clock is put by ahead_ms; when does it end? */
 static int64_t ends_after_ms(struct vworld *w, int64_t ahead_ms, int other_boot)
 {
@@ -1037,6 +1081,7 @@ UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times,
           a_hello_that_was_long_on_its_way_takes_nothing_back, without_leases_a_lost_nodes_gang_waits_for_its_node,
           a_longer_lease_of_before_is_waited_out, a_shorter_lease_counts_once_the_node_has_taken_it,
           a_job_that_may_not_be_requeued_fails_with_its_node,
+          a_gang_is_suspended_when_its_nodes_say_that_it_is_stopped_and_no_sooner,
           a_time_limit_is_what_really_passed_whatever_the_wall_clock_was_put_to, after_another_boot_the_wall_clock_counts,
           a_clock_that_is_put_twice_moves_each_record_by_what_it_lacks, a_time_to_begin_is_wall_clock_and_a_back_off_is_not,
           what_was_used_decays_by_what_really_passed,

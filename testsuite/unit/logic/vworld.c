@@ -57,6 +57,7 @@ struct proc {                      /* a controller or an agent */
     struct tug_agent *agent;
     struct record *disk, *kept;    /* kept: a backup */
     int64_t timer_ms;
+    int deaf;                      /* its step daemons never say that their ranks are stopped */
     int64_t ahead_ms;              /* its clock, of ours */
     tug_peer_id link;              /* to the other side; 0 = cut */
     int cut;
@@ -748,6 +749,8 @@ static void say_result(struct vworld *w, struct stepd *s)
 
 static void stepd_message(struct vworld *w, struct stepd *s, uint16_t number, const ProtobufCMessage *m)
 {
+    Tugpb__SdStopped stopped = TUGPB__SD_STOPPED__INIT;
+
     if (number == TUG_MSG_SD_START && !s->running && !s->done) {
         s->running = 1;
         w->master_port = ((const Tugpb__SdStart *) m)->master_port;
@@ -758,6 +761,9 @@ static void stepd_message(struct vworld *w, struct stepd *s, uint16_t number, co
         int signo = ((const Tugpb__SdSignal *) m)->signal;
 
         s->stopped = signo == SIGSTOP || (s->stopped && signo != SIGCONT);
+        stopped.serial = ((const Tugpb__SdSignal *) m)->serial;
+        if (signo == SIGSTOP && stopped.serial && !w->procs[s->node].deaf)
+            tell_agent(w, s->node, s->peer, TUG_MSG_SD_STOPPED, &stopped.base);
     } else if (number == TUG_MSG_SD_KILL && !s->done) {
         later(w, 10, W_RANKS_DIE, s->node)->stepd = s->id;
     } else if (number == TUG_MSG_SD_RESULT_ACK) {
@@ -1024,6 +1030,7 @@ static uint32_t ask(struct vworld *w, enum tug_msg number, const ProtobufCMessag
     return rid;
 }
 
+void vw_set_deaf(struct vworld *w, unsigned node, int deaf) { w->procs[node].deaf = deaf; }
 void vw_put_wall(struct vworld *w, int64_t ahead_ms) { w->wall_ms = ahead_ms; }
 void vw_reboot_control(struct vworld *w) { w->boot++; }
 void vw_set_time(struct vworld *w, uint32_t limit_s, int64_t begin_ms)

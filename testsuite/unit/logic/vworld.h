@@ -37,6 +37,7 @@ void vw_set_preflight(struct vworld *w, const char *what);         /* of jobs th
 void vw_set_again(struct vworld *w, const char *exits, uint32_t delay_s);
 
 void vw_set_time(struct vworld *w, uint32_t limit_s, int64_t begin_ms); /* likewise: wall clock; 0 = none */
+void vw_set_deaf(struct vworld *w, unsigned node, int deaf); /* step daemons there never say that their ranks are stopped */
 /* From the next start of a controller on its clock is so far ahead of vw_now(); and it is another boot of its machine. */
 void vw_put_wall(struct vworld *w, int64_t ahead_ms);
 void vw_reboot_control(struct vworld *w);

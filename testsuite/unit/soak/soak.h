@@ -75,6 +75,7 @@ struct soak_timer {
     uint64_t version; /* of the piece, life of the node */
     int what;         /* what the node's connection does next; its order */
     int signal;
+    uint32_t serial;
     uint32_t grace_s;
 };
 

@@ -48,6 +48,16 @@ static void report(struct soak *s, uint32_t node, enum tug_event_type type,
     soak_event(s, ev);
 }
 
+static void report_stopped(struct soak *s, uint32_t node, const struct soak_piece *p, uint32_t serial)
+{
+    soak_event(s, (struct tug_event){.type = TUG_EV_STEP_STOPPED,
+                                     .job = p->job,
+                                     .attempt = p->attempt,
+                                     .step = p->step,
+                                     .node = node,
+                                     .serial = serial});
+}
+
 static void wake_piece(struct soak *s, uint32_t node, struct soak_piece *p, int64_t at_ms)
 {
     p->version = ++s->versions;
@@ -99,6 +109,7 @@ void soak_node_order(struct soak *s, const struct tug_action *a)
                                 .version = n->life,
                                 .what = (int) a->type,
                                 .signal = a->signal,
+                                .serial = a->serial,
                                 .grace_s = a->grace_s});
 }
 
@@ -169,6 +180,9 @@ static void take_signal(struct soak *s, const struct soak_timer *t, struct soak_
     if (t->signal == SIGSTOP) {
         stop_clock(s, p);
         p->stopped = 1;
+        struct soak_piece copy = *p;
+        if (t->serial)
+            report_stopped(s, t->node, &copy, t->serial);
     } else if (t->signal == SIGCONT && p->stopped) {
         p->stopped = 0;
         soak_check_launch(s, &s->nodes[t->node], p);

@@ -239,6 +239,9 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
         n->hang = copy(&((Tugpb__SdWatch *) m)->hang->base);
         n->n_watches++;
         break;
+    case TUG_MSG_SD_STOPPED:
+        n->stopped = ((Tugpb__SdStopped *) m)->serial;
+        break;
     case TUG_MSG_SD_RESULT:
         on_result(n, (Tugpb__SdResult *) m);
         break;

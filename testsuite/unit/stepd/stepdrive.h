@@ -42,6 +42,7 @@ struct drive_node {
     Tugpb__StepResult *result;
     Tugpb__Hang *hang; /* of the last SdWatch */
     unsigned n_watches;
+    uint32_t stopped; /* serial of the last SdStopped */
     bool wired;
     unsigned n_results;
 };

@@ -292,7 +292,27 @@ static bool it_is_later(struct drive *d)
 static bool both_nodes_are_up(struct drive *d)
 {
     const char *o = drive_output(d);
-    return strstr(o, "0: up") && strstr(o, "2: up");
+    return strstr(o, "0: up") && strstr(o, "1: up") && strstr(o, "2: up") && strstr(o, "3: up");
+}
+
+static bool both_nodes_have_stopped(struct drive *d)
+{
+    return d->nodes[0].stopped == 7 && d->nodes[1].stopped == 7;
+}
+
+/* Ranks say their pids. */
+static char state_of_rank(struct drive *d, unsigned rank)
+{
+    char key[32], path[64], state = 0;
+    snprintf(key, sizeof key, "%u: up ", rank);
+    const char *at = strstr(drive_output(d), key);
+    ck_assert_ptr_nonnull(at);
+    snprintf(path, sizeof path, "/proc/%d/stat", atoi(at + strlen(key)));
+    FILE *f = fopen(path, "r");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_eq(fscanf(f, "%*d (%*[^)]) %c", &state), 1);
+    fclose(f);
+    return state;
 }
 
 START_TEST(a_suspended_gang_does_not_hang)
@@ -301,12 +321,16 @@ START_TEST(a_suspended_gang_does_not_hang)
     Tugpb__SdSignal m = TUGPB__SD_SIGNAL__INIT;
 
     d->spec.hang_timeout_s = 1;
-    drive_argv(d, "sh", "-c", "echo up; sleep 1", NULL);
+    drive_argv(d, "sh", "-c", "echo up $$; sleep 1", NULL);
     drive_start(d);
     drive_until(d, both_nodes_are_up, "both nodes are up");
     m.signal = SIGSTOP;
+    m.serial = 7;
     for (unsigned i = 0; i < 2; i++)
         drive_send(d, i, TUG_MSG_SD_SIGNAL, &m.base);
+    drive_until(d, both_nodes_have_stopped, "both nodes say that their ranks are stopped");
+    for (unsigned rank = 0; rank < 4; rank++)
+        ck_assert_int_eq(state_of_rank(d, rank), 'T');
     later_ms = tug_now_ms() + 3000;
     drive_until(d, it_is_later, "it is later");
     m.signal = SIGCONT;
