@@ -119,13 +119,29 @@ assert inv["links"]["nvswitch"] is True and inv["links"]["link_mbs"][1] == 45000
     [ "$(node_field n2 state)" = IDLE ]
 }
 
+@test "slices that the driver lists are given out by their UUIDs, and their GPU to nobody as a whole" {
+    node_stop n2
+    node_start n2 "${HGX[@]}" "switch 17" "mig 0 1g.10gb 9856" "mig 0 1g.10gb 9856" "mig 0 3g.40gb 40192"
+    tug resume n2 || :
+    run tug nodes n2
+    [[ "$output" = *"0/7 0/2x1g.10gb 0/1x3g.40gb"*"/......."* ]]
+    run tug run -Q -w n2 --gpus 1g.10gb:2 -- sh -c 'echo $CUDA_VISIBLE_DEVICES $NVIDIA_VISIBLE_DEVICES'
+    echo "$output"
+    [ "$status" = 0 ]
+    [[ "$output" =~ ^(MIG-[^ ,]*,MIG-[^ ,]*)\ (.*)$ ]]
+    [ "${BASH_REMATCH[1]}" = "${BASH_REMATCH[2]}" ]
+    run tug run -Q -w n2 --gpus-per-node 8 -- true
+    [ "$status" != 0 ]
+    [[ "$output" = *"the largest node that the job may use has 7"* ]]
+}
+
 @test "a lost GPU is shown as such, its log line says why, and a gang gets the others" {
     node_stop n2
     node_start n2 "${HGX[@]}" "switch 17" "fail nvmlDeviceGetHandleByIndex_v2 3 15"
     grep -q "GPU 3 cannot be used: the driver cannot reach it: GPU is lost (NVML error 15)" "$WORK/n2.log"
     run tug nodes n2
     [[ "$output" = *"...x...."* ]]
-    [[ "$output" = *"reports 7 GPUs, 8 are configured; GPU 3 cannot be used any more"* ]]
+    [[ "$output" = *"reports 7 GPUs, 8 are configured"*"GPU 3 cannot be used any more"* ]]
     run tug node topo n2
     [[ "$output" = *"GPU3  ?     ?     ?     lost "* ]]
     tug resume n2
