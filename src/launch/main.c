@@ -194,9 +194,11 @@ static int prepare(const struct options *o, struct tug_err *err)
 static void end_overdue(int64_t now_ms)
 {
     for (size_t i = 0; i < steps.n; i++)
-        if (steps.at[i].phase == TUG_STEP_RUNNING && !tug_lease_allows(&noded.lease, steps.at[i].requeueable, now_ms)) {
+        if (steps.at[i].phase == TUG_STEP_RUNNING && !steps.at[i].overdue &&
+            !tug_lease_allows(&noded.lease, steps.at[i].requeueable, now_ms)) {
             tug_warn("the lease is over: ending job %llu attempt %u step %u", (unsigned long long) steps.at[i].job,
                      steps.at[i].attempt, steps.at[i].step);
+            steps.at[i].overdue = true;
             tug_steps_kill(&steps, &steps.at[i]);
         }
 }
@@ -204,7 +206,7 @@ static void end_overdue(int64_t now_ms)
 static bool lease_matters(void)
 {
     for (size_t i = 0; i < steps.n; i++)
-        if (steps.at[i].phase == TUG_STEP_RUNNING && steps.at[i].requeueable)
+        if (steps.at[i].phase == TUG_STEP_RUNNING && steps.at[i].requeueable && !steps.at[i].overdue)
             return true;
     return false;
 }

@@ -171,6 +171,7 @@ static bool tell_gone(struct tug_noded *n, struct tug_steps *s, struct tug_step 
     struct tug_wire w = record(TUG_WIRE_GONE, st->job, st->attempt, st->step);
     w.gone.wait_status = st->wait_status;
     w.gone.oom = st->oom;
+    w.gone.lease = st->overdue;
     w.gone.cpu_us = (uint64_t) (st->usage.ru_utime.tv_sec + st->usage.ru_stime.tv_sec) * 1000000 +
                     (uint64_t) (st->usage.ru_utime.tv_usec + st->usage.ru_stime.tv_usec);
     w.gone.max_rss_bytes = (uint64_t) st->usage.ru_maxrss * 1024;

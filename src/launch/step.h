@@ -29,6 +29,7 @@ struct tug_step {
     int cgroup;                        /* -1 = none */
     int wait_status;
     bool oom;
+    bool overdue;                      /* ended by us: the lease was over */
     struct rusage usage;
 };
 

@@ -476,7 +476,9 @@ static void explain_loss(struct tug_agent *a, struct agent_step *s)
         return;
     }
     int status = s->gone->wait_status;
-    if ((status & 0x7f) == 0)
+    if (s->gone->lease)
+        tug_agent_fail_text(a, s, "node", "the launcher of %s ended the step, as the lease of the node was over", a->node);
+    else if ((status & 0x7f) == 0)
         tug_agent_fail_text(a, s, "stepd",
                             "step daemon on %s ended with exit code %d before it reported a result",
                             a->node, (status >> 8) & 0xff);

@@ -183,6 +183,7 @@ static void on_record(struct noded *d, const struct tug_wire *r)
         gone.key = &key;
         gone.wait_status = r->gone.wait_status;
         gone.oom = r->gone.oom != 0;
+        gone.lease = r->gone.lease != 0;
         gone.cpu_us = r->gone.cpu_us;
         gone.max_rss_bytes = r->gone.max_rss_bytes;
         tug_agent_message(d->agent, TUG_PEER_LAUNCHER, TUG_MSG_LN_GONE, 0, &gone.base);

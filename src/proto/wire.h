@@ -53,6 +53,7 @@ struct tug_wire {
             int32_t wait_status;
             uint32_t oom;
             uint64_t cpu_us, max_rss_bytes;
+            uint32_t lease;                 /* ended by the launcher, as the lease was over */
         } gone;
     };
 };

@@ -497,6 +497,31 @@ START_TEST(what_a_restarted_agent_does_not_find_is_reported_as_lost)
 }
 END_TEST
 
+/* Its daemon was away when the launcher ended it: the node's failure, and not the step daemon's. */
+START_TEST(a_step_that_the_launcher_ended_at_the_end_of_the_lease_was_lost_with_the_node)
+{
+    Tugpb__StepKey key = key_of(5);
+    Tugpb__LnGone gone = TUGPB__LN_GONE__INIT;
+    gone.key = &key;
+    gone.wait_status = 9;
+    gone.lease = 1;
+    world_start(&w);
+    world_join(&w, 4);
+    world_running(&w, 5, 50, false);   /* which jobs it may end is the launcher's affair */
+    world_crash(&w);
+    world_boot(&w);
+    tug_agent_message(w.agent, L, TUG_MSG_LN_GONE, 0, &gone.base);
+    world_held(&w, NULL);
+    tug_agent_controller_up(w.agent, CONTROLLER);
+    const Tugpb__NodeHello *hello = world_next(&w, CONTROLLER, TUG_MSG_NODE_HELLO);
+    ck_assert_int_eq(hello->n_steps, 1);
+    ck_assert_str_eq(hello->steps[0]->result->cause->kind, "node");
+    ck_assert_str_eq(hello->steps[0]->result->cause->text,
+                     "the launcher of gpu03 ended the step, as the lease of the node was over");
+    world_end(&w);
+}
+END_TEST
+
 START_TEST(a_new_boot_ends_what_ran_in_the_old_one)
 {
     world_start(&w);
@@ -553,5 +578,6 @@ UNIT_MAIN("logic/agent_lease", a_lease_runs_from_when_it_was_asked_for, a_lease_
           what_happened_between_hello_and_welcome_is_said_after_it, a_restarted_agent_adopts_what_still_runs,
           a_start_that_was_kept_but_never_said_is_said_by_the_next_life,
           a_restarted_agent_keeps_the_old_lease_and_no_more, what_a_restarted_agent_does_not_find_is_reported_as_lost,
+          a_step_that_the_launcher_ended_at_the_end_of_the_lease_was_lost_with_the_node,
           a_new_boot_ends_what_ran_in_the_old_one, epoch_and_tombstones_survive_a_restart,
           a_record_that_cannot_be_read_is_named)
