@@ -58,7 +58,7 @@ enum dst_what {
     DST_COMMITTED,     /* a commit is durable, and its process hears of it */
     DST_CTL_START, DST_AGENT_START, DST_NODE_BOOT,
     DST_DIAL, DST_LINK_UP, DST_TCP_TIMEOUT,
-    DST_TO_LAUNCHER, DST_FROM_LAUNCHER, DST_LEASE_DUE,
+    DST_TO_LAUNCHER, DST_FROM_LAUNCHER, DST_FROM_CHECKER, DST_LEASE_DUE,
     DST_STEPD_DIAL, DST_STEPD_READY, DST_TO_STEPD, DST_FROM_STEPD,
     DST_RANKS_EXIT, DST_RANKS_DIE, DST_RANKS_STOP, DST_PART_DEAD,
     DST_CLIENT, DST_CLIENT_GIVES_UP, DST_ARRIVES_CLIENT,
@@ -182,6 +182,8 @@ struct dst_node {
     uint64_t timer_seq;
     int64_t paused_until_ms;
     bool dying;
+    bool sick;                         /* as its health check finds */
+    bool drained_sick;                 /* durable at the controller: drained for that */
     struct dst_store store;
     uint64_t link;                     /* 0 = none */
     int64_t redial_ms;
@@ -220,6 +222,7 @@ struct dst_job {
     uint32_t timed;                    /* the attempt that has started at started_ms; 0 = none that can be told */
     int64_t started_ms;                /* true time */
     unsigned ends;                     /* rows of the history */
+    uint32_t placed;                   /* the last attempt of which it is durable that it has nodes; UINT32_MAX = not known */
     char end_state[24];
     uint32_t end_attempt;
     bool end_told;                     /* to somebody who waited */
@@ -243,6 +246,7 @@ struct dst_figures {
     uint64_t stopped; /* parts whose ranks were, by order */
     uint64_t timed; /* jobs of which a controller that came back knew how long they had run */
     uint64_t wall_jumps, client_drops, client_retries, preempted, lease_ends;
+    uint64_t checks, sick;
     uint64_t configured, backups, put_back, forgotten;
     int64_t true_ms;
 };
@@ -255,6 +259,9 @@ struct dst_conf {                      /* drawn from the seed */
     bool chaos;                        /* messages are doubled and change places inside a connection */
     bool zombies;                      /* a second controller may take over from one that is paused */
     bool preempts;
+    uint32_t check_s;                  /* nodes have a health check with that period; 0 = they have none */
+    bool check_before, check_idle;
+    bool flaps;                        /* nodes that come and go are drained */
     bool reconfigures;                 /* the configuration changes while all this goes on */
     bool old_backups;                  /* the state is replaced by an old one of its own */
     int drift_ppm_max;
@@ -285,6 +292,7 @@ struct dst {
     struct tug_heap heap;
     int64_t now_ms;
     uint64_t seq, hash;
+    struct tug_rand of_health;
     struct tug_rand of_faults, of_users, of_net, of_env, of_ranks, of_admin;
     struct dst_ctl ctls[DST_CTLS];
     unsigned leader;                   /* whom the store obeys */

@@ -54,8 +54,8 @@ static void print(double took_s)
     printf("# controllers: %llu ended, %llu of them at an await point, %llu paused, %llu takeovers, %llu commits refused\n",
            N(ctl_crashes), N(ctl_await), N(ctl_pauses), N(takeovers), N(fenced));
     printf("# nodes: %llu daemons ended, %llu at an await point, %llu paused; %llu launchers, %llu machines, %llu step "
-           "daemons ended; %llu steps by their lease\n", N(agent_crashes), N(agent_await), N(agent_pauses),
-           N(launcher_crashes), N(reboots), N(stepd_crashes), N(lease_ends));
+           "daemons ended; %llu steps by their lease; %llu runs of health checks, %llu of them bad\n", N(agent_crashes), N(agent_await), N(agent_pauses),
+           N(launcher_crashes), N(reboots), N(stepd_crashes), N(lease_ends), N(checks), N(sick));
     printf("# disks: %llu failed or full, %llu commits lost by that, %llu tries without room, %llu slow; unsynced at a crash: %llu lost, %llu "
            "kept; ranks stopped: %llu; clocks put: %llu, run times looked at: %llu; clients: %llu gone, %llu retries\n", N(store_full), N(store_failed), N(store_waits), N(store_slow),
            N(unsynced_lost), N(unsynced_kept), N(stopped), N(wall_jumps), N(timed), N(client_drops), N(client_retries));

@@ -298,6 +298,26 @@ static void send_to_launcher(struct dst *w, struct dst_node *n, uint16_t number,
     dst_push(w, e);
 }
 
+/* Its health comes and goes; in the end all are well. */
+static void check_health(struct dst *w, struct dst_node *n)
+{
+    struct dst_event *e = dst_later(w, dst_between(&w->of_health, 5, 8000), DST_FROM_CHECKER, n->index);
+    Tugpb__HcDone m = TUGPB__HC_DONE__INIT;
+    char text[32] = "";
+
+    if (w->calm || dst_chance(&w->of_health, 0.2))
+        n->sick = !n->sick && !w->calm;
+    m.failed = n->sick;
+    m.trouble = !w->calm && dst_chance(&w->of_health, 0.03);
+    if (m.failed || m.trouble)
+        snprintf(text, sizeof text, "symptom %u", (unsigned) tug_rand_below(&w->of_health, 3));
+    m.text = text;
+    w->n.checks++;
+    w->n.sick += n->sick;
+    e->life = n->life;
+    dst_event_body(e, TUG_MSG_HC_DONE, 0, &m.base);
+}
+
 static void env_send(void *ctx, tug_peer_id peer, enum tug_msg number, uint32_t rid, const ProtobufCMessage *m)
 {
     struct dst_node *n = ctx;
@@ -308,7 +328,9 @@ static void env_send(void *ctx, tug_peer_id peer, enum tug_msg number, uint32_t 
         return;
     if (m)
         dst_truth_agent_says(w, n, peer, (uint16_t) number, m);
-    if (peer == TUG_PEER_LAUNCHER) {
+    if (peer == TUG_PEER_CHECKER) {
+        check_health(w, n);
+    } else if (peer == TUG_PEER_LAUNCHER) {
         send_to_launcher(w, n, (uint16_t) number, m);
     } else if (peer == n->link && (l = dst_link(w, peer)) != NULL) {
         if (!m) {
@@ -395,6 +417,12 @@ void dst_agent_start(struct dst *w, unsigned node)
     Tugpb__Inventory inv = TUGPB__INVENTORY__INIT;
     struct tug_agent_conf conf = {.node = n->name, .boot_id = n->boot_id, .version = "test",
                                   .address = "127.0.0.1", .inventory = &inv, .log = on_log, .log_arg = n};
+    const struct tug_agent_check check = {.program = "check", .period_s = w->conf.check_s, .timeout_s = 20,
+                                          .when = w->conf.check_idle ? TUG_CHECK_IDLE : TUG_CHECK_ALWAYS,
+                                          .before_job = w->conf.check_before, .after_job = w->conf.check_idle};
+
+    if (w->conf.check_s)
+        conf.check = &check;
 
     if (!n->up || n->agent)
         return;

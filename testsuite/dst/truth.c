@@ -238,7 +238,21 @@ static void on_row(struct dst *w, const struct tug_history_row *row)
 
 /* ---- what is on the disk */
 
-static void on_job_record(struct dst *w, const struct tug_batch_item *it)
+/* Nobody is given a node that is drained for its health, unless the same commit says that it is well again. */
+static void check_health_of(struct dst *w, const struct tug_batch *b, const Tugpb__JobRecord *r, const char *node)
+{
+    struct tug_batch_item it;
+    size_t pos = 0;
+
+    while (tug_batch_next(b, &pos, &it))
+        if (it.op == TUG_BATCH_PUT && !strcmp(it.kind, "node") && !strcmp(it.id, node))
+            return;
+    for (unsigned i = 0; i < w->conf.nodes; i++)
+        if (!strcmp(w->nodes[i].name, node) && w->nodes[i].drained_sick)
+            dst_fail(w, "job %llu.%u is given %s, which is drained by its health check", ull(r->id), r->attempt, node);
+}
+
+static void on_job_record(struct dst *w, const struct tug_batch *b, const struct tug_batch_item *it)
 {
     struct tug_arena a = {.budget_bytes = 1 << 20};
     ProtobufCMessage *m;
@@ -273,6 +287,28 @@ static void on_job_record(struct dst *w, const struct tug_batch_item *it)
             dst_fail(w, "job %llu comes to attempt %u while attempt %u runs on n%u", ull(j->id), r->attempt,
                      w->parts.at[i]->attempt, w->parts.at[i]->node);
     j->attempt = r->attempt;
+    if (!strcmp(r->state, "CONFIGURING") && j->placed != r->attempt) {
+        for (size_t i = 0; i < r->n_slices && j->placed != UINT32_MAX; i++)
+            check_health_of(w, b, r, r->slices[i]->node);
+        j->placed = r->attempt;
+    }
+    tug_arena_clear(&a);
+}
+
+static void on_node_record(struct dst *w, const struct tug_batch_item *it)
+{
+    struct tug_arena a = {.budget_bytes = 1 << 20};
+    ProtobufCMessage *m;
+    int rc = tug_proto_decode(&a, &tugpb__node_record__descriptor, it->data, it->len, &m, NULL);
+    const Tugpb__NodeRecord *r = (const Tugpb__NodeRecord *) m;
+    bool sick = false;
+
+    tug_assert(rc == 0);
+    for (size_t i = 0; i < r->n_drains; i++)
+        sick |= !strcmp(r->drains[i]->by, "health");
+    for (unsigned i = 0; i < w->conf.nodes; i++)
+        if (!strcmp(w->nodes[i].name, r->name))
+            w->nodes[i].drained_sick = sick;
     tug_arena_clear(&a);
 }
 
@@ -283,7 +319,7 @@ void dst_truth_durable(struct dst *w, const struct tug_batch *b)
 
     while (tug_batch_next(b, &pos, &it)) {
         if (it.op == TUG_BATCH_PUT && !strcmp(it.kind, "job"))
-            on_job_record(w, &it);
+            on_job_record(w, b, &it);
         else if (it.op == TUG_BATCH_HISTORY)
             on_row(w, &it.row);
         else if (it.op == TUG_BATCH_DEL && !strcmp(it.kind, "job")) {
@@ -292,6 +328,9 @@ void dst_truth_durable(struct dst *w, const struct tug_batch *b)
                 dst_fail(w, "job %s is forgotten before it ended", it.id);
         }
     }
+    for (pos = 0; tug_batch_next(b, &pos, &it);)
+        if (it.op == TUG_BATCH_PUT && !strcmp(it.kind, "node"))
+            on_node_record(w, &it);
 }
 
 /* ---- what is said rests on what is durable */
@@ -320,7 +359,9 @@ static void check_launch(struct dst *w, const Tugpb__StepKey *k, const char *wha
 
     bool there = r && r->attempt == k->attempt && holds(r->state) && !(runs && !strcmp(r->state, "CONFIGURING"));
 
-    if (!there && !(runs && over))
+    bool was_full = w->now_ms < w->store.full_until_ms + 60000; /* a launch, too, may have waited for so long */
+
+    if (!there && !((runs || was_full) && over))
         dst_fail(w, "%s for job %llu.%u.%u leaves, and durable is %s, attempt %u", what, ull(k->job), k->attempt, k->step,
                  r ? r->state : "nothing", r ? r->attempt : 0);
     tug_arena_clear(&a);
@@ -425,6 +466,21 @@ static void check_result_kept(struct dst *w, const struct dst_node *n, tug_peer_
     }
 }
 
+static void check_health_kept(struct dst *w, const struct dst_node *n, const Tugpb__NodeHealth *m)
+{
+    struct tug_arena a = {0};
+    ProtobufCMessage *kept = NULL;
+    size_t len;
+    const void *data = dst_disk_get(n->store.disk, "health", "self", &len);
+
+    if (m->state == TUGPB__HEALTH_STATE__HEALTH_NONE)
+        return;
+    if (!data || tug_proto_decode(&a, &tugpb__node_health__descriptor, data, len, &kept, NULL) != 0 ||
+        ((const Tugpb__NodeHealth *) kept)->state != m->state || strcmp(((const Tugpb__NodeHealth *) kept)->text, m->text) != 0)
+        dst_fail(w, "n%u tells of its health what it has not kept: %s", n->index, m->text);
+    tug_arena_clear(&a);
+}
+
 static void check_nothing_left(struct dst *w, const struct dst_node *n, const Tugpb__StepKey *k)
 {
     for (size_t i = 0; i < w->parts.len; i++) {
@@ -449,6 +505,9 @@ void dst_truth_agent_says(struct dst *w, struct dst_node *n, tug_peer_id peer, u
     case TUG_MSG_LN_KILL:
     case TUG_MSG_LEASE_REQUEST:
         check_node_epoch(w, n, tug_msg_info(number)->name);
+        break;
+    case TUG_MSG_NODE_HEALTH:
+        check_health_kept(w, n, (const Tugpb__NodeHealth *) m);
         break;
     case TUG_MSG_SD_RESULT_ACK:
         check_result_kept(w, n, peer);
@@ -505,6 +564,15 @@ static void check_ran(struct dst *w, const struct dst_ctl *c, struct dst_job *j)
 /* What it does not know is nobody's any more, but for its id and its ranks; what it knows not to be over will be again. */
 void dst_truth_put_back(struct dst *w)
 {
+    for (unsigned i = 0; i < w->conf.nodes; i++) {
+        struct tug_batch_item it = {.kind = "node", .id = w->nodes[i].name};
+        w->nodes[i].drained_sick = false;
+        it.data = dst_disk_get(w->store.disk, it.kind, it.id, &it.len);
+        if (it.data)
+            on_node_record(w, &it);
+    }
+    for (size_t i = 0; i < w->jobs.len; i++)
+        w->jobs.at[i].placed = UINT32_MAX;
     for (size_t i = 0; i < w->jobs.len; i++) {
         struct dst_job *j = &w->jobs.at[i];
         struct tug_arena a = {0};

@@ -172,6 +172,20 @@ static void draw_conf(struct dst *w, struct tug_rand *r)
         c->with[i] = dst_chance(r, 0.6);
 }
 
+/* Of another stream than the rest: worlds without it are what they were before there was any. */
+static void draw_health(struct dst *w)
+{
+    struct tug_rand *r = &w->of_health;
+    struct dst_conf *c = &w->conf;
+
+    *r = tug_rand_seed(w->opts.seed * 40503u + 6);
+    if (dst_chance(r, 0.4))
+        c->check_s = (uint32_t) dst_between(r, 10, 120);
+    c->check_before = dst_chance(r, 0.5);
+    c->check_idle = dst_chance(r, 0.3);
+    c->flaps = dst_chance(r, 0.4);
+}
+
 struct dst *dst_new(const struct dst_opts *opts)
 {
     struct dst *w = tug_new(struct dst);
@@ -185,6 +199,7 @@ struct dst *dst_new(const struct dst_opts *opts)
     for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
         *streams[i] = tug_rand_seed(tug_rand_u64(&r));
     draw_conf(w, &r);
+    draw_health(w);
     w->of_admin = tug_rand_seed(opts->seed * 40503 + 5);
     dst_log(w, "%u nodes, lease %u s, node timeout %u s, launch timeout %u s, drift up to %d ppm%s%s%s; a fault every %lld s",
             w->conf.nodes, w->conf.lease_s, w->conf.node_timeout_s, w->conf.launch_timeout_s, w->conf.drift_ppm_max,
@@ -278,6 +293,7 @@ static int64_t paused_until(const struct dst *w, const struct dst_event *e)
     case DST_COMMITTED:
         return e->dir == DST_TO_CTL ? w->ctls[e->who].paused_until_ms : w->nodes[e->who].paused_until_ms;
     case DST_FROM_LAUNCHER:
+    case DST_FROM_CHECKER:
     case DST_FROM_STEPD:
         return w->nodes[e->who].paused_until_ms;
     default:
@@ -329,6 +345,10 @@ static void happen(struct dst *w, struct dst_event *e)
     case DST_FROM_LAUNCHER:
         if (e->life == w->nodes[e->who].life)
             dst_agent_message(w, e->who, TUG_PEER_LAUNCHER, e);
+        break;
+    case DST_FROM_CHECKER:
+        if (e->life == w->nodes[e->who].life)
+            dst_agent_message(w, e->who, TUG_PEER_CHECKER, e);
         break;
     case DST_LEASE_DUE:
         dst_lease_due(w, e);
