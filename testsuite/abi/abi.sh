@@ -59,12 +59,23 @@ layout()
     $cc -I"$2" -o "$work/layout" "$work/layout.c" && "$work/layout"
 }
 
+# grown WAS IS: what differs, but for a row at the end of another one: it may grow as a row of its own may
+grown()
+{
+    awk 'NR == FNR { was[$1] = $2 " " $3; split($1, of, "."); last[of[1]] = $1; next }
+         was[$1] == $2 " " $3 { next }
+         { split(was[$1], w, " "); split($1, of, ".")
+           if (w[1] == $2 && w[2] > 16 && $3 > w[2] && last[of[1]] == $1) next
+           print $1 ": was " was[$1] ", is " $2 " " $3; differs = 1 }
+         END { exit differs }' "$1" "$2"
+}
+
 # same_layout HEADER INCLUDES: every member of the kept header is still there
 same_layout()
 {
     members "$1" >"$work/members"
     [ "$(wc -l <"$work/members")" -ge 100 ] || { echo "its members were not found"; return 1; }
-    layout "$work/members" "$2" >"$work/was" && layout "$work/members" "$top/src/include" >"$work/is" && diff "$work/was" "$work/is"
+    layout "$work/members" "$2" >"$work/was" && layout "$work/members" "$top/src/include" >"$work/is" && grown "$work/was" "$work/is"
 }
 
 # build_with HEADER NAME: its includes in $work/NAME
