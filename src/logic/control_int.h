@@ -93,6 +93,7 @@ struct ctl_node {
     int64_t old_end_ms;           /* ... of a grant of the controller before; 0 = it follows ours */
     uint64_t granted;             /* nonce of our last grant */
     uint8_t told_down, told_over; /* the core knows */
+    uint8_t spared;               /* not called down once, as nobody was there to hear it */
     uint8_t dirty;
     uint8_t has_reported;         /* what it holds, to this controller */
     char boot_id[40];

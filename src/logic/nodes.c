@@ -15,6 +15,7 @@
 
 #define PROTOCOL         1
 #define HEARTBEAT_MAX_MS 5000
+#define LATE_MS          2000   /* a timer that is later than that: we were stopped */
 
 /* ---- leases */
 
@@ -77,6 +78,7 @@ static struct ctl_node *heard(struct tug_control *c, struct ctl_peer *p)
         return NULL;
     n = &c->nodes[p->node];
     n->heard_ms = tug_ctl_now(c);
+    n->spared = 0;
     return n;
 }
 
@@ -287,7 +289,7 @@ void h_node_hello(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     n->peer = p->id;
     n->heard_ms = tug_ctl_now(c);
     check_by(c, n->heard_ms + c->conf.node_timeout_s * 1000LL);
-    n->told_down = n->told_over = 0;
+    n->told_down = n->told_over = n->spared = 0;
     ev.boot_changed = strcmp(n->boot_id, m->boot_id) != 0;
     tug_str_copy(n->boot_id, sizeof n->boot_id, m->boot_id);
     free(n->address);
@@ -537,10 +539,30 @@ static void tell_down(struct tug_control *c, uint32_t node)
     tug_ctl_apply(c, &ev, NULL);
 }
 
+/* This process was stopped (a frozen machine, a suspended laptop): what nodes said meanwhile is there and unread. Each gets the time
+ * that nobody listened once more, until it is heard again. Leases have nothing to do with it: they run out. */
+static void spare_unheard(struct tug_control *c, int64_t now_ms)
+{
+    int64_t late_ms = c->nodes_next_ms > 0 ? now_ms - c->nodes_next_ms : 0;
+    int some = 0;
+
+    for (uint32_t i = 0; late_ms >= LATE_MS && i < c->n_nodes; i++) {
+        struct ctl_node *n = &c->nodes[i];
+        if (n->told_down || n->spared)
+            continue;
+        n->heard_ms += late_ms;
+        n->spared = some = 1;
+    }
+    if (some)
+        tug_ctl_log(c, TUG_LOG_WARN, "this process has not run for %lld s: nodes that were not heard meanwhile get that time again",
+                    (long long) late_ms / 1000);
+}
+
 void tug_ctl_nodes_check(struct tug_control *c, int64_t now_ms)
 {
     if (now_ms < c->nodes_next_ms)
         return;
+    spare_unheard(c, now_ms);
     c->nodes_next_ms = INT64_MAX;
     for (uint32_t i = 0; i < c->n_nodes; i++) {
         struct ctl_node *n = &c->nodes[i];

@@ -1067,7 +1067,31 @@ START_TEST(a_preflight_that_does_not_work_is_tried_again_and_then_given_up_with_
 }
 END_TEST
 
-UNIT_MAIN("logic/cluster", a_gang_of_three_nodes_runs_to_its_end_at_exact_times, no_reply_leaves_before_the_job_is_durable,
+START_TEST(a_controller_that_was_stopped_hears_its_nodes_before_it_calls_them_down)
+{
+    struct vworld *w = up(2);
+    uint32_t rid;
+    uint64_t job;
+
+    vw_set_run_ms(w, INT64_MAX);
+    vw_run(w, vw_now(w) + 2000);
+    rid = vw_submit(w, "a", 2, 8, 0);
+    vw_run(w, vw_now(w) + 2000);
+    job = vw_job(w, rid);
+    vw_freeze(w, 200000); /* a node_timeout is 60 s */
+    vw_run(w, vw_now(w) + 30000);
+    ck_assert_str_eq(state_of(w, job), "RUNNING");
+    vw_cut(w, 2); /* and who is really gone is so a node_timeout later */
+    vw_run(w, vw_now(w) + 55000);
+    ck_assert_str_eq(state_of(w, job), "RUNNING");
+    vw_run(w, vw_now(w) + 10000);
+    ck_assert_str_ne(state_of(w, job), "RUNNING");
+    vw_free(w);
+}
+END_TEST
+
+UNIT_MAIN("logic/cluster", a_controller_that_was_stopped_hears_its_nodes_before_it_calls_them_down,
+          a_gang_of_three_nodes_runs_to_its_end_at_exact_times, no_reply_leaves_before_the_job_is_durable,
           the_same_token_gives_the_same_job, a_failed_rank_ends_the_gang_and_is_named,
           a_node_that_never_gets_ready_gives_everything_back_and_is_named,
           a_restarted_controller_finds_its_gang_running_and_keeps_it,

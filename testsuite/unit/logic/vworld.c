@@ -985,6 +985,8 @@ void vw_set_exit(struct vworld *w, unsigned node, int code) { w->procs[node].exi
 void vw_set_ready(struct vworld *w, unsigned node, int64_t ready_ms) { w->procs[node].ready_ms = ready_ms; }
 int64_t vw_now(const struct vworld *w) { return w->now_ms; }
 
+void vw_freeze(struct vworld *w, int64_t for_ms) { w->now_ms += for_ms; }
+
 void vw_cut(struct vworld *w, unsigned node)
 {
     w->procs[node].cut = 1;

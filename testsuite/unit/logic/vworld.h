@@ -50,6 +50,7 @@ void vw_run(struct vworld *w, int64_t until_ms);
 void vw_set_links(struct vworld *w, unsigned node, Tugpb__Machine *links);
 
 /* Cut or mend the network between the controller and a node (both sides see the connection end, or come back). */
+void vw_freeze(struct vworld *w, int64_t for_ms);          /* everything stands still, but clocks go on */
 void vw_cut(struct vworld *w, unsigned node);
 void vw_mend(struct vworld *w, unsigned node);
 /* A further connection of the node, that opens now; what it said first on its own one arrives on 'on' (0: its own). */
