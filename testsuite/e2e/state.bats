@@ -300,13 +300,13 @@ print("%d jobs acknowledged, %d there" % (len(acked), len(there)))'
     gang=$id
     controller_down
     cp -a "$state" "$BATS_TEST_TMPDIR/kept"
-    mount -t tmpfs -o "size=$((2048 + 64 * ${TUG_CYCLES:-5}))k,mode=700" none "$state" || skip "a file system cannot be mounted here"
+    mount -t tmpfs -o "size=$((2048 + 64 * ${TUG_CYCLES:-3}))k,mode=700" none "$state" || skip "a file system cannot be mounted here"
     mounted=$state
     cp -a "$BATS_TEST_TMPDIR/kept/." "$state/"
     controller_up
     fill() { dd if=/dev/zero of="$state/filler" bs=4k 2>/dev/null || :; }
     free() { rm "$state/filler"; }
-    cycles "${TUG_CYCLES:-5}"
+    cycles "${TUG_CYCLES:-3}"
     tug admin verify
     touch go
     tug wait "$gang"
