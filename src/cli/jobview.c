@@ -55,7 +55,7 @@ enum tug_colour tug_jobview_colour(const char *state)
         return TUG_PLAIN;
     if (!strcmp(state, "CONFIGURING") || !strcmp(state, "COMPLETING") || !strcmp(state, "REQUEUED"))
         return TUG_CYAN;
-    return !strcmp(state, "CANCELLED") || !strcmp(state, "SUSPENDED") || !strcmp(state, "PREEMPTED")
+    return !strcmp(state, "CANCELLED") || !strcmp(state, "SUSPENDED") || !strcmp(state, "SUSPENDING") || !strcmp(state, "PREEMPTED")
                ? TUG_YELLOW
                : TUG_RED;
 }
