@@ -103,9 +103,7 @@ static int read_xml(const struct machine_args *a, const char *path, const struct
                  : tug_ncclxml_read(path, text->data, text->len, &nccl, out, &odd, &errs);
     if (rc) {
         tug_conf_errors_sort(&errs);
-        tug_conf_errors_print(&errs, &wrong);
-        while (wrong.len && wrong.data[wrong.len - 1] == '\n')
-            wrong.data[--wrong.len] = '\0';
+        tug_conf_errors_line(&errs, &wrong);
         tug_fail(err, rc, "%s", tug_buf_str(&wrong));
     } else {
         say_odd(&odd);

@@ -142,14 +142,28 @@ void tug_conf_pos_print(struct tug_conf_pos pos, struct tug_buf *out)
         tug_buf_addf(out, ":%u:%u", pos.line, pos.column);
 }
 
+static void print_one(const struct tug_conf_error *e, struct tug_buf *out)
+{
+    tug_conf_pos_print((struct tug_conf_pos){e->file, e->line, e->column}, out);
+    tug_buf_addf(out, ": %s", e->sentence);
+    if (e->hint)
+        tug_buf_addf(out, "; %s", e->hint);
+}
+
+void tug_conf_errors_line(const struct tug_conf_errors *errs, struct tug_buf *out)
+{
+    size_t more = errs->list.len + errs->left_out;
+    if (!more)
+        return;
+    print_one(&errs->list.at[0], out);
+    if (--more)
+        tug_buf_addf(out, " (and %zu more error%s)", more, more == 1 ? "" : "s");
+}
+
 void tug_conf_errors_print(const struct tug_conf_errors *errs, struct tug_buf *out)
 {
     for (size_t i = 0; i < errs->list.len; i++) {
-        const struct tug_conf_error *e = &errs->list.at[i];
-        tug_conf_pos_print((struct tug_conf_pos){e->file, e->line, e->column}, out);
-        tug_buf_addf(out, ": %s", e->sentence);
-        if (e->hint)
-            tug_buf_addf(out, "; %s", e->hint);
+        print_one(&errs->list.at[i], out);
         tug_buf_addc(out, '\n');
     }
     if (errs->left_out)

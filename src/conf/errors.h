@@ -54,6 +54,8 @@ size_t tug_conf_errors_count(const struct tug_conf_errors *errs);
 /* By file in reading order, then line, then column. */
 void tug_conf_errors_sort(struct tug_conf_errors *errs);
 
+/* The first one, without a line's end, and how many more there are. */
+void tug_conf_errors_line(const struct tug_conf_errors *errs, struct tug_buf *out);
 /* "FILE:LINE:COLUMN: SENTENCE; HINT\n" for each, and a last line when some were left out. */
 void tug_conf_errors_print(const struct tug_conf_errors *errs, struct tug_buf *out);
 void tug_conf_errors_clear(struct tug_conf_errors *errs);

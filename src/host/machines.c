@@ -59,9 +59,7 @@ int tug_machines_read(const char *path, struct tug_sheet **out, struct tug_err *
     struct tug_buf text = {0}, says = {0};
     int rc = tug_readfile(path, TUG_YAML_FILE_MAX, &text, err);
     if (rc == 0 && (rc = tug_sheet_read(path, tug_buf_str(&text), text.len, out, &errs)) != 0) {
-        tug_conf_errors_print(&errs, &says);
-        while (says.len && says.data[says.len - 1] == '\n')
-            says.data[--says.len] = '\0';
+        tug_conf_errors_line(&errs, &says);
         tug_fail(err, rc, "%s", tug_buf_str(&says));
     }
     tug_conf_errors_clear(&errs);

@@ -12,6 +12,7 @@
 
 #include "base/duration.h"
 #include "base/hostlist.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/size.h"
 #include "base/str.h"
@@ -153,9 +154,14 @@ static int read_file(struct options *o, const char *path, struct tug_err *err)
     struct tug_buf text = {0};
     int rc = tug_node_config_load(tug_readfile_reader(), path, &c, &errs);
     if (rc) {
+        const char *rest, *line;
+        size_t len;
         tug_conf_errors_print(&errs, &text);
-        rc = tug_fail(err, rc, "%zu error%s in the configuration:\n%s", tug_conf_errors_count(&errs),
-                      tug_conf_errors_count(&errs) == 1 ? "" : "s", tug_buf_str(&text));
+        for (rest = tug_buf_str(&text); tug_str_split(&rest, '\n', &line, &len);)
+            if (len)
+                tug_error("%.*s", (int) len, line);
+        rc = tug_fail(err, rc, "%zu error%s in the configuration %s", tug_conf_errors_count(&errs),
+                      tug_conf_errors_count(&errs) == 1 ? "" : "s", path);
         tug_buf_clear(&text);
         tug_conf_errors_clear(&errs);
         return rc;

@@ -129,3 +129,11 @@ for n in nodes:
     run tug machine eat
     [ "$status" -eq 2 ]
 }
+
+@test "of several errors in a description the first is told on one line, and how many more there are" {
+    printf 'a b\nc: : d\n' >"$WORK/bad.yaml"
+    run tug machine check "$WORK/bad.yaml"
+    [ "$status" -eq 1 ]
+    [ "${#lines[@]}" -eq 1 ]
+    [[ "$output" == *"bad.yaml:1:1: this is no description of a machine"*"(and 1 more error)" ]]
+}
