@@ -137,11 +137,17 @@ static void want_pass(struct soak *s)
 int soak_event(struct soak *s, struct tug_event ev)
 {
     static const char *const names[] = {
-        "a submission",  "a cancellation", "a signal",         "a requeue",
-        "a step",        "a step's end",   "a node that came", "a lost node",
-        "a lease's end", "a drain",        "a resumption",     "a ready part",
-        "a wired part",  "a failed part",  "a watch's word",   "a part's end",
-        "a tick"};
+        [TUG_EV_JOB_SUBMIT] = "a submission",       [TUG_EV_JOB_CANCEL] = "a cancellation",
+        [TUG_EV_JOB_SIGNAL] = "a signal",           [TUG_EV_JOB_REQUEUE] = "a requeue",
+        [TUG_EV_STEP_SUBMIT] = "a step",            [TUG_EV_STEP_CANCEL] = "a step's end",
+        [TUG_EV_NODE_UP] = "a node that came",      [TUG_EV_NODE_CHANGED] = "other hardware",
+        [TUG_EV_NODE_DOWN] = "a lost node",         [TUG_EV_NODE_LEASE_OVER] = "a lease's end",
+        [TUG_EV_NODE_DRAIN] = "a drain",            [TUG_EV_NODE_RESUME] = "a resumption",
+        [TUG_EV_NODE_HEALTH] = "a health check",    [TUG_EV_STEP_READY] = "a ready part",
+        [TUG_EV_STEP_WIRED] = "a wired part",       [TUG_EV_STEP_FAILED] = "a failed part",
+        [TUG_EV_STEP_STOPPED] = "a stopped part",   [TUG_EV_STEP_WATCH] = "a watch's word",
+        [TUG_EV_STEP_DONE] = "a part's end",        [TUG_EV_TICK] = "a tick"};
+    tug_assert(names[ev.type]);
     struct tug_err err = {0};
     if (s->trace)
         printf("# %lld %s, job %llu.%u.%u node %u\n", (long long) s->now, names[ev.type],
