@@ -193,13 +193,26 @@ static bool rank_got_through(struct drive *d)
 static int fifo = -1;
 static struct tug_buf from_fifo;
 
-/* True when all is over; reads meanwhile. */
-static bool results_while_reading(struct drive *d)
+static void read_fifo(void)
 {
     ssize_t n;
 
     while ((n = read(fifo, tug_buf_room(&from_fifo, 65536), 65536)) > 0)
         from_fifo.len += (size_t) n;
+}
+
+/* What was kept for the target has left: there is room again. */
+static bool is_read(struct drive *d)
+{
+    (void) d;
+    read_fifo();
+    return from_fifo.len >= 1 << 20;
+}
+
+/* True when all is over; reads meanwhile. */
+static bool results_while_reading(struct drive *d)
+{
+    read_fifo();
     return drive_all_results(d);
 }
 
@@ -219,6 +232,7 @@ START_TEST(a_target_that_stands_still_makes_output_drop_with_a_marker)
                NULL);
     drive_start(d);
     drive_until(d, rank_got_through, "the rank goes on although nobody reads");
+    drive_until(d, is_read, "what was kept");
     snprintf(path, sizeof path, "%s/read", d->dir);
     close(creat(path, 0600));
     drive_until(d, results_while_reading, "result");
