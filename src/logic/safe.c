@@ -232,6 +232,15 @@ static size_t missing(const struct tug_control *c, struct tug_buf *names)
     return n;
 }
 
+/* Past its lease a node has ended what may be queued again, and nothing else; what this state would start again must be
+ * over for certain. */
+static int may_meet_itself(const struct tug_control *c, const struct ctl_stray *s)
+{
+    const struct tug_job *job = tug_core_job(c->core, s->job);
+
+    return job && !tug_job_state_is_over(job->state) && !job->req.requeue;
+}
+
 /* Once they are to be ended, a node that is certainly over has none any more. */
 static size_t strays(const struct tug_control *c, struct tug_buf *names)
 {
@@ -241,7 +250,7 @@ static size_t strays(const struct tug_control *c, struct tug_buf *names)
     for (size_t i = 0; i < c->safe.strays.len; i++) {
         const struct ctl_stray *s = &c->safe.strays.at[i];
 
-        if (c->safe.forced && c->nodes[s->node].told_over)
+        if (c->safe.forced && c->nodes[s->node].told_over && !may_meet_itself(c, s))
             continue;
         tug_core_node(c->core, s->node, &k);
         if (names && n < NAMES_SHOWN)

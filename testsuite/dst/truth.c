@@ -359,9 +359,10 @@ static void check_launch(struct dst *w, const Tugpb__StepKey *k, const char *wha
 
     bool there = r && r->attempt == k->attempt && holds(r->state) && !(runs && !strcmp(r->state, "CONFIGURING"));
 
-    bool was_full = w->now_ms < w->store.full_until_ms + 60000; /* a launch, too, may have waited for so long */
+    /* A launch, too, where it waited for room: until the attempt after it was durable, or the job was over. */
+    bool waited = r && (r->attempt > k->attempt || w->now_ms < w->store.full_until_ms + 600000);
 
-    if (!there && !((runs || was_full) && over))
+    if (!there && !((runs || waited) && over))
         dst_fail(w, "%s for job %llu.%u.%u leaves, and durable is %s, attempt %u", what, ull(k->job), k->attempt, k->step,
                  r ? r->state : "nothing", r ? r->attempt : 0);
     tug_arena_clear(&a);
