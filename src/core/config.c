@@ -276,8 +276,7 @@ static void take_nodes(struct tug_core *c, const struct tug_core_conf *conf)
     for (size_t i = 0; i < conf->n_nodes; i++)
         if (tug_core_node_find(c, conf->nodes[i].name) == TUG_NO_NODE)
             tug_node_configure(c, tug_node_add(c, conf->nodes[i].name), &conf->nodes[i]);
-    for (uint32_t i = 0; i < c->nodes.len; i++) /* the ledger has moved */
-        c->node_rows.at[i].gpu_milli_free = tug_ledger_node(c->ledger, i)->milli_free;
+    tug_node_rows_follow(c);
 }
 
 /* Shapes and places in the order hang on queues: take every job out, and put it back under the new

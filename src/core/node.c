@@ -202,6 +202,12 @@ uint32_t tug_node_add(struct tug_core *c, const char *name)
     return node;
 }
 
+void tug_node_rows_follow(struct tug_core *c)
+{
+    for (uint32_t i = 0; i < c->nodes.len; i++)
+        c->node_rows.at[i].gpu_milli_free = tug_ledger_node(c->ledger, i)->milli_free;
+}
+
 void tug_node_clear(struct tug_core *c, struct tug_node *n)
 {
     tug_intern_drop(c->texts, n->name);

@@ -15,8 +15,7 @@ uint32_t tug_core_restore_ghost(struct tug_core *c, const char *name)
     uint32_t node = tug_node_add(c, name);
     tug_fabric_add_outside(c, node);
     tug_node_configure(c, node, NULL);
-    for (uint32_t i = 0; i < c->nodes.len; i++) /* the ledger has moved */
-        c->node_rows.at[i].gpu_milli_free = tug_ledger_node(c->ledger, i)->milli_free;
+    tug_node_rows_follow(c);
     return node;
 }
 

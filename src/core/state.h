@@ -523,6 +523,8 @@ int tug_ev_step_done(struct tug_core *c, const struct tug_event *ev, struct tug_
 /* node.c */
 uint32_t tug_node_add(struct tug_core *c, const char *name);
 void tug_node_clear(struct tug_core *c, struct tug_node *n);
+/* After nodes were added: the ledger, which the rows point into, has moved. */
+void tug_node_rows_follow(struct tug_core *c);
 void tug_node_configure(struct tug_core *c, uint32_t node, const struct tug_core_node_row *row);
 /* What it says that it has, copied; its size is not worked out again. Returns what differs from before: 1 its model, 2 its
  * links. */
