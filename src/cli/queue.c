@@ -6,39 +6,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "cli/client.h"
 #include "cli/columns.h"
-#include "cli/verb.h"
+#include "cli/jobpick.h"
 
 #define COLUMNS_DEFAULT "id,name,user,queue,state,time,nodes,gpus,where"
 #define COLUMNS_START   "id,name,user,queue,state,limit,nodes,gpus,expected,explain"
 
-enum {
-    OPT_USER = 1,
-    OPT_ME,
-    OPT_QUEUE,
-    OPT_STATE,
-    OPT_NAME,
-    OPT_ALL,
-    OPT_COLUMNS,
-    OPT_SORT,
-    OPT_NOHEAD,
-    OPT_START,
-    OPT_LIMIT
-};
+enum { OPT_ALL = 1, OPT_COLUMNS, OPT_SORT, OPT_NOHEAD, OPT_START, OPT_LIMIT };
 static const struct tug_opt opts[] = {
-    {OPT_USER, "user", 'u', TUG_ARG_NEED, "LIST", "jobs of these users"},
-    {OPT_ME, "me", 0, TUG_ARG_NONE, NULL, "my own jobs"},
-    {OPT_QUEUE, "queue", 'q', TUG_ARG_NEED, "LIST", "jobs in these queues"},
-    {OPT_QUEUE, "partition", 'p', TUG_ARG_NEED, "LIST", "as --queue, the way squeue writes it"},
-    {OPT_STATE, "state", 't', TUG_ARG_NEED, "LIST",
-     "jobs in these states: PENDING, RUNNING, ... or PD, R, ..."},
-    {OPT_STATE, "states", 0, TUG_ARG_NEED, "LIST", NULL},
-    {OPT_NAME, "name", 'n', TUG_ARG_NEED, "NAME", "jobs of this name"},
+    TUG_PICK_OPTS,
     {OPT_ALL, "all", 'a', TUG_ARG_NONE, NULL, "also jobs that ended a short while ago"},
     {OPT_COLUMNS, "columns", 'o', TUG_ARG_NEED, "LIST", "columns; the default is " COLUMNS_DEFAULT},
     {OPT_START, "start", 0, TUG_ARG_NONE, NULL,
@@ -56,38 +35,21 @@ const struct tug_opt *tug_opts_of_queue(size_t *n)
 }
 
 struct queue_args {
-    Tugpb__JobsRequest request;
-    struct tug_words users, queues, states;
+    struct tug_pick pick; /* its filter is what is asked */
     struct tug_columns columns;
     struct tug_sort sort;
-    uint64_t *ids;
     bool no_head, start;
 };
 
 static int take(void *ctx, const struct tug_opt *o, const char *value, struct tug_err *err)
 {
     struct queue_args *a = ctx;
-    char uid[16];
     uint64_t n;
+    if (tug_pick_option(&a->pick, o, value))
+        return 0;
     switch (o->id) {
-    case OPT_USER:
-        tug_words_add(&a->users, value);
-        break;
-    case OPT_ME:
-        snprintf(uid, sizeof uid, "%u", (unsigned) getuid());
-        tug_words_add(&a->users, uid);
-        break;
-    case OPT_QUEUE:
-        tug_words_add(&a->queues, value);
-        break;
-    case OPT_STATE:
-        tug_words_add(&a->states, value);
-        break;
-    case OPT_NAME:
-        a->request.name = (char *) value;
-        break;
     case OPT_ALL:
-        a->request.ended = 1;
+        a->pick.filter.ended = 1;
         break;
     case OPT_COLUMNS:
         a->columns.len = 0;
@@ -97,12 +59,10 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
     case OPT_LIMIT:
         if (tug_str_u64(value, UINT32_MAX, &n) || n == 0)
             return tug_fail(err, -EINVAL, "--limit: '%.64s' is not a number from 1", value);
-        a->request.limit = (uint32_t) n;
+        a->pick.filter.limit = (uint32_t) n;
         break;
     case OPT_START:
         a->start = true;
-        if (!a->states.len)
-            tug_words_add(&a->states, "PENDING");
         break;
     case OPT_NOHEAD:
         a->no_head = true;
@@ -113,12 +73,9 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
 
 static void clear(struct queue_args *a)
 {
-    tug_words_clear(&a->users);
-    tug_words_clear(&a->queues);
-    tug_words_clear(&a->states);
+    tug_pick_clear(&a->pick);
     tug_vec_clear(&a->columns);
     tug_vec_clear(&a->sort);
-    free(a->ids);
 }
 
 /* The list comes in pages, so that the controller makes one while we read the other, and memory is
@@ -213,10 +170,10 @@ static uint64_t next_page_after(const uint8_t *p, size_t len)
 static int ask_page(struct queue_args *a, struct tug_client *c, uint32_t limit, size_t *asked,
                     struct tug_err *err)
 {
-    a->request.limit =
+    a->pick.filter.limit =
         limit && limit - *asked < PAGE_JOBS ? (uint32_t) (limit - *asked) : PAGE_JOBS;
-    *asked += a->request.limit;
-    return tug_client_send(c, TUG_MSG_JOBS_REQUEST, &a->request.base, err);
+    *asked += a->pick.filter.limit;
+    return tug_client_send(c, TUG_MSG_JOBS_REQUEST, &a->pick.filter.base, err);
 }
 
 static int fetch(struct queue_args *a, struct listing *l, struct tug_err *err)
@@ -224,7 +181,7 @@ static int fetch(struct queue_args *a, struct listing *l, struct tug_err *err)
     struct tug_client c = {0};
     struct tug_frame f;
     ProtobufCMessage *m;
-    uint32_t limit = a->request.limit;
+    uint32_t limit = a->pick.filter.limit;
     size_t asked = 0;
     int rc = tug_client_open(&c, err);
     rc = rc ? rc : ask_page(a, &c, limit, &asked, err);
@@ -234,7 +191,7 @@ static int fetch(struct queue_args *a, struct listing *l, struct tug_err *err)
             break;
         uint64_t after = f.number == TUG_MSG_JOBS_REPLY ? next_page_after(f.body, f.len) : 0;
         more = after && (!limit || asked < limit);
-        a->request.after_id = after;
+        a->pick.filter.after_id = after;
         if (more)
             rc = ask_page(a, &c, limit, &asked, err);
         rc = rc ? rc : tug_client_take(&c, &f, TUG_MSG_JOBS_REPLY, &m, err);
@@ -270,7 +227,7 @@ static int list_jobs(struct queue_args *a, struct tug_err *err)
 
 int tug_do_queue(int argc, char **argv)
 {
-    struct queue_args a = {.request = TUGPB__JOBS_REQUEST__INIT};
+    struct queue_args a = {.pick = TUG_PICK_INIT};
     struct tug_err err = {0};
     int words, status = tug_verb_parse("queue", argc, argv, take, &a, &words);
     if (status >= 0) {
@@ -281,23 +238,17 @@ int tug_do_queue(int argc, char **argv)
         clear(&a);
         return status;
     }
-    a.ids = tug_xcalloc((size_t) words + 1, sizeof *a.ids);
-    for (int i = 0; i < words; i++)
-        if (tug_verb_job_id(argv[1 + i], &a.ids[i], &err)) {
-            clear(&a);
-            return tug_out_usage(&err);
-        }
-    a.request.ids = a.ids;
-    a.request.n_ids = (size_t) words;
-    a.request.users = a.users.at;
-    a.request.n_users = a.users.len;
-    a.request.queues = a.queues.at;
-    a.request.n_queues = a.queues.len;
-    a.request.states = a.states.at;
-    a.request.n_states = a.states.len;
+    if (tug_pick_ids(&a.pick, words, argv + 1, NULL, &err)) {
+        clear(&a);
+        return tug_out_usage(&err);
+    }
+    if (a.start && !a.pick.states.len)
+        tug_pick_option(&a.pick, &(struct tug_opt){.id = TUG_PICK_STATE}, "PENDING");
+    a.pick.filter.ids = a.pick.ids;
+    a.pick.filter.n_ids = a.pick.n_ids;
     if (!a.columns.len)
         tug_columns_parse(a.start ? COLUMNS_START : COLUMNS_DEFAULT, &a.columns, NULL);
-    a.request.brief = !tug_out.json && !tug_columns_need_all(&a.columns);
+    a.pick.filter.brief = !tug_out.json && !tug_columns_need_all(&a.columns);
     status = list_jobs(&a, &err) ? tug_out_fail(&err) : TUG_EXIT_OK;
     clear(&a);
     return status;

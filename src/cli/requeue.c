@@ -2,16 +2,11 @@
  *
  * Layer: cli.
  */
-#include <errno.h>
-#include <inttypes.h>
-#include <stdlib.h>
-
-#include "base/mem.h"
-#include "cli/client.h"
-#include "cli/verb.h"
+#include "cli/jobpick.h"
 
 enum { OPT_WHY = 1, OPT_QUIET };
 static const struct tug_opt opts[] = {
+    TUG_PICK_OPTS,
     {OPT_WHY, "why", 0, TUG_ARG_NEED, "TEXT", "kept as the cause of the attempt's end"},
     {OPT_QUIET, "quiet", 'Q', TUG_ARG_NONE, NULL, "don't say what was queued again"},
     TUG_COMMON_OPTS,
@@ -25,6 +20,7 @@ const struct tug_opt *tug_opts_of_requeue(size_t *n)
 
 struct requeue_args {
     Tugpb__RequeueRequest request;
+    struct tug_pick pick;
     bool quiet;
 };
 
@@ -32,6 +28,8 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
 {
     struct requeue_args *a = ctx;
     (void) err;
+    if (tug_pick_option(&a->pick, o, value))
+        return 0;
     if (o->id == OPT_WHY)
         a->request.why = (char *) value;
     else
@@ -39,49 +37,36 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
     return 0;
 }
 
-static int say(const Tugpb__RequeueReply *r, bool quiet)
+static int say(const Tugpb__RequeueReply *r, const struct requeue_args *a)
 {
-    if (tug_out.json) {
-        tug_out_message(&r->base);
-        return r->n_failed ? TUG_EXIT_REFUSED : TUG_EXIT_OK;
-    }
-    for (size_t i = 0; i < r->n_done && !quiet; i++)
-        tug_out_addf("Requeued job %" PRIu64 "\n", r->done[i]);
-    for (size_t i = 0; i < r->n_failed; i++) {
-        struct tug_err err = {0};
-        tug_client_refused(r->failed[i], &err);
-        tug_out_fail(&err);
-    }
+    if (!tug_out.json)
+        return tug_pick_say(&a->pick, a->quiet ? NULL : "Requeued", r->done, r->n_done, r->failed, r->n_failed);
+    tug_out_message(&r->base);
     return r->n_failed ? TUG_EXIT_REFUSED : TUG_EXIT_OK;
 }
 
 int tug_do_requeue(int argc, char **argv)
 {
-    struct requeue_args a = {.request = TUGPB__REQUEUE_REQUEST__INIT};
+    struct requeue_args a = {.request = TUGPB__REQUEUE_REQUEST__INIT, .pick = TUG_PICK_INIT};
     struct tug_client c = {0};
     struct tug_err err = {0};
     ProtobufCMessage *m;
-    uint64_t *ids = NULL;
-    int words, rc = 0, status = tug_verb_parse("requeue", argc, argv, take, &a, &words);
+    int words, status = tug_verb_parse("requeue", argc, argv, take, &a, &words);
     if (status >= 0)
         goto out;
-    ids = tug_xcalloc((size_t) words + 1, sizeof *ids);
-    for (int i = 0; i < words && !rc; i++)
-        rc = tug_verb_job_id(argv[1 + i], &ids[i], &err);
-    if (!words)
-        rc = tug_fail(&err, -EINVAL, "no job given; tug requeue JOB...");
-    if (rc) {
+    if (tug_pick_words(&a.pick, "requeue", words, argv + 1, NULL, &err)) {
         status = tug_out_usage(&err);
         goto out;
     }
-    a.request.jobs = ids;
-    a.request.n_jobs = (size_t) words;
+    a.request.jobs = a.pick.ids;
+    a.request.n_jobs = a.pick.n_ids;
+    a.request.filter = a.pick.by_option ? &a.pick.filter : NULL;
     if (tug_client_once(TUG_MSG_REQUEUE_REQUEST, &a.request.base, TUG_MSG_REQUEUE_REPLY, &c, &m, &err))
         status = tug_out_fail(&err);
     else
-        status = say((Tugpb__RequeueReply *) m, a.quiet);
+        status = say((Tugpb__RequeueReply *) m, &a);
 out:
     tug_client_close(&c);
-    free(ids);
+    tug_pick_clear(&a.pick);
     return status;
 }

@@ -44,22 +44,49 @@ const char *tug_job_state_code(enum tug_job_state s)
     return (unsigned) s < TUG_JOB_STATES ? states[s].code : "?";
 }
 
-const char *tug_job_shown_state(const struct tug_job *j)
-{
-    return j->stopping_ms >= 0 ? "SUSPENDING" : tug_job_state_name(j->state);
-}
-
-const char *tug_job_shown_code(const struct tug_job *j)
-{
-    return j->stopping_ms >= 0 ? "SG" : tug_job_state_code(j->state);
-}
-
 int tug_job_state_parse(const char *name)
 {
     for (int s = 0; s < TUG_JOB_STATES; s++)
         if (!strcmp(name, states[s].name) || !strcmp(name, states[s].code))
             return s;
     return -1;
+}
+
+static const struct {
+    const char *name, *code;
+} shown[] = {
+#define TUG_STATE(NAME, code, flags, text) {#NAME, #code},
+#define TUG_SHOWN(NAME, code, OF, text) {#NAME, #code},
+#include "core/states.def"
+#undef TUG_STATE
+};
+
+const char *tug_job_shown_name(enum tug_job_shown s)
+{
+    return (unsigned) s < TUG_JOB_SHOWN ? shown[s].name : "?";
+}
+
+int tug_job_shown_parse(const char *name)
+{
+    for (int s = 0; s < TUG_JOB_SHOWN; s++)
+        if (!strcmp(name, shown[s].name) || !strcmp(name, shown[s].code))
+            return s;
+    return -1;
+}
+
+enum tug_job_shown tug_job_shown(const struct tug_job *j)
+{
+    return j->stopping_ms >= 0 ? TUG_JOB_SHOWN_SUSPENDING : (enum tug_job_shown) j->state;
+}
+
+const char *tug_job_shown_state(const struct tug_job *j)
+{
+    return shown[tug_job_shown(j)].name;
+}
+
+const char *tug_job_shown_code(const struct tug_job *j)
+{
+    return shown[tug_job_shown(j)].code;
 }
 
 int tug_job_state_is_over(enum tug_job_state s)

@@ -225,6 +225,17 @@ struct tug_job {
 /* As users see it: one that runs and is being stopped is SUSPENDING. */
 const char *tug_job_shown_state(const struct tug_job *j);
 const char *tug_job_shown_code(const struct tug_job *j);
+/* All names of these, states.def's; 0 <= i < TUG_JOB_SHOWN. */
+#define TUG_STATE(NAME, code, flags, text) TUG_JOB_SHOWN_##NAME,
+#define TUG_SHOWN(NAME, code, OF, text) TUG_JOB_SHOWN_##NAME,
+enum tug_job_shown {
+#include "core/states.def"
+    TUG_JOB_SHOWN
+};
+#undef TUG_STATE
+const char *tug_job_shown_name(enum tug_job_shown s);
+int tug_job_shown_parse(const char *name_or_code);             /* -1: nothing is ever shown so */
+enum tug_job_shown tug_job_shown(const struct tug_job *j);
 
 /* Since when it runs without a break; -1 = it does not. */
 int64_t tug_job_run_start_ms(const struct tug_job *j);

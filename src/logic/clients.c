@@ -394,56 +394,6 @@ void h_submit(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
 
 /* ---- listing */
 
-static int in_list(char *const *list, size_t n, const char *a, const char *b)
-{
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(list[i], a) == 0 || (b && strcmp(list[i], b) == 0))
-            return 1;
-    return n == 0;
-}
-
-static int wanted(const Tugpb__JobsRequest *f, const struct tug_job *job)
-{
-    char uid[16];
-
-    if (tug_job_state_is_over(job->state) && !f->ended && f->n_states == 0 && f->n_ids == 0)
-        return 0;
-    if (f->n_users) {
-        snprintf(uid, sizeof uid, "%u", job->req.uid);
-        if (!in_list(f->users, f->n_users, job->req.user ? job->req.user : "", uid))
-            return 0;
-    }
-    if (!in_list(f->queues, f->n_queues, job->req.queue, NULL))
-        return 0;
-    if (!in_list(f->states, f->n_states, tug_job_state_name(job->state),
-                 tug_job_state_code(job->state)))
-        return 0;
-    if (f->name[0] && strcmp(f->name, job->req.name ? job->req.name : "") != 0)
-        return 0;
-    for (size_t i = 0; i < f->n_ids; i++)
-        if (f->ids[i] == job->id)
-            return 1;
-    return f->n_ids == 0;
-}
-
-static int check_filter(const Tugpb__JobsRequest *f, struct tug_err *err)
-{
-    static const char *const names[] = {
-#define TUG_STATE(NAME, code, flags, text) #NAME,
-#include "core/states.def"
-#undef TUG_STATE
-    };
-
-    for (size_t i = 0; i < f->n_states; i++)
-        if (tug_job_state_parse(f->states[i]) < 0) {
-            const char *near = tug_str_nearest(f->states[i], names, sizeof names / sizeof *names);
-
-            return tug_fail(err, -EINVAL, "there is no job state '%s'%s%s%s", f->states[i],
-                            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
-        }
-    return 0;
-}
-
 void h_jobs(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
 {
     const Tugpb__JobsRequest *m = (const Tugpb__JobsRequest *) msg;
@@ -452,7 +402,7 @@ void h_jobs(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
     struct tug_vec(Tugpb__JobView *) views = {0};
     struct tug_err err = {0};
 
-    if (check_filter(m, &err) != 0) {
+    if (tug_ctl_filter_check(m, &err) != 0) {
         tug_ctl_reply_error(c, p, rid, err.code, err.msg);
         return;
     }
@@ -460,7 +410,7 @@ void h_jobs(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
          job = tug_core_job_after(c->core, job->id)) {
         Tugpb__JobView *v;
 
-        if (!wanted(m, job))
+        if (!tug_ctl_filter_takes(m, job))
             continue;
         if (m->limit && views.len == m->limit) {
             r.more = 1;
@@ -478,7 +428,7 @@ void h_jobs(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
     tug_arena_clear(&a);
 }
 
-static int no_job(struct tug_err *err, uint64_t id)
+int tug_ctl_no_job(struct tug_err *err, uint64_t id)
 {
     return tug_fail(err, -ENOENT,
                     "there is no job %llu in the queue; ended jobs are in 'tug history'",
@@ -497,7 +447,7 @@ void h_show(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
     struct tug_err err = {0};
 
     if (!job || !j) {
-        no_job(&err, m->job);
+        tug_ctl_no_job(&err, m->job);
         tug_ctl_reply_error(c, p, rid, err.code, err.msg);
         return;
     }
@@ -596,123 +546,7 @@ void h_shares(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
     tug_arena_clear(&a);
 }
 
-/* ---- cancel, requeue, wait */
-
-static Tugpb__Error *error_pb(struct tug_arena *a, const struct tug_err *err)
-{
-    Tugpb__Error *e = tug_ctl_alloc(a, sizeof *e);
-
-    tugpb__error__init(e);
-    e->code = -err->code;
-    e->text = tug_ctl_fmt(a, "%s", err->msg);
-    return e;
-}
-
-/* Its owner, and operators. */
-static int may_end(const struct tug_control *c, const struct ctl_user *u, const struct tug_job *job, uint64_t id,
-                   struct tug_err *err)
-{
-    if (!job)
-        return no_job(err, id);
-    if (job->req.uid != u->uid && !tug_control_is_operator(c, u->uid))
-        return tug_fail(err, -EPERM, "job %llu belongs to %s, not to %s", (unsigned long long) id,
-                        job->req.user, u->name);
-    return 0;
-}
-
-static int cancel_one(struct tug_control *c, const struct ctl_user *u,
-                      const Tugpb__CancelRequest *m, uint64_t id, struct tug_err *err)
-{
-    const struct tug_job *job = tug_core_job(c->core, id);
-    struct tug_event ev = {
-        .type = TUG_EV_JOB_CANCEL, .job = id, .step = m->step, .signal = m->signal, .uid = u->uid};
-    char text[200];
-    int rc = may_end(c, u, job, id, err);
-
-    if (rc)
-        return rc;
-    if (m->signal < 0 || m->signal > 64)
-        return tug_fail(err, -EINVAL, "there is no signal %d", m->signal);
-    snprintf(text, sizeof text, "cancelled by %s%s%.100s", u->name, m->why[0] ? ": " : "", m->why);
-    ev.text = text;
-    if (m->signal)
-        ev.type = TUG_EV_JOB_SIGNAL;
-    else if (m->step)
-        ev.type = TUG_EV_STEP_CANCEL;
-    rc = tug_ctl_apply(c, &ev, err);
-    if (rc == 0 && ev.type == TUG_EV_JOB_CANCEL)
-        tug_ctl_safe_cancelled(c, id, text);
-    return rc;
-}
-
-void h_cancel(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
-{
-    const Tugpb__CancelRequest *m = (const Tugpb__CancelRequest *) msg;
-    Tugpb__CancelReply r = TUGPB__CANCEL_REPLY__INIT;
-    struct tug_arena a = {.budget_bytes = 64 << 20};
-    struct tug_vec(uint64_t) ids = {0}, done = {0};
-    struct tug_vec(Tugpb__Error *) failed = {0};
-
-    for (size_t i = 0; i < m->n_jobs; i++)
-        tug_vec_push(&ids, m->jobs[i]);
-    if (m->n_jobs == 0 && m->filter)
-        for (const struct tug_job *job = tug_core_job_after(c->core, 0); job;
-             job = tug_core_job_after(c->core, job->id))
-            if (wanted(m->filter, job) && !tug_job_state_is_over(job->state) &&
-                (job->req.uid == p->user->uid || tug_control_is_operator(c, p->user->uid)))
-                tug_vec_push(&ids, job->id);
-    for (size_t i = 0; i < ids.len; i++) {
-        struct tug_err err = {0};
-
-        if (cancel_one(c, p->user, m, ids.at[i], &err) == 0) {
-            tug_vec_push(&done, ids.at[i]);
-            continue;
-        }
-        tug_vec_push(&failed, error_pb(&a, &err));
-    }
-    r.done = done.at;
-    r.n_done = done.len;
-    r.failed = failed.at;
-    r.n_failed = failed.len;
-    reply(c, p, TUG_MSG_CANCEL_REPLY, rid, &r.base);
-    tug_vec_clear(&ids);
-    tug_vec_clear(&done);
-    tug_vec_clear(&failed);
-    tug_arena_clear(&a);
-}
-
-static int requeue_one(struct tug_control *c, const struct ctl_user *u, const char *why, uint64_t id,
-                       struct tug_err *err)
-{
-    const struct tug_job *job = tug_core_job(c->core, id);
-    struct tug_event ev = {.type = TUG_EV_JOB_REQUEUE, .job = id, .uid = u->uid};
-    char text[200];
-    int rc = may_end(c, u, job, id, err);
-
-    snprintf(text, sizeof text, "requeued by %s%s%.100s", u->name, why[0] ? ": " : "", why);
-    ev.text = text;
-    return rc ? rc : tug_ctl_apply(c, &ev, err);
-}
-
-void h_requeue(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
-{
-    const Tugpb__RequeueRequest *m = (const Tugpb__RequeueRequest *) msg;
-    Tugpb__RequeueReply r = TUGPB__REQUEUE_REPLY__INIT;
-    struct tug_arena a = {.budget_bytes = 64 << 20};
-
-    r.done = tug_ctl_alloc(&a, m->n_jobs * sizeof *r.done);
-    r.failed = tug_ctl_alloc(&a, m->n_jobs * sizeof *r.failed);
-    for (size_t i = 0; i < m->n_jobs; i++) {
-        struct tug_err err = {0};
-
-        if (requeue_one(c, p->user, m->why, m->jobs[i], &err) == 0)
-            r.done[r.n_done++] = m->jobs[i];
-        else
-            r.failed[r.n_failed++] = error_pb(&a, &err);
-    }
-    reply(c, p, TUG_MSG_REQUEUE_REPLY, rid, &r.base);
-    tug_arena_clear(&a);
-}
+/* ---- wait */
 
 void h_wait(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
 {
@@ -727,7 +561,7 @@ void h_wait(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
     struct tug_err err = {0};
 
     if (!tug_core_job(c->core, m->job)) {
-        no_job(&err, m->job);
+        tug_ctl_no_job(&err, m->job);
         tug_ctl_reply_error(c, p, rid, err.code, err.msg);
         return;
     }

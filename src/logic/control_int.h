@@ -193,11 +193,15 @@ void tug_ctl_token_spend(struct tug_control *c, struct ctl_token *t, int64_t exp
 void tug_ctl_tokens_purge(struct tug_control *c, struct tug_batch *b);
 struct ctl_token *tug_ctl_token(struct tug_control *c, uint32_t uid, const char *token);
 
-/* clients.c, nodes.c: handlers, one a message */
+/* clients.c, jobverbs.c, nodes.c: handlers, one a message */
 typedef void tug_ctl_handler(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *m);
 #define TUG_RPC(REQUEST, handler, who, full) tug_ctl_handler handler;
 #include "logic/rpc.def"
 #undef TUG_RPC
+int tug_ctl_no_job(struct tug_err *err, uint64_t id);   /* -ENOENT, and where to look */
+/* filter.c: is the job among those that are asked for; and -EINVAL where no job could be. */
+int tug_ctl_filter_takes(const Tugpb__JobsRequest *f, const struct tug_job *job);
+int tug_ctl_filter_check(const Tugpb__JobsRequest *f, struct tug_err *err);
 void tug_ctl_reply_error(struct tug_control *c, struct ctl_peer *p, uint32_t rid, int code, const char *text);
 /* A copy of it instead of what it said before; NULL = it never said. */
 void tug_ctl_keep_health(struct ctl_node *n, const Tugpb__NodeHealth *m);

@@ -177,6 +177,16 @@ static void h_cancel(struct tug_conn *c, uint32_t rid, const Tugpb__CancelReques
     tug_conn_send(c, TUG_MSG_CANCEL_REPLY, rid, &r.base);
 }
 
+/* Of a filter it says how many states it has. */
+static void h_requeue(struct tug_conn *c, uint32_t rid, const Tugpb__RequeueRequest *q)
+{
+    Tugpb__RequeueReply r = TUGPB__REQUEUE_REPLY__INIT;
+    uint64_t done[] = {71, 72, 73};
+    r.done = q->filter ? done : q->jobs;
+    r.n_done = q->filter ? q->filter->n_states : q->n_jobs;
+    tug_conn_send(c, TUG_MSG_REQUEUE_REPLY, rid, &r.base);
+}
+
 /* ---- the head of a gang, for tug run ---- */
 
 static struct tug_buf got; /* of the input */
@@ -337,6 +347,9 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
         break;
     case TUG_MSG_CANCEL_REQUEST:
         h_cancel(c, f->rid, (Tugpb__CancelRequest *) m);
+        break;
+    case TUG_MSG_REQUEUE_REQUEST:
+        h_requeue(c, f->rid, (Tugpb__RequeueRequest *) m);
         break;
     case TUG_MSG_NODES_REQUEST: {
         Tugpb__NodesReply r = TUGPB__NODES_REPLY__INIT;

@@ -232,6 +232,34 @@ START_TEST(cancel_says_what_was_done_and_what_was_refused)
 }
 END_TEST
 
+START_TEST(verbs_that_do_something_to_jobs_take_ids_or_options_that_choose_them)
+{
+    fake_start();
+    struct ran r = tug("requeue 71 72");
+    ck_assert_int_eq(r.status, 0);
+    ck_assert_str_eq(r.out, "Requeued job 71\nRequeued job 72\n");
+    r = tug("requeue -t R,SUSPENDING -u bob");
+    ck_assert_str_eq(r.out, "Requeued job 71\nRequeued job 72\n");
+    r = tug("requeue --me");
+    ck_assert_int_eq(r.status, 0);
+    ck_assert_str_eq(r.out, "");
+    says(r.err, "no job is like that");
+    r = tug("requeue 71 --me");
+    ck_assert_int_eq(r.status, 2);
+    says(r.err, "not both");
+    r = tug("requeue");
+    ck_assert_int_eq(r.status, 2);
+    says(r.err, "nothing says which jobs; tug requeue JOB...");
+    r = tug("requeue 71.2"); /* only cancel knows steps */
+    ck_assert_int_eq(r.status, 2);
+    r = tug("cancel 71.0");
+    says(r.err, "steps are numbers from 1");
+    r = tug("cancel 71.2 72");
+    says(r.err, "must be the only word");
+    fake_stop();
+}
+END_TEST
+
 START_TEST(logs_choose_ranks_and_the_first_failure)
 {
     const char out[] = "0: zero\n2: two a\n10: ten\n2: two b\nnote\n";
@@ -343,6 +371,7 @@ UNIT_MAIN("cli/verbs", no_controller_is_exit_3_and_the_socket_is_named,
           queue_lists_all_pages_and_escapes_what_would_move_the_cursor,
           show_says_why_a_job_waits_and_where_one_sits, nodes_show_which_gpus_are_in_use,
           wait_hands_on_the_jobs_own_exit_status, cancel_says_what_was_done_and_what_was_refused,
+          verbs_that_do_something_to_jobs_take_ids_or_options_that_choose_them,
           logs_choose_ranks_and_the_first_failure,
           run_shows_whole_lines_of_all_ranks_and_exits_with_the_highest_code,
           run_sends_its_input_and_its_end, run_passes_signals_on, run_leaves_its_socket_nowhere,

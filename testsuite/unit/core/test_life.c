@@ -635,6 +635,12 @@ START_TEST(names_of_states_are_slurms_and_read_back)
         ck_assert_int_eq(tug_job_state_parse(tug_job_state_name(st)), i);
         ck_assert_int_eq(tug_job_state_parse(tug_job_state_code(st)), i);
     }
+    for (int i = 0; i < TUG_JOB_STATES; i++)
+        ck_assert_int_eq(tug_job_shown_parse(tug_job_state_code((enum tug_job_state) i)), i);
+    ck_assert_int_eq(tug_job_shown_parse("SUSPENDING"), TUG_JOB_SHOWN_SUSPENDING);
+    ck_assert_int_eq(tug_job_shown_parse("SG"), TUG_JOB_SHOWN_SUSPENDING);
+    ck_assert_int_eq(tug_job_state_parse("SUSPENDING"), -1); /* nothing ever is, it is only shown so */
+    ck_assert_int_eq(tug_job_shown_parse("SLEEPING"), -1);
     ck_assert_int_eq(tug_job_state_parse("SLEEPING"), -1);
     ck_assert_str_eq(tug_job_state_code(TUG_JOB_CONFIGURING), "CF");
     for (int k = TUG_CAUSE_NONE; k <= TUG_CAUSE_IO; k++)
