@@ -39,6 +39,9 @@ struct options {                       /* owned texts; NULL = not said */
 
 struct check;
 
+/* Of programs that the administrator has us run: nothing of ours, nor of any user's. */
+#define PROGRAM_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 struct stepd {                         /* a connection on our own socket */
     tug_peer_id id;
     struct tug_conn *conn;
