@@ -172,6 +172,44 @@ START_TEST(an_admin_need_not_wait_for_a_node_that_will_not_come)
 }
 END_TEST
 
+/* What may not be queued again outlives its node's lease. */
+START_TEST(an_admin_who_does_not_wait_waits_for_a_gang_that_no_lease_ends_if_its_job_would_be_started_again)
+{
+    struct vworld *w = up(2);
+    uint64_t first, waiting;
+    uint32_t node, rid;
+
+    vw_set_run_ms(w, 20000);
+    first = submitted(w, "first", 2);
+    rid = vw_submit(w, "waiting", 1, 8, 0);
+    vw_run(w, vw_now(w) + 2000);
+    waiting = vw_job(w, rid);
+    vw_backup(w);
+    vw_run(w, vw_now(w) + 12000);
+    vw_set_run_ms(w, INT64_MAX);
+    vw_run(w, vw_now(w) + 10000);
+    ck_assert_str_eq(state_of(w, first), "COMPLETED");
+    ck_assert_uint_eq(vw_running(w, waiting, 1), 1);
+    node = vw_see(w, waiting)->slices[0].node + 1;
+    go_back(w, 1);
+    vw_run(w, vw_now(w) + 5000);
+    vw_cut(w, node); /* what it holds is known */
+    vw_run(w, vw_now(w) + 420000);
+    ck_assert_str_eq(state_of(w, waiting), "PENDING");
+    const Tugpb__ResumeReply *r = resume(w, 1);
+    ck_assert(!r->resumed);
+    ck_assert_ptr_nonnull(strstr(r->text, "job 2 on n"));
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_uint_eq(vw_running(w, waiting, 0), 1);
+    vw_set_run_ms(w, 5000);
+    vw_mend(w, node);
+    vw_run(w, vw_now(w) + 60000);
+    ck_assert_str_eq(state_of(w, waiting), "COMPLETED");
+    ck_assert_uint_eq(vw_max_attempts_at_once(w, waiting), 1);
+    vw_free(w);
+}
+END_TEST
+
 START_TEST(the_epoch_and_the_ids_rise_above_all_that_nodes_have_seen)
 {
     struct vworld *w = up(2);
@@ -317,6 +355,7 @@ UNIT_MAIN("logic/safe",
           who_cancels_a_job_that_waited_at_the_backup_and_runs_now_ends_that_gang_too,
           after_a_restore_nothing_starts_before_the_last_node_has_said_what_it_holds,
           an_admin_need_not_wait_for_a_node_that_will_not_come,
+          an_admin_who_does_not_wait_waits_for_a_gang_that_no_lease_ends_if_its_job_would_be_started_again,
           the_epoch_and_the_ids_rise_above_all_that_nodes_have_seen,
           a_state_that_was_put_back_by_hand_is_noticed_and_nothing_is_taken_until_an_admin_says_so,
           a_state_that_is_one_start_behind_is_noticed_too,
