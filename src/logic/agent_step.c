@@ -452,9 +452,9 @@ static void explain_absence(struct tug_agent *a, struct agent_step *s)
                             "the node daemon on %s ended before the step was started", a->node);
     else if (a->old_boot_id && strcmp(a->old_boot_id, a->boot_id) != 0)
         tug_agent_fail_text(a, s, "node", "%s was started anew while the step ran", a->node);
-    else
+    else /* its launcher died, or what it said was not read: it is the node that has failed */
         tug_agent_fail_text(
-            a, s, "stepd",
+            a, s, "node",
             "step daemon on %s ended while the node daemon was away; how was not seen", a->node);
 }
 

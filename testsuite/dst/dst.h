@@ -148,6 +148,8 @@ struct dst_part {
     bool stopped, ran, told_to_end;
     uint32_t stop_serial;              /* of the order to stop that stands; 0 = none does */
     bool killing;                      /* everything in it is about to be dead */
+    bool vanished;                     /* with its launcher or machine */
+    bool overdue;                      /* killing: by the launcher, as the lease was over */
     bool told;                         /* the launcher has said that it is gone */
     int64_t run_ms;
     int code, signal;                  /* how its rank ended */
@@ -232,6 +234,7 @@ struct dst_run {                       /* of one node's part of one attempt */
     uint32_t attempt, step;
     unsigned node;
     bool ready, started, ended, lost;  /* lost: its step daemon went without a word */
+    bool by_node;                      /* ... as the launcher ended it past its lease, or went with it, or the machine did */
     bool over;                         /* its node has said that nothing is left */
     bool told_to_end;
     int code, signal;

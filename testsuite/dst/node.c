@@ -64,6 +64,7 @@ static bool tell_gone(struct dst *w, struct dst_node *n, struct dst_part *p)
     set_key(&key, p);
     gone.key = &key;
     gone.wait_status = p->wait_status;
+    gone.lease = p->overdue;
     tell_agent(w, n, TUG_MSG_LN_GONE, &gone.base);
     p->told = true; /* it was written to the socket; whether it is read is another matter */
     return true;
@@ -133,6 +134,7 @@ void dst_lease_due(struct dst *w, const struct dst_event *e)
         dst_log(w, "n%u: the lease is over, job %llu.%u.%u is ended", n->index, (unsigned long long) p->job,
                 p->attempt, p->step);
         w->n.lease_ends++;
+        p->overdue |= !p->killing;
         dst_part_kill(w, p);
     }
 }

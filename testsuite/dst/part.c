@@ -368,6 +368,7 @@ static void dead(struct dst *w, struct dst_part *p, int wait_status)
         return;
     if (wait_status) {
         r->lost = true;
+        r->by_node = p->overdue || p->vanished;
         if (p->phase < DST_ENDED || p->gathering)
             tell_star(w, p, WHY_STAR_LOST, 100, 10000);
     }
@@ -404,6 +405,7 @@ void dst_part_vanish(struct dst *w, struct dst_part *p)
     if (p->phase == DST_DEAD)
         return;
     p->peer = 0;
+    p->vanished = true;
     p->told = true; /* the launcher that would tell is gone, too */
     dead(w, p, SIGKILL);
 }

@@ -171,6 +171,17 @@ static bool is_spent(const Tugpb__JobView *v)
     return v->requeues_counted == v->max_requeues;
 }
 
+/* The step daemon whose loss is named as the cause did not die by itself: its node ended it. */
+static bool was_the_nodes(struct dst *w, uint64_t job, const Tugpb__JobView *v)
+{
+    for (size_t i = 0; i < w->runs.len; i++) {
+        const struct dst_run *r = &w->runs.at[i];
+        if (r->job == job && r->attempt == v->attempt && !r->step && r->by_node && !strcmp(w->nodes[r->node].name, v->cause->node))
+            return true;
+    }
+    return false;
+}
+
 static void check_failed(struct dst *w, const struct dst_job *j, const Tugpb__JobView *v)
 {
     const char *kind = v->cause ? v->cause->kind : "";
@@ -178,6 +189,9 @@ static void check_failed(struct dst *w, const struct dst_job *j, const Tugpb__Jo
     if (j->requeue && !strcmp(kind, "node") && !is_spent(v))
         dst_fail(w, "job %llu may be requeued and is recorded as %s for its node's sake: %s", ull(j->id), v->state,
                  v->cause->text);
+    if (j->requeue && !strcmp(kind, "stepd") && !is_spent(v) && was_the_nodes(w, j->id, v))
+        dst_fail(w, "job %llu may be requeued and is recorded as %s, though %s itself ended its step: %s", ull(j->id), v->state,
+                 v->cause->node, v->cause->text);
     if (!some_run(w, j->id, v->attempt, -1))
         dst_fail(w, "job %llu is recorded as %s (%s: %s); no rank of attempt %u failed", ull(j->id), v->state, kind,
                  v->cause ? v->cause->text : "", v->attempt);

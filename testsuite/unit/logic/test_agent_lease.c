@@ -487,6 +487,7 @@ START_TEST(what_a_restarted_agent_does_not_find_is_reported_as_lost)
     ck_assert_int_eq(hello->n_steps, 2);
     ck_assert_str_eq(hello->steps[0]->result->cause->text,
                      "step daemon on gpu03 ended while the node daemon was away; how was not seen");
+    ck_assert_str_eq(hello->steps[0]->result->cause->kind, "node");
     ck_assert_str_eq(hello->steps[1]->result->cause->text,
                      "step daemon on gpu03 ended with exit code 0 before it reported a result");
     world_crash(&w);
