@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "conf/config.h"
 #include "host/store_db.h"
+#include "logic/lineage.h"
 
 struct admin {
     const char *config;    /* --config; NULL = the system's, if it is there */
@@ -45,17 +46,12 @@ void state_close(struct state *s);
 int state_gather(struct state *s, const struct tug_config *cfg, const char *state_dir, struct tug_err *err);
 /* Pages, checksums, counts: -EILSEQ names the first record that is not as it was written. */
 int state_check(struct state *s, struct tug_err *err);
-/* What `cluster` knows of itself: numbers that only rise, and are never used twice. */
-struct state_numbers {
-    uint64_t epoch, next_id_block;
-    uint32_t attempts_skipped;
-};
-int state_numbers(struct state *s, struct state_numbers *out, struct tug_err *err);
+int state_lineage(struct state *s, struct tug_lineage *out, struct tug_err *err);
 /* Where the configured controller, or --state-dir, has its state. */
 const char *state_default(const struct admin *a);
 /* Say of the state in that file, a copy, that it is one: whoever starts from it is in safe mode. Its numbers go on from those of
  * the state that it replaces; NULL = there is none. */
-int state_mark(const char *path, const char *why, const struct state_numbers *replaced, struct tug_err *err);
+int state_mark(const char *path, const char *why, const struct tug_lineage *replaced, struct tug_err *err);
 
 int do_backup(struct admin *a, struct tug_err *err);
 int do_verify(struct admin *a, struct tug_err *err);

@@ -70,8 +70,8 @@ static int make_copy(struct state *s, const char *to, struct made *m, struct tug
 {
     char why[256], when[32];
     time_t now = time(NULL);
-    struct state_numbers now_at;
-    int rc = state_numbers(s, &now_at, err);
+    struct tug_lineage now_at;
+    int rc = state_lineage(s, &now_at, err);
 
     m->epoch = now_at.epoch;
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));

@@ -82,15 +82,15 @@ static int move_aside(const char *dir, const char *path, char **kept, struct tug
 
 /* What it has given out since the backup is not given out again, if it can still be read; the same backup may have been
  * put back before. */
-static void read_replaced(const char *path, struct state_numbers *out)
+static void read_replaced(const char *path, struct tug_lineage *out)
 {
     struct state s = {0};
     struct tug_err err = {0};
 
-    *out = (struct state_numbers){0};
+    *out = (struct tug_lineage){0};
     if (!is_there(path, ""))
         return;
-    if (state_open(&s, path, &err) < 0 || state_numbers(&s, out, &err) < 0)
+    if (state_open(&s, path, &err) < 0 || state_lineage(&s, out, &err) < 0)
         fprintf(stderr,
                 "tug-admin: %s, which is replaced, cannot be read: ids of its jobs may be given out again if this backup was "
                 "put back before (%s)\n",
@@ -104,8 +104,8 @@ static int put_there(struct state *s, const char *dir, const char *path, char **
 {
     char *part = tug_xasprintf("%s.part", path), *half = tug_xasprintf("%s.restoring", path);
     char why[256];
-    struct state_numbers from, replaced;
-    int rc = state_numbers(s, &from, err);
+    struct tug_lineage from, replaced;
+    int rc = state_lineage(s, &from, err);
 
     read_replaced(path, &replaced);
     snprintf(why, sizeof why, "this state was put back from %.120s (epoch %" PRIu64 ")", s->path,

@@ -17,8 +17,6 @@
 #include "base/version.h"
 #include "host/coreconf.h"
 #include "host/store_file.h"
-#include "proto/msg.h"
-#include "proto/record.pb-c.h"
 
 const char *state_default(const struct admin *a)
 {
@@ -163,80 +161,48 @@ int state_check(struct state *s, struct tug_err *err)
 
 /* ---- what the cluster knows of itself */
 
-struct meta {
-    struct tug_arena arena;
-    const Tugpb__MetaRecord *m;
-    struct tug_err *err;
-};
-
-static int take_meta(void *arg, const char *kind, const char *id, const void *data, size_t len)
+static int keep_bytes(void *arg, const char *kind, const char *id, const void *data, size_t len)
 {
-    struct meta *at = arg;
-    ProtobufCMessage *m = NULL;
-    int rc = tug_proto_decode(&at->arena, &tugpb__meta_record__descriptor, data, len, &m, at->err);
-
-    if (rc < 0)
-        return tug_fail_ctx(at->err, rc, "record %s/%s", kind, id);
-    at->m = (const Tugpb__MetaRecord *) m;
+    (void) kind;
+    (void) id;
+    tug_buf_add(arg, data, len);
     return 0;
 }
 
-static int read_meta(const char *path, sqlite3 *db, struct tug_store_tallies *tallies,
-                     struct meta *out, struct tug_err *err)
+/* The one record of that kind, packed. */
+static int read_meta(const char *path, sqlite3 *db, struct tug_store_tallies *tallies, struct tug_buf *out, struct tug_err *err)
 {
-    int rc;
+    int rc = tug_store_db_load(path, db, "meta", tallies, keep_bytes, out, err);
 
-    *out = (struct meta){.arena = {.budget_bytes = 1 << 20}, .err = err};
-    rc = tug_store_db_load(path, db, "meta", tallies, take_meta, out, err);
-    if (rc == 0 && !out->m)
-        rc =
-            tug_fail(err, -EILSEQ, "state file %s holds no cluster (no record meta/cluster)", path);
+    if (rc == 0 && out->len == 0)
+        rc = tug_fail(err, -EILSEQ, "state file %s holds no cluster (no record meta/cluster)", path);
     return rc;
 }
 
-int state_numbers(struct state *s, struct state_numbers *out, struct tug_err *err)
+int state_lineage(struct state *s, struct tug_lineage *out, struct tug_err *err)
 {
-    struct meta meta;
+    struct tug_buf meta = {0};
     int rc = read_meta(s->path, s->db, &s->tallies, &meta, err);
 
-    *out = (struct state_numbers){0};
-    if (rc == 0)
-        *out = (struct state_numbers){meta.m->epoch, meta.m->next_id_block, meta.m->attempts_skipped};
-    tug_arena_clear(&meta.arena);
+    *out = (struct tug_lineage){0};
+    rc = rc < 0 ? rc : tug_lineage_read(meta.data, meta.len, out, err);
+    tug_buf_clear(&meta);
     return rc;
 }
 
-static void go_on_from(Tugpb__MetaRecord *m, const struct state_numbers *n)
-{
-    m->epoch = m->epoch > n->epoch ? m->epoch : n->epoch;
-    m->next_id_block = m->next_id_block > n->next_id_block ? m->next_id_block : n->next_id_block;
-    m->attempts_skipped = m->attempts_skipped > n->attempts_skipped ? m->attempts_skipped : n->attempts_skipped;
-}
-
-int state_mark(const char *path, const char *why, const struct state_numbers *replaced, struct tug_err *err)
+int state_mark(const char *path, const char *why, const struct tug_lineage *replaced, struct tug_err *err)
 {
     struct tug_store_tallies tallies = {NULL, 0, 0};
-    struct tug_buf packed = {0};
-    struct meta meta = {0};
+    struct tug_buf meta = {0}, marked = {0};
     sqlite3 *db = NULL;
     int rc = tug_store_db_open(path, SQLITE_OPEN_READWRITE, &db, err);
 
     rc = rc < 0 ? rc : tug_store_db_tallies(path, db, &tallies, err);
     rc = rc < 0 ? rc : read_meta(path, db, &tallies, &meta, err);
-    if (rc == 0) {
-        Tugpb__MetaRecord m = *meta.m;
-
-        m.safe = TUGPB__SAFE_MODE__SAFE_MARKED;
-        m.safe_why = (char *) (uintptr_t) why;
-        m.safe_since_ms = 0;
-        m.seen_epoch = 0;
-        if (replaced)
-            go_on_from(&m, replaced);
-        tug_msg_pack(&packed, &m.base);
-        rc = tug_store_db_put(path, db, "meta", "cluster", packed.data, packed.len, err);
-    }
-    tug_buf_clear(&packed);
-    tug_arena_clear(&meta.arena);
+    rc = rc < 0 ? rc : tug_lineage_mark(&marked, meta.data, meta.len, why, replaced, err);
+    rc = rc < 0 ? rc : tug_store_db_put(path, db, "meta", "cluster", marked.data, marked.len, err);
+    tug_buf_clear(&meta);
+    tug_buf_clear(&marked);
     tug_store_tallies_clear(&tallies);
     if (sqlite3_close(db) != SQLITE_OK && rc == 0)
         rc = tug_fail(err, -EIO, "cannot write %s completely", path);

@@ -153,14 +153,14 @@ static int start_with(struct state *s, const struct tug_config *cfg, struct tug_
 
 int do_verify(struct admin *a, struct tug_err *err)
 {
-    struct state_numbers numbers = {0};
+    struct tug_lineage numbers = {0};
     struct state s;
     int rc = a->file ? state_open(&s, a->file, err) : state_open_default(&s, a, err);
 
     if (rc < 0)
         return rc;
     rc = state_check(&s, err);
-    rc = rc < 0 ? rc : state_numbers(&s, &numbers, err);
+    rc = rc < 0 ? rc : state_lineage(&s, &numbers, err);
     rc = rc < 0 ? rc : a->has_config ? start_with(&s, &a->cfg, err) : start_without(&s, err);
     if (rc == 0 && a->json)
         printf("{\"ok\":true,\"epoch\":%" PRIu64 ",\"schema\":%" PRId64 ",\"records\":%" PRId64

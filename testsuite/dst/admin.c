@@ -5,7 +5,7 @@
  */
 #include "dst.h"
 
-#include <string.h>
+#include "logic/lineage.h"
 
 /* ---- the configuration */
 
@@ -55,51 +55,29 @@ static void back_up(struct dst *w)
     dst_later(w, dst_about(&w->of_admin, 240000), DST_BACKUP, 0);
 }
 
-static Tugpb__MetaRecord *meta_of(const struct dst_disk *d, struct tug_arena *a)
-{
-    size_t len;
-    const void *data = dst_disk_get(d, "meta", "cluster", &len);
-    ProtobufCMessage *m = NULL;
-
-    a->budget_bytes = 1 << 20;
-    if (!data)
-        return NULL;
-    int rc = tug_proto_decode(a, &tugpb__meta_record__descriptor, data, len, &m, NULL);
-    tug_assert(rc == 0);
-    return (Tugpb__MetaRecord *) m;
-}
-
 static void mark(struct dst_disk *d, const struct dst_disk *replaced)
 {
-    struct tug_arena a = {0}, b = {0};
+    struct tug_lineage old;
+    struct tug_buf marked = {0};
     struct tug_batch *batch = tug_batch_new();
-    Tugpb__MetaRecord *m = meta_of(d, &a);
-    const Tugpb__MetaRecord *old = meta_of(replaced, &b);
+    size_t len, old_len;
+    const void *meta = dst_disk_get(d, "meta", "cluster", &len);
+    const void *old_meta = dst_disk_get(replaced, "meta", "cluster", &old_len);
+    int rc = tug_lineage_read(old_meta, old_len, &old, NULL);
 
-    m->safe = TUGPB__SAFE_MODE__SAFE_MARKED;
-    m->safe_why = (char *) "put back";
-    m->safe_since_ms = 0;
-    m->seen_epoch = 0;
-    m->epoch = old->epoch > m->epoch ? old->epoch : m->epoch;
-    m->next_id_block = old->next_id_block > m->next_id_block ? old->next_id_block : m->next_id_block;
-    m->attempts_skipped = old->attempts_skipped > m->attempts_skipped ? old->attempts_skipped : m->attempts_skipped;
-    size_t len = tugpb__meta_record__get_packed_size(m);
-    uint8_t *packed = tug_xmalloc(len);
-    tugpb__meta_record__pack(m, packed);
-    tug_batch_put(batch, "meta", "cluster", packed, len);
+    rc = rc ? rc : tug_lineage_mark(&marked, meta, len, "put back", &old, NULL);
+    tug_assert(rc == 0);
+    tug_batch_put(batch, "meta", "cluster", marked.data, marked.len);
     dst_disk_apply(d, batch);
     tug_batch_free(batch);
-    free(packed);
-    tug_arena_clear(&a);
-    tug_arena_clear(&b);
+    tug_buf_clear(&marked);
 }
 
 static void put_back(struct dst *w)
 {
-    struct tug_arena a = {0};
-    bool is_useful = w->backup && meta_of(w->backup, &a);
+    size_t len;
+    bool is_useful = w->backup && dst_disk_get(w->backup, "meta", "cluster", &len);
 
-    tug_arena_clear(&a);
     if (w->calm)
         return;
     if (is_useful) {

@@ -28,10 +28,10 @@ static const char *state_of(struct vworld *w, uint64_t job)
 }
 
 /* The controller dies, and its disk is what it was at the backup. */
-static void go_back(struct vworld *w, int marked)
+static void go_back(struct vworld *w, enum vw_put_back how)
 {
     vw_crash_control(w);
-    vw_put_back(w, marked);
+    vw_put_back(w, how);
     vw_start_control(w);
 }
 
@@ -55,7 +55,7 @@ START_TEST(after_a_restore_known_gangs_go_on_and_unknown_ones_are_left_alone_unt
     vw_backup(w);
     unknown = submitted(w, "unknown", 1);
     ck_assert_uint_eq(vw_running(w, unknown, 0), 1);
-    go_back(w, 1);
+    go_back(w, VW_RESTORED);
     vw_run(w, vw_now(w) + 5000);
     ck_assert_str_eq(state_of(w, known), "RUNNING");
     ck_assert_uint_eq(vw_see(w, known)->attempt, 1);
@@ -91,7 +91,7 @@ START_TEST(a_job_that_waited_at_the_backup_and_runs_now_is_not_started_again_bef
     vw_run(w, vw_now(w) + 25000);
     ck_assert_str_eq(state_of(w, first), "COMPLETED");
     ck_assert_str_eq(state_of(w, waiting), "RUNNING");
-    go_back(w, 1);
+    go_back(w, VW_RESTORED);
     vw_run(w, vw_now(w) + 5000);
     ck_assert_str_eq(state_of(w, waiting), "PENDING"); /* as far as this state goes */
     ck_assert_uint_eq(vw_running(w, waiting, 1), 2);
@@ -118,7 +118,7 @@ START_TEST(who_cancels_a_job_that_waited_at_the_backup_and_runs_now_ends_that_ga
     vw_run(w, vw_now(w) + 25000);
     ck_assert_str_eq(state_of(w, first), "COMPLETED");
     ck_assert_str_eq(state_of(w, waiting), "RUNNING");
-    go_back(w, 1);
+    go_back(w, VW_RESTORED);
     vw_run(w, vw_now(w) + 5000);
     ck_assert_str_eq(state_of(w, waiting), "PENDING");
     vw_cancel(w, waiting);
@@ -137,7 +137,7 @@ START_TEST(after_a_restore_nothing_starts_before_the_last_node_has_said_what_it_
 
     vw_backup(w);
     vw_cut(w, 3);
-    go_back(w, 1);
+    go_back(w, VW_RESTORED);
     id = submitted(w, "a", 1);
     vw_run(w, vw_now(w) + 30000);
     ck_assert_str_eq(state_of(w, id), "PENDING");
@@ -162,7 +162,7 @@ START_TEST(an_admin_need_not_wait_for_a_node_that_will_not_come)
 
     vw_backup(w);
     vw_cut(w, 2);
-    go_back(w, 1);
+    go_back(w, VW_RESTORED);
     id = submitted(w, "a", 1);
     ck_assert_str_eq(state_of(w, id), "PENDING");
     ck_assert(resume(w, 1)->resumed);
@@ -225,14 +225,14 @@ START_TEST(the_epoch_and_the_ids_rise_above_all_that_nodes_have_seen)
     last = submitted(w, "a", 2);
     seen = vw_node_epoch(w, 1);
     ck_assert_uint_ge(seen, 6);
-    go_back(w, 1);
+    go_back(w, VW_RESTORED_UNREAD);
     vw_run(w, vw_now(w) + 5000);
     ck_assert_uint_gt(vw_epoch(w), seen);
     ck_assert_uint_eq(vw_node_epoch(w, 1), vw_epoch(w));
     ck_assert_uint_eq(vw_running(w, last, 0), 2);
     ck_assert_uint_gt(submitted(w, "b", 1), last);
     seen = vw_epoch(w);
-    go_back(w, 1); /* the same backup again: what was given out meanwhile is on the nodes only */
+    go_back(w, VW_RESTORED_UNREAD); /* the same backup again: what was given out meanwhile is on the nodes only */
     vw_run(w, vw_now(w) + 5000);
     ck_assert_uint_gt(vw_epoch(w), seen);
     ck_assert_uint_eq(vw_node_epoch(w, 2), vw_epoch(w));
@@ -255,7 +255,7 @@ START_TEST(a_state_that_was_put_back_by_hand_is_noticed_and_nothing_is_taken_unt
         vw_run(w, vw_now(w) + 1000);
     }
     seen = vw_node_epoch(w, 1);
-    go_back(w, 0);
+    go_back(w, VW_BY_HAND);
     vw_run(w, vw_now(w) + 5000);
     ck_assert_uint_lt(vw_epoch(w), seen);
     ck_assert_uint_eq(vw_running(w, running, 1), 1); /* it got no word */
@@ -288,7 +288,7 @@ START_TEST(a_state_that_is_one_start_behind_is_noticed_too)
     vw_start_control(w);
     vw_run(w, vw_now(w) + 5000);
     seen = vw_node_epoch(w, 1);
-    go_back(w, 0);
+    go_back(w, VW_BY_HAND);
     ck_assert_uint_eq(vw_epoch(w), seen); /* the next one, as it was for the life that is not known here */
     vw_run(w, vw_now(w) + 5000);
     ck_assert(!resume(w, 0)->resumed);
@@ -313,7 +313,7 @@ START_TEST(a_gang_that_is_suspended_keeps_its_attempt_and_goes_on_after_a_restor
     high = vw_job(w, rid);
     ck_assert_str_eq(state_of(w, low), "SUSPENDED");
     vw_backup(w);
-    go_back(w, 1);
+    go_back(w, VW_RESTORED);
     vw_run(w, vw_now(w) + 5000);
     ck_assert(resume(w, 0)->resumed);
     ck_assert_str_eq(state_of(w, low), "SUSPENDED");
@@ -337,11 +337,11 @@ START_TEST(a_backup_that_is_put_back_twice_uses_no_attempt_of_the_first_time_aga
     submitted(w, "first", 2);
     job = submitted(w, "waiting", 2);
     vw_backup(w);
-    go_back(w, 1);
+    go_back(w, VW_RESTORED);
     vw_run(w, vw_now(w) + 120000);
     ck_assert_str_eq(state_of(w, job), "COMPLETED");
     first = vw_see(w, job)->attempt;
-    go_back(w, 1);
+    go_back(w, VW_RESTORED);
     vw_run(w, vw_now(w) + 120000);
     ck_assert_str_eq(state_of(w, job), "COMPLETED");
     ck_assert_uint_gt(vw_see(w, job)->attempt, first);

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/vec.h"
+#include "logic/lineage.h"
 #include "proto/launch.pb-c.h"
 #include "proto/record.pb-c.h"
 #include "proto/step.pb-c.h"
@@ -324,31 +325,25 @@ void vw_backup(struct vworld *w)
     records_copy(&w->procs[0].kept, w->procs[0].disk);
 }
 
-void vw_put_back(struct vworld *w, int marked)
+void vw_put_back(struct vworld *w, enum vw_put_back how)
 {
+    struct tug_lineage replaced;
+    struct tug_buf marked = {0};
     struct record *meta;
-    Tugpb__MetaRecord *m, *replaced;
 
     tug_assert(!w->control);
     HASH_FIND_STR(w->procs[0].disk, "meta/cluster", meta);
-    replaced = tugpb__meta_record__unpack(NULL, meta->len, meta->data);
-    uint32_t skipped = replaced->attempts_skipped;
-    tugpb__meta_record__free_unpacked(replaced, NULL);
+    tug_assert(tug_lineage_read(meta->data, meta->len, &replaced, NULL) == 0);
     records_copy(&w->procs[0].disk, w->procs[0].kept);
-    HASH_FIND_STR(w->procs[0].disk, "meta/cluster", meta);
-    if (!marked)
+    if (how == VW_BY_HAND)
         return;
-    m = tugpb__meta_record__unpack(NULL, meta->len, meta->data);
-    m->safe = TUGPB__SAFE_MODE__SAFE_MARKED;
-    tug_assert(!m->safe_why[0]);
-    m->safe_why = (char *) "put back from a backup";
-    m->attempts_skipped = skipped; /* as src/admin/restore.c does */
+    HASH_FIND_STR(w->procs[0].disk, "meta/cluster", meta);
+    tug_assert(tug_lineage_mark(&marked, meta->data, meta->len, "put back from a backup",
+                                how == VW_RESTORED ? &replaced : NULL, NULL) == 0);
     free(meta->data);
-    meta->len = tugpb__meta_record__get_packed_size(m);
-    meta->data = tug_xmalloc(meta->len);
-    tugpb__meta_record__pack(m, meta->data);
-    m->safe_why = (char *) protobuf_c_empty_string;
-    tugpb__meta_record__free_unpacked(m, NULL);
+    meta->len = marked.len;
+    meta->data = tug_xmemdup(marked.data, marked.len);
+    tug_buf_clear(&marked);
 }
 
 /* ---- life of the processes */

@@ -68,9 +68,10 @@ void vw_start_control(struct vworld *w);
 void vw_fill(struct vworld *w, const char *why);
 
 /* Keep a copy of the controller's disk as it is now; put it in the place of what is there, while no controller runs.
- * 'marked': as `tug admin restore` does, else as by hand. */
+ * By hand, or as `tug admin restore` does it, where what is replaced can be read and where it cannot. */
 void vw_backup(struct vworld *w);
-void vw_put_back(struct vworld *w, int marked);
+enum vw_put_back { VW_BY_HAND, VW_RESTORED, VW_RESTORED_UNREAD };
+void vw_put_back(struct vworld *w, enum vw_put_back how);
 uint32_t vw_resume(struct vworld *w, int now);                      /* tug admin resume-scheduling */
 uint64_t vw_epoch(const struct vworld *w);
 uint64_t vw_node_epoch(const struct vworld *w, unsigned node);
