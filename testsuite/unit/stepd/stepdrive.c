@@ -504,6 +504,14 @@ const char *drive_file(struct drive *d, const char *name)
     return d->text.data;
 }
 
+void drive_touch(struct drive *d, const char *name)
+{
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/%s", d->dir, name);
+    ck_assert_int_eq(close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+}
+
 const char *drive_output(struct drive *d)
 {
     return drive_file(d, "tug-7.out");

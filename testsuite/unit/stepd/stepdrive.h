@@ -21,7 +21,7 @@
 #include "proto/node.pb-c.h"
 #include "proto/step.pb-c.h"
 
-#define DRIVE_LIMIT_MS 20000
+#define DRIVE_LIMIT_MS 50000 /* less than UNIT_TIMEOUT_S: the failure says what did not come */
 
 struct drive_node {
     struct drive *d;
@@ -98,6 +98,7 @@ void drive_start_gang(struct drive *d); /* the barrier opens */
  * call. */
 const char *drive_output(struct drive *d);
 const char *drive_file(struct drive *d, const char *name);
+void drive_touch(struct drive *d, const char *name); /* ranks wait for such files in their directory */
 /* The cause that all nodes' results agree on (asserted); NULL: none. */
 const Tugpb__Cause *drive_cause(struct drive *d);
 /* Builds programs/NAME.c, next to this file, by the shell command 'how' ("%1$s" is the source,

@@ -321,7 +321,7 @@ START_TEST(a_suspended_gang_does_not_hang)
     Tugpb__SdSignal m = TUGPB__SD_SIGNAL__INIT;
 
     d->spec.hang_timeout_s = 1;
-    drive_argv(d, "sh", "-c", "echo up $$; sleep 1", NULL);
+    drive_argv(d, "sh", "-c", "echo up $$; while ! test -e go; do sleep 0.01; done", NULL);
     drive_start(d);
     drive_until(d, both_nodes_are_up, "both nodes are up");
     m.signal = SIGSTOP;
@@ -336,6 +336,7 @@ START_TEST(a_suspended_gang_does_not_hang)
     m.signal = SIGCONT;
     for (unsigned i = 0; i < 2; i++)
         drive_send(d, i, TUG_MSG_SD_SIGNAL, &m.base);
+    drive_touch(d, "go");
     drive_until(d, drive_all_gone, "all are gone");
     ck_assert_uint_eq(d->nodes[0].n_watches, 0);
     drive_free(d);

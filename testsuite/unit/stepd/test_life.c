@@ -282,7 +282,6 @@ END_TEST
 START_TEST(a_node_daemon_that_comes_back_finds_its_step_and_hears_all_of_it)
 {
     struct drive *d = drive_new(2, 1);
-    char go[200];
     drive_argv(d, "sh", "-c", "echo up; while ! test -e go; do sleep 0.01; done; echo done", NULL);
     drive_start(d);
     drive_until(d, rank_1_is_up, "rank 1 runs");
@@ -292,8 +291,7 @@ START_TEST(a_node_daemon_that_comes_back_finds_its_step_and_hears_all_of_it)
     drive_until(d, node_1_called_again, "it calls again");
     ck_assert_int_eq(d->nodes[1].phase, TUGPB__STEP_PHASE__STEP_RUNNING);
     drive_deaf(d, 1); /* and hears of the end only later */
-    snprintf(go, sizeof go, "%s/go", d->dir);
-    ck_assert_int_eq(close(creat(go, 0600)), 0);
+    drive_touch(d, "go");
     drive_until(d, head_has_result, "result of the head");
     drive_listen(d, 1);
     drive_until(d, drive_all_results, "the result comes after all");
