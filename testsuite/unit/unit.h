@@ -23,7 +23,7 @@
 
 #include "base/err.h"
 
-#define UNIT_TIMEOUT_S 60 /* of one test; generous, as sanitizers and busy machines are slow */
+#define UNIT_TIMEOUT_S 300 /* of one test; only what hangs may meet it, with sanitizers on half of one CPU too */
 
 #define UNIT_MAIN(name, ...)                                                   \
     int main(void)                                                             \
