@@ -9,18 +9,16 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/hashset.h"
 #include "base/mem.h"
 
-#include <uthash.h>
-
 struct text {
-    UT_hash_handle hh;
-    size_t holders;
+    uint32_t holders, hash;
     char s[];
 };
 
 struct tug_interns {
-    struct text *texts;
+    struct tug_hashset texts;
     size_t bytes;
 };
 
@@ -29,21 +27,30 @@ struct tug_interns *tug_interns_new(void)
     return tug_new(struct tug_interns);
 }
 
-static void remove_text(struct tug_interns *t, struct text *x)
+static size_t size_of(const struct text *x)
 {
-    t->bytes -= sizeof *x + strlen(x->s) + 1;
-    HASH_DEL(t->texts, x);
-    free(x);
+    return sizeof *x + strlen(x->s) + 1;
+}
+
+static struct text *text_of(const char *s)
+{
+    return (struct text *) (void *) ((char *) (uintptr_t) s - offsetof(struct text, s));
 }
 
 void tug_interns_free(struct tug_interns *t)
 {
     if (!t)
         return;
-    struct text *x, *next;
-    HASH_ITER (hh, t->texts, x, next)
-        remove_text(t, x);
+    size_t at = 0;
+    for (void *x; (x = tug_hashset_next(&t->texts, &at)) != NULL;)
+        free(x);
+    tug_hashset_clear(&t->texts);
     free(t);
+}
+
+static int is_text(const void *item, const void *key)
+{
+    return strcmp(((const struct text *) item)->s, key) == 0;
 }
 
 const char *tug_intern(struct tug_interns *t, const char *s)
@@ -51,34 +58,47 @@ const char *tug_intern(struct tug_interns *t, const char *s)
     if (!s)
         s = "";
     size_t len = strlen(s);
-    struct text *x = NULL;
-    HASH_FIND(hh, t->texts, s, len, x);
+    uint32_t hash = tug_hash(s, len);
+    struct text *x = tug_hashset_find(&t->texts, hash, is_text, s);
     if (!x) {
-        x = tug_xcalloc(1, sizeof *x + len + 1);
+        x = tug_xmalloc(sizeof *x + len + 1);
+        *x = (struct text){.hash = hash};
         memcpy(x->s, s, len + 1);
-        HASH_ADD_KEYPTR(hh, t->texts, x->s, len, x);
-        t->bytes += sizeof *x + len + 1;
+        tug_hashset_add(&t->texts, hash, x);
+        t->bytes += size_of(x);
     }
+    tug_assert(x->holders < UINT32_MAX);
     x->holders++;
     return x->s;
+}
+
+const char *tug_intern_hold(const char *s)
+{
+    struct text *x = text_of(s);
+    tug_assert(x->holders > 0 && x->holders < UINT32_MAX);
+    x->holders++;
+    return s;
 }
 
 void tug_intern_drop(struct tug_interns *t, const char *s)
 {
     if (!s)
         return;
-    struct text *x = (struct text *) (void *) ((char *) (uintptr_t) s - offsetof(struct text, s));
+    struct text *x = text_of(s);
     tug_assert(x->holders > 0);
-    if (--x->holders == 0)
-        remove_text(t, x);
+    if (--x->holders)
+        return;
+    tug_hashset_remove(&t->texts, x->hash, x);
+    t->bytes -= size_of(x);
+    free(x);
 }
 
 size_t tug_interns_count(const struct tug_interns *t)
 {
-    return HASH_COUNT(t->texts);
+    return t->texts.n;
 }
 
 size_t tug_interns_bytes(const struct tug_interns *t)
 {
-    return t->bytes + (t->texts ? t->texts->hh.tbl->num_buckets * sizeof(UT_hash_bucket) : 0);
+    return t->bytes + tug_hashset_bytes(&t->texts);
 }

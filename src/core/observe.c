@@ -6,7 +6,17 @@
  */
 #include "core/state.h"
 
-static void hold_texts(struct tug_core *c, struct tug_policy_job *j)
+/* Those of a row of ours are interned already. */
+static void hold_texts(const struct tug_policy_job *j)
+{
+    tug_intern_hold(j->queue);
+    tug_intern_hold(j->account);
+    tug_intern_hold(j->name);
+    tug_intern_hold(j->user);
+    tug_intern_hold(j->gpu_model);
+}
+
+static void copy_texts(struct tug_core *c, struct tug_policy_job *j)
 {
     j->queue = tug_intern(c->texts, j->queue);
     j->account = tug_intern(c->texts, j->account);
@@ -26,7 +36,10 @@ static void drop_texts(struct tug_core *c, const struct tug_policy_job *j)
 
 static void tell(struct tug_core *c, struct tug_policy_event ev)
 {
-    hold_texts(c, &ev.job); /* "" for those that are about no job */
+    if (ev.job.id)
+        hold_texts(&ev.job);
+    else
+        copy_texts(c, &ev.job); /* about no job: "" */
     tug_vec_push(&c->events, ev);
 }
 
@@ -92,7 +105,7 @@ void tug_core_recall(struct tug_core *c, const struct tug_policy_job *row, int64
                                   .node = TUG_NO_NODE,
                                   .ok = ok != 0,
                                   .job = *row};
-    hold_texts(c, &ev.job);
+    copy_texts(c, &ev.job);
     tug_vec_push(&c->recalled, ev);
 }
 

@@ -42,6 +42,8 @@ START_TEST(a_text_lives_as_long_as_somebody_holds_it)
     ck_assert_ptr_eq(a, b);
     ck_assert_str_eq(tug_intern(t, NULL), "");
     ck_assert_uint_eq(tug_interns_count(t), 2);
+    ck_assert_ptr_eq(tug_intern_hold(a), a);
+    tug_intern_drop(t, a);
     tug_intern_drop(t, a);
     ck_assert_str_eq(b, "train");
     tug_intern_drop(t, b);
