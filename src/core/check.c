@@ -284,7 +284,7 @@ static int check_counts(const struct tug_core *c, struct tug_err *err)
         wakes += tug_heap_holds(&e->wake);
     }
     if (pending != c->n_pending || running != c->n_running || ended != c->n_ended || stopped != c->n_suspended ||
-        pending + running + ended != c->jobs.n_jobs)
+        pending + running + ended != c->jobs.n)
         return tug_fail(err, -EINVAL, "the jobs are counted wrongly");
     if (in_order != c->order.n_jobs || wakes != c->wakes.len || rows != c->running.len)
         return tug_fail(err, -EINVAL,

@@ -46,7 +46,7 @@ static void free_jobs(struct tug_core *c)
         tug_job_unbench(c, e);
         tug_entry_free(c, e);
     }
-    tug_jobtab_clear(&c->jobs);
+    tug_idtab_clear(&c->jobs);
 }
 
 void tug_core_free(struct tug_core *c)
@@ -206,7 +206,7 @@ size_t tug_core_memory_bytes(const struct tug_core *c)
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id))
         bytes += job_bytes(e);
-    bytes += c->jobs.n_pages * (sizeof **c->jobs.pages + sizeof *c->jobs.pages);
+    bytes += tug_idtab_bytes(&c->jobs);
     bytes += c->order.cap * (sizeof *c->order.rows + sizeof *c->order.briefs) + c->order.added.cap * sizeof *c->order.added.at;
     bytes += (c->events.cap + c->recalled.cap) * sizeof *c->events.at;
     bytes += c->running.cap * sizeof *c->running.at + c->wakes.cap * sizeof *c->wakes.at;

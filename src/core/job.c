@@ -287,7 +287,7 @@ struct tug_entry *tug_entry_new(struct tug_core *c, tug_job_id id, const struct 
     j->state = state;
     ++*counter_of(c, state);
     c->n_suspended += state == TUG_JOB_SUSPENDED;
-    tug_jobtab_add(&c->jobs, id, e);
+    tug_idtab_add(&c->jobs, id, e);
     if (tug_job_state_is_over(state))
         return e;
     struct tug_queue *q = tug_queue_find(c, j->req.queue);
@@ -314,7 +314,7 @@ void tug_entry_free(struct tug_core *c, struct tug_entry *e)
     --*counter_of(c, e->j.state);
     c->n_suspended -= e->j.state == TUG_JOB_SUSPENDED;
     tug_heap_remove(&c->wakes, &e->wake);
-    tug_jobtab_remove(&c->jobs, e->j.id);
+    tug_idtab_remove(&c->jobs, e->j.id);
     tug_shape_drop(c, e);
     free_steps(&e->j);
     tug_cause_clear(&e->j.cause);

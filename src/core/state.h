@@ -354,7 +354,7 @@ struct tug_core {
     struct tug_vec(struct tug_policy_slice) chosen; /* what tug_place_choose() found */
     struct tug_vec(struct tug_policy_slice) proposed; /* scratch: what a plugin answers */
     struct tug_vec(struct tug_veil) veils; /* what it is shown in place of nodes' rows meanwhile */
-    struct tug_jobtab jobs;
+    struct tug_idtab jobs;
     struct tug_order order;
     struct tug_vec(struct tug_running_row) running;
     struct tug_heap wakes;
