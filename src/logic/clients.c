@@ -14,7 +14,6 @@
 #include "logic/control_int.h"
 
 #define TOKEN_MAX       64
-#define COMMAND_SHOWN   60
 #define STEPS_MAX       1024       /* of one job at a time: as many as a node's launcher holds */
 #define STEPS_BYTES_MAX (8u << 20) /* of their requests, all of which stand in the job's record */
 
@@ -73,24 +72,6 @@ void h_shutdown(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
 }
 
 /* ---- submit */
-
-char *tug_ctl_command(const Tugpb__JobSpec *spec)
-{
-    struct tug_buf text = {0};
-
-    if (spec->kind == TUGPB__JOB_KIND__JOB_BATCH)
-        tug_buf_adds(&text, spec->name);
-    for (size_t i = 0; i < spec->n_argv && text.len < COMMAND_SHOWN; i++)
-        tug_buf_addf(&text, "%s%s", text.len ? " " : "", spec->argv[i]);
-    if (text.len > COMMAND_SHOWN) {
-        char cut[COMMAND_SHOWN];
-
-        tug_str_copy(cut, sizeof cut, tug_buf_str(&text));
-        tug_buf_clear(&text);
-        return tug_xasprintf("%s...", cut);
-    }
-    return text.len ? tug_buf_take(&text) : tug_xstrdup("");
-}
 
 /* 0 = no limit of the site's own. */
 static int check_size(const char *what, size_t len, uint64_t max, const char *key,
@@ -234,28 +215,26 @@ static uint64_t new_id(struct tug_control *c)
 
 static void hex32(struct tug_control *c, char out[33])
 {
+    static const char digits[] = "0123456789abcdef";
     uint8_t r[16];
 
     c->env.random(c->env.ctx, r, sizeof r);
-    for (size_t i = 0; i < sizeof r; i++)
-        snprintf(out + 2 * i, 3, "%02x", r[i]);
+    for (size_t i = 0; i < sizeof r; i++) {
+        out[2 * i] = digits[r[i] >> 4];
+        out[2 * i + 1] = digits[r[i] & 15];
+    }
+    out[2 * sizeof r] = '\0';
 }
 
 static struct ctl_job *new_side(struct tug_control *c, struct ctl_user *u,
                                 const Tugpb__SubmitRequest *m)
 {
     const Tugpb__JobSpec *s = m->spec;
-    struct ctl_job *j = tug_new(struct ctl_job);
+    struct ctl_job *j = tug_ctl_job_new(c, new_id(c), u, s, m->token);
 
-    j->id = new_id(c);
-    j->user = u;
-    j->token = tug_xstrdup(m->token);
     hex32(c, j->job_token);
     j->script = tug_blobs_hold(c->blobs, s->script.data, s->script.len, tug_ctl_batch(c));
     j->env = tug_blobs_hold(c->blobs, s->env.data, s->env.len, tug_ctl_batch(c));
-    j->spec = tug_ctl_pack_spec(s, &j->spec_len);
-    j->command = tug_ctl_command(s);
-    HASH_ADD(hh, c->jobs, id, sizeof j->id, j);
     return j;
 }
 

@@ -150,17 +150,6 @@ static void users_free(struct tug_control *c)
     }
 }
 
-static void tokens_free(struct tug_control *c)
-{
-    struct ctl_token *t, *next;
-
-    HASH_ITER (hh, c->tokens, t, next) {
-        HASH_DEL(c->tokens, t);
-        free(t->key);
-        free(t);
-    }
-}
-
 static void nodes_free(struct tug_control *c)
 {
     for (size_t i = 0; i < c->n_nodes; i++) {
@@ -175,24 +164,17 @@ static void nodes_free(struct tug_control *c)
 
 void tug_control_free(struct tug_control *c)
 {
-    struct ctl_job *j, *next_job;
     struct ctl_peer *p, *next_peer;
-    struct tug_batch *drain;
 
     if (!c)
         return;
-    drain = tug_batch_new();
     HASH_ITER (hh, c->peers, p, next_peer) {
         tug_vec_clear(&p->interactive); /* we go, not they */
         tug_control_peer_down(c, p->id);
     }
-    HASH_ITER (hh, c->jobs, j, next_job) {
-        tug_ctl_wait_gone(c, j->id);
-        tug_ctl_job_free(c, j, drain);
-    }
-    tug_batch_free(drain);
+    tug_ctl_jobs_free(c);
     users_free(c);
-    tokens_free(c);
+    tug_ctl_tokens_free(c);
     nodes_free(c);
     for (size_t i = c->logs_read; i < c->logs.len; i++)
         free(c->logs.at[i].text);
@@ -481,119 +463,6 @@ void tug_control_message(struct tug_control *c, tug_peer_id peer, uint16_t numbe
         tug_ctl_reply_error(c, p, rid, err.code, err.msg);
     tug_outbox_loose(c->out, 0);
     tug_outbox_aside(c->out, 0);
-}
-
-/* ---- jobs */
-
-struct ctl_job *tug_ctl_job(struct tug_control *c, uint64_t id)
-{
-    struct ctl_job *j = c->found ? c->found->hh.next : c->jobs;
-
-    /* A list asks for one after the other. */
-    if (!j || j->id != id)
-        HASH_FIND(hh, c->jobs, &id, sizeof id, j);
-    c->found = j;
-    return j;
-}
-
-struct ctl_step *tug_ctl_step(struct ctl_job *j, uint32_t step)
-{
-    for (size_t i = 0; i < j->steps.len; i++)
-        if (j->steps.at[i].id == step)
-            return &j->steps.at[i];
-    return NULL;
-}
-
-void tug_ctl_step_clear(struct tug_control *c, struct ctl_step *s, struct tug_batch *b)
-{
-    free(s->star_addr);
-    free(s->spec);
-    tug_blobs_drop(c->blobs, s->env, b);
-}
-
-void tug_ctl_job_free(struct tug_control *c, struct ctl_job *j, struct tug_batch *b)
-{
-    HASH_DEL(c->jobs, j);
-    if (c->found == j)
-        c->found = NULL;
-    for (size_t i = 0; i < j->steps.len; i++)
-        tug_ctl_step_clear(c, &j->steps.at[i], b);
-    tug_vec_clear(&j->steps);
-    tug_blobs_drop(c->blobs, j->script, b);
-    tug_blobs_drop(c->blobs, j->env, b);
-    free(j->masks);
-    free(j->spec);
-    free(j->token);
-    free(j->command);
-    free(j);
-}
-
-void tug_ctl_job_dirty(struct tug_control *c, uint64_t id)
-{
-    struct ctl_job *j = tug_ctl_job(c, id);
-
-    if (!j || j->dirty)
-        return;
-    j->dirty = 1;
-    tug_vec_push(&c->dirty_jobs, id);
-    tug_outbox_expect_writes(c->out);
-}
-
-static char *token_key(uint32_t uid, const char *token)
-{
-    return tug_xasprintf("%u/%s", uid, token);
-}
-
-struct ctl_token *tug_ctl_token(struct tug_control *c, uint32_t uid, const char *token)
-{
-    char *key = token_key(uid, token);
-    struct ctl_token *t;
-
-    HASH_FIND_STR(c->tokens, key, t);
-    free(key);
-    return t && t->expires_ms > tug_ctl_now(c) ? t : NULL;
-}
-
-void tug_ctl_token_put(struct tug_control *c, uint32_t uid, const char *token, uint64_t job,
-                       int64_t expires_ms)
-{
-    char *key = token_key(uid, token);
-    struct ctl_token *t;
-
-    HASH_FIND_STR(c->tokens, key, t);
-    if (t) {
-        free(key);
-        if (t->expires_ms != INT64_MAX)
-            TAILQ_REMOVE(&c->spent, t, age);
-    } else {
-        t = tug_new(struct ctl_token);
-        t->key = key;
-        HASH_ADD_KEYPTR(hh, c->tokens, t->key, strlen(t->key), t);
-    }
-    t->job = job;
-    t->expires_ms = INT64_MAX;
-    if (expires_ms != INT64_MAX)
-        tug_ctl_token_spend(c, t, expires_ms);
-}
-
-void tug_ctl_token_spend(struct tug_control *c, struct ctl_token *t, int64_t expires_ms)
-{
-    tug_assert(t->expires_ms == INT64_MAX);
-    t->expires_ms = expires_ms;
-    TAILQ_INSERT_TAIL(&c->spent, t, age); /* all are kept equally long */
-}
-
-void tug_ctl_tokens_purge(struct tug_control *c, struct tug_batch *b)
-{
-    struct ctl_token *t;
-
-    while ((t = TAILQ_FIRST(&c->spent)) != NULL && t->expires_ms <= tug_ctl_now(c)) {
-        TAILQ_REMOVE(&c->spent, t, age);
-        HASH_DEL(c->tokens, t);
-        tug_batch_del(b, "tok", t->key);
-        free(t->key);
-        free(t);
-    }
 }
 
 /* ---- core, time, flush */

@@ -4,7 +4,8 @@
  * nodes.c      what nodes say; leases                            orders.c   what nodes are told
  * actions.c    the core's actions, one function each             records.c  jobs and nodes to and from records
  * views.c      jobs and nodes as users see them                  waiters.c  who waits for a job
- * safe.c       a state that is older than its cluster
+ * safe.c       a state that is older than its cluster            side.c     what is kept of a job beside the core
+ * tokens.c     which request made which job
  * Not for anybody outside of these. Layer: logic.
  */
 #ifndef TUG_LOGIC_CONTROL_INT_H
@@ -13,7 +14,9 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
+#include "base/hashset.h"
 #include "base/hostlist.h"
+#include "base/idtab.h"
 #include "base/mem.h"
 #include "base/vec.h"
 #include "logic/blobs.h"
@@ -65,24 +68,23 @@ struct ctl_step {
 struct ctl_job {
     uint64_t id;
     struct ctl_user *user;
-    uint8_t *spec;  size_t spec_len;   /* packed JobSpec without script and env */
+    /* Behind the struct, for good: */
+    const uint8_t *spec;  size_t spec_len;   /* packed JobSpec without script and env */
+    const char *token;            /* "" = none */
+    const char *command;          /* shortened, for lists */
     struct tug_blob *script, *env;
-    char *token;                  /* "" = none */
-    char *command;                /* shortened, for lists */
     char job_token[33];
     struct tug_vec(struct ctl_step) steps;
     uint8_t (*masks)[CPU_MASK_LEN];    /* one per slice while CPUs are held */
     size_t n_masks;
     uint8_t dirty;
-    UT_hash_handle hh;
 };
 
 struct ctl_token {
-    char *key;                    /* "uid/token" */
     uint64_t job;
     int64_t expires_ms;           /* INT64_MAX: as long as the job is known */
     TAILQ_ENTRY(ctl_token) age;   /* once it is forgotten */
-    UT_hash_handle hh;
+    char key[];                   /* "uid/token" */
 };
 
 struct ctl_node {
@@ -131,9 +133,8 @@ struct tug_control {
     struct tug_blobs *blobs;
     struct ctl_user *users;
     struct ctl_peer *peers;
-    struct ctl_job *jobs;         /* in the order of their ids, which lists rely on for speed */
-    struct ctl_job *found;        /* the one that was looked up last, or NULL */
-    struct ctl_token *tokens;
+    struct tug_idtab jobs;        /* struct ctl_job */
+    struct tug_hashset tokens;    /* struct ctl_token */
     TAILQ_HEAD(, ctl_token) spent;   /* those of forgotten jobs, the first to expire first */
     struct ctl_waitlist *waits;
     int64_t wait_next_ms;         /* no waiter's time is up before */
@@ -180,18 +181,25 @@ struct tug_batch *tug_ctl_batch(struct tug_control *c);
 /* tug_core_apply, then carry out what came of it. */
 int tug_ctl_apply(struct tug_control *c, struct tug_event *ev, struct tug_err *err);
 struct ctl_user *tug_ctl_user(struct tug_control *c, const struct tug_control_peer *who);
+
+/* side.c: a job without blobs, which the caller adds; the id is new */
+struct ctl_job *tug_ctl_job_new(struct tug_control *c, uint64_t id, struct ctl_user *u, const Tugpb__JobSpec *spec,
+                                const char *token);
 struct ctl_job *tug_ctl_job(struct tug_control *c, uint64_t id);
 void tug_ctl_job_free(struct tug_control *c, struct ctl_job *j, struct tug_batch *b);
+void tug_ctl_jobs_free(struct tug_control *c);
 struct ctl_step *tug_ctl_step(struct ctl_job *j, uint32_t step);
 void tug_ctl_step_clear(struct tug_control *c, struct ctl_step *s, struct tug_batch *b);
 void tug_ctl_job_dirty(struct tug_control *c, uint64_t id);
-/* The first words of what runs, for lists; the caller frees. */
-char *tug_ctl_command(const Tugpb__JobSpec *spec);
+
+/* tokens.c */
 void tug_ctl_token_put(struct tug_control *c, uint32_t uid, const char *token, uint64_t job, int64_t expires_ms);
 /* The token's job is forgotten: known until then, so that a late repeat of its request starts nothing. */
 void tug_ctl_token_spend(struct tug_control *c, struct ctl_token *t, int64_t expires_ms);
 void tug_ctl_tokens_purge(struct tug_control *c, struct tug_batch *b);
 struct ctl_token *tug_ctl_token(struct tug_control *c, uint32_t uid, const char *token);
+void tug_ctl_tokens_restored(struct tug_control *c);     /* all are in, in whatever order */
+void tug_ctl_tokens_free(struct tug_control *c);
 
 /* clients.c, jobverbs.c, nodes.c: handlers, one a message */
 typedef void tug_ctl_handler(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *m);
@@ -268,7 +276,8 @@ void tug_ctl_put_usage(struct tug_control *c, uint32_t share, struct tug_batch *
 void tug_ctl_add_nodes(struct tug_control *c);             /* room for those that the core has got */
 void tug_ctl_put_meta(struct tug_control *c, struct tug_batch *b);
 void tug_ctl_put_token(struct tug_control *c, const struct ctl_token *t, struct tug_batch *b);
-/* The request without its bulk (script and environment are blobs), packed; the caller frees. */
+/* The request without its bulk (script and environment are blobs); and that packed, which the caller frees. */
+Tugpb__JobSpec tug_ctl_lean_spec(const Tugpb__JobSpec *s);
 uint8_t *tug_ctl_pack_spec(const Tugpb__JobSpec *s, size_t *len);
 /* Keep a node's inventory, packed; what the core needs of it: strings are borrowed from 'inv', links are *machine, which the
  * caller frees (NULL: they are not known, or cannot be, which is logged). */

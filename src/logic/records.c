@@ -116,13 +116,20 @@ void tug_ctl_put_usage(struct tug_control *c, uint32_t share, struct tug_batch *
 
 /* ---- what is kept packed beside the core's objects, from a message or from a record */
 
-uint8_t *tug_ctl_pack_spec(const Tugpb__JobSpec *s, size_t *len)
+Tugpb__JobSpec tug_ctl_lean_spec(const Tugpb__JobSpec *s)
 {
     Tugpb__JobSpec lean = *s;
-    uint8_t *data;
 
     lean.script.len = 0;
     lean.env.len = 0;
+    return lean;
+}
+
+uint8_t *tug_ctl_pack_spec(const Tugpb__JobSpec *s, size_t *len)
+{
+    Tugpb__JobSpec lean = tug_ctl_lean_spec(s);
+    uint8_t *data;
+
     *len = tugpb__job_spec__get_packed_size(&lean);
     data = tug_xmalloc(*len ? *len : 1);
     tugpb__job_spec__pack(&lean, data);
@@ -298,7 +305,7 @@ void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_
     m.launch_failures = job->launch_failures;
     m.next_step = job->next_step;
     m.priority = (int32_t) job->priority;
-    m.token = j->token;
+    m.token = (char *) j->token;
     m.submit_ms = job->submit_ms;
     m.eligible_ms = job->eligible_ms;
     m.alloc_ms = job->alloc_ms;
@@ -644,21 +651,16 @@ static void restore_request(const Tugpb__JobRecord *m, struct tug_job_req *r)
 /* The side of a job that the core does not keep. */
 static struct ctl_job *restore_side(struct tug_control *c, const Tugpb__JobRecord *m)
 {
-    struct ctl_job *j = tug_new(struct ctl_job);
+    struct ctl_job *j;
     struct tug_control_peer who = {
         .uid = m->uid, .gid = m->gid, .user = m->user, .home = m->home, .shell = m->shell};
 
     for (size_t i = 0; i < m->n_gids && i < TUG_CONTROL_GIDS; i++)
         who.gids[who.n_gids++] = m->gids[i];
-    j->id = m->id;
-    j->user = tug_ctl_user(c, &who);
-    j->token = tug_xstrdup(m->token);
+    j = tug_ctl_job_new(c, m->id, tug_ctl_user(c, &who), m->spec, m->token);
     tug_str_copy(j->job_token, sizeof j->job_token, m->job_token);
-    j->spec = tug_ctl_pack_spec(m->spec, &j->spec_len);
-    j->command = tug_ctl_command(m->spec);
     j->script = tug_blobs_hold_id(c->blobs, m->script_blob.data, m->script_blob.len);
     j->env = tug_blobs_hold_id(c->blobs, m->env_blob.data, m->env_blob.len);
-    HASH_ADD(hh, c->jobs, id, sizeof j->id, j);
     if (j->token[0])
         tug_ctl_token_put(c, m->uid, j->token, m->id, INT64_MAX);
     return j;
@@ -743,31 +745,6 @@ static int by_job(const void *a, const void *b) /* nodes first: a job names them
     return x->job == y->job ? strcmp(x->id, y->id) : x->job > y->job ? 1 : -1;
 }
 
-static int by_expiry(const void *a, const void *b)
-{
-    const struct ctl_token *const *x = a, *const *y = b;
-
-    if ((*x)->expires_ms != (*y)->expires_ms)
-        return (*x)->expires_ms > (*y)->expires_ms ? 1 : -1;
-    return ((*x)->job > (*y)->job) - ((*x)->job < (*y)->job);
-}
-
-/* They came in the order of their keys. */
-static void sort_spent(struct tug_control *c)
-{
-    struct tug_vec(struct ctl_token *) spent = {0};
-
-    for (struct ctl_token *t = c->tokens; t; t = t->hh.next)
-        if (t->expires_ms != INT64_MAX)
-            tug_vec_push(&spent, t);
-    if (spent.len)
-        qsort(spent.at, spent.len, sizeof *spent.at, by_expiry);
-    TAILQ_INIT(&c->spent);
-    for (size_t i = 0; i < spent.len; i++)
-        TAILQ_INSERT_TAIL(&c->spent, spent.at[i], age);
-    tug_vec_clear(&spent);
-}
-
 static int restore_raw(struct tug_control *c, const struct ctl_raw *r, struct tug_err *err)
 {
     struct tug_arena a = {.budget_bytes = RECORD_BUDGET_BYTES};
@@ -798,7 +775,7 @@ int tug_ctl_restore_finish(struct tug_control *c, struct tug_err *err)
         free(c->raw.at[i].id);
         free(c->raw.at[i].data);
     }
-    sort_spent(c);
+    tug_ctl_tokens_restored(c);
     tug_vec_clear(&c->raw);
     return rc;
 }

@@ -413,7 +413,7 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->interactive = job->req.interactive;
     view_times(job, out);
     out->nodelist = nodelist(c, a, job);
-    out->command = j ? j->command : say("");
+    out->command = j ? (char *) j->command : say("");
     out->cause = tug_ctl_cause_pb(c, a, &job->cause);
     out->hang = tug_ctl_hang_pb(c, a, &job->hang);
     if (tug_job_state_is_over(job->state)) {
