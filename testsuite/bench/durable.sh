@@ -70,6 +70,21 @@ herd()
     stop_cluster
 }
 
+# Ten thousand clients at once: each submits a job, waits for the answer and asks for the job.
+herd10k()
+{
+    local r n took p50 p99 most all ids q50 q99 qmost acks=() queries=() slowest=()
+    ulimit -n 16384 2>/dev/null || [ "$(ulimit -n)" -gt 10100 ] || { say "$1: ten thousand connections need ulimit -n 16384"; return; }
+    for ((r = 0; r < ${runs:-3}; r++)); do
+        start_full_cluster && read -r n took p50 p99 most all ids ids q50 q99 qmost < <(
+            "$inflight" -n 10000 -c 9900 -g $gpus -t 3600 -q "$socket") || return
+        acks+=("$p99") queries+=("$q99") slowest+=("$qmost")
+    done
+    emit herd10k_query_p99_ms ms "\"connections\":9900,\"per_s\":$(calc "2 * $n / $all" 0),\"slowest_ms\":[$(IFS=,; echo "${slowest[*]}")]" "${queries[@]}"
+    emit herd10k_ack_p99_ms ms "\"connections\":9900" "${acks[@]}"
+    stop_cluster
+}
+
 # Kill -9 of who leads until a command is answered by another, in seconds.
 failover()
 {

@@ -1,15 +1,15 @@
 /* inflight.c - submits through connections that keep requests in flight, and counts the replies
  *
- *   inflight [-n JOBS] [-w WINDOW] [-c CONNECTIONS] [-N NODES] [-g GPUS] [-t SECONDS] [-b] [-e] SOCKET [-- COMMAND...]
+ *   inflight [-n JOBS] [-w WINDOW] [-c CONNECTIONS] [-N NODES] [-g GPUS] [-t SECONDS] [-b] [-e] [-q] SOCKET [-- COMMAND...]
  *
  * Through one connection with WINDOW requests in flight, or with -c through so many, each with WINDOW (then 1) of its own.
  *
  * Each job is a gang of one rank a node (with -b: a script that runs `true`) that writes to /dev/null, with a token and a name of its own and with this
  * process's environment, as `tug submit` sends it. A reply comes only when the job is durable, so the rate of replies
  * is the rate of durable jobs. With -e it also waits for the end of every job, and any other end than COMPLETED is a
- * failure. Prints one line:
- *   JOBS REPLY_SECONDS P50_MS P99_MS MAX_MS ALL_SECONDS FIRST_ID LAST_ID
- * where ALL_SECONDS is up to the last end with -e, else the same as REPLY_SECONDS. Layer: programs.
+ * failure. With -q a connection asks for the job, as `tug show` does, before it submits the next one. Prints one line:
+ *   JOBS REPLY_SECONDS P50_MS P99_MS MAX_MS ALL_SECONDS FIRST_ID LAST_ID [QUERY_P50_MS QUERY_P99_MS QUERY_MAX_MS]
+ * where ALL_SECONDS is up to the last end with -e, the last answer with -q, else the same as REPLY_SECONDS. Layer: programs.
  */
 #include <event2/event.h>
 #include <inttypes.h>
@@ -28,16 +28,18 @@
 
 #define SILENCE_S 60         /* nothing came for so long: something hangs */
 #define WAIT_RID 0x80000000u /* set in the id of a request that waits for a job's end */
+#define SHOW_RID 0x40000000u /* of one that asks for the job */
 
 struct bench {
     struct event_base *loop;
     struct event *silence;
     struct tug_conn **conns;
     uint32_t n_conns, n_open;
-    uint32_t jobs, window, sent, replied, ended;
-    int to_end;
+    uint32_t jobs, window, sent, replied, ended, shown;
+    int to_end, queries;
     int64_t start_ns, reply_ns, end_ns;
     int64_t *sent_ns; /* of request i; then how long its reply took */
+    int64_t *asked_ns; /* the same for the query after it */
     uint64_t first_id, last_id;
     char run[32]; /* makes the tokens of this run its own */
     Tugpb__JobSpec spec;
@@ -81,6 +83,25 @@ static void wait_one(struct tug_conn *conn, uint64_t job, uint32_t i)
         give_up("waiting", "the request could not be sent");
 }
 
+static void show_one(struct bench *b, struct tug_conn *conn, uint64_t job, uint32_t i)
+{
+    Tugpb__ShowRequest m = TUGPB__SHOW_REQUEST__INIT;
+    m.job = job;
+    b->asked_ns[i] = now_ns();
+    if (tug_conn_send(conn, TUG_MSG_SHOW_REQUEST, i | SHOW_RID, &m.base))
+        give_up("asking", "the request could not be sent");
+}
+
+static void on_shown(struct bench *b, struct tug_conn *conn, uint32_t i, const Tugpb__ShowReply *r)
+{
+    if (i >= b->sent || !r->job)
+        give_up("asking", "a reply that answers nothing");
+    b->asked_ns[i] = now_ns() - b->asked_ns[i];
+    b->shown++;
+    if (b->sent < b->jobs)
+        submit_one(b, conn);
+}
+
 static void on_submitted(struct bench *b, struct tug_conn *conn, uint32_t i, const Tugpb__SubmitReply *r)
 {
     if (i >= b->sent || r->existed || !r->job)
@@ -91,7 +112,9 @@ static void on_submitted(struct bench *b, struct tug_conn *conn, uint32_t i, con
     b->last_id = r->job;
     if (b->replied == b->jobs)
         b->reply_ns = now_ns();
-    if (b->sent < b->jobs)
+    if (b->queries)
+        show_one(b, conn, r->job, i);
+    else if (b->sent < b->jobs)
         submit_one(b, conn);
     if (b->to_end)
         wait_one(conn, r->job, i);
@@ -149,11 +172,13 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
         on_submitted(b, c, f->rid, (const Tugpb__SubmitReply *) m);
     else if (f->number == TUG_MSG_WAIT_REPLY)
         on_ended(b, (const Tugpb__WaitReply *) m);
+    else if (f->number == TUG_MSG_SHOW_REPLY)
+        on_shown(b, c, f->rid & ~SHOW_RID, (const Tugpb__ShowReply *) m);
     else if (f->number == TUG_MSG_ERROR)
         give_up("refused", ((const Tugpb__Error *) m)->text);
     tug_arena_clear(&a);
     watch(b);
-    if (b->replied == b->jobs && (!b->to_end || b->ended == b->jobs)) {
+    if (b->replied == b->jobs && (!b->to_end || b->ended == b->jobs) && (!b->queries || b->shown == b->jobs)) {
         b->end_ns = now_ns();
         event_base_loopbreak(b->loop);
     }
@@ -216,7 +241,7 @@ static uint32_t number(const char *text)
 static const char *options(struct bench *b, int argc, char **argv)
 {
     int o;
-    while ((o = getopt(argc, argv, "+n:w:c:N:g:t:be")) > 0)
+    while ((o = getopt(argc, argv, "+n:w:c:N:g:t:beq")) > 0)
         switch (o) {
         case 'n': b->jobs = number(optarg); break;
         case 'w': b->window = number(optarg); break;
@@ -226,10 +251,11 @@ static const char *options(struct bench *b, int argc, char **argv)
         case 't': b->spec.time_limit_s = number(optarg); break;
         case 'b': take_script(&b->spec); break;
         case 'e': b->to_end = 1; break;
+        case 'q': b->queries = 1; break;
         default: exit(2);
         }
     if (optind == argc)
-        give_up("usage", "inflight [-n JOBS] [-w WINDOW] [-c CONNECTIONS] [-N NODES] [-g GPUS] [-t SECONDS] [-b] [-e] SOCKET [-- COMMAND...]");
+        give_up("usage", "inflight [-n JOBS] [-w WINDOW] [-c CONNECTIONS] [-N NODES] [-g GPUS] [-t SECONDS] [-b] [-e] [-q] SOCKET [-- COMMAND...]");
     if (!b->window)
         b->window = b->n_conns > 1 ? 1 : 512;
     const char *socket = argv[optind++];
@@ -248,13 +274,25 @@ static int by_size(const void *x, const void *y)
     return (a > c) - (a < c);
 }
 
+static double ms_at(const int64_t *sorted, uint32_t n, uint32_t percent)
+{
+    uint64_t i = (uint64_t) n * percent / 100;
+    return (double) sorted[i < n ? i : n - 1] / 1e6;
+}
+
 static void report(struct bench *b)
 {
+    int whole = b->to_end || b->queries;
     qsort(b->sent_ns, b->jobs, sizeof *b->sent_ns, by_size);
-    printf("%" PRIu32 " %.6f %.3f %.3f %.3f %.6f %" PRIu64 " %" PRIu64 "\n", b->jobs,
-           (double) (b->reply_ns - b->start_ns) / 1e9, (double) b->sent_ns[b->jobs / 2] / 1e6,
-           (double) b->sent_ns[(uint64_t) b->jobs * 99 / 100] / 1e6, (double) b->sent_ns[b->jobs - 1] / 1e6,
-           (double) ((b->to_end ? b->end_ns : b->reply_ns) - b->start_ns) / 1e9, b->first_id, b->last_id);
+    qsort(b->asked_ns, b->jobs, sizeof *b->asked_ns, by_size);
+    printf("%" PRIu32 " %.6f %.3f %.3f %.3f %.6f %" PRIu64 " %" PRIu64, b->jobs,
+           (double) (b->reply_ns - b->start_ns) / 1e9, ms_at(b->sent_ns, b->jobs, 50), ms_at(b->sent_ns, b->jobs, 99),
+           ms_at(b->sent_ns, b->jobs, 100), (double) ((whole ? b->end_ns : b->reply_ns) - b->start_ns) / 1e9,
+           b->first_id, b->last_id);
+    if (b->queries)
+        printf(" %.3f %.3f %.3f", ms_at(b->asked_ns, b->jobs, 50), ms_at(b->asked_ns, b->jobs, 99),
+               ms_at(b->asked_ns, b->jobs, 100));
+    putchar('\n');
 }
 
 int main(int argc, char **argv)
@@ -267,6 +305,7 @@ int main(int argc, char **argv)
     struct tug_net_opts o = { .auth = TUG_AUTH_UNIX, .channel = TUG_CH_CLIENT, .ops = &ops, .arg = &b };
     take_environ(&b.spec);
     b.sent_ns = tug_xcalloc(b.jobs, sizeof *b.sent_ns);
+    b.asked_ns = tug_xcalloc(b.jobs, sizeof *b.asked_ns);
     b.loop = event_base_new();
     b.silence = b.loop ? event_new(b.loop, -1, EV_TIMEOUT, on_silence, &b) : NULL;
     if (!b.silence)
@@ -283,6 +322,7 @@ int main(int argc, char **argv)
     event_free(b.silence);
     event_base_free(b.loop);
     free(b.sent_ns);
+    free(b.asked_ns);
     free(b.spec.env.data);
     free(endpoint);
     return 0;
