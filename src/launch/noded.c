@@ -21,8 +21,9 @@
 
 #define ARGS_MAX 128
 #define BACKOFF_MIN_MS 50
-#define BACKOFF_MAX_MS 10000
+#define BACKOFF_MAX_MS 2000 /* the steps' leases run out while it is away */
 #define BACKOFF_REFUSED_MS 30000
+#define RETRY_MS 10000 /* after no process could be made */
 #define HEALTHY_MS 10000
 
 int64_t tug_boot_ms(void)
@@ -56,7 +57,7 @@ int tug_noded_start(struct tug_noded *n, struct tug_steps *s, struct tug_err *er
     char boot_id[64], *argv[ARGS_MAX + 3];
     int pair[2], i = 0;
     n->started_ms = tug_boot_ms();
-    n->next_start_ms = n->started_ms + BACKOFF_MAX_MS;
+    n->next_start_ms = n->started_ms + RETRY_MS;
     n->listed = false;
     n->unsent.type = 0;
     snprintf(boot_id, sizeof boot_id, "--boot-id=%s", n->boot_id);

@@ -227,6 +227,17 @@ class Cluster:
     def start(self, argv, env=None):
         return subprocess.Popen(argv, env=env or self.env, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
 
+    def lengthen_leases(self):
+        """A node daemon that is killed again and again is away for longer than a sandbox's leases: these become a site's."""
+        config = self.box + "/tugline.yaml"
+        with open(config) as f:
+            text = f.read()
+        assert "\n  lease: 20s\n" in text
+        with open(config, "w") as f:
+            f.write(text.replace("\n  lease: 20s\n", "\n  lease: 300s\n"))
+        self.kill_controller()
+        self.start_controller()
+
     def start_controller(self):
         """Only starts it: clients try until it answers."""
         self.controller = self.start((self.tugd, "--config", self.box + "/tugline.yaml", "--foreground"))

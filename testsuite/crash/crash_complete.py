@@ -2,7 +2,7 @@
 # crash_complete.py [--full] - the recorded end of a job is what its ranks did, once
 #
 # Gangs of two ranks, the second exits with a code of its own, while tugd and tugnoded are killed; step daemons live, so
-# a rank that ended is never run again and its code is never lost. TUG_SEED repeats the same choices.
+# a rank that ended is never run again and its code is never lost, as long as its node's lease lasts. TUG_SEED repeats the same choices.
 import os
 import sys
 import threading
@@ -55,6 +55,7 @@ def history(cluster, want):
 def main():
     test = Test("crash_complete")
     cluster = Cluster(nodes=3)
+    cluster.lengthen_leases()
     codes, over = {}, threading.Event()
     killer = threading.Thread(target=kill_some, args=(test, cluster, over), daemon=True)
     killer.start()
