@@ -184,11 +184,11 @@ class Cluster:
         return subprocess.run(("tug",) + args, env=self.env, cwd=self.work, stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL, timeout=120).returncode
 
-    def submit(self, *args):
+    def submit(self, *args, out="/dev/null"):
         """The id. A controller that dies at it may have taken the job: then there is one more, that nobody looks at."""
         for _ in range(1000):
             try:
-                return int(self.tug("submit", "--parsable", "-o", "/dev/null", *args))
+                return int(self.tug("submit", "--parsable", "-o", out, *args))
             except RuntimeError as e:
                 last = e
                 time.sleep(0.01)

@@ -21,6 +21,10 @@ crash()
     crash crash_submit
 }
 
+@test "crash_adopt: ranks do not notice the death of their node daemon, and it takes them on again" {
+    crash crash_adopt
+}
+
 @test "crash_complete: the recorded end of a job is what its ranks did, once" {
     crash crash_complete
 }
