@@ -3,6 +3,7 @@
 # The cluster is a real one (tug sandbox) in a directory of its own; its controller is killed and started again from
 # here. The client speaks the client socket's own bytes (frames of proto/msg.h, the few messages that are needed), so
 # that a request can be in flight when its controller dies and be sent again with the same token.
+import atexit
 import json
 import os
 import random
@@ -168,6 +169,8 @@ class Cluster:
         self.controller = None
         self.tugd = shutil.which("tugd", path=self.env["PATH"])
         self.kills = {}
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        atexit.register(self.down, keep=True)  # a test that breaks leaves no process behind
         subprocess.run(("tug", "sandbox", "start", "--nodes", str(nodes), "--gpus", "8"), env=self.env, cwd="/",
                        stdout=subprocess.DEVNULL, check=True)
         with open(self.box + "/sandbox.state") as f:
@@ -279,6 +282,7 @@ class Cluster:
         return " ".join(held) or " ".join(str(p) for p in self.pids("tugstepd")) or "; ".join(self.ranks())
 
     def down(self, keep):
+        atexit.unregister(self.down)
         if self.controller:
             self.controller.terminate()
             self.controller.wait()
