@@ -11,6 +11,7 @@
 #include "logic/agent_impl.h"
 
 #define HEARTBEAT_MS 5000
+#define COMMIT_KEPT_MS 30000   /* what is heard with leases is written down that often; with orders, each time */
 
 void tug_agent_log(struct tug_agent *a, enum tug_log_level level, const char *fmt, ...)
 {
@@ -253,6 +254,7 @@ static void say_hello(struct tug_agent *a)
     m.node = a->node;
     m.boot_id = a->boot_id;
     m.max_epoch = a->max_epoch;
+    m.commit = a->commit;
     m.version = a->version;
     m.inventory = a->inventory;
     m.n_steps = n;
@@ -326,9 +328,20 @@ static bool epoch_holds(struct tug_agent *a, uint64_t epoch, const char *what)
     }
     if (epoch > a->max_epoch) {
         a->max_epoch = epoch;
+        a->commit = 0;
         tug_agent_keep_self(a);
     }
     return true;
+}
+
+/* The controller's state has come so far: one that has not is another, should it ever ask for this node. */
+static void hear_of(struct tug_agent *a, uint64_t commit, bool by_order)
+{
+    if (commit <= a->commit)
+        return;
+    a->commit = commit;
+    if (by_order || a->now_ms >= a->commit_kept_ms + COMMIT_KEPT_MS)
+        tug_agent_keep_commit(a);
 }
 
 static void h_node_welcome(struct tug_agent *a, const Tugpb__NodeWelcome *m)
@@ -344,6 +357,7 @@ static void h_node_welcome(struct tug_agent *a, const Tugpb__NodeWelcome *m)
         hang_up(a);
         return;
     }
+    hear_of(a, m->commit, true);
     a->welcomed = true;
     a->takes_health = m->takes_health;
     tug_agent_check_welcomed(a);
@@ -369,6 +383,7 @@ static void h_lease_grant(struct tug_agent *a, const Tugpb__LeaseGrant *m)
 {
     if (!epoch_holds(a, m->epoch, "lease"))
         return;
+    hear_of(a, m->commit, false);
     for (size_t i = 0; i < sizeof a->asked / sizeof *a->asked; i++) {
         if (!m->nonce || a->asked[i].nonce != m->nonce)
             continue;
@@ -458,8 +473,10 @@ static bool is_welcomed(struct tug_agent *a, const char *what)
 #define ORDER(type, what, call)                                                                    \
     do {                                                                                           \
         const Tugpb__##type *order = (const Tugpb__##type *) m;                                    \
-        if (is_welcomed(a, what) && epoch_holds(a, order->epoch, what))                            \
+        if (is_welcomed(a, what) && epoch_holds(a, order->epoch, what)) {                          \
+            hear_of(a, order->commit, true);                                                       \
             call(a, order);                                                                        \
+        }                                                                                          \
     } while (0)
 
 static void from_controller(struct tug_agent *a, enum tug_msg number, const ProtobufCMessage *m)

@@ -109,6 +109,8 @@ struct tug_agent {
     int64_t taken_ms;              /* when the question was asked whose answer it follows */
     uint64_t taken;                /* and its nonce; 0 = none of this life */
     uint64_t max_epoch;
+    uint64_t commit;               /* of that epoch, the last one heard of */
+    int64_t commit_kept_ms;        /* written down then */
     char *refused;
 
     struct {
@@ -144,7 +146,8 @@ bool tug_agent_same(const ProtobufCMessage *a, const ProtobufCMessage *b);
 void tug_agent_drop(void *m);                                                /* frees a copy; NULL is fine */
 void tug_agent_send(struct tug_agent *a, tug_peer_id peer, enum tug_msg number, const void *m);
 void tug_agent_commit(struct tug_agent *a);                                  /* at the end of every event */
-void tug_agent_keep_self(struct tug_agent *a);
+void tug_agent_keep_self(struct tug_agent *a);                               /* nothing leaves before */
+void tug_agent_keep_commit(struct tug_agent *a);                             /* nobody waits for it */
 void tug_agent_keep_health(struct tug_agent *a, const Tugpb__NodeHealth *h);
 void tug_agent_keep_step(struct tug_agent *a, const struct agent_step *s, bool must);
 void tug_agent_unkeep_step(struct tug_agent *a, const struct agent_step *s);

@@ -113,13 +113,25 @@ static void del(struct tug_agent *a, const char *kind, const char *id)
     tug_batch_del(a->batch, kind, id);
 }
 
-void tug_agent_keep_self(struct tug_agent *a)
+static void put_self(struct tug_agent *a)
 {
     Tugpb__AgentRecord r = TUGPB__AGENT_RECORD__INIT;
     r.max_epoch = a->max_epoch;
+    r.commit = a->commit;
     r.boot_id = a->boot_id;
     put(a, "agent", "self", &r.base);
+    a->commit_kept_ms = a->now_ms;
+}
+
+void tug_agent_keep_self(struct tug_agent *a)
+{
+    put_self(a);
     a->must = true;
+}
+
+void tug_agent_keep_commit(struct tug_agent *a)
+{
+    put_self(a);
 }
 
 void tug_agent_keep_health(struct tug_agent *a, const Tugpb__NodeHealth *h)
@@ -287,6 +299,7 @@ static int restore_self(struct tug_agent *a, const Tugpb__AgentRecord *r)
 {
     if (r->max_epoch > a->max_epoch)
         a->max_epoch = r->max_epoch;
+    a->commit = r->commit;
     free(a->old_boot_id);
     a->old_boot_id = tug_xstrdup(r->boot_id);
     return 0;

@@ -221,6 +221,7 @@ int tug_control_start(struct tug_control *c, struct tug_err *err)
     if (rc)
         return rc;
     c->started_ms = now;
+    tug_ctl_commits_start(c);
     c->epoch++;
     if (c->next_id < c->id_limit)
         c->next_id = c->id_limit; /* some of that block may have been given out before the crash */
@@ -590,6 +591,7 @@ void tug_control_flush(struct tug_control *c)
         run_pass(c);
     if (!tug_outbox_is_busy(c->out)) {
         write_dirty(c);
+        tug_ctl_commits_number(c);
         c->going_epoch = c->epoch; /* whoever changes it writes it down in the same turn */
         tug_outbox_flush(c->out);
     }
@@ -604,5 +606,6 @@ void tug_control_flush(struct tug_control *c)
 void tug_control_persisted(struct tug_control *c, uint64_t ticket)
 {
     c->durable_epoch = c->going_epoch;
+    tug_ctl_commits_made(c);
     tug_outbox_persisted(c->out, ticket);
 }

@@ -5,7 +5,7 @@
  * actions.c    the core's actions, one function each             records.c  jobs and nodes to and from records
  * views.c      jobs and nodes as users see them                  waiters.c  who waits for a job
  * safe.c       a state that is older than its cluster            side.c     what is kept of a job beside the core
- * tokens.c     which request made which job
+ * tokens.c     which request made which job                      commits.c  which commits nodes have heard of
  * Not for anybody outside of these. Layer: logic.
  */
 #ifndef TUG_LOGIC_CONTROL_INT_H
@@ -124,6 +124,10 @@ struct ctl_raw { uint64_t job; char *id; uint8_t *data; size_t len; }; /* job 0:
 /* What a node holds and this state does not know, while it is in safe mode. */
 struct ctl_stray { uint32_t node; uint64_t job; uint32_t attempt, step; };
 
+/* The last commit of an epoch that this state has; UINT64_MAX: not known. */
+#define CTL_LIVES 16
+struct ctl_life { uint64_t epoch, commit; };
+
 struct tug_control {
     struct tug_env env;
     struct tug_control_conf conf; /* strings and core.* arrays: not kept */
@@ -171,6 +175,12 @@ struct tug_control {
     } safe;
     char *full;                            /* the store has no room, and why; NULL = it has */
     uint64_t going_epoch, durable_epoch;   /* that of the commit under way, and of the last one made */
+    struct {                               /* commits.c */
+        uint64_t last, going, durable;     /* handed over or read; under way; made */
+        uint8_t is_first, is_named;        /* nothing was handed over yet; a word waits for the open batch and has named it */
+        struct ctl_life lives[CTL_LIVES];  /* before this one, by epoch */
+        size_t n_lives;
+    } commits;
 };
 
 /* control.c */
@@ -227,8 +237,8 @@ void tug_ctl_node_dirty(struct tug_control *c, uint32_t node);   /* its record i
 void tug_ctl_safe_start(struct tug_control *c);
 int tug_ctl_safe_holds(const struct tug_control *c);   /* no gang may be started */
 int tug_ctl_safe_doubts(const struct tug_control *c, struct tug_err *err);   /* -EAGAIN: nothing may be submitted either */
-/* A node that has obeyed that epoch: -ESTALE = it gets no word. */
-int tug_ctl_safe_hello(struct tug_control *c, const char *node, uint64_t max_epoch, struct tug_err *err);
+/* A node that has obeyed that epoch, and heard of that commit: -ESTALE = it gets no word. */
+int tug_ctl_safe_hello(struct tug_control *c, const char *node, uint64_t max_epoch, uint64_t commit, struct tug_err *err);
 void tug_ctl_safe_reported(struct tug_control *c, uint32_t node, const struct tug_held_step *held, size_t n);
 /* Its user does not want it: then not what runs of it either, which this state does not know. */
 void tug_ctl_safe_cancelled(struct tug_control *c, uint64_t job, const char *why);
@@ -237,6 +247,22 @@ void tug_ctl_safe_done(struct tug_control *c, uint32_t node, const Tugpb__StepKe
 int tug_ctl_safe_stops(struct tug_control *c, const struct tug_action *a);
 void tug_ctl_safe_check(struct tug_control *c);         /* is it over? */
 char *tug_ctl_safe_text(const struct tug_control *c);   /* a sentence, to be freed; NULL = not in safe mode */
+
+/* commits.c */
+void tug_ctl_commits_restore(struct tug_control *c, const Tugpb__MetaRecord *m);
+void tug_ctl_commits_put(const struct tug_control *c, struct tug_arena *a, Tugpb__MetaRecord *m);
+void tug_ctl_commits_start(struct tug_control *c);      /* before the epoch is raised */
+void tug_ctl_commits_number(struct tug_control *c);     /* the open batch is handed over now */
+void tug_ctl_commits_made(struct tug_control *c);       /* the one under way is durable */
+/* What a word to a node may name: for orders the commit that they wait for, for what waits for none the last that is durable. */
+uint64_t tug_ctl_commits_of_order(struct tug_control *c);
+uint64_t tug_ctl_commits_durable(const struct tug_control *c);
+/* 1: a node has heard of that commit under an epoch before this one, and this state does not have it. */
+int tug_ctl_commits_miss(const struct tug_control *c, uint64_t epoch, uint64_t commit);
+/* Numbers go on above that one; far above all that anybody may have heard of, and nothing is held against earlier epochs. Both
+ * are to be written with the record of the cluster. */
+void tug_ctl_commits_heard(struct tug_control *c, uint64_t commit);
+void tug_ctl_commits_skip(struct tug_control *c);
 
 /* full.c: while the store has no room */
 enum ctl_full { CTL_FULL_ANSWERED, CTL_FULL_WAITS, CTL_FULL_REFUSED };

@@ -25,7 +25,7 @@ int tug_lineage_read(const void *meta, size_t len, struct tug_lineage *out, stru
     int rc = decode(&a, meta, len, &m, err);
 
     if (!rc)
-        *out = (struct tug_lineage){m->epoch, m->next_id_block, m->attempts_skipped};
+        *out = (struct tug_lineage){m->epoch, m->next_id_block, m->commit, m->attempts_skipped};
     tug_arena_clear(&a);
     return rc;
 }
@@ -39,6 +39,7 @@ int tug_lineage_read(const void *meta, size_t len, struct tug_lineage *out, stru
 static void go_on_from(Tugpb__MetaRecord *m, const struct tug_lineage *replaced)
 {
     RAISE(m->epoch, replaced->epoch);
+    RAISE(m->commit, replaced->commit);
     RAISE(m->next_id_block, replaced->next_id_block);
     RAISE(m->attempts_skipped, replaced->attempts_skipped);
 }

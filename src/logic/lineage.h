@@ -1,6 +1,6 @@
 /* lineage.h - where a state stands in the life of its cluster
  *
- * The numbers by which a cluster tells one thing from another - epochs, ids, attempts - only rise and are never used twice.
+ * The numbers by which a cluster tells one thing from another - epochs, ids, attempts, commits - only rise and are never used twice.
  * So a copy that takes the place of a state goes on from the numbers of both, and says that it is a copy: whoever starts from it
  * is in safe mode (safe.c). All of that is in the record meta/cluster; nobody else changes it outside of a controller.
  * Layer: logic.
@@ -15,7 +15,7 @@
 #include "base/err.h"
 
 struct tug_lineage {
-    uint64_t epoch, next_id_block;
+    uint64_t epoch, next_id_block, commit;
     uint32_t attempts_skipped;
 };
 

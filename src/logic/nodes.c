@@ -121,7 +121,7 @@ static int check_hello(struct tug_control *c, struct ctl_peer *p, const Tugpb__N
         refuse(c, p, 1, err.msg);
         return -EPROTO;
     }
-    if (tug_ctl_safe_hello(c, m->node, m->max_epoch, &err) != 0) {
+    if (tug_ctl_safe_hello(c, m->node, m->max_epoch, m->commit, &err) != 0) {
         tug_ctl_log(c, TUG_LOG_ERROR, "%s", err.msg);
         refuse(c, p, 0, err.msg);
         return -ESTALE;
@@ -222,6 +222,7 @@ static void welcome(struct tug_control *c, struct ctl_peer *p)
     w.heartbeat_ms = quarter < HEARTBEAT_MAX_MS ? quarter : HEARTBEAT_MAX_MS;
     w.kill_grace_s = c->conf.kill_grace_s;
     w.takes_health = 1;
+    w.commit = tug_ctl_commits_durable(c);
     tug_ctl_full_aside(c); /* or it could ask for no lease, and would end its gangs */
     tug_outbox_loose(c->out, 1);
     tug_outbox_send(c->out, p->id, TUG_MSG_NODE_WELCOME, 0, &w.base);
@@ -348,6 +349,7 @@ void h_lease(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Prot
     g.sent_ms = m->sent_ms;
     g.lease_s = c->conf.lease_s;
     g.epoch = c->epoch;
+    g.commit = tug_ctl_commits_durable(c);
     tug_outbox_send(c->out, p->id, TUG_MSG_LEASE_GRANT, rid, &g.base);
 }
 

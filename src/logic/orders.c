@@ -273,6 +273,7 @@ void tug_ctl_order_launch(struct tug_control *c, const struct tug_action *act)
     rc = tug_order_pack(&o, order, NULL);
     tug_assert(rc == 0);
     m.epoch = c->epoch;
+    m.commit = tug_ctl_commits_of_order(c);
     m.key = &key;
     m.order.data = order;
     m.order.len = sizeof order;
@@ -302,6 +303,7 @@ void tug_ctl_order_start(struct tug_control *c, const struct tug_action *act)
     head = c->nodes[job->slices[step->parts[0].slice].node].address;
     set_key(&key, act);
     m.epoch = c->epoch;
+    m.commit = tug_ctl_commits_of_order(c);
     m.key = &key;
     m.star_addr = s->star_addr ? s->star_addr : (char *) "";
     m.master_addr = head ? (char *) head : (char *) "";
@@ -316,6 +318,7 @@ void tug_ctl_order_kill(struct tug_control *c, const struct tug_action *act)
 
     set_key(&key, act);
     m.epoch = c->epoch;
+    m.commit = tug_ctl_commits_of_order(c);
     m.key = &key;
     m.grace_s = act->grace_s;
     m.why = (char *) act->text;
@@ -329,6 +332,7 @@ void tug_ctl_order_signal(struct tug_control *c, const struct tug_action *act)
 
     set_key(&key, act);
     m.epoch = c->epoch;
+    m.commit = tug_ctl_commits_of_order(c);
     m.key = &key;
     m.signal = act->signal;
     m.serial = act->serial;
@@ -342,6 +346,7 @@ void tug_ctl_order_ack(struct tug_control *c, const struct tug_action *act)
 
     set_key(&key, act);
     m.epoch = c->epoch;
+    m.commit = tug_ctl_commits_of_order(c);
     m.key = &key;
     tug_outbox_send(c->out, peer_of(c, act->node), TUG_MSG_STEP_ACK, 0, &m.base);
 }

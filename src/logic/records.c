@@ -31,6 +31,7 @@ static void put(struct tug_batch *b, const char *kind, const char *id, const Pro
 void tug_ctl_put_meta(struct tug_control *c, struct tug_batch *b)
 {
     Tugpb__MetaRecord m = TUGPB__META_RECORD__INIT;
+    struct tug_arena a = {.budget_bytes = 1 << 20};
 
     m.cluster_uuid = c->uuid;
     m.schema = 1;
@@ -43,7 +44,9 @@ void tug_ctl_put_meta(struct tug_control *c, struct tug_batch *b)
     m.attempts_skipped = c->safe.attempts_skipped;
     m.leased_s = c->leased_s;
     m.leased_for_ever = c->leased_for_ever;
+    tug_ctl_commits_put(c, &a, &m);
     put(b, "meta", "cluster", &m.base);
+    tug_arena_clear(&a);
 }
 
 void tug_ctl_put_token(struct tug_control *c, const struct ctl_token *t, struct tug_batch *b)
@@ -372,6 +375,7 @@ static int restore_meta(struct tug_control *c, struct tug_arena *a, const void *
     c->safe.attempts_skipped = m->attempts_skipped;
     c->leased_s = m->leased_s;
     c->leased_for_ever = (uint8_t) m->leased_for_ever;
+    tug_ctl_commits_restore(c, m);
     return 0;
 }
 

@@ -25,10 +25,9 @@
 #include "logic/control_int.h"
 
 /* More than a cluster uses up between two backups. */
-#define IDS_SKIPPED      1000000
-#define EPOCHS_SKIPPED   1000
-#define ATTEMPTS_SKIPPED 1000
-#define NAMES_SHOWN      5
+#define IDS_SKIPPED    1000000
+#define EPOCHS_SKIPPED 1000
+#define NAMES_SHOWN    5
 
 static void put(struct tug_control *c)
 {
@@ -46,6 +45,7 @@ static void hear(struct tug_control *c)
     c->epoch = (c->epoch > c->safe.seen_epoch ? c->epoch : c->safe.seen_epoch) + EPOCHS_SKIPPED;
     c->id_limit = beyond(c->next_id > c->id_limit ? c->next_id : c->id_limit);
     c->next_id = c->id_limit;
+    tug_ctl_commits_skip(c);
     for (size_t i = 0; i < c->n_nodes; i++)
         c->nodes[i].has_reported = 0;
     put(c);
@@ -80,34 +80,51 @@ int tug_ctl_safe_doubts(const struct tug_control *c, struct tug_err *err)
 
 /* ---- nodes */
 
-int tug_ctl_safe_hello(struct tug_control *c, const char *node, uint64_t max_epoch,
+/* What shows it to be the older one. */
+enum shown { BY_NOTHING, BY_EPOCH, BY_COMMIT };
+
+static enum shown shows_older(const struct tug_control *c, uint32_t node, uint64_t max_epoch, uint64_t commit)
+{
+    /* Another life had that number: this one began with a state that had not come so far. */
+    int is_taken = max_epoch == c->epoch && !c->nodes[node].has_reported;
+
+    if (max_epoch > c->epoch || is_taken)
+        return BY_EPOCH;
+    return max_epoch < c->epoch && tug_ctl_commits_miss(c, max_epoch, commit) ? BY_COMMIT : BY_NOTHING;
+}
+
+int tug_ctl_safe_hello(struct tug_control *c, const char *node, uint64_t max_epoch, uint64_t commit,
                        struct tug_err *err)
 {
-    uint32_t at = tug_core_node_find(c->core, node);
-    /* Another life had that number: this one began with a state that had not come so far. */
-    int is_taken = max_epoch == c->epoch && !c->nodes[at].has_reported;
+    enum shown shown = shows_older(c, tug_core_node_find(c->core, node), max_epoch, commit);
+    char what[128];
 
-    if (max_epoch <= c->epoch && !is_taken)
+    if (shown == BY_NOTHING)
         return 0;
     if (max_epoch > c->safe.seen_epoch)
         c->safe.seen_epoch = max_epoch;
-    if (c->safe.state == TUGPB__SAFE_MODE__SAFE_HEARING) {
-        c->epoch = max_epoch + 1; /* durable before the node is welcomed under it */
+    tug_ctl_commits_heard(c, commit);
+    if (c->safe.state == TUGPB__SAFE_MODE__SAFE_HEARING && shown == BY_EPOCH) {
+        c->epoch = max_epoch + EPOCHS_SKIPPED; /* durable before the node is welcomed under it */
         put(c);
         return 0;
     }
+    if (shown == BY_EPOCH)
+        snprintf(what, sizeof what, "has obeyed epoch %llu before, this controller comes to %llu only now",
+                 (unsigned long long) max_epoch, (unsigned long long) c->epoch);
+    else
+        snprintf(what, sizeof what, "has heard of commit %llu of epoch %llu, which this state does not have",
+                 (unsigned long long) commit, (unsigned long long) max_epoch);
     tug_fail(
         err, -ESTALE,
-        "node '%s' has obeyed epoch %llu before, this controller comes to %llu only now: its state is older "
-        "than the cluster's (an old backup, or another controller has taken over); it gives that "
+        "node '%s' %s: this state is older "
+        "than the cluster's (an old backup or copy, or another controller has taken over); it gives that "
         "node no orders until `tug admin resume-scheduling` says that it is the cluster's "
         "controller",
-        node, (unsigned long long) max_epoch, (unsigned long long) c->epoch);
-    if (c->safe.state == TUGPB__SAFE_MODE__SAFE_OFF) {
+        node, what);
+    if (c->safe.state != TUGPB__SAFE_MODE__SAFE_DOUBT) {
         c->safe.since_ms = tug_ctl_now(c);
-        snprintf(c->safe.why, sizeof c->safe.why,
-                 "node '%.64s' has obeyed epoch %llu of a later state than this one (epoch %llu)",
-                 node, (unsigned long long) max_epoch, (unsigned long long) c->epoch);
+        snprintf(c->safe.why, sizeof c->safe.why, "node '%.64s' %s: it is older than the cluster", node, what);
         tug_ctl_log(c, TUG_LOG_ERROR, "safe mode: %s; nothing is started", c->safe.why);
     }
     c->safe.state = TUGPB__SAFE_MODE__SAFE_DOUBT;
@@ -274,9 +291,10 @@ static void leave(struct tug_control *c)
     c->safe.seen_epoch = 0;
     c->safe.forced = 0;
     c->safe.strays.len = 0;
-    /* A node remembers which attempts ended there; those that this state does not know are below, also those of a
-     * life that began with the same backup. */
-    c->safe.attempts_skipped += ATTEMPTS_SKIPPED;
+    /* A node remembers which attempts ended there; those that this state does not know are below, also those of a life that
+     * began with the same copy: each goes on with an epoch that is by more above those before than a job is started again. */
+    if (c->safe.attempts_skipped < c->epoch)
+        c->safe.attempts_skipped = c->epoch < UINT32_MAX / 2 ? (uint32_t) c->epoch : UINT32_MAX / 2;
     tug_core_skip_attempts(c->core, c->safe.attempts_skipped);
     tug_ctl_actions(c);
     put(c);

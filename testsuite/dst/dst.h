@@ -250,7 +250,7 @@ struct dst_figures {
     uint64_t timed; /* jobs of which a controller that came back knew how long they had run */
     uint64_t wall_jumps, client_drops, client_retries, preempted, lease_ends;
     uint64_t checks, sick;
-    uint64_t configured, backups, put_back, forgotten;
+    uint64_t configured, backups, put_back, by_hand, forgotten;
     int64_t true_ms;
 };
 

@@ -140,6 +140,33 @@ END
     [ "$status" -eq 0 ]
 }
 
+@test "a copy made by hand from the very run that was interrupted is noticed, and starts nothing before an admin says so" {
+    local pid i
+    running_gang
+    pid=$(pids_of tugd | head -1)
+    kill -STOP "$pid"
+    mkdir copy
+    cp "$state"/state.db "$state"/state.db-wal copy/
+    kill -CONT "$pid"
+    running_gang
+    lost=$id
+    controller_down KILL
+    rm "$state"/state.db*
+    cp copy/* "$state/"
+    controller_up
+    until_ok 30 bash -c "tug ping | grep -q 'has heard of commit .* it is older than the cluster'"
+    run tug submit --parsable -N 1 -n 1 -- true
+    echo "$output"
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"resume-scheduling"* ]]
+    run tug admin resume-scheduling
+    [ "$status" -eq 1 ]
+    until_ok 30 bash -c "tug ping | grep -q 'job $lost on'"
+    touch go
+    until_ok 30 bash -c "! tug ping | grep -q 'safe mode'"
+    [ "$(tug submit --parsable -N 1 -n 1 --wait -- true)" -ge 1000000 ]
+}
+
 @test "a restore that was interrupted lets no controller start, and can be done again" {
     tug admin backup kept.db
     controller_down

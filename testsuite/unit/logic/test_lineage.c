@@ -19,6 +19,7 @@ static struct tug_buf meta(uint64_t epoch, uint64_t ids, uint32_t attempts)
     m.epoch = epoch;
     m.next_id_block = ids;
     m.attempts_skipped = attempts;
+    m.commit = 10 * epoch;
     m.leased_s = 300;
     m.safe = TUGPB__SAFE_MODE__SAFE_DOUBT;
     m.safe_why = (char *) "before";
@@ -39,6 +40,7 @@ START_TEST(a_copy_goes_on_from_the_greater_of_both_numbers_whichever_state_has_i
     ck_assert_uint_eq(at.epoch, 7);
     ck_assert_uint_eq(at.next_id_block, 9000);
     ck_assert_uint_eq(at.attempts_skipped, 2000);
+    ck_assert_uint_eq(at.commit, 70);
     tug_buf_clear(&old);
     tug_buf_clear(&replaced);
     tug_buf_clear(&marked);

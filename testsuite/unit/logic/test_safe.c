@@ -299,6 +299,132 @@ START_TEST(a_state_that_is_one_start_behind_is_noticed_too)
 }
 END_TEST
 
+/* Nothing but the commits since tells that copy from what a restart finds. */
+START_TEST(a_copy_by_hand_from_the_very_run_that_was_interrupted_is_noticed_by_a_commit_that_a_node_has_heard_of)
+{
+    struct vworld *w = up(2);
+    uint64_t running, seen;
+    const Tugpb__ResumeReply *r;
+
+    vw_set_run_ms(w, INT64_MAX);
+    submitted(w, "a", 1);
+    vw_backup(w);
+    running = submitted(w, "b", 1);
+    ck_assert_uint_eq(vw_running(w, running, 1), 1);
+    seen = vw_node_epoch(w, 1);
+    go_back(w, VW_BY_HAND);
+    ck_assert_uint_eq(vw_epoch(w), seen + 1); /* as after any restart */
+    vw_run(w, vw_now(w) + 5000);
+    r = resume(w, 0);
+    ck_assert(!r->resumed);
+    ck_assert_uint_eq(vw_running(w, running, 1), 1);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_uint_ge(vw_epoch(w), seen + 1000);
+    ck_assert(!resume(w, 1)->resumed); /* it is ended first */
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert(resume(w, 0)->resumed);
+    ck_assert_uint_ge(submitted(w, "c", 1), 1000000);
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_copy_by_hand_of_a_state_that_is_in_safe_mode_is_noticed_too_and_uses_no_attempt_again)
+{
+    struct vworld *w = up(2);
+    uint64_t job;
+    uint32_t first;
+
+    vw_set_run_ms(w, 20000);
+    submitted(w, "first", 2);
+    job = submitted(w, "waiting", 2);
+    vw_backup(w);
+    vw_cut(w, 2);
+    go_back(w, VW_RESTORED);
+    vw_run(w, vw_now(w) + 5000);
+    vw_backup(w); /* it hears one node */
+    vw_mend(w, 2);
+    vw_run(w, vw_now(w) + 120000);
+    ck_assert_str_eq(state_of(w, job), "COMPLETED");
+    first = vw_see(w, job)->attempt;
+    for (int i = 0; i < 2; i++) {
+        go_back(w, VW_BY_HAND);
+        vw_run(w, vw_now(w) + 5000);
+        ck_assert(!resume(w, 0)->resumed ^ (i > 0)); /* the second time by the epochs that nodes have seen by then */
+        vw_run(w, vw_now(w) + 120000);
+        ck_assert_str_eq(state_of(w, job), "COMPLETED");
+        ck_assert_uint_gt(vw_see(w, job)->attempt, first);
+        first = vw_see(w, job)->attempt;
+    }
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(a_submit_after_the_copy_is_enough_once_a_node_has_asked_for_its_lease)
+{
+    struct vworld *w = up(2);
+
+    vw_backup(w);
+    vw_cut(w, 1);
+    submitted(w, "a", 2); /* it has to wait, so no node gets an order */
+    vw_run(w, vw_now(w) + 10000);
+    go_back(w, VW_BY_HAND);
+    vw_run(w, vw_now(w) + 20000);
+    ck_assert_ptr_nonnull(strstr(resume(w, 0)->text, "safe mode"));
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(restarts_of_the_controller_and_of_nodes_are_no_old_state_also_many_and_with_a_node_that_was_away)
+{
+    struct vworld *w = up(3);
+    uint64_t id = 0;
+
+    vw_set_run_ms(w, INT64_MAX);
+    vw_cut(w, 3);
+    for (int i = 0; i < 40; i++) {
+        char token[16];
+        snprintf(token, sizeof token, "t%d", i);
+        if (i % 3)
+            id = submitted(w, token, 1);
+        vw_restart_agent(w, (unsigned) i % 2 + 1);
+        vw_crash_control(w);
+        vw_start_control(w);
+        vw_run(w, vw_now(w) + 6000);
+    }
+    vw_mend(w, 3);
+    vw_run(w, vw_now(w) + 30000);
+    ck_assert(resume(w, 0)->resumed);
+    ck_assert_uint_ne(id, 0);
+    vw_free(w);
+}
+END_TEST
+
+START_TEST(the_copy_is_noticed_also_when_its_controller_was_started_again_before_that_node_came)
+{
+    struct vworld *w = up(2);
+
+    vw_set_run_ms(w, INT64_MAX);
+    vw_backup(w);
+    submitted(w, "a", 2);
+    vw_cut(w, 1);
+    vw_cut(w, 2);
+    go_back(w, VW_BY_HAND);
+    for (int i = 0; i < 3; i++) {
+        char token[16];
+        snprintf(token, sizeof token, "t%d", i);
+        submitted(w, token, 1); /* its own commits come to more than the node has heard of */
+        submitted(w, token + 1, 1);
+        submitted(w, "more", 1);
+        vw_crash_control(w);
+        vw_start_control(w);
+    }
+    vw_mend(w, 2);
+    vw_run(w, vw_now(w) + 30000);
+    ck_assert_ptr_nonnull(strstr(resume(w, 0)->text, "safe mode"));
+    vw_free(w);
+}
+END_TEST
+
 START_TEST(a_gang_that_is_suspended_keeps_its_attempt_and_goes_on_after_a_restore)
 {
     struct vworld *w = vw_new(2, 60, 300);
@@ -359,5 +485,10 @@ UNIT_MAIN("logic/safe",
           the_epoch_and_the_ids_rise_above_all_that_nodes_have_seen,
           a_state_that_was_put_back_by_hand_is_noticed_and_nothing_is_taken_until_an_admin_says_so,
           a_state_that_is_one_start_behind_is_noticed_too,
+          a_copy_by_hand_from_the_very_run_that_was_interrupted_is_noticed_by_a_commit_that_a_node_has_heard_of,
+          a_copy_by_hand_of_a_state_that_is_in_safe_mode_is_noticed_too_and_uses_no_attempt_again,
+          a_submit_after_the_copy_is_enough_once_a_node_has_asked_for_its_lease,
+          restarts_of_the_controller_and_of_nodes_are_no_old_state_also_many_and_with_a_node_that_was_away,
+          the_copy_is_noticed_also_when_its_controller_was_started_again_before_that_node_came,
           a_gang_that_is_suspended_keeps_its_attempt_and_goes_on_after_a_restore,
           a_backup_that_is_put_back_twice_uses_no_attempt_of_the_first_time_again)
