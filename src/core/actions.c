@@ -75,6 +75,20 @@ void tug_act_job(struct tug_core *c, enum tug_action_type type, const struct tug
          text);
 }
 
+void tug_act_onhold(struct tug_core *c, const struct tug_entry *e, const char *what, enum tug_onhold_by whose, uint32_t uid,
+                    const char *user)
+{
+    push(c,
+         (struct tug_queued_action){.type = TUG_ACT_JOB_HISTORY,
+                                    .job = e->j.id,
+                                    .attempt = e->j.attempt,
+                                    .node = TUG_NO_NODE,
+                                    .what = tug_onhold_name(whose),
+                                    .uid = uid,
+                                    .user = keep_text(&c->actions, user)},
+         what);
+}
+
 void tug_act_changed(struct tug_core *c, struct tug_entry *e)
 {
     if (is_queued(&c->actions, e->changed_at))

@@ -209,6 +209,10 @@ static int check_bench(const struct tug_core *c, const struct tug_entry *e, stru
     if (tug_job_state_waits(j->state) != (e->bench != TUG_BENCH_NONE))
         return tug_fail(err, -EINVAL, "job %llu: is %s and stands in bench %d", ID(e),
                         tug_job_state_name(j->state), (int) e->bench);
+    if ((e->bench == TUG_BENCH_HELD) != (j->onhold.by && j->state == TUG_JOB_PENDING) ||
+        (j->onhold.by && !tug_onhold_may_be(j->state)) || j->held_ms < 0)
+        return tug_fail(err, -EINVAL, "job %llu: is %s, held by %s, and stands in bench %d", ID(e), tug_job_state_name(j->state),
+                        tug_onhold_name(j->onhold.by), (int) e->bench);
     if (tug_job_state_is_over(j->state) != (e->shape == NULL))
         return tug_fail(err, -EINVAL, "job %llu: has no shape, or one that it no longer needs",
                         ID(e));

@@ -193,6 +193,9 @@ enum tug_event_type {
     TUG_EV_JOB_CANCEL,     /* job, text = why: -ENOENT, -EALREADY when over */
     TUG_EV_JOB_SIGNAL,     /* job, step, signal: to all ranks of a running step */
     TUG_EV_JOB_REQUEUE,    /* job, text: end the attempt and wait again, or end its back-off; -EPERM when it may not */
+    TUG_EV_JOB_HOLD,       /* job, uid, user, text = why (NULL: not said), force: an administrator's: it waits and is not started; -EBUSY
+                              when it has its nodes; held so already, or by an administrator: no change */
+    TUG_EV_JOB_RELEASE,    /* job, uid, user, force: by an administrator; -EPERM when he must; not held: no change */
     TUG_EV_STEP_SUBMIT,    /* job, ntasks (0 = the job's): a further step over the allocation, or over the slices in on[]; *step_out set */
     TUG_EV_STEP_CANCEL,    /* job, step, text */
     TUG_EV_NODE_UP,        /* node, inventory, boot changed or not, steps that it holds: reconcile */
@@ -294,7 +297,8 @@ enum tug_action_type {
                               or ends that, and what has a lower one is void */
     TUG_ACT_ACK,           /* job attempt step node: its result is taken; the node may forget it */
     TUG_ACT_JOB_CHANGED,   /* job: record to be written; waiters to be told */
-    TUG_ACT_JOB_HISTORY,   /* job, text = "submit" "start" "end" "requeue" "hang" "hang-over" */
+    TUG_ACT_JOB_HISTORY,   /* job, text = "submit" "start" "end" "requeue" "hang" "hang-over" "hold" "release"; of the last two: what = whose
+                              hold (tug_onhold_name()), uid, user: who did it */
     TUG_ACT_JOB_FORGOTTEN, /* job: purged from memory; delete its record */
     TUG_ACT_STEP_ENDED,    /* job, step > 0: the step as it ended; it is no longer in its job. (Step 0 stays in the job's record.) */
     TUG_ACT_NODE_CHANGED,  /* node: record to be written */
@@ -309,7 +313,7 @@ struct tug_action {
     uint32_t serial;
     uint32_t share;
     char text[256];
-    const char *what;              /* NODE_HISTORY */
+    const char *what;              /* NODE_HISTORY, JOB_HISTORY */
     enum tug_drain by;             /* likewise; TUG_DRAINS = no reason for draining */
     uint32_t uid; char user[64];
     const struct tug_step *ended_step;

@@ -331,6 +331,21 @@ static void say_backoff(const struct tug_core *c, const struct tug_job *j, struc
         tug_duration_format((left_ms + 999) / 1000, left, sizeof left), j->failures, tug_core_max_requeues(c, j));
 }
 
+static int say_held(const struct tug_job *j, struct out *o)
+{
+    const struct tug_onhold *h = &j->onhold;
+    int is_admin = h->by == TUG_ONHOLD_ADMIN;
+    say(o, "held by %s%s since ", h->user, is_admin ? ", an administrator," : "");
+    say_utc(o, h->since_ms);
+    if (*h->why)
+        say(o, " (%s)", h->why);
+    if (is_admin)
+        say(o, "; only an administrator releases it");
+    else
+        say(o, "; tug release %llu", (unsigned long long) j->id);
+    return is_admin ? TUG_REASON_HELD_ADMIN : TUG_REASON_HELD_USER;
+}
+
 static int explain_pending(const struct tug_core *c, const struct tug_entry *e, struct out *o)
 {
     switch (e->bench) {
@@ -341,6 +356,8 @@ static int explain_pending(const struct tug_core *c, const struct tug_entry *e, 
         }
         say(o, "%s", own_text(TUG_REASON_BEGIN_TIME));
         return TUG_REASON_BEGIN_TIME;
+    case TUG_BENCH_HELD:
+        return say_held(&e->j, o);
     case TUG_BENCH_QUEUE:
         say(o,
             tug_queue_find(c, e->j.req.queue)->is_ghost ? "queue '%s' is no longer configured"

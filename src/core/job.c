@@ -320,6 +320,7 @@ void tug_entry_free(struct tug_core *c, struct tug_entry *e)
     tug_cause_clear(&e->j.cause);
     tug_hang_clear(&e->j.hang);
     tug_requeue_forget(&e->j);
+    tug_onhold_drop(c, &e->j.onhold);
     free(e->j.quality.text);
     free(e->j.slices);
     free(e->j.explain);
@@ -342,6 +343,7 @@ void tug_job_move(struct tug_core *c, struct tug_entry *e, enum tug_job_state to
         tug_assert(q && q->n_jobs > 0);
         q->n_jobs--;
         tug_shape_drop(c, e); /* it is never placed again */
+        tug_onhold_end(c, &e->j);
         e->j.end_ms = tug_not_before(c, e->j.alloc_ms);
     }
     e->j.state = to;
@@ -688,10 +690,13 @@ void tug_job_bench(struct tug_core *c, struct tug_entry *e)
     struct tug_queue *q = tug_queue_find(c, e->j.req.queue);
     q->n_waiting++;
     /* Only who asked to begin later waits for that, not everyone when the clock was set back. */
-    if (e->j.retry_ms > c->now_ms) {
+    if (e->j.onhold.by) {
+        e->bench = TUG_BENCH_HELD;
+        tug_job_set_explain(e, e->j.onhold.by == TUG_ONHOLD_ADMIN ? TUG_REASON_HELD_ADMIN : TUG_REASON_HELD_USER, NULL);
+    } else if (e->j.retry_ms > c->now_ms) {
         e->bench = TUG_BENCH_BEGIN;
         tug_job_set_explain(e, TUG_REASON_BACKOFF, NULL);
-    } else if (e->j.eligible_ms > c->now_ms && e->j.eligible_ms > e->j.submit_ms) {
+    } else if (e->j.req.begin_ms > c->now_ms && e->j.eligible_ms > e->j.submit_ms) {
         e->bench = TUG_BENCH_BEGIN;
         tug_job_set_explain(e, TUG_REASON_BEGIN_TIME, NULL);
     } else if (q->is_down) {
@@ -759,7 +764,8 @@ int64_t tug_job_wake(const struct tug_core *c, const struct tug_entry *e)
     if (tug_job_state_is_over(j->state))
         return j->end_ms + c->kept_ms;
     if (tug_job_state_waits(j->state))
-        return e->bench == TUG_BENCH_BEGIN ? (j->reason == TUG_REASON_BACKOFF ? j->retry_ms : j->eligible_ms)
+        return e->bench == TUG_BENCH_HELD    ? INT64_MAX
+               : e->bench == TUG_BENCH_BEGIN ? (j->reason == TUG_REASON_BACKOFF ? j->retry_ms : j->req.begin_ms)
                : e->hold                   ? tug_hold_until(e)
                                            : tug_within_relaxes_ms(e);
     if (j->state != TUG_JOB_RUNNING && j->state != TUG_JOB_CONFIGURING)
@@ -868,8 +874,7 @@ int tug_ev_tick(struct tug_core *c, const struct tug_event *ev, struct tug_err *
 
 /* ---- events */
 
-static int find_job(const struct tug_core *c, tug_job_id id, struct tug_entry **out,
-                    struct tug_err *err)
+int tug_job_find(const struct tug_core *c, tug_job_id id, struct tug_entry **out, struct tug_err *err)
 {
     *out = tug_jobtab_find(&c->jobs, id);
     if (!*out)
@@ -877,7 +882,7 @@ static int find_job(const struct tug_core *c, tug_job_id id, struct tug_entry **
     return 0;
 }
 
-static int over_already(const struct tug_entry *e, struct tug_err *err)
+int tug_job_over_already(const struct tug_entry *e, struct tug_err *err)
 {
     return tug_fail(
         err, -EALREADY,
@@ -912,11 +917,11 @@ int tug_ev_job_submit(struct tug_core *c, const struct tug_event *ev, struct tug
 int tug_ev_job_cancel(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
 {
     struct tug_entry *e;
-    int rc = find_job(c, ev->job, &e, err);
+    int rc = tug_job_find(c, ev->job, &e, err);
     if (rc)
         return rc;
     if (tug_job_state_is_over(e->j.state) || e->j.state == TUG_JOB_COMPLETING)
-        return over_already(e, err);
+        return tug_job_over_already(e, err);
     struct tug_cause cause = {.kind = TUG_CAUSE_CANCEL,
                               .node = TUG_NO_NODE,
                               .at_ms = c->now_ms,
@@ -940,7 +945,7 @@ int tug_ev_job_cancel(struct tug_core *c, const struct tug_event *ev, struct tug
 int tug_ev_job_signal(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
 {
     struct tug_entry *e;
-    int rc = find_job(c, ev->job, &e, err);
+    int rc = tug_job_find(c, ev->job, &e, err);
     if (rc)
         return rc;
     const struct tug_step *s = tug_job_step(e, ev->step);
@@ -963,12 +968,12 @@ int tug_ev_job_signal(struct tug_core *c, const struct tug_event *ev, struct tug
 int tug_ev_job_requeue(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
 {
     struct tug_entry *e;
-    int rc = find_job(c, ev->job, &e, err);
+    int rc = tug_job_find(c, ev->job, &e, err);
     if (rc)
         return rc;
     unsigned long long id = ev->job;
     if (tug_job_state_is_over(e->j.state) || e->j.state == TUG_JOB_COMPLETING)
-        return over_already(e, err);
+        return tug_job_over_already(e, err);
     if (e->j.state == TUG_JOB_PENDING && e->bench == TUG_BENCH_BEGIN && e->j.reason == TUG_REASON_BACKOFF) {
         e->j.retry_ms = -1;
         wait_otherwise(c, e);

@@ -125,6 +125,17 @@ struct tug_attempt {
 };
 #define TUG_ATTEMPTS_MAX 8         /* the last ones */
 
+/* Who holds it back: it waits, and nothing starts it (onhold.c). */
+enum tug_onhold_by { TUG_ONHOLD_NOBODY, TUG_ONHOLD_OWNER, TUG_ONHOLD_ADMIN };
+const char *tug_onhold_name(enum tug_onhold_by by);            /* "user", "admin"; "" for nobody */
+enum tug_onhold_by tug_onhold_parse(const char *name);         /* of a name that is not known: an administrator */
+struct tug_onhold {
+    enum tug_onhold_by by;
+    uint32_t uid;
+    const char *user, *why;        /* interned; why "" = not said. NULL where it is nobody's */
+    int64_t since_ms;
+};
+
 /* Who holds a gang up, as its own watch says. Shown; nothing is decided by it. */
 struct tug_hang {
     char kind[16];                 /* "stopped", "stuck", ...; "" = nobody */
@@ -191,6 +202,7 @@ struct tug_job {
     uint32_t launch_failures;      /* in a row */
     uint32_t next_step;
     int64_t priority;
+    /* eligible: since when it may start, as far as its time to begin and holds go; what it was held is not in between */
     int64_t submit_ms, eligible_ms, alloc_ms, launched_ms, wired_ms, end_ms;
     int64_t limit_ms;              /* when the time limit strikes */
     struct tug_slice *slices;  size_t n_slices;
@@ -205,6 +217,8 @@ struct tug_job {
     uint32_t backoffs;             /* of these, those in a row that ended soon */
     int64_t retry_ms;              /* the next attempt is not started before; -1 = as soon as it can be */
     struct tug_attempt *attempts;  size_t n_attempts;   /* the oldest first */
+    struct tug_onhold onhold;      /* PENDING, or about to be */
+    int64_t held_ms;               /* how long it was, in all, without the hold that it has */
     struct tug_exit exit;
     int reason;                    /* enum tug_policy_reason while PENDING */
     char *explain;                 /* sentence, NULL = the reason's own */

@@ -70,6 +70,8 @@ static int check_job(const struct tug_core *c, const struct tug_job *j, struct t
                         id, tug_job_state_name(j->state), j->n_slices, j->req.nodes, j->n_steps);
     if (j->state == TUG_JOB_SUSPENDED && j->suspended_ms < 0)
         return tug_fail(err, -EINVAL, "record of job %llu: SUSPENDED, but not since when", id);
+    if ((unsigned) j->onhold.by > TUG_ONHOLD_ADMIN || (j->onhold.by && !tug_onhold_may_be(j->state)))
+        return tug_fail(err, -EINVAL, "record of job %llu: %s, and held", id, tug_job_state_name(j->state));
     if (j->state == TUG_JOB_COMPLETING && !tug_job_may_move(TUG_JOB_COMPLETING, j->end_state))
         return tug_fail(err, -EINVAL, "record of job %llu: is being ended as what it cannot become",
                         id);
@@ -117,6 +119,7 @@ static void copy_job(struct tug_core *c, struct tug_entry *e, const struct tug_j
     e->j.hang.text = tug_xstrdup(j->hang.text);
     e->j.quality.text = tug_xstrdup(j->quality.text);
     tug_requeue_copy(&e->j, j);
+    tug_onhold_keep(c, &e->j.onhold);
     e->j.failed_on = tug_intern(c->texts, j->failed_on);
     tug_intern_drop(c->texts, old);
     if (e->shape)

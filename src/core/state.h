@@ -152,6 +152,7 @@ enum tug_bench {                  /* where a job that waits is kept */
                  TUG_BENCH_NONE,  /* does not wait */
                  TUG_BENCH_ORDER, /* may start: core.order */
                  TUG_BENCH_BEGIN, /* not before eligible_ms or retry_ms: core.wakes */
+                 TUG_BENCH_HELD,  /* somebody holds it back */
                  TUG_BENCH_QUEUE, /* its queue is down */
                  TUG_BENCH_PARKED /* too few usable nodes: shape.parked */
 };
@@ -416,6 +417,9 @@ void tug_actions_clear(struct tug_actions *a);
 void tug_actions_begin(struct tug_actions *a);
 void tug_act_job(struct tug_core *c, enum tug_action_type type, const struct tug_entry *e,
                  const char *text);
+/* A row of the history: somebody holds it, or takes back a hold that was whose. */
+void tug_act_onhold(struct tug_core *c, const struct tug_entry *e, const char *what, enum tug_onhold_by whose, uint32_t uid,
+                    const char *user);
 void tug_act_changed(struct tug_core *c,
                      struct tug_entry *e); /* once, however often it changes before it is taken */
 void tug_act_node_changed(struct tug_core *c, uint32_t node);
@@ -466,11 +470,23 @@ void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, c
 int tug_job_hung(struct tug_core *c, struct tug_entry *e, struct tug_cause *cause, char *buf, size_t size_bytes);
 void tug_job_launch_failed(struct tug_core *c, struct tug_entry *e, const struct tug_cause *cause);
 
+/* -ENOENT: there is no such job. */
+int tug_job_find(const struct tug_core *c, tug_job_id id, struct tug_entry **out, struct tug_err *err);
+int tug_job_over_already(const struct tug_entry *e, struct tug_err *err); /* -EALREADY, and as what */
 int tug_ev_job_submit(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_job_cancel(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_job_signal(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_job_requeue(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_tick(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
+
+/* onhold.c */
+int tug_onhold_may_be(enum tug_job_state s); /* may have a hold: also while an attempt is being ended */
+void tug_onhold_keep(struct tug_core *c, struct tug_onhold *h); /* from a record: interns its texts */
+void tug_onhold_drop(struct tug_core *c, struct tug_onhold *h); /* nobody's, and nothing is counted */
+/* It is nobody's from now on, and the time that it was is left out of the job's age; where the job waits stays as it is. */
+void tug_onhold_end(struct tug_core *c, struct tug_job *j);
+int tug_ev_job_hold(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
+int tug_ev_job_release(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 
 /* requeue.c: is a job run again, when, and what became of its attempts */
 /* May it be, by whatever ends it? */

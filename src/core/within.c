@@ -50,7 +50,7 @@ struct tug_within tug_within_of(const struct tug_core *c, const struct tug_entry
 /* Of what counts now the first that will not. */
 int64_t tug_within_relaxes_ms(const struct tug_entry *e)
 {
-    if (e->j.state != TUG_JOB_PENDING || !e->shape)
+    if (e->j.state != TUG_JOB_PENDING || !e->shape || e->j.onhold.by) /* while it is held no time passes */
         return INT64_MAX;
     const struct tug_within *w = &e->shape->key.within;
     int64_t level_ms = w->domains ? level_relaxes_ms(e) : INT64_MAX,

@@ -57,7 +57,7 @@ struct tug_policy_job {
     uint32_t attempt;             /* 1 = first */
     uint64_t mem_per_node_bytes;
     int64_t submit_ms;
-    int64_t eligible_ms;          /* may not start before */
+    int64_t eligible_ms;          /* may not start before; the time that it was held is added, so now - eligible_ms is its age */
     int64_t time_limit_ms;        /* -1 = none */
     int64_t start_ms;             /* running jobs: when this run of it began; else -1 */
     int64_t priority;             /* queue's priority and nice, larger first */
@@ -223,7 +223,9 @@ enum tug_policy_reason {
     TUG_REASON_SUSPENDED = 11,    /* "Suspended": stopped; goes on when its GPUs are free again */
     TUG_REASON_TOPOLOGY = 12,     /* "Topology": enough is free, but not where it asked to be in the fabric */
     TUG_REASON_QUALITY = 13,      /* "Quality": enough is free, but with less bandwidth than it asked for */
-    TUG_REASON_BACKOFF = 14       /* "BackOff": the attempt before failed, and the next one is not tried at once */
+    TUG_REASON_BACKOFF = 14,      /* "BackOff": the attempt before failed, and the next one is not tried at once */
+    TUG_REASON_HELD_USER = 15,    /* "JobHeldUser": its owner holds it back, and policies do not see it */
+    TUG_REASON_HELD_ADMIN = 16    /* "JobHeldAdmin": an administrator does */
 };
 
 struct tug_policy_pass;           /* the pass under way; opaque */

@@ -128,6 +128,12 @@ const char *same_job(const struct tug_job *a, const struct tug_job *b)
     DIFFERS(resumed_ms);
     DIFFERS(sliced_ms);
     DIFFERS(ran_ms);
+    DIFFERS(onhold.by);
+    DIFFERS(onhold.uid);
+    DIFFERS(onhold.since_ms);
+    DIFFERS(held_ms);
+    if (!same_text(a->onhold.user, b->onhold.user) || !same_text(a->onhold.why, b->onhold.why))
+        return "onhold";
     DIFFERS(failures);
     DIFFERS(backoffs);
     DIFFERS(retry_ms);

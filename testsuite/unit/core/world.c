@@ -88,6 +88,10 @@ static void note(struct world *w, const struct tug_action *a)
                      a->by < TUG_DRAINS ? tug_drain_name(a->by) : "", *a->user ? " by " : "", a->user,
                      *a->text ? ": " : "", a->text);
         break;
+    case TUG_ACT_JOB_HISTORY:
+        tug_buf_addf(&w->said, "HISTORY %llu %s%s%s%s%s\n", job, a->text, a->what ? " " : "", a->what ? a->what : "",
+                     *a->user ? " by " : "", a->user);
+        break;
     case TUG_ACT_NODE_CHANGED:
     case TUG_ACT_NODE_LOG:
         tug_buf_addf(&w->said, "%s %s%s%s\n", names[a->type], node, *a->text ? " " : "", a->text);

@@ -139,6 +139,7 @@ int soak_event(struct soak *s, struct tug_event ev)
     static const char *const names[] = {
         [TUG_EV_JOB_SUBMIT] = "a submission",       [TUG_EV_JOB_CANCEL] = "a cancellation",
         [TUG_EV_JOB_SIGNAL] = "a signal",           [TUG_EV_JOB_REQUEUE] = "a requeue",
+        [TUG_EV_JOB_HOLD] = "a hold",               [TUG_EV_JOB_RELEASE] = "a release",
         [TUG_EV_STEP_SUBMIT] = "a step",            [TUG_EV_STEP_CANCEL] = "a step's end",
         [TUG_EV_NODE_UP] = "a node that came",      [TUG_EV_NODE_CHANGED] = "other hardware",
         [TUG_EV_NODE_DOWN] = "a lost node",         [TUG_EV_NODE_LEASE_OVER] = "a lease's end",
@@ -217,12 +218,15 @@ static const struct tug_job *some_job(struct soak *s)
 
 static void something_about_a_job(struct soak *s)
 {
-    static const enum tug_event_type types[] = {TUG_EV_JOB_CANCEL, TUG_EV_JOB_REQUEUE,
-                                                TUG_EV_STEP_SUBMIT};
+    static const enum tug_event_type types[] = {TUG_EV_JOB_CANCEL,  TUG_EV_JOB_REQUEUE, TUG_EV_STEP_SUBMIT,
+                                                TUG_EV_JOB_HOLD,    TUG_EV_JOB_HOLD,    TUG_EV_JOB_HOLD,
+                                                TUG_EV_JOB_RELEASE, TUG_EV_JOB_RELEASE};
     const struct tug_job *j = some_job(s);
     if (j)
-        soak_event(s, (struct tug_event){.type = types[dice(s, 3)],
+        soak_event(s, (struct tug_event){.type = types[dice(s, sizeof types / sizeof *types)],
                                          .job = j->id,
+                                         .user = "a user",
+                                         .force = dice(s, 3) == 0,
                                          .ntasks = dice(s, 4),
                                          .text = "a user"});
 }
@@ -364,6 +368,9 @@ static void set_right(struct soak *s)
         if (n.drained)
             soak_event(s, (struct tug_event){.type = TUG_EV_NODE_RESUME, .node = i});
     }
+    for (const struct tug_job *j = tug_core_job_after(s->c, 0); j; j = tug_core_job_after(s->c, j->id))
+        if (j->onhold.by)
+            soak_event(s, (struct tug_event){.type = TUG_EV_JOB_RELEASE, .job = j->id, .user = "root", .force = 1});
 }
 
 static void come_to_rest(struct soak *s)
