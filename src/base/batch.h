@@ -20,11 +20,11 @@ struct tug_batch;
 struct tug_history_row {
     uint64_t job;
     uint32_t attempt;
-    const char *what; /* "submit" "start" "end" "requeue" "hang" "hang-over" "node" "config" */
+    const char *what; /* "submit" "start" "end" "requeue" "hang" "hang-over" "hold" "release" "node" "config" */
     int64_t at_ms;
     uint32_t uid;
     const char *user, *queue, *account, *name, *state;
-    /* packed tugpb.JobView as it was then ("end", "requeue" and "hang"), tugpb.NodeEvent ("node"), else NULL */
+    /* packed tugpb.JobView as it was then ("end", "requeue" and "hang"), tugpb.JobHold ("hold" and "release"), tugpb.NodeEvent ("node"), else NULL */
     const void *view;
     size_t view_len;
 };

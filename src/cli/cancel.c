@@ -62,7 +62,7 @@ static int say(const Tugpb__CancelReply *r, const struct cancel_args *a)
         snprintf(did, sizeof did, "Sent %s to", tug_signal_name(a->request.signal));
     else if (a->request.step)
         snprintf(did, sizeof did, "Cancelled step %u of", a->request.step);
-    return tug_pick_say(&a->pick, a->quiet ? NULL : did, r->done, r->n_done, r->failed, r->n_failed);
+    return tug_pick_say(&a->pick, a->quiet ? NULL : did, "", r->done, r->n_done, r->failed, r->n_failed);
 }
 
 int tug_do_cancel(int argc, char **argv)

@@ -45,6 +45,11 @@ static int64_t waited_ms(const Tugpb__JobView *j, int64_t now_ms)
     return (j->alloc_ms ? j->alloc_ms : j->end_ms ? j->end_ms : now_ms) - j->submit_ms;
 }
 
+static int64_t held_ms(const Tugpb__JobView *j, int64_t now_ms)
+{
+    return j->held_ms + (j->held && now_ms > j->held->at_ms ? now_ms - j->held->at_ms : 0);
+}
+
 static int64_t limit_ms(const Tugpb__JobView *j)
 {
     return j->time_limit_s && j->time_limit_s != UINT32_MAX ? (int64_t) j->time_limit_s * 1000 : -1;

@@ -72,9 +72,17 @@ static void wait_s(struct tug_buf *out, const Tugpb__JobView *j)
     seconds(out, j->alloc_ms > 0 ? j->alloc_ms - j->submit_ms : -1);
 }
 
+#define NEVER_MS 9999999999000 /* in the year 2286 */
+
+/* One that was held could not start before its release, whatever it was eligible for in between. */
 static void begin_s(struct tug_buf *out, const Tugpb__JobView *j)
 {
-    seconds(out, j->eligible_ms > j->submit_ms ? j->eligible_ms : -1);
+    if (j->held) {
+        seconds(out, NEVER_MS);
+        return;
+    }
+    int64_t at_ms = j->eligible_ms > j->released_ms ? j->eligible_ms : j->released_ms;
+    seconds(out, at_ms > j->submit_ms ? at_ms : -1);
 }
 
 static void start_s(struct tug_buf *out, const Tugpb__JobView *j)

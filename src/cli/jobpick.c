@@ -86,11 +86,11 @@ int tug_pick_words(struct tug_pick *p, const char *verb, int n, char **words, ui
     return tug_pick_ids(p, n, words, step, err);
 }
 
-int tug_pick_say(const struct tug_pick *p, const char *did, const uint64_t *done, size_t n_done,
+int tug_pick_say(const struct tug_pick *p, const char *did, const char *how, const uint64_t *done, size_t n_done,
                  Tugpb__Error *const *failed, size_t n_failed)
 {
     for (size_t i = 0; i < n_done && did; i++)
-        tug_out_addf("%s job %" PRIu64 "\n", did, done[i]);
+        tug_out_addf("%s job %" PRIu64 "%s\n", did, done[i], how);
     if (p->by_option && !n_done && !n_failed && did)
         tug_out_note("no job is like that; nothing was done");
     for (size_t i = 0; i < n_failed; i++) {

@@ -35,8 +35,9 @@ bool tug_pick_option(struct tug_pick *p, const struct tug_opt *o, const char *va
 int tug_pick_ids(struct tug_pick *p, int n, char **words, uint32_t *step, struct tug_err *err);
 /* The same for a verb that does something to jobs: either ids or options, and one of both. */
 int tug_pick_words(struct tug_pick *p, const char *verb, int n, char **words, uint32_t *step, struct tug_err *err);
-/* What was done, one line each ("Held job 71"; NULL: nothing is said), and what was refused. The exit status. */
-int tug_pick_say(const struct tug_pick *p, const char *did, const uint64_t *done, size_t n_done,
+/* What was done, one line each ("Held job 71"; NULL: nothing is said; 'how' comes behind it), and what was refused. The exit
+ * status. */
+int tug_pick_say(const struct tug_pick *p, const char *did, const char *how, const uint64_t *done, size_t n_done,
                  Tugpb__Error *const *failed, size_t n_failed);
 void tug_pick_clear(struct tug_pick *p);
 

@@ -4,9 +4,10 @@
  */
 #include "cli/jobpick.h"
 
-enum { OPT_WHY = 1, OPT_QUIET };
+enum { OPT_HOLD = 1, OPT_WHY, OPT_QUIET };
 static const struct tug_opt opts[] = {
     TUG_PICK_OPTS,
+    {OPT_HOLD, "hold", 0, TUG_ARG_NONE, NULL, "and hold them, until tug release"},
     {OPT_WHY, "why", 0, TUG_ARG_NEED, "TEXT", "kept as the cause of the attempt's end"},
     {OPT_QUIET, "quiet", 'Q', TUG_ARG_NONE, NULL, "don't say what was queued again"},
     TUG_COMMON_OPTS,
@@ -32,6 +33,8 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
         return 0;
     if (o->id == OPT_WHY)
         a->request.why = (char *) value;
+    else if (o->id == OPT_HOLD)
+        a->request.hold = true;
     else
         a->quiet = true;
     return 0;
@@ -40,7 +43,7 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
 static int say(const Tugpb__RequeueReply *r, const struct requeue_args *a)
 {
     if (!tug_out.json)
-        return tug_pick_say(&a->pick, a->quiet ? NULL : "Requeued", r->done, r->n_done, r->failed, r->n_failed);
+        return tug_pick_say(&a->pick, a->quiet ? NULL : "Requeued", a->request.hold ? ", held" : "", r->done, r->n_done, r->failed, r->n_failed);
     tug_out_message(&r->base);
     return r->n_failed ? TUG_EXIT_REFUSED : TUG_EXIT_OK;
 }

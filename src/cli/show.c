@@ -264,6 +264,10 @@ static void say_times(const Tugpb__JobView *j, int64_t now_ms)
         line("ended", tug_out_time(j->end_ms, when, sizeof when));
     label("took");
     say_phase("waiting", j->submit_ms, j->alloc_ms ? j->alloc_ms : j->end_ms, now_ms, over);
+    if (j->held_ms > 0) {
+        char span[32];
+        tug_out_addf(" (held for %s of it)", tug_out_span(j->held_ms, span, sizeof span));
+    }
     if (j->alloc_ms)
         say_phase(", launch", j->alloc_ms, j->launched_ms ? j->launched_ms : j->end_ms, now_ms,
                   over);

@@ -425,6 +425,10 @@ const char *tug_core_explain(const struct tug_core *c, const struct tug_job *job
         reason = TUG_REASON_CLEANING;
         say(&o, "%s; ", own_text(reason));
         say_cause(c, job, job->attempt, &o);
+        if (job->onhold.by) {
+            say(&o, "; then it is ");
+            say_held(job, &o);
+        }
     }
     if (reason_out)
         *reason_out = reason;

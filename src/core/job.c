@@ -278,7 +278,7 @@ struct tug_entry *tug_entry_new(struct tug_core *c, tug_job_id id, const struct 
     j->next_step = 1;
     j->submit_ms = j->eligible_ms = j->wants_since_ms = c->now_ms;
     j->alloc_ms = j->launched_ms = j->wired_ms = j->end_ms = j->limit_ms = -1;
-    j->notice_ms = j->stopping_ms = j->suspended_ms = j->resumed_ms = j->retry_ms = -1;
+    j->notice_ms = j->stopping_ms = j->suspended_ms = j->resumed_ms = j->retry_ms = j->released_ms = -1;
     j->cause.node = j->hang.node = TUG_NO_NODE;
     j->failed_on = tug_intern(c->texts, "");
     e->wake_ms = INT64_MAX;

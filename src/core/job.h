@@ -219,6 +219,7 @@ struct tug_job {
     struct tug_attempt *attempts;  size_t n_attempts;   /* the oldest first */
     struct tug_onhold onhold;      /* PENDING, or about to be */
     int64_t held_ms;               /* how long it was, in all, without the hold that it has */
+    int64_t released_ms;           /* when the last hold ended; -1 = it had none */
     struct tug_exit exit;
     int reason;                    /* enum tug_policy_reason while PENDING */
     char *explain;                 /* sentence, NULL = the reason's own */

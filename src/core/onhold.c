@@ -59,6 +59,7 @@ void tug_onhold_end(struct tug_core *c, struct tug_job *j)
 {
     if (!j->onhold.by)
         return;
+    j->released_ms = c->now_ms;
     j->held_ms += tug_since(c, j->onhold.since_ms);
     j->eligible_ms = later(c, j->eligible_ms, j->onhold.since_ms);
     j->wants_since_ms = later(c, j->wants_since_ms, j->onhold.since_ms);

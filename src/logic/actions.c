@@ -22,14 +22,41 @@ static void act_job_changed(struct tug_control *c, const struct tug_action *a)
     tug_ctl_wait_job(c, job);
 }
 
-/* One row of the history; ends, requeues and hangs carry the whole view. */
+static void pack_view(struct tug_history_row *row, const ProtobufCMessage *m)
+{
+    uint8_t *packed;
+
+    row->view_len = protobuf_c_message_get_packed_size(m);
+    packed = tug_xmalloc(row->view_len ? row->view_len : 1);
+    protobuf_c_message_pack(m, packed);
+    row->view = packed;
+}
+
+/* Ends, requeues and hangs carry the whole view, holds and releases who did it. */
+static void set_view(struct tug_control *c, struct tug_arena *arena, const struct tug_job *job, const struct tug_action *a,
+                     struct tug_history_row *row)
+{
+    Tugpb__JobView view;
+    Tugpb__JobHold hold = TUGPB__JOB_HOLD__INIT;
+
+    if (strcmp(a->text, "end") == 0 || strcmp(a->text, "requeue") == 0 || strcmp(a->text, "hang") == 0) {
+        tug_ctl_view_job(c, arena, job, 0, &view);
+        pack_view(row, &view.base);
+    } else if (a->what) {
+        hold.by = (char *) a->what;
+        hold.uid = a->uid;
+        hold.user = (char *) a->user;
+        hold.why = (char *) (strcmp(a->text, "hold") == 0 && job->onhold.why ? job->onhold.why : "");
+        hold.at_ms = row->at_ms;
+        pack_view(row, &hold.base);
+    }
+}
+
 static void act_job_history(struct tug_control *c, const struct tug_action *a)
 {
     const struct tug_job *job = tug_core_job(c->core, a->job);
     struct tug_history_row row = {0};
     struct tug_arena arena = {.budget_bytes = 64 << 20};
-    Tugpb__JobView view;
-    uint8_t *packed = NULL;
 
     if (!job)
         return;
@@ -43,16 +70,9 @@ static void act_job_history(struct tug_control *c, const struct tug_action *a)
     row.account = job->req.account;
     row.name = job->req.name;
     row.state = tug_job_state_name(job->state);
-    if (strcmp(a->text, "end") == 0 || strcmp(a->text, "requeue") == 0 ||
-        strcmp(a->text, "hang") == 0) {
-        tug_ctl_view_job(c, &arena, job, 0, &view);
-        row.view_len = tugpb__job_view__get_packed_size(&view);
-        packed = tug_xmalloc(row.view_len);
-        tugpb__job_view__pack(&view, packed);
-        row.view = packed;
-    }
+    set_view(c, &arena, job, a, &row);
     tug_batch_history(tug_ctl_batch(c), &row);
-    free(packed);
+    free((void *) (uintptr_t) row.view);
     tug_arena_clear(&arena);
 }
 
@@ -116,7 +136,6 @@ static void act_node_history(struct tug_control *c, const struct tug_action *a)
     struct tug_core_node k;
     Tugpb__NodeEvent e = TUGPB__NODE_EVENT__INIT;
     struct tug_history_row row = {.what = "node"};
-    uint8_t *packed;
 
     tug_core_node(c->core, a->node, &k);
     e.node = (char *) k.name;
@@ -130,12 +149,9 @@ static void act_node_history(struct tug_control *c, const struct tug_action *a)
     row.user = a->user;
     row.name = k.name;
     row.state = a->what;
-    row.view_len = tugpb__node_event__get_packed_size(&e);
-    packed = tug_xmalloc(row.view_len ? row.view_len : 1);
-    tugpb__node_event__pack(&e, packed);
-    row.view = packed;
+    pack_view(&row, &e.base);
     tug_batch_history(tug_ctl_batch(c), &row);
-    free(packed);
+    free((void *) (uintptr_t) row.view);
 }
 
 static void act_node_log(struct tug_control *c, const struct tug_action *a)

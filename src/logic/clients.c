@@ -258,6 +258,11 @@ static int submit_job(struct tug_control *c, struct ctl_user *u, const Tugpb__Su
         tug_ctl_job_free(c, j, tug_ctl_batch(c));
         return rc;
     }
+    if (m->spec->hold) { /* before any pass, and in the same commit */
+        struct tug_event hold = {.type = TUG_EV_JOB_HOLD, .job = *id, .uid = u->uid, .user = u->name};
+
+        tug_assert(tug_ctl_apply(c, &hold, NULL) == 0);
+    }
     if (m->token[0])
         tug_ctl_token_put(c, u->uid, m->token, *id, INT64_MAX);
     return 0;
@@ -303,6 +308,8 @@ static int submit_step(struct tug_control *c, struct ctl_user *u, const Tugpb__S
                         (unsigned long long) j->id, job->req.user, u->name);
     if (m->spec->kind != TUGPB__JOB_KIND__JOB_GANG)
         return tug_fail(err, -EINVAL, "a step inside a job runs a command, not a script");
+    if (m->spec->hold)
+        return tug_fail(err, -EINVAL, "a step inside a job is not held: its job runs; leave --hold out");
     int rc = tug_ctl_step_ask(c, job, m->spec->res, &ask, err);
     if (rc)
         return rc;

@@ -339,6 +339,8 @@ struct tug_exit tug_ctl_exit(const Tugpb__ExitInfo *e);
 struct tug_cause tug_ctl_cause(struct tug_control *c, const Tugpb__Cause *m);
 Tugpb__Hang *tug_ctl_hang_pb(struct tug_control *c, struct tug_arena *a, const struct tug_hang *h);   /* NULL: nobody does */
 struct tug_hang tug_ctl_hang(struct tug_control *c, const Tugpb__Hang *m);                            /* text borrowed */
+Tugpb__JobHold *tug_ctl_onhold_pb(struct tug_arena *a, const struct tug_onhold *h);   /* NULL: nobody's; strings borrowed */
+struct tug_onhold tug_ctl_onhold(const Tugpb__JobHold *m);                            /* strings borrowed */
 void *tug_ctl_alloc(struct tug_arena *a, size_t len_bytes);     /* zeroed; never NULL */
 char *tug_ctl_fmt(struct tug_arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* clock.c: by how much times are to be moved that were written when the clock showed zero_ms at that boot */

@@ -338,6 +338,9 @@ void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_
     m.clock_zero_ms = c->conf.clock_zero_ms;
     m.attempts = tug_ctl_attempts_pb(c, &a, job);
     m.n_attempts = job->n_attempts;
+    m.held = tug_ctl_onhold_pb(&a, &job->onhold);
+    m.held_ms = job->held_ms;
+    m.released_ms = job->released_ms < 0 ? 0 : job->released_ms;
     m.failed_on = (char *) job->failed_on;
     m.spec = unpack_spec(&a, j->spec, j->spec_len);
     set_blob(&m.script_blob, j->script);
@@ -727,6 +730,9 @@ static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__
     job.quality = (struct tug_job_quality){m->predicted_mbs, m->best_mbs, m->quality_why[0] ? m->quality_why : NULL};
     job.hang_requeues = m->hang_requeues;
     restore_attempts(c, a, m, &job);
+    job.onhold = tug_ctl_onhold(m->held);
+    job.held_ms = m->held_ms;
+    job.released_ms = m->released_ms ? m->released_ms : -1;
     job.failed_on = m->failed_on;
     job.explain = m->explain[0] ? m->explain : NULL;
     restore_slices(c, a, m, &job, j);

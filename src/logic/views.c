@@ -158,6 +158,32 @@ struct tug_hang tug_ctl_hang(struct tug_control *c, const Tugpb__Hang *m)
     return out;
 }
 
+/* ---- who holds a job back, both ways */
+
+Tugpb__JobHold *tug_ctl_onhold_pb(struct tug_arena *a, const struct tug_onhold *h)
+{
+    Tugpb__JobHold *m;
+
+    if (!h->by)
+        return NULL;
+    m = tug_ctl_alloc(a, sizeof *m);
+    tugpb__job_hold__init(m);
+    m->by = (char *) tug_onhold_name(h->by);
+    m->uid = h->uid;
+    m->user = say(h->user);
+    m->why = say(h->why);
+    m->at_ms = shown(h->since_ms);
+    return m;
+}
+
+struct tug_onhold tug_ctl_onhold(const Tugpb__JobHold *m)
+{
+    if (!m || !m->by[0])
+        return (struct tug_onhold){0};
+    return (struct tug_onhold){
+        .by = tug_onhold_parse(m->by), .uid = m->uid, .user = m->user, .why = m->why, .since_ms = m->at_ms};
+}
+
 /* ---- jobs */
 
 Tugpb__Attempt **tug_ctl_attempts_pb(struct tug_control *c, struct tug_arena *a, const struct tug_job *job)
@@ -410,6 +436,9 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->priority = (int32_t) job->priority;
     out->kind = say(job->req.batch ? "batch" : "gang");
     view_again(c, job, out);
+    out->held = tug_ctl_onhold_pb(a, &job->onhold);
+    out->held_ms = job->held_ms;
+    out->released_ms = shown(job->released_ms);
     out->interactive = job->req.interactive;
     view_times(job, out);
     out->nodelist = nodelist(c, a, job);

@@ -165,6 +165,33 @@ EOF
     [ "$(field "$id" state)" = CANCELLED ]
 }
 
+@test "a held job waits with who, since when and why, and starts when it is released; what runs is put back held" {
+    printf '#!/bin/sh\n#SBATCH --hold -N 2\nexec sleep 600\n' >held.sh
+    id=$(tug submit --parsable held.sh)
+    tug run -N 4 -- true # whatever is free
+    run tug queue "$id"
+    [[ "$output" == *" PD "*"(JobHeldUser: held by "*" since "*"; tug release $id)"* ]]
+    run tug hold --why "data comes at noon" "$id"
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"job $id is held already"* ]]
+    run tug release --me
+    [ "$output" = "Released job $id" ]
+    until_ok 20 state_is "$id" RUNNING
+    run tug hold "$id"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"job $id is RUNNING: only what waits is held; 'tug requeue --hold $id' ends the attempt and holds the job"* ]]
+    run tug requeue --hold --why "wrong data" "$id"
+    [ "$output" = "Requeued job $id, held" ]
+    until_ok 20 state_is "$id" PENDING
+    run tug show "$id"
+    [[ "$output" == *"attempt 2"*"JobHeldUser: held by "*" (wrong data); tug release $id; attempt 1 ended early: requeued by"* ]]
+    run tug queue -o id,held "$id"
+    [[ "$output" == *HELD*"$id  "*:* ]]
+    tug cancel "$id"
+    [ "$(field "$id" state)" = CANCELLED ]
+    [ "$(field "$id" held)" = None ]
+}
+
 @test "the time limit ends a gang" {
     id=$(tug submit --parsable -N 2 -n 2 -t 1s -- sleep 600)
     run tug wait "$id"

@@ -14,7 +14,10 @@ setup_file()
     done
     local never
     never=$(tug submit --parsable -N 2 --gpus-per-node 4 -- true)
-    ids="$ids $(tug submit --parsable --gpus-per-node 2 -- false)"
+    local held
+    held=$(tug submit --parsable --hold --gpus-per-node 2 -- false)
+    ids="$ids $held"
+    tug release "$held"
     tug cancel "$never"
     tug wait $ids || true
     tug submit --parsable --gpus-per-node 3 -- sleep 60 >"$BATS_FILE_TMPDIR/last"

@@ -110,6 +110,22 @@ setup()
     [ "$(field "$id" state)" = CANCELLED ]
 }
 
+@test "another user's job cannot be held, and what an administrator holds only he releases" {
+    cd "$ROOT_DIR/alice"
+    id=$(as $ALICE tug submit --parsable --hold -N 1 -- true)
+    run as $BOB tug release "$id"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"belongs to"* ]]
+    tug hold --why "looked after" "$id"
+    run as $ALICE tug release "$id"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"is held by root, an administrator: looked after; only an administrator releases it"* ]]
+    [ "$(field "$id" reason)" = JobHeldAdmin ]
+    tug release "$id"
+    as $ALICE tug wait "$id"
+    [ "$(field "$id" state)" = COMPLETED ]
+}
+
 @test "a user cannot go before others by a nice below 0" {
     cd "$ROOT_DIR/alice"
     run as $ALICE tug submit --nice=-5 -- true

@@ -187,6 +187,29 @@ static void h_requeue(struct tug_conn *c, uint32_t rid, const Tugpb__RequeueRequ
     tug_conn_send(c, TUG_MSG_REQUEUE_REPLY, rid, &r.base);
 }
 
+/* 72 waits, and is held already; 73 has ended. */
+static void h_hold(struct tug_conn *c, uint32_t rid, const Tugpb__HoldRequest *q)
+{
+    Tugpb__HoldReply r = TUGPB__HOLD_REPLY__INIT;
+    Tugpb__Error e = TUGPB__ERROR__INIT, *errors[] = {&e};
+    uint64_t done[2], changed[2];
+    e.code = EALREADY;
+    e.text = text("job 73 is over already (FAILED)");
+    r.done = done;
+    r.changed = changed;
+    r.failed = errors;
+    for (size_t i = 0; i < q->n_jobs; i++) {
+        if (q->jobs[i] == 73) {
+            r.n_failed = 1;
+            continue;
+        }
+        if (q->jobs[i] != 72 || q->release)
+            changed[r.n_changed++] = q->jobs[i];
+        done[r.n_done++] = q->jobs[i];
+    }
+    tug_conn_send(c, TUG_MSG_HOLD_REPLY, rid, &r.base);
+}
+
 /* ---- the head of a gang, for tug run ---- */
 
 static struct tug_buf got; /* of the input */
@@ -347,6 +370,9 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
         break;
     case TUG_MSG_CANCEL_REQUEST:
         h_cancel(c, f->rid, (Tugpb__CancelRequest *) m);
+        break;
+    case TUG_MSG_HOLD_REQUEST:
+        h_hold(c, f->rid, (Tugpb__HoldRequest *) m);
         break;
     case TUG_MSG_REQUEUE_REQUEST:
         h_requeue(c, f->rid, (Tugpb__RequeueRequest *) m);

@@ -56,6 +56,29 @@ START_TEST(what_has_not_happened_is_left_empty)
 }
 END_TEST
 
+START_TEST(what_was_held_begins_when_it_was_released_and_what_is_held_never)
+{
+    Tugpb__JobView j = TUGPB__JOB_VIEW__INIT;
+    Tugpb__JobHold held = TUGPB__JOB_HOLD__INIT;
+    struct tug_buf out = {0};
+    j.id = 8;
+    j.user = (char *) "bob";
+    j.state = (char *) "PENDING";
+    j.attempt = j.nodes = j.ntasks = j.cpus = 1;
+    j.submit_ms = 1000;
+    j.eligible_ms = 4000; /* it was held for 3 s, long after it came */
+    j.held_ms = 3000;
+    j.released_ms = 90000;
+    tug_histtrace_line(&out, &j);
+    ck_assert_str_eq(tug_buf_str(&out), "8,1.000,,0,1,bob,,pending,,0,1,,,,90.000,,,,1,1,0,0,0,0,,,,,,,,,,,,,,\n");
+    tug_buf_reset(&out);
+    j.held = &held;
+    tug_histtrace_line(&out, &j);
+    ck_assert_str_eq(tug_buf_str(&out), "8,1.000,,0,1,bob,,pending,,0,1,,,,9999999999.000,,,,1,1,0,0,0,0,,,,,,,,,,,,,,\n");
+    tug_buf_clear(&out);
+}
+END_TEST
+
 START_TEST(a_line_has_what_was_asked_of_its_place)
 {
     Tugpb__JobView j = TUGPB__JOB_VIEW__INIT;
@@ -85,4 +108,4 @@ START_TEST(a_line_has_what_was_asked_of_its_place)
 END_TEST
 
 UNIT_MAIN("cli/histtrace", a_line_has_what_was_asked_for_and_what_was_decided,
-          what_has_not_happened_is_left_empty, a_line_has_what_was_asked_of_its_place)
+          what_has_not_happened_is_left_empty, what_was_held_begins_when_it_was_released_and_what_is_held_never, a_line_has_what_was_asked_of_its_place)

@@ -48,7 +48,7 @@ START_TEST(every_common_option_of_sbatch_is_read)
     int rc = command("-J name -N 2 -n 8 --ntasks-per-node=4 -c 6 --gpus-per-node=h100:8 -t 1-12:00 "
                      "--mem=64G -p queue -A acc "
                      "-o out.%j -e err.%j -i in -D /tmp -w n[1-4] -x n5 --exclusive "
-                     "--begin=now+1hour --nice=5 --no-requeue "
+                     "--begin=now+1hour --nice=5 --no-requeue --hold "
                      "--export=A,B=2 --comment=c --open-mode=append --wait --parsable");
     ck_assert_msg(rc == 0, "%s", err.msg);
     ck_assert_str_eq(o.spec.name, "name");
@@ -69,6 +69,7 @@ START_TEST(every_common_option_of_sbatch_is_read)
     ck_assert_int_eq(o.spec.begin_ms, NOW + 3600000);
     ck_assert_int_eq(o.spec.nice, 5);
     ck_assert_int_eq(o.spec.no_requeue, 1);
+    ck_assert_int_eq(o.spec.hold, 1);
     ck_assert_int_eq(o.spec.open_append, 1);
     ck_assert(o.wait && o.parsable);
     tug_jobopts_clear(&o);

@@ -260,6 +260,33 @@ START_TEST(verbs_that_do_something_to_jobs_take_ids_or_options_that_choose_them)
 }
 END_TEST
 
+START_TEST(hold_and_release_say_what_is_so_now_and_what_was_before)
+{
+    fake_start();
+    struct ran r = tug("hold 71 72");
+    ck_assert_int_eq(r.status, 0);
+    ck_assert_str_eq(r.out, "Held job 71\n");
+    says(r.err, "job 72 is held already");
+    r = tug("hold 72");
+    ck_assert_int_eq(r.status, 0);
+    ck_assert_ptr_null(strstr(r.err, "no job is like that"));
+    r = tug("release 72 73");
+    ck_assert_int_eq(r.status, 1);
+    ck_assert_str_eq(r.out, "Released job 72\n");
+    says(r.err, "job 73 is over already (FAILED)");
+    r = tug("hold --me -t PENDING");
+    ck_assert_int_eq(r.status, 0);
+    says(r.err, "no job is like that; nothing was done");
+    r = tug("release --why now 72"); /* of a hold only */
+    ck_assert_int_eq(r.status, 2);
+    r = tug("hold 71 --json");
+    ck_assert_str_eq(json_at(&r, "changed.0"), "71");
+    r = tug("requeue --hold 71");
+    ck_assert_str_eq(r.out, "Requeued job 71, held\n");
+    fake_stop();
+}
+END_TEST
+
 START_TEST(logs_choose_ranks_and_the_first_failure)
 {
     const char out[] = "0: zero\n2: two a\n10: ten\n2: two b\nnote\n";
@@ -371,6 +398,7 @@ UNIT_MAIN("cli/verbs", no_controller_is_exit_3_and_the_socket_is_named,
           queue_lists_all_pages_and_escapes_what_would_move_the_cursor,
           show_says_why_a_job_waits_and_where_one_sits, nodes_show_which_gpus_are_in_use,
           wait_hands_on_the_jobs_own_exit_status, cancel_says_what_was_done_and_what_was_refused,
+          hold_and_release_say_what_is_so_now_and_what_was_before,
           verbs_that_do_something_to_jobs_take_ids_or_options_that_choose_them,
           logs_choose_ranks_and_the_first_failure,
           run_shows_whole_lines_of_all_ranks_and_exits_with_the_highest_code,

@@ -132,6 +132,7 @@ const char *same_job(const struct tug_job *a, const struct tug_job *b)
     DIFFERS(onhold.uid);
     DIFFERS(onhold.since_ms);
     DIFFERS(held_ms);
+    DIFFERS(released_ms);
     if (!same_text(a->onhold.user, b->onhold.user) || !same_text(a->onhold.why, b->onhold.why))
         return "onhold";
     DIFFERS(failures);

@@ -789,37 +789,6 @@ START_TEST(a_gang_is_suspended_when_its_nodes_say_that_it_is_stopped_and_no_soon
 }
 END_TEST
 
-START_TEST(jobs_that_a_request_chooses_are_those_that_it_can_do_something_to)
-{
-    struct vworld *w = up(2);
-    Tugpb__JobsRequest f = TUGPB__JOBS_REQUEST__INIT;
-    Tugpb__RequeueRequest again = TUGPB__REQUEUE_REQUEST__INIT;
-    Tugpb__CancelRequest cancel = TUGPB__CANCEL_REQUEST__INIT;
-    char *states[] = {(char *) "RUNING"};
-
-    vw_set_run_ms(w, INT64_MAX);
-    uint32_t a = vw_submit(w, "a", 1, 8, 1), b = vw_submit(w, "b", 1, 8, 1), c = vw_submit(w, "c", 1, 8, 1);
-    vw_run(w, vw_now(w) + 2000);
-    again.filter = cancel.filter = &f;
-    uint32_t rid = vw_ask(w, TUG_MSG_REQUEUE_REQUEST, &again.base);
-    vw_run(w, vw_now(w) + 100);
-    const Tugpb__RequeueReply *r = (const Tugpb__RequeueReply *) vw_reply(w, rid)->m;
-    ck_assert_uint_eq(r->n_done, 2); /* the third waits */
-    ck_assert_uint_eq(r->done[0], vw_job(w, a));
-    ck_assert_uint_eq(r->done[1], vw_job(w, b));
-    ck_assert_uint_eq(r->n_failed, 0);
-    f.states = states;
-    f.n_states = 1;
-    rid = vw_ask(w, TUG_MSG_CANCEL_REQUEST, &cancel.base);
-    vw_run(w, vw_now(w) + 100);
-    ck_assert_uint_eq(vw_reply(w, rid)->number, TUG_MSG_ERROR); /* and nothing is cancelled */
-    ck_assert_str_eq(((const Tugpb__Error *) vw_reply(w, rid)->m)->text,
-                     "there is no job state 'RUNING'; did you mean 'RUNNING'?");
-    ck_assert_str_eq(state_of(w, vw_job(w, c)), "PENDING");
-    vw_free(w);
-}
-END_TEST
-
 /* A job with a limit of 100 s has run for 30 when the controller dies; the wall clock is put by ahead_ms; when does it end? */
 static int64_t ends_after_ms(struct vworld *w, int64_t ahead_ms, int other_boot)
 {
@@ -1156,7 +1125,6 @@ UNIT_MAIN("logic/cluster", a_controller_that_was_stopped_hears_its_nodes_before_
           a_longer_lease_of_before_is_waited_out, a_shorter_lease_counts_once_the_node_has_taken_it,
           a_job_that_may_not_be_requeued_fails_with_its_node,
           a_gang_is_suspended_when_its_nodes_say_that_it_is_stopped_and_no_sooner,
-          jobs_that_a_request_chooses_are_those_that_it_can_do_something_to,
           a_time_limit_is_what_really_passed_whatever_the_wall_clock_was_put_to, after_another_boot_the_wall_clock_counts,
           a_clock_that_is_put_twice_moves_each_record_by_what_it_lacks, a_time_to_begin_is_wall_clock_and_a_back_off_is_not,
           what_was_used_decays_by_what_really_passed,

@@ -86,6 +86,7 @@ START_TEST(what_would_change_the_state_is_refused_with_the_place_and_the_way_out
 
     is_refused(w, vw_submit(w, "new", 1, 8, 1));
     is_refused(w, vw_cancel(w, job));
+    is_refused(w, vw_hold(w, job, 0));
     drain.nodes = (char *) "n1";
     drain.reason = (char *) "looked after";
     is_refused(w, vw_ask(w, TUG_MSG_DRAIN_REQUEST, &drain.base));

@@ -81,6 +81,9 @@ struct vworld {
     const char *requeue_on;
     uint32_t requeue_delay_s, time_limit_s;
     int64_t begin_ms;
+    int hold;                      /* jobs that are submitted from now on are held */
+    uint32_t uid; const char *user;/* who the client is */
+    struct tug_buf holds;          /* rows of the durable history about holds */
     int64_t wall_ms;               /* so far ahead of us the wall clock of the controller's machine is */
     uint64_t boot;                 /* of that machine */
     unsigned n_nodes;
@@ -261,6 +264,19 @@ static struct tug_env env_of(struct proc *p)
 
 /* ---- disks */
 
+/* "hold 7 user by ada (1000): why" */
+static void note_hold(struct vworld *w, const struct tug_history_row *row)
+{
+    Tugpb__JobHold *m;
+
+    if (strcmp(row->what, "hold") != 0 && strcmp(row->what, "release") != 0)
+        return;
+    m = tugpb__job_hold__unpack(NULL, row->view_len, row->view);
+    tug_buf_addf(&w->holds, "%s %llu %s by %s (%u)%s%s\n", row->what, (unsigned long long) row->job, m->by, m->user, m->uid,
+                 m->why[0] ? ": " : "", m->why);
+    tugpb__job_hold__free_unpacked(m, NULL);
+}
+
 static void disk_apply(struct proc *p, const struct tug_batch *b)
 {
     struct tug_batch_item it;
@@ -270,8 +286,10 @@ static void disk_apply(struct proc *p, const struct tug_batch *b)
         struct record *r;
         char key[160];
 
-        if (it.op == TUG_BATCH_HISTORY)
+        if (it.op == TUG_BATCH_HISTORY) {
+            note_hold(p->w, &it.row);
             continue;
+        }
         snprintf(key, sizeof key, "%s/%s", it.kind, it.id);
         HASH_FIND_STR(p->disk, key, r);
         if (r) {
@@ -390,6 +408,17 @@ static int push_pass(void *self, const struct tug_policy_view *v, const struct t
 static const struct tug_policy_ops push = {
     .size = sizeof push, .abi = TUG_POLICY_ABI, .name = "push", .pass = push_pass};
 
+void vw_be(struct vworld *w, uint32_t uid, const char *user)
+{
+    struct tug_control_peer who = {.role = TUG_ROLE_USER, .uid = uid, .gid = uid, .user = user, .home = "/home/ada",
+                                   .shell = "/bin/sh"};
+
+    w->uid = uid;
+    w->user = user;
+    w->client = ++w->next_peer;
+    tug_control_peer_up(w->control, w->client, &who);
+}
+
 void vw_start_control(struct vworld *w)
 {
     struct tug_core_queue queues[] = {w->low, {.name = "urgent", .nodes = "", .tier = 1}};
@@ -399,8 +428,6 @@ void vw_start_control(struct vworld *w)
     struct tug_control_conf conf = {.cluster = "virtual", .version = "test", .node_timeout_s = w->node_timeout_s,
                                     .lease_s = w->lease_s, .wireup_timeout_s = 60, .kill_grace_s = 1, .max_jobs = 1000,
                                     .operator_uid = 1000, .min_uid = 1000};
-    struct tug_control_peer who = {.role = TUG_ROLE_USER, .uid = 1000, .gid = 1000, .user = "ada", .home = "/home/ada",
-                                   .shell = "/bin/sh"};
     struct tug_env env = env_of(&w->procs[0]);
     struct tug_err err = {0};
 
@@ -428,8 +455,7 @@ void vw_start_control(struct vworld *w)
     }
     if (w->low.preemptable)
         tug_control_set_policy(w->control, "push", &set, "");
-    w->client = ++w->next_peer;
-    tug_control_peer_up(w->control, w->client, &who);
+    vw_be(w, w->uid ? w->uid : 1000, w->uid ? w->user : "ada");
     for (unsigned i = 1; i <= w->n_nodes; i++)
         later(w, HOP_MS, W_CONNECT, i);
 }
@@ -528,6 +554,7 @@ void vw_free(struct vworld *w)
     for (size_t i = 0; i < w->replies.len; i++)
         if (w->replies.at[i].m)
             protobuf_c_message_free_unpacked(w->replies.at[i].m, NULL);
+    tug_buf_clear(&w->holds);
     tug_vec_clear(&w->dues);
     tug_vec_clear(&w->stepds);
     tug_vec_clear(&w->replies);
@@ -1074,6 +1101,7 @@ uint32_t vw_submit_to(struct vworld *w, const char *queue, const char *token, ui
     spec.requeue_delay_s = w->requeue_delay_s;
     spec.time_limit_s = w->time_limit_s;
     spec.begin_ms = w->begin_ms;
+    spec.hold = w->hold;
     if (w->preflight) {
         spec.preflight = (char *) w->preflight;
         spec.preflight_floor = 8000000000;
@@ -1129,6 +1157,24 @@ uint32_t vw_requeue(struct vworld *w, uint64_t job)
     m.n_jobs = 1;
     m.why = (char *) "no longer";
     return ask(w, TUG_MSG_REQUEUE_REQUEST, &m.base);
+}
+
+uint32_t vw_hold(struct vworld *w, uint64_t job, int release)
+{
+    Tugpb__HoldRequest m = TUGPB__HOLD_REQUEST__INIT;
+
+    m.jobs = &job;
+    m.n_jobs = 1;
+    m.release = release;
+    m.why = (char *) (release ? "" : "looked after");
+    return ask(w, TUG_MSG_HOLD_REQUEST, &m.base);
+}
+
+void vw_set_hold(struct vworld *w, int hold) { w->hold = hold; }
+
+const char *vw_holds(const struct vworld *w)
+{
+    return tug_buf_str(&((struct vworld *) (uintptr_t) w)->holds);
 }
 
 uint32_t vw_ask(struct vworld *w, enum tug_msg number, const ProtobufCMessage *m)

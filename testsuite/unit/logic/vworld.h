@@ -84,6 +84,11 @@ uint32_t vw_submit_to(struct vworld *w, const char *queue, const char *token, ui
 uint32_t vw_submit_step(struct vworld *w, uint64_t job, size_t arg_bytes);
 uint32_t vw_wait_end(struct vworld *w, uint64_t job);
 uint32_t vw_cancel(struct vworld *w, uint64_t job);
+uint32_t vw_hold(struct vworld *w, uint64_t job, int release);      /* tug hold, tug release */
+void vw_set_hold(struct vworld *w, int hold);                       /* of jobs that are submitted from now on */
+const char *vw_holds(const struct vworld *w); /* the durable history of holds: "hold 7 user by ada (1000): why", a line each */
+/* The client is that user from now on, also to later controllers. 1000, "ada" until then: an operator, as root is. */
+void vw_be(struct vworld *w, uint32_t uid, const char *user);
 uint32_t vw_requeue(struct vworld *w, uint64_t job);
 uint32_t vw_topo(struct vworld *w, const char *nodes);
 uint32_t vw_ask(struct vworld *w, enum tug_msg number, const ProtobufCMessage *m);
