@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/client.h"
+#include "cli/links.h"
 #include "cli/matrix.h"
 #include "cli/node_show.h"
 #include "cli/sandbox.h"
@@ -367,8 +368,10 @@ int tug_do_node(int argc, char **argv)
         rc = tug_node_show(words - 1, argv + 2, &err);
     } else if (words && !strcmp(argv[1], "history")) {
         rc = tug_node_history(words - 1, argv + 2, a.limit, &err);
+    } else if (words && !strcmp(argv[1], "link")) {
+        rc = tug_link_clear(words - 1, argv + 2, &err);
     } else {
-        tug_fail(&err, -EINVAL, "'tug node' takes 'show', 'history' or 'topo'");
+        tug_fail(&err, -EINVAL, "'tug node' takes 'show', 'history', 'link clear' or 'topo'");
         tug_verb_usage("node", &err);
         return tug_out_usage(&err);
     }

@@ -11,6 +11,7 @@
 #include "base/gpuset.h"
 #include "base/size.h"
 #include "cli/client.h"
+#include "cli/links.h"
 #include "cli/verb.h"
 
 #define EVENTS_DEFAULT 50
@@ -145,6 +146,10 @@ static void say_node(const Tugpb__NodeView *n)
     }
     say_health(n);
     say_failures(n);
+    for (size_t i = 0; i < n->n_links; i++) {
+        label(i ? "" : "links");
+        tug_link_say(n->links[i], n->name);
+    }
     say_size(n);
     if (*n->address) {
         label("reached at");

@@ -11,13 +11,15 @@
 #include "base/hostlist.h"
 #include "base/size.h"
 #include "cli/client.h"
+#include "cli/links.h"
 #include "cli/node_show.h"
 #include "cli/verb.h"
 
-enum { OPT_STATE = 1, OPT_NOHEAD };
+enum { OPT_STATE = 1, OPT_NOHEAD, OPT_LINKS };
 static const struct tug_opt opts[] = {
     {OPT_STATE, "state", 't', TUG_ARG_NEED, "LIST",
      "nodes in these states: IDLE, MIXED, ALLOCATED, DOWN, DRAINED, DRAINING"},
+    {OPT_LINKS, "links", 0, TUG_ARG_NONE, NULL, "pairs of nodes that lost each other while both were there"},
     {OPT_NOHEAD, "noheader", 'H', TUG_ARG_NONE, NULL, "no line of headings"},
     TUG_COMMON_OPTS,
 };
@@ -30,7 +32,7 @@ const struct tug_opt *tug_opts_of_nodes(size_t *n)
 
 struct nodes_args {
     struct tug_words states;
-    bool no_head;
+    bool no_head, links;
 };
 
 static int take(void *ctx, const struct tug_opt *o, const char *value, struct tug_err *err)
@@ -39,6 +41,8 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
     (void) err;
     if (o->id == OPT_STATE)
         tug_words_add(&a->states, value);
+    else if (o->id == OPT_LINKS)
+        a->links = true;
     else
         a->no_head = true;
     return 0;
@@ -157,6 +161,16 @@ static int join(int n, char **words, struct tug_buf *out, struct tug_err *err)
     return rc;
 }
 
+static int list_links(const struct tug_buf *hosts, const struct nodes_args *a, struct tug_err *err)
+{
+    struct tug_hostlist *of = NULL;
+    int rc = hosts->len ? tug_hostlist_parse(tug_buf_str(hosts), &of, err) : 0;
+    if (!rc)
+        rc = tug_links_list(of, a->no_head, err);
+    tug_hostlist_free(of);
+    return rc;
+}
+
 int tug_do_nodes(int argc, char **argv)
 {
     struct nodes_args a = {0};
@@ -170,6 +184,10 @@ int tug_do_nodes(int argc, char **argv)
         goto out;
     if (join(words, argv + 1, &hosts, &err)) {
         status = tug_out_usage(&err);
+        goto out;
+    }
+    if (a.links) {
+        status = list_links(&hosts, &a, &err) ? tug_out_fail(&err) : TUG_EXIT_OK;
         goto out;
     }
     request.nodes = (char *) tug_buf_str(&hosts);

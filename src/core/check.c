@@ -661,7 +661,7 @@ int tug_core_check(const struct tug_core *c, struct tug_err *err)
 {
     int (*const checks[])(const struct tug_core *, struct tug_err *) = {
         check_nodes, check_insides, check_levels, check_counts,   check_queues, tug_queue_check, tug_share_check,
-        check_order, check_policies, check_shapes, tug_plan_check,  tug_within_check, tug_alone_check};
+        check_order, check_policies, check_shapes, tug_plan_check,  tug_within_check, tug_alone_check, tug_links_check};
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         int rc = checks[i](c, err);
         if (rc)

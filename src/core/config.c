@@ -342,6 +342,10 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
     c->flap_period_s = conf->flap_period_s;
     c->failures_kept_ms = conf->failures_kept_ms;
     tug_failures_due(c);
+    c->link_failures = conf->link_failures;
+    c->link_period_s = conf->link_period_s;
+    c->link_peers = conf->link_peers;
+    tug_links_due(c);
     c->placement = conf->placement;
     c->preemption = conf->preemption;
     c->preempt_max = conf->preempt_max ? conf->preempt_max : PREEMPT_MAX;

@@ -28,7 +28,7 @@ struct tug_core *tug_core_new(const struct tug_core_conf *conf, struct tug_err *
     c->wakes.less = wakes_sooner;
     c->rand = tug_rand_seed(conf->seed);
     c->actions.before = 1;
-    c->policy_wake_ms = c->failures_next_ms = INT64_MAX;
+    c->policy_wake_ms = c->failures_next_ms = c->links.next_ms = INT64_MAX;
     c->mass_ms = INT64_MIN;
     c->freed = c->reshaped = 1;
     LIST_INIT(&c->parked);
@@ -56,6 +56,7 @@ void tug_core_free(struct tug_core *c)
     free_jobs(c);
     tug_plan_clear(c);
     tug_within_clear(c);
+    tug_links_clear(c);
     tug_order_clear(&c->order);
     tug_heap_clear(&c->wakes);
     tug_vec_clear(&c->running);
@@ -128,6 +129,8 @@ static int (*const handlers[])(struct tug_core *c, const struct tug_event *ev,
     [TUG_EV_NODE_DRAIN] = tug_ev_node_drain,
     [TUG_EV_NODE_RESUME] = tug_ev_node_resume,
     [TUG_EV_NODE_HEALTH] = tug_ev_node_health,
+    [TUG_EV_LINK_BROKEN] = tug_ev_link_broken,
+    [TUG_EV_LINK_CLEAR] = tug_ev_link_clear,
     [TUG_EV_STEP_READY] = tug_ev_step_ready,
     [TUG_EV_STEP_WIRED] = tug_ev_step_wired,
     [TUG_EV_STEP_FAILED] = tug_ev_step_failed,
@@ -150,6 +153,8 @@ int64_t tug_core_next_wake(const struct tug_core *c)
     int64_t at = first ? tug_heap_entry(first, struct tug_entry, wake)->wake_ms : INT64_MAX;
     if (c->failures_next_ms < at)
         at = c->failures_next_ms;
+    if (c->links.next_ms < at)
+        at = c->links.next_ms;
     return c->policy_wake_ms < at ? c->policy_wake_ms : at;
 }
 

@@ -139,6 +139,14 @@ struct tug_core_failure {
     tug_job_id job;                /* that it struck; 0 = none */
 };
 
+/* Two nodes that lost each other although both were there (links.c). */
+#define TUG_LINK_HITS_MAX 8                                    /* the last ones of each pair */
+struct tug_core_link_hit {
+    int64_t at_ms;
+    tug_job_id job;
+};
+struct tug_core_link_past { const char *peer; struct tug_core_link_hit hit; };   /* in the record of one of them */
+
 struct tug_core_conf {
     uint32_t launch_timeout_s;     /* barrier deadline */
     uint32_t kill_grace_s;
@@ -149,6 +157,10 @@ struct tug_core_conf {
     uint32_t flap_period_s;        /* ... within so long; flap_losses at most TUG_FAILURES_MAX, 0 = never */
     int64_t failures_kept_ms;      /* failures of nodes are remembered so long; 0 = not at all, neither of
                                       nodes nor by the jobs that they failed */
+    uint32_t link_failures;        /* two nodes whose link failed so often within link_period_s get no gang together; at most
+                                      TUG_LINK_HITS_MAX, 0 = never */
+    uint32_t link_period_s;        /* that is remembered so long; 0 = not at all */
+    uint32_t link_peers;           /* a node that lost so many others in that time is drained; 0 = never */
     int64_t kept_ms;               /* ended jobs stay listed so long */
     const struct tug_core_queue *queues;  size_t n_queues;
     const struct tug_core_node_row *nodes; size_t n_nodes;    /* node index = position; unknown nodes are refused */
@@ -205,6 +217,8 @@ enum tug_event_type {
     TUG_EV_NODE_DRAIN,     /* node, text, uid, user: an admin's reason, in place of the one that he gave before */
     TUG_EV_NODE_RESUME,    /* node, uid, user: all reasons that are an admin's to take back; force: and all others */
     TUG_EV_NODE_HEALTH,    /* node, text: what its health check found; "" = nothing, which takes its reason back */
+    TUG_EV_LINK_BROKEN,    /* node, peer: both were heard of after a gang's word that they had lost each other (tug_core_link()) */
+    TUG_EV_LINK_CLEAR,     /* node, peer, uid, user: an admin's word that it is mended; -ENOENT when nothing is remembered */
     TUG_EV_STEP_READY,     /* job, attempt, step, node */
     TUG_EV_STEP_WIRED,     /* job, attempt, step, node */
     TUG_EV_STEP_FAILED,    /* job, attempt, step, node, cause: refused, failed before ready, or early word of a failure */
@@ -234,6 +248,7 @@ struct tug_event {
     enum tug_event_type type;
     tug_job_id job; uint32_t attempt, step;
     uint32_t node;
+    uint32_t peer;
     const struct tug_job_req *req;
     uint32_t ntasks;
     const uint32_t *on; size_t n_on;   /* STEP_SUBMIT: indices of the job's slices, rising; none = as many as it needs */
@@ -327,6 +342,7 @@ struct tug_core_node_past {        /* of a node, as its record has it; strings a
     const struct tug_core_inventory *inv;   /* NULL = it never said what it has */
     const struct tug_core_drain *drains;  size_t n_drains;
     const struct tug_core_failure *failures;  size_t n_failures;   /* the oldest first */
+    const struct tug_core_link_past *links;   size_t n_links;      /* likewise */
     uint32_t bad_launches;
 };
 int tug_core_restore_node(struct tug_core *c, const char *name, const struct tug_core_node_past *past, struct tug_err *err);
@@ -394,6 +410,16 @@ tug_gpuset tug_core_devices_had(const struct tug_core *c, uint32_t node);
 /* The GPUs that the slices among these devices are cut from; of other devices themselves. */
 tug_gpuset tug_core_gpus_of(const struct tug_core *c, uint32_t node, tug_gpuset devices);
 size_t tug_core_nodes(const struct tug_core *c);
+/* Pairs of nodes of which something is remembered, or was said that nobody has judged yet. */
+struct tug_core_link {
+    uint32_t a, b;                 /* a's name is the lower one: its record has the pair */
+    uint8_t bad;                   /* they get no gang together */
+    int64_t said_ms;               /* a gang said so then, and it may still be one of the nodes; -1 = nothing is open */
+    int64_t until_ms;              /* bad: until then, if nothing more happens; -1 = it is not, or nobody has judged yet */
+    const struct tug_core_link_hit *hits; size_t n_hits;           /* the oldest first */
+};
+size_t tug_core_links(const struct tug_core *c);
+void tug_core_link(const struct tug_core *c, size_t i, struct tug_core_link *out);
 struct tug_core_domain_view {
     const char *name, *level;
     uint32_t parent;               /* index; UINT32_MAX = at the top */

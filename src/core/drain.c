@@ -148,6 +148,8 @@ int tug_ev_node_resume(struct tug_core *c, const struct tug_event *ev, struct tu
     if (ev->node >= c->nodes.len)
         return tug_fail(err, -EINVAL, "there is no node %u", ev->node);
     struct tug_node *n = &c->nodes.at[ev->node];
+    if (tug_node_drained_by(n, TUG_DRAIN_LINKS))
+        tug_links_resumed(c, ev);
     for (size_t i = n->drains.len; i-- > 0;)
         if (ev->force || owners[n->drains.at[i].by].whose == ADMIN)
             take_back(c, ev->node, i, &who);

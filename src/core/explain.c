@@ -48,6 +48,22 @@ static void say(struct out *o, const char *fmt, ...)
         o->len = o->len + (size_t) n < o->size ? o->len + (size_t) n : o->size - 1;
 }
 
+/* ---- times: days since 1970 to a date as in Hinnant, "chrono-compatible low-level date
+ * algorithms" */
+
+static void say_utc(struct out *o, int64_t ms)
+{
+    int64_t at = ms / 1000, days = at / 86400, rest = at % 86400;
+    int64_t z = days + 719468, era = z / 146097, doe = z % 146097;
+    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
+    int64_t month = mp < 10 ? mp + 3 : mp - 9;
+    say(o, "%04lld-%02lld-%02lldT%02lld:%02lld:%02lldZ",
+        (long long) (yoe + era * 400 + (month <= 2)), (long long) month,
+        (long long) (doy - (153 * mp + 2) / 5 + 1), (long long) (rest / 3600),
+        (long long) (rest / 60 % 60), (long long) (rest % 60));
+}
+
 static uint32_t fitting_now(const struct tug_core *c, const struct tug_shape *s)
 {
     const uint64_t *candidates = s->key.milli       ? c->index.usable
@@ -100,6 +116,24 @@ static void say_resources(const struct tug_core *c, const struct tug_entry *e, s
         say(o, ", on a GPU that no other user has a part of,");
     say(o, " free%s; %u %s that now", e->j.req.nodes == 1 ? "" : " on each", now,
         now == 1 ? "has" : "have");
+}
+
+/* Enough nodes hold a slice, and two of them are not used together. 1: that is what it waits for. */
+static int say_links(const struct tug_core *c, const struct tug_entry *e, struct out *o)
+{
+    uint32_t pair[2];
+    size_t times;
+    int64_t since_ms;
+    if (!c->links.n_bad || e->j.req.nodes < 2 || fitting_now(c, e->shape) < e->j.req.nodes)
+        return 0;
+    if (!tug_links_between(c, e->shape->key.where->nodes, pair, &times, &since_ms))
+        return 0;
+    say(o, "enough is free, but nodes %s and %s are not used together: their link failed %zu time%s since ",
+        c->nodes.at[pair[0]].name, c->nodes.at[pair[1]].name, times, times == 1 ? "" : "s");
+    say_utc(o, since_ms);
+    if (c->links.n_bad > 1)
+        say(o, "; there are %zu such pairs (tug nodes --links)", c->links.n_bad);
+    return 1;
 }
 
 static void say_nodes_down(const struct tug_core *c, const struct tug_entry *e, struct out *o)
@@ -208,22 +242,6 @@ static void say_suspended(const struct tug_core *c, const struct tug_entry *e, s
     say(o, "; goes on when those who go first have started");
 }
 
-/* ---- times: days since 1970 to a date as in Hinnant, "chrono-compatible low-level date
- * algorithms" */
-
-static void say_utc(struct out *o, int64_t ms)
-{
-    int64_t at = ms / 1000, days = at / 86400, rest = at % 86400;
-    int64_t z = days + 719468, era = z / 146097, doe = z % 146097;
-    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
-    int64_t month = mp < 10 ? mp + 3 : mp - 9;
-    say(o, "%04lld-%02lld-%02lldT%02lld:%02lld:%02lldZ",
-        (long long) (yoe + era * 400 + (month <= 2)), (long long) month,
-        (long long) (doy - (153 * mp + 2) / 5 + 1), (long long) (rest / 3600),
-        (long long) (rest / 60 % 60), (long long) (rest % 60));
-}
-
 /* It was left out of the last pass as another in its place had been found to delay a reservation.
  */
 static void say_delays(const struct tug_core *c, struct out *o)
@@ -309,6 +327,8 @@ static int explain_in_order(const struct tug_core *c, const struct tug_entry *e,
     } else if (reason == TUG_REASON_RESOURCES && tug_demand_explain(c, e, why, sizeof why)) {
         say(o, "%s", why);
         reason = TUG_REASON_TOPOLOGY;
+    } else if (reason == TUG_REASON_RESOURCES && say_links(c, e, o)) {
+        reason = TUG_REASON_LINKS;
     } else if (e->explained && e->j.explain && !left_out)
         say(o, "%s", e->j.explain);
     else if (reason == TUG_REASON_RESOURCES)

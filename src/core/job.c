@@ -139,7 +139,8 @@ static const char *const causes[] = {[TUG_CAUSE_NONE] = "",
                                      [TUG_CAUSE_IO] = "io",
                                      [TUG_CAUSE_PREEMPT] = "preempt",
                                      [TUG_CAUSE_HANG] = "hang",
-                                     [TUG_CAUSE_PREFLIGHT] = "preflight"};
+                                     [TUG_CAUSE_PREFLIGHT] = "preflight",
+                                     [TUG_CAUSE_LINK] = "link"};
 
 const char *tug_cause_kind_name(enum tug_cause_kind k)
 {
@@ -401,6 +402,7 @@ void tug_job_start(struct tug_core *c, struct tug_entry *e, struct tug_slice *sl
     tug_assert(rc == 0);
     e->placed_in = c->fabrics;
     e->placed_within = e->shape->key.within;
+    e->placed_nth = ++c->links.placed;
     tug_hold_scatter(c, kept);
     tug_job_set_explain(e, TUG_REASON_NONE, NULL);
     e->explained = 0;
@@ -572,7 +574,8 @@ void tug_job_launch_failed(struct tug_core *c, struct tug_entry *e, const struct
 {
     struct tug_job *j = &e->j;
     if (is_users_fault(cause->kind) || j->req.interactive) {
-        tug_job_end(c, e, cause->kind == TUG_CAUSE_NODE ? TUG_JOB_NODE_FAIL : TUG_JOB_FAILED,
+        tug_job_end(c, e,
+                    cause->kind == TUG_CAUSE_NODE || cause->kind == TUG_CAUSE_LINK ? TUG_JOB_NODE_FAIL : TUG_JOB_FAILED,
                     cause);
         return;
     }
@@ -602,28 +605,45 @@ static int failed_with_node(const struct tug_job *j, uint32_t node)
            j->cause.kind == TUG_CAUSE_STEPD && j->cause.node == node;
 }
 
-void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, const char *why)
+/* 'late': it is being ended already, for what this brought about. */
+static void lost(struct tug_core *c, struct tug_entry *e, struct tug_cause *cause, int late)
 {
     struct tug_job *j = &e->j;
-    char text[TUG_ACTION_TEXT], more[TUG_ACTION_TEXT];
-    snprintf(text, sizeof text, "node %s was lost: %s", c->nodes.at[node].name, why);
-    struct tug_cause cause = {
-        .kind = TUG_CAUSE_NODE, .node = node, .at_ms = c->now_ms, .text = text};
-    int late = failed_with_node(j, node);
+    char more[TUG_ACTION_TEXT];
     int runs = j->state == TUG_JOB_RUNNING || j->state == TUG_JOB_SUSPENDED;
-    if (!tug_job_state_is_over(j->state))
-        tug_job_shun(c, e, node);
     if (j->state == TUG_JOB_CONFIGURING) {
-        tug_job_launch_failed(c, e, &cause);
-    } else if ((late || runs) && tug_requeue_failed(c, e, &cause, more, sizeof more)) {
+        tug_job_launch_failed(c, e, cause);
+    } else if ((late || runs) && tug_requeue_failed(c, e, cause, more, sizeof more)) {
         return;
     } else if (late) {
         j->end_state = TUG_JOB_NODE_FAIL;
-        tug_cause_set(&j->cause, &cause);
+        tug_cause_set(&j->cause, cause);
         tug_act_changed(c, e);
     } else if (runs) {
-        tug_job_end(c, e, TUG_JOB_NODE_FAIL, &cause);
+        tug_job_end(c, e, TUG_JOB_NODE_FAIL, cause);
     }
+}
+
+void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, const char *why)
+{
+    char text[TUG_ACTION_TEXT];
+    snprintf(text, sizeof text, "node %s was lost: %s", c->nodes.at[node].name, why);
+    struct tug_cause cause = {
+        .kind = TUG_CAUSE_NODE, .node = node, .at_ms = c->now_ms, .text = text};
+    int late = failed_with_node(&e->j, node);
+    if (!tug_job_state_is_over(e->j.state))
+        tug_job_shun(c, e, node);
+    lost(c, e, &cause, late);
+}
+
+/* Ranks that lose each other may well end, or not find each other, before that is noticed. */
+void tug_job_link_lost(struct tug_core *c, struct tug_entry *e, struct tug_cause *cause)
+{
+    const struct tug_job *j = &e->j;
+    enum tug_cause_kind was = j->cause.kind;
+    lost(c, e, cause,
+         j->state == TUG_JOB_COMPLETING && j->end_state == TUG_JOB_FAILED &&
+             (was == TUG_CAUSE_RANK || was == TUG_CAUSE_STEPD || was == TUG_CAUSE_WIREUP));
 }
 
 /* ---- where it waits */
@@ -858,6 +878,8 @@ int tug_ev_tick(struct tug_core *c, const struct tug_event *ev, struct tug_err *
     (void) err;
     if (c->failures_next_ms <= c->now_ms)
         tug_failures_due(c);
+    if (c->links.next_ms <= c->now_ms)
+        tug_links_due(c);
     if (c->policy_wake_ms <= c->now_ms) {
         c->policy_wake_ms = INT64_MAX;
         c->wants_pass = 1;

@@ -102,7 +102,7 @@ struct tug_exit { int32_t code, signal; uint8_t core_dumped, oom; };
 
 enum tug_cause_kind { TUG_CAUSE_NONE, TUG_CAUSE_RANK, TUG_CAUSE_NODE, TUG_CAUSE_STEPD, TUG_CAUSE_LAUNCH, TUG_CAUSE_WIREUP,
                       TUG_CAUSE_TIMELIMIT, TUG_CAUSE_CANCEL, TUG_CAUSE_OUTPUT, TUG_CAUSE_IO, TUG_CAUSE_PREEMPT, TUG_CAUSE_HANG,
-                      TUG_CAUSE_PREFLIGHT };
+                      TUG_CAUSE_PREFLIGHT, TUG_CAUSE_LINK };
 const char *tug_cause_kind_name(enum tug_cause_kind k);        /* "rank"; "" for NONE */
 enum tug_cause_kind tug_cause_kind_parse(const char *name);
 
@@ -110,6 +110,7 @@ struct tug_cause {
     enum tug_cause_kind kind;
     uint32_t rank;
     uint32_t node;                 /* index; TUG_NO_NODE = none */
+    uint32_t peer;                 /* LINK: whom that node lost; not of other kinds */
     struct tug_exit exit;
     int64_t at_ms;
     char *text;                    /* owned; NULL = none */

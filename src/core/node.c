@@ -654,6 +654,7 @@ int tug_ev_node_down(struct tug_core *c, const struct tug_event *ev, struct tug_
     n->up = 0;
     if (was_here)
         tug_failure_lost(c, ev->node);
+    tug_links_node_down(c, ev->node);
     n->down_reason = replace_text(c, n->down_reason, why);
     tug_node_refresh(c, ev->node);
     tug_act_node_changed(c, ev->node);

@@ -240,6 +240,7 @@ static int h_start_on(struct tug_policy_pass *p, uint64_t job, const struct tug_
                       size_t n)
 {
     struct tug_entry *e;
+    uint32_t pair[2];
     int rc = tug_pass_find(p, job, "starts", &e);
     if (!rc)
         rc = tug_pass_may_start(p, e);
@@ -253,6 +254,8 @@ static int h_start_on(struct tug_policy_pass *p, uint64_t job, const struct tug_
     tug_hold_lift(p->c, e);
     rc = tug_pass_check_slices(p, e, at);
     tug_hold_lower(p->c, e);
+    if (!rc && tug_links_forbid_slices(p->c, at, n, pair))
+        return -EHOSTUNREACH; /* which is no fault of a policy's */
     return rc ? rc : tug_pass_start(p, e, tug_place_slices(p->c, e, at));
 }
 

@@ -688,9 +688,14 @@ int tug_place_anywhere(struct tug_core *c, const struct tug_shape *s)
     return first ? first_last(c, s) : emptiest_last(c, s);
 }
 
-static int search(struct tug_core *c, const struct tug_shape *s)
+static int search_all(struct tug_core *c, const struct tug_shape *s)
 {
     return tug_within_asks(&s->key.within) ? tug_within_find(c, s) : tug_place_anywhere(c, s);
+}
+
+static int search(struct tug_core *c, const struct tug_shape *s)
+{
+    return tug_links_search(c, s, search_all);
 }
 
 /* Nodes that failed this very gang before are only for when it does not fit without them. */
@@ -797,6 +802,7 @@ static int ask_policy(struct tug_policy_pass *p, struct tug_entry *e)
 {
     struct tug_core *c = p->c;
     size_t at = c->hooks.place, n = e->j.req.nodes;
+    uint32_t pair[2];
     struct tug_policy_job row;
     tug_job_row(c, e, &row);
     c->proposed.len = 0;
@@ -812,6 +818,8 @@ static int ask_policy(struct tug_policy_pass *p, struct tug_entry *e)
     int failed = rc < 0 && rc != -EAGAIN;
     if (!failed && rc != -EAGAIN)
         rc = tug_pass_check_slices(p, e, c->proposed.at);
+    if (!rc && tug_links_forbid_slices(c, c->proposed.at, n, pair))
+        rc = -EHOSTUNREACH; /* it may not know: then it goes where the core finds room */
     if (!rc)
         memcpy(c->chosen.at, c->proposed.at, n * sizeof *c->chosen.at);
     tug_pass_hook_end(p, before);

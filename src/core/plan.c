@@ -41,6 +41,8 @@ struct tug_plan {
     const struct tug_where *allowed_of;
     uint64_t allowed_in;
     struct tug_vec(uint32_t) nodes;
+    struct tug_vec(uint32_t) apart; /* those that when_apart() found */
+    const struct tug_entry *apart_of; /* for it; NULL = it was not asked */
     struct tug_vec(uint32_t) rest;
     struct tug_vec(uint64_t) all, idle;
     struct tug_vec(uint64_t) full, last; /* nodes where a slice, and the last one, fits */
@@ -64,6 +66,7 @@ void tug_plan_clear(struct tug_core *c)
     tug_vec_clear(&c->plan->ends);
     tug_vec_clear(&c->plan->allowed);
     tug_vec_clear(&c->plan->nodes);
+    tug_vec_clear(&c->plan->apart);
     tug_vec_clear(&c->plan->rest);
     tug_vec_clear(&c->plan->all);
     tug_vec_clear(&c->plan->idle);
@@ -590,6 +593,55 @@ static void choose(struct tug_core *c, const struct tug_entry *e, const struct t
     tug_assert(fits);
 }
 
+/* ---- without two nodes that are not used together: without the one or the other, whichever is sooner */
+
+#define TRIES_MAX 64
+
+static void look_apart(struct tug_core *c, const struct tug_entry *e, const struct tug_want *w, int64_t from_ms,
+                       size_t *tries, int64_t *best_ms)
+{
+    struct tug_plan *plan = c->plan;
+    uint32_t pair[2];
+    int64_t at_ms = *tries ? earliest(c, e, w, from_ms) : TUG_NEVER;
+    if (at_ms >= *best_ms)
+        return;
+    --*tries;
+    choose(c, e, w, at_ms);
+    if (!tug_links_forbid(c, plan->nodes.at, w->nodes, pair)) {
+        *best_ms = at_ms;
+        memcpy(plan->apart.at, plan->nodes.at, w->nodes * sizeof *plan->nodes.at);
+        return;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t *word = &plan->allowed.at[pair[i] / 64], bit = 1ULL << (pair[i] % 64);
+        *word &= ~bit;
+        look_apart(c, e, w, from_ms, tries, best_ms);
+        *word |= bit;
+    }
+}
+
+static int64_t when(struct tug_core *c, const struct tug_entry *e, const struct tug_want *w, int64_t from_ms)
+{
+    struct tug_plan *plan = c->plan;
+    int64_t best_ms = TUG_NEVER;
+    size_t tries = TRIES_MAX;
+    plan->apart_of = NULL;
+    if (!c->links.n_bad || w->nodes < 2 || e->j.state == TUG_JOB_SUSPENDED)
+        return earliest(c, e, w, from_ms);
+    tug_vec_reserve(&plan->apart, w->nodes);
+    plan->apart_of = e;
+    look_apart(c, e, w, from_ms, &tries, &best_ms);
+    return best_ms;
+}
+
+static void choose_then(struct tug_core *c, const struct tug_entry *e, const struct tug_want *w, int64_t at_ms)
+{
+    if (c->plan->apart_of == e)
+        memcpy(c->plan->nodes.at, c->plan->apart.at, w->nodes * sizeof *c->plan->nodes.at);
+    else
+        choose(c, e, w, at_ms);
+}
+
 /* Nobody knows when a good placement comes, so one that waits for it has a reservation only from when it takes any; INT64_MAX =
  * never. */
 static int64_t takes_any_from(const struct tug_core *c, const struct tug_entry *e)
@@ -621,18 +673,18 @@ static int find(struct tug_policy_pass *p, const char *verb, uint64_t job, struc
     struct tug_shape *s = (*e)->shape;
     if (any_ms > c->now_ms) { /* a time of its own: what was found for its like says nothing */
         tug_profile_edge_at(c->plan->profile, any_ms);
-        *start_ms = earliest(c, *e, w, any_ms);
+        *start_ms = when(c, *e, w, any_ms);
         return *start_ms == TUG_NEVER ? -ENOSPC : 0;
     }
     if ((*e)->j.state == TUG_JOB_SUSPENDED) { /* wants certain nodes */
-        *start_ms = earliest(c, *e, w, c->now_ms);
+        *start_ms = when(c, *e, w, c->now_ms);
         return *start_ms == TUG_NEVER ? -ENOSPC : 0;
     }
     struct bounds *b = bounds_of(c, s->family);
     int64_t from_ms = bound_below(b, w);
     if (s->found_in == c->pass && s->found_run_ms <= w->run_ms && s->found_ms > from_ms)
         from_ms = s->found_ms;
-    *start_ms = from_ms == TUG_NEVER ? from_ms : earliest(c, *e, w, from_ms);
+    *start_ms = from_ms == TUG_NEVER ? from_ms : when(c, *e, w, from_ms);
     s->found_in = c->pass;
     s->found_run_ms = w->run_ms;
     s->found_ms = *start_ms;
@@ -659,7 +711,7 @@ int tug_plan_reserve(struct tug_policy_pass *p, uint64_t job, int64_t *start_ms)
     if (rc || e->hold) /* all that it needs is being kept for it */
         return rc;
     struct tug_plan *plan = p->c->plan;
-    choose(p->c, e, &w, *start_ms);
+    choose_then(p->c, e, &w, *start_ms);
     book(p->c, e, &w, plan->nodes.at, *start_ms);
     if (*start_ms == TUG_NOWHEN)
         *start_ms = TUG_NEVER;

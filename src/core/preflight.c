@@ -81,7 +81,7 @@ void tug_preflight_failed(struct tug_core *c, struct tug_entry *e, const struct 
 {
     const char *why = cause->text ? cause->text : "";
     int is_blamed = cause->kind == TUG_CAUSE_PREFLIGHT && cause->node != TUG_NO_NODE;
-    if (cause->kind == TUG_CAUSE_NODE || cause->kind == TUG_CAUSE_STEPD) {
+    if (cause->kind == TUG_CAUSE_NODE || cause->kind == TUG_CAUSE_STEPD || cause->kind == TUG_CAUSE_LINK) {
         tug_job_launch_failed(c, e, cause);
         return;
     }

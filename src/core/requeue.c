@@ -90,7 +90,8 @@ void tug_requeue_restored(const struct tug_core *c, struct tug_job *j)
 
 static int counts(const struct tug_cause *cause)
 {
-    return cause->kind == TUG_CAUSE_RANK || cause->kind == TUG_CAUSE_NODE || cause->kind == TUG_CAUSE_HANG;
+    return cause->kind == TUG_CAUSE_RANK || cause->kind == TUG_CAUSE_NODE || cause->kind == TUG_CAUSE_HANG ||
+           cause->kind == TUG_CAUSE_LINK;
 }
 
 void tug_requeue_keep(struct tug_core *c, struct tug_job *j)

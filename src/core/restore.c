@@ -32,6 +32,8 @@ int tug_core_restore_node(struct tug_core *c, const char *name, const struct tug
         tug_drain_put(c, n, &past->drains[i]);
     for (size_t i = 0; i < past->n_failures && c->failures_kept_ms; i++)
         tug_failure_put(c, node, &past->failures[i]);
+    for (size_t i = 0; i < past->n_links; i++)
+        tug_link_put(c, node, &past->links[i]);
     n->bad_launches = past->bad_launches;
     struct tug_core_node_row row = {n->name, n->row.cpus, n->row.gpus, n->row.mem_bytes,
                                     n->row.gpu_model, n->row.machine};
@@ -205,6 +207,7 @@ void tug_core_restored(struct tug_core *c, int64_t now_ms)
         c->now_ms = now_ms;
     tug_wheres_renew(c); /* GPU models are known now */
     tug_failures_due(c);
+    tug_links_due(c);
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id)) {
         launch_anew(c, e);

@@ -177,6 +177,7 @@ struct tug_entry {    /* a job and what the core keeps beside it */
     uint64_t recalled;   /* value of core.tellings when it was told as one of the past */
     struct tug_hold *hold;   /* what others give way for, while it waits; NULL = nothing */
     int64_t ending_ms;       /* COMPLETING and REQUEUED: since when */
+    uint64_t placed_nth;     /* among all gangs that were started; 0 = it was restored */
     uint64_t placed_in;      /* the fabric of that number, by placed_within; 0 = not known, as of one restored */
     struct tug_within placed_within;
     uint32_t *shuts;         /* domains that it has, or will have, for itself */
@@ -296,6 +297,17 @@ struct tug_hooks { /* the plugin of core.policies that fills it; TUG_POLICIES_MA
 /* Its texts are held by whoever has the event. */
 typedef struct tug_vec(struct tug_policy_event) tug_events;
 
+/* ---- pairs of nodes that lost each other (links.c) */
+
+struct tug_link {
+    uint32_t a, b; /* a's name is the lower one */
+    struct tug_vec(struct tug_core_link_hit) hits; /* the oldest first */
+    tug_job_id job; uint32_t attempt; /* which said so last */
+    int64_t said_ms;   /* it may still have been one of the nodes; INT64_MIN = nothing is open */
+    int bad;           /* never together */
+    uint64_t bad_from; /* what is placed later than that many gangs */
+};
+
 /* ---- the whole */
 
 struct tug_core {
@@ -304,6 +316,15 @@ struct tug_core {
     int64_t failures_kept_ms, failures_next_ms; /* next: some node's first failure is forgotten then */
     uint32_t n_lost;  /* nodes with their 'lost' */
     int64_t mass_ms;  /* when more nodes were away than here; INT64_MIN = never */
+    uint32_t link_failures, link_period_s, link_peers;
+    struct {
+        struct tug_vec(struct tug_link) at;
+        size_t n_bad;
+        int64_t next_ms; /* some pair's first hit is forgotten then */
+        uint64_t placed; /* gangs that were ever started */
+        struct tug_vec(uint64_t) open;  /* scratch of searches: nodes, as bits */
+        struct tug_vec(uint32_t) nodes; /* scratch */
+    } links;
     int64_t kept_ms;
     enum tug_placement placement;
     enum tug_preemption preemption;
@@ -466,6 +487,7 @@ void tug_job_set_explain(struct tug_entry *e, int reason, const char *text);
 struct tug_step *tug_job_step(const struct tug_entry *e, uint32_t step);
 int64_t tug_job_wake(const struct tug_core *c, const struct tug_entry *e);
 void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, const char *why);
+void tug_job_link_lost(struct tug_core *c, struct tug_entry *e, struct tug_cause *cause);
 /* Its gang hung, and it wanted to be run again then: as tug_requeue_failed(). */
 int tug_job_hung(struct tug_core *c, struct tug_entry *e, struct tug_cause *cause, char *buf, size_t size_bytes);
 void tug_job_launch_failed(struct tug_core *c, struct tug_entry *e, const struct tug_cause *cause);
@@ -577,6 +599,26 @@ void tug_failure_back(struct tug_core *c, uint32_t node, int64_t lost_ms, int is
 void tug_failures_forgive(struct tug_core *c, uint32_t node); /* an admin knows of them */
 void tug_failures_due(struct tug_core *c);                    /* some may be forgotten */
 void tug_failures_removed(struct tug_core *c, uint32_t node); /* from the configuration */
+
+/* links.c */
+/* Finds nodes for the shape, into core.picked: 1, or 0. */
+typedef int tug_place_search(struct tug_core *c, const struct tug_shape *s);
+/* The same, without two that are not to be together. */
+int tug_links_search(struct tug_core *c, const struct tug_shape *s, tug_place_search *search);
+/* Are two of these not to be together? Then which, the one first that is in more such pairs. */
+int tug_links_forbid(struct tug_core *c, const uint32_t *nodes, size_t n, uint32_t pair[2]);
+int tug_links_forbid_slices(struct tug_core *c, const struct tug_policy_slice *at, size_t n, uint32_t pair[2]);
+/* The first such pair among the nodes with a bit: how often it failed, and since when. 0 = there is none. */
+int tug_links_between(const struct tug_core *c, const uint64_t *nodes, uint32_t pair[2], size_t *times, int64_t *since_ms);
+void tug_link_said(struct tug_core *c, const struct tug_entry *e, const struct tug_cause *cause); /* a cause of kind LINK */
+void tug_link_put(struct tug_core *c, uint32_t node, const struct tug_core_link_past *past);      /* from a record */
+void tug_links_node_down(struct tug_core *c, uint32_t node); /* what was said of it was true of the node */
+void tug_links_resumed(struct tug_core *c, const struct tug_event *ev); /* a node that was drained for them */
+void tug_links_due(struct tug_core *c); /* some may be forgotten, or count otherwise */
+void tug_links_clear(struct tug_core *c);
+int tug_ev_link_broken(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
+int tug_ev_link_clear(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
+int tug_links_check(const struct tug_core *c, struct tug_err *err); /* of tug_core_check() */
 
 /* drain.c */
 /* The reason that he gave; NULL = none. */

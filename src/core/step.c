@@ -168,6 +168,8 @@ static void run_failed(struct tug_core *c, struct tug_entry *e, struct tug_step 
         s->exit = cause->exit;
         s->exit.oom = oom;
     }
+    if (cause->kind == TUG_CAUSE_LINK)
+        tug_link_said(c, e, cause);
     if (tug_preflight_is(e, s)) {
         tug_preflight_failed(c, e, cause);
         return;
@@ -183,6 +185,10 @@ static void run_failed(struct tug_core *c, struct tug_entry *e, struct tug_step 
     }
     if (cause->kind == TUG_CAUSE_NODE) { /* the node's own word: it was started anew, or was past its lease */
         tug_job_node_lost(c, e, cause->node, cause->text);
+        return;
+    }
+    if (cause->kind == TUG_CAUSE_LINK) {
+        tug_job_link_lost(c, e, cause);
         return;
     }
     tug_cause_set(&s->cause, cause);
@@ -403,6 +409,14 @@ static int check_node(const struct tug_core *c, const struct tug_event *ev, stru
 /* A gang's head reports for all of them: may it say that 'node' was it? Only a node of the gang,
  * and never for what would count against a node: a step daemon that is lost before the barrier
  * does. */
+static int is_on(const struct tug_job *j, uint32_t node)
+{
+    for (size_t i = 0; j && i < j->n_slices; i++)
+        if (j->slices[i].node == node)
+            return 1;
+    return 0;
+}
+
 static int may_name(const struct tug_core *c, const struct tug_event *ev, enum tug_cause_kind kind)
 {
     const struct tug_job *j = tug_core_job(c, ev->job);
@@ -413,10 +427,7 @@ static int may_name(const struct tug_core *c, const struct tug_event *ev, enum t
     if (ev->cause.kind == TUG_CAUSE_NONE || kind == TUG_CAUSE_LAUNCH ||
         (kind == TUG_CAUSE_STEPD && !runs))
         return 0;
-    for (size_t i = 0; j && i < j->n_slices; i++)
-        if (j->slices[i].node == ev->cause.node)
-            return 1;
-    return 0;
+    return is_on(j, ev->cause.node);
 }
 
 /* The node's word as a cause: when is known better here than there. */
@@ -430,6 +441,8 @@ static struct tug_cause cause_of(const struct tug_core *c, const struct tug_even
         cause.text = (char *) (uintptr_t) text;
     if (!may_name(c, ev, cause.kind))
         cause.node = ev->node;
+    if (cause.kind == TUG_CAUSE_LINK && (cause.peer == cause.node || !is_on(tug_core_job(c, ev->job), cause.peer)))
+        cause.kind = TUG_CAUSE_STEPD; /* no two of the gang */
     cause.at_ms = c->now_ms;
     return cause;
 }
@@ -533,10 +546,17 @@ int tug_ev_step_watch(struct tug_core *c, const struct tug_event *ev, struct tug
     return 0;
 }
 
-/* The first cause of a failure stands, but for one: the others saw that a part had gone, and its node knows that it was the
- * node itself, which costs the attempt and not the job. */
+/* The first cause of a failure stands, but for two, which cost the attempt and not the job: the others saw that a part had
+ * gone, and its node knows that it was the node itself; or ranks failed, and now it shows that their nodes had lost each
+ * other. */
 static void known_better(struct tug_core *c, const struct part_ref *r, const struct tug_event *ev)
 {
+    struct tug_cause cause = cause_of(c, ev, TUG_CAUSE_NONE, "");
+    if (cause.kind == TUG_CAUSE_LINK) {
+        tug_link_said(c, r->e, &cause);
+        if (r->s->id == 0)
+            tug_job_link_lost(c, r->e, &cause);
+    }
     if (r->s->id == 0 && ev->cause.kind == TUG_CAUSE_NODE)
         tug_job_node_lost(c, r->e, ev->node, ev->cause.text ? ev->cause.text : "it was started anew");
 }

@@ -59,7 +59,8 @@ uint32_t tug_vacancy_shut_by(const struct tug_victims *v, uint32_t node)
 
 int tug_vacancy_may_use(const struct tug_victims *v, uint32_t node)
 {
-    if (!tug_bit(v->c->index.usable, node) || (v->in && !tug_bit(v->in->nodes, node)))
+    if (!tug_bit(v->c->index.usable, node) || (v->in && !tug_bit(v->in->nodes, node)) ||
+        (v->without && tug_bit(v->without, node)))
         return 0;
     return v->e->j.state == TUG_JOB_SUSPENDED ? v->fixed[node] != 0
                                               : tug_bit(v->e->shape->key.where->nodes, node);

@@ -154,6 +154,7 @@ void tug_victims_free(struct tug_victims *v)
     free(v->full);
     free(v->any);
     free(v->best);
+    free(v->without);
     free(v);
 }
 
@@ -705,18 +706,74 @@ static double choose_as_asked(struct tug_victims *v)
     return best >= 0 && links_matter(v) && v->e->j.req.nodes > 1 ? choose_together(v, best) : best;
 }
 
-int tug_victims_choose(struct tug_victims *v)
+static int choose_somewhere(struct tug_victims *v)
 {
     start_over(v);
     if (tug_vacancy_has_all(v) && leaves_enough(v))
         return 0;
     if (!v->cands.len)
         return -EPERM;
+    free(v->best);
     v->best = tug_xcalloc(v->cands.len, 1);
+    v->best_mbs = 0;
     if (choose_as_asked(v) < 0)
         return -EAGAIN;
     recall(v);
     return 0;
+}
+
+/* ---- without two nodes that are not used together: without the one, or else without the other */
+
+#define TRIES_MAX 16
+
+/* Where it would be, without those who are chosen. */
+static int is_apart(struct tug_victims *v, struct tug_policy_slice *at, uint32_t pair[2])
+{
+    for (uint32_t i = 0; i < v->n_nodes; i++)
+        tug_vacancy_set(v, i, tug_vacancy_fits(v, i));
+    best_nodes(v, at);
+    return !tug_links_forbid_slices(v->c, at, v->e->j.req.nodes, pair);
+}
+
+/* 'somewhere' finds room without looking at pairs: 0, or why there is none. In the end 'at' is where. */
+static int apart(struct tug_victims *v, int (*somewhere)(struct tug_victims *), struct tug_policy_slice *at, size_t *tries)
+{
+    uint32_t pair[2];
+    int rc = *tries ? somewhere(v) : -EAGAIN;
+    if (rc || is_apart(v, at, pair))
+        return rc;
+    --*tries;
+    rc = -EAGAIN;
+    for (size_t i = 0; i < 2 && rc; i++) {
+        uint64_t *word = &v->without[pair[i] / 64], bit = 1ULL << (pair[i] % 64);
+        *word |= bit;
+        rc = apart(v, somewhere, at, tries);
+        *word &= ~bit;
+    }
+    return rc;
+}
+
+static int look_apart(struct tug_victims *v, int (*somewhere)(struct tug_victims *), struct tug_policy_slice *at)
+{
+    size_t tries = TRIES_MAX;
+    if (!v->without)
+        v->without = tug_xcalloc(v->c->index.words + 1, sizeof *v->without);
+    return apart(v, somewhere, at, &tries);
+}
+
+static int pairs_matter(const struct tug_victims *v)
+{
+    return v->c->links.n_bad && v->e->j.req.nodes > 1 && v->e->j.state != TUG_JOB_SUSPENDED;
+}
+
+int tug_victims_choose(struct tug_victims *v)
+{
+    if (!pairs_matter(v))
+        return choose_somewhere(v);
+    struct tug_policy_slice *at = tug_xcalloc(v->e->j.req.nodes, sizeof *at);
+    int rc = look_apart(v, choose_somewhere, at);
+    free(at);
+    return rc;
 }
 
 size_t tug_victims_get(const struct tug_victims *v, uint64_t *out, size_t n)
@@ -741,21 +798,31 @@ static struct tug_slice *place_suspended(const struct tug_victims *v)
     return want;
 }
 
+/* Those that were asked for are chosen, all of them. */
+static int all_go(struct tug_victims *v)
+{
+    for (size_t i = 0; i < v->cands.len; i++)
+        v->cands.at[i].free = 1;
+    start_over(v);
+    return tug_vacancy_has_all(v) && leaves_enough(v) ? 0 : -EAGAIN;
+}
+
 struct tug_slice *tug_victims_place(struct tug_victims *v)
 {
     const struct tug_job_req *r = &v->e->j.req;
     struct tug_slice *want;
-    for (size_t i = 0; i < v->cands.len; i++)
-        v->cands.at[i].free = 1; /* those that were asked for are chosen, all of them */
-    start_over(v);
-    if (!tug_vacancy_has_all(v) || !leaves_enough(v))
+    if (all_go(v))
         return NULL;
     if (v->e->j.state == TUG_JOB_SUSPENDED) {
         want = place_suspended(v);
     } else {
         struct tug_policy_slice *at = tug_xcalloc(r->nodes, sizeof *at);
-        best_nodes(v, at);
-        int good = tug_within_suffices(v->c, v->e->shape, at, r->nodes);
+        int good = 1;
+        if (pairs_matter(v))
+            good = look_apart(v, all_go, at) == 0;
+        else
+            best_nodes(v, at);
+        good = good && tug_within_suffices(v->c, v->e->shape, at, r->nodes);
         want = good ? tug_place_slices(v->c, v->e, at) : NULL;
         free(at);
     }

@@ -48,6 +48,7 @@ struct tug_victims {
     uint32_t *fixed;      /* a suspended job: its slice on node i, + 1 */
     uint8_t *fits, *best; /* by node: TUG_FITS_..., by candidate */
     const struct tug_region *in; /* only there; NULL = anywhere */
+    uint64_t *without;           /* and not on these, as bits; NULL = without none */
     uint64_t *full, *any;        /* what 'fits' says, as bits */
     uint32_t n_full, n_any, n_chosen;
     uint32_t gpus_owed; /* in all */

@@ -266,6 +266,9 @@ void tug_coreconf_make(const struct tug_config *cfg, struct tug_coreconf *out)
     out->core.flap_losses = u32(cfg->node_failures.flap_losses);
     out->core.flap_period_s = u32(cfg->node_failures.flap_period_s);
     out->core.failures_kept_ms = cfg->node_failures.memory_s * 1000;
+    out->core.link_failures = u32(cfg->node_failures.link_failures);
+    out->core.link_period_s = u32(cfg->node_failures.link_period_s);
+    out->core.link_peers = u32(cfg->node_failures.link_peers);
     out->core.pass_budget = u32(cfg->scheduler.pass_max_jobs);
     out->core.kept_ms = cfg->timeouts.min_job_age_s * 1000;
     out->core.seed = 1;

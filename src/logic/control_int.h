@@ -330,6 +330,11 @@ char *tug_ctl_nodes_text(struct tug_arena *a, const struct tug_hostlist *hl);
 /* fabric.c: the domains that the job is in. */
 void tug_ctl_view_domains(struct tug_control *c, struct tug_arena *a, const struct tug_job *job,
                           Tugpb__JobView *out);
+/* links.c */
+/* Those for which it is certain by now are judged; when to look again, INT64_MAX = not at all. */
+int64_t tug_ctl_links_judge(struct tug_control *c, int64_t now_ms);
+Tugpb__LinkFailure **tug_ctl_links_pb(struct tug_control *c, struct tug_arena *a, uint32_t node, size_t *n); /* of its record */
+Tugpb__LinkView **tug_ctl_view_links(struct tug_control *c, struct tug_arena *a, uint32_t node, size_t *n); /* TUG_NO_NODE: all */
 Tugpb__NodeFailure **tug_ctl_failures_pb(struct tug_arena *a, const struct tug_core_node *k);
 Tugpb__DrainReason **tug_ctl_drains_pb(struct tug_arena *a, const struct tug_core_node *k);   /* strings borrowed */
 void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node, Tugpb__NodeView *out);

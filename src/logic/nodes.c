@@ -380,6 +380,13 @@ void h_step_ready(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     tug_ctl_apply(c, &ev, NULL);
 }
 
+/* A gang may have said that two nodes lost each other. */
+static void await_links(struct tug_control *c)
+{
+    if (tug_core_links(c->core))
+        check_by(c, tug_ctl_links_judge(c, tug_ctl_now(c)));
+}
+
 void h_step_failed(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
                    const ProtobufCMessage *msg)
 {
@@ -393,6 +400,7 @@ void h_step_failed(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     if (ev.cause.node == TUG_NO_NODE)
         ev.cause.node = p->node;
     tug_ctl_apply(c, &ev, NULL);
+    await_links(c);
 }
 
 void h_step_wired(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
@@ -421,6 +429,7 @@ void h_step_done(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     ev.cause = tug_ctl_cause(c, r->cause);
     tug_ctl_safe_done(c, p->node, r->key);
     tug_ctl_apply(c, &ev, NULL);
+    await_links(c);
     tug_arena_clear(&a);
 }
 
@@ -582,6 +591,7 @@ void tug_ctl_nodes_check(struct tug_control *c, int64_t now_ms)
             check_by(c, n->lease_end_ms);
         }
     }
+    await_links(c);
 }
 
 int64_t tug_ctl_nodes_next(const struct tug_control *c)

@@ -90,6 +90,7 @@ void tug_ctl_put_node(struct tug_control *c, uint32_t node, struct tug_batch *b)
     m.health = n->health;
     m.failures = tug_ctl_failures_pb(&a, &k);
     m.n_failures = k.n_failures;
+    m.links = tug_ctl_links_pb(c, &a, node, &m.n_links);
     m.address = n->address ? n->address : (char *) "";
     if (n->inventory_len && tug_proto_decode(&a, &tugpb__inventory__descriptor, n->inventory,
                                              n->inventory_len, &inv, NULL) == 0)
@@ -495,6 +496,15 @@ static size_t restore_failures(const Tugpb__NodeRecord *m, struct tug_core_failu
     return n;
 }
 
+static struct tug_core_link_past *restore_links(const Tugpb__NodeRecord *m)
+{
+    struct tug_core_link_past *out = tug_xcalloc(m->n_links + 1, sizeof *out);
+
+    for (size_t i = 0; i < m->n_links; i++)
+        out[i] = (struct tug_core_link_past){m->links[i]->peer, {m->links[i]->at_ms, m->links[i]->job}};
+    return out;
+}
+
 static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struct tug_err *err)
 {
     uint32_t node = tug_core_node_find(c->core, m->name);
@@ -522,7 +532,11 @@ static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struc
     past.n_drains = restore_drains(m, drains);
     past.failures = failures;
     past.n_failures = restore_failures(m, failures);
+    struct tug_core_link_past *links = restore_links(m);
+    past.links = links;
+    past.n_links = m->n_links;
     int rc = tug_core_restore_node(c->core, m->name, &past, err);
+    free(links);
     free(mig);
     free(machine);
     return rc;

@@ -95,6 +95,10 @@ Tugpb__Cause *tug_ctl_cause_pb(struct tug_control *c, struct tug_arena *a,
         tug_core_node(c->core, cause->node, &node);
         m->node = (char *) node.name;
     }
+    if (cause->kind == TUG_CAUSE_LINK) {
+        tug_core_node(c->core, cause->peer, &node);
+        m->peer = (char *) node.name;
+    }
     m->exit = tug_ctl_exit_pb(a, &cause->exit);
     m->text = say(cause->text);
     m->at_ms = shown(cause->at_ms);
@@ -110,6 +114,11 @@ struct tug_cause tug_ctl_cause(struct tug_control *c, const Tugpb__Cause *m)
     out.kind = tug_cause_kind_parse(m->kind);
     out.rank = m->rank;
     out.node = m->node[0] ? tug_core_node_find(c->core, m->node) : TUG_NO_NODE;
+    if (out.kind == TUG_CAUSE_LINK) {
+        out.peer = tug_core_node_find(c->core, m->peer);
+        if (out.peer == TUG_NO_NODE)
+            out.kind = TUG_CAUSE_STEPD;
+    }
     out.exit = tug_ctl_exit(m->exit);
     out.text = m->text;
     out.at_ms = m->at_ms;
@@ -570,6 +579,7 @@ void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node
     out->bad_launches = k.bad_launches;
     out->failures = tug_ctl_failures_pb(a, &k);
     out->n_failures = k.n_failures;
+    out->links = tug_ctl_view_links(c, a, node, &out->n_links);
     view_health(n->health, out);
     out->address = say(n->address);
     out->version = say(n->version);

@@ -225,7 +225,8 @@ enum tug_policy_reason {
     TUG_REASON_QUALITY = 13,      /* "Quality": enough is free, but with less bandwidth than it asked for */
     TUG_REASON_BACKOFF = 14,      /* "BackOff": the attempt before failed, and the next one is not tried at once */
     TUG_REASON_HELD_USER = 15,    /* "JobHeldUser": its owner holds it back, and policies do not see it */
-    TUG_REASON_HELD_ADMIN = 16    /* "JobHeldAdmin": an administrator does */
+    TUG_REASON_HELD_ADMIN = 16,   /* "JobHeldAdmin": an administrator does */
+    TUG_REASON_LINKS = 17         /* "Links": enough is free, but not without two nodes whose link failed */
 };
 
 struct tug_policy_pass;           /* the pass under way; opaque */
@@ -240,7 +241,8 @@ struct tug_policy_host {
      *   -E2BIG   the pass's budget of work is used up: return */
     int (*start)(struct tug_policy_pass *pass, uint64_t job);
     /* Start it exactly there: n must be the gang's node count, no node twice.
-     *   -EINVAL  wrong count, node or GPU   -EBUSY  something there is not free   else as start() */
+     *   -EINVAL  wrong count, node or GPU   -EBUSY  something there is not free   -EHOSTUNREACH  two of the nodes are not
+     *   used together, as their link failed   else as start() */
     int (*start_on)(struct tug_policy_pass *pass, uint64_t job, const struct tug_policy_slice *at, size_t n);
     /* Why the job waits: a reason and a sentence for its user (<= 240 bytes, NULL = the reason's own). */
     int (*explain)(struct tug_policy_pass *pass, uint64_t job, enum tug_policy_reason reason, const char *text);

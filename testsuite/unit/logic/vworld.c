@@ -437,6 +437,7 @@ void vw_start_control(struct vworld *w)
     }
     conf.core = (struct tug_core_conf){.launch_timeout_s = 10, .kill_grace_s = 1, .launch_retries = 3, .kept_ms = 300000,
                                        .preemption = TUG_PREEMPTION_TIER,
+                                       .link_failures = 2, .link_period_s = 86400, .link_peers = 3,
                                        .queues = queues, .n_queues = 2, .nodes = rows, .n_nodes = w->n_nodes};
     w->procs[0].life++;
     w->procs[0].timer_ms = INT64_MAX;
@@ -739,6 +740,20 @@ void vw_say_hang(struct vworld *w, unsigned node, uint64_t job, const char *text
     for (size_t i = 0; i < w->stepds.len; i++)
         if (w->stepds.at[i].job == job && w->stepds.at[i].node == node && w->stepds.at[i].peer)
             tell_agent(w, node, w->stepds.at[i].peer, TUG_MSG_SD_WATCH, &m.base);
+}
+
+void vw_say_lost(struct vworld *w, unsigned node, uint64_t job, const char *peer)
+{
+    Tugpb__SdFailure m = TUGPB__SD_FAILURE__INIT;
+    Tugpb__Cause cause = TUGPB__CAUSE__INIT;
+
+    cause.kind = (char *) "link";
+    cause.peer = (char *) (uintptr_t) peer;
+    cause.text = (char *) "nodes lost each other: its machine has answered nothing for 15 s";
+    m.cause = &cause;
+    for (size_t i = 0; i < w->stepds.len; i++)
+        if (w->stepds.at[i].job == job && w->stepds.at[i].node == node && w->stepds.at[i].peer)
+            tell_agent(w, node, w->stepds.at[i].peer, TUG_MSG_SD_FAILURE, &m.base);
 }
 
 static void say_result(struct vworld *w, struct stepd *s)
