@@ -59,6 +59,8 @@ struct tug_net_opts {
     unsigned max_conns_uid;           /* listening, unix: of one user who is neither root nor ours; 0 = 3/4 of max_conns */
     unsigned max_unauth;              /* listening; 0 = 512, oldest dropped first */
     unsigned handshake_ms;            /* connect and handshake together; 0 = 5000 */
+    unsigned steady;                  /* TCP: a peer that does not read is not given up, however long; one whose machine answers
+                                       * nothing is, within 17 s, as ever */
 };
 
 /* endpoint: "unix:/path" or "host:port" (port 0 = any). mode: of the unix socket. Opts are copied.
@@ -82,6 +84,9 @@ int tug_conn_send_raw(struct tug_conn *c, uint16_t number, uint32_t rid, const v
 size_t tug_conn_out_bytes(const struct tug_conn *c);             /* waiting to be written */
 void tug_conn_pause(struct tug_conn *c, int paused);             /* stop / go on reading: back-pressure; while it
                                                                   * lasts, a peer that goes is not noticed */
+/* In on_close: did it end as the peer's machine does not answer? Then it is that, or what is in between: not the peer, which
+ * may be stopped, has closed or was not there. */
+int tug_conn_was_unreachable(const struct tug_conn *c);
 const struct tug_peer *tug_conn_peer(const struct tug_conn *c);
 void tug_conn_set_data(struct tug_conn *c, void *data);
 void *tug_conn_data(const struct tug_conn *c);

@@ -22,6 +22,8 @@
 #define WRITE_BYTES ((size_t) 1 << 20) /* in one wake-up */
 #define SEAL_BYTES  ((size_t) 4 * TUG_RECORD_MAX)
 #define CLOSE_MS    2000
+#define SILENT_MS   15000u /* then a steady peer is given up ... */
+#define LOOK_MS     2000   /* ... which is looked for so often */
 #define AGAIN_MS    10 /* a local listener whose queue is full */
 
 /* ---- life ---- */
@@ -118,6 +120,23 @@ static void fail(struct tug_conn *c, const char *fmt, ...)
     die(c);
 }
 
+/* The kernel gives up a peer that reads nothing, too. */
+static void broke(struct tug_conn *c, const char *what, int error)
+{
+    c->unreachable = tug_socket_is_unreachable(error) && tug_socket_silent_ms(c->fd) * 2 >= SILENT_MS;
+    fail(c, "%s: %s", what, strerror(error));
+}
+
+static void look_for_peer(struct tug_conn *c)
+{
+    if (tug_socket_silent_ms(c->fd) >= SILENT_MS) {
+        c->unreachable = 1;
+        fail(c, "its machine has answered nothing for %u s", SILENT_MS / 1000);
+    } else {
+        set_timer(c, LOOK_MS);
+    }
+}
+
 void tug_conn_refuse(struct tug_conn *c, const char *why)
 {
     enter(c);
@@ -195,7 +214,7 @@ static void flush(struct tug_conn *c)
             wait_writable(c);
             return;
         } else if (errno != EINTR) {
-            fail(c, "the connection broke while writing: %s", strerror(errno));
+            broke(c, "the connection broke while writing", errno);
         }
     }
     if (!c->dead)
@@ -278,7 +297,7 @@ static size_t receive(struct tug_conn *c, void *to, size_t len)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     if (n < 0)
-        fail(c, "the connection broke: %s", strerror(errno));
+        broke(c, "the connection broke", errno);
     else if (c->state == TUG_CONN_SHAKING && c->endpoint && c->conf->o.auth == TUG_AUTH_NODE)
         fail(c,
              "%s closed the connection during the handshake; it may not know node '%s' or have "
@@ -303,6 +322,8 @@ static void up(struct tug_conn *c)
         tug_listener_conn_up(c->listener, c);
     if (c->paused)
         event_del(&c->ev_read);
+    if (c->conf->o.steady)
+        set_timer(c, LOOK_MS);
     if (c->conf->o.ops->on_open)
         c->conf->o.ops->on_open(c->conf->o.arg, c);
     if (tug_stream_waiting(&c->out))
@@ -450,6 +471,7 @@ static void connected(struct tug_conn *c)
 
 static void connect_failed(struct tug_conn *c, int error)
 {
+    c->unreachable = tug_socket_is_unreachable(error) & 1;
     if (error == ENOENT || error == ECONNREFUSED)
         fail(c, "nobody listens at %s", c->endpoint);
     else
@@ -492,6 +514,12 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
     leave(c);
 }
 
+static void no_answer(struct tug_conn *c)
+{
+    c->unreachable = !c->lookup && c->conf->o.auth != TUG_AUTH_UNIX;
+    fail(c, "%s does not answer within %u ms", c->endpoint, c->conf->o.handshake_ms);
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     (void) fd;
@@ -501,10 +529,12 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     enter(c);
     if (c->state == TUG_CONN_DRAINING || c->state == TUG_CONN_LINGERING)
         die(c);
+    else if (c->state == TUG_CONN_UP)
+        look_for_peer(c);
     else if (c->try_again && tug_net_now_ms() < c->deadline_ms)
         try_connect(c);
     else if (c->state == TUG_CONN_CONNECTING)
-        fail(c, "%s does not answer within %u ms", c->endpoint, c->conf->o.handshake_ms);
+        no_answer(c);
     else
         fail(c, "the handshake took longer than %u ms", c->conf->o.handshake_ms);
     if (!c->dead && c->state == TUG_CONN_CONNECTING && !c->try_again)
@@ -520,6 +550,8 @@ static void dial_address(struct tug_conn *c)
         fail(c, "socket for %s: %s", c->endpoint, strerror(-fd));
         return;
     }
+    if (c->conf->o.steady)
+        tug_socket_steady(fd);
     conn_watch(c, fd);
     try_connect(c);
 }
@@ -579,6 +611,8 @@ void tug_conn_accepted(struct tug_listener *l, struct event_base *loop, int fd,
 {
     struct tug_conn *c = conn_new(loop, conf);
     c->listener = l;
+    if (conf->o.steady)
+        tug_socket_steady(fd);
     conn_watch(c, fd);
     tug_socket_peer(fd, conf->o.auth, &c->peer);
     enter(c);
@@ -622,6 +656,11 @@ void tug_conn_close(struct tug_conn *c)
     if (!c->blocked)
         flush(c);
     leave(c);
+}
+
+int tug_conn_was_unreachable(const struct tug_conn *c)
+{
+    return c->unreachable;
 }
 
 const struct tug_peer *tug_conn_peer(const struct tug_conn *c)

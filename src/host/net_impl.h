@@ -64,6 +64,10 @@ void tug_lookup_free(struct tug_lookup *l); /* no callback follows; also from in
 /* A new CLOEXEC socket of that family with the options that every connection has. */
 int tug_socket_new(int family, int nonblocking);
 void tug_socket_tune(int fd, int family);
+/* net_silence.c */
+void tug_socket_steady(int fd); /* after tug_socket_tune(): a peer that does not read is not given up */
+unsigned tug_socket_silent_ms(int fd); /* the peer's machine has answered nothing for so long */
+int tug_socket_is_unreachable(int error); /* errno of a peer's machine that does not answer */
 /* What the kernel knows about the other end of a connected unix or TCP socket. */
 void tug_socket_peer(int fd, enum tug_auth auth, struct tug_peer *out);
 
@@ -132,6 +136,7 @@ struct tug_conn {
     struct tug_stream wire; /* handshake and sealed records to send */
     unsigned busy;          /* callbacks on the stack: freed when the last one returns */
     unsigned dead : 1, silent : 1, paused : 1, flush_asked : 1, blocked : 1, try_again : 1;
+    unsigned unreachable : 1; /* the peer's machine does not answer */
     char *why;
     int64_t deadline_ms; /* of connect and handshake; CLOCK_MONOTONIC */
     struct tug_peer peer;

@@ -157,10 +157,12 @@ void tug_agent_report(struct tug_agent *a, struct agent_step *s)
         say_failed(a, s);
 }
 
+/* The first one stands; but that nodes lost each other is why ranks ended, or why the step is ended, and shows later. */
 void tug_agent_fail(struct tug_agent *a, struct agent_step *s, const Tugpb__Cause *cause)
 {
-    if (s->cause)
+    if (s->cause && (strcmp(cause->kind, "link") != 0 || !strcmp(s->cause->kind, "link")))
         return;
+    tug_agent_drop(s->cause);
     s->cause = (Tugpb__Cause *) tug_agent_copy(&cause->base);
     if (!s->cause->at_ms)
         s->cause->at_ms = a->now_ms;

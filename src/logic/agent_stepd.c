@@ -19,7 +19,7 @@ static struct agent_step *step_of(struct tug_agent *a, const struct agent_peer *
 static const char *allowed_kind(const char *kind)
 {
     static const char *const allowed[] = {"rank", "wireup",    "launch", "output",
-                                          "io",   "timelimit", "cancel", "hang", "preflight"};
+                                          "io",   "timelimit", "cancel", "hang", "preflight", "link"};
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
         if (!strcmp(kind, allowed[i]))
             return allowed[i];

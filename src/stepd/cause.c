@@ -18,6 +18,7 @@ static void fill(struct tug_cause *c, const char *kind, const char *node, unsign
     tug_str_copy(c->node, sizeof c->node, node);
     c->pb.kind = c->kind;
     c->pb.node = c->node;
+    c->pb.peer = c->peer;
     c->pb.text = c->text;
     c->pb.rank = rank;
     if (exit) {
@@ -42,6 +43,18 @@ void tug_cause_set(struct tug_cause *c, const char *kind, const char *node, unsi
     va_end(ap);
 }
 
+void tug_cause_set_link(struct tug_cause *c, const char *node, const char *peer, const char *fmt, ...)
+{
+    va_list ap;
+
+    fill(c, "link", node, 0, NULL);
+    tug_str_copy(c->peer, sizeof c->peer, peer);
+    c->pb.at_ms = tug_wall_ms();
+    va_start(ap, fmt);
+    vsnprintf(c->text, sizeof c->text, fmt, ap);
+    va_end(ap);
+}
+
 void tug_cause_copy(struct tug_cause *c, const Tugpb__Cause *from)
 {
     if (!from) {
@@ -52,6 +65,7 @@ void tug_cause_copy(struct tug_cause *c, const Tugpb__Cause *from)
         return;
     fill(c, from->kind, from->node, from->rank, from->exit);
     c->pb.at_ms = from->at_ms;
+    tug_str_copy(c->peer, sizeof c->peer, from->peer);
     tug_str_copy(c->text, sizeof c->text, from->text);
 }
 

@@ -11,7 +11,7 @@ struct tug_cause {
     Tugpb__Cause pb; /* points into this struct: copy only with tug_cause_copy */
     Tugpb__ExitInfo exit;
     char kind[32]; /* as in job.proto */
-    char node[256];
+    char node[256], peer[256];
     char text[1024];
 };
 
@@ -19,6 +19,9 @@ struct tug_cause {
 void tug_cause_set(struct tug_cause *c, const char *kind, const char *node, unsigned rank,
                    const Tugpb__ExitInfo *exit, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
+/* Of kind "link": 'node' lost 'peer'. */
+void tug_cause_set_link(struct tug_cause *c, const char *node, const char *peer, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 /* From a message; NULL clears. */
 void tug_cause_copy(struct tug_cause *c, const Tugpb__Cause *from);
 /* The message, or NULL when there is no cause. */

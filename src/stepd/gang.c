@@ -159,11 +159,32 @@ static uint64_t grace_of(const struct tug_life *l, const char *kind, unsigned ca
     return own && own < GANG_GRACE_MS ? own : GANG_GRACE_MS;
 }
 
+static bool is_link(const char *kind)
+{
+    return strcmp(kind, "link") == 0;
+}
+
+/* That nodes lost each other shows later than what comes of it: ranks that end, or do not find each other. */
+static bool explains(const struct tug_life *l, const char *kind)
+{
+    return l->cause.set && is_link(kind) && !is_link(l->cause.kind);
+}
+
+static void know_better(struct tug_life *l, const Tugpb__Cause *c)
+{
+    tug_cause_copy(&l->cause, c);
+    send_failure(l);
+}
+
 /* The head hears of a failure, its own or another node's. */
 static void head_hears(struct tug_life *l, const Tugpb__Cause *c)
 {
     Tugpb__StarEnd m = TUGPB__STAR_END__INIT;
 
+    if (explains(l, c->kind)) {
+        know_better(l, c);
+        return;
+    }
     if (l->cause.set) {
         /* Often the first death makes others fail within a moment, and their word may be faster. */
         if (strcmp(c->kind, "rank") == 0 && strcmp(l->cause.kind, "rank") == 0 &&
@@ -191,9 +212,13 @@ void tug_life_fail(struct tug_life *l, const struct tug_cause *c)
         head_hears(l, &c->pb);
         return;
     }
+    if (explains(l, c->kind))
+        know_better(l, &c->pb);
     if (l->ended)
         return;
     tug_cause_copy(&l->cause, &c->pb); /* until the head says which was the first */
+    if (is_link(c->kind))
+        send_failure(l); /* it cannot be told */
     m.cause = tug_cause_pb(&l->cause);
     tug_star_send(l->star, 0, TUG_MSG_STAR_FAILURE, &m.base);
     tug_life_end_ranks(l, grace_of(l, c->kind, cancel_grace_s(l)));
@@ -573,7 +598,7 @@ static void on_joined(void *arg, unsigned node)
     (void) node; /* what was said to it meanwhile is on its way already */
 }
 
-static void on_lost(void *arg, unsigned node, const char *why)
+static void on_lost(void *arg, unsigned node, const char *why, bool unreachable)
 {
     struct tug_life *l = arg;
     const char *name = l->p->pb->slices[node]->node;
@@ -581,7 +606,9 @@ static void on_lost(void *arg, unsigned node, const char *why)
 
     if (l->p->me == 0 && l->nodes[node].done)
         return;
-    if (l->p->me == 0)
+    if (unreachable)
+        tug_cause_set_link(&c, l->p->node, name, "nodes %s and %s lost each other: %s", l->p->node, name, why);
+    else if (l->p->me == 0)
         tug_cause_set(&c, "node", name, l->p->pb->slices[node]->first_rank, NULL,
                       "node %s was lost: %s", name, why);
     else

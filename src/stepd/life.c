@@ -24,6 +24,7 @@
 #define BARRIER_MAX_MS   600000u /* the controller's own deadline is far shorter */
 #define BARRIER_ALONE_MS 60000u  /* waiting for a node daemon that is gone, with nothing running */
 #define JOIN_DEFAULT_S   60u
+#define JOIN_GRACE_MS    3000u /* who cannot reach the head knows better why, and says so first */
 #define KILL_MAX_MS      20000u
 #define STOP_POLL_MS 50 /* until all ranks are seen to be stopped */
 #define SWEEP_MAX_MS     5000u
@@ -174,7 +175,7 @@ static void enter_launch(struct tug_life *l)
     unsigned s = l->p->pb->wireup_timeout_s ? l->p->pb->wireup_timeout_s : JOIN_DEFAULT_S;
 
     if (l->p->me == 0 && l->p->n_stepds > 1 && l->started)
-        l->join_by_ms = tug_now_ms() + s * 1000ull;
+        l->join_by_ms = tug_now_ms() + s * 1000ull + JOIN_GRACE_MS;
     if (l->ended && l->started)
         tug_life_hurry(l);
 }

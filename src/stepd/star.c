@@ -20,6 +20,7 @@
 #define OUT_MAX_BYTES   ((size_t) 640 << 20) /* two of the largest frames */
 #define REDIAL_FIRST_MS 2
 #define REDIAL_LAST_MS  500
+#define SILENT_MS       15000
 
 struct peer {
     struct tug_outbox out;
@@ -42,6 +43,7 @@ struct tug_star {
     char *endpoint;
     uint64_t give_up_ms;
     unsigned wait_ms;
+    uint64_t dialled_ms, silent_from_ms; /* the head's machine has not answered since; 0 = it has, or nobody has asked */
 };
 
 static bool is_head(const struct tug_star *s)
@@ -62,7 +64,7 @@ static void joined(struct tug_star *s, unsigned node, struct tug_conn *c)
     s->ops->on_joined(s->arg, node);
 }
 
-static void lost(struct tug_star *s, unsigned node, const char *why)
+static void lost(struct tug_star *s, unsigned node, const char *why, bool unreachable)
 {
     struct peer *peer = &s->peers[node];
 
@@ -71,7 +73,7 @@ static void lost(struct tug_star *s, unsigned node, const char *why)
         return;
     peer->lost = true;
     if (!s->finished)
-        s->ops->on_lost(s->arg, node, why);
+        s->ops->on_lost(s->arg, node, why, unreachable);
 }
 
 static void on_hello(struct tug_star *s, struct tug_conn *c, const Tugpb__StarHello *h)
@@ -99,7 +101,7 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
     if (tug_msg_decode(&arena, f->number, f->body, f->len, &m, NULL) < 0) {
         tug_conn_drop(c);
         if (peer)
-            lost(s, (unsigned) (peer - s->peers), "it sent a message that cannot be read");
+            lost(s, (unsigned) (peer - s->peers), "it sent a message that cannot be read", false);
     } else if (is_head(s) && f->number == TUG_MSG_STAR_HELLO && !peer) {
         on_hello(s, c, (const Tugpb__StarHello *) m);
     } else if (peer && f->number != TUG_MSG_STAR_HELLO) {
@@ -108,10 +110,14 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
     tug_arena_clear(&arena);
 }
 
-static void redial_later(struct tug_star *s, const char *why)
+static void redial_later(struct tug_star *s, const char *why, bool unreachable)
 {
-    if (tug_now_ms() >= s->give_up_ms) {
-        lost(s, 0, why);
+    if (!unreachable)
+        s->silent_from_ms = 0;
+    else if (!s->silent_from_ms)
+        s->silent_from_ms = s->dialled_ms;
+    if (tug_now_ms() >= s->give_up_ms || (s->silent_from_ms && tug_now_ms() >= s->silent_from_ms + SILENT_MS)) {
+        lost(s, 0, why, unreachable);
         return;
     }
     s->wait_ms = s->wait_ms ? s->wait_ms * 2 : REDIAL_FIRST_MS;
@@ -128,9 +134,9 @@ static void on_close(void *arg, struct tug_conn *c, const char *why)
     if (c == s->dialled)
         s->dialled = NULL;
     if (peer)
-        lost(s, (unsigned) (peer - s->peers), why);
+        lost(s, (unsigned) (peer - s->peers), why, tug_conn_was_unreachable(c));
     else if (!is_head(s) && !s->finished)
-        redial_later(s, why);
+        redial_later(s, why, tug_conn_was_unreachable(c));
 }
 
 static void on_open(void *arg, struct tug_conn *c)
@@ -154,9 +160,10 @@ static void on_redial(void *arg)
     struct tug_star *s = arg;
     struct tug_err err;
 
+    s->dialled_ms = tug_now_ms();
     if (tug_net_dial(&s->dialled, s->base, s->endpoint, &s->opts, &err) < 0) {
         s->dialled = NULL;
-        redial_later(s, err.msg);
+        redial_later(s, err.msg, false);
     }
 }
 
@@ -195,6 +202,7 @@ int tug_star_new(struct tug_star **out, struct event_base *base, const struct tu
                                     .channel = TUG_CH_STAR,
                                     .ops = &net_ops,
                                     .arg = s,
+                                    .steady = 1,
                                     .out_max_bytes = OUT_MAX_BYTES};
     if (p->n_stepds > 1) {
         memcpy(s->opts.psk, p->pb->gang_key.data, sizeof s->opts.psk);

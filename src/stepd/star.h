@@ -21,7 +21,8 @@ struct tug_star_ops {
     /* 'm' is borrowed for the call. */
     void (*on_message)(void *arg, unsigned from, enum tug_msg number, const ProtobufCMessage *m);
     void (*on_joined)(void *arg, unsigned node); /* head: a node is there; spoke: the head is */
-    void (*on_lost)(void *arg, unsigned node, const char *why); /* it will not come back */
+    /* It will not come back. unreachable: its machine does not answer, whatever its step daemon does. */
+    void (*on_lost)(void *arg, unsigned node, const char *why, bool unreachable);
 };
 
 /* On the head this listens; nobody is dialled yet. */
@@ -31,7 +32,8 @@ void tug_star_free(struct tug_star *s);
 
 /* "host:port" on the head of more than one node, else "". */
 const char *tug_star_endpoint(const struct tug_star *s);
-/* Others: dial the head; tried again until 'give_up_ms' (on tug_now_ms()), then on_lost(0). */
+/* Others: dial the head; tried again until 'give_up_ms' (on tug_now_ms()), or until its machine has answered nothing for 15 s;
+ * then on_lost(0). */
 void tug_star_dial(struct tug_star *s, const char *endpoint, uint64_t give_up_ms);
 
 /* To a node (head: any; others: 0 and themselves). Before it has joined, what is for it is kept. */
