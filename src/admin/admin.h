@@ -4,6 +4,7 @@
  * verify.c   is every record sound, do they agree      backup.c   a copy while the daemon runs
  * export.c   everything as lines of JSON               restore.c  a copy back into its place
  * move.c     from a file into etcd, or back            controllers.c  who leads, where several share it
+ * snapshot.c one more copy, and which there are
  * Nothing here talks to the daemon: the state's file may be read while it is written to (one
  * transaction of sqlite's), and its lock keeps everybody else from writing. Layer: programs.
  */
@@ -53,11 +54,22 @@ const char *state_default(const struct admin *a);
  * the state that it replaces; NULL = there is none. */
 int state_mark(const char *path, const char *why, const struct tug_lineage *replaced, struct tug_err *err);
 
+/* backup.c: a copy of that state, marked as one, checked as state_check() does, on the disk under that name; -EEXIST: there is
+ * something. */
+struct backup {
+    uint64_t epoch;
+    int64_t records, rows, bytes;
+    char sum[65];
+};
+int backup_to(struct state *s, const char *to, struct backup *made, struct tug_err *err);
+
 int do_backup(struct admin *a, struct tug_err *err);
 int do_verify(struct admin *a, struct tug_err *err);
 int do_export(struct admin *a, struct tug_err *err);
 int do_restore(struct admin *a, struct tug_err *err);
 int do_controllers(struct admin *a, struct tug_err *err);
 int do_move(struct admin *a, struct tug_err *err);
+int do_snapshot(struct admin *a, struct tug_err *err);
+int do_snapshots(struct admin *a, struct tug_err *err);
 
 #endif

@@ -15,15 +15,10 @@
 
 #include "admin/admin.h"
 #include "base/mem.h"
-
-struct made {
-    uint64_t epoch;
-    int64_t records, rows, bytes;
-    char sum[65];
-};
+#include "host/store_file.h"
 
 /* The sum of all bytes, which also go to 'to' when that is not -1. */
-static int sum_of(const char *path, int to, struct made *m, struct tug_err *err)
+static int sum_of(const char *path, int to, struct backup *m, struct tug_err *err)
 {
     crypto_generichash_state hash;
     unsigned char block[65536], sum[32];
@@ -51,7 +46,7 @@ static int sum_of(const char *path, int to, struct made *m, struct tug_err *err)
     return rc;
 }
 
-static int check_copy(const char *path, struct made *m, struct tug_err *err)
+static int check_copy(const char *path, struct backup *m, struct tug_err *err)
 {
     struct state s;
     int rc = state_open(&s, path, err);
@@ -66,7 +61,7 @@ static int check_copy(const char *path, struct made *m, struct tug_err *err)
 }
 
 /* 'to' is whole and checked when this returns 0; else it is not there. */
-static int make_copy(struct state *s, const char *to, struct made *m, struct tug_err *err)
+static int make_copy(struct state *s, const char *to, struct backup *m, struct tug_err *err)
 {
     char why[256], when[32];
     time_t now = time(NULL);
@@ -87,7 +82,7 @@ static int make_copy(struct state *s, const char *to, struct made *m, struct tug
     return rc;
 }
 
-static void say(const struct admin *a, FILE *out, const struct made *m)
+static void say(const struct admin *a, FILE *out, const struct backup *m)
 {
     if (a->json)
         fprintf(out,
@@ -102,7 +97,7 @@ static void say(const struct admin *a, FILE *out, const struct made *m)
 }
 
 /* To standard output: by way of a file of our own. */
-static int to_stdout(struct state *s, struct made *m, struct tug_err *err)
+static int to_stdout(struct state *s, struct backup *m, struct tug_err *err)
 {
     const char *tmp = getenv("TMPDIR");
     char *dir = tug_xasprintf("%s/tug-backup-XXXXXX", tmp && *tmp ? tmp : "/tmp");
@@ -125,7 +120,7 @@ static int to_stdout(struct state *s, struct made *m, struct tug_err *err)
     return rc;
 }
 
-static int to_file(struct state *s, const char *to, struct made *m, struct tug_err *err)
+int backup_to(struct state *s, const char *to, struct backup *m, struct tug_err *err)
 {
     char *part = tug_xasprintf("%s.part", to);
     int rc;
@@ -140,6 +135,7 @@ static int to_file(struct state *s, const char *to, struct made *m, struct tug_e
                           strerror(errno));
             unlink(part);
         }
+        rc = rc < 0 ? rc : tug_store_file_sync_dir(to, err);
     }
     free(part);
     return rc;
@@ -148,13 +144,13 @@ static int to_file(struct state *s, const char *to, struct made *m, struct tug_e
 int do_backup(struct admin *a, struct tug_err *err)
 {
     int is_stdout = strcmp(a->file, "-") == 0;
-    struct made m = {0};
+    struct backup m = {0};
     struct state s;
     int rc = state_open_default(&s, a, err);
 
     if (rc < 0)
         return rc;
-    rc = is_stdout ? to_stdout(&s, &m, err) : to_file(&s, a->file, &m, err);
+    rc = is_stdout ? to_stdout(&s, &m, err) : backup_to(&s, a->file, &m, err);
     state_close(&s);
     if (rc == 0)
         say(a, is_stdout ? stderr : stdout, &m);

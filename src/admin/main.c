@@ -29,6 +29,8 @@ static const struct {
     {"restore", do_restore, 1, 1},
     {"controllers", do_controllers, 0, 0},
     {"move", do_move, 0, 0},
+    {"snapshot", do_snapshot, 0, 0},
+    {"snapshots", do_snapshots, 0, 0},
 };
 
 struct words {
@@ -75,7 +77,7 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
 
 static const struct argp argp = {options,
                                  on_option,
-                                 "backup|verify|export|restore|controllers|move [FILE]",
+                                 "backup|verify|export|restore|controllers|move|snapshot|snapshots [FILE]",
                                  "tug-admin - what `tug admin` does with the controller's state",
                                  NULL,
                                  NULL,
@@ -101,7 +103,7 @@ static int run(struct words *w, struct tug_err *err)
     while (i < n && (!w->command || strcmp(commands[i].name, w->command) != 0))
         i++;
     if (i == n)
-        return tug_fail(err, -EINVAL, "'%s' is none of backup, verify, export, restore, controllers and move",
+        return tug_fail(err, -EINVAL, "'%s' is none of backup, verify, export, restore, controllers, move, snapshot and snapshots",
                         w->command ? w->command : "");
     if (commands[i].needs_file && !w->a.file)
         return tug_fail(err, -EINVAL, "tug admin %s: what is missing is the file", w->command);

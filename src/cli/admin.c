@@ -125,13 +125,15 @@ static const struct {
     {"restore", 1, 1, 1 << OPT_CONFIG | 1 << OPT_STATE_DIR | 1 << OPT_REPLACE},
     {"controllers", 0, 0, 1 << OPT_CONFIG},
     {"move", 0, 0, 1 << OPT_CONFIG | 1 << OPT_STATE_DIR},
+    {"snapshot", 0, 0, 1 << OPT_CONFIG},
+    {"snapshots", 0, 0, 1 << OPT_CONFIG},
     {"resume-scheduling", 0, 0, 1 << OPT_NOW},
 };
 #define ACTIONS (sizeof actions / sizeof *actions)
 
 static int find(const char *name, size_t *out, struct tug_err *err)
 {
-    static const char all[] = "backup, verify, export, restore, controllers, move and resume-scheduling";
+    static const char all[] = "backup, verify, export, restore, controllers, move, snapshot, snapshots and resume-scheduling";
     const char *names[ACTIONS];
     for (size_t i = 0; i < ACTIONS; i++) {
         names[i] = actions[i].name;
@@ -150,7 +152,7 @@ static int check(int words, char **argv, const struct asked *a, size_t *i, struc
     if (words == 0)
         return tug_fail(err, -EINVAL,
                         "tug admin wants one of backup, verify, export, restore, controllers, "
-                        "move and resume-scheduling");
+                        "move, snapshot, snapshots and resume-scheduling");
     int rc = find(argv[1], i, err);
     if (rc)
         return rc;

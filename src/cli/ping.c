@@ -69,6 +69,14 @@ int tug_do_ping(int argc, char **argv)
         if (r->turns)
             tug_out_addf("of the last minutes' %" PRIu64 " turns of its loop 99 %% took at most %.1f ms, the longest %.1f ms\n",
                          r->turns, r->turn_p99_us / 1e3, r->turn_max_us / 1e3);
+        if (*r->no_snapshot) {
+            tug_out_adds("no snapshot of the state was made the last time: ");
+            tug_out_text(r->no_snapshot);
+            tug_out_adds("\n");
+        }
+        if (r->snapshot_ms)
+            tug_out_addf("the newest snapshot of the state is %s old\n",
+                         tug_out_span(r->now_ms > r->snapshot_ms ? r->now_ms - r->snapshot_ms : 0, up, sizeof up));
         if (*r->safe_mode) {
             tug_out_text(r->safe_mode);
             tug_out_adds("\n");

@@ -17,7 +17,10 @@
 #include "base/mem.h"
 #include "host/store_file.h"
 
-enum { APPLICATION_ID = 0x5475676c /* "Tugl" */ };
+enum {
+    APPLICATION_ID = 0x5475676c, /* "Tugl" */
+    COPY_PAGES = 1024,           /* at a time: 4 MiB */
+};
 
 /* ---- errors ---- */
 
@@ -328,19 +331,40 @@ out:
 
 /* ---- copies ---- */
 
-/* All pages in one step: the source is read in one transaction, whoever writes to it. */
+/* A few pages at a time, each on the disk before the next: a file that comes all at once makes whoever syncs beside it wait for
+ * all of it. What is read is of one moment, whoever writes to it: 'from' is in a transaction. Nobody else knows of the copy yet,
+ * so that its locks, which a close here takes away, are nobody's. */
+static int copy_slowly(sqlite3_backup *backup, const char *name)
+{
+    int fd = open(name, O_RDONLY | O_CLOEXEC), sql;
+
+    do {
+        sql = sqlite3_backup_step(backup, COPY_PAGES);
+        if (fd >= 0)
+            fdatasync(fd);
+    } while (sql == SQLITE_OK);
+    if (fd >= 0)
+        close(fd);
+    return sql;
+}
+
 static int copy_pages(const char *path, sqlite3 *from, const char *name, struct tug_err *err)
 {
     sqlite3_backup *backup;
     sqlite3 *to = NULL;
     int rc = tug_store_db_open(name, SQLITE_OPEN_READWRITE, &to, err), sql;
+    bool begins = sqlite3_get_autocommit(from);
 
     if (rc < 0)
         return rc;
-    sql = sqlite3_exec(to, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
+    sql = begins ? sqlite3_exec(from, "BEGIN", NULL, NULL, NULL) : SQLITE_OK;
+    if (sql == SQLITE_OK)
+        sql = sqlite3_exec(to, "PRAGMA synchronous = FULL; PRAGMA cache_size = -4096", NULL, NULL, NULL);
     backup = sql == SQLITE_OK ? sqlite3_backup_init(to, "main", from, "main") : NULL;
-    sql = sqlite3_backup_step(backup, -1);
+    sql = backup ? copy_slowly(backup, name) : sql != SQLITE_OK ? sql : sqlite3_errcode(to);
     sqlite3_backup_finish(backup);
+    if (begins && !sqlite3_get_autocommit(from))
+        sqlite3_exec(from, "COMMIT", NULL, NULL, NULL);
     if (sql == SQLITE_DONE) /* it came as a file with a log; a copy is one file */
         sql = sqlite3_exec(to, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
     if (sql == SQLITE_CORRUPT || sql == SQLITE_NOTADB)

@@ -56,6 +56,9 @@ void h_ping(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
         m.safe_mode = safe;
     if (c->full)
         m.state_full = c->full;
+    m.snapshot_ms = c->snapshot_ms;
+    if (c->no_snapshot)
+        m.no_snapshot = c->no_snapshot;
     reply(c, p, TUG_MSG_PING_REPLY, rid, &m.base);
     free(safe);
 }

@@ -189,6 +189,7 @@ void tug_control_free(struct tug_control *c)
     free(c->policy_name);
     free(c->policy_note);
     free(c->full);
+    free(c->no_snapshot);
     free(c->cluster);
     free(c->version);
     free(c);
@@ -305,6 +306,15 @@ void tug_control_recall(struct tug_control *c, const struct tug_policy_job *row,
                         int ok)
 {
     tug_core_recall(c->core, row, end_ms, ok);
+}
+
+void tug_control_snapshot(struct tug_control *c, int64_t newest_ms, const char *why_not)
+{
+    char *copy = tug_xstrdup(why_not);
+
+    free(c->no_snapshot);
+    c->no_snapshot = copy;
+    c->snapshot_ms = newest_ms;
 }
 
 const struct tug_core *tug_control_core(const struct tug_control *c)

@@ -91,6 +91,10 @@ void tug_control_persisted(struct tug_control *c, uint64_t ticket);
  * memory, leases go on, and what nodes say is taken and waits for its commit. */
 void tug_control_full(struct tug_control *c, const char *why);
 
+/* The newest snapshot of the state that is whole (0: there is none), and why the last one could not be made (NULL: it could;
+ * copied). For whoever asks. */
+void tug_control_snapshot(struct tug_control *c, int64_t newest_ms, const char *why_not);
+
 /* Sentences for the log, in order: 1 = got one ('text' valid until the next call into 'c'). */
 int tug_control_next_log(struct tug_control *c, enum tug_log_level *level, const char **text);
 /* Set once an operator asked for it. */

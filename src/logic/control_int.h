@@ -173,6 +173,8 @@ struct tug_control {
         uint8_t forced;                    /* nobody is waited for, what is not known is ended */
         struct tug_vec(struct ctl_stray) strays;
     } safe;
+    int64_t snapshot_ms;                   /* the newest; 0 = there is none, or nobody says */
+    char *no_snapshot;                     /* why the last one could not be made; NULL = it could */
     char *full;                            /* the store has no room, and why; NULL = it has */
     uint64_t going_epoch, durable_epoch;   /* that of the commit under way, and of the last one made */
     struct {                               /* commits.c */

@@ -6,6 +6,7 @@
  * sign.c     launch orders                           history.c rows of the past, asked from the store
  * plugin.c   the policies                            watchdog.c when one of them hangs or crashes
  * lead.c     the store, and which controller leads      offer.c   which copy of a damaged one is whole
+ * snapshot.c a copy of it every few hours
  * Layer: programs.
  */
 #ifndef TUG_QUEUED_DAEMON_H
@@ -22,6 +23,7 @@
 
 struct tug_plugset;
 struct recall;
+struct snapshots;
 
 /* A connection, by the number that the logic knows it by. */
 struct peer {
@@ -46,6 +48,7 @@ struct tugd {
     struct peer *peers;
     tug_peer_id next_peer;
     struct tug_plugset *policies;  /* NULL: the built-in order */
+    struct snapshots *snapshots;   /* NULL: it does not lead */
     struct recall *recall;         /* a set that waits for the history; NULL = none does */
     int64_t wall0, mono0;          /* the daemon's clock: wall clock at start + time since */
     int exit_code;
@@ -86,6 +89,11 @@ void world_stop(struct tugd *d, int exit_code);
 
 /* offer.c: the state is damaged; log which copy beside it is whole. */
 void offer_copy(const struct tugd *d);
+
+/* snapshot.c: while it leads */
+int snapshot_start(struct tugd *d, struct tug_err *err);
+void snapshot_replan(struct tugd *d);       /* the configuration was read again */
+void snapshot_stop(struct tugd *d);
 
 /* listen.c */
 int listen_open(struct tugd *d, struct tug_err *err);

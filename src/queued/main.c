@@ -208,7 +208,8 @@ static int run(struct tugd *d, struct tug_err *err)
     plugin_load(d);
     if (d->stopping)
         return 0;
-    rc = listen_open(d, err);
+    rc = snapshot_start(d, err);
+    rc = rc ? rc : listen_open(d, err);
     if (rc)
         return rc;
     tug_loop_before_sleep(d->loop, before_sleep, d);
@@ -221,6 +222,7 @@ static int run(struct tugd *d, struct tug_err *err)
 
 static void stop(struct tugd *d)
 {
+    snapshot_stop(d);
     listen_close(d);
     tug_store_close(d->store);
     tug_control_free(d->control);

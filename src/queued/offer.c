@@ -1,7 +1,7 @@
 /* offer.c - a state that is damaged: which copy beside it could take its place
  *
  * Copies of a state lie beside it under names that begin with its own: those that upgrades, `tug admin restore` and `move` keep,
- * and backups of whoever puts them there. The newest that is whole is named; what is not whole is not offered.
+ * and backups of whoever puts them there; snapshots have a directory (snapshot.c). The newest that is whole is named; what is not whole is not offered.
  * Layer: programs.
  */
 #include <dirent.h>
@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/vec.h"
+#include "host/snapshots.h"
 #include "host/store_db.h"
 #include "queued/daemon.h"
 
@@ -22,6 +23,7 @@ struct copy {
     char *path;
     time_t at;
 };
+struct copies tug_vec(struct copy);
 
 static int newest_first(const void *a, const void *b)
 {
@@ -50,33 +52,62 @@ static int is_whole(const char *path)
     return rc == 0;
 }
 
-void offer_copy(const struct tugd *d)
+static void collect_beside(const char *dir_name, struct copies *out)
 {
-    struct tug_vec(struct copy) copies = {0};
-    DIR *dir = opendir(d->state_dir);
-    const char *found = NULL;
+    DIR *dir = opendir(dir_name);
     struct dirent *e;
     struct stat st;
     while (dir && (e = readdir(dir))) {
-        struct copy c = {tug_xasprintf("%s/%s", d->state_dir, e->d_name), 0};
+        struct copy c = {tug_xasprintf("%s/%s", dir_name, e->d_name), 0};
         if (tug_str_has_prefix(e->d_name, "state.db.") && lstat(c.path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size) {
             c.at = st.st_mtime;
-            tug_vec_push(&copies, c);
+            tug_vec_push(out, c);
         } else {
             free(c.path);
         }
     }
     if (dir)
         closedir(dir);
+}
+
+static void collect_snapshots(const struct tugd *d, struct copies *out)
+{
+    char *dir = tug_snapshots_dir(&d->cfg, d->state_dir);
+    struct tug_snapshots all = {0};
+    tug_snapshots_list(dir, &all);
+    for (size_t i = 0; i < all.len; i++) {
+        struct copy c = {tug_xstrdup(all.at[i].path), (time_t) (all.at[i].at_ms / 1000)};
+        tug_vec_push(out, c);
+    }
+    tug_snapshots_clear(&all);
+    free(dir);
+}
+
+static void offer(const struct tugd *d, const struct copy *c)
+{
+    char when[32];
+    struct tm tm;
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", localtime_r(&c->at, &tm));
+    tug_error("the newest whole copy is %s; to begin from that: tug admin restore --state-dir %s --replace %s", c->path,
+              d->state_dir, c->path);
+    tug_error("what was acknowledged after that copy was made, %s, is lost then: where the damaged state is worth more, have it "
+              "looked at first; gangs that run go on in any case", when);
+}
+
+void offer_copy(const struct tugd *d)
+{
+    struct copies copies = {0};
+    const struct copy *found = NULL;
+    collect_beside(d->state_dir, &copies);
+    collect_snapshots(d, &copies);
     if (copies.len)
         qsort(copies.at, copies.len, sizeof *copies.at, newest_first);
     for (size_t i = 0; i < copies.len && !found; i++)
-        found = is_whole(copies.at[i].path) ? copies.at[i].path : NULL;
+        found = is_whole(copies.at[i].path) ? &copies.at[i] : NULL;
     if (found)
-        tug_error("the newest whole copy beside it is %s; to begin from that: tug admin restore --state-dir %s --replace %s", found,
-                  d->state_dir, found);
+        offer(d, found);
     else
-        tug_error("there is no whole copy beside it; take one of your backups: tug admin restore --state-dir %s --replace FILE",
+        tug_error("there is no whole copy here; take one of your backups: tug admin restore --state-dir %s --replace FILE",
                   d->state_dir);
     for (size_t i = 0; i < copies.len; i++)
         free(copies.at[i].path);

@@ -107,4 +107,5 @@ void setup_reload(struct tugd *d)
     tug_config_clear(&d->cfg);
     d->cfg = fresh;
     plugin_reload(d, new_policy);
+    snapshot_replan(d);
 }

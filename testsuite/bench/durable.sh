@@ -109,6 +109,28 @@ failover()
     emit failover_p99_s s "\"lease_s\":5,\"takeovers\":${#v[@]}" "$(printf '%s\n' "${v[@]}" | sort -g | tail -n $(((${#v[@]} + 99) / 100)) | head -1)"
 }
 
+# A snapshot of a state with so many jobs: how long it takes, and what one client waits for an answer before and meanwhile.
+snapshot_200k()
+{
+    local v=() before=() during=() r n=180000 acks=500 took p50 p99 rest conf pid bytes=0
+    start_full_cluster && "$inflight" -n $n -w 2000 "$socket" >/dev/null || return
+    conf=$XDG_RUNTIME_DIR/tugline/sandbox/tugline.yaml
+    for ((r = 0; r < ${runs:-3}; r++)); do
+        read -r _ took p50 p99 rest < <("$inflight" -n $acks -w 1 "$socket") || return
+        before+=("$p99")
+        (t0=$(us) && tug admin snapshot --json --config "$conf" >"$work/snapshot.json" && echo $(($(us) - t0)) >"$work/snapshot.us") &
+        pid=$!
+        read -r _ took p50 p99 rest < <("$inflight" -n $acks -w 1 "$socket") || return
+        kill -0 "$pid" 2>/dev/null || say "snapshot_200k: it was over before the last answer"
+        wait "$pid" || return
+        v+=("$(calc "$(cat "$work/snapshot.us") / 1000000")") during+=("$p99")
+        bytes=$(sed -n 's/.*"bytes":\([0-9]*\).*/\1/p' "$work/snapshot.json")
+    done
+    emit snapshot_200k_s s "\"jobs\":$n,\"bytes\":$bytes" "${v[@]}"
+    emit snapshot_ack_p99_ms ms "\"jobs\":$n,\"without_ms\":[$(IFS=,; echo "${before[*]}")]" "${during[@]}"
+    stop_cluster
+}
+
 # From exec to the first answer with so many jobs in the state.
 load_200k()
 {

@@ -22,7 +22,7 @@ measures="noop_jobs_per_s noop_batch_per_s run_8x8_ms run_1x1_ms submit_seq_ms s
     pass_easy_instructions pass_conservative_instructions place_p50_us place_p99_us place_512_us
     within_topology_p99_us within_segment_p99_us within_switches_p99_us within_exclusive_p99_us within_spread_p99_us within_quality_p99_us
     sim_philly_s sim_itp04_s
-    durable_sqlite_per_s durable_etcd_per_s ack_p50_ms ack_p99_ms herd_loop_p99_ms herd10k_query_p99_ms failover_p50_s load_200k_s"
+    durable_sqlite_per_s durable_etcd_per_s ack_p50_ms ack_p99_ms herd_loop_p99_ms herd10k_query_p99_ms failover_p50_s load_200k_s snapshot_200k_s"
 nodes=8
 gpus=8
 cpus=8
@@ -399,6 +399,7 @@ measure()
     herd10k_query_p99_ms) herd10k "$1" ;; # and herd10k_ack_p99_ms
     failover_p50_s) failover ;; # and failover_p99_s
     load_200k_s) load_200k ;;
+    snapshot_200k_s) snapshot_200k ;; # and snapshot_ack_p99_ms
     esac
     [ -n "${medians[$1]:-}" ] || { say "$1: no value"; failed=1; }
 }

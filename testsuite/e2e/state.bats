@@ -335,6 +335,10 @@ print("%d jobs acknowledged, %d there" % (len(acked), len(there)))'
     free() { rm "$state/filler"; }
     cycles "${TUG_CYCLES:-3}"
     tug admin verify
+    run tug admin snapshot --config "$conf" # there would not be room for another one
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"no snapshot is made: it takes "*" bytes, and $state/snapshots, with "* ]]
     touch go
     tug wait "$gang"
 }
@@ -359,7 +363,7 @@ print("%d jobs acknowledged, %d there" % (len(acked), len(there)))'
     echo "$output"
     [ "$status" -eq 1 ]
     [[ "$output" == *"state.db"*"tug admin restore"* ]]
-    [[ "$output" == *"the newest whole copy beside it is $state/state.db.of-monday; "* ]]
+    [[ "$output" == *"the newest whole copy is $state/state.db.of-monday; "* ]]
     : >"$state/state.db"
     run tugd --config "$conf"
     [ "$status" -eq 1 ]
@@ -389,4 +393,55 @@ sqlite3.connect(sys.argv[1]).executescript("pragma user_version = 99")' "$state/
     echo "$output"
     [ "$status" -eq 1 ]
     [[ "$output" == *"newer Tugline"* ]]
+}
+
+snapshots() { tug admin snapshots --config "$conf" --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["snapshots"]))'; }
+has_snapshots() { [ "$(snapshots)" -ge "$1" ]; }
+newest() { tug admin snapshots --config "$conf" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["snapshots"][0]["file"])'; }
+newer_than() { [ "$(newest)" != "$1" ]; }
+
+@test "tugd has snapshots made, keeps the last ones, and one that cannot be made is told and stops nothing" {
+    tug submit --parsable -N 2 --exclusive -- true
+    controller_down
+    echo 'snapshots: {every: 1s, keep: 2}' >>"$conf"
+    controller_up
+    until_ok 60 has_snapshots 2
+    until_ok 60 newer_than "$(newest)"
+    [ "$(snapshots)" -le 3 ] # a third only while the oldest goes
+    tug admin snapshots --config "$conf"
+    tug admin verify "$(newest)"
+    [ "$(stat -c %a "$(newest)")" = 600 ]
+    until_ok 20 bash -c 'tug ping | grep -q "the newest snapshot of the state is"'
+    sed -i '/^snapshots:/d' "$conf"
+    : >"$BATS_TEST_TMPDIR/in-the-way"
+    echo "snapshots: {every: 1s, directory: $BATS_TEST_TMPDIR/in-the-way}" >>"$conf"
+    kill -HUP "$ours"
+    until_ok 60 bash -c 'tug ping | grep -q "no snapshot of the state was made the last time: .*in-the-way"'
+    [ "$(tug submit --parsable --wait -N 1 -n 1 -- true)" -gt 0 ]
+    [ "$(grep -c "no snapshot of the state was made" "$BATS_TEST_TMPDIR/tugd.log")" -eq 1 ]
+    rm "$BATS_TEST_TMPDIR/in-the-way"
+    until_ok 60 has_snapshots 1
+    until_ok 20 bash -c '! tug ping | grep -q "no snapshot"'
+    grep -q "snapshots of the state are made again" "$BATS_TEST_TMPDIR/tugd.log"
+}
+
+@test "a damaged state is refused with the newest whole snapshot, and what is in none is said to be lost" {
+    tug submit --parsable -N 2 --exclusive -- true
+    tug admin snapshot --config "$conf"
+    kept=$(newest)
+    touch -d '+1 hour' "$state/snapshots"
+    cp "$kept" "${kept%/*}/state-20991231T000000Z.db"
+    truncate -s 8192 "${kept%/*}/state-20991231T000000Z.db"
+    lost=$(tug submit --parsable --begin now+1h -- true)
+    controller_down
+    printf 'x' | dd of="$state/state.db" bs=1 seek=4100 conv=notrunc 2>/dev/null
+    run tugd --config "$conf"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"tug admin restore --state-dir $state --replace $kept"* ]]
+    [[ "$output" == *"what was acknowledged after that copy was made, "*", is lost then"* ]]
+    tug admin restore --state-dir "$state" --replace "$kept"
+    controller_up
+    run tug show "$lost"
+    [ "$status" -ne 0 ]
 }
