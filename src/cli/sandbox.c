@@ -31,7 +31,8 @@ enum {
     OPT_NAMES,
     OPT_DIR,
     OPT_STATE_DIR,
-    OPT_POLICY
+    OPT_POLICY,
+    OPT_NODE_CONFIG
 };
 static const struct tug_opt opts[] = {
     {OPT_NODES, "nodes", 'N', TUG_ARG_NEED, "N", "start: how many nodes; the default is 4"},
@@ -52,6 +53,8 @@ static const struct tug_opt opts[] = {
      "start: names of the nodes: gpu[001-064]; the default is n1, n2, ..."},
     {OPT_POLICY, "policy", 0, TUG_ARG_NEED, "NAME",
      "start: the scheduling policy; the default is multifactor+easy"},
+    {OPT_NODE_CONFIG, "node-config", 0, TUG_ARG_NEED, "FILE",
+     "start: what the nodes read as tugnode.yaml(5), such as a prolog or a health check; without controller, which the sandbox adds"},
     {OPT_STATE_DIR, "state-dir", 0, TUG_ARG_NEED, "DIR",
      "start: keep the controller's state there; the jobs of an earlier sandbox are still there "
      "then"},
@@ -70,7 +73,7 @@ struct sandbox_args {
     uint64_t nodes, gpus, cpus, mem_bytes;
     bool nodes_said, gpus_said, cpus_said, mem_said, has_fabric;
     struct tug_sandbox_fabric fabric;
-    const char *model, *machine, *names, *policy, *dir, *state_dir;
+    const char *model, *machine, *names, *policy, *dir, *state_dir, *node_config;
 };
 
 static int take_number(const char *name, const char *value, uint64_t least, uint64_t most,
@@ -116,6 +119,9 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
         break;
     case OPT_POLICY:
         a->policy = value;
+        break;
+    case OPT_NODE_CONFIG:
+        a->node_config = value;
         break;
     case OPT_DIR:
         a->dir = value;
@@ -297,6 +303,7 @@ static int do_start(struct sandbox_args *a)
     c.mem_bytes = a->mem_bytes;
     c.gpu_model = a->model ? a->model : "emulated";
     c.fresh = !a->state_dir;
+    c.node_config = a->node_config;
     c.sheet = sheet;
     c.fabric = a->has_fabric ? &a->fabric : NULL;
     if (tug_sandbox_start(&c, &policy_note, &err)) {

@@ -5,6 +5,7 @@
  *     tugline.yaml        the controller's configuration
  *     tugd.sock tugd.log NODE.log
  *     state/ run/         the controller's; state/ is elsewhere with --state-dir
+ *     tugnode.yaml        the nodes', where --node-config says something for it
  *     machines/NAME.yaml  what the nodes are, where --machine says it
  *     nodes/NAME/{state,run}
  *     nodes/controller.pub  the key of the state that these nodes have served
@@ -53,6 +54,7 @@ struct tug_sandbox_conf {
     struct tug_sheet *sheet; /* NULL = no --machine; its first 'gpus' GPUs */
     const struct tug_sandbox_fabric *fabric; /* NULL = none */
     const char *policy;
+    const char *node_config; /* a file with what tugnode.yaml(5) has, but for 'controller'; NULL = none */
     bool fresh; /* state_dir is the sandbox's own: nothing of an earlier one is kept */
 };
 

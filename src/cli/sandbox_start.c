@@ -19,10 +19,12 @@
 #include "base/version.h"
 #include "cli/sandbox.h"
 #include "host/net.h"
+#include "host/readfile.h"
 
 #define READY_MS  20000
 #define POLL_MS   10
 #define LOG_LINES 3
+#define NODE_CONFIG_MAX 1000000
 #define CLUSTER   "sandbox"
 #define MODE_DIR  0700
 
@@ -235,6 +237,21 @@ static int write_machine(const struct start *s, struct tug_err *err)
     return rc;
 }
 
+/* A copy of what the nodes are told, with where the controller is. */
+static int write_node_config(const struct start *s, struct tug_err *err)
+{
+    bool is_path = !strncmp(s->endpoint, "unix:", 5);
+    struct tug_buf y = {0};
+    int rc = 0;
+    if (!s->conf->node_config)
+        return 0;
+    tug_buf_addf(&y, "# made by tug sandbox start\ncontroller: %s\n", s->endpoint + (is_path ? 5 : 0));
+    rc = tug_readfile(s->conf->node_config, NODE_CONFIG_MAX, &y, err);
+    rc = rc ? tug_fail_ctx(err, rc, "--node-config") : write_file(in(s, "tugnode.yaml%s", ""), tug_buf_str(&y), y.len, err);
+    tug_buf_clear(&y);
+    return rc;
+}
+
 static int write_config(const struct start *s, struct tug_err *err)
 {
     const struct tug_sandbox_conf *c = s->conf;
@@ -395,6 +412,8 @@ static int start_node(struct start *s, size_t at, struct tug_err *err)
     arg2(&a, "--stepd", s->tugstepd);
     arg2(&a, "--cgroup-root", "none");
     arg2(&a, "--", s->tugnoded);
+    if (c->node_config)
+        arg2(&a, "--config", in(s, "tugnode.yaml%s", ""));
     arg2(&a, "--node", name);
     arg2(&a, "--controller", s->endpoint);
     arg2(&a, "--cluster", CLUSTER);
@@ -550,6 +569,8 @@ int tug_sandbox_start(const struct tug_sandbox_conf *conf, char **policy_note, s
     rc = start_tugd(&s, err);
     if (rc == 0)
         rc = tug_sandbox_save(conf->dir, &s.procs, err);
+    if (rc == 0)
+        rc = write_node_config(&s, err);
     if (rc == 0)
         rc = write_config(
             &s, err); /* with the port that it got: where the nodes look for it after a restart */
