@@ -10,6 +10,7 @@
 
 #include "base/gpuset.h"
 #include "base/size.h"
+#include "base/str.h"
 #include "cli/client.h"
 #include "cli/links.h"
 #include "cli/verb.h"
@@ -22,6 +23,8 @@ void tug_node_whose(const char *by, const char *user, uint32_t uid, struct tug_b
 {
     if (!strcmp(by, "health"))
         tug_buf_adds(out, "health check");
+    else if (!strcmp(by, "prolog") || !strcmp(by, "epilog"))
+        tug_buf_adds(out, by);
     else if (strcmp(by, "admin") != 0)
         tug_buf_adds(out, "tugd");
     else if (*user)
@@ -56,6 +59,28 @@ static void say_drains(const Tugpb__NodeView *n)
         tug_out_text(d->reason);
         tug_out_adds("\n");
         tug_buf_clear(&who);
+    }
+}
+
+/* What it wrote, line by line. */
+static void say_visit_failures(const Tugpb__NodeView *n)
+{
+    for (size_t i = 0; i < n->n_visit_failures; i++) {
+        const Tugpb__VisitFailure *f = n->visit_failures[i];
+        const char *rest = f->output, *line;
+        size_t len;
+        bool first = true;
+        while (tug_str_split(&rest, '\n', &line, &len)) {
+            struct tug_buf text = {0};
+            if (!len && (!rest || !*rest))
+                break;
+            label(!first ? "" : f->epilog ? "epilog said" : "prolog said");
+            first = false;
+            tug_str_escape(&text, line, len);
+            tug_out_adds(tug_buf_str(&text));
+            tug_out_adds("\n");
+            tug_buf_clear(&text);
+        }
     }
 }
 
@@ -140,6 +165,7 @@ static void say_node(const Tugpb__NodeView *n)
         tug_out_adds("\n");
     }
     say_drains(n);
+    say_visit_failures(n);
     if (n->bad_launches) {
         label("launches");
         tug_out_addf("the last %u failed here\n", n->bad_launches);

@@ -83,7 +83,8 @@ static void say_wait(const Tugpb__JobView *j)
     char when[32];
     if (!*j->reason && !*j->explain)
         return;
-    label(*j->reason ? "waits for" : "next");
+    bool is_next = !*j->reason && strcmp(j->state_code, "CF") != 0 && strcmp(j->state_code, "CG") != 0;
+    label(is_next ? "next" : "waits for");
     tug_out_text(j->reason);
     if (*j->explain) {
         tug_out_adds(*j->reason ? ": " : "");

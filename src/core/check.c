@@ -14,11 +14,11 @@
 
 /* ---- one job */
 
-static int check_parts(const struct tug_core *c, const struct tug_entry *e,
-                       const struct tug_step *s, struct tug_err *err)
+static int count_parts(const struct tug_core *c, const struct tug_entry *e, const struct tug_step *s,
+                       uint32_t in_phase[TUG_PART_PHASES], struct tug_err *err)
 {
-    uint32_t in_phase[TUG_PART_PHASES] = {0};
     uint32_t wired = 0;
+    memset(in_phase, 0, TUG_PART_PHASES * sizeof *in_phase);
     for (size_t i = 0; i < s->n_parts; i++) {
         const struct tug_part *p = &s->parts[i];
         if (p->slice >= e->j.n_slices || (unsigned) p->phase >= TUG_PART_PHASES)
@@ -30,9 +30,19 @@ static int check_parts(const struct tug_core *c, const struct tug_entry *e,
                             "job %llu step %u: part %zu is lost, but its node is not down", ID(e),
                             s->id, i);
     }
-    if (memcmp(in_phase, s->in_phase, sizeof in_phase) != 0 || wired != s->wired_parts)
+    if (memcmp(in_phase, s->in_phase, sizeof s->in_phase) != 0 || wired != s->wired_parts)
         return tug_fail(err, -EINVAL, "job %llu step %u: its parts are counted wrongly", ID(e),
                         s->id);
+    return 0;
+}
+
+static int check_parts(const struct tug_core *c, const struct tug_entry *e,
+                       const struct tug_step *s, struct tug_err *err)
+{
+    uint32_t in_phase[TUG_PART_PHASES];
+    int rc = count_parts(c, e, s, in_phase, err);
+    if (rc)
+        return rc;
     uint32_t alive = in_phase[TUG_PART_WAITING] + in_phase[TUG_PART_READY],
              started = in_phase[TUG_PART_STARTED];
     if (s->state == TUG_STEP_STARTING &&
@@ -61,6 +71,31 @@ static int check_parts(const struct tug_core *c, const struct tug_entry *e,
     return 0;
 }
 
+/* Nothing of an attempt is there before all prologs have succeeded, and its epilogs come last. */
+static int check_visit(const struct tug_core *c, const struct tug_entry *e, struct tug_err *err)
+{
+    const struct tug_step *s = e->j.visit;
+    uint32_t in_phase[TUG_PART_PHASES];
+    int rc = count_parts(c, e, s, in_phase, err);
+    if (rc)
+        return rc;
+    int is_ending = e->j.state == TUG_JOB_COMPLETING || e->j.state == TUG_JOB_REQUEUED;
+    if (!tug_job_state_holds(e->j.state) || is_ending != (s->state >= TUG_STEP_ENDING))
+        return tug_fail(err, -EINVAL, "job %llu: is %s, and its visit is %s", ID(e), tug_job_state_name(e->j.state),
+                        tug_step_state_name(s->state));
+    if (s->state == TUG_STEP_STARTING && (e->j.n_steps || !in_phase[TUG_PART_WAITING]))
+        return tug_fail(err, -EINVAL, "job %llu: not all prologs have succeeded, and it has steps, or all have and it has none", ID(e));
+    if (s->state == TUG_STEP_RUNNING && in_phase[TUG_PART_STARTED] != s->n_parts)
+        return tug_fail(err, -EINVAL, "job %llu: runs, and its visit does not everywhere", ID(e));
+    for (size_t i = 0; i < s->n_parts; i++)
+        for (size_t k = 0; k < e->j.n_steps && s->parts[i].phase >= TUG_PART_KILLING && !s->parts[i].lost; k++) {
+            const struct tug_part *p = tug_step_part_at(e, &e->j.steps[k], e->j.slices[s->parts[i].slice].node);
+            if (p && p->phase < TUG_PART_KILLING)
+                return tug_fail(err, -EINVAL, "job %llu: an epilog has begun where step %u runs", ID(e), e->j.steps[k].id);
+        }
+    return 0;
+}
+
 static int check_steps(const struct tug_core *c, const struct tug_entry *e, struct tug_err *err)
 {
     const struct tug_job *j = &e->j;
@@ -79,6 +114,12 @@ static int check_steps(const struct tug_core *c, const struct tug_entry *e, stru
             return tug_fail(err, -EINVAL, "job %llu is being ended, but its step %u is not", ID(e),
                             s->id);
     }
+    if (j->visit) {
+        int rc = check_visit(c, e, err);
+        if (rc)
+            return rc;
+        left += j->visit->n_parts - j->visit->in_phase[TUG_PART_GONE];
+    }
     if (tug_job_state_holds(j->state) && !left)
         return tug_fail(err, -EINVAL, "job %llu: nothing of it is left, but it holds resources",
                         ID(e));
@@ -87,9 +128,10 @@ static int check_steps(const struct tug_core *c, const struct tug_entry *e, stru
                         tug_job_state_name(j->state));
     enum tug_step_state main_is = j->n_steps ? j->steps[0].state : TUG_STEP_COMPLETED;
     int is_tried = j->n_steps && tug_preflight_is(e, &j->steps[0]);
+    int is_entering = j->visit && j->visit->state == TUG_STEP_STARTING;
     if ((j->state == TUG_JOB_CONFIGURING) !=
             (tug_job_state_holds(j->state) &&
-             (main_is == TUG_STEP_STARTING || (is_tried && main_is == TUG_STEP_RUNNING))) ||
+             (main_is == TUG_STEP_STARTING || is_entering || (is_tried && main_is == TUG_STEP_RUNNING))) ||
         (j->state == TUG_JOB_RUNNING || j->state == TUG_JOB_SUSPENDED) !=
             (tug_job_state_holds(j->state) && !is_tried && main_is == TUG_STEP_RUNNING))
         return tug_fail(err, -EINVAL, "job %llu: is %s, but its main step is %s", ID(e),

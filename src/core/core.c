@@ -131,6 +131,7 @@ static int (*const handlers[])(struct tug_core *c, const struct tug_event *ev,
     [TUG_EV_NODE_HEALTH] = tug_ev_node_health,
     [TUG_EV_LINK_BROKEN] = tug_ev_link_broken,
     [TUG_EV_LINK_CLEAR] = tug_ev_link_clear,
+    [TUG_EV_NODE_VISIT_FAILED] = tug_ev_node_visit_failed,
     [TUG_EV_STEP_READY] = tug_ev_step_ready,
     [TUG_EV_STEP_WIRED] = tug_ev_step_wired,
     [TUG_EV_STEP_FAILED] = tug_ev_step_failed,
@@ -204,6 +205,8 @@ static size_t job_bytes(const struct tug_entry *e)
         sizeof *e + e->j.n_slices * sizeof *e->j.slices + e->j.n_steps * sizeof *e->j.steps;
     for (size_t i = 0; i < e->j.n_steps; i++)
         bytes += e->j.steps[i].n_parts * sizeof *e->j.steps[i].parts;
+    if (e->j.visit)
+        bytes += sizeof *e->j.visit + e->j.visit->n_parts * sizeof *e->j.visit->parts;
     return bytes + (e->j.explain ? strlen(e->j.explain) + 1 : 0);
 }
 

@@ -219,6 +219,7 @@ enum tug_event_type {
     TUG_EV_NODE_HEALTH,    /* node, text: what its health check found; "" = nothing, which takes its reason back */
     TUG_EV_LINK_BROKEN,    /* node, peer: both were heard of after a gang's word that they had lost each other (tug_core_link()) */
     TUG_EV_LINK_CLEAR,     /* node, peer, uid, user: an admin's word that it is mended; -ENOENT when nothing is remembered */
+    TUG_EV_NODE_VISIT_FAILED, /* node, is_epilog, text: its prolog or epilog failed, which drains it */
     TUG_EV_STEP_READY,     /* job, attempt, step, node */
     TUG_EV_STEP_WIRED,     /* job, attempt, step, node */
     TUG_EV_STEP_FAILED,    /* job, attempt, step, node, cause: refused, failed before ready, or early word of a failure */
@@ -237,6 +238,7 @@ struct tug_core_inventory {
     tug_gpuset gpus_lost;          /* among 'gpus', by the node's own index: it lists them and they cannot be used */
     /* Slices; a GPU that has one here is given to nobody as a whole. Copied. */
     const struct tug_core_mig *mig; size_t n_mig;
+    uint32_t prolog_s, epilog_s;   /* how long they may take; 0 = it has none */
 };
 enum tug_held_phase { TUG_HELD_STARTING, TUG_HELD_READY, TUG_HELD_RUNNING, TUG_HELD_ENDING, TUG_HELD_DONE };
 struct tug_held_step {             /* what a node says it holds when it comes (back) */
@@ -256,7 +258,7 @@ struct tug_event {
     uint32_t serial;
     uint32_t uid; const char *user;
     const char *text;
-    uint8_t boot_changed, force;
+    uint8_t boot_changed, force, is_epilog;
     struct tug_core_inventory inventory;
     const struct tug_held_step *held; size_t n_held;
     const struct tug_exit *exits; size_t n_exits;
@@ -400,6 +402,7 @@ struct tug_core_node {
     tug_gpuset gpus_lost;          /* not among gpus, which counts what can be used */
     tug_gpuset gpus_cut;           /* not among gpus either: they are cut into slices */
     uint32_t slices, slices_used;  /* of these */
+    uint32_t prolog_s, epilog_s;   /* as in tug_core_inventory */
 };
 /* Slices of one profile on a node: those that there are and those that somebody has, by device; and the GPUs that they are of. */
 struct tug_core_cut { const char *profile; tug_gpuset slices, used, gpus; };

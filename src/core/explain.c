@@ -430,6 +430,7 @@ const char *tug_core_explain(const struct tug_core *c, const struct tug_job *job
 {
     struct out o = {buf, size_bytes, 0};
     int reason = TUG_REASON_NONE;
+    char visit[128];
     if (size_bytes)
         buf[0] = '\0';
     if (tug_job_state_waits(job->state)) {
@@ -445,10 +446,15 @@ const char *tug_core_explain(const struct tug_core *c, const struct tug_job *job
         reason = TUG_REASON_CLEANING;
         say(&o, "%s; ", own_text(reason));
         say_cause(c, job, job->attempt, &o);
+        if (tug_visit_say(c, job, visit, sizeof visit))
+            say(&o, "; %s", visit);
         if (job->onhold.by) {
             say(&o, "; then it is ");
             say_held(job, &o);
         }
+    } else if ((job->state == TUG_JOB_CONFIGURING || job->state == TUG_JOB_COMPLETING) &&
+               tug_visit_say(c, job, visit, sizeof visit)) {
+        say(&o, "%s", visit);
     }
     if (reason_out)
         *reason_out = reason;

@@ -302,6 +302,7 @@ struct tug_entry *tug_entry_new(struct tug_core *c, tug_job_id id, const struct 
 
 static void free_steps(struct tug_job *j)
 {
+    tug_visit_clear(j);
     for (size_t i = 0; i < j->n_steps; i++)
         tug_step_clear(&j->steps[i]);
     free(j->steps);
@@ -356,6 +357,8 @@ void tug_job_move(struct tug_core *c, struct tug_entry *e, enum tug_job_state to
 
 struct tug_step *tug_job_step(const struct tug_entry *e, uint32_t step)
 {
+    if (step == TUG_VISIT_STEP)
+        return e->j.visit;
     for (size_t i = 0; i < e->j.n_steps; i++)
         if (e->j.steps[i].id == step)
             return &e->j.steps[i];
@@ -410,11 +413,17 @@ void tug_job_start(struct tug_core *c, struct tug_entry *e, struct tug_slice *sl
     j->alloc_ms = c->now_ms;
     j->retry_ms = -1;
     tug_observe_job(c, TUG_POLICY_EV_START, e);
-    if (j->req.preflight_s)
+    if (!tug_visit_start(c, e))
+        tug_job_go(c, e);
+    tug_job_arm(c, e);
+}
+
+void tug_job_go(struct tug_core *c, struct tug_entry *e)
+{
+    if (e->j.req.preflight_s)
         tug_preflight_start(c, e);
     else
         tug_job_launch(c, e);
-    tug_job_arm(c, e);
 }
 
 void tug_job_launch(struct tug_core *c, struct tug_entry *e)
@@ -550,9 +559,13 @@ void tug_job_settle(struct tug_core *c, struct tug_entry *e)
     struct tug_job *j = &e->j;
     if (j->state != TUG_JOB_COMPLETING && j->state != TUG_JOB_REQUEUED)
         return;
+    tug_visit_leave(c, e);
     for (size_t i = 0; i < j->n_steps; i++)
         if (j->steps[i].in_phase[TUG_PART_GONE] < j->steps[i].n_parts)
             return;
+    if (!tug_visit_is_over(j))
+        return;
+    tug_visit_clear(j);
     tug_gang_release(c, e);
     if (j->state == TUG_JOB_REQUEUED) {
         wait_again(c, e);
@@ -796,6 +809,8 @@ int64_t tug_job_wake(const struct tug_core *c, const struct tug_entry *e)
         at = j->notice_ms;
     if (j->stopping_ms >= 0)
         return tug_suspend_late_ms(c, e) < at ? tug_suspend_late_ms(c, e) : at;
+    if (j->visit && j->visit->state == TUG_STEP_STARTING && j->visit->deadline_ms < at)
+        at = j->visit->deadline_ms;
     for (size_t i = 0; i < j->n_steps; i++)
         if (j->steps[i].state == TUG_STEP_STARTING && j->steps[i].deadline_ms < at)
             at = j->steps[i].deadline_ms;
@@ -847,6 +862,8 @@ static void step_deadlines(struct tug_core *c, struct tug_entry *e)
         else if (tug_preflight_deadline(e, s) <= c->now_ms)
             tug_preflight_late(c, e, s);
     }
+    if (e->j.visit && e->j.visit->state == TUG_STEP_STARTING && e->j.visit->deadline_ms <= c->now_ms)
+        tug_step_late(c, e, e->j.visit);
 }
 
 void tug_job_due(struct tug_core *c, struct tug_entry *e)

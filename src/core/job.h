@@ -179,6 +179,7 @@ enum tug_step_state { TUG_STEP_STARTING, TUG_STEP_RUNNING, TUG_STEP_ENDING, TUG_
 const char *tug_step_state_name(enum tug_step_state s);
 int tug_step_state_parse(const char *name);                    /* -1: no such */
 
+#define TUG_VISIT_STEP UINT32_MAX  /* of prologs and epilogs; not among its steps */
 #define TUG_PREFLIGHT_STEP 1       /* of a job that has one; its further steps begin behind it */
 struct tug_step {
     uint32_t id;                   /* 0 = main */
@@ -208,6 +209,7 @@ struct tug_job {
     int64_t limit_ms;              /* when the time limit strikes */
     struct tug_slice *slices;  size_t n_slices;
     struct tug_step *steps;    size_t n_steps;    /* live ones and the main one */
+    struct tug_step *visit;        /* prologs and epilogs of its nodes (visit.c); NULL = they have none */
     struct tug_cause cause;        /* why it ended, or why the attempt before did */
     const char *failed_on;         /* hostlist of nodes that failed it before, which are tried last; interned, "" = none */
     struct tug_hang hang;

@@ -490,6 +490,9 @@ static void reconcile_job(struct tug_core *c, const struct tug_event *ev, struct
         if (e->j.attempt != attempt || !tug_job_state_holds(e->j.state))
             return;
     }
+    struct tug_part *visit = e->j.visit ? tug_step_part_at(e, e->j.visit, ev->node) : NULL;
+    if (visit && visit->phase != TUG_PART_GONE)
+        reconcile_part(c, ev, e, e->j.visit, visit);
 }
 
 static int is_expected(const struct tug_core *c, uint32_t node, const struct tug_held_step *h)
@@ -637,6 +640,11 @@ static void lose_parts(struct tug_entry *e, uint32_t node)
         tug_step_part_set(s, p, TUG_PART_KILLING);
         p->lost = 1;
     }
+    struct tug_part *visit = e->j.visit ? tug_step_part_at(e, e->j.visit, node) : NULL;
+    if (visit && visit->phase != TUG_PART_GONE) {
+        tug_step_part_set(e->j.visit, visit, TUG_PART_KILLING);
+        visit->lost = 1;
+    }
 }
 
 int tug_ev_node_down(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
@@ -681,6 +689,9 @@ static void forget_lost(struct tug_core *c, struct tug_entry *e, uint32_t node)
         if (e->j.attempt != attempt || !tug_job_state_holds(e->j.state))
             return;
     }
+    struct tug_part *visit = e->j.visit ? tug_step_part_at(e, e->j.visit, node) : NULL;
+    if (visit && visit->lost)
+        tug_step_part_vanished(c, e, e->j.visit, visit);
 }
 
 int tug_ev_node_lease_over(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
@@ -739,6 +750,8 @@ void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_nod
                                   .domain = n->domain,
                                   .machine = has.machine,
                                   .gpus_lost = has.gpus_lost,
+                                  .prolog_s = n->inv.prolog_s,
+                                  .epilog_s = n->inv.epilog_s,
                                   .gpus_cut = cut,
                                   .slices = tug_gpuset_count(l->all_slices),
                                   .slices_used = tug_gpuset_count(l->all_slices & l->gpus_used)};

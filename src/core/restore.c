@@ -44,19 +44,24 @@ int tug_core_restore_node(struct tug_core *c, const char *name, const struct tug
 
 /* ---- jobs */
 
-static int check_steps(const struct tug_job *j, struct tug_err *err)
+static int check_step(const struct tug_job *j, const struct tug_step *s, struct tug_err *err)
 {
     unsigned long long id = j->id;
-    for (size_t i = 0; i < j->n_steps; i++) {
-        const struct tug_step *s = &j->steps[i];
-        if (s->id >= j->next_step || (unsigned) s->state > TUG_STEP_CANCELLED)
-            return tug_fail(err, -EINVAL, "record of job %llu: step %u cannot be", id, s->id);
-        for (size_t k = 0; k < s->n_parts; k++)
-            if (s->parts[k].slice >= j->n_slices || (unsigned) s->parts[k].phase > TUG_PART_GONE)
-                return tug_fail(err, -EINVAL, "record of job %llu: part %zu of step %u cannot be",
-                                id, k, s->id);
-    }
+    if ((s != j->visit && s->id >= j->next_step) || (unsigned) s->state > TUG_STEP_CANCELLED)
+        return tug_fail(err, -EINVAL, "record of job %llu: step %u cannot be", id, s->id);
+    for (size_t k = 0; k < s->n_parts; k++)
+        if (s->parts[k].slice >= j->n_slices || (unsigned) s->parts[k].phase > TUG_PART_GONE)
+            return tug_fail(err, -EINVAL, "record of job %llu: part %zu of step %u cannot be",
+                            id, k, s->id);
     return 0;
+}
+
+static int check_steps(const struct tug_job *j, struct tug_err *err)
+{
+    int rc = j->visit ? check_step(j, j->visit, err) : 0;
+    for (size_t i = 0; !rc && i < j->n_steps; i++)
+        rc = check_step(j, &j->steps[i], err);
+    return rc;
 }
 
 static int check_job(const struct tug_core *c, const struct tug_job *j, struct tug_err *err)
@@ -67,7 +72,7 @@ static int check_job(const struct tug_core *c, const struct tug_job *j, struct t
         return tug_fail(err, -EINVAL, "record of job %llu does not make sense", id);
     if (tug_jobtab_find(&c->jobs, j->id))
         return tug_fail(err, -EEXIST, "there are two records of job %llu", id);
-    if (tug_job_state_holds(j->state) && (j->n_slices != j->req.nodes || j->n_steps == 0))
+    if (tug_job_state_holds(j->state) && (j->n_slices != j->req.nodes || (j->n_steps == 0 && !j->visit)))
         return tug_fail(err, -EINVAL, "record of job %llu: %s, with %zu of %u nodes and %zu steps",
                         id, tug_job_state_name(j->state), j->n_slices, j->req.nodes, j->n_steps);
     if (j->state == TUG_JOB_SUSPENDED && j->suspended_ms < 0)
@@ -84,22 +89,30 @@ static int check_job(const struct tug_core *c, const struct tug_job *j, struct t
     return check_steps(j, err);
 }
 
+static void copy_step(struct tug_step *to, const struct tug_step *from)
+{
+    *to = *from;
+    to->parts = tug_xmemdup(from->parts, from->n_parts * sizeof *to->parts);
+    to->cause.text = tug_xstrdup(from->cause.text);
+    memset(to->in_phase, 0, sizeof to->in_phase);
+    to->wired_parts = 0;
+    for (size_t k = 0; k < to->n_parts; k++) {
+        to->in_phase[to->parts[k].phase]++;
+        to->wired_parts += to->parts[k].wired != 0;
+    }
+}
+
 static void copy_steps(struct tug_job *to, const struct tug_job *from)
 {
     to->steps = tug_xcalloc(from->n_steps ? from->n_steps : 1, sizeof *to->steps);
     to->n_steps = from->n_steps;
-    for (size_t i = 0; i < from->n_steps; i++) {
-        struct tug_step *s = &to->steps[i];
-        *s = from->steps[i];
-        s->parts = tug_xmemdup(from->steps[i].parts, s->n_parts * sizeof *s->parts);
-        s->cause.text = tug_xstrdup(from->steps[i].cause.text);
-        memset(s->in_phase, 0, sizeof s->in_phase);
-        s->wired_parts = 0;
-        for (size_t k = 0; k < s->n_parts; k++) {
-            s->in_phase[s->parts[k].phase]++;
-            s->wired_parts += s->parts[k].wired != 0;
-        }
-    }
+    for (size_t i = 0; i < from->n_steps; i++)
+        copy_step(&to->steps[i], &from->steps[i]);
+    to->visit = NULL;
+    if (!from->visit)
+        return;
+    to->visit = tug_new(struct tug_step);
+    copy_step(to->visit, from->visit);
 }
 
 /* Everything but the request, which tug_entry_new() has interned. */
@@ -181,9 +194,11 @@ static void launch_anew(struct tug_core *c, struct tug_entry *e)
     /* While its job is suspended no time passes; going on adds what it was stopped. */
     int64_t base_ms = e->j.suspended_ms >= 0 ? e->j.suspended_ms : c->now_ms;
 
+    if (e->j.visit && e->j.visit->state == TUG_STEP_STARTING)
+        e->j.visit->deadline_ms = base_ms + (int64_t) tug_step_allowed_s(c, e, e->j.visit) * 1000;
     for (size_t i = 0; i < e->j.n_steps; i++)
         if (e->j.steps[i].state == TUG_STEP_STARTING)
-            e->j.steps[i].deadline_ms = base_ms + (int64_t) c->launch_timeout_s * 1000;
+            e->j.steps[i].deadline_ms = base_ms + (int64_t) tug_step_allowed_s(c, e, &e->j.steps[i]) * 1000;
         else if (tug_preflight_is(e, &e->j.steps[i]))
             tug_preflight_opened(c, e, &e->j.steps[i]);
     if (e->j.stopping_ms >= 0)

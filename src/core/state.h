@@ -469,6 +469,7 @@ void tug_job_unbench(struct tug_core *c, struct tug_entry *e);
 void tug_job_park(struct tug_core *c, struct tug_entry *e); /* from the order to its shape */
 void tug_job_arm(struct tug_core *c, struct tug_entry *e);  /* its next deadline */
 void tug_job_launch(struct tug_core *c, struct tug_entry *e); /* its main step */
+void tug_job_go(struct tug_core *c, struct tug_entry *e);     /* its preflight, if it has one, or that */
 /* It never gets that node again. */
 void tug_job_avoid(struct tug_core *c, struct tug_entry *e, uint32_t node);
 /* That node failed it: its next attempt goes elsewhere if it can. */
@@ -539,6 +540,8 @@ void tug_step_clear(struct tug_step *s);
 void tug_step_launch(struct tug_core *c, struct tug_entry *e, struct tug_step *s);
 void tug_step_kill(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
                    const struct tug_cause *cause);
+/* How long it may take to be ready. */
+uint32_t tug_step_allowed_s(const struct tug_core *c, const struct tug_entry *e, const struct tug_step *s);
 void tug_step_late(struct tug_core *c, struct tug_entry *e,
                    struct tug_step *s); /* its barrier's deadline has come */
 void tug_step_part_set(struct tug_step *s, struct tug_part *p, enum tug_part_phase phase);
@@ -875,6 +878,17 @@ void tug_hold_node_lost(struct tug_core *c, uint32_t node);
 /* As if it were not there, to look where its own job fits; and back. Nothing may change in between. */
 void tug_hold_lift(struct tug_core *c, struct tug_entry *e);
 void tug_hold_lower(struct tug_core *c, struct tug_entry *e);
+
+/* visit.c */
+int tug_visit_is(const struct tug_step *s);
+int tug_visit_start(struct tug_core *c, struct tug_entry *e);       /* 0: none of its nodes has a prolog or an epilog */
+void tug_visit_clear(struct tug_job *j);
+uint32_t tug_visit_prolog_s(const struct tug_core *c, const struct tug_entry *e); /* the longest that one may take */
+void tug_visit_entered(struct tug_core *c, struct tug_entry *e);    /* all prologs have succeeded */
+void tug_visit_leave(struct tug_core *c, struct tug_entry *e);      /* epilogs where nothing else is left, once it is being ended */
+int tug_visit_is_over(const struct tug_job *j);
+int tug_visit_say(const struct tug_core *c, const struct tug_job *j, char *buf, size_t size_bytes); /* "prolog on n3", or 0 */
+int tug_ev_node_visit_failed(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 
 /* preflight.c */
 int tug_preflight_is(const struct tug_entry *e, const struct tug_step *s);

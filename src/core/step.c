@@ -32,6 +32,11 @@ int tug_step_state_parse(const char *name)
 
 /* ---- parts */
 
+uint32_t tug_step_allowed_s(const struct tug_core *c, const struct tug_entry *e, const struct tug_step *s)
+{
+    return c->launch_timeout_s + (tug_visit_is(s) ? tug_visit_prolog_s(c, e) : 0);
+}
+
 struct tug_step *tug_step_new(struct tug_core *c, struct tug_entry *e, uint32_t ntasks,
                               const uint32_t *on, size_t n_parts)
 {
@@ -45,7 +50,7 @@ struct tug_step *tug_step_new(struct tug_core *c, struct tug_entry *e, uint32_t 
                            .wired_ms = -1,
                            .end_ms = -1,
                            .cause.node = TUG_NO_NODE};
-    s->deadline_ms = c->now_ms + (int64_t) c->launch_timeout_s * 1000;
+    s->deadline_ms = c->now_ms + (int64_t) tug_step_allowed_s(c, e, s) * 1000;
     s->parts = tug_xcalloc(n_parts, sizeof *s->parts);
     uint32_t rank = 0, of_job = 0;
     for (uint32_t i = 0; i < n_parts; i++) {
@@ -152,7 +157,7 @@ static enum tug_job_state failed_state(const struct tug_step *s)
 static void launch_failed(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
                           const struct tug_cause *cause)
 {
-    if (s->id == 0 || tug_preflight_is(e, s))
+    if (s->id == 0 || tug_preflight_is(e, s) || tug_visit_is(s))
         tug_job_launch_failed(c, e, cause);
     else
         tug_step_kill(c, e, s, cause);
@@ -170,6 +175,10 @@ static void run_failed(struct tug_core *c, struct tug_entry *e, struct tug_step 
     }
     if (cause->kind == TUG_CAUSE_LINK)
         tug_link_said(c, e, cause);
+    if (tug_visit_is(s)) { /* it is over and nobody had told it to be */
+        tug_job_node_lost(c, e, cause->node, cause->text ? cause->text : "it gave up its part of the gang");
+        return;
+    }
     if (tug_preflight_is(e, s)) {
         tug_preflight_failed(c, e, cause);
         return;
@@ -218,10 +227,10 @@ static void failed(struct tug_core *c, struct tug_entry *e, struct tug_step *s,
     }
 }
 
-static void node_was_late(struct tug_core *c, struct tug_entry *e, uint32_t node)
+static void node_was_late(struct tug_core *c, struct tug_entry *e, uint32_t node, uint32_t allowed_s)
 {
     char text[80];
-    snprintf(text, sizeof text, "it was not ready within %u s", c->launch_timeout_s);
+    snprintf(text, sizeof text, "it was not ready within %u s", allowed_s);
     tug_failure_note(c, node, TUG_FAILURE_LATE, e->j.id);
     tug_job_shun(c, e, node);
     tug_node_bad_launch(c, node, text);
@@ -232,16 +241,17 @@ void tug_step_late(struct tug_core *c, struct tug_entry *e, struct tug_step *s)
     char text[TUG_ACTION_TEXT];
     uint32_t first = TUG_NO_NODE;
     unsigned more = s->in_phase[TUG_PART_WAITING];
+    uint32_t allowed_s = tug_step_allowed_s(c, e, s);
     for (size_t i = 0; i < s->n_parts; i++)
         if (s->parts[i].phase == TUG_PART_WAITING && first == TUG_NO_NODE)
             first = e->j.slices[s->parts[i].slice].node;
     int n = snprintf(text, sizeof text, "node %s was not ready within %u s",
-                     c->nodes.at[first].name, c->launch_timeout_s);
+                     c->nodes.at[first].name, allowed_s);
     if (more > 1 && n > 0 && (size_t) n < sizeof text)
         snprintf(text + n, sizeof text - (size_t) n, ", nor %u more", more - 1);
     for (size_t i = 0; i < s->n_parts; i++)
         if (s->parts[i].phase == TUG_PART_WAITING)
-            node_was_late(c, e, e->j.slices[s->parts[i].slice].node);
+            node_was_late(c, e, e->j.slices[s->parts[i].slice].node, allowed_s);
     struct tug_cause cause = {
         .kind = TUG_CAUSE_LAUNCH, .node = first, .at_ms = c->now_ms, .text = text};
     launch_failed(c, e, s, &cause);
@@ -282,6 +292,11 @@ void tug_step_settle(struct tug_core *c, struct tug_entry *e, struct tug_step *s
     if (s->in_phase[TUG_PART_GONE] < s->n_parts)
         return;
     finish(c, e, s);
+    if (tug_visit_is(s)) {
+        tug_job_settle(c, e);
+        tug_job_arm(c, e);
+        return;
+    }
     int is_main = s->id == 0, is_cleared = tug_preflight_is(e, s) && e->j.state == TUG_JOB_CONFIGURING;
     if (s->id != 0)
         take_off(c, e, s);
@@ -299,6 +314,8 @@ static void settle_again(struct tug_core *c, struct tug_entry *e, uint32_t attem
     struct tug_step *s = e->j.attempt == attempt ? tug_job_step(e, step) : NULL;
     if (s && s->state < TUG_STEP_COMPLETED)
         tug_step_settle(c, e, s);
+    if (e->j.attempt == attempt)
+        tug_visit_leave(c, e);
     tug_suspend_settle(c, e);
     tug_job_arm(c, e);
 }
@@ -476,8 +493,12 @@ static void open_barrier(struct tug_core *c, struct tug_entry *e, struct tug_ste
 void tug_step_open(struct tug_core *c, struct tug_entry *e, struct tug_step *s)
 {
     if (s->state == TUG_STEP_STARTING && s->in_phase[TUG_PART_READY] == s->n_parts &&
-        e->j.state != TUG_JOB_SUSPENDED && e->j.stopping_ms < 0)
-        open_barrier(c, e, s);
+        e->j.state != TUG_JOB_SUSPENDED && e->j.stopping_ms < 0) {
+        if (tug_visit_is(s))
+            tug_visit_entered(c, e);
+        else
+            open_barrier(c, e, s);
+    }
 }
 
 int tug_ev_step_ready(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
@@ -494,6 +515,8 @@ int tug_ev_step_ready(struct tug_core *c, const struct tug_event *ev, struct tug
         tug_step_part_set(r.s, r.p, TUG_PART_READY);
         tug_act_changed(c, r.e);
         tug_step_open(c, r.e, r.s);
+    } else if (r.p->phase == TUG_PART_STARTED && tug_visit_is(r.s)) {
+        return 0; /* said again after a reconnect */
     } else if (r.p->phase == TUG_PART_STARTED && r.e->j.state != TUG_JOB_SUSPENDED) {
         tell(c, TUG_ACT_START, r.e, r.s, r.p, 0, NULL);
         if (r.e->j.stopping_ms >= 0)

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "core/job.h"
 #include "logic/agent_impl.h"
 
 #define HEARTBEAT_MS 5000
@@ -33,7 +34,9 @@ struct tug_agent *tug_agent_new(const struct tug_env *env, const struct tug_agen
     a->boot_id = tug_xstrdup(conf->boot_id);
     a->version = tug_xstrdup(conf->version);
     a->address = tug_xstrdup(conf->address);
+    tug_agent_visits_init(a, conf->prolog, conf->epilog);
     a->inventory = (Tugpb__Inventory *) tug_agent_copy(&conf->inventory->base);
+    tug_agent_visits_declare(a, a->inventory);
     a->log = conf->log;
     a->log_arg = conf->log_arg;
     tug_agent_check_init(a, conf->check);
@@ -61,6 +64,7 @@ void tug_agent_free(struct tug_agent *a)
         tug_agent_drop(a->out.at[i].m);
     tug_agent_clear_tombs(a);
     tug_agent_check_clear(a);
+    tug_agent_visits_clear(a);
     tug_vec_clear(&a->steps);
     tug_vec_clear(&a->peers);
     tug_vec_clear(&a->out);
@@ -239,15 +243,19 @@ static void forget_waiting(struct tug_agent *a)
 static void say_hello(struct tug_agent *a)
 {
     forget_waiting(a);
-    size_t n = a->steps.len;
+    size_t n = a->steps.len + a->visits.len;
     Tugpb__StepKey *keys = tug_xcalloc(n + 1, sizeof *keys);
     Tugpb__StepReady *readies = tug_xcalloc(n + 1, sizeof *readies);
     Tugpb__StepState *states = tug_xcalloc(n + 1, sizeof *states);
     Tugpb__StepState **list = tug_xcalloc(n + 1, sizeof *list);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < a->steps.len; i++) {
         fill_state(a->steps.at[i], &keys[i], &readies[i], &states[i]);
         a->steps.at[i]->unsaid = false;
         a->steps.at[i]->stop_serial = 0; /* no order outlives its connection, and this one's numbers may be of a backup */
+        list[i] = &states[i];
+    }
+    for (size_t i = a->steps.len; i < n; i++) {
+        tug_agent_visit_state(a->visits.at[i - a->steps.len], &states[i]);
         list[i] = &states[i];
     }
     Tugpb__NodeHello m = TUGPB__NODE_HELLO__INIT;
@@ -301,13 +309,15 @@ void tug_agent_bye(struct tug_agent *a, const char *reason)
     end(a);
 }
 
-void tug_agent_inventory(struct tug_agent *a, const Tugpb__Inventory *inv)
+void tug_agent_inventory(struct tug_agent *a, const Tugpb__Inventory *has)
 {
-    if (tug_agent_same(&inv->base, &a->inventory->base))
+    Tugpb__Inventory inv = *has;
+    tug_agent_visits_declare(a, &inv);
+    if (tug_agent_same(&inv.base, &a->inventory->base))
         return;
     begin(a);
     tug_agent_drop(a->inventory);
-    a->inventory = (Tugpb__Inventory *) tug_agent_copy(&inv->base);
+    a->inventory = (Tugpb__Inventory *) tug_agent_copy(&inv.base);
     if (a->hello_sent) {
         Tugpb__NodeLooked m = TUGPB__NODE_LOOKED__INIT;
         m.inventory = a->inventory;
@@ -364,11 +374,15 @@ static void h_node_welcome(struct tug_agent *a, const Tugpb__NodeWelcome *m)
     a->heartbeat_ms = m->heartbeat_ms ? m->heartbeat_ms : HEARTBEAT_MS;
     for (size_t i = 0; i < m->n_unknown; i++) {
         struct agent_key key;
-        struct agent_step *s =
-            tug_agent_key_of(m->unknown[i], &key) ? tug_agent_find(a, key) : NULL;
-        if (s)
+        if (!tug_agent_key_of(m->unknown[i], &key))
+            continue;
+        struct agent_step *s = tug_agent_find(a, key);
+        if (key.step == TUG_VISIT_STEP)
+            tug_agent_visit_forget(a, key);
+        else if (s)
             tug_agent_forget(a, s);
     }
+    tug_agent_visits_welcomed(a);
     for (size_t i = 0; i < a->steps.len; i++) {
         struct agent_step *s = a->steps.at[i];
         if (s->unsaid || s->cause || s->wired_ms || s->hang || s->phase == TUGPB__STEP_PHASE__STEP_DONE)
@@ -428,8 +442,12 @@ static void h_step_signal(struct tug_agent *a, const Tugpb__StepSignal *m)
 static void h_step_ack(struct tug_agent *a, const Tugpb__StepAck *m)
 {
     struct agent_key key;
-    struct agent_step *s = tug_agent_key_of(m->key, &key) ? tug_agent_find(a, key) : NULL;
-    if (s && s->phase == TUGPB__STEP_PHASE__STEP_DONE)
+    if (!tug_agent_key_of(m->key, &key))
+        return;
+    struct agent_step *s = tug_agent_find(a, key);
+    if (key.step == TUG_VISIT_STEP)
+        tug_agent_visit_acked(a, key);
+    else if (s && s->phase == TUGPB__STEP_PHASE__STEP_DONE)
         tug_agent_remove(a, s);
 }
 
@@ -501,6 +519,9 @@ static void from_controller(struct tug_agent *a, enum tug_msg number, const Prot
         break;
     case TUG_MSG_STEP_KILL:
         ORDER(StepKill, "kill", h_step_kill);
+        break;
+    case TUG_MSG_STEP_VISIT:
+        ORDER(StepVisit, "visit", tug_agent_visit);
         break;
     case TUG_MSG_STEP_SIGNAL:
         ORDER(StepSignal, "signal", h_step_signal);
@@ -585,6 +606,8 @@ void tug_agent_message(struct tug_agent *a, tug_peer_id peer, enum tug_msg numbe
             say_hello(a);
     } else if (peer == TUG_PEER_CHECKER && number == TUG_MSG_HC_DONE) {
         tug_agent_check_done(a, (const Tugpb__HcDone *) m);
+    } else if (peer == TUG_PEER_PROGRAMS && number == TUG_MSG_VS_DONE) {
+        tug_agent_visit_done(a, (const Tugpb__VsDone *) m);
     } else if (a->controller && peer == a->controller) {
         from_controller(a, number, m);
     } else if ((p = find_peer(a, peer)) != NULL) {
@@ -618,6 +641,11 @@ int64_t tug_agent_lease_until(const struct tug_agent *a)
 size_t tug_agent_steps(const struct tug_agent *a)
 {
     return a->steps.len;
+}
+
+size_t tug_agent_visits(const struct tug_agent *a)
+{
+    return a->visits.len;
 }
 
 void tug_agent_step(const struct tug_agent *a, size_t i, struct tug_agent_step *out)

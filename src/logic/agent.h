@@ -6,9 +6,10 @@
  *   - no order of an epoch below the highest ever seen is obeyed, also after a restart;
  *   - what ended here (tombstones, kept 24 h) is never started again;
  *   - a requeueable step is ended once the lease is over; leases run from when they were asked for;
+ *   - nothing of an attempt is started before the node's prolog has succeeded for it, and its epilog is run behind all of it;
  *   - a step's result is kept, and sent again at every reconnect, until the controller acknowledges it.
- * The launcher (peer TUG_PEER_LAUNCHER) and what runs the health check (TUG_PEER_CHECKER) speak launch.proto, step daemons the first half of step.proto, the controller
- * node.proto. A peer closed by the agent (send with m == NULL) is forgotten at once. Layer: logic.
+ * The launcher (peer TUG_PEER_LAUNCHER) and what runs the health check (TUG_PEER_CHECKER), prologs and epilogs (TUG_PEER_PROGRAMS)
+ * speak launch.proto, step daemons the first half of step.proto, the controller node.proto. A peer closed by the agent (send with m == NULL) is forgotten at once. Layer: logic.
  */
 #ifndef TUG_LOGIC_AGENT_H
 #define TUG_LOGIC_AGENT_H
@@ -34,6 +35,13 @@ struct tug_agent_check {
     bool before_job, after_job;        /* and then */
 };
 
+/* A program that is run around every attempt of a job that comes here. */
+struct tug_agent_program {
+    const char *program;               /* NULL = there is none */
+    const char *const *args; size_t n_args;
+    uint32_t timeout_s;
+};
+
 struct tug_agent_conf {                /* copied */
     const char *node;
     const char *boot_id;               /* 32 hex digits */
@@ -41,6 +49,7 @@ struct tug_agent_conf {                /* copied */
     const char *address;               /* where the gang's peers reach this node */
     const Tugpb__Inventory *inventory;
     const struct tug_agent_check *check;   /* NULL = none */
+    const struct tug_agent_program *prolog, *epilog;   /* NULL = none */
     /* Sentences for the log; may be NULL. */
     void (*log)(void *arg, enum tug_log_level level, const char *sentence);
     void *log_arg;
@@ -84,6 +93,7 @@ void tug_agent_count(const struct tug_agent *a, struct tug_agent_counts *out);
 uint64_t tug_agent_epoch(const struct tug_agent *a);
 int64_t tug_agent_lease_until(const struct tug_agent *a);     /* 0 = none, INT64_MAX = for ever */
 size_t tug_agent_steps(const struct tug_agent *a);
+size_t tug_agent_visits(const struct tug_agent *a);           /* of attempts of jobs, before their prolog to behind their epilog */
 struct tug_agent_step {
     uint64_t job;
     uint32_t attempt, step;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/job.h"
 #include "logic/agent_impl.h"
 
 void tug_agent_check_init(struct tug_agent *a, const struct tug_agent_check *check)
@@ -33,6 +34,9 @@ static bool is_idle(const struct tug_agent *a)
 {
     for (size_t i = 0; i < a->steps.len; i++)
         if (a->steps.at[i]->phase != TUGPB__STEP_PHASE__STEP_DONE)
+            return false;
+    for (size_t i = 0; i < a->visits.len; i++)
+        if (a->visits.at[i]->phase != TUGPB__STEP_PHASE__STEP_DONE)
             return false;
     return true;
 }
@@ -65,19 +69,21 @@ void tug_agent_check_due(struct tug_agent *a)
         run(a, a->check.job_ended ? "after" : "period");
 }
 
-void tug_agent_check_after(struct tug_agent *a, const struct agent_step *s)
+void tug_agent_check_after(struct tug_agent *a, struct agent_key key)
 {
-    if (a->check.is.after_job && s->key.step == 0)
+    if (a->check.is.after_job && key.step == (tug_agent_visit_of(a, key) ? TUG_VISIT_STEP : 0))
         a->check.job_ended = true;
 }
 
-bool tug_agent_check_before(struct tug_agent *a, const struct agent_step *s)
+bool tug_agent_check_before(struct tug_agent *a, struct agent_key key)
 {
     if (!a->check.is.program || !a->check.is.before_job)
         return false;
+    if (key.step != TUG_VISIT_STEP && tug_agent_visit_of(a, key))
+        return false;
     for (size_t i = 0; i < a->steps.len; i++) {
-        const struct agent_step *other = a->steps.at[i];
-        if (other != s && other->key.job == s->key.job && other->key.attempt == s->key.attempt)
+        const struct agent_key *other = &a->steps.at[i]->key;
+        if (other->step != key.step && other->job == key.job && other->attempt == key.attempt)
             return false;
     }
     if (!a->check.running)
@@ -121,6 +127,7 @@ static void let_go(struct tug_agent *a)
             tug_agent_give(a, s, s->order);
         }
     }
+    tug_agent_visits_checked(a, is_sick(a) ? a->check.found->text : NULL);
 }
 
 static Tugpb__HealthState state_of(const Tugpb__HcDone *m)

@@ -56,6 +56,19 @@ struct agent_step {
     int64_t finish_ms;             /* do not wait longer for that; INT64_MAX = not waiting */
 };
 
+enum { AGENT_PROLOG, AGENT_EPILOG, AGENT_PROGRAMS };
+
+struct agent_visit {               /* of an attempt; key.step is TUG_VISIT_STEP */
+    struct agent_key key;
+    Tugpb__StepPhase phase;        /* STARTING, READY, ENDING, DONE */
+    Tugpb__StepVisit *told;        /* when it was to begin, then when it was to end */
+    Tugpb__VisitFailure *failed[AGENT_PROGRAMS];
+    bool waits_check;
+    bool began;                    /* its prolog was run, or would have been if there were one */
+    bool running;                  /* one of its programs is */
+    bool prolog_ok, forget;
+};
+
 struct agent_queued {
     enum tug_msg number;
     ProtobufCMessage *m;
@@ -124,6 +137,8 @@ struct tug_agent {
 
     bool listed;                   /* the launcher has said what it holds */
     char *old_boot_id;             /* of the restored steps; NULL = nothing was restored */
+    struct tug_agent_program programs[AGENT_PROGRAMS];
+    struct tug_vec(struct agent_visit *) visits;
     struct tug_vec(struct agent_step *) steps;
     struct tug_vec(struct agent_peer *) peers;
     struct agent_tomb *tombs;
@@ -151,6 +166,8 @@ void tug_agent_keep_commit(struct tug_agent *a);                             /* 
 void tug_agent_keep_health(struct tug_agent *a, const Tugpb__NodeHealth *h);
 void tug_agent_keep_step(struct tug_agent *a, const struct agent_step *s, bool must);
 void tug_agent_unkeep_step(struct tug_agent *a, const struct agent_step *s);
+void tug_agent_keep_visit(struct tug_agent *a, const struct agent_visit *v, bool must);
+void tug_agent_unkeep_visit(struct tug_agent *a, const struct agent_visit *v);
 void tug_agent_bury(struct tug_agent *a, struct agent_key key);              /* it ended here: add to its job's tombstone */
 bool tug_agent_is_buried(const struct tug_agent *a, struct agent_key key);
 void tug_agent_purge_tombs(struct tug_agent *a);
@@ -162,6 +179,9 @@ struct agent_step *tug_agent_find(struct tug_agent *a, struct agent_key key);
 struct agent_step *tug_agent_add(struct tug_agent *a, struct agent_key key);
 void tug_agent_remove(struct tug_agent *a, struct agent_step *s);
 void tug_agent_step_free(struct agent_step *s);
+bool tug_agent_other_attempt(const struct tug_agent *a, struct agent_key key, uint32_t *attempt); /* of its job is here */
+/* Nothing of it is here, and nothing was: said without keeping anything. 'text' NULL: there is nothing to say. */
+void tug_agent_answer_nothing(struct tug_agent *a, struct agent_key key, const char *kind, char *text);
 void tug_agent_launch(struct tug_agent *a, const Tugpb__StepLaunch *m);
 void tug_agent_give(struct tug_agent *a, struct agent_step *s, const Tugpb__LnStart *order);
 void tug_agent_open(struct tug_agent *a, struct agent_key key, const Tugpb__StepStart *m);
@@ -185,10 +205,27 @@ void tug_agent_check_init(struct tug_agent *a, const struct tug_agent_check *che
 void tug_agent_check_clear(struct tug_agent *a);
 int64_t tug_agent_check_next(const struct tug_agent *a);                     /* when it is due */
 void tug_agent_check_due(struct tug_agent *a);
-bool tug_agent_check_before(struct tug_agent *a, const struct agent_step *s); /* must its launch wait for a run? */
-void tug_agent_check_after(struct tug_agent *a, const struct agent_step *s);  /* nothing of it is left */
+bool tug_agent_check_before(struct tug_agent *a, struct agent_key key); /* must what is first of its attempt wait for a run? */
+void tug_agent_check_after(struct tug_agent *a, struct agent_key key);  /* nothing of it is left */
 void tug_agent_check_welcomed(struct tug_agent *a);
 void tug_agent_check_done(struct tug_agent *a, const Tugpb__HcDone *m);
+
+/* agent_visit.c: prologs and epilogs */
+void tug_agent_visits_init(struct tug_agent *a, const struct tug_agent_program *prolog, const struct tug_agent_program *epilog);
+void tug_agent_visits_clear(struct tug_agent *a);
+void tug_agent_visits_declare(const struct tug_agent *a, Tugpb__Inventory *inv);
+struct agent_visit *tug_agent_visit_of(const struct tug_agent *a, struct agent_key key);     /* of that attempt */
+bool tug_agent_visit_refuses(const struct tug_agent *a, struct agent_key key, char *text, size_t size_bytes); /* to start that */
+void tug_agent_visit_state(const struct agent_visit *v, Tugpb__StepState *out);              /* borrows from v */
+void tug_agent_visits_welcomed(struct tug_agent *a);
+void tug_agent_visits_listed(struct tug_agent *a);                                           /* of what was restored */
+void tug_agent_visits_checked(struct tug_agent *a, const char *sick);                        /* NULL: it is fit */
+void tug_agent_visit(struct tug_agent *a, const Tugpb__StepVisit *m);
+void tug_agent_visit_after(struct tug_agent *a, struct agent_key key);                       /* that is over */
+void tug_agent_visit_forget(struct tug_agent *a, struct agent_key key);
+void tug_agent_visit_acked(struct tug_agent *a, struct agent_key key);
+void tug_agent_visit_done(struct tug_agent *a, const Tugpb__VsDone *m);
+int tug_agent_visit_restore(struct tug_agent *a, const Tugpb__VisitRecord *r);
 
 /* agent_stepd.c: what step daemons say */
 void tug_agent_from_stepd(struct tug_agent *a, struct agent_peer *p, enum tug_msg number, const ProtobufCMessage *m);

@@ -176,6 +176,31 @@ void tug_agent_unkeep_step(struct tug_agent *a, const struct agent_step *s)
     del(a, "held", step_id(s->key, id));
 }
 
+static char *visit_id(struct agent_key key, char out[64])
+{
+    snprintf(out, 64, "%llu.%u", (unsigned long long) key.job, key.attempt);
+    return out;
+}
+
+void tug_agent_keep_visit(struct tug_agent *a, const struct agent_visit *v, bool must)
+{
+    char id[64];
+    Tugpb__VisitRecord r = TUGPB__VISIT_RECORD__INIT;
+    r.told = v->told;
+    r.phase = v->phase;
+    r.prolog_ok = v->prolog_ok;
+    r.prolog_failed = v->failed[AGENT_PROLOG];
+    r.epilog_failed = v->failed[AGENT_EPILOG];
+    put(a, "visit", visit_id(v->key, id), &r.base);
+    a->must |= must;
+}
+
+void tug_agent_unkeep_visit(struct tug_agent *a, const struct agent_visit *v)
+{
+    char id[64];
+    del(a, "visit", visit_id(v->key, id));
+}
+
 /* ---- tombstones */
 
 static struct agent_tomb *find_tomb(const struct tug_agent *a, uint64_t job)
@@ -347,6 +372,7 @@ int tug_agent_restore(struct tug_agent *a, const char *kind, const char *id, con
         : !strcmp(kind, "held") ? &tugpb__held_record__descriptor
         : !strcmp(kind, "tomb") ? &tugpb__tomb_record__descriptor
         : !strcmp(kind, "health") ? &tugpb__node_health__descriptor
+        : !strcmp(kind, "visit") ? &tugpb__visit_record__descriptor
                                 : NULL;
     if (!desc)
         return 0;
@@ -359,6 +385,8 @@ int tug_agent_restore(struct tug_agent *a, const char *kind, const char *id, con
         rc = restore_held(a, (const Tugpb__HeldRecord *) m);
     else if (!rc && desc == &tugpb__node_health__descriptor)
         a->check.found = (Tugpb__NodeHealth *) tug_agent_copy(m);
+    else if (!rc && desc == &tugpb__visit_record__descriptor)
+        rc = tug_agent_visit_restore(a, (const Tugpb__VisitRecord *) m);
     else if (!rc)
         rc = restore_tomb(a, id, (const Tugpb__TombRecord *) m);
     if (rc)

@@ -198,9 +198,7 @@ void tug_agent_fail_text(struct tug_agent *a, struct agent_step *s, const char *
     tug_agent_fail(a, s, &c);
 }
 
-/* Nothing of 'key' is here, and nothing was: said without keeping anything. 'text' NULL: there is
- * nothing to say. */
-static void answer_nothing(struct tug_agent *a, struct agent_key key, const char *kind, char *text)
+void tug_agent_answer_nothing(struct tug_agent *a, struct agent_key key, const char *kind, char *text)
 {
     if (!a->welcomed)
         return;
@@ -224,9 +222,16 @@ static void answer_nothing(struct tug_agent *a, struct agent_key key, const char
 
 /* ---- the way up */
 
-static bool held_by_other_attempt(const struct tug_agent *a, struct agent_key key,
-                                  uint32_t *attempt)
+bool tug_agent_other_attempt(const struct tug_agent *a, struct agent_key key, uint32_t *attempt)
 {
+    for (size_t i = 0; i < a->visits.len; i++) {
+        const struct agent_visit *v = a->visits.at[i];
+        if (v->key.job == key.job && v->key.attempt != key.attempt &&
+            v->phase != TUGPB__STEP_PHASE__STEP_DONE) {
+            *attempt = v->key.attempt;
+            return true;
+        }
+    }
     for (size_t i = 0; i < a->steps.len; i++) {
         const struct agent_step *s = a->steps.at[i];
         if (s->key.job == key.job && s->key.attempt != key.attempt &&
@@ -270,7 +275,9 @@ static bool launch_refused(struct tug_agent *a, const Tugpb__StepLaunch *m, stru
                  key.attempt, key.step, (unsigned long long) key.job, a->node);
         return true;
     }
-    if (held_by_other_attempt(a, key, &other)) {
+    if (tug_agent_visit_refuses(a, key, text, size_bytes))
+        return true;
+    if (tug_agent_other_attempt(a, key, &other)) {
         snprintf(text, size_bytes,
                  "attempt %u of job %llu is still on %s; attempt %u must wait until it is gone",
                  other, (unsigned long long) key.job, a->node, key.attempt);
@@ -305,7 +312,7 @@ void tug_agent_launch(struct tug_agent *a, const Tugpb__StepLaunch *m)
         a->counts.refused_launches++;
         tug_agent_log(a, TUG_LOG_WARN, "launch of job %llu attempt %u step %u refused: %s",
                       (unsigned long long) key.job, key.attempt, key.step, text);
-        answer_nothing(a, key, "launch", text);
+        tug_agent_answer_nothing(a, key, "launch", text);
         return;
     }
     s = tug_agent_add(a, key);
@@ -316,7 +323,7 @@ void tug_agent_launch(struct tug_agent *a, const Tugpb__StepLaunch *m)
     start.order = m->order;
     start.signature = m->signature;
     start.payload = m->payload;
-    s->waits_check = tug_agent_check_before(a, s);
+    s->waits_check = tug_agent_check_before(a, key);
     if (s->waits_check || (requeueable && a->lease_until_ms <= a->now_ms)) {
         s->waits_lease = true; /* until the grant of the request that is under way */
         s->order = (Tugpb__LnStart *) tug_agent_copy(&start.base);
@@ -333,7 +340,7 @@ void tug_agent_open(struct tug_agent *a, struct agent_key key, const Tugpb__Step
         char text[256];
         snprintf(text, sizeof text, "%s does not hold attempt %u step %u of job %llu", a->node,
                  key.attempt, key.step, (unsigned long long) key.job);
-        answer_nothing(a, key, "node", text);
+        tug_agent_answer_nothing(a, key, "node", text);
         return;
     }
     if (s->phase == TUGPB__STEP_PHASE__STEP_DONE)
@@ -392,7 +399,7 @@ void tug_agent_kill(struct tug_agent *a, struct agent_key key, uint32_t grace_s,
     struct agent_step *s = tug_agent_find(a, key);
     if (!s) { /* and its launch, should it still come, finds the tombstone */
         tug_agent_bury(a, key);
-        answer_nothing(a, key, "", NULL);
+        tug_agent_answer_nothing(a, key, "", NULL);
         return;
     }
     if (s->phase == TUGPB__STEP_PHASE__STEP_DONE) {
@@ -518,10 +525,12 @@ static void close_peers_of(struct tug_agent *a, struct agent_key key)
 
 void tug_agent_finish(struct tug_agent *a, struct agent_step *s)
 {
-    close_peers_of(a, s->key);
-    tug_agent_bury(a, s->key);
+    struct agent_key of = s->key;
+    close_peers_of(a, of);
+    tug_agent_bury(a, of);
     if (s->forget) {
         tug_agent_remove(a, s);
+        tug_agent_visit_after(a, of);
         return;
     }
     if (!s->result)
@@ -545,9 +554,10 @@ void tug_agent_finish(struct tug_agent *a, struct agent_step *s)
     s->phase = TUGPB__STEP_PHASE__STEP_DONE;
     s->waits_lease = s->waits_check = false;
     s->hard_ms = s->finish_ms = INT64_MAX;
-    tug_agent_check_after(a, s);
+    tug_agent_check_after(a, of);
     tug_agent_keep_step(a, s, true);
     say_done(a, s);
+    tug_agent_visit_after(a, of);
 }
 
 /* ---- what the launcher says */
@@ -629,6 +639,7 @@ static void h_ln_held(struct tug_agent *a, const Tugpb__LnHeld *m)
         if (s->phase != TUGPB__STEP_PHASE__STEP_DONE && !s->pid)
             tug_agent_finish(a, s);
     }
+    tug_agent_visits_listed(a);
     tug_agent_keep_self(a);
     free(a->old_boot_id);
     a->old_boot_id = NULL;

@@ -37,6 +37,8 @@ void tug_ctl_clock_shift_job(struct tug_job *job, int64_t by_ms)
         shift(&job->steps[i].end_ms, by_ms);
         shift(&job->steps[i].cause.at_ms, by_ms);
     }
+    if (job->visit)
+        shift(&job->visit->start_ms, by_ms);
     for (size_t i = 0; i < job->n_attempts; i++) {
         shift(&job->attempts[i].alloc_ms, by_ms);
         shift(&job->attempts[i].launched_ms, by_ms);

@@ -157,6 +157,8 @@ static void nodes_free(struct tug_control *c)
         free(c->nodes[i].version);
         free(c->nodes[i].nvlink_domain);
         tug_ctl_keep_health(&c->nodes[i], NULL);
+        tug_ctl_forget_visit_failure(&c->nodes[i].visit_failures[0]);
+        tug_ctl_forget_visit_failure(&c->nodes[i].visit_failures[1]);
         free(c->nodes[i].inventory);
     }
     free(c->nodes);

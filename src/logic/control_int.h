@@ -103,6 +103,7 @@ struct ctl_node {
     char *nvlink_domain;          /* as in its inventory; NULL = none yet */
     uint8_t *inventory;  size_t inventory_len;   /* packed */
     Tugpb__NodeHealth *health;    /* as it said last; NULL = never */
+    Tugpb__VisitFailure *visit_failures[2]; /* the last prolog and the last epilog that failed; NULL = none did */
     uint8_t cpus_used[CPU_MASK_LEN];
 };
 
@@ -224,6 +225,14 @@ int tug_ctl_filter_takes(const Tugpb__JobsRequest *f, const struct tug_job *job)
 int tug_ctl_filter_check(const Tugpb__JobsRequest *f, struct tug_err *err);
 void tug_ctl_reply_error(struct tug_control *c, struct ctl_peer *p, uint32_t rid, int code, const char *text);
 /* A copy of it instead of what it said before; NULL = it never said. */
+struct ctl_node *tug_ctl_node_heard(struct tug_control *c, struct ctl_peer *p); /* NULL: it has not said hello, or another one has */
+void tug_ctl_order_visit(struct tug_control *c, const struct tug_action *act, int leave);
+void tug_ctl_keep_visit_failure(struct ctl_node *n, const Tugpb__VisitFailure *m);
+void tug_ctl_forget_visit_failure(Tugpb__VisitFailure **kept);
+size_t tug_ctl_visit_failures_pb(struct tug_arena *a, const struct ctl_node *n, Tugpb__VisitFailure ***out);
+void tug_ctl_view_visit_failures(struct tug_arena *a, const struct ctl_node *n, const struct tug_core_node *k,
+                                 Tugpb__NodeView *out);
+char *tug_ctl_nodelist(struct tug_control *c, struct tug_arena *a, const struct tug_job *job);
 void tug_ctl_keep_health(struct ctl_node *n, const Tugpb__NodeHealth *m);
 void tug_ctl_nodes_check(struct tug_control *c, int64_t now_ms);
 int64_t tug_ctl_nodes_next(const struct tug_control *c);

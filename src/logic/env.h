@@ -15,6 +15,7 @@
 #include "proto/msg.h"
 
 typedef uint64_t tug_peer_id;          /* a connection, named by the host; never reused; 0 = none */
+#define TUG_PEER_PROGRAMS (UINT64_MAX - 2) /* agent only: what runs prologs and epilogs (VsRun, VsDone) */
 #define TUG_PEER_CHECKER (UINT64_MAX - 1) /* agent only: what runs the health check (HcRun, HcDone) */
 #define TUG_PEER_LAUNCHER UINT64_MAX   /* agent only: the launcher (messages of launch.proto) */
 

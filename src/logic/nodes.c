@@ -70,7 +70,7 @@ static void check_by(struct tug_control *c, int64_t at_ms)
 }
 
 /* The node behind a peer that said hello, or NULL. */
-static struct ctl_node *heard(struct tug_control *c, struct ctl_peer *p)
+struct ctl_node *tug_ctl_node_heard(struct tug_control *c, struct ctl_peer *p)
 {
     struct ctl_node *n;
 
@@ -319,7 +319,7 @@ void h_node_looked(struct tug_control *c, struct ctl_peer *p, uint32_t rid, cons
     struct tug_event ev = {.type = TUG_EV_NODE_CHANGED, .node = p->node};
     struct tug_machine *machine = NULL;
     struct tug_core_mig *mig = NULL;
-    struct ctl_node *n = heard(c, p);
+    struct ctl_node *n = tug_ctl_node_heard(c, p);
 
     (void) rid;
     if (!n || !m->inventory)
@@ -336,7 +336,7 @@ void h_lease(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Prot
 {
     const Tugpb__LeaseRequest *m = (const Tugpb__LeaseRequest *) msg;
     Tugpb__LeaseGrant g = TUGPB__LEASE_GRANT__INIT;
-    struct ctl_node *n = heard(c, p);
+    struct ctl_node *n = tug_ctl_node_heard(c, p);
 
     if (!n)
         return;
@@ -358,7 +358,7 @@ void h_lease(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Prot
 static int step_event(struct tug_control *c, struct ctl_peer *p, const Tugpb__StepKey *key,
                       struct tug_event *ev)
 {
-    if (!heard(c, p) || !key)
+    if (!tug_ctl_node_heard(c, p) || !key)
         return 0;
     ev->job = key->job;
     ev->attempt = key->attempt;
@@ -478,7 +478,7 @@ static int is_news(const Tugpb__NodeHealth *was, const Tugpb__NodeHealth *is)
 void h_node_health(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *msg)
 {
     const Tugpb__NodeHealth *m = (const Tugpb__NodeHealth *) msg;
-    struct ctl_node *n = heard(c, p);
+    struct ctl_node *n = tug_ctl_node_heard(c, p);
     struct tug_event ev = {.type = TUG_EV_NODE_HEALTH, .node = p->node, .text = ""};
 
     (void) rid;
@@ -512,7 +512,7 @@ void h_node_bye(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
                 const ProtobufCMessage *msg)
 {
     (void) rid;
-    if (heard(c, p))
+    if (tug_ctl_node_heard(c, p))
         tug_ctl_log(c, TUG_LOG_INFO, "node %s says good-bye: %s", p->node_name,
                     ((const Tugpb__NodeBye *) msg)->reason);
 }

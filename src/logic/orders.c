@@ -262,6 +262,10 @@ void tug_ctl_order_launch(struct tug_control *c, const struct tug_action *act)
 
     if (!job || !j)
         return;
+    if (act->step == TUG_VISIT_STEP) {
+        tug_ctl_order_visit(c, act, 0);
+        return;
+    }
     tug_ctl_cpus_take(c, j, job);
     s = side_of(c, j, act->attempt, act->step);
     if (!peer)
@@ -316,6 +320,10 @@ void tug_ctl_order_kill(struct tug_control *c, const struct tug_action *act)
     Tugpb__StepKill m = TUGPB__STEP_KILL__INIT;
     Tugpb__StepKey key;
 
+    if (act->step == TUG_VISIT_STEP) {
+        tug_ctl_order_visit(c, act, 1);
+        return;
+    }
     set_key(&key, act);
     m.epoch = c->epoch;
     m.commit = tug_ctl_commits_of_order(c);

@@ -88,6 +88,7 @@ void tug_ctl_put_node(struct tug_control *c, uint32_t node, struct tug_batch *b)
     put_drains(&a, &k, &m);
     m.bad_launches = k.bad_launches;
     m.health = n->health;
+    m.n_visit_failures = tug_ctl_visit_failures_pb(&a, n, &m.visit_failures);
     m.failures = tug_ctl_failures_pb(&a, &k);
     m.n_failures = k.n_failures;
     m.links = tug_ctl_links_pb(c, &a, node, &m.n_links);
@@ -174,6 +175,8 @@ struct tug_core_inventory tug_ctl_keep_inventory(struct tug_control *c, struct c
                                        .gpu_model = inv->gpu_model,
                                        .machine = *machine,
                                        .gpus_lost = inv->gpus_lost,
+                                       .prolog_s = inv->prolog_s,
+                                       .epilog_s = inv->epilog_s,
                                        .mig = tug_ctl_mig_rows(inv, mig),
                                        .n_mig = inv->n_mig};
 }
@@ -325,6 +328,8 @@ void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_
     for (size_t i = 0; i < job->n_steps; i++)
         m.steps[m.n_steps++] =
             step_record(c, &a, &job->steps[i], tug_ctl_step(j, job->steps[i].id));
+    if (job->visit)
+        m.visit = step_record(c, &a, job->visit, NULL);
     m.exit = tug_ctl_exit_pb(&a, &job->exit);
     m.cause = tug_ctl_cause_pb(c, &a, &job->cause);
     m.hang = tug_ctl_hang_pb(c, &a, &job->hang);
@@ -526,6 +531,8 @@ static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struc
     if (m->inventory)
         inv = tug_ctl_keep_inventory(c, n, m->name, m->inventory, &machine, &mig);
     tug_ctl_keep_health(n, m->health);
+    for (size_t i = 0; i < m->n_visit_failures; i++)
+        tug_ctl_keep_visit_failure(n, m->visit_failures[i]);
     struct tug_core_drain drains[TUG_DRAINS];
     struct tug_core_node_past past = {.inv = m->inventory ? &inv : NULL, .drains = drains, .bad_launches = m->bad_launches};
     struct tug_core_failure failures[TUG_FAILURES_MAX];
@@ -754,6 +761,12 @@ static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__
     job.steps = tug_ctl_alloc(a, m->n_steps * sizeof *job.steps);
     for (size_t i = 0; i < m->n_steps; i++) {
         rc = restore_step(c, a, m->steps[i], &job.steps[i], j, err);
+        if (rc)
+            return rc;
+    }
+    if (m->visit) {
+        job.visit = tug_ctl_alloc(a, sizeof *job.visit);
+        rc = restore_step(c, a, m->visit, job.visit, j, err);
         if (rc)
             return rc;
     }

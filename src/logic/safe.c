@@ -183,6 +183,12 @@ static int is_known(const struct tug_control *c, const struct tug_action *a)
     return job && job->attempt == a->attempt && tug_job_state_holds(job->state);
 }
 
+/* It ends by itself; but for a visit, whose node ends nothing for it, and runs its epilog when all else is over. */
+static int is_left_alone(const struct tug_control *c, const struct ctl_stray *s)
+{
+    return !c->safe.forced && s->step != TUG_VISIT_STEP;
+}
+
 int tug_ctl_safe_stops(struct tug_control *c, const struct tug_action *a)
 {
     struct ctl_stray s = {a->node, a->job, a->attempt, a->step};
@@ -190,14 +196,14 @@ int tug_ctl_safe_stops(struct tug_control *c, const struct tug_action *a)
     if (!tug_ctl_safe_holds(c))
         return 0;
     if (a->type == TUG_ACT_LAUNCH)
-        return a->step == 0; /* it may have run, and been started again elsewhere, since */
+        return a->step == 0 || a->step == TUG_VISIT_STEP; /* it may have run, and been started again elsewhere, since */
     if (is_known(c, a))
         return 0;
     for (size_t i = 0; i < c->safe.strays.len; i++)
         if (is_of(&c->safe.strays.at[i], s.node, s.job, s.attempt, s.step))
-            return !c->safe.forced;
+            return is_left_alone(c, &s);
     tug_vec_push(&c->safe.strays, s);
-    return !c->safe.forced;
+    return is_left_alone(c, &s);
 }
 
 /* ---- ending what is not known */

@@ -247,7 +247,7 @@ Tugpb__Slice **tug_ctl_slices_pb(struct tug_control *c, struct tug_arena *a,
     return all;
 }
 
-static char *nodelist(struct tug_control *c, struct tug_arena *a, const struct tug_job *job)
+char *tug_ctl_nodelist(struct tug_control *c, struct tug_arena *a, const struct tug_job *job)
 {
     struct tug_core_node node;
     struct tug_hostlist *hl;
@@ -407,7 +407,7 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->queue = say(job->req.queue);
     out->state = (char *) tug_job_shown_state(job);
     out->state_code = (char *) tug_job_shown_code(job);
-    if (tug_job_state_waits(job->state) || job->gives_way) {
+    if (tug_job_state_waits(job->state) || job->gives_way || job->visit) {
         const char *text = tug_core_explain(c->core, job, &reason, why, sizeof why);
 
         out->reason =
@@ -450,7 +450,7 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     out->released_ms = shown(job->released_ms);
     out->interactive = job->req.interactive;
     view_times(job, out);
-    out->nodelist = nodelist(c, a, job);
+    out->nodelist = tug_ctl_nodelist(c, a, job);
     out->command = j ? (char *) j->command : say("");
     out->cause = tug_ctl_cause_pb(c, a, &job->cause);
     out->hang = tug_ctl_hang_pb(c, a, &job->hang);
@@ -581,6 +581,7 @@ void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node
     out->n_failures = k.n_failures;
     out->links = tug_ctl_view_links(c, a, node, &out->n_links);
     view_health(n->health, out);
+    tug_ctl_view_visit_failures(a, n, &k, out);
     out->address = say(n->address);
     out->version = say(n->version);
     if (n->inventory_len && tug_proto_decode(a, &tugpb__inventory__descriptor, n->inventory,

@@ -5,6 +5,7 @@
  * link.c       the connection to the controller, and the socket for step daemons
  * launcher.c   launch.proto <-> the records of proto/wire.h
  * check.c      run the health check
+ * programs.c   run prologs and epilogs
  * emulate.c    to be like a kind of machine
  * inventory.c  what this node has, or pretends to have
  * recheck.c    looking again while it runs
@@ -33,11 +34,13 @@ struct options {                       /* owned texts; NULL = not said */
     enum tug_log_level level;
     int64_t inventory_period_s;        /* -1 = not said; 0 = only at the start */
     struct tug_agent_check check;      /* program NULL = none; owned */
+    struct tug_agent_program prolog, epilog;   /* likewise */
     bool only_look;                    /* write the inventory and end; no state, no sockets */
     bool settled;                      /* look in vain while the fabric manager is at work */
 };
 
 struct check;
+struct programs;
 
 /* Of programs that the administrator has us run: nothing of ours, nor of any user's. */
 #define PROGRAM_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -57,6 +60,7 @@ struct noded {
     struct tug_store *store;
     struct tug_agent *agent;
     struct check *check;
+    struct programs *programs;
     struct recheck *recheck;           /* NULL = what it has is pretended, or not looked at again */
     Tugpb__Inventory *inventory;
     struct tug_keypair key;
@@ -103,6 +107,11 @@ void recheck_soon(struct recheck *r);                              /* may be NUL
 int check_start(struct noded *d, struct tug_err *err);
 void check_stop(struct noded *d);
 void check_run(struct noded *d, const Tugpb__HcRun *m);
+
+/* programs.c */
+int programs_start(struct noded *d, struct tug_err *err);
+void programs_stop(struct noded *d);
+void programs_run(struct noded *d, const Tugpb__VsRun *m);
 
 /* world.c */
 void world_env(struct noded *d, struct tug_env *env);

@@ -75,7 +75,8 @@ static int open_state(struct noded *d, struct tug_err *err)
     struct tug_store_opts o = {.path = path, .relaxed = 1, .create = 1};
     struct tug_env env;
     struct tug_agent_conf conf = {.node = d->o.node, .boot_id = d->o.boot_id, .version = TUG_VERSION,
-                                  .address = d->o.address, .inventory = d->inventory, .check = &d->o.check, .log = on_agent_log};
+                                  .address = d->o.address, .inventory = d->inventory, .check = &d->o.check,
+                                  .prolog = &d->o.prolog, .epilog = &d->o.epilog, .log = on_agent_log};
     struct restore r = {d, err};
     int rc = tug_store_open(&d->store, tug_loop_base(d->loop), &o, err);
     free(path);
@@ -120,6 +121,7 @@ static int start(struct noded *d, struct tug_err *err)
     rc = rc ? rc : open_loop(d, err);
     rc = rc ? rc : launcher_start(d, err);
     rc = rc ? rc : check_start(d, err);
+    rc = rc ? rc : programs_start(d, err);
     rc = rc ? rc : open_state(d, err);
     if (rc)
         return rc;
@@ -175,6 +177,7 @@ int main(int argc, char **argv)
     recheck_stop(&d);
     link_stop(&d);
     check_stop(&d);
+    programs_stop(&d);
     launcher_stop(&d);
     tug_store_close(d.store);
     tug_agent_free(d.agent);

@@ -147,6 +147,25 @@ static void take_check(struct options *o, const struct tug_conf_check *c)
                                         .after_job = c->after_job};
 }
 
+static void take_program(struct tug_agent_program *p, const char *program, const struct tug_conf_strings *args, int64_t timeout_s)
+{
+    char **copy = tug_xcalloc(args->n + 1, sizeof *copy);
+    for (size_t i = 0; i < args->n; i++)
+        copy[i] = tug_xstrdup(args->at[i]);
+    *p = (struct tug_agent_program){.program = tug_xstrdup(program),
+                                    .args = (const char *const *) copy,
+                                    .n_args = args->n,
+                                    .timeout_s = (uint32_t) timeout_s};
+}
+
+static void clear_program(struct tug_agent_program *p)
+{
+    for (size_t i = 0; i < p->n_args; i++)
+        free((char *) (uintptr_t) p->args[i]);
+    free((void *) (uintptr_t) p->args);
+    free((char *) (uintptr_t) p->program);
+}
+
 static int read_file(struct options *o, const char *path, struct tug_err *err)
 {
     struct tug_node_config c = {0};
@@ -185,6 +204,10 @@ static int read_file(struct options *o, const char *path, struct tug_err *err)
         o->inventory_period_s = c.inventory_period_s;
     if (c.health_check.program)
         take_check(o, &c.health_check);
+    if (c.prolog.program)
+        take_program(&o->prolog, c.prolog.program, &c.prolog.args, c.prolog.timeout_s);
+    if (c.epilog.program)
+        take_program(&o->epilog, c.epilog.program, &c.epilog.args, c.epilog.timeout_s);
     if ((int) o->level < 0)
         o->level = (enum tug_log_level) c.log_level;
     tug_node_config_clear(&c);
@@ -247,5 +270,7 @@ void options_clear(struct options *o)
         free(all[i]);
     tug_sheet_free(o->sheet);
     free((char *) (uintptr_t) o->check.program);
+    clear_program(&o->prolog);
+    clear_program(&o->epilog);
     memset(o, 0, sizeof *o);
 }

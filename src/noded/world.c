@@ -56,6 +56,8 @@ static void world_send(void *ctx, tug_peer_id peer, enum tug_msg number, uint32_
         launcher_send(d, number, m);
     } else if (peer == TUG_PEER_CHECKER) {
         check_run(d, (const Tugpb__HcRun *) m);
+    } else if (peer == TUG_PEER_PROGRAMS) {
+        programs_run(d, (const Tugpb__VsRun *) m);
     } else if (!m) {
         link_close(d, peer);
     } else if ((c = link_conn(d, peer)) != NULL) {

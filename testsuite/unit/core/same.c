@@ -141,6 +141,8 @@ const char *same_job(const struct tug_job *a, const struct tug_job *b)
     DIFFERS(n_attempts);
     DIFFERS(n_slices);
     DIFFERS(n_steps);
+    if (!a->visit != !b->visit)
+        return "visit";
     if (a->state == TUG_JOB_COMPLETING && a->end_state != b->end_state)
         return "end_state";
     for (size_t i = 0; i < a->n_slices; i++)
@@ -156,6 +158,8 @@ const char *same_job(const struct tug_job *a, const struct tug_job *b)
                       : same_cause(&a->attempts[i].cause, &b->attempts[i].cause);
     for (size_t i = 0; i < a->n_steps && !differs; i++)
         differs = same_step(&a->steps[i], &b->steps[i]);
+    if (!differs && a->visit)
+        differs = same_step(a->visit, b->visit);
     if (!differs && !same_exit(&a->exit, &b->exit))
         differs = "exit";
     return differs ? differs : same_cause(&a->cause, &b->cause);
@@ -227,7 +231,7 @@ struct tug_core *same_restart(const struct tug_core *c, const struct tug_core_co
         tug_core_node(c, i, &n);
         struct tug_core_mig mig[TUG_GPUS_MAX];
         struct tug_core_inventory inv = {n.cpus, n.gpus + tug_gpuset_count(n.gpus_lost | n.gpus_cut), n.mem_bytes, n.gpu_model,
-                                         n.machine, n.gpus_lost, mig, slices_of(c, i, mig)};
+                                         n.machine, n.gpus_lost, mig, slices_of(c, i, mig), n.prolog_s, n.epilog_s};
         if (tug_core_node_find(made, n.name) != TUG_NO_NODE)
             rc = same_node_again(made, &n, &inv, err);
         else

@@ -177,7 +177,7 @@ static struct tug_core_inventory inventory_of(const struct world *w, uint32_t no
 {
     const struct tug_core_node_row *r = &w->rows[node];
     return (struct tug_core_inventory){r->cpus, r->gpus, r->mem_bytes, r->gpu_model, w->machines[node], 0,
-                                       w->mig[node], w->n_mig[node]};
+                                       w->mig[node], w->n_mig[node], w->prolog_s[node], w->epilog_s[node]};
 }
 
 void w_up(struct world *w, uint32_t node, const struct tug_held_step *held, size_t n_held)

@@ -23,6 +23,7 @@ struct world {
     const struct tug_machine *machines[W_NODES_MAX]; /* NULL: nothing is known */
     const struct tug_core_mig *mig[W_NODES_MAX];     /* slices; NULL: nothing is cut */
     size_t n_mig[W_NODES_MAX];
+    uint32_t prolog_s[W_NODES_MAX], epilog_s[W_NODES_MAX]; /* 0: it has none */
     int64_t now;
     struct tug_buf said;
     struct tug_err err;

@@ -110,7 +110,7 @@ void world_boot(struct world *w)
     inv.mem_bytes = 1ULL << 40;
     inv.gpu_model = (char *) (uintptr_t) "H100";
     struct tug_agent_conf conf = {.node = "gpu03", .boot_id = w->boot_id, .version = "test", .address = "10.0.0.3",
-                                  .inventory = &inv, .check = w->check, .log = on_log, .log_arg = w};
+                                  .inventory = &inv, .check = w->check, .prolog = w->prolog, .epilog = w->epilog, .log = on_log, .log_arg = w};
     w->timer_ms = INT64_MAX;
     w->agent = tug_agent_new(&env, &conf);
     for (size_t i = 0; i < w->store.len; i++) {

@@ -37,6 +37,7 @@ struct world {
     char log[1024];              /* the last sentence */
     const char *boot_id;
     const struct tug_agent_check *check;   /* NULL = none */
+    const struct tug_agent_program *prolog, *epilog;   /* NULL = none */
     bool takes_health;           /* the controller does: world_welcome() says so */
 };
 
