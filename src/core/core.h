@@ -355,7 +355,7 @@ void tug_core_restore_usage(struct tug_core *c, const char *account, const char 
                             int64_t at_ms);
 /* The job as it was, allocation included: claims its GPUs. -EBUSY (names both) when the records contradict each other. */
 int tug_core_restore_job(struct tug_core *c, const struct tug_job *job, struct tug_err *err);
-/* The records are older than the cluster: every waiting job's next attempt has a number that no node has seen. */
+/* The records are older than the cluster: the next attempt of every job has a number that no node has seen. */
 void tug_core_skip_attempts(struct tug_core *c, uint32_t n);
 /* All records are in: rebuild the order of the waiting, arm deadlines. Nodes are down until they come. */
 void tug_core_restored(struct tug_core *c, int64_t now_ms);

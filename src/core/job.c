@@ -534,7 +534,8 @@ static void wait_again(struct tug_core *c, struct tug_entry *e)
     free(j->slices);
     j->slices = NULL;
     j->n_slices = 0;
-    j->attempt++;
+    j->attempt = j->next_attempt > j->attempt ? j->next_attempt : j->attempt + 1;
+    j->next_attempt = 0;
     j->requeues++;
     j->alloc_ms = j->launched_ms = j->wired_ms = j->limit_ms = -1;
     j->exit = (struct tug_exit){0};

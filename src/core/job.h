@@ -199,7 +199,8 @@ struct tug_job {
     enum tug_job_state state;
     enum tug_job_state end_state;  /* while COMPLETING: what it becomes */
     struct tug_job_req req;
-    uint32_t attempt;              /* 1 = first; bumped by requeue */
+    uint32_t attempt;              /* 1 = first; bumped by requeue, */
+    uint32_t next_attempt;         /* ... to this; 0 = by one */
     uint32_t requeues;
     uint32_t launch_failures;      /* in a row */
     uint32_t next_step;

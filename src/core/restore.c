@@ -181,9 +181,12 @@ void tug_core_skip_attempts(struct tug_core *c, uint32_t n)
 {
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id)) {
-        if (!tug_job_state_waits(e->j.state) || tug_job_state_holds(e->j.state))
-            continue; /* a suspended one is on its nodes */
-        e->j.attempt += n;
+        if (tug_job_state_is_over(e->j.state))
+            continue;
+        if (tug_job_state_holds(e->j.state)) /* it is on its nodes under that number; what it became since is not known */
+            e->j.next_attempt = e->j.attempt + 1 + n;
+        else
+            e->j.attempt += n;
         tug_act_changed(c, e);
     }
 }

@@ -308,6 +308,7 @@ void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_
     m.state = (char *) tug_job_state_name(job->state);
     m.end_state = (char *) tug_job_state_name(job->end_state);
     m.attempt = job->attempt;
+    m.next_attempt = job->next_attempt;
     m.requeues = job->requeues;
     m.launch_failures = job->launch_failures;
     m.next_step = job->next_step;
@@ -732,6 +733,7 @@ static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__
     job.state = (enum tug_job_state) state;
     job.end_state = end_state < 0 ? job.state : (enum tug_job_state) end_state;
     job.attempt = m->attempt;
+    job.next_attempt = m->next_attempt;
     job.requeues = m->requeues;
     job.launch_failures = m->launch_failures;
     job.next_step = m->next_step;

@@ -475,6 +475,32 @@ START_TEST(a_backup_that_is_put_back_twice_uses_no_attempt_of_the_first_time_aga
 }
 END_TEST
 
+START_TEST(who_ran_at_the_backup_and_is_queued_again_uses_no_attempt_that_came_since)
+{
+    struct vworld *w = up(2);
+    uint64_t job;
+
+    vw_set_run_ms(w, INT64_MAX);
+    job = submitted(w, "a", 1);
+    vw_backup(w);
+    vw_cut(w, vw_see(w, job)->slices[0].node + 1);
+    vw_run(w, vw_now(w) + 420000);
+    ck_assert_uint_eq(vw_running(w, job, 2), 1); /* elsewhere */
+    vw_cancel(w, job);
+    vw_run(w, vw_now(w) + 5000);
+    go_back(w, 1);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert(resume(w, 1)->resumed); /* the node that has the first attempt, as this state knows, will not come */
+    ck_assert_uint_eq(vw_see(w, job)->attempt, 1);
+    vw_crash_control(w);
+    vw_start_control(w);
+    vw_run(w, vw_now(w) + 420000);
+    ck_assert_str_eq(state_of(w, job), "RUNNING");
+    ck_assert_uint_eq(vw_see(w, job)->attempt, 1002);
+    vw_free(w);
+}
+END_TEST
+
 UNIT_MAIN("logic/safe",
           after_a_restore_known_gangs_go_on_and_unknown_ones_are_left_alone_until_an_admin_ends_them,
           a_job_that_waited_at_the_backup_and_runs_now_is_not_started_again_before_that_gang_is_over,
@@ -491,4 +517,5 @@ UNIT_MAIN("logic/safe",
           restarts_of_the_controller_and_of_nodes_are_no_old_state_also_many_and_with_a_node_that_was_away,
           the_copy_is_noticed_also_when_its_controller_was_started_again_before_that_node_came,
           a_gang_that_is_suspended_keeps_its_attempt_and_goes_on_after_a_restore,
-          a_backup_that_is_put_back_twice_uses_no_attempt_of_the_first_time_again)
+          a_backup_that_is_put_back_twice_uses_no_attempt_of_the_first_time_again,
+          who_ran_at_the_backup_and_is_queued_again_uses_no_attempt_that_came_since)
