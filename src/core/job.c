@@ -613,7 +613,7 @@ int tug_job_hung(struct tug_core *c, struct tug_entry *e, struct tug_cause *caus
 
 /* The step daemons of a gang notice sooner than the controller that one of them has gone: the gang
  * is ended as failed at once, and only later it shows that the node was lost. */
-static int failed_with_node(const struct tug_job *j, uint32_t node)
+int tug_job_failed_with(const struct tug_job *j, uint32_t node)
 {
     return j->state == TUG_JOB_COMPLETING && j->end_state == TUG_JOB_FAILED &&
            j->cause.kind == TUG_CAUSE_STEPD && j->cause.node == node;
@@ -644,7 +644,7 @@ void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, c
     snprintf(text, sizeof text, "node %s was lost: %s", c->nodes.at[node].name, why);
     struct tug_cause cause = {
         .kind = TUG_CAUSE_NODE, .node = node, .at_ms = c->now_ms, .text = text};
-    int late = failed_with_node(&e->j, node);
+    int late = tug_job_failed_with(&e->j, node);
     if (!tug_job_state_is_over(e->j.state))
         tug_job_shun(c, e, node);
     lost(c, e, &cause, late);

@@ -487,6 +487,8 @@ void tug_job_refresh_row(struct tug_core *c,
 void tug_job_set_explain(struct tug_entry *e, int reason, const char *text);
 struct tug_step *tug_job_step(const struct tug_entry *e, uint32_t step);
 int64_t tug_job_wake(const struct tug_core *c, const struct tug_entry *e);
+/* It is being ended as failed, for its step daemon on that node was lost. */
+int tug_job_failed_with(const struct tug_job *j, uint32_t node);
 void tug_job_node_lost(struct tug_core *c, struct tug_entry *e, uint32_t node, const char *why);
 void tug_job_link_lost(struct tug_core *c, struct tug_entry *e, struct tug_cause *cause);
 /* Its gang hung, and it wanted to be run again then: as tug_requeue_failed(). */

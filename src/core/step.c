@@ -327,7 +327,7 @@ void tug_step_part_vanished(struct tug_core *c, struct tug_entry *e, struct tug_
     enum tug_part_phase was = p->phase;
     tug_act_changed(c, e);
     tug_step_part_set(s, p, TUG_PART_GONE);
-    if (was != TUG_PART_KILLING)
+    if (was != TUG_PART_KILLING || (id == 0 && tug_job_failed_with(&e->j, node)))
         tug_job_node_lost(c, e, node, "it came back without its part of the gang");
     settle_again(c, e, attempt, id);
 }

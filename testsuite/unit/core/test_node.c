@@ -293,6 +293,30 @@ START_TEST(a_node_that_says_so_after_the_others_saw_its_part_go_costs_an_attempt
 }
 END_TEST
 
+/* Its disk is another one, so that it knows nothing of it. */
+START_TEST(a_node_that_comes_back_without_the_part_whose_loss_ended_the_gang_costs_an_attempt_and_not_the_job)
+{
+    w_init(&w, 2, 8);
+    w_up_all(&w);
+    struct tug_job_req r = w_req(2, 8);
+    r.requeue = 1;
+    w_submit(&w, 1, r);
+    w_run(&w, 1);
+    struct tug_event ev = {.type = TUG_EV_STEP_FAILED,
+                           .job = 1,
+                           .attempt = 1,
+                           .cause = {.kind = TUG_CAUSE_STEPD, .node = 1, .text = (char *) (uintptr_t) "it was lost"}};
+    ck_assert_int_eq(w_event(&w, ev), 0);
+    w_gone(&w, 1, 1, 0, 0);
+    w_is(&w, 1, COMPLETING);
+    w_up(&w, 1, NULL, 0);
+    w_is(&w, 1, PENDING);
+    ck_assert_uint_eq(w_job(&w, 1)->attempt, 2);
+    ck_assert_int_eq(w_job(&w, 1)->cause.kind, TUG_CAUSE_NODE);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(a_node_lost_before_the_barrier_counts_as_a_failed_launch)
 {
     w_init(&w, 3, 8);
@@ -700,6 +724,7 @@ UNIT_MAIN("core/node",
           what_runs_on_a_node_that_was_given_up_is_killed_and_the_node_is_not_used_until_it_is_gone,
           a_node_that_says_that_it_lost_the_part_costs_an_attempt_and_not_the_job,
           a_node_that_says_so_after_the_others_saw_its_part_go_costs_an_attempt_all_the_same,
+          a_node_that_comes_back_without_the_part_whose_loss_ended_the_gang_costs_an_attempt_and_not_the_job,
           a_node_lost_before_the_barrier_counts_as_a_failed_launch,
           a_drained_node_finishes_what_it_has_and_gets_nothing_new,
           a_reason_is_taken_back_by_its_owner_only_and_the_node_is_back_with_the_last,
