@@ -151,6 +151,8 @@ void dst_admin_calm(struct dst *w)
 {
     if (w->conf.reconfigures)
         configure(w);
+    for (unsigned i = 0; i < w->conf.nodes; i++)
+        dst_later(w, dst_between(&w->of_more, 0, 60000), DST_NODE_LOOKS, i);
 }
 
 void dst_admin_event(struct dst *w, const struct dst_event *e)

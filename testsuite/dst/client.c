@@ -46,7 +46,11 @@ static void ask_submit(struct dst *w, struct dst_errand *e)
     char *argv[] = {(char *) "train"};
 
     res.nodes = j->nodes;
-    if (j->nodes)
+    res.mig_profile = (char *) (uintptr_t) j->profile;
+    res.gpu_milli = j->milli;
+    if (j->milli)
+        ;
+    else if (j->nodes)
         res.gpus_per_node = j->gpus;
     else
         res.gpus = j->gpus;
@@ -64,6 +68,9 @@ static void ask_submit(struct dst *w, struct dst_errand *e)
     spec.no_requeue = !j->requeue;
     spec.queue = (char *) (uintptr_t) j->queue;
     spec.time_limit_s = j->time_limit_s;
+    spec.requeue_on = (char *) (uintptr_t) j->again.on;
+    spec.max_requeues = j->again.max;
+    spec.requeue_delay_s = j->again.delay_s;
     m.spec = &spec;
     m.token = (char *) (uintptr_t) j->token;
     ask(w, e, TUG_MSG_SUBMIT_REQUEST, &m.base);
@@ -93,6 +100,18 @@ static void ask_cancel(struct dst *w, struct dst_errand *e)
     m.jobs = &j->id;
     m.n_jobs = 1;
     ask(w, e, TUG_MSG_CANCEL_REQUEST, &m.base);
+}
+
+static void ask_requeue(struct dst *w, struct dst_errand *e)
+{
+    Tugpb__RequeueRequest m = TUGPB__REQUEUE_REQUEST__INIT;
+    struct dst_job *j = &w->jobs.at[e->job - 1];
+
+    dst_again_asked(w, j);
+    m.jobs = &j->id;
+    m.n_jobs = 1;
+    m.why = (char *) "looked after";
+    ask(w, e, TUG_MSG_REQUEUE_REQUEST, &m.base);
 }
 
 static void ask_wait(struct dst *w, struct dst_errand *e)
@@ -126,7 +145,7 @@ static void ask_resume(struct dst *w, struct dst_errand *e)
 static void again(struct dst *w, struct dst_errand *e)
 {
     w->n.client_retries++;
-    dst_later(w, dst_between(&w->of_net, 300, 4000), DST_CLIENT, 0)->id = e->id;
+    dst_later(w, dst_between(&w->of_net, 300, 4000) * (e->tries < 20 ? 1 : 5), DST_CLIENT, 0)->id = e->id;
 }
 
 static void hang_up(struct dst *w, struct dst_errand *e)
@@ -143,7 +162,7 @@ static void set_off(struct dst *w, struct dst_errand *e)
     static void (*const asks[])(struct dst *, struct dst_errand *) = {
         [DST_ERRAND_SUBMIT] = ask_submit, [DST_ERRAND_CANCEL] = ask_cancel, [DST_ERRAND_STEP] = ask_step,
         [DST_ERRAND_DRAIN] = ask_drain,   [DST_ERRAND_WAIT] = ask_wait,
-        [DST_ERRAND_RESUME] = ask_resume,
+        [DST_ERRAND_RESUME] = ask_resume, [DST_ERRAND_REQUEUE] = ask_requeue,
     };
     unsigned ctl = w->ctls[!w->leader].control && dst_chance(&w->of_net, 0.3) ? !w->leader : w->leader;
     struct dst_ctl *c = &w->ctls[ctl];
@@ -209,6 +228,8 @@ static void on_submitted(struct dst *w, struct dst_errand *e, const Tugpb__Submi
         set_out(w, DST_ERRAND_CANCEL, job, dst_about(&w->of_users, 60000));
     if (dst_chance(&w->of_users, 0.3))
         set_out(w, DST_ERRAND_WAIT, job, dst_about(&w->of_users, 20000));
+    if (w->conf.requeues && dst_chance(&w->of_more, 0.1))
+        set_out(w, DST_ERRAND_REQUEUE, job, dst_about(&w->of_more, 120000));
     if (j->batch)
         for (int i = 0; i < 4; i++)
             set_out(w, DST_ERRAND_STEP, job, dst_about(&w->of_users, 60000));
@@ -220,8 +241,8 @@ static void on_error(struct dst *w, struct dst_errand *e, const Tugpb__Error *m)
     uint64_t id = e->id;
 
     dst_log(w, "a client is refused: %s", m->text);
-    if (m->code == ENOSPC || (e->kind == DST_ERRAND_SUBMIT && (w->conf.reconfigures || m->code == EAGAIN))) {
-        hang_up(w, e); /* there is no room, nodes are missing from the configuration, or it is in doubt */
+    if (m->code == ENOSPC || (e->kind == DST_ERRAND_SUBMIT && (w->conf.reconfigures || w->conf.slices || m->code == EAGAIN))) {
+        hang_up(w, e); /* there is no room, no node has said that it has such slices, nodes are missing from the configuration, or it is in doubt */
         again(w, errand(w, id));
         return;
     }
@@ -280,6 +301,27 @@ static void on_answer(struct dst *w, const struct dst_event *ev)
 
 /* ---- the work */
 
+/* Where GPUs are cut, there are that many fewer whole ones. */
+static void draw_more(struct dst *w, struct dst_job *j)
+{
+    struct tug_rand *r = &w->of_more;
+
+    j->profile = "";
+    j->again.on = "";
+    if (j->requeue)
+        dst_again_draw(w, &j->again);
+    if (w->conf.slices && j->nodes && dst_chance(r, 0.4)) {
+        bool small = dst_chance(r, 0.6);
+        j->profile = small ? "1g.10gb" : "3g.40gb";
+        j->gpus = (uint32_t) dst_between(r, 1, small ? 7 : 2);
+    } else if (w->conf.shares && j->nodes == 1 && !j->batch && dst_chance(r, 0.5)) {
+        j->milli = (uint32_t) dst_between(r, 100, 900);
+    } else if (w->conf.slices) {
+        j->nodes = j->nodes ? j->nodes : 1;
+        j->gpus = j->gpus > DST_GPUS - DST_CUTTABLE ? DST_GPUS - DST_CUTTABLE : j->gpus;
+    }
+}
+
 static void new_job(struct dst *w)
 {
     struct tug_rand *r = &w->of_users;
@@ -293,6 +335,7 @@ static void new_job(struct dst *w)
     j.forever = dst_chance(r, 0.05);
     j.time_limit_s = dst_chance(r, 0.3) ? (uint32_t) dst_between(r, 20, 900) : 0;
     j.queue = !w->conf.preempts ? "" : dst_chance(r, 0.2) ? "urgent" : dst_chance(r, 0.4) ? "low" : "main";
+    draw_more(w, &j);
     tug_vec_push(&w->jobs, j);
     w->active_jobs++;
     w->n.jobs++;
@@ -335,9 +378,9 @@ void dst_client_stop_forever(struct dst *w)
             w->jobs.at[i].stop = true;
             set_out(w, DST_ERRAND_CANCEL, i + 1, 60000);
         }
-    for (unsigned i = 0; i < w->conf.nodes; i++) {
-        struct dst_errand *e = set_out(w, DST_ERRAND_DRAIN, 0, 300000);
-        e->node = i;
+    for (unsigned i = 0; i < (w->conf.slices ? 2 : 1) * w->conf.nodes; i++) { /* or they have lost slices */
+        struct dst_errand *e = set_out(w, DST_ERRAND_DRAIN, 0, i < w->conf.nodes ? 300000 : 1200000);
+        e->node = i % w->conf.nodes;
         e->resume = true;
     }
 }

@@ -8,6 +8,8 @@
  *   disk.c    what survives                                      ctl.c    controllers (hosts of logic/control.h)
  *   node.c    machines: launcher, node daemon                    part.c   step daemons and their ranks
  *   client.c  users: jobs, cancels, drains, retries              fault.c  what goes wrong, and when
+ *   devices.c GPUs, what they are cut into, and who uses which
+ *   again.c   how often jobs are run again, and when
  *   admin.c   configuration that changes, and old backups that are put back
  *   truth.c   what really happened, and the promises             main.c   options, many worlds, one line to repeat it
  * Layer: tests.
@@ -35,6 +37,8 @@
 #include "proto/step.pb-c.h"
 
 #define DST_NODES_MAX 8
+#define DST_GPUS      8
+#define DST_CUTTABLE  3      /* of these, those that may be cut into slices */
 #define DST_CTLS      2      /* machines that a controller may run on */
 #define DST_CLUSTER   "virtual"
 #define DST_LEADER_TTL_MS 5000   /* the store lets nobody else lead before */
@@ -56,7 +60,7 @@ enum dst_what {
     DST_ARRIVES,       /* a message or the end of a connection */
     DST_TIMER,         /* of a controller or a node daemon */
     DST_COMMITTED,     /* a commit is durable, and its process hears of it */
-    DST_CTL_START, DST_AGENT_START, DST_NODE_BOOT,
+    DST_CTL_START, DST_AGENT_START, DST_NODE_BOOT, DST_NODE_LOOKS,
     DST_DIAL, DST_LINK_UP, DST_TCP_TIMEOUT,
     DST_TO_LAUNCHER, DST_FROM_LAUNCHER, DST_FROM_CHECKER, DST_LEASE_DUE,
     DST_STEPD_DIAL, DST_STEPD_READY, DST_TO_STEPD, DST_FROM_STEPD,
@@ -133,13 +137,20 @@ struct dst_ctl {
 
 /* ---- a machine */
 enum dst_phase { DST_STARTING, DST_READY, DST_RUNNING, DST_ENDED, DST_DEAD };
+struct dst_uses {                      /* of a machine */
+    uint64_t gpus;                     /* those of slices, too */
+    uint32_t milli;                    /* part of its one GPU, in thousandths; 0 = all of each */
+    uint32_t slices[16];               /* by their serial numbers */
+    size_t n_slices;
+    bool gone;                         /* not all of it is there any more */
+};
 struct dst_part {
     uint64_t id;                       /* also the step daemon's pid */
     unsigned node;
     uint64_t job;
     uint32_t attempt, step;
     uint64_t epoch;                    /* of the order that started it */
-    uint64_t gpus;
+    struct dst_uses uses;
     bool requeueable;
     enum dst_phase phase;
     bool head;                         /* of its gang, */
@@ -184,6 +195,9 @@ struct dst_node {
     uint64_t timer_seq;
     int64_t paused_until_ms;
     bool dying;
+    uint8_t mig[DST_CUTTABLE];         /* devices.c: what these are cut into; 0 = nothing */
+    uint32_t slice[DST_CUTTABLE][7];   /* their serial numbers */
+    uint64_t known_cut, known[2];      /* durable at the controller: GPUs that are cut; devices that are slices of each profile */
     bool sick;                         /* as its health check finds */
     bool drained_sick;                 /* durable at the controller: drained for that */
     struct dst_store store;
@@ -197,7 +211,7 @@ struct dst_node {
 
 /* ---- users */
 enum dst_errand_kind { DST_ERRAND_SUBMIT, DST_ERRAND_CANCEL, DST_ERRAND_STEP, DST_ERRAND_DRAIN, DST_ERRAND_WAIT,
-                       DST_ERRAND_RESUME };
+                       DST_ERRAND_RESUME, DST_ERRAND_REQUEUE };
 struct dst_errand {
     uint64_t id;
     enum dst_errand_kind kind;
@@ -212,6 +226,17 @@ struct dst_errand {
 };
 
 /* ---- what really happened */
+struct dst_again {                     /* being run again */
+    const char *on;                    /* asked for: after these exits, */
+    uint32_t max, delay_s;             /* so often, and after such a back-off; as JobSpec's */
+    bool runs;                         /* this attempt has begun to, as is durable */
+    uint32_t began;                    /* the last attempt that really has */
+    uint32_t failures, backoffs;       /* so often it was after failures; and those in a row */
+    int64_t waits_since_ms, waits_ms;  /* true time; the last back-off */
+    unsigned ctl;                      /* by whose clock; another machine has another one, */
+    uint64_t takeovers;                /* ... also when it has led in between */
+    int64_t hand_ms;                   /* when somebody asked for it last, true time */
+};
 struct dst_job {
     char token[40];
     uint64_t id;                       /* 0 = nobody was told yet */
@@ -220,6 +245,9 @@ struct dst_job {
     bool requeue, batch, forever;
     uint32_t nodes, gpus, time_limit_s;
     const char *queue;
+    const char *profile;               /* its GPUs are slices of that kind; "" = GPUs */
+    uint32_t milli;                    /* part of one GPU */
+    struct dst_again again;
     uint32_t attempt;                  /* the highest that is durable */
     uint32_t timed;                    /* the attempt that has started at started_ms; 0 = none that can be told */
     int64_t started_ms;                /* true time */
@@ -233,6 +261,7 @@ struct dst_run {                       /* of one node's part of one attempt */
     uint64_t job;
     uint32_t attempt, step;
     unsigned node;
+    uint64_t epoch;                    /* of the order that set it up; 0 = it was not */
     bool ready, started, ended, lost;  /* lost: its step daemon went without a word */
     bool by_node;                      /* ... as the launcher ended it past its lease, or went with it, or the machine did */
     bool over;                         /* its node has said that nothing is left */
@@ -250,6 +279,8 @@ struct dst_figures {
     uint64_t timed; /* jobs of which a controller that came back knew how long they had run */
     uint64_t wall_jumps, client_drops, client_retries, preempted, lease_ends;
     uint64_t checks, sick;
+    uint64_t recuts, on_slices, on_shares, gone_devices; /* GPUs cut otherwise; parts that ran so; whose devices had gone */
+    uint64_t again, backoffs; /* jobs run again after failures; back-offs looked at */
     uint64_t configured, backups, put_back, by_hand, forgotten;
     int64_t true_ms;
 };
@@ -264,6 +295,10 @@ struct dst_conf {                      /* drawn from the seed */
     bool preempts;
     uint32_t check_s;                  /* nodes have a health check with that period; 0 = they have none */
     bool check_before, check_idle;
+    bool slices, shares;               /* GPUs are cut; jobs ask for parts of GPUs */
+    unsigned third_cut;
+    bool requeues;                     /* jobs say when they are run again */
+    uint32_t requeue_delay_s;
     bool flaps;                        /* nodes that come and go are drained */
     bool reconfigures;                 /* the configuration changes while all this goes on */
     bool old_backups;                  /* the state is replaced by an old one of its own */
@@ -295,7 +330,8 @@ struct dst {
     struct tug_heap heap;
     int64_t now_ms;
     uint64_t seq, hash;
-    struct tug_rand of_health;
+    struct tug_rand of_health, of_more;
+    uint32_t slices;                   /* that there have been */
     struct tug_rand of_faults, of_users, of_net, of_env, of_ranks, of_admin;
     struct dst_ctl ctls[DST_CTLS];
     unsigned leader;                   /* whom the store obeys */
@@ -383,6 +419,7 @@ void dst_launcher_message(struct dst *w, const struct dst_event *e);
 void dst_launcher_gone(struct dst *w, struct dst_part *p); /* nothing is left of it: tell the node daemon */
 void dst_lease_due(struct dst *w, const struct dst_event *e);
 void dst_agent_start(struct dst *w, unsigned node);
+void dst_agent_looks(struct dst *w, unsigned node);        /* ... again at what the machine has */
 void dst_agent_crash(struct dst *w, unsigned node, const char *why);
 void dst_agent_message(struct dst *w, unsigned node, tug_peer_id peer, const struct dst_event *e);
 void dst_agent_up(struct dst *w, unsigned node, tug_peer_id peer);
@@ -395,7 +432,7 @@ void dst_agent_stepd(struct dst *w, struct dst_part *p, bool up);
 struct dst_part *dst_part(struct dst *w, uint64_t id);
 struct dst_part *dst_part_find(struct dst *w, unsigned node, const Tugpb__StepKey *key);
 struct dst_part *dst_part_start(struct dst *w, unsigned node, const struct dst_seen *key, bool requeueable,
-                                uint64_t gpus, uint64_t epoch, bool head, size_t gang);
+                                const struct dst_uses *uses, uint64_t epoch, bool head, size_t gang);
 void dst_part_kill(struct dst *w, struct dst_part *p);     /* everything in it, as SIGKILL to its cgroup does */
 void dst_part_vanish(struct dst *w, struct dst_part *p);   /* at once, with its machine or launcher */
 void dst_part_stepd_dies(struct dst *w, struct dst_part *p);
@@ -403,6 +440,31 @@ void dst_part_event(struct dst *w, const struct dst_event *e);
 void dst_part_cut_off(struct dst *w, struct dst_part *p);  /* the node daemon's end is gone */
 void dst_part_free(struct dst_part *p);
 void dst_part_send(struct dst *w, struct dst_part *p, uint16_t number, const ProtobufCMessage *m);   /* to its daemon */
+
+/* devices.c */
+struct dst_inventory {
+    Tugpb__Inventory inv;
+    Tugpb__MigSlice mig[7 * DST_CUTTABLE], *ptr[7 * DST_CUTTABLE];
+    char uuid[7 * DST_CUTTABLE][16];
+};
+void dst_devices_usual(struct dst *w, unsigned node);      /* what is not in use is cut as at first, */
+void dst_devices_cut(struct dst *w, unsigned node);        /* ... or otherwise */
+void dst_devices_list(const struct dst_node *n, struct dst_inventory *out);
+void dst_devices_known(struct dst_node *n, const Tugpb__Inventory *inv);   /* durable: what the controller knows of it */
+void dst_devices_given(struct dst *w, const struct dst_node *n, const Tugpb__JobRecord *r, const Tugpb__Slice *s);
+void dst_devices_use(struct dst *w, const struct dst_node *n, const Tugpb__StepPayload *load, struct dst_uses *out);
+bool dst_devices_meet(const struct dst_uses *a, const struct dst_uses *b);
+
+/* again.c */
+void dst_again_draw(struct dst *w, struct dst_again *a);
+bool dst_again_wants(const struct dst_job *j, const Tugpb__Cause *cause);   /* it is to be run again after that */
+bool dst_again_is_spent(const struct dst_job *j);
+void dst_again_began(struct dst_job *j);
+void dst_again_row(struct dst *w, struct dst_job *j, const struct tug_history_row *row, const Tugpb__JobView *v,
+                   const Tugpb__JobRecord *r, int64_t ran_ms);
+void dst_again_put_back(struct dst_job *j, const Tugpb__JobRecord *r);
+void dst_again_asked(struct dst *w, struct dst_job *j);
+void dst_again_runs(struct dst *w, struct dst_job *j, uint32_t attempt);
 
 /* admin.c */
 void dst_admin_start(struct dst *w);

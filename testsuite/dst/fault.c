@@ -28,7 +28,8 @@
     X(STORE_SLOW, f_store_slow, 3) \
     X(WALL_JUMP, f_wall_jump, 3) \
     X(LATE_LEASE, f_late_lease, 3) \
-    X(RESTART_WITHOUT, f_restart_without, 2)
+    X(RESTART_WITHOUT, f_restart_without, 2) \
+    X(RECUT, f_recut, 4)
 
 enum {
 #define X(NAME, strike, weight) F_##NAME,
@@ -280,6 +281,18 @@ static void f_store_slow(struct dst *w)
 {
     some_store(w)->slow_until_ms = w->now_ms + span(w, 20000);
     w->n.store_slow++;
+}
+
+/* Its daemon looks again every now and then. */
+static void f_recut(struct dst *w)
+{
+    unsigned node = some_node(w);
+
+    if (!w->conf.slices)
+        return;
+    w->n.recuts++;
+    dst_devices_cut(w, node);
+    dst_later(w, dst_between(&w->of_more, 0, 60000), DST_NODE_LOOKS, node);
 }
 
 static void f_wall_jump(struct dst *w)

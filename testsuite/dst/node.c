@@ -175,6 +175,7 @@ static void start(struct dst *w, struct dst_node *n, const Tugpb__LnStart *m)
     const Tugpb__StepPayload *load;
     struct dst_part *p;
     struct dst_seen key;
+    struct dst_uses uses;
 
     if (tug_order_unpack(m->order.data, &o, &err) != 0)
         dst_fail(w, "n%u: a launch order that cannot be read: %s", n->index, err.msg);
@@ -194,7 +195,8 @@ static void start(struct dst *w, struct dst_node *n, const Tugpb__LnStart *m)
     if (n->seen.len > 2000)
         tug_vec_remove(&n->seen, 0);
     tug_vec_push(&n->seen, key);
-    p = dst_part_start(w, n->index, &key, o.flags & TUG_ORDER_REQUEUEABLE, o.gpus, o.epoch, load->node_index == 0,
+    dst_devices_use(w, n, load, &uses);
+    p = dst_part_start(w, n->index, &key, o.flags & TUG_ORDER_REQUEUEABLE, &uses, o.epoch, load->node_index == 0,
                        load->spec->kind == TUGPB__JOB_KIND__JOB_BATCH && !o.step ? 1 : load->n_slices);
     tug_arena_clear(&a);
     yes.pid = (uint32_t) p->id;
@@ -416,9 +418,9 @@ void dst_agent_start(struct dst *w, unsigned node)
     struct dst_node *n = &w->nodes[node];
     struct tug_env env = {.ctx = n, .now = env_now, .timer = env_timer, .send = env_send,
                           .send_packed = env_send_packed, .persist = env_persist, .random = env_random};
-    Tugpb__Inventory inv = TUGPB__INVENTORY__INIT;
+    struct dst_inventory has = {0};
     struct tug_agent_conf conf = {.node = n->name, .boot_id = n->boot_id, .version = "test",
-                                  .address = "127.0.0.1", .inventory = &inv, .log = on_log, .log_arg = n};
+                                  .address = "127.0.0.1", .inventory = &has.inv, .log = on_log, .log_arg = n};
     const struct tug_agent_check check = {.program = "check", .period_s = w->conf.check_s, .timeout_s = 20,
                                           .when = w->conf.check_idle ? TUG_CHECK_IDLE : TUG_CHECK_ALWAYS,
                                           .before_job = w->conf.check_before, .after_job = w->conf.check_idle};
@@ -428,10 +430,7 @@ void dst_agent_start(struct dst *w, unsigned node)
 
     if (!n->up || n->agent)
         return;
-    inv.cpus = 64;
-    inv.gpus = 8;
-    inv.mem_bytes = 1ULL << 38;
-    inv.emulated = 1;
+    dst_devices_list(n, &has);
     n->life++;
     n->dying = false;
     n->listed = false;
@@ -448,6 +447,22 @@ void dst_agent_start(struct dst *w, unsigned node)
         if (w->parts.at[i]->node == node && w->parts.at[i]->phase != DST_DEAD)
             dst_later(w, dst_between(&w->of_env, 5, 1000), DST_STEPD_DIAL, node)->id = w->parts.at[i]->id;
     redial(w, n);
+    settle(w, n);
+}
+
+void dst_agent_looks(struct dst *w, unsigned node)
+{
+    struct dst_node *n = &w->nodes[node];
+    struct dst_inventory has = {0};
+
+    if (w->calm && w->conf.slices) { /* what is in use has to wait */
+        dst_devices_usual(w, node);
+        dst_later(w, 600000, DST_NODE_LOOKS, node);
+    }
+    if (!n->agent)
+        return; /* the next one's start looks */
+    dst_devices_list(n, &has);
+    tug_agent_inventory(n->agent, &has.inv);
     settle(w, n);
 }
 
@@ -517,6 +532,10 @@ void dst_node_boot(struct dst *w, unsigned node)
     for (size_t i = 0; i < 4; i++)
         snprintf(n->boot_id + 8 * i, 9, "%08x", (unsigned) tug_rand_u64(&w->of_env));
     dst_log(w, "n%u boots", node);
+    if (n->boots == 1 || w->calm)
+        dst_devices_usual(w, node);
+    else if (dst_chance(&w->of_more, 0.2))
+        dst_devices_cut(w, node);
     dst_later(w, 200, DST_AGENT_START, node)->life = n->machine_life;
 }
 

