@@ -120,6 +120,7 @@ TEXT(asked_not, asked_not)
 TEXT(gpu_model, asked_gpu_model)
 TEXT(asked_topology, asked_topology)
 TEXT(exclusive_level, exclusive_level)
+TEXT(mig_profile, mig_profile)
 
 #define NUMBER(column, value)                                                                      \
     static void column(struct tug_buf *out, const Tugpb__JobView *j)                               \
@@ -145,7 +146,7 @@ NUMBER(exclusive, j->exclusive)
         if (value)                                                                                 \
             tug_buf_addf(out, "%" PRIu32, (uint32_t) (value));                                     \
     }
-DEMAND(gpu_milli, j->gpu_milli ? j->gpu_milli : j->gpus ? 1000 : 0)
+DEMAND(gpu_milli, j->gpu_milli ? j->gpu_milli : j->gpus && !*j->mig_profile ? 1000 : 0)
 DEMAND(topology_required, j->topology_required)
 DEMAND(topology_domains, j->topology_domains)
 DEMAND(topology_wait_s, j->topology_wait_s)
@@ -214,6 +215,7 @@ static const struct {
     {"exclusive_level", exclusive_level},
     {"quality_floor", quality_floor},
     {"quality_wait_s", quality_wait_s},
+    {"mig_profile", mig_profile},
 };
 #define N_COLUMNS (sizeof columns / sizeof *columns)
 

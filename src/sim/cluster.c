@@ -86,6 +86,22 @@ void tug_sim_cluster_furnish(struct tug_sim_cluster *c, const struct tug_machine
         c->rows[i].machine = m;
 }
 
+size_t tug_sim_cluster_slices(const struct tug_sim_cluster *c, uint32_t node, struct tug_core_mig *out)
+{
+    const struct tug_sheet *sheet = c->is_configured ? c->from.sheets[node] : NULL;
+    const struct tug_mig *mig = sheet ? &sheet->mig : c->mig;
+    uint32_t gpus = c->core.nodes[node].gpus;
+    size_t n = 0;
+    for (uint32_t i = 0; mig && c->parts == 1 && i < mig->n && gpus + n < TUG_GPUS_MAX; i++) {
+        const struct tug_mig_slice *s = &mig->at[i];
+        if (s->gpu >= gpus)
+            continue;
+        out[n] = (struct tug_core_mig){.profile = s->profile, .gpu = s->gpu, .device = (uint8_t) (gpus + n)};
+        n++;
+    }
+    return n;
+}
+
 /* A simulated node has all that the data sheet says. */
 static void use_sheets(struct tug_sim_cluster *c)
 {

@@ -20,6 +20,7 @@ struct tug_sim_cluster {
     struct tug_core_node_row *rows;
     struct tug_core_queue *queues;
     struct tug_core_domain *domains;
+    const struct tug_mig *mig; /* of nodes that are all alike: what their GPUs are cut into; borrowed, NULL = nothing */
 };
 
 /* Nodes n1, n2, ... with one queue that all jobs go to. 'parts' > 1: each is so many nodes of the
@@ -31,6 +32,8 @@ void tug_sim_cluster_even(struct tug_sim_cluster *c, uint32_t nodes, uint32_t gp
 void tug_sim_cluster_wire(struct tug_sim_cluster *c, const uint32_t *widths, size_t n);
 /* All nodes are that machine; it has at least as many GPUs, and must outlive the cluster. */
 void tug_sim_cluster_furnish(struct tug_sim_cluster *c, const struct tug_machine *m);
+/* What that node's GPUs are cut into, as a controller numbers it; returns how many of out[TUG_GPUS_MAX]. */
+size_t tug_sim_cluster_slices(const struct tug_sim_cluster *c, uint32_t node, struct tug_core_mig *out);
 /* tugline.yaml. What nodes have must stand there, or come with its machine: -EINVAL names one without GPUs and CPUs. */
 int tug_sim_cluster_read(struct tug_sim_cluster *c, const char *path, struct tug_err *err);
 /* Times in the configuration become ticks of that clock. */

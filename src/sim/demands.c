@@ -1,7 +1,11 @@
-/* demands.c - what jobs of a trace ask of the fabric, and of a part of a GPU. Layer: sim. */
+/* demands.c - what jobs of a trace ask of the fabric, of a part of a GPU, and of slices. Layer: sim. */
 #include "sim/demands.h"
 
+#include <errno.h>
 #include <stddef.h>
+#include <string.h>
+
+#include "base/mig.h"
 
 /* Numbers; the smaller ones are flags. */
 static const struct column {
@@ -29,6 +33,14 @@ static void set(struct tug_job_req *r, const struct column *c, uint64_t value)
         *(uint32_t *) (void *) at = (uint32_t) value;
 }
 
+static int read_profile(const struct tug_trace *t, struct tug_job_req *r, struct tug_err *err)
+{
+    r->mig_profile = tug_trace_text(t, "mig_profile");
+    if (!*r->mig_profile || tug_mig_is_profile(r->mig_profile, strlen(r->mig_profile)))
+        return 0;
+    return tug_trace_wrong(t, "mig_profile", err, "expected a profile of slices of a GPU, like 1g.10gb, or nothing");
+}
+
 int tug_sim_demands_read(const struct tug_trace *t, struct tug_job_req *r, struct tug_err *err)
 {
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
@@ -44,7 +56,7 @@ int tug_sim_demands_read(const struct tug_trace *t, struct tug_job_req *r, struc
         r->quality_wait_s = UINT32_MAX;
     if (r->gpu_milli == TUG_GPU_MILLI)
         r->gpu_milli = 0; /* all of it */
-    return 0;
+    return read_profile(t, r, err);
 }
 
 int tug_sim_demands_any(const struct tug_job_req *r)

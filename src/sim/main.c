@@ -90,6 +90,7 @@ static int machine_of(struct tug_simopts *o, struct tug_err *err)
         return tug_fail(err, -EINVAL, "--machine: a %s has %u GPUs, the nodes of --cluster have %u",
                         o->sheet->machine.name, o->sheet->machine.n_gpus, o->conf.gpus_per_node);
     o->conf.machine = &o->sheet->machine;
+    o->conf.mig = &o->sheet->mig;
     return 0;
 }
 
@@ -256,6 +257,7 @@ static int replay(struct tug_simopts *o, struct tug_err *err)
         tug_sim_cluster_wire(&cluster, o->conf.fabric, o->conf.n_fabric);
     if (o->conf.machine)
         tug_sim_cluster_furnish(&cluster, o->conf.machine);
+    cluster.mig = o->conf.mig;
     if (!cluster.is_configured || o->conf.placement_said)
         cluster.core.placement = o->conf.placement;
     conf.policy = *tug_plugset_policies(policies);

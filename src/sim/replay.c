@@ -18,7 +18,7 @@
 
 #include <uthash.h>
 
-#define N_TEXTS    8
+#define N_TEXTS    9
 #define PASSES_MAX 100 /* at one moment: a policy is content long before */
 
 struct job { /* as recorded */
@@ -114,6 +114,8 @@ static int numbers(const struct tug_trace *t, struct job *j, struct tug_err *err
     uint64_t gpus = n[GPUS_LAST] && others ? (n[GPUS] - n[GPUS_LAST]) / others : n[GPUS] / n[NODES];
     if (q->gpu_milli && (n[NODES] != 1 || n[GPUS] != 1))
         return wrong(t, j, -EINVAL, err, "has a part of a GPU and asks for more than one");
+    if (q->gpu_milli && *q->mig_profile)
+        return wrong(t, j, -EINVAL, err, "asks for a part of a GPU and for slices; expected one of them");
     if (q->segment && n[NODES] % q->segment)
         return wrong(t, j, -EINVAL, err, "asks for segments that don't add up");
     if (n[CPUS] < n[CPUS_LAST] || n[GPUS] < n[GPUS_LAST] || gpus > TUG_GPUS_MAX)
@@ -163,6 +165,7 @@ static int take(struct replay *p, const struct tug_trace *t, const struct tug_tr
     int rc = tug_sim_demands_read(t, q, err);
     q->topology = keep(&j, 6, q->topology ? q->topology : "");
     q->exclusive_level = keep(&j, 7, q->exclusive_level ? q->exclusive_level : "");
+    q->mig_profile = keep(&j, 8, q->mig_profile ? q->mig_profile : "");
     q->uid = uid_of(p, from->user);
     q->nice = (int32_t) strtol(tug_trace_text(t, "nice"), NULL, 10);
     q->time_limit_s = from->limit_ms > 0 ? (uint32_t) (from->limit_ms / 1000) : 0;
@@ -253,10 +256,13 @@ static int nodes_up(struct replay *p, struct tug_err *err)
     int rc = 0;
     for (uint32_t i = 0; i < c->n_nodes && !rc; i++) {
         const struct tug_core_node_row *n = &c->nodes[i];
+        struct tug_core_mig slices[TUG_GPUS_MAX];
+        size_t n_slices = tug_sim_cluster_slices(p->conf->cluster, i, slices);
         rc = apply(p,
                    (struct tug_event){.type = TUG_EV_NODE_UP,
                                       .node = i,
-                                      .inventory = {n->cpus, n->gpus, n->mem_bytes, n->gpu_model}},
+                                      .inventory = {n->cpus, n->gpus, n->mem_bytes, n->gpu_model, .mig = slices,
+                                                    .n_mig = n_slices}},
                    err);
     }
     return rc;

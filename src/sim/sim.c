@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/heap.h"
+#include "base/mig.h"
 #include "sim/demands.h"
 #include "sim/estimate.h"
 #include "sim/failures.h"
@@ -46,6 +47,7 @@ struct live {
     int64_t since;       /* runs or is stopped since then; see 'ending' and 'stops' */
     int64_t stopped;     /* between its runs, in all */
     int64_t end;         /* while it runs */
+    double part;         /* of a GPU that each of 'gpus' is: 1, or what a slice counts */
     uint32_t gpus, node, attempt, stops, failed_runs;
     uint8_t is_cut;           /* its limit ends it */
     const char *user, *queue; /* behind its name */
@@ -88,6 +90,11 @@ static bool ends_sooner(const struct tug_heap_node *a, const struct tug_heap_nod
 static int runs(const struct live *l)
 {
     return tug_heap_holds(&l->ending);
+}
+
+static long double held_gpus(const struct live *l)
+{
+    return (long double) l->gpus * l->part;
 }
 
 static struct live *find(const struct sim *s, tug_job_id id)
@@ -166,8 +173,8 @@ static int64_t stop_running(struct sim *s, struct live *l)
 {
     int64_t ran = s->now - l->since, overhead = ran < l->overhead ? ran : l->overhead;
     tug_heap_remove(&s->ends, &l->ending);
-    s->held += (long double) ran * l->gpus;
-    s->overhead += (long double) overhead * l->gpus;
+    s->held += (long double) ran * held_gpus(l);
+    s->overhead += (long double) overhead * held_gpus(l);
     l->since = s->now;
     return ran - overhead;
 }
@@ -193,7 +200,7 @@ static int stop(struct sim *s, struct live *l, int by_failure, const char *why, 
         kept = s->checkpoint ? worked / s->checkpoint * s->checkpoint : 0;
     l->left -= kept;
     l->worked = 0;
-    s->lost += (long double) (worked - kept) * l->gpus;
+    s->lost += (long double) (worked - kept) * held_gpus(l);
     s->r->failed_runs += by_failure != 0;
     l->failed_runs += by_failure != 0;
     if (l->failed_runs > FAILED_RUNS_MAX)
@@ -379,12 +386,14 @@ static struct tug_core *new_core(const struct sim *s, struct tug_err *err)
 static int node_up(struct sim *s, uint32_t node, struct tug_err *err)
 {
     const struct tug_core_node_row *row = &s->cluster->core.nodes[node];
+    struct tug_core_mig slices[TUG_GPUS_MAX];
+    size_t n = tug_sim_cluster_slices(s->cluster, node, slices);
     return event(
         s,
         (struct tug_event){.type = TUG_EV_NODE_UP,
                            .node = node,
                            .boot_changed = 1,
-                           .inventory = {row->cpus, row->gpus, row->mem_bytes, row->gpu_model}},
+                           .inventory = {row->cpus, row->gpus, row->mem_bytes, row->gpu_model, .mig = slices, .n_mig = n}},
         err);
 }
 
@@ -446,7 +455,7 @@ static int estimate(const struct sim *s, const struct live *l, int64_t *out, str
     return 0;
 }
 
-static struct live *new_live(const struct sim *s)
+static struct live *new_live(const struct sim *s, const struct tug_job_req *req)
 {
     const struct tug_trace_job *j = &s->next;
     size_t name_bytes = strlen(j->id) + 1, user_bytes = strlen(j->user) + 1,
@@ -459,6 +468,7 @@ static struct live *new_live(const struct sim *s)
         l->duration = j->limit_ms;
     l->left = l->duration;
     l->gpus = j->gpus;
+    l->part = *req->mig_profile ? tug_mig_micro(req->mig_profile, 0) / (double) TUG_MIG_MICRO : 1;
     l->first_start = -1;
     memcpy(l->name, j->id, name_bytes);
     l->user = memcpy(l->name + name_bytes, j->user, user_bytes);
@@ -473,7 +483,7 @@ static int admit(struct sim *s, struct tug_job_req *req)
     struct tug_core_ask ask = {.gpus = s->next.gpus};
     struct tug_err why = {0};
     uint64_t nodes;
-    if (tug_sim_demands_any(req) && !tug_trace_number(s->trace, "nodes", UINT32_MAX, &nodes, NULL))
+    if ((tug_sim_demands_any(req) || *req->mig_profile) && !tug_trace_number(s->trace, "nodes", UINT32_MAX, &nodes, NULL))
         ask.nodes = (uint32_t) nodes;
     if (req->gpu_milli)
         ask = (struct tug_core_ask){.gpu_milli = req->gpu_milli};
@@ -497,7 +507,7 @@ static int shape_even(struct sim *s, struct tug_job_req *req)
     req->cpus_per_node = 1;
     req->gpus_per_node = req->nodes > 1 ? per_node : gpus;
     req->gpus_last = req->nodes > 1 ? gpus % per_node : 0;
-    if (!req->gpu_milli && !tug_sim_demands_any(req))
+    if (!req->gpu_milli && !*req->mig_profile && !tug_sim_demands_any(req))
         return -1;
     req->nodes = req->ntasks = req->cpus_per_node = req->gpus_per_node = req->gpus_last = 0;
     return admit(s, req);
@@ -535,7 +545,7 @@ static int submit(struct sim *s, struct tug_err *err)
         return leave_out(s, TUG_SIM_UNKNOWN);
     if (j->gpus == 0)
         return leave_out(s, TUG_SIM_NO_GPU);
-    if (j->gpus > s->cluster->gpus)
+    if (j->gpus > s->cluster->gpus && !*tug_trace_text(s->trace, "mig_profile"))
         return leave_out(s, TUG_SIM_TOO_LARGE);
     uint32_t uid = FIRST_UID + tug_figures_user(s->figures, j->user);
     struct tug_job_req req = {.uid = uid,
@@ -559,7 +569,7 @@ static int submit(struct sim *s, struct tug_err *err)
         return out;
     if (out >= 0)
         return leave_out(s, (enum tug_sim_left_out) out);
-    struct live *l = new_live(s);
+    struct live *l = new_live(s, &req);
     rc = estimate(s, l, &req.expected_ms, err);
     if (rc) {
         free(l);
@@ -742,7 +752,7 @@ static void figures(struct sim *s)
     struct live *l;
     for (l = s->live; l; l = l->hh.next)
         if (runs(l)) /* interrupted */
-            s->held += (long double) (s->now - l->since) * l->gpus;
+            s->held += (long double) (s->now - l->since) * held_gpus(l);
     int64_t last = r->interrupted ? s->now : s->last_end;
     long double there = (long double) s->cluster->gpus * (long double) (last - s->first_submit);
     tug_figures_finish(s->figures, r);
@@ -791,6 +801,8 @@ static int set_up(struct sim *s, struct tug_err *err)
         tug_sim_cluster_wire(s->cluster, conf->fabric, conf->n_fabric);
     if (!conf->cluster && conf->machine && s->parts == 1)
         tug_sim_cluster_furnish(s->cluster, conf->machine);
+    if (!conf->cluster)
+        s->cluster->mig = conf->mig;
     tug_sim_cluster_use_clock(s->cluster, s->per_s);
     s->core = new_core(s, err);
     if (!s->core)

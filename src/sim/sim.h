@@ -56,6 +56,7 @@ struct tug_sim_conf {
     uint32_t fabric[TUG_SIM_LEVELS_MAX];
     size_t n_fabric;
     const struct tug_machine *machine; /* all these nodes are one; NULL: nobody knows how their GPUs are linked */
+    const struct tug_mig *mig;         /* what the GPUs of all these nodes are cut into; NULL = nothing */
     enum tug_placement placement;
     uint8_t placement_said; /* 1: it holds instead of the cluster's own */
     uint8_t count;          /* 1: GPUs are only counted, a gang takes any that are free */

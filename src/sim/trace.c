@@ -504,6 +504,11 @@ int tug_trace_number(const struct tug_trace *t, const char *column, uint64_t max
     return wrong_in(t, column, p, err, expected);
 }
 
+int tug_trace_wrong(const struct tug_trace *t, const char *column, struct tug_err *err, const char *expected)
+{
+    return wrong_in(t, column, tug_trace_text(t, column), err, expected);
+}
+
 const char *tug_trace_path(const struct tug_trace *t)
 {
     return t->path;

@@ -51,6 +51,8 @@ int tug_trace_time(const struct tug_trace *t, const char *column, int64_t *out,
                    struct tug_err *err);
 int tug_trace_number(const struct tug_trace *t, const char *column, uint64_t max, uint64_t *out,
                      struct tug_err *err);
+/* -EINVAL: the last job's line has something else in that column than what was expected there, a sentence. */
+int tug_trace_wrong(const struct tug_trace *t, const char *column, struct tug_err *err, const char *expected);
 const char *tug_trace_path(const struct tug_trace *t);
 int tug_trace_has_limits(const struct tug_trace *t);
 /* The cluster that the header speaks of; nodes with more GPUs than a node can have become nodes with

@@ -33,7 +33,7 @@ START_TEST(a_line_has_what_was_asked_for_and_what_was_decided)
     tug_histtrace_line(&out, &j);
     ck_assert_str_eq(tug_buf_str(&out),
                      "7,1.005,1.500,7,2,\"ann, \"\"the\"\" user\",main,completed,,0,2,0.995,60,,,"
-                     "2.000,3.500,\"n1:0-3;n2:0-1,3\",1,2,3,0,0,0,,,45.5,0.500,1000,,,,,,,,,\n");
+                     "2.000,3.500,\"n1:0-3;n2:0-1,3\",1,2,3,0,0,0,,,45.5,0.500,1000,,,,,,,,,,\n");
     tug_buf_clear(&out);
 }
 END_TEST
@@ -51,7 +51,7 @@ START_TEST(what_has_not_happened_is_left_empty)
     j.asked_nodes = (char *) "n[1-2,4]";
     tug_histtrace_line(&out, &j);
     ck_assert_str_eq(tug_buf_str(&out), "8,1.000,,0,1,bob,,pending,,0,1,,,,90.000,,,,1,1,0,0,0,0,"
-                                        "\"n[1-2,4]\",,,,,,,,,,,,,\n");
+                                        "\"n[1-2,4]\",,,,,,,,,,,,,,\n");
     tug_buf_clear(&out);
 }
 END_TEST
@@ -70,11 +70,11 @@ START_TEST(what_was_held_begins_when_it_was_released_and_what_is_held_never)
     j.held_ms = 3000;
     j.released_ms = 90000;
     tug_histtrace_line(&out, &j);
-    ck_assert_str_eq(tug_buf_str(&out), "8,1.000,,0,1,bob,,pending,,0,1,,,,90.000,,,,1,1,0,0,0,0,,,,,,,,,,,,,,\n");
+    ck_assert_str_eq(tug_buf_str(&out), "8,1.000,,0,1,bob,,pending,,0,1,,,,90.000,,,,1,1,0,0,0,0,,,,,,,,,,,,,,,\n");
     tug_buf_reset(&out);
     j.held = &held;
     tug_histtrace_line(&out, &j);
-    ck_assert_str_eq(tug_buf_str(&out), "8,1.000,,0,1,bob,,pending,,0,1,,,,9999999999.000,,,,1,1,0,0,0,0,,,,,,,,,,,,,,\n");
+    ck_assert_str_eq(tug_buf_str(&out), "8,1.000,,0,1,bob,,pending,,0,1,,,,9999999999.000,,,,1,1,0,0,0,0,,,,,,,,,,,,,,,\n");
     tug_buf_clear(&out);
 }
 END_TEST
@@ -98,11 +98,16 @@ START_TEST(a_line_has_what_was_asked_of_its_place)
     tug_histtrace_line(&out, &j);
     const char *asked = strstr(tug_buf_str(&out), "250,");
     ck_assert_ptr_nonnull(asked);
-    ck_assert_str_eq(asked, "250,leaf,1,2,60,4,1,\"rack, row\",800,1800\n");
+    ck_assert_str_eq(asked, "250,leaf,1,2,60,4,1,\"rack, row\",800,1800,\n");
     j.quality_wait_s = UINT32_MAX;
     tug_buf_reset(&out);
     tug_histtrace_line(&out, &j);
-    ck_assert_msg(strstr(tug_buf_str(&out), ",800,\n") != NULL, "for ever is an empty field");
+    ck_assert_msg(strstr(tug_buf_str(&out), ",800,,\n") != NULL, "for ever is an empty field");
+    j.gpu_milli = 0;
+    j.mig_profile = (char *) "1g.10gb";
+    tug_buf_reset(&out);
+    tug_histtrace_line(&out, &j);
+    ck_assert_msg(strstr(tug_buf_str(&out), ",,leaf,1,") && strstr(tug_buf_str(&out), ",1g.10gb\n"), "slices are no GPUs");
     tug_buf_clear(&out);
 }
 END_TEST

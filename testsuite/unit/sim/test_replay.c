@@ -13,6 +13,7 @@
 static struct tug_replay_result r;
 static struct tug_err err;
 
+static const struct tug_mig *mig; /* what the nodes' GPUs are cut into */
 static uint32_t nodes = 2, leaf; /* so many nodes in each; 0 = no fabric */
 
 static int replay(const char *text)
@@ -22,6 +23,7 @@ static int replay(const char *text)
     struct tug_trace *t = NULL;
     tug_sim_cluster_even(&cluster, nodes, 4, 1);
     tug_sim_cluster_wire(&cluster, &leaf, leaf != 0);
+    cluster.mig = mig;
     const struct tug_replay_conf conf = {
         .cluster = &cluster,
         .policy = {{{tug_plugload_ops(p), tug_plugload_self(p)}}, 1},
@@ -84,6 +86,29 @@ START_TEST(a_job_may_be_over_in_the_millisecond_in_which_it_starts)
               "b,0,5,8,2,u,q,2,,0,5,n1:0-3;n2:0-3,1,,,,\n"
               "c,0,5,8,2,u,q,2,,5,9,n1:0-3;n2:0-3,1,,,,\n",
          3);
+}
+END_TEST
+
+START_TEST(slices_are_given_out_again_as_they_were)
+{
+    static const struct tug_mig cut = {5, {{0, "1g.10gb"}, {0, "1g.10gb"}, {0, "1g.10gb"}, {3, "3g.40gb"}, {3, "3g.40gb"}}};
+    static const char head[] = "job_id,submit_s,duration_s,gpus,cpus,user,vc_or_queue,nodes,start_s,end_s,placed,attempt,mig_profile\n";
+    char text[1024];
+    mig = &cut;
+    /* b's slices are beside a's; large and whole are of other kinds; wide waits until a node has three again. */
+    snprintf(text, sizeof text, "%s%s", head,
+             "a,0,10,2,1,u,q,1,0,10,n1:4-5,1,1g.10gb\n"
+             "b,1,10,1,1,u,q,1,1,11,n1:6,1,1g.10gb\n"
+             "large,1,10,2,1,u,q,1,1,11,n1:7-8,1,3g.40gb\n"
+             "whole,1,10,2,1,u,q,1,1,11,n1:1-2,1,\n"
+             "wide,2,10,6,2,u,q,2,11,21,n1:4-6;n2:4-6,1,1g.10gb\n");
+    same(text, 5);
+    snprintf(text, sizeof text, "%s%s", head, "a,0,10,2,1,u,q,1,0,10,n1:4-5,1,1g.10gb\nb,1,10,1,1,u,q,1,1,11,n1:5,1,1g.10gb\n");
+    different(text, 1, "job b: was started at 1.000 on n1:5; now it is on n1:6");
+    snprintf(text, sizeof text, "%s%s", head, "a,0,10,2,1,u,q,1,0,10,n1:4-5,1,slice\n");
+    ck_assert_int_eq(replay(text), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(err.msg, "column mig_profile is 'slice'; expected a profile"));
+    mig = NULL;
 }
 END_TEST
 
@@ -162,6 +187,6 @@ END_TEST
 
 UNIT_MAIN("sim/replay", what_was_decided_is_decided_again,
           a_job_that_never_started_holds_up_others_until_it_was_cancelled,
-          a_job_may_be_over_in_the_millisecond_in_which_it_starts, begin_times_and_limits_are_kept,
+          a_job_may_be_over_in_the_millisecond_in_which_it_starts, slices_are_given_out_again_as_they_were, begin_times_and_limits_are_kept,
           what_jobs_ask_of_their_place_is_kept,
           the_first_difference_is_told, what_is_no_recording_is_refused)

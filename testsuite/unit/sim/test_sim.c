@@ -103,6 +103,20 @@ START_TEST(fifo_keeps_the_order_sjf_takes_the_shortest_and_easy_fills_what_does_
 }
 END_TEST
 
+START_TEST(slices_are_found_beside_gpus_and_count_as_their_part_of_one)
+{
+    static const struct tug_mig cut = {2, {{1, "1g.10gb"}, {1, "1g.10gb"}}};
+    cluster(1, 2);
+    conf.mig = &cut;
+    run("fifo", "job_id,submit_s,duration_s,gpus,mig_profile\na,0,70,1,1g.10gb\nb,0,70,1,1g.10gb\nc,1,70,1,1g.10gb\nwhole,2,10,1,\n"
+                "never,3,10,2,\nother,4,10,1,3g.40gb\n");
+    ck_assert_str_eq(tug_buf_str(&starts), "a//@0:4 b//@0:8 c//@0:4 whole//@0:1 ");
+    ck_assert_double_eq_tol(r.gpu_use, (3 * 70 / 7.0 + 10) / (2 * 140.0), 1e-6);
+    ck_assert_uint_eq(r.left_out[TUG_SIM_REFUSED].n, 1);
+    ck_assert_uint_eq(r.unfinished, 1); /* one of the two GPUs is cut */
+}
+END_TEST
+
 START_TEST(sjf_goes_by_the_estimate_and_ties_by_submission)
 {
     const char *text = HEAD "a,0,10,8,u,,5\nb,1,30,8,u,,2\nc,1,20,8,u,,3\nd,2,20,8,u,,4\n";
@@ -918,6 +932,7 @@ END_TEST
 
 UNIT_MAIN("sim/sim", what_gangs_have_of_their_links_is_told_and_how_broken_up_the_rest_is, over_how_many_leaves_gangs_are_spread_is_told_beside_the_fewest_there_could_be,
           fifo_keeps_the_order_sjf_takes_the_shortest_and_easy_fills_what_does_not_delay,
+          slices_are_found_beside_gpus_and_count_as_their_part_of_one,
           sjf_goes_by_the_estimate_and_ties_by_submission,
           easy_lets_a_long_job_past_when_the_head_has_nodes_enough_without_it,
           easy_looks_no_deeper_than_it_is_told,
