@@ -122,6 +122,7 @@ static void put_back(struct dst *w)
         dst_disk_free(old);
         w->n.put_back++;
         w->n.by_hand += by_hand;
+        w->unnoticed = by_hand;
         w->put_back_epoch = w->ctls[w->leader].epoch;
         dst_log(w, "the backup is put back%s", by_hand ? " by hand" : "");
         dst_truth_put_back(w);

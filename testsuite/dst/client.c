@@ -176,7 +176,7 @@ static void set_off(struct dst *w, struct dst_errand *e)
         e->done = true;
         return;
     }
-    if (!c->control || c->paused_until_ms > w->now_ms) {
+    if (!c->control || c->paused_until_ms > w->now_ms || (w->unnoticed && e->kind == DST_ERRAND_SUBMIT)) {
         again(w, e);
         return;
     }

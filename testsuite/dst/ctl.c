@@ -365,6 +365,7 @@ void dst_ctl_message(struct dst *w, unsigned ctl, tug_peer_id peer, const struct
     if (tug_msg_decode(&a, e->number, e->body, e->len, &m, &err) != 0)
         dst_fail(w, "controller %u cannot read a message: %s", ctl, err.msg);
     tug_control_message(c->control, peer, e->number, e->rid, m);
+    w->unnoticed &= e->number != TUG_MSG_NODE_HELLO;
     tug_arena_clear(&a);
     settle(w, c, e->number != TUG_MSG_LEASE_REQUEST); /* most are; the core does not hear of them */
 }

@@ -167,11 +167,28 @@ int64_t dst_fault_at_hello(struct dst *w, unsigned node)
     return dst_between(&w->of_faults, 500, 4000);
 }
 
+/* What waits for room is meant for a node that is stopped meanwhile, until it is given up on; its connection stands. */
+static void full_and_deaf(struct dst *w)
+{
+    int64_t for_ms = (w->conf.lease_s + w->conf.node_timeout_s) * dst_between(&w->of_more, 900, 1300);
+    struct dst_node *n = &w->nodes[tug_rand_below(&w->of_more, w->conf.nodes)];
+
+    if (w->calm || !w->conf.with[F_STORE_FULL] || !w->conf.with[F_AGENT_PAUSE] || !dst_chance(&w->of_more, 0.0004) || !n->agent ||
+        n->paused_until_ms > w->now_ms)
+        return;
+    dst_log(w, "n%u: node daemon is stopped, and the store is full, for %lld s", n->index, (long long) for_ms / 1000);
+    w->n.agent_pauses++;
+    w->n.store_full++;
+    w->store.full_until_ms = w->now_ms + for_ms;
+    n->paused_until_ms = w->now_ms + for_ms + dst_between(&w->of_more, 0, 4000);
+}
+
 /* While something waits for a commit, which may take until nodes and leases are given up on. */
 void dst_fault_during_commit(struct dst *w, unsigned ctl)
 {
     struct dst_ctl *c = &w->ctls[ctl];
 
+    full_and_deaf(w);
     if (w->calm || !w->conf.with[F_CTL_PAUSE] || c->paused_until_ms > w->now_ms || !dst_chance(&w->of_faults, 0.002))
         return;
     pause(w, c, (w->conf.lease_s + w->conf.node_timeout_s) * dst_between(&w->of_faults, 900, 1200));
