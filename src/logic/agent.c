@@ -76,6 +76,7 @@ void tug_agent_free(struct tug_agent *a)
     free(a->address);
     free(a->old_boot_id);
     free(a->refused);
+    free(a->full);
     free(a);
 }
 
@@ -295,6 +296,26 @@ void tug_agent_controller_down(struct tug_agent *a, tug_peer_id peer)
     begin(a);
     if (a->controller == peer)
         hang_up(a);
+    end(a);
+}
+
+void tug_agent_full(struct tug_agent *a, const char *why)
+{
+    if (!why && !a->full)
+        return;
+    begin(a);
+    bool is_news = !why || !a->full;
+    if (!a->full)
+        a->full_ms = a->now_ms;
+    free(a->full);
+    a->full = why ? tug_xasprintf("STATE_FULL: %s", why) : NULL;
+    if (is_news) {
+        if (why)
+            tug_agent_log(a, TUG_LOG_ERROR, "%s; until then this node gets no gang, those that run go on and how they end waits", a->full);
+        else
+            tug_agent_log(a, TUG_LOG_INFO, "there is room for the node's state again: all that waited is durable, all goes on");
+        tug_agent_check_tell(a);
+    }
     end(a);
 }
 

@@ -75,6 +75,10 @@ void tug_agent_message(struct tug_agent *a, tug_peer_id peer, enum tug_msg numbe
                        const ProtobufCMessage *m);
 void tug_agent_timer(struct tug_agent *a, int64_t now_ms);
 void tug_agent_persisted(struct tug_agent *a, uint64_t ticket);
+/* The node's store has no room: the commits under way are made by themselves once it has ('why' says where and what to do;
+ * copied). Until then, NULL, what rests on them waits: results of gangs, a new epoch. Leases are asked for, kills are passed on,
+ * and the controller hears that the node is full and takes it out of use. */
+void tug_agent_full(struct tug_agent *a, const char *why);
 /* The node has looked again at what it has. The controller hears of it when that differs from what it was told last. Copied. */
 void tug_agent_inventory(struct tug_agent *a, const Tugpb__Inventory *inv);
 /* Going down on purpose: tell the controller, who then need not wait for silence. Steps stay as they are. */

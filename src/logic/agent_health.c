@@ -98,9 +98,22 @@ static bool is_sick(const struct tug_agent *a)
     return a->check.found && a->check.found->state == TUGPB__HEALTH_STATE__HEALTH_SICK;
 }
 
-static void tell(struct tug_agent *a)
+static void tell_full(struct tug_agent *a)
+{
+    Tugpb__NodeHealth full = TUGPB__NODE_HEALTH__INIT;
+    full.state = TUGPB__HEALTH_STATE__HEALTH_SICK;
+    full.text = a->full;
+    full.since_ms = a->full_ms;
+    tug_agent_send(a, a->controller, TUG_MSG_NODE_HEALTH, &full);
+}
+
+void tug_agent_check_tell(struct tug_agent *a)
 {
     const Tugpb__NodeHealth none = TUGPB__NODE_HEALTH__INIT;
+    if (a->welcomed && a->takes_health && a->full) {
+        tell_full(a);
+        return;
+    }
     if (!a->welcomed || !a->takes_health || (a->check.is.program && !a->check.found))
         return;
     tug_agent_send(a, a->controller, TUG_MSG_NODE_HEALTH, a->check.is.program ? a->check.found : &none);
@@ -108,7 +121,7 @@ static void tell(struct tug_agent *a)
 
 void tug_agent_check_welcomed(struct tug_agent *a)
 {
-    tell(a);
+    tug_agent_check_tell(a);
 }
 
 /* Launches that waited for it. */
@@ -160,6 +173,6 @@ void tug_agent_check_done(struct tug_agent *a, const Tugpb__HcDone *m)
         tug_agent_keep_health(a, a->check.found);
     }
     if (!same || is_sick(a)) /* an admin may have insisted */
-        tell(a);
+        tug_agent_check_tell(a);
     let_go(a);
 }

@@ -146,7 +146,10 @@ struct tug_agent {
     struct tug_vec(struct agent_out) out;
     struct tug_batch *batch;       /* of this event; NULL = empty */
     bool must;                     /* what this event sends rests on the batch */
-    uint64_t ticket, must_ticket, durable_ticket;
+    bool keeps_epoch;              /* the batch has a new one */
+    uint64_t ticket, must_ticket, epoch_ticket, durable_ticket;
+    char *full;                    /* the store has no room, and why; NULL = it has */
+    int64_t full_ms;               /* since then */
     struct tug_agent_counts counts;
 };
 
@@ -208,6 +211,7 @@ void tug_agent_check_due(struct tug_agent *a);
 bool tug_agent_check_before(struct tug_agent *a, struct agent_key key); /* must what is first of its attempt wait for a run? */
 void tug_agent_check_after(struct tug_agent *a, struct agent_key key);  /* nothing of it is left */
 void tug_agent_check_welcomed(struct tug_agent *a);
+void tug_agent_check_tell(struct tug_agent *a);                              /* whether the node is fit, to the controller */
 void tug_agent_check_done(struct tug_agent *a, const Tugpb__HcDone *m);
 
 /* agent_visit.c: prologs and epilogs */

@@ -68,6 +68,44 @@ static void flush(struct tug_agent *a)
     }
 }
 
+/* While there is no room: may it leave before what waits? It rests on nothing but the epoch; and words to one peer that could mean
+ * the opposite of each other keep their order. */
+static bool may_overtake(const struct tug_agent *a, const struct agent_out *o, size_t waiting)
+{
+    switch (o->number) {
+    case TUG_MSG_LEASE_REQUEST:
+    case TUG_MSG_LN_LEASE:
+    case TUG_MSG_NODE_HEALTH:
+        return true;
+    case TUG_MSG_LN_KILL:
+    case TUG_MSG_SD_KILL:
+    case TUG_MSG_SD_SIGNAL:
+        for (size_t i = 0; i < waiting; i++)
+            if (a->out.at[i].peer == o->peer)
+                return false;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void overtake(struct tug_agent *a, size_t from)
+{
+    size_t kept = from;
+    if (a->epoch_ticket > a->durable_ticket)
+        return;
+    for (size_t i = from; i < a->out.len; i++) {
+        struct agent_out o = a->out.at[i];
+        if (!may_overtake(a, &o, kept)) {
+            a->out.at[kept++] = o;
+            continue;
+        }
+        a->env.send(a->env.ctx, o.peer, o.number, o.rid, o.m);
+        tug_agent_drop(o.m);
+    }
+    a->out.len = kept;
+}
+
 void tug_agent_commit(struct tug_agent *a)
 {
     size_t fresh = a->out.len;
@@ -79,12 +117,16 @@ void tug_agent_commit(struct tug_agent *a)
         a->ticket++;
         if (a->must)
             a->must_ticket = a->ticket;
+        if (a->keeps_epoch)
+            a->epoch_ticket = a->ticket;
     }
-    a->must = false;
+    a->must = a->keeps_epoch = false;
     for (size_t i = fresh; i < a->out.len; i++)
         a->out.at[i].ticket = a->must_ticket;
     if (b)
         a->env.persist(a->env.ctx, b, a->ticket);
+    if (a->full)
+        overtake(a, fresh);
     flush(a);
 }
 
@@ -127,6 +169,7 @@ void tug_agent_keep_self(struct tug_agent *a)
 {
     put_self(a);
     a->must = true;
+    a->keeps_epoch = true;
 }
 
 void tug_agent_keep_commit(struct tug_agent *a)

@@ -67,6 +67,7 @@ struct noded {
     uint8_t controller_pub[32];
     int64_t wall0, boot0;              /* the agent's clock: wall clock at start + time since */
     int exit_code;
+    bool stopping;                     /* told to, before anything ran */
 
     struct tug_vec(char *) controllers; /* where each of them listens when it leads */
     size_t dialling;                   /* which is tried, or has answered */
@@ -117,6 +118,7 @@ void programs_run(struct noded *d, const Tugpb__VsRun *m);
 void world_env(struct noded *d, struct tug_env *env);
 int64_t world_from_boot(const struct noded *d, int64_t boot_ms);   /* INT64_MAX and 0 stay */
 int64_t world_to_boot(const struct noded *d, int64_t agent_ms);
+void world_wait_for_room(struct noded *d);                         /* a store without room stops nothing */
 /* After every call into the agent: is there a reason to end? */
 void world_check(struct noded *d);
 

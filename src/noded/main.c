@@ -4,6 +4,7 @@
  * Started by tuglaunch, which starts it again when it dies: running steps are adopted. Layer: programs.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,8 @@
 #include "host/daemon.h"
 #include "noded/daemon.h"
 
-#define BYE_MS 300
+#define BYE_MS  300
+#define ROOM_MS 1000
 
 static void on_timer(void *arg)
 {
@@ -69,6 +71,55 @@ static int on_record(void *arg, const char *kind, const char *id, const void *da
     return tug_agent_restore(r->d->agent, kind, id, data, len, r->err);
 }
 
+/* ---- a disk that is full already: nothing may be obeyed that cannot be kept, so the controller is not asked for anything. Steps
+ * are tuglaunch's meanwhile. */
+
+struct opening {
+    struct noded *d;
+    const struct tug_store_opts *o;
+    struct tug_timer *again;
+    int rc;
+    struct tug_err *err;
+};
+
+static bool launcher_is_gone(void)
+{
+    struct pollfd p = {.fd = TUG_WIRE_FD};
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR));
+}
+
+static void on_again(void *arg)
+{
+    struct opening *op = arg;
+    op->rc = tug_store_open(&op->d->store, tug_loop_base(op->d->loop), op->o, op->err);
+    if (op->rc == -ENOSPC && launcher_is_gone())
+        op->rc = tug_fail(op->err, -EPIPE, "tuglaunch is gone");
+    if (op->rc == -ENOSPC)
+        tug_timer_set(op->again, tug_now_ms() + ROOM_MS);
+    else
+        tug_loop_stop(op->d->loop);
+}
+
+static int open_store(struct noded *d, const struct tug_store_opts *o, struct tug_err *err)
+{
+    struct opening op = {.d = d, .o = o, .err = err};
+    int rc = tug_store_open(&d->store, tug_loop_base(d->loop), o, err);
+    if (rc != -ENOSPC)
+        return rc;
+    tug_error("STATE_FULL: %s; until there is room this node says nothing and gets nothing, then it begins by itself; steps that run "
+              "go on as long as its lease", err->msg);
+    rc = tug_timer_new(&op.again, tug_loop_base(d->loop), on_again, &op, err);
+    if (rc)
+        return rc;
+    tug_timer_set(op.again, tug_now_ms() + ROOM_MS);
+    tug_loop_run(d->loop);
+    tug_timer_free(op.again);
+    d->stopping = !d->store && op.rc == -ENOSPC;
+    if (!op.rc)
+        tug_info("there is room for the node's state");
+    return d->stopping ? -ECANCELED : op.rc;
+}
+
 static int open_state(struct noded *d, struct tug_err *err)
 {
     char *path = tug_xasprintf("%s/node.db", d->o.state_dir);
@@ -78,12 +129,13 @@ static int open_state(struct noded *d, struct tug_err *err)
                                   .address = d->o.address, .inventory = d->inventory, .check = &d->o.check,
                                   .prolog = &d->o.prolog, .epilog = &d->o.epilog, .log = on_agent_log};
     struct restore r = {d, err};
-    int rc = tug_store_open(&d->store, tug_loop_base(d->loop), &o, err);
+    int rc = open_store(d, &o, err);
     free(path);
     if (rc)
         return rc;
     world_env(d, &env);
     d->agent = tug_agent_new(&env, &conf);
+    world_wait_for_room(d);
     return tug_store_load(d->store, NULL, on_record, &r, err);
 }
 
@@ -119,10 +171,10 @@ static int start(struct noded *d, struct tug_err *err)
         rc = find_address(d, err);
     rc = rc ? rc : inventory_take(&d->o, &d->inventory, err);
     rc = rc ? rc : open_loop(d, err);
+    rc = rc ? rc : open_state(d, err);
     rc = rc ? rc : launcher_start(d, err);
     rc = rc ? rc : check_start(d, err);
     rc = rc ? rc : programs_start(d, err);
-    rc = rc ? rc : open_state(d, err);
     if (rc)
         return rc;
     tug_agent_start(d->agent);
@@ -164,7 +216,9 @@ int main(int argc, char **argv)
     }
     tug_log_set_level(d.o.level);
     int rc = start(&d, &err);
-    if (rc) {
+    if (d.stopping) {
+        tug_info("leaving, without having begun");
+    } else if (rc) {
         tug_error("%s", err.msg);
         d.exit_code = 1;
     } else {

@@ -94,6 +94,18 @@ static void world_persist(void *ctx, struct tug_batch *b, uint64_t ticket)
     tug_store_commit(d->store, b, on_committed, c);
 }
 
+static void on_room(void *arg, const char *why)
+{
+    struct noded *d = arg;
+    tug_agent_full(d->agent, why);
+    world_check(d);
+}
+
+void world_wait_for_room(struct noded *d)
+{
+    tug_store_wait_for_room(d->store, on_room, d);
+}
+
 static void world_random(void *ctx, void *out, size_t len_bytes)
 {
     (void) ctx;

@@ -57,6 +57,8 @@ struct tugd {
     int ready_fd;                  /* -1 = nobody waits, or has been told */
     int leads, again;              /* again: execute this program anew once all is closed */
     char standing_by[256];         /* what for; while it does not lead */
+    struct tug_err no_room;        /* the store is not open, and why */
+    int open_rc;
 };
 
 /* main.c: commands get answers now. Once. */

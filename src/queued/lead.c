@@ -11,18 +11,23 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "host/store_db.h"
 #include "proto/client.pb-c.h"
 #include "queued/daemon.h"
 
+#define ROOM_MS 1000
+
 /* ---- the store */
 
-int lead_open(struct tugd *d, struct tug_err *err)
+static int open_once(struct tugd *d, struct tug_err *err)
 {
     struct tug_coreconf_store s;
     tug_coreconf_store(&d->cfg, d->state_dir, &s);
     s.opts.lead = d->lead_before;
     int rc = s.opts.etcd ? tug_store_open_etcd(&d->store, tug_loop_base(d->loop), &s.opts, err)
                          : tug_store_open(&d->store, tug_loop_base(d->loop), &s.opts, err);
+    if (rc == -ENOSPC) /* as who waits for it is told, not who would have to start us again */
+        tug_store_db_say_full(s.opts.path, err);
     tug_coreconf_store_clear(&s);
     if (!rc)
         world_wait_for_room(d);
@@ -35,8 +40,9 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
 {
     const struct tugd *d = arg;
     Tugpb__Error e = TUGPB__ERROR__INIT;
-    char *text = tug_xasprintf("this controller stands by (%s); ask the one that leads", d->standing_by);
-    e.code = EHOSTDOWN;
+    char *text = d->store ? tug_xasprintf("this controller stands by (%s); ask the one that leads", d->standing_by)
+                          : tug_xasprintf("STATE_FULL: this controller has not begun: %s", d->no_room.msg);
+    e.code = d->store ? EHOSTDOWN : ENOSPC;
     e.text = text;
     tug_conn_send(c, TUG_MSG_ERROR, f->rid, &e.base);
     free(text);
@@ -66,6 +72,54 @@ static int standby_listen(struct tugd *d, struct tug_err *err)
     free(endpoint);
     return rc;
 }
+
+/* ---- no room for the state at the start: no epoch can begin, so nothing is done but to say so, and to look again */
+
+static void on_again(void *arg)
+{
+    struct tugd *d = arg;
+    d->open_rc = open_once(d, &d->no_room);
+    if (d->open_rc == -ENOSPC)
+        tug_timer_set(d->timer, tug_now_ms() + ROOM_MS);
+    else
+        tug_loop_stop(d->loop);
+}
+
+static int wait_for_room(struct tugd *d, struct tug_err *err)
+{
+    struct tug_timer *timer = d->timer;
+    int rc;
+    tug_error("STATE_FULL: %s; nothing is begun before, running gangs go on as long as the leases of their nodes", d->no_room.msg);
+    rc = tug_timer_new(&d->timer, tug_loop_base(d->loop), on_again, d, err);
+    rc = rc ? rc : standby_listen(d, err);
+    if (!rc) {
+        say_ready(d);
+        tug_timer_set(d->timer, tug_now_ms() + ROOM_MS);
+        rc = tug_loop_run(d->loop);
+    }
+    tug_listener_free(d->clients);
+    d->clients = NULL;
+    tug_timer_free(d->timer);
+    d->timer = timer;
+    if (rc || d->stopping)
+        return rc;
+    if (d->open_rc)
+        *err = d->no_room;
+    else
+        tug_info("there is room for the state");
+    return d->open_rc;
+}
+
+int lead_open(struct tugd *d, struct tug_err *err)
+{
+    int rc = open_once(d, err);
+    if (rc != -ENOSPC)
+        return rc;
+    d->no_room = *err;
+    return wait_for_room(d, err);
+}
+
+/* ---- standing for the lead */
 
 static void on_role(void *arg, enum tug_store_role role, const char *text)
 {

@@ -199,7 +199,7 @@ static int run(struct tugd *d, struct tug_err *err)
     rc = rc ? rc : tug_keypair_load(d->cfg.cluster.key_file, &d->key, 1, err);
     rc = rc ? rc : open_loop(d, err);
     rc = rc ? rc : lead_open(d, err);
-    rc = rc ? rc : lead_wait(d, err);
+    rc = rc || d->stopping ? rc : lead_wait(d, err);
     if (rc || d->stopping)
         return rc;
     rc = start_control(d, err);

@@ -170,8 +170,8 @@ enum dst_taken dst_store_committed(struct dst *w, struct dst_store *s, const str
 {
     struct dst_pending p = s->pending.at[0];
 
-    tug_assert(s->pending.len && p.ticket == e->arg);
-    if (w->now_ms < s->full_until_ms && e->dir == DST_TO_CTL && w->now_ms >= s->fails_until_ms) {
+    tug_assert(s->pending.len && p.ticket <= e->arg);
+    if (p.ticket < e->arg || (w->now_ms < s->full_until_ms && w->now_ms >= s->fails_until_ms)) { /* or one before it waits */
         try_again(w, s, e);
         return DST_NO_ROOM;
     }

@@ -380,7 +380,7 @@ void dst_disk_each(struct dst_disk *d, void (*f)(void *arg, const char *kind, co
 /* A commit is under way: it is durable, and its process hears of it, at DST_COMMITTED. */
 void dst_store_commit(struct dst *w, struct dst_store *s, struct tug_batch *b, uint64_t ticket, unsigned dir,
                       unsigned who, unsigned life);
-/* ... which has come: did the disk take it? If not, nothing of it is there. A controller's store waits for room, and tries
+/* ... which has come: did the disk take it? If not, nothing of it is there. Without room it is tried
  * again: then there will be another DST_COMMITTED of it. */
 enum dst_taken { DST_TAKEN, DST_NO_ROOM, DST_NOT_TAKEN };
 enum dst_taken dst_store_committed(struct dst *w, struct dst_store *s, const struct dst_event *e);

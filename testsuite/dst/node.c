@@ -640,10 +640,17 @@ void dst_agent_committed(struct dst *w, const struct dst_event *e)
 
     if (e->life != n->life || !n->agent)
         return;
-    if (dst_store_committed(w, &n->store, e) != DST_TAKEN) {
+    switch (dst_store_committed(w, &n->store, e)) {
+    case DST_NOT_TAKEN:
         dst_agent_crash(w, e->who, "its commit failed");
         return;
+    case DST_NO_ROOM:
+        tug_agent_full(n->agent, "the disk is full");
+        break;
+    case DST_TAKEN:
+        tug_agent_full(n->agent, NULL);
+        tug_agent_persisted(n->agent, e->arg);
+        break;
     }
-    tug_agent_persisted(n->agent, e->arg);
     settle(w, n);
 }

@@ -16,6 +16,7 @@ teardown()
     [ -z "${ours:-}" ] || kill "$ours" 2>/dev/null || :
     [ -z "${mounted:-}" ] || { until_ok 20 gone "${ours:-0}"; umount "$mounted"; }
     sandbox_down
+    [ -z "${mounted_node:-}" ] || umount -l "$mounted_node"
 }
 
 gone() { [ -z "$(ls "/proc/$1/fd" 2>/dev/null)" ]; }
@@ -444,4 +445,72 @@ newer_than() { [ "$(newest)" != "$1" ]; }
     controller_up
     run tug show "$lost"
     [ "$status" -ne 0 ]
+}
+
+noded_pid()
+{
+    local p
+    for p in $(pids_of "$1"); do
+        tr '\0' ' ' <"/proc/$p/cmdline" | grep -q -e "--node n1 " && echo "$p"
+    done
+    return 0
+}
+noded_runs() { [ -n "$(noded_pid tugnoded)" ]; }
+node_says() { [[ "$(tug node show n1)" == *"$1"* ]]; }
+another_and_full() { node_says STATE_FULL || { tug submit --parsable -w n1 -N 1 -n 1 -- true >>more; node_says STATE_FULL; }; }
+node_says_no() { ! node_says "$1"; }
+
+@test "a controller that is started on a full disk says so, and begins by itself once there is room" {
+    [ "$(id -u)" = 0 ] || skip "only root can mount a small file system"
+    running_gang
+    gang=$id
+    controller_down
+    cp -a "$state" "$BATS_TEST_TMPDIR/kept"
+    mount -t tmpfs -o "size=2048k,mode=700" none "$state" || skip "a file system cannot be mounted here"
+    mounted=$state
+    cp -a "$BATS_TEST_TMPDIR/kept/." "$state/"
+    dd if=/dev/zero of="$state/filler" bs=4k 2>/dev/null || :
+    "$TUG_BUILDDIR/tugd" --config "$conf" >>"$BATS_TEST_TMPDIR/tugd.log" 2>&1 3>&- &
+    ours=$!
+    until_ok 30 bash -c "tug queue 2>&1 | grep -q 'STATE_FULL: this controller has not begun: .*the disk is full'"
+    kill -0 "$ours"
+    rm "$state/filler"
+    until_ok 30 tug ping
+    until_ok 30 state_is "$gang" RUNNING
+    [ "$(field "$gang" attempt)" = 1 ]
+    touch go
+    tug wait "$gang"
+    tug admin verify
+}
+
+@test "a node whose disk is full keeps its gang and its lease, gets no other one, and goes on once there is room" {
+    [ "$(id -u)" = 0 ] || skip "only root can mount a small file system"
+    local launcher dir
+    id=$(tug submit --parsable -w n1 -N 1 -n 1 -- sh -c 'while [ ! -e go ]; do sleep 0.1; done')
+    until_ok 20 state_is "$id" RUNNING
+    gang=$id
+    launcher=$(noded_pid tuglaunch)
+    dir=$(tr '\0' '\n' <"/proc/$(noded_pid tugnoded)/cmdline" | sed -n '/^--state-dir$/{n;p}; s/^--state-dir=//p' | head -1)
+    [ -e "$dir/node.db" ]
+    kill -STOP "$launcher"
+    kill -KILL "$(noded_pid tugnoded)"
+    cp -a "$dir" "$BATS_TEST_TMPDIR/node"
+    mount -t tmpfs -o "size=2048k,mode=700" none "$dir" || { kill -CONT "$launcher"; skip "a file system cannot be mounted here"; }
+    mounted_node=$dir
+    cp -a "$BATS_TEST_TMPDIR/node/." "$dir/"
+    kill -CONT "$launcher"
+    until_ok 30 noded_runs
+    until_ok 30 node_says MIXED
+    dd if=/dev/zero of="$dir/filler" bs=4k 2>/dev/null || :
+    until_ok 60 another_and_full
+    state_is "$gang" RUNNING
+    kill -KILL "$(noded_pid tugnoded)" # and the next one finds no room to begin with
+    until_ok 30 noded_runs
+    state_is "$gang" RUNNING
+    rm "$dir/filler"
+    until_ok 60 node_says_no STATE_FULL
+    touch go
+    timeout 60 tug wait "$gang"
+    [ "$(field "$gang" attempt)" = 1 ]
+    while read -r more; do timeout 60 tug wait "$more" || :; done <more
 }
