@@ -1,13 +1,14 @@
-/* history.c - jobs of the past, asked from the store
+/* history.c - jobs, and what happened to nodes, of the past, asked from the store
  *
- * The rows are read on the store's thread and come back one by one; the reply is made of the views
- * that were stored when each job ended. Layer: programs.
+ * The rows are read on the store's thread and come back one by one; the reply is made of the views that were stored
+ * with them. What is asked for is a kind: which rows, what their views are, and how the reply is made. Layer: programs.
  */
 #include <errno.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hostlist.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/vec.h"
@@ -15,58 +16,97 @@
 #include "queued/daemon.h"
 
 #define DEFAULT_LIMIT 1000
+#define ROWS_MAX      100000 /* that are looked through for a few nodes' */
 
 struct asked {
     struct tugd *d;
     tug_peer_id peer; /* it may be gone when the answer comes */
     uint32_t rid, limit;
-    struct tug_vec(Tugpb__JobView *) views;
+    const struct kind *kind;
+    struct tug_hostlist *nodes; /* rows of these only; NULL = all */
+    struct tug_vec(ProtobufCMessage *) rows;
     int more;
 };
 
-static void asked_free(struct asked *q)
-{
-    for (size_t i = 0; i < q->views.len; i++)
-        tugpb__job_view__free_unpacked(q->views.at[i], NULL);
-    tug_vec_clear(&q->views);
-    free(q);
-}
+struct kind {
+    const char *what; /* of the rows */
+    const ProtobufCMessageDescriptor *view;
+    void (*answer)(const struct asked *q, struct peer *p);
+};
 
-static void answer(struct asked *q, int rc, const char *why)
+static void refuse(struct tugd *d, tug_peer_id peer, uint32_t rid, int rc, const char *why)
 {
-    struct peer *p = world_peer(q->d, q->peer);
-    Tugpb__HistoryReply r = TUGPB__HISTORY_REPLY__INIT;
+    struct peer *p = world_peer(d, peer);
     Tugpb__Error e = TUGPB__ERROR__INIT;
 
-    if (p && rc) {
-        e.code = -rc;
-        e.text = (char *) why;
-        tug_conn_send(p->conn, TUG_MSG_ERROR, q->rid, &e.base);
-    } else if (p) {
-        r.jobs = q->views.at;
-        r.n_jobs = q->views.len;
-        r.more = q->more;
-        tug_conn_send(p->conn, TUG_MSG_HISTORY_REPLY, q->rid, &r.base);
-    }
-    asked_free(q);
+    e.code = -rc;
+    e.text = (char *) why;
+    if (p)
+        tug_conn_send(p->conn, TUG_MSG_ERROR, rid, &e.base);
+}
+
+static void finish(struct asked *q, int rc, const char *why)
+{
+    struct peer *p = world_peer(q->d, q->peer);
+
+    if (rc)
+        refuse(q->d, q->peer, q->rid, rc, why);
+    else if (p)
+        q->kind->answer(q, p);
+    for (size_t i = 0; i < q->rows.len; i++)
+        protobuf_c_message_free_unpacked(q->rows.at[i], NULL);
+    tug_vec_clear(&q->rows);
+    tug_hostlist_free(q->nodes);
+    free(q);
 }
 
 static void on_row(void *arg, const struct tug_history_row *row, int rc, const char *why)
 {
     struct asked *q = arg;
-    Tugpb__JobView *v;
+    ProtobufCMessage *m;
 
     if (!row) {
-        answer(q, rc, why);
+        finish(q, rc, why);
         return;
     }
-    if (q->views.len == q->limit) {
+    if (!row->view || (q->nodes && !tug_hostlist_contains(q->nodes, row->name)))
+        return;
+    if (q->rows.len == q->limit) {
         q->more = 1;
         return;
     }
-    v = row->view ? tugpb__job_view__unpack(NULL, row->view_len, row->view) : NULL;
-    if (v)
-        tug_vec_push(&q->views, v);
+    m = protobuf_c_message_unpack(q->kind->view, NULL, row->view_len, row->view);
+    if (m)
+        tug_vec_push(&q->rows, m);
+}
+
+/* Takes the nodes. The filter has what is the request's own in it. */
+static void ask(struct tugd *d, const struct peer *p, uint32_t rid, const struct kind *kind, uint32_t limit,
+                struct tug_hostlist *nodes, struct tug_history_filter *f)
+{
+    struct asked *q = tug_new(struct asked);
+
+    q->d = d;
+    q->peer = p->id;
+    q->rid = rid;
+    q->kind = kind;
+    q->limit = limit ? limit : DEFAULT_LIMIT;
+    q->nodes = nodes;
+    f->what = kind->what;
+    f->limit = nodes ? ROWS_MAX : q->limit + 1; /* one more tells whether there is more */
+    tug_store_history(d->store, f, on_row, q);
+}
+
+/* ---- jobs that have ended */
+
+static void answer_jobs(const struct asked *q, struct peer *p)
+{
+    Tugpb__HistoryReply r = TUGPB__HISTORY_REPLY__INIT;
+
+    r.jobs = (Tugpb__JobView **) q->rows.at;
+    r.n_jobs = q->rows.len;
+    r.more = q->more;
+    tug_conn_send(p->conn, TUG_MSG_HISTORY_REPLY, q->rid, &r.base);
 }
 
 static int uid_of(const char *user, uint32_t *out)
@@ -87,39 +127,62 @@ static int uid_of(const char *user, uint32_t *out)
 
 void history_ask(struct tugd *d, struct peer *p, uint32_t rid, const ProtobufCMessage *msg)
 {
+    static const struct kind jobs = {"end", &tugpb__job_view__descriptor, answer_jobs};
     const Tugpb__HistoryRequest *m = (const Tugpb__HistoryRequest *) msg;
-    struct tug_history_filter f = {.what = "end", .since_ms = m->since_ms, .until_ms = m->until_ms};
+    struct tug_history_filter f = {.since_ms = m->since_ms, .until_ms = m->until_ms};
     struct tug_vec(uint32_t) uids = {0};
-    struct asked *q;
 
     for (size_t i = 0; i < m->n_users; i++) {
         uint32_t uid;
 
         if (uid_of(m->users[i], &uid) != 0) {
-            Tugpb__Error e = TUGPB__ERROR__INIT;
             struct tug_err err;
+            int rc = tug_fail(&err, -ENOENT, "there is no user '%s' on the controller's host", m->users[i]);
 
-            e.code = -tug_fail(&err, -ENOENT, "there is no user '%s' on the controller's host",
-                               m->users[i]);
-            e.text = err.msg;
-            tug_conn_send(p->conn, TUG_MSG_ERROR, rid, &e.base);
+            refuse(d, p->id, rid, rc, err.msg);
             tug_vec_clear(&uids);
             return;
         }
         tug_vec_push(&uids, uid);
     }
-    q = tug_new(struct asked);
-    q->d = d;
-    q->peer = p->id;
-    q->rid = rid;
-    q->limit = m->limit ? m->limit : DEFAULT_LIMIT;
     f.uids = uids.at;
     f.n_uids = uids.len;
     f.ids = m->ids;
     f.n_ids = m->n_ids;
     f.states = (const char *const *) m->states;
     f.n_states = m->n_states;
-    f.limit = q->limit + 1; /* one more tells whether there is more */
-    tug_store_history(d->store, &f, on_row, q);
+    ask(d, p, rid, &jobs, m->limit, NULL, &f);
     tug_vec_clear(&uids);
+}
+
+/* ---- what happened to nodes */
+
+static void answer_nodes(const struct asked *q, struct peer *p)
+{
+    Tugpb__NodeHistoryReply r = TUGPB__NODE_HISTORY_REPLY__INIT;
+
+    r.events = (Tugpb__NodeEvent **) q->rows.at;
+    r.n_events = q->rows.len;
+    r.more = q->more;
+    tug_conn_send(p->conn, TUG_MSG_NODE_HISTORY_REPLY, q->rid, &r.base);
+}
+
+void history_ask_nodes(struct tugd *d, struct peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    static const struct kind events = {"node", &tugpb__node_event__descriptor, answer_nodes};
+    const Tugpb__NodeHistoryRequest *m = (const Tugpb__NodeHistoryRequest *) msg;
+    struct tug_history_filter f = {.since_ms = m->since_ms, .until_ms = m->until_ms};
+    struct tug_hostlist *nodes = NULL;
+    struct tug_err err = {0};
+    int rc = m->nodes[0] ? tug_hostlist_parse(m->nodes, &nodes, &err) : 0;
+
+    for (size_t i = 0; !rc && nodes && i < tug_hostlist_count(nodes); i++)
+        if (tug_core_node_find(tug_control_core(d->control), tug_hostlist_nth(nodes, i)) == TUG_NO_NODE)
+            rc = tug_fail(&err, -ENOENT, "there is no node '%s'; 'tug nodes' lists all", tug_hostlist_nth(nodes, i));
+    if (rc) {
+        refuse(d, p->id, rid, rc, err.msg);
+        tug_hostlist_free(nodes);
+        return;
+    }
+    ask(d, p, rid, &events, m->limit, nodes, &f);
 }

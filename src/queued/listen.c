@@ -72,7 +72,7 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
     } else if (f->number == TUG_MSG_HISTORY_REQUEST) {
         history_ask(d, p, f->rid, m);
     } else if (f->number == TUG_MSG_NODE_HISTORY_REQUEST) {
-        nodehistory_ask(d, p, f->rid, m);
+        history_ask_nodes(d, p, f->rid, m);
     } else {
         tug_control_message(d->control, p->id, f->number, f->rid, m);
     }

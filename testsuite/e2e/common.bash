@@ -54,3 +54,12 @@ pids_of()
     done
     return 0
 }
+
+# launcher_of NODE: the launcher of that node of this sandbox
+launcher_of()
+{
+    local p
+    for p in $(pids_of tuglaunch); do
+        ! tr '\0' '\n' <"/proc/$p/cmdline" | grep -q "/nodes/$1/run$" || { echo "$p"; return; }
+    done
+}

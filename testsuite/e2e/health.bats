@@ -34,14 +34,6 @@ teardown_file()
     sandbox_down
 }
 
-launcher_of()
-{
-    local p
-    for p in $(pids_of tuglaunch); do
-        ! tr '\0' '\n' <"/proc/$p/cmdline" | grep -q "/nodes/$1/run$" || { echo "$p"; return; }
-    done
-}
-
 # The sandbox's n1 again, with a configuration file.
 node_restart()
 {

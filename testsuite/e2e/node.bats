@@ -18,14 +18,6 @@ teardown_file()
     sandbox_down
 }
 
-launcher_of()
-{
-    local p
-    for p in $(pids_of tuglaunch); do
-        ! tr '\0' '\n' <"/proc/$p/cmdline" | grep -q "/nodes/$1/run$" || { echo "$p"; return; }
-    done
-}
-
 # End the sandbox's own node once, and keep how it was started, but for the hardware that it pretends to have.
 node_take_over()
 {
