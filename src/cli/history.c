@@ -14,13 +14,14 @@
 #include "cli/client.h"
 #include "cli/columns.h"
 #include "cli/histtrace.h"
+
 #include "cli/verb.h"
 #include "cli/when.h"
 
 #define COLUMNS_DEFAULT "id,name,user,queue,status,time,nodes,gpus,exit,end,cause"
 #define LIMIT_DEFAULT   50
 
-enum { OPT_SINCE = 1, OPT_UNTIL, OPT_USER, OPT_ME, OPT_STATE, OPT_COLUMNS, OPT_LIMIT, OPT_NOHEAD, OPT_TRACE };
+enum { OPT_SINCE = 1, OPT_UNTIL, OPT_USER, OPT_ME, OPT_STATE, OPT_COLUMNS, OPT_LIMIT, OPT_NOHEAD, OPT_TRACE, OPT_EVENTS };
 static const struct tug_opt opts[] = {
     {OPT_SINCE, "since", 'S', TUG_ARG_NEED, "TIME",
      "that ended at or after: today, yesterday, now-2h, 2026-11-20, 14:30"},
@@ -35,6 +36,8 @@ static const struct tug_opt opts[] = {
     {OPT_NOHEAD, "noheader", 'H', TUG_ARG_NONE, NULL, "no line of headings"},
     {OPT_TRACE, "trace", 0, TUG_ARG_NONE, NULL,
      "all as a trace for tug-sim, and those that have not ended"},
+    {OPT_EVENTS, "events", 0, TUG_ARG_NONE, NULL,
+     "what happened to the jobs that are named, or to all: submitted, held, released, started, ended, by whom and why"},
     TUG_COMMON_OPTS,
 };
 
@@ -50,7 +53,7 @@ struct history_args {
     struct tug_columns columns;
     uint64_t *ids;
     int64_t now_ms;
-    bool no_head, trace;
+    bool no_head, trace, events;
 };
 
 static int take(void *ctx, const struct tug_opt *o, const char *value, struct tug_err *err)
@@ -89,6 +92,9 @@ static int take(void *ctx, const struct tug_opt *o, const char *value, struct tu
     case OPT_TRACE:
         a->trace = true;
         break;
+    case OPT_EVENTS:
+        a->events = true;
+        break;
     }
     return 0;
 }
@@ -102,6 +108,55 @@ static void say(const Tugpb__HistoryReply *r, const struct history_args *a)
     tug_out_flush();
     if (r->more)
         tug_out_note("there are more; --limit, --since and --until choose");
+}
+
+/* ---- what happened to jobs */
+
+static void add_event(struct tug_table *t, const Tugpb__JobEvent *e)
+{
+    char when[32], job[32];
+    snprintf(job, sizeof job, "%llu.%u", (unsigned long long) e->job, e->attempt);
+    tug_table_cells(t, tug_out_time(e->at_ms, when, sizeof when), TUG_PLAIN);
+    tug_table_cells(t, job, TUG_PLAIN);
+    tug_table_cells(t, e->what, TUG_PLAIN);
+    tug_table_cells(t, e->state, TUG_PLAIN);
+    tug_table_cells(t, e->user, TUG_PLAIN);
+    tug_table_cells(t, e->text, TUG_PLAIN);
+}
+
+static void say_events(const Tugpb__JobHistoryReply *r, bool no_head)
+{
+    static const struct tug_table_column columns[] = {
+        {"WHEN", false, 0}, {"JOB", false, 0}, {"WHAT", false, 0}, {"STATE", false, 0}, {"WHO", false, 0}, {"WHY", false, 8},
+    };
+    struct tug_table *t = tug_table_new(columns, sizeof columns / sizeof *columns);
+    for (size_t i = r->n_events; i-- > 0;) /* as it happened */
+        add_event(t, r->events[i]);
+    tug_table_print(t, &tug_out.buf, tug_out.width, !no_head, tug_out.colour);
+    tug_table_free(t);
+    tug_out_flush();
+    if (r->more)
+        tug_out_note("there are more; --limit and --since choose");
+}
+
+static int events(const struct history_args *a)
+{
+    Tugpb__JobHistoryRequest request = TUGPB__JOB_HISTORY_REQUEST__INIT;
+    struct tug_client c = {0};
+    struct tug_err err = {0};
+    ProtobufCMessage *m;
+    request.jobs = a->ids;
+    request.n_jobs = a->request.n_ids;
+    request.since_ms = a->request.since_ms;
+    request.until_ms = a->request.until_ms;
+    request.limit = a->request.limit;
+    int rc = tug_client_once(TUG_MSG_JOB_HISTORY_REQUEST, &request.base, TUG_MSG_JOB_HISTORY_REPLY, &c, &m, &err);
+    if (!rc && tug_out.json)
+        tug_out_message(m);
+    else if (!rc)
+        say_events((const Tugpb__JobHistoryReply *) m, a->no_head);
+    tug_client_close(&c);
+    return rc ? tug_out_fail(&err) : TUG_EXIT_OK;
 }
 
 int tug_do_history(int argc, char **argv)
@@ -129,6 +184,15 @@ int tug_do_history(int argc, char **argv)
     a.request.n_users = a.users.len;
     a.request.states = a.states.at;
     a.request.n_states = a.states.len;
+    if (a.events && (a.users.len || a.states.len || a.columns.len || a.trace)) {
+        tug_fail(&err, -EINVAL, "--events goes with jobs, --since, --until and --limit only");
+        status = tug_out_usage(&err);
+        goto out;
+    }
+    if (a.events) {
+        status = events(&a);
+        goto out;
+    }
     if (!a.columns.len)
         tug_columns_parse(COLUMNS_DEFAULT, &a.columns, NULL);
     if (a.trace) {

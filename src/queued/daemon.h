@@ -109,6 +109,7 @@ void sign_launch(const struct tugd *d, const void *body, size_t len, struct tug_
 
 /* history.c */
 void history_ask(struct tugd *d, struct peer *p, uint32_t rid, const ProtobufCMessage *m);
+void history_ask_events(struct tugd *d, struct peer *p, uint32_t rid, const ProtobufCMessage *m);
 void history_ask_nodes(struct tugd *d, struct peer *p, uint32_t rid, const ProtobufCMessage *m);
 
 /* plugin.c */

@@ -29,8 +29,8 @@ struct asked {
 };
 
 struct kind {
-    const char *what; /* of the rows */
-    const ProtobufCMessageDescriptor *view;
+    const char *what; /* of the rows; NULL = all */
+    ProtobufCMessage *(*read)(const struct tug_history_row *row); /* NULL: it says nothing that was asked for */
     void (*answer)(const struct asked *q, struct peer *p);
 };
 
@@ -69,13 +69,13 @@ static void on_row(void *arg, const struct tug_history_row *row, int rc, const c
         finish(q, rc, why);
         return;
     }
-    if (!row->view || (q->nodes && !tug_hostlist_contains(q->nodes, row->name)))
+    if (q->nodes && !tug_hostlist_contains(q->nodes, row->name))
         return;
     if (q->rows.len == q->limit) {
         q->more = 1;
         return;
     }
-    m = protobuf_c_message_unpack(q->kind->view, NULL, row->view_len, row->view);
+    m = q->kind->read(row);
     if (m)
         tug_vec_push(&q->rows, m);
 }
@@ -97,7 +97,17 @@ static void ask(struct tugd *d, const struct peer *p, uint32_t rid, const struct
     tug_store_history(d->store, f, on_row, q);
 }
 
+static ProtobufCMessage *view_of(const struct tug_history_row *row, const ProtobufCMessageDescriptor *view)
+{
+    return row->view ? protobuf_c_message_unpack(view, NULL, row->view_len, row->view) : NULL;
+}
+
 /* ---- jobs that have ended */
+
+static ProtobufCMessage *read_job(const struct tug_history_row *row)
+{
+    return view_of(row, &tugpb__job_view__descriptor);
+}
 
 static void answer_jobs(const struct asked *q, struct peer *p)
 {
@@ -127,7 +137,7 @@ static int uid_of(const char *user, uint32_t *out)
 
 void history_ask(struct tugd *d, struct peer *p, uint32_t rid, const ProtobufCMessage *msg)
 {
-    static const struct kind jobs = {"end", &tugpb__job_view__descriptor, answer_jobs};
+    static const struct kind jobs = {"end", read_job, answer_jobs};
     const Tugpb__HistoryRequest *m = (const Tugpb__HistoryRequest *) msg;
     struct tug_history_filter f = {.since_ms = m->since_ms, .until_ms = m->until_ms};
     struct tug_vec(uint32_t) uids = {0};
@@ -155,7 +165,83 @@ void history_ask(struct tugd *d, struct peer *p, uint32_t rid, const ProtobufCMe
     tug_vec_clear(&uids);
 }
 
+/* ---- what happened to jobs */
+
+static char *copy(const char *text)
+{
+    return tug_xstrdup(text ? text : "");
+}
+
+/* Of the whole job as it was then, only why. */
+static void set_why(Tugpb__JobEvent *e, const Tugpb__JobView *v)
+{
+    const char *why = strcmp(e->what, "hang") == 0 ? v->hang ? v->hang->text : NULL : v->cause ? v->cause->text : NULL;
+
+    e->text = copy(why);
+}
+
+static void set_who(Tugpb__JobEvent *e, const Tugpb__JobHold *m)
+{
+    e->uid = m->uid;
+    e->user = copy(m->user);
+    e->text = copy(m->why);
+}
+
+static ProtobufCMessage *read_event(const struct tug_history_row *row)
+{
+    int is_hold = strcmp(row->what, "hold") == 0 || strcmp(row->what, "release") == 0;
+    ProtobufCMessage *view;
+    Tugpb__JobEvent *e;
+
+    if (!row->job)
+        return NULL;
+    e = tug_xmalloc(sizeof *e); /* freed as all that is unpacked: its texts are its own */
+    tugpb__job_event__init(e);
+    e->job = row->job;
+    e->attempt = row->attempt;
+    e->what = copy(row->what);
+    e->at_ms = row->at_ms;
+    e->state = copy(row->state);
+    view = view_of(row, is_hold ? &tugpb__job_hold__descriptor : &tugpb__job_view__descriptor);
+    if (view && is_hold) {
+        set_who(e, (const Tugpb__JobHold *) view);
+    } else if (view) {
+        set_why(e, (const Tugpb__JobView *) view);
+    } else if (strcmp(row->what, "submit") == 0) {
+        e->uid = row->uid;
+        e->user = copy(row->user);
+    }
+    if (view)
+        protobuf_c_message_free_unpacked(view, NULL);
+    return &e->base;
+}
+
+static void answer_events(const struct asked *q, struct peer *p)
+{
+    Tugpb__JobHistoryReply r = TUGPB__JOB_HISTORY_REPLY__INIT;
+
+    r.events = (Tugpb__JobEvent **) q->rows.at;
+    r.n_events = q->rows.len;
+    r.more = q->more;
+    tug_conn_send(p->conn, TUG_MSG_JOB_HISTORY_REPLY, q->rid, &r.base);
+}
+
+void history_ask_events(struct tugd *d, struct peer *p, uint32_t rid, const ProtobufCMessage *msg)
+{
+    static const struct kind events = {NULL, read_event, answer_events};
+    const Tugpb__JobHistoryRequest *m = (const Tugpb__JobHistoryRequest *) msg;
+    struct tug_history_filter f = {
+        .since_ms = m->since_ms, .until_ms = m->until_ms, .ids = m->jobs, .n_ids = m->n_jobs};
+
+    ask(d, p, rid, &events, m->limit, NULL, &f);
+}
+
 /* ---- what happened to nodes */
+
+static ProtobufCMessage *read_node(const struct tug_history_row *row)
+{
+    return view_of(row, &tugpb__node_event__descriptor);
+}
 
 static void answer_nodes(const struct asked *q, struct peer *p)
 {
@@ -169,7 +255,7 @@ static void answer_nodes(const struct asked *q, struct peer *p)
 
 void history_ask_nodes(struct tugd *d, struct peer *p, uint32_t rid, const ProtobufCMessage *msg)
 {
-    static const struct kind events = {"node", &tugpb__node_event__descriptor, answer_nodes};
+    static const struct kind events = {"node", read_node, answer_nodes};
     const Tugpb__NodeHistoryRequest *m = (const Tugpb__NodeHistoryRequest *) msg;
     struct tug_history_filter f = {.since_ms = m->since_ms, .until_ms = m->until_ms};
     struct tug_hostlist *nodes = NULL;

@@ -71,6 +71,8 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
         refuse(d, p, f->rid, &err);
     } else if (f->number == TUG_MSG_HISTORY_REQUEST) {
         history_ask(d, p, f->rid, m);
+    } else if (f->number == TUG_MSG_JOB_HISTORY_REQUEST) {
+        history_ask_events(d, p, f->rid, m);
     } else if (f->number == TUG_MSG_NODE_HISTORY_REQUEST) {
         history_ask_nodes(d, p, f->rid, m);
     } else {

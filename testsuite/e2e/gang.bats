@@ -190,6 +190,18 @@ EOF
     tug cancel "$id"
     [ "$(field "$id" state)" = CANCELLED ]
     [ "$(field "$id" held)" = None ]
+    run tug history --events -H "$id"
+    [ "${#lines[@]}" -eq 7 ] # also what was asked twice is there once
+    [[ "${lines[0]}" == *" $id.1 "*" submit "*" PENDING "* ]]
+    [[ "${lines[1]}" == *" hold "*"$(id -un)"* ]]
+    [[ "${lines[2]}" == *" release "* ]]
+    [[ "${lines[3]}" == *" start "* ]]
+    [[ "${lines[4]}" == *" requeue "*"wrong data"* ]]
+    [[ "${lines[5]}" == *" hold "*"$(id -un)"*"wrong data"* ]]
+    [[ "${lines[6]}" == *" end "*" CANCELLED "*"cancelled by"* ]]
+    tug history --events --json "$id" | python3 -c 'import json, sys
+what = [e["what"] for e in json.load(sys.stdin)["events"]]
+assert what == ["end", "hold", "requeue", "start", "release", "hold", "submit"], what'
 }
 
 @test "the time limit ends a gang" {
