@@ -336,6 +336,18 @@ static void check(const struct tug_config *c, struct tug_conf_errors *errs)
 
 /* ---- load ------------------------------------------------------------------------------------ */
 
+/* 1: something is wrong, and 'errs' says what in the order of its places. */
+static int sum_up(struct tug_conf_errors *errs, size_t before)
+{
+    int is_wrong = tug_conf_errors_count(errs) > before;
+
+    if (is_wrong)
+        tug_conf_errors_sort(errs);
+    else if (!before)
+        tug_conf_errors_clear(errs); /* of the order of files: nothing is left for the caller to free */
+    return is_wrong;
+}
+
 int tug_config_load(const struct tug_source_reader *reader, const char *path,
                     struct tug_config *out, struct tug_conf_errors *errs)
 {
@@ -351,14 +363,10 @@ int tug_config_load(const struct tug_source_reader *reader, const char *path,
     if (!source.broken)
         check(&c, errs);
     tug_source_clear(&source);
-    if (tug_conf_errors_count(errs) > before) {
+    if (sum_up(errs, before)) {
         tug_config_clear(&c);
-        tug_conf_errors_sort(errs);
         return -EINVAL;
     }
-    if (!before)
-        tug_conf_errors_clear(
-            errs); /* of the order of files: nothing is left for the caller to free */
     *out = c;
     return 0;
 }
@@ -376,14 +384,10 @@ int tug_node_config_load(const struct tug_source_reader *reader, const char *pat
     derive_path(&c.key_file, c.state_dir, "node.key");
     derive_path(&c.controller_key_file, c.state_dir, "controller.pub");
     tug_source_clear(&source);
-    if (tug_conf_errors_count(errs) > before) {
+    if (sum_up(errs, before)) {
         tug_node_config_clear(&c);
-        tug_conf_errors_sort(errs);
         return -EINVAL;
     }
-    if (!before)
-        tug_conf_errors_clear(
-            errs); /* of the order of files: nothing is left for the caller to free */
     *out = c;
     return 0;
 }

@@ -50,17 +50,19 @@ static int may(const struct tug_control *c, const struct ctl_user *u, const stru
     return 0;
 }
 
-/* To be cleared whatever comes of it. Refused as a whole: only where the filter cannot be. */
-static int do_to(struct tug_control *c, const struct ctl_user *u, const uint64_t *jobs, size_t n,
-                 const Tugpb__JobsRequest *filter, const struct verb *v, const ProtobufCMessage *m, struct outcome *out,
-                 struct tug_err *err)
+/* The arena is the caller's. Where no job could be like the filter, that is the reply, and -EINVAL. */
+static int do_to(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const uint64_t *jobs, size_t n,
+                 const Tugpb__JobsRequest *filter, const struct verb *v, const ProtobufCMessage *m, struct outcome *out)
 {
+    const struct ctl_user *u = p->user;
     struct tug_vec(uint64_t) ids = {0};
-    int rc = !n && filter ? tug_ctl_filter_check(filter, err) : 0;
+    struct tug_err err = {0};
 
     *out = (struct outcome){.arena = {.budget_bytes = 64 << 20}};
-    if (rc)
-        return rc;
+    if (!n && filter && tug_ctl_filter_check(filter, &err) != 0) {
+        tug_ctl_reply_error(c, p, rid, err.code, err.msg);
+        return err.code;
+    }
     for (size_t i = 0; i < n; i++)
         tug_vec_push(&ids, jobs[i]);
     if (!n && filter)
@@ -124,12 +126,9 @@ void h_cancel(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pro
     const Tugpb__CancelRequest *m = (const Tugpb__CancelRequest *) msg;
     Tugpb__CancelReply r = TUGPB__CANCEL_REPLY__INIT;
     struct outcome o;
-    struct tug_err err = {0};
 
-    if (do_to(c, p->user, m->jobs, m->n_jobs, m->filter, &cancel, msg, &o, &err) != 0) {
-        tug_ctl_reply_error(c, p, rid, err.code, err.msg);
+    if (do_to(c, p, rid, m->jobs, m->n_jobs, m->filter, &cancel, msg, &o) != 0)
         return;
-    }
     r.done = o.done;
     r.n_done = o.n_done;
     r.failed = o.failed;
@@ -180,12 +179,9 @@ void h_requeue(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Pr
     const Tugpb__RequeueRequest *m = (const Tugpb__RequeueRequest *) msg;
     Tugpb__RequeueReply r = TUGPB__REQUEUE_REPLY__INIT;
     struct outcome o;
-    struct tug_err err = {0};
 
-    if (do_to(c, p->user, m->jobs, m->n_jobs, m->filter, &requeue, msg, &o, &err) != 0) {
-        tug_ctl_reply_error(c, p, rid, err.code, err.msg);
+    if (do_to(c, p, rid, m->jobs, m->n_jobs, m->filter, &requeue, msg, &o) != 0)
         return;
-    }
     r.done = o.done;
     r.n_done = o.n_done;
     r.failed = o.failed;
@@ -220,12 +216,9 @@ void h_hold(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
     const Tugpb__HoldRequest *m = (const Tugpb__HoldRequest *) msg;
     Tugpb__HoldReply r = TUGPB__HOLD_REPLY__INIT;
     struct outcome o;
-    struct tug_err err = {0};
 
-    if (do_to(c, p->user, m->jobs, m->n_jobs, m->filter, m->release ? &release : &hold, msg, &o, &err) != 0) {
-        tug_ctl_reply_error(c, p, rid, err.code, err.msg);
+    if (do_to(c, p, rid, m->jobs, m->n_jobs, m->filter, m->release ? &release : &hold, msg, &o) != 0)
         return;
-    }
     r.done = o.done;
     r.n_done = o.n_done;
     r.changed = o.changed;
