@@ -463,10 +463,6 @@ struct tug_entry *tug_entry_new(struct tug_core *c, tug_job_id id, const struct 
 void tug_entry_free(struct tug_core *c, struct tug_entry *e);
 void tug_job_move(struct tug_core *c, struct tug_entry *e, enum tug_job_state to);
 int tug_job_may_move(enum tug_job_state from, enum tug_job_state to);
-void tug_job_bench(struct tug_core *c,
-                   struct tug_entry *e); /* put a waiting job where it belongs */
-void tug_job_unbench(struct tug_core *c, struct tug_entry *e);
-void tug_job_park(struct tug_core *c, struct tug_entry *e); /* from the order to its shape */
 void tug_job_arm(struct tug_core *c, struct tug_entry *e);  /* its next deadline */
 void tug_job_launch(struct tug_core *c, struct tug_entry *e); /* its main step */
 void tug_job_go(struct tug_core *c, struct tug_entry *e);     /* its preflight, if it has one, or that */
@@ -481,9 +477,6 @@ void tug_job_end(struct tug_core *c, struct tug_entry *e, enum tug_job_state end
 void tug_job_requeue(struct tug_core *c, struct tug_entry *e, const struct tug_cause *cause);
 void tug_job_settle(struct tug_core *c, struct tug_entry *e); /* all gone? then free and move on */
 void tug_job_due(struct tug_core *c, struct tug_entry *e);    /* a deadline has come */
-void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug_policy_job *out);
-void tug_job_refresh_row(struct tug_core *c,
-                         struct tug_entry *e); /* among the running, if it has one */
 void tug_job_set_explain(struct tug_entry *e, int reason, const char *text);
 struct tug_step *tug_job_step(const struct tug_entry *e, uint32_t step);
 int64_t tug_job_wake(const struct tug_core *c, const struct tug_entry *e);
@@ -503,6 +496,20 @@ int tug_ev_job_cancel(struct tug_core *c, const struct tug_event *ev, struct tug
 int tug_ev_job_signal(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_job_requeue(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_tick(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
+
+/* bench.c */
+void tug_job_bench(struct tug_core *c,
+                   struct tug_entry *e); /* put a waiting job where it belongs */
+void tug_job_unbench(struct tug_core *c, struct tug_entry *e);
+void tug_job_park(struct tug_core *c, struct tug_entry *e); /* from the order to its shape */
+void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug_policy_job *out);
+void tug_job_refresh_row(struct tug_core *c,
+                         struct tug_entry *e); /* among the running, if it has one */
+/* When this run of it began, as policies see it: with its allocation. */
+static inline int64_t tug_job_held_since_ms(const struct tug_job *j)
+{
+    return j->suspended_ms >= 0 ? -1 : j->resumed_ms >= 0 ? j->resumed_ms : j->alloc_ms;
+}
 
 /* onhold.c */
 int tug_onhold_may_be(enum tug_job_state s); /* may have a hold: also while an attempt is being ended */
