@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "host/coreconf.h"
 #include "host/loop.h"
+#include "host/store_keys.h"
 
 #define SILENT_MS 10000
 
@@ -90,8 +91,8 @@ static void print(const struct seen *s)
 
 static int read_all(struct tug_etcd *e, const char *prefix, struct seen *s, struct tug_err *err)
 {
-    char *leader = tug_xasprintf("%s/leader", prefix), *from = tug_xasprintf("%s/controller/", prefix),
-         *to = tug_xasprintf("%s/controller0", prefix);
+    char *leader = tug_store_key_leader(prefix), *from = tug_store_key_controller(prefix, ""),
+         *to = tug_store_key_controller_end(prefix);
     int rc = tug_etcd_range(e, leader, NULL, 1, on_leader, s, err);
     if (!rc)
         rc = tug_etcd_range(e, from, to, 0, on_controller, s, err);

@@ -17,6 +17,7 @@
 #include "host/etcd.h"
 #include "host/loop.h"
 #include "host/reclog.h"
+#include "host/store_keys.h"
 
 #define BATCH_BYTES (1 << 20)
 #define PAGE        16
@@ -72,9 +73,11 @@ static int put_row(void *arg, int64_t id, const struct tug_history_row *row)
 static int on_part(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
 {
     struct gather *g = arg;
-    const char *digits = strrchr(kv->key, '/');
-    uint64_t number = digits ? strtoull(digits + 1, NULL, 16) : 0;
-    int rc = tug_reclog_feed(g->log, number, kv->value, kv->len, number > g->copied ? g->rows : NULL, err);
+    uint64_t number;
+    int rc = tug_store_key_number(kv->key, &number, err);
+    if (rc)
+        return rc;
+    rc = tug_reclog_feed(g->log, number, kv->value, kv->len, number > g->copied ? g->rows : NULL, err);
     g->parts++;
     return rc == -EILSEQ ? tug_fail_ctx(err, rc, "etcd: key %s", kv->key) : rc;
 }
@@ -82,12 +85,12 @@ static int on_part(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
 static int read_log(struct gather *g, const struct tug_coreconf_store *from)
 {
     struct tug_etcd *e = NULL;
-    char *to = tug_xasprintf("%s/log0", from->prefix), *key;
+    char *to = tug_store_key_log_end(from->prefix), *key;
     int rc = tug_etcd_new(&e, &from->etcd, g->err);
     uint64_t before;
     do {
         before = g->parts;
-        key = tug_xasprintf("%s/log/%016llx", from->prefix, (unsigned long long) tug_reclog_next(g->log));
+        key = tug_store_key_log(from->prefix, tug_reclog_next(g->log));
         rc = rc ? rc : tug_etcd_range(e, key, to, PAGE, on_part, g, g->err);
         free(key);
         if (rc == -ESTALE) { /* cleaned while we read: what it held is said anew further on */
@@ -107,10 +110,8 @@ static int read_log(struct gather *g, const struct tug_coreconf_store *from)
 static int on_copied(void *arg, const char *kind, const char *id, const void *data, size_t len)
 {
     struct gather *g = arg;
-    char text[24] = "";
     (void) kind, (void) id;
-    memcpy(text, data, len < sizeof text ? len : sizeof text - 1);
-    g->copied = strtoull(text, NULL, 10);
+    g->copied = tug_store_copied(data, len);
     return 0;
 }
 
@@ -124,7 +125,7 @@ static int read_history(struct gather *g, const struct tug_coreconf_store *from)
                             from->path);
     if (rc)
         return rc;
-    rc = tug_store_db_load(copy.path, copy.db, "copied", &copy.tallies, on_copied, g, g->err);
+    rc = tug_store_db_load(copy.path, copy.db, TUG_STORE_COPIED, &copy.tallies, on_copied, g, g->err);
     rc = rc ? rc : tug_store_db_rows(copy.path, copy.db, &copy.tallies, put_row, g, g->err);
     state_close(&copy);
     return rc ? rc : flush(g);

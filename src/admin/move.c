@@ -18,6 +18,7 @@
 #include "base/vec.h"
 #include "host/coreconf.h"
 #include "host/loop.h"
+#include "host/store_keys.h"
 
 #define BATCH_BYTES (1 << 20)
 #define LEAD_MS     30000
@@ -188,7 +189,7 @@ static int delete_log(const struct tug_coreconf_store *from, struct tug_err *err
 {
     struct tug_etcd_txn t = {0};
     struct tug_etcd *e = NULL;
-    char *log = tug_xasprintf("%s/log/", from->prefix), *end = tug_xasprintf("%s/log0", from->prefix);
+    char *log = tug_store_key_log(from->prefix, 0), *end = tug_store_key_log_end(from->prefix);
     int held;
     int64_t revision;
     int rc = tug_etcd_new(&e, &from->etcd, err);

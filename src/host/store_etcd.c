@@ -1,10 +1,6 @@
 /* store_etcd.c - the durable copy of what the daemon holds in memory, in etcd, shared by several controllers
  *
- *   PREFIX/leader           who leads; bound to its lease, so it goes when its controller does
- *   PREFIX/log/<number>     the records, see reclog.h; numbers are 16 hex digits
- *   PREFIX/controller/NAME  what each controller says of itself (JSON), for `tug admin controllers` and for cleaning
- *
- * Every write is one transaction that holds only while the leader key is as we wrote it: what a controller
+ * Which keys there are: store_keys.h. Every write is one transaction that holds only while the leader key is as we wrote it: what a controller
  * writes after its lease is gone is refused by etcd, however long it slept. A controller that executes itself anew keeps its
  * lease and writes the key again, so that what its former image has under way is refused as well. The number of a part is used once, so asking again
  * after an answer that never came does no harm.
@@ -35,6 +31,7 @@
 #include "host/loop.h"
 #include "host/reclog.h"
 #include "host/store_impl.h"
+#include "host/store_keys.h"
 
 enum {
     LEASE_S = 5,
@@ -119,24 +116,6 @@ struct etcd_store {
 static struct etcd_store *of(struct tug_store *base)
 {
     return (struct etcd_store *) base;
-}
-
-/* ---- keys */
-
-static char *leader_key(const struct etcd_store *s)
-{
-    return tug_xasprintf("%s/leader", s->prefix);
-}
-
-static char *log_key(const struct etcd_store *s, uint64_t number)
-{
-    return tug_xasprintf("%s/log/%016llx", s->prefix, (unsigned long long) number);
-}
-
-/* '0' comes behind '/'. */
-static char *log_end(const struct etcd_store *s)
-{
-    return tug_xasprintf("%s/log0", s->prefix);
 }
 
 /* ---- what the loop is told */
@@ -245,23 +224,20 @@ struct page {
 static int on_part(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
 {
     struct page *p = arg;
-    const char *digits = strrchr(kv->key, '/');
-    char *end;
-    uint64_t number = digits ? strtoull(digits + 1, &end, 16) : 0;
-    if (!number || *end)
-        return tug_fail(err, -EILSEQ, "etcd: '%s' is no entry of the log; is this prefix ours alone?", kv->key);
+    uint64_t number;
+    int rc = tug_store_key_number(kv->key, &number, err);
+    if (rc)
+        return rc;
     p->n++;
-    int rc = tug_reclog_feed(p->s->log, number, kv->value, kv->len, number > p->s->copied ? p->rows : NULL, err);
+    rc = tug_reclog_feed(p->s->log, number, kv->value, kv->len, number > p->s->copied ? p->rows : NULL, err);
     return rc == -EILSEQ ? tug_fail_ctx(err, rc, "etcd: key %s", kv->key) : rc;
 }
 
 static void copy_history(struct etcd_store *s, struct tug_batch *rows, tug_store_done_cb *cb, void *arg)
 {
-    char number[24];
     uint64_t last = tug_reclog_next(s->log) - 1;
     if (last > s->copied) {
-        snprintf(number, sizeof number, "%llu", (unsigned long long) last);
-        tug_batch_put(rows, "copied", "log", number, strlen(number));
+        tug_store_copied_put(rows, last);
         s->copied = last;
         atomic_store(&s->copied_now, last);
     }
@@ -271,11 +247,11 @@ static void copy_history(struct etcd_store *s, struct tug_batch *rows, tug_store
 /* All that was acknowledged to anybody before this call is in 'log' afterwards. */
 static int catch_up(struct etcd_store *s, struct tug_err *err)
 {
-    char *to = log_end(s);
+    char *to = tug_store_key_log_end(s->prefix);
     int rc = 0;
     for (size_t n = PAGE; n == PAGE && !rc;) {
         struct page p = {.s = s, .rows = tug_batch_new()};
-        char *from = log_key(s, tug_reclog_next(s->log));
+        char *from = tug_store_key_log(s->prefix, tug_reclog_next(s->log));
         rc = tug_etcd_range(s->keeper_etcd, from, to, PAGE, on_part, &p, err);
         n = p.n;
         if (rc == -ESTALE) { /* cleaned while we were away: begin again with what there is */
@@ -314,7 +290,7 @@ static int on_leader(void *arg, const struct tug_etcd_kv *kv, struct tug_err *er
 
 static int look(struct etcd_store *s, struct tug_etcd *e, struct leader *out, struct tug_err *err)
 {
-    char *key = leader_key(s);
+    char *key = tug_store_key_leader(s->prefix);
     *out = (struct leader){0};
     int rc = tug_etcd_range(e, key, NULL, 1, on_leader, out, err);
     free(key);
@@ -347,7 +323,7 @@ static char *describe(const struct etcd_store *s, const char *role)
 static int campaign(struct etcd_store *s, int *won, struct tug_err *err)
 {
     struct tug_etcd_txn t = {0};
-    char *key = leader_key(s), *text;
+    char *key = tug_store_key_leader(s->prefix), *text;
     int64_t sent = (int64_t) tug_now_ms(), revision = 0;
     int rc = tug_etcd_lease_grant(s->keeper_etcd, s->lease_s, &s->lease, err);
     *won = 0;
@@ -384,7 +360,7 @@ static int campaign(struct etcd_store *s, int *won, struct tug_err *err)
 static int go_on(struct etcd_store *s, int *won, struct tug_err *err)
 {
     struct tug_etcd_txn t = {0};
-    char *key = leader_key(s), *text = NULL;
+    char *key = tug_store_key_leader(s->prefix), *text = NULL;
     int64_t sent = (int64_t) tug_now_ms(), revision = 0;
     long long lease, was;
     int rc = -ENOENT;
@@ -502,8 +478,8 @@ static void sync_history(struct etcd_store *s)
 static int say(struct etcd_store *s, const char *role, struct tug_err *err)
 {
     struct tug_etcd_txn t = {0};
-    char *key = tug_xasprintf("%s/controller/%s", s->prefix, s->name), *text = describe(s, role);
-    char *from = tug_xasprintf("%s/controller/", s->prefix), *to = tug_xasprintf("%s/controller0", s->prefix);
+    char *key = tug_store_key_controller(s->prefix, s->name), *text = describe(s, role);
+    char *from = tug_store_key_controller(s->prefix, ""), *to = tug_store_key_controller_end(s->prefix);
     uint64_t least = UINT64_MAX;
     int64_t revision = 0;
     int held;
@@ -672,14 +648,14 @@ static int write_part(struct etcd_store *s, uint64_t number, const struct tug_bu
                       struct tug_err *err)
 {
     struct tug_etcd_txn t = {0};
-    char *leader = leader_key(s), *key = log_key(s, number);
+    char *leader = tug_store_key_leader(s->prefix), *key = tug_store_key_log(s->prefix, number);
     int held = 0;
     int64_t revision;
     tug_etcd_if_modified(&t, leader, s->lead_revision);
     tug_etcd_if_created(&t, key, 0);
     tug_etcd_put(&t, key, part->data, part->len, 0);
     if (c && c->first) {
-        char *from = log_key(s, c->first), *to = log_key(s, c->last + 1);
+        char *from = tug_store_key_log(s->prefix, c->first), *to = tug_store_key_log(s->prefix, c->last + 1);
         tug_etcd_del(&t, from, to);
         free(from);
         free(to);
@@ -744,7 +720,7 @@ static int clean(struct etcd_store *s, struct cleaning *c, struct tug_batch *sav
         return 0;
     if (holds) {
         struct fetched f = {0};
-        char *from = log_key(s, first), *to = log_key(s, last + 1);
+        char *from = tug_store_key_log(s->prefix, first), *to = tug_store_key_log(s->prefix, last + 1);
         rc = tug_etcd_range(s->writer_etcd, from, to, 0, on_fetched, &f, err);
         if (!rc && f.parts.len != last + 1 - first)
             rc = tug_fail(err, -EILSEQ, "etcd: entry %llu of the log is not there any more", (unsigned long long) first);
@@ -861,10 +837,8 @@ static int start_thread(pthread_t *t, void *(*main_fn)(void *), struct etcd_stor
 static int on_copied_record(void *arg, const char *kind, const char *id, const void *data, size_t len)
 {
     struct etcd_store *s = arg;
-    char text[24] = "";
     (void) kind, (void) id;
-    memcpy(text, data, len < sizeof text ? len : sizeof text - 1);
-    s->copied = strtoull(text, NULL, 10);
+    s->copied = tug_store_copied(data, len);
     atomic_store(&s->copied_now, s->copied);
     return 0;
 }
@@ -874,7 +848,7 @@ static int open_history(struct etcd_store *s, struct event_base *loop, const str
     /* The truth is in etcd until all have copied it: a crash of the machine costs its last rows at most. */
     struct tug_store_opts file = {.path = o->path, .relaxed = 1, .create = 1};
     int rc = tug_store_open(&s->history, loop, &file, err);
-    return rc ? rc : tug_store_load(s->history, "copied", on_copied_record, s, err);
+    return rc ? rc : tug_store_load(s->history, TUG_STORE_COPIED, on_copied_record, s, err);
 }
 
 static struct etcd_store *store_new(const struct tug_store_opts *o)
