@@ -85,9 +85,10 @@ static void say(const Tugpb__DrainReply *r, const struct drain_args *a)
         for (size_t k = 0; k < r->n_changed && !changed; k++)
             changed = !strcmp(r->changed[k], n->name);
         if (a->request.resume && *left_of(n)) {
-            tug_out_addf("%s %s still, by its health check: ", n->name, n->state);
+            bool health = !strcmp(n->drains[0]->by, "health");
+            tug_out_addf("%s %s still, %s: ", n->name, n->state, health ? "by its health check" : "for what runs there and does not end");
             tug_out_text(left_of(n));
-            tug_out_adds("; it is back when the check succeeds, or with --force\n");
+            tug_out_addf("; it is back when %s, or with --force\n", health ? "the check succeeds" : "that has gone");
         } else if (!changed)
             tug_out_addf("%s %s: it was so already\n", n->name, n->state);
         else

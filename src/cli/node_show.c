@@ -96,6 +96,59 @@ static void say_health(const Tugpb__NodeView *n)
     tug_out_adds("\n");
 }
 
+static void say_process(const Tugpb__StuckProcess *p)
+{
+    label("");
+    tug_out_addf("  pid %u", p->pid);
+    if (*p->command) {
+        tug_out_adds(" (");
+        tug_out_text(p->command);
+        tug_out_adds(")");
+    }
+    tug_out_adds(*p->state ? " in " : "");
+    tug_out_text(p->state);
+    tug_out_adds(*p->wchan ? " at " : "");
+    tug_out_text(p->wchan);
+    tug_out_adds("\n");
+    for (const char *at = p->stack; *at;) {
+        size_t len = strcspn(at, "\n");
+        char *line = tug_xasprintf("%.*s", (int) len, at);
+        label("");
+        tug_out_adds("    ");
+        tug_out_text(line);
+        tug_out_adds("\n");
+        free(line);
+        at += len + (at[len] != 0);
+    }
+}
+
+/* Of jobs that have ended but for processes that SIGKILL does not end. */
+static void say_remnants(const Tugpb__NodeView *n)
+{
+    char when[32], gpus[128], mem[32] = "0";
+    for (size_t i = 0; i < n->n_remnants; i++) {
+        const Tugpb__NodeRemnant *r = n->remnants[i];
+        label(i ? "" : "cleaning");
+        tug_out_addf("job %" PRIu64 " does not end since %s; kept for it: ", r->job, tug_out_time(r->since_ms, when, sizeof when));
+        if (r->gpus)
+            tug_out_addf("GPU %s, ", tug_gpuset_format(r->gpus, gpus, sizeof gpus));
+        if (r->mem_bytes)
+            tug_size_format(r->mem_bytes, mem, sizeof mem);
+        tug_out_addf("%u CPUs, %s\n", r->cpus, mem);
+        for (size_t k = 0; k < r->n_processes; k++)
+            say_process(r->processes[k]);
+        if (r->n > r->n_processes && r->n_processes) {
+            label("");
+            tug_out_addf("  and %zu more\n", (size_t) r->n - r->n_processes);
+        }
+        if (!r->n_processes) {
+            label("");
+            tug_out_text(r->text);
+            tug_out_adds("\n");
+        }
+    }
+}
+
 static const char *failure_text(const char *what)
 {
     static const struct {
@@ -159,7 +212,7 @@ static void say_node(const Tugpb__NodeView *n)
     if (n->up_since_ms)
         tug_out_addf(", up since %s", tug_out_time(n->up_since_ms, when, sizeof when));
     tug_out_adds("\n");
-    if (*n->reason && (!n->n_drains || !strcmp(n->state, "DOWN"))) {
+    if (*n->reason && (!n->n_remnants || !strcmp(n->state, "DOWN")) && (!n->n_drains || !strcmp(n->state, "DOWN"))) {
         label("because");
         tug_out_text(n->reason);
         tug_out_adds("\n");
@@ -170,6 +223,7 @@ static void say_node(const Tugpb__NodeView *n)
         label("launches");
         tug_out_addf("the last %u failed here\n", n->bad_launches);
     }
+    say_remnants(n);
     say_health(n);
     say_failures(n);
     for (size_t i = 0; i < n->n_links; i++) {

@@ -18,7 +18,7 @@
 enum { OPT_STATE = 1, OPT_NOHEAD, OPT_LINKS };
 static const struct tug_opt opts[] = {
     {OPT_STATE, "state", 't', TUG_ARG_NEED, "LIST",
-     "nodes in these states: IDLE, MIXED, ALLOCATED, DOWN, DRAINED, DRAINING"},
+     "nodes in these states: IDLE, MIXED, ALLOCATED, CLEANING, DOWN, DRAINED, DRAINING"},
     {OPT_LINKS, "links", 0, TUG_ARG_NONE, NULL, "pairs of nodes that lost each other while both were there"},
     {OPT_NOHEAD, "noheader", 'H', TUG_ARG_NONE, NULL, "no line of headings"},
     TUG_COMMON_OPTS,
@@ -71,7 +71,7 @@ static enum tug_colour colour_of(const char *state)
 {
     if (!strcmp(state, "DOWN"))
         return TUG_RED;
-    if (!strncmp(state, "DRAIN", 5) || !strcmp(state, "UNKNOWN"))
+    if (!strncmp(state, "DRAIN", 5) || !strcmp(state, "CLEANING") || !strcmp(state, "UNKNOWN"))
         return TUG_YELLOW;
     return strcmp(state, "IDLE") ? TUG_GREEN : TUG_PLAIN;
 }

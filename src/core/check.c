@@ -465,6 +465,11 @@ static struct tug_ledger *ledger_of_jobs(const struct tug_core *c, struct tug_er
             tug_ledger_free(l);
             return NULL;
         }
+    if (tug_remnants_claim(c, l, err)) {
+        tug_fail_ctx(err, -EINVAL, "double booking by what is left of a job");
+        tug_ledger_free(l);
+        return NULL;
+    }
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id))
         for (size_t i = 0; e->hold && i < e->hold->n; i++) {
@@ -616,7 +621,7 @@ static int check_node(const struct tug_core *c, uint32_t i, const struct tug_led
         memcmp(l->owner, m->owner, sizeof l->owner) != 0 ||
         memcmp(l->milli_used, m->milli_used, sizeof l->milli_used) != 0)
         return tug_fail(err, -EINVAL, "node %s: the ledger is not the sum of the jobs", name);
-    if (c->nodes.at[i].gangs.len != l->gangs + l->stopped)
+    if (c->nodes.at[i].gangs.len + tug_remnants_hold(&c->nodes.at[i]) != l->gangs + l->stopped)
         return tug_fail(err, -EINVAL, "node %s: its list of gangs is not the ledger's", name);
     int rc = check_holds(c, i, err);
     if (!rc)

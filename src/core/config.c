@@ -203,6 +203,10 @@ static int check_in_use(const struct tug_core *c, const struct tug_core_conf *co
             return tug_fail(err, -EBUSY,
                             "node '%s' is held by job %llu; drain it and wait, then remove it",
                             n->name, (unsigned long long) n->gangs.at[0]->j.id);
+        if (n->remnants.len && !node_row(conf, n->name, i))
+            return tug_fail(err, -EBUSY,
+                            "processes of job %llu do not end on node '%s'; see tug node show %s, and remove it when they are gone",
+                            (unsigned long long) n->remnants.at[0].job, n->name, n->name);
     }
     return 0;
 }
@@ -346,6 +350,8 @@ int tug_config_apply(struct tug_core *c, const struct tug_core_conf *conf, struc
     c->link_period_s = conf->link_period_s;
     c->link_peers = conf->link_peers;
     tug_links_due(c);
+    c->cleaning_timeout_s = conf->cleaning_timeout_s;
+    tug_remnants_rearm(c);
     c->placement = conf->placement;
     c->preemption = conf->preemption;
     c->preempt_max = conf->preempt_max ? conf->preempt_max : PREEMPT_MAX;

@@ -28,7 +28,7 @@ struct tug_core *tug_core_new(const struct tug_core_conf *conf, struct tug_err *
     c->wakes.less = wakes_sooner;
     c->rand = tug_rand_seed(conf->seed);
     c->actions.before = 1;
-    c->policy_wake_ms = c->failures_next_ms = c->links.next_ms = INT64_MAX;
+    c->policy_wake_ms = c->failures_next_ms = c->links.next_ms = c->cleaning_next_ms = INT64_MAX;
     c->mass_ms = INT64_MIN;
     c->freed = c->reshaped = 1;
     LIST_INIT(&c->parked);
@@ -137,6 +137,7 @@ static int (*const handlers[])(struct tug_core *c, const struct tug_event *ev,
     [TUG_EV_STEP_FAILED] = tug_ev_step_failed,
     [TUG_EV_STEP_WATCH] = tug_ev_step_watch,
     [TUG_EV_STEP_DONE] = tug_ev_step_done,
+    [TUG_EV_STEP_STUCK] = tug_ev_step_stuck,
     [TUG_EV_TICK] = tug_ev_tick,
 };
 
@@ -156,6 +157,8 @@ int64_t tug_core_next_wake(const struct tug_core *c)
         at = c->failures_next_ms;
     if (c->links.next_ms < at)
         at = c->links.next_ms;
+    if (c->cleaning_next_ms < at)
+        at = c->cleaning_next_ms;
     return c->policy_wake_ms < at ? c->policy_wake_ms : at;
 }
 

@@ -114,6 +114,7 @@ enum tug_drain {
 };
 const char *tug_drain_name(enum tug_drain by);                 /* "admin" */
 int tug_drain_parse(const char *name);                         /* -1: no such */
+int tug_drain_is_admins(enum tug_drain by);                    /* his to take back, also without force: 1 or 0 */
 struct tug_core_drain {
     enum tug_drain by;
     const char *reason;
@@ -146,9 +147,20 @@ struct tug_core_link_hit {
     tug_job_id job;
 };
 struct tug_core_link_past { const char *peer; struct tug_core_link_hit hit; };   /* in the record of one of them */
+/* Processes of a step that SIGKILL does not end, on one node (remnant.c). */
+enum tug_remnant_holds { TUG_REMNANT_OF_GANG, TUG_REMNANT_ALL, TUG_REMNANT_MEMORY, TUG_REMNANT_NOTHING };
+struct tug_core_remnant {
+    tug_job_id job; uint32_t attempt, step;
+    uint8_t holds;                 /* enum tug_remnant_holds */
+    uint8_t late;                  /* the node was drained for it */
+    int64_t since_ms;
+    const char *text;              /* who they are and where they wait */
+    struct tug_slice slice;        /* of ALL and MEMORY; its node is where the remnant is */
+};
 
 struct tug_core_conf {
     uint32_t launch_timeout_s;     /* barrier deadline */
+    uint32_t cleaning_timeout_s;   /* a node is drained on which processes outlived SIGKILL for so long; 0 = never */
     uint32_t kill_grace_s;
     uint32_t launch_retries;       /* BOOT_FAIL after so many failed launches in a row */
     uint32_t pass_budget;          /* jobs looked at in one pass; 0 = no bound */
@@ -226,6 +238,8 @@ enum tug_event_type {
     TUG_EV_STEP_STOPPED,   /* job, attempt, step, node, serial: all ranks there are stopped, as that order asked for */
     TUG_EV_STEP_WATCH,     /* job, attempt, step, node, hang: who holds it up, or that nobody does any more; its head's word counts */
     TUG_EV_STEP_DONE,      /* job, attempt, step, node, exits, cause: nothing is left there */
+    TUG_EV_STEP_STUCK,     /* job, attempt, step, node, exits, cause, text: what is left there has outlived SIGKILL, and runs no more;
+                              text: who and where. As DONE for the gang; the node keeps what it had there until DONE comes */
     TUG_EV_TICK            /* time limits, barrier deadlines, begin times, purging: everything due by now */
 };
 
@@ -345,6 +359,7 @@ struct tug_core_node_past {        /* of a node, as its record has it; strings a
     const struct tug_core_drain *drains;  size_t n_drains;
     const struct tug_core_failure *failures;  size_t n_failures;   /* the oldest first */
     const struct tug_core_link_past *links;   size_t n_links;      /* likewise */
+    const struct tug_core_remnant *remnants;  size_t n_remnants;
     uint32_t bad_launches;
 };
 int tug_core_restore_node(struct tug_core *c, const char *name, const struct tug_core_node_past *past, struct tug_err *err);
@@ -392,6 +407,7 @@ struct tug_core_node {
     int64_t since_ms;
     uint32_t bad_launches;         /* in a row */
     const struct tug_core_failure *failures; size_t n_failures;    /* the oldest first */
+    const struct tug_core_remnant *remnants; size_t n_remnants;    /* likewise */
     uint32_t cpus, cpus_used, gpus;
     tug_gpuset gpus_used;          /* without slices */
     uint64_t mem_bytes, mem_used_bytes;
@@ -438,7 +454,7 @@ void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_nod
 /* GPUs of a node in the order of their best ring (bandwidth.h): a function of the node's links and the set, so that a gang that
  * is queued again has the same. Rising where nothing is known. out[] has room for the set; returns how many. */
 size_t tug_core_gpu_ring(const struct tug_core *c, uint32_t node, tug_gpuset gpus, uint32_t *out);
-const char *tug_core_node_state(const struct tug_core_node *n);        /* "IDLE" "MIXED" "ALLOCATED" "DRAINING" "DRAINED" "DOWN" "UNKNOWN" */
+const char *tug_core_node_state(const struct tug_core_node *n);        /* "IDLE" "MIXED" "ALLOCATED" "CLEANING" "DRAINING" "DRAINED" "DOWN" "UNKNOWN" */
 uint32_t tug_core_node_find(const struct tug_core *c, const char *name);  /* TUG_NO_NODE */
 const char *tug_core_default_queue(const struct tug_core *c);
 /* The queues as configured; strings are valid until the next tug_core_configure(). */

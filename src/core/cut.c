@@ -70,6 +70,8 @@ tug_gpuset tug_core_devices_had(const struct tug_core *c, uint32_t node)
     for (size_t i = 0; i < n->gangs.len; i++)
         for (size_t k = 0; k < n->gangs.at[i]->j.n_slices; k++)
             had |= n->gangs.at[i]->j.slices[k].node == node ? n->gangs.at[i]->j.slices[k].gpus : 0;
+    for (size_t i = 0; i < n->remnants.len; i++)
+        had |= n->remnants.at[i].slice.gpus;
     return had;
 }
 

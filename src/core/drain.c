@@ -11,7 +11,7 @@
 
 #include "core/state.h"
 
-enum taken_back_by { ADMIN, CHECK };
+enum taken_back_by { ADMIN, CHECK, GONE };
 
 static const struct {
     const char *name;
@@ -33,6 +33,11 @@ int tug_drain_parse(const char *name)
         if (!strcmp(name, owners[i].name))
             return i;
     return -1;
+}
+
+int tug_drain_is_admins(enum tug_drain by)
+{
+    return (unsigned) by < TUG_DRAINS && owners[by].whose == ADMIN;
 }
 
 /* ---- the reasons of one node, in the order of their owners */
@@ -132,6 +137,19 @@ static void take_back(struct tug_core *c, uint32_t node, size_t at, const struct
     sum_up(c, n);
 }
 
+void tug_node_undrain(struct tug_core *c, uint32_t node, enum tug_drain by, const char *why)
+{
+    const struct tug_core_drain nobody = {0};
+    struct tug_node *n = &c->nodes.at[node];
+    const struct tug_core_drain *is = tug_node_drained_by(n, by);
+    if (!is)
+        return;
+    take_back(c, node, (size_t) (is - n->drains.at), &nobody);
+    tug_act_node_log(c, node, "node %s %s%s%s", n->name, why, n->drained ? ", and drained still: " : "",
+                     n->drained ? n->drain_reason : "");
+    changed(c, node);
+}
+
 int tug_ev_node_drain(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
 {
     const struct tug_core_drain d = {
@@ -164,15 +182,12 @@ int tug_ev_node_health(struct tug_core *c, const struct tug_event *ev, struct tu
     if (ev->node >= c->nodes.len)
         return tug_fail(err, -EINVAL, "there is no node %u", ev->node);
     struct tug_node *n = &c->nodes.at[ev->node];
-    const struct tug_core_drain *is = tug_node_drained_by(n, TUG_DRAIN_HEALTH), nobody = {0};
+    const struct tug_core_drain *is = tug_node_drained_by(n, TUG_DRAIN_HEALTH);
     int is_sick = ev->text && *ev->text;
     if (is_sick && (!is || strcmp(is->reason, ev->text) != 0)) {
         tug_node_drain(c, ev->node, TUG_DRAIN_HEALTH, ev->text);
     } else if (!is_sick && is) {
-        take_back(c, ev->node, (size_t) (is - n->drains.at), &nobody);
-        tug_act_node_log(c, ev->node, "node %s is healthy again%s%s", n->name,
-                         n->drained ? ", and drained still: " : "", n->drained ? n->drain_reason : "");
-        changed(c, ev->node);
+        tug_node_undrain(c, ev->node, TUG_DRAIN_HEALTH, "is healthy again");
     }
     return 0;
 }

@@ -763,6 +763,8 @@ int tug_ev_tick(struct tug_core *c, const struct tug_event *ev, struct tug_err *
         tug_failures_due(c);
     if (c->links.next_ms <= c->now_ms)
         tug_links_due(c);
+    if (c->cleaning_next_ms <= c->now_ms)
+        tug_remnants_due(c);
     if (c->policy_wake_ms <= c->now_ms) {
         c->policy_wake_ms = INT64_MAX;
         c->wants_pass = 1;

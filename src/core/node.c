@@ -222,6 +222,7 @@ void tug_node_clear(struct tug_core *c, struct tug_node *n)
     tug_inside_drop(c->insides, n->told);
     free(n->cut);
     tug_vec_clear(&n->strays);
+    tug_remnants_clear(c, n);
     tug_vec_clear(&n->gangs);
     tug_vec_clear(&n->holds);
 }
@@ -397,6 +398,7 @@ void tug_gang_release(struct tug_core *c, struct tug_entry *e)
         tug_ledger_release_memory(c->ledger, e->j.slices, e->j.n_slices);
     else
         tug_ledger_release(c->ledger, e->j.id, e->j.slices, e->j.n_slices);
+    tug_remnants_inherit(c, e);
     for (size_t i = 0; i < e->j.n_slices; i++) {
         struct tug_node *n = &c->nodes.at[e->j.slices[i].node];
         size_t at = 0;
@@ -509,7 +511,7 @@ static void end_strays(struct tug_core *c, const struct tug_event *ev)
 {
     for (size_t i = 0; i < ev->n_held; i++) {
         const struct tug_held_step *h = &ev->held[i];
-        if (is_expected(c, ev->node, h))
+        if (is_expected(c, ev->node, h) || tug_remnant_is_known(c, ev->node, h))
             continue;
         if (h->phase == TUG_HELD_DONE)
             tug_act_part(c, TUG_ACT_ACK, h->job, h->attempt, h->step, ev->node, 0, 0, NULL);
@@ -618,6 +620,7 @@ int tug_ev_node_up(struct tug_core *c, const struct tug_event *ev, struct tug_er
     n->strays.len = 0;
     tug_failure_back(c, ev->node, lost_ms, is_other_boot);
     hear_inventory(c, ev->node, &ev->inventory);
+    tug_remnants_back(c, ev);
     end_strays(c, ev); /* before reconciling makes other parts unexpected */
     size_t len;
     struct tug_entry **gangs = gangs_of(n, &len);
@@ -726,6 +729,8 @@ void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_nod
         reason = "is no longer in the configuration";
     else if (!n->up && *n->down_reason)
         reason = n->down_reason;
+    else if (!n->drained && n->remnants.len)
+        reason = n->remnants.at[0].text;
     else if (!n->drained && n->strays.len)
         reason = "something that should not run there is being ended";
     *out = (struct tug_core_node){.name = n->name,
@@ -739,6 +744,8 @@ void tug_core_node(const struct tug_core *c, uint32_t index, struct tug_core_nod
                                   .bad_launches = n->bad_launches,
                                   .failures = n->failures.at,
                                   .n_failures = n->failures.len,
+                                  .remnants = n->remnants.at,
+                                  .n_remnants = n->remnants.len,
                                   .cpus = has.cpus,
                                   .cpus_used = l->cpus_used,
                                   .gpus = has.gpus,
@@ -770,6 +777,8 @@ const char *tug_core_node_state(const struct tug_core_node *n)
         return *n->reason ? "DOWN" : "UNKNOWN";
     if (n->drained)
         return n->n_jobs ? "DRAINING" : "DRAINED";
+    if (n->n_remnants)
+        return "CLEANING";
     if (!n->n_jobs)
         return "IDLE";
     return n->cpus_used >= n->cpus || (n->gpus + n->slices && tug_gpuset_count(n->gpus_used) + n->slices_used >= n->gpus + n->slices)

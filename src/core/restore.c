@@ -35,6 +35,11 @@ int tug_core_restore_node(struct tug_core *c, const char *name, const struct tug
     for (size_t i = 0; i < past->n_links; i++)
         tug_link_put(c, node, &past->links[i]);
     n->bad_launches = past->bad_launches;
+    for (size_t i = 0; i < past->n_remnants; i++) {
+        int rc = tug_remnant_restore(c, node, &past->remnants[i], err);
+        if (rc)
+            return rc;
+    }
     struct tug_core_node_row row = {n->name, n->row.cpus, n->row.gpus, n->row.mem_bytes,
                                     n->row.gpu_model, n->row.machine};
     if (n->in_conf)

@@ -211,6 +211,7 @@ struct tug_node {
     struct tug_vec(struct tug_core_failure) failures; /* the oldest first */
     uint8_t lost;          /* it was here, went, and is not back yet */
     struct tug_vec(struct tug_stray) strays;
+    struct tug_vec(struct tug_core_remnant) remnants; /* the oldest first; remnant.c */
     /* Those that hold something here, in the order in which they came. */
     struct tug_vec(struct tug_entry *) gangs;
     /* Those that wait with a hold here, in the order in which they got it. */
@@ -314,6 +315,8 @@ struct tug_core {
     uint32_t launch_timeout_s, kill_grace_s, launch_retries, pass_budget, node_bad_launches;
     uint32_t flap_losses, flap_period_s;
     int64_t failures_kept_ms, failures_next_ms; /* next: some node's first failure is forgotten then */
+    uint32_t cleaning_timeout_s;
+    int64_t cleaning_next_ms; /* some node may have to be drained for a remnant then */
     uint32_t n_lost;  /* nodes with their 'lost' */
     int64_t mass_ms;  /* when more nodes were away than here; INT64_MIN = never */
     uint32_t link_failures, link_period_s, link_peers;
@@ -569,6 +572,7 @@ int tug_ev_step_wired(struct tug_core *c, const struct tug_event *ev, struct tug
 int tug_ev_step_watch(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_step_failed(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_step_done(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
+int tug_ev_step_stuck(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 
 /* node.c */
 uint32_t tug_node_add(struct tug_core *c, const char *name);
@@ -601,6 +605,21 @@ int tug_ev_node_up(struct tug_core *c, const struct tug_event *ev, struct tug_er
 int tug_ev_node_changed(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_node_down(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_node_lease_over(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
+
+/* remnant.c */
+/* What that event says is there; as one of its gang, or as one of NOTHING. */
+void tug_remnant_put(struct tug_core *c, const struct tug_event *ev, enum tug_remnant_holds holds);
+int tug_remnant_gone(struct tug_core *c, uint32_t node, tug_job_id job, uint32_t attempt, uint32_t step); /* 0: it is none */
+int tug_remnant_is_known(const struct tug_core *c, uint32_t node, const struct tug_held_step *h); /* and is no stray */
+void tug_remnants_inherit(struct tug_core *c, const struct tug_entry *e); /* its gang has just released its slices */
+void tug_remnants_back(struct tug_core *c, const struct tug_event *ev);   /* NODE_UP */
+void tug_remnants_due(struct tug_core *c);
+void tug_remnants_rearm(struct tug_core *c);                              /* the timeout is another */
+size_t tug_remnants_hold(const struct tug_node *n);                        /* so many hold something there */
+int tug_remnants_are_of(const struct tug_core *c, const struct tug_entry *e); /* the gang has some: 1 or 0 */
+int tug_remnant_restore(struct tug_core *c, uint32_t node, const struct tug_core_remnant *r, struct tug_err *err);
+void tug_remnants_clear(struct tug_core *c, struct tug_node *n);
+int tug_remnants_claim(const struct tug_core *c, struct tug_ledger *l, struct tug_err *err); /* of tug_core_check() */
 
 /* failures.c */
 void tug_failure_note(struct tug_core *c, uint32_t node, enum tug_failure_kind what, tug_job_id job);
@@ -637,6 +656,8 @@ int tug_links_check(const struct tug_core *c, struct tug_err *err); /* of tug_co
 const struct tug_core_drain *tug_node_drained_by(const struct tug_node *n, enum tug_drain by);
 void tug_node_drain(struct tug_core *c, uint32_t node, enum tug_drain by, const char *why); /* and says so */
 void tug_node_drain_as(struct tug_core *c, uint32_t node, const struct tug_core_drain *d);
+void tug_node_undrain(struct tug_core *c, uint32_t node, enum tug_drain by,
+                      const char *why); /* he takes his reason back, if he gave one */
 /* Without a word to anybody: from a record, and at the end. */
 void tug_drain_put(struct tug_core *c, struct tug_node *n, const struct tug_core_drain *d);
 void tug_drain_clear(struct tug_core *c, struct tug_node *n);

@@ -649,35 +649,69 @@ static void take_exits(struct tug_entry *e, struct tug_step *s, const struct tug
         e->j.end_state = failed_state(s);
 }
 
+/* Nothing of that part runs any more: what it says of its ranks counts, and the step goes on to its end. */
+static void part_over(struct tug_core *c, const struct tug_event *ev, struct part_ref *r)
+{
+    enum tug_part_phase was = r->p->phase;
+    struct tug_cause cause;
+    char text[TUG_ACTION_TEXT];
+    int bad = was != TUG_PART_KILLING && exits_failed(c, ev, r->p, &cause, text, sizeof text);
+    uint32_t attempt = r->e->j.attempt;
+    tug_act_changed(c, r->e);
+    take_exits(r->e, r->s, ev);
+    if (was == TUG_PART_KILLING)
+        known_better(c, r, ev);
+    tug_step_part_set(r->s, r->p, TUG_PART_GONE);
+    if (was == TUG_PART_WAITING || was == TUG_PART_READY) {
+        if (!bad || ev->cause.kind == TUG_CAUSE_NONE)
+            cause = cause_of(c, ev, TUG_CAUSE_LAUNCH, "ended before the gang started");
+        bad = 1;
+    }
+    if (bad)
+        failed(c, r->e, r->s, &cause);
+    settle_again(c, r->e, attempt, ev->step);
+}
+
+/* A job that is being stopped may have waited for that. */
+static void remnant_over(struct tug_core *c, const struct tug_event *ev)
+{
+    struct tug_entry *e = tug_jobtab_find(&c->jobs, ev->job);
+    if (!tug_remnant_gone(c, ev->node, ev->job, ev->attempt, ev->step) || !e || e->j.attempt != ev->attempt)
+        return;
+    tug_suspend_settle(c, e);
+    tug_job_arm(c, e);
+}
+
 int tug_ev_step_done(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
 {
     struct part_ref r;
     int rc = check_node(c, ev, err);
     if (rc)
         return rc;
-    int expected = find_part(c, ev, &r) && r.p->phase != TUG_PART_GONE;
-    if (expected) {
-        enum tug_part_phase was = r.p->phase;
-        struct tug_cause cause;
-        char text[TUG_ACTION_TEXT];
-        int bad = was != TUG_PART_KILLING && exits_failed(c, ev, r.p, &cause, text, sizeof text);
-        uint32_t attempt = r.e->j.attempt;
-        tug_act_changed(c, r.e);
-        take_exits(r.e, r.s, ev);
-        if (was == TUG_PART_KILLING)
-            known_better(c, &r, ev);
-        tug_step_part_set(r.s, r.p, TUG_PART_GONE);
-        if (was == TUG_PART_WAITING || was == TUG_PART_READY) {
-            if (!bad || ev->cause.kind == TUG_CAUSE_NONE)
-                cause = cause_of(c, ev, TUG_CAUSE_LAUNCH, "ended before the gang started");
-            bad = 1;
-        }
-        if (bad)
-            failed(c, r.e, r.s, &cause);
-        settle_again(c, r.e, attempt, ev->step);
+    if (find_part(c, ev, &r) && r.p->phase != TUG_PART_GONE) {
+        part_over(c, ev, &r);
     } else {
+        remnant_over(c, ev);
         tug_node_stray_gone(c, ev->node, ev->job, ev->attempt, ev->step);
     }
     tug_act_part(c, TUG_ACT_ACK, ev->job, ev->attempt, ev->step, ev->node, 0, 0, NULL);
+    return 0;
+}
+
+int tug_ev_step_stuck(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
+{
+    const struct tug_held_step held = {.job = ev->job, .attempt = ev->attempt, .step = ev->step};
+    struct part_ref r;
+    int rc = check_node(c, ev, err);
+    if (rc)
+        return rc;
+    if (find_part(c, ev, &r) && r.p->phase != TUG_PART_GONE) {
+        tug_remnant_put(c, ev, TUG_REMNANT_OF_GANG); /* first: whoever releases the gang looks for it */
+        part_over(c, ev, &r);
+        return 0;
+    }
+    if (!tug_remnant_is_known(c, ev->node, &held))
+        tug_node_stray(c, ev->node, ev->job, ev->attempt, ev->step, "is not expected here");
+    tug_remnant_put(c, ev, TUG_REMNANT_NOTHING);
     return 0;
 }

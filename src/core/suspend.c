@@ -66,7 +66,7 @@ void tug_suspend(struct tug_core *c, struct tug_entry *e)
 void tug_suspend_settle(struct tug_core *c, struct tug_entry *e)
 {
     struct tug_job *j = &e->j;
-    if (j->stopping_ms < 0 || first_running(j))
+    if (j->stopping_ms < 0 || first_running(j) || tug_remnants_are_of(c, e))
         return;
     for (size_t i = 0; i < j->n_steps; i++) /* nobody was let through a barrier meanwhile */
         j->steps[i].deadline_ms += tug_since(c, j->stopping_ms);
@@ -100,9 +100,12 @@ int64_t tug_suspend_late_ms(const struct tug_core *c, const struct tug_entry *e)
 void tug_suspend_late(struct tug_core *c, struct tug_entry *e)
 {
     char why[96];
-    const struct tug_part *p = first_running(&e->j);
-    snprintf(why, sizeof why, "its ranks on node %.40s were not stopped in time",
-             c->nodes.at[e->j.slices[p->slice].node].name);
+    const struct tug_part *p = first_running(&e->j); /* NULL: processes of a step that has ended are left */
+    if (p)
+        snprintf(why, sizeof why, "its ranks on node %.40s were not stopped in time",
+                 c->nodes.at[e->j.slices[p->slice].node].name);
+    else
+        snprintf(why, sizeof why, "processes of a step that has ended could not be ended");
     tug_preempt_left(c, e, why);
 }
 

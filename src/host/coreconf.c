@@ -260,6 +260,7 @@ void tug_coreconf_make(const struct tug_config *cfg, struct tug_coreconf *out)
 {
     memset(out, 0, sizeof *out);
     out->core.launch_timeout_s = u32(cfg->timeouts.launch_timeout_s);
+    out->core.cleaning_timeout_s = u32(cfg->timeouts.cleaning_timeout_s);
     out->core.kill_grace_s = u32(cfg->timeouts.kill_grace_s);
     out->core.launch_retries = LAUNCH_RETRIES;
     out->core.node_bad_launches = u32(cfg->node_failures.bad_launches);

@@ -55,33 +55,58 @@ static int open_dir(int at, const char *name)
     return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-static int end_leftovers(int base_fd, struct tug_err *err)
+bool tug_cgroup_next(int base_fd, void **list, char name[64])
 {
-    int fd = open_dir(base_fd, ".");
-    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    int fd = *list ? -1 : open_dir(base_fd, ".");
+    DIR *d = *list ? *list : fd >= 0 ? fdopendir(fd) : NULL;
     struct dirent *e;
-    int rc = 0;
-    if (!d) {
-        if (fd >= 0)
-            close(fd);
-        return tug_fail(err, -errno, "cannot list it: %s", strerror(errno));
-    }
-    while (!rc && (e = readdir(d))) {
-        if (e->d_type != DT_DIR || e->d_name[0] == '.')
-            continue;
-        int step = open_dir(base_fd, e->d_name);
+    while (d && (e = readdir(d)))
+        if (e->d_type == DT_DIR && e->d_name[0] != '.' && strlen(e->d_name) < 64) {
+            strcpy(name, e->d_name);
+            *list = d;
+            return true;
+        }
+    if (d)
+        closedir(d);
+    else if (fd >= 0)
+        close(fd);
+    *list = NULL;
+    return false;
+}
+
+static void end_leftovers(int base_fd)
+{
+    int waited_ms = 0;
+    void *list = NULL;
+    char name[64];
+    while (tug_cgroup_next(base_fd, &list, name)) {
+        int step = open_dir(base_fd, name);
         if (step < 0)
             continue;
-        int waited_ms = 0;
-        for (; tug_cgroup_kill(step), !tug_cgroup_remove(base_fd, e->d_name) && waited_ms < LEFTOVER_WAIT_MS;
-             waited_ms += 5)
+        for (; tug_cgroup_kill(step), !tug_cgroup_remove(base_fd, name) && waited_ms < LEFTOVER_WAIT_MS; waited_ms += 5)
             nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-        if (waited_ms >= LEFTOVER_WAIT_MS)
-            rc = tug_fail(err, -EBUSY, "step %s of an earlier launcher is still there after SIGKILL", e->d_name);
         close(step);
     }
-    closedir(d);
-    return rc;
+}
+
+int tug_cgroup_reopen(int base_fd, const char *step)
+{
+    return open_dir(base_fd, step);
+}
+
+size_t tug_cgroup_pids(int fd, pid_t *out, size_t max, size_t *all)
+{
+    char text[16384], *end, *at = text;
+    size_t n = 0;
+    *all = 0;
+    if (read_at(fd, "cgroup.procs", text, sizeof text) <= 0)
+        return 0;
+    for (unsigned long pid; (pid = strtoul(at, &end, 10)) > 0 && end != at && *end == '\n'; at = end) {
+        ++*all;
+        if (n < max)
+            out[n++] = (pid_t) pid;
+    }
+    return n;
 }
 
 int tug_cgroup_open(const char *root, const char *node, int *fd, struct tug_err *err)
@@ -98,10 +123,10 @@ int tug_cgroup_open(const char *root, const char *node, int *fd, struct tug_err 
         return tug_fail(err, -errno, "cgroup %s cannot be opened: %s", base, strerror(errno));
     if (faccessat(*fd, "cgroup.kill", W_OK, 0) < 0)
         rc = tug_fail(err, -errno, "%s has no cgroup.kill that can be written (cgroup v2 of Linux 5.14 or newer)", base);
-    if (!rc && (rc = end_leftovers(*fd, err)) != 0)
-        rc = tug_fail_ctx(err, rc, "cgroup %s", base);
     if (rc)
         close(*fd);
+    else
+        end_leftovers(*fd);
     return rc;
 }
 
@@ -132,15 +157,14 @@ int tug_cgroup_make(int base_fd, const char *step, int *fd, struct tug_err *err)
     return 0;
 }
 
-void tug_cgroup_kill(int fd)
+bool tug_cgroup_kill(int fd)
 {
     int kill_fd = openat(fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
     if (kill_fd < 0)
-        return;
-    if (write(kill_fd, "1", 1) < 0) {
-        /* it is tried again until the cgroup is empty */
-    }
+        return false;
+    bool ok = write(kill_fd, "1", 1) == 1;
     close(kill_fd);
+    return ok;
 }
 
 bool tug_cgroup_empty(int fd)

@@ -23,8 +23,6 @@
 #include "launch/noded.h"
 
 #define MIN_UID 1000
-#define SWEEP_MIN_MS 1
-#define SWEEP_MAX_MS 50
 #define STOP_NODED_MS 5000
 #define STOP_STEPS_MS 10000
 
@@ -178,7 +176,7 @@ static int prepare(const struct options *o, struct tug_err *err)
     sodium_bin2hex(noded.boot_id, sizeof noded.boot_id, steps.rules.boot_id, 16);
     if (root && (!o->cgroup_root || strcmp(o->cgroup_root, "none") != 0)) {
         rc = tug_cgroup_open(o->cgroup_root, o->node, &steps.cgroup, err);
-        if (rc && (o->cgroup_root || rc == -EBUSY))
+        if (rc && o->cgroup_root)
             return rc;
         if (rc)
             tug_warn("no cgroups: %s", err->msg);
@@ -211,12 +209,12 @@ static bool lease_matters(void)
     return false;
 }
 
-static int wait_ms(int64_t now_ms, bool sweeping, int sweep_ms, int64_t deadline_ms)
+static int wait_ms(int64_t now_ms, int sweep_ms, int64_t deadline_ms)
 {
     int64_t at = deadline_ms;
     if (!steps.noded && noded.next_start_ms < at && deadline_ms == INT64_MAX)
         at = noded.next_start_ms;
-    if (sweeping && now_ms + sweep_ms < at)
+    if (sweep_ms >= 0 && now_ms + sweep_ms < at)
         at = now_ms + sweep_ms;
     if (lease_matters() && noded.lease.until_ms < at)
         at = noded.lease.until_ms;
@@ -265,15 +263,14 @@ static void on_signals(int fd, int64_t *deadline_ms, int *stage)
 static int run(int signals)
 {
     int64_t deadline_ms = INT64_MAX;
-    int stage = 0, sweep_ms = SWEEP_MIN_MS;
+    int stage = 0;
     for (;;) {
         struct tug_err err = {0};
         int64_t now_ms = tug_boot_ms();
         if (stage == 0 && !steps.noded && noded.next_start_ms <= now_ms && tug_noded_start(&noded, &steps, &err))
             tug_error("%s", err.msg);
         end_overdue(now_ms);
-        bool sweeping = tug_steps_sweep(&steps);
-        sweep_ms = sweeping ? (sweep_ms * 2 > SWEEP_MAX_MS ? SWEEP_MAX_MS : sweep_ms * 2) : SWEEP_MIN_MS;
+        int sweep_ms = tug_steps_sweep(&steps, now_ms);
         tug_noded_tell(&noded, &steps);
         if (stage)
             stop_step(&deadline_ms, &stage, now_ms);
@@ -283,7 +280,7 @@ static int run(int signals)
         if (noded.fd >= 0)
             fds[1].events = (short) ((noded.unsent.type ? 0 : POLLIN) |
                                      (tug_noded_wants_write(&noded, &steps) ? POLLOUT : 0));
-        poll(fds, noded.fd >= 0 ? 2 : 1, wait_ms(tug_boot_ms(), sweeping, sweep_ms, deadline_ms));
+        poll(fds, noded.fd >= 0 ? 2 : 1, wait_ms(tug_boot_ms(), sweep_ms, deadline_ms));
         if (noded.fd >= 0 && (fds[1].revents & (POLLIN | POLLHUP | POLLERR)) && tug_noded_read(&noded, &steps) < 0) {
             close(noded.fd);            /* it is ending, or broken: its end is what starts the next one */
             noded.fd = -1;

@@ -138,6 +138,7 @@ static struct tug_wire held(enum tug_wire_type type, const struct tug_step *st)
     w.held.pid = (uint32_t) st->pid;
     w.held.uid = st->uid;
     w.held.requeueable = st->requeueable;
+    w.held.left = st->phase == TUG_STEP_ENDING;
     return w;
 }
 
@@ -182,6 +183,39 @@ static bool tell_gone(struct tug_noded *n, struct tug_steps *s, struct tug_step 
     return true;
 }
 
+/* What the kernel says of a process, as it is: nothing in it is a user's. */
+static void kernel_text(pid_t pid, const char *what, char *out, size_t size_bytes)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", pid, what);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd >= 0 ? read(fd, out, size_bytes - 1) : 0;
+    out[len > 0 ? len : 0] = 0;
+    if (fd >= 0)
+        close(fd);
+}
+
+/* All records of it, or it is tried again at the next sweep. */
+static void tell_stuck(struct tug_noded *n, struct tug_steps *s, struct tug_step *st)
+{
+    pid_t pids[TUG_WIRE_STUCK_MAX];
+    size_t all, of = tug_steps_left(s, st, pids, &all);
+    for (size_t i = 0; i < of; i++) {
+        struct tug_wire w = record(TUG_WIRE_STUCK, st->job, st->attempt, st->step);
+        w.stuck.wait_status = st->wait_status;
+        w.stuck.lease = st->overdue;
+        w.stuck.pid = (uint32_t) pids[i];
+        w.stuck.nth = (uint32_t) i;
+        w.stuck.of = (uint32_t) of;
+        w.stuck.all = (uint32_t) all;
+        kernel_text(pids[i], "wchan", w.stuck.wchan, sizeof w.stuck.wchan);
+        kernel_text(pids[i], "stack", w.stuck.stack, sizeof w.stuck.stack);
+        if (!put(n, &w))
+            return;
+    }
+    st->tell_ms = tug_boot_ms() + TUG_STUCK_AGAIN_MS;
+}
+
 void tug_noded_tell(struct tug_noded *n, struct tug_steps *s)
 {
     if (n->fd < 0)
@@ -193,6 +227,8 @@ void tug_noded_tell(struct tug_noded *n, struct tug_steps *s)
     for (size_t i = 0; i < s->n; i++)
         if (s->at[i].phase == TUG_STEP_GONE && !s->at[i].told && !tell_gone(n, s, &s->at[i]))
             return;
+        else if (s->at[i].phase == TUG_STEP_ENDING && s->at[i].killed && s->at[i].tell_ms <= tug_boot_ms())
+            tell_stuck(n, s, &s->at[i]);
 }
 
 bool tug_noded_wants_write(const struct tug_noded *n, const struct tug_steps *s)
@@ -217,6 +253,8 @@ static void on_list(struct tug_noded *n, struct tug_steps *s)
         struct tug_wire w = held(TUG_WIRE_HELD, st);
         if (st->phase == TUG_STEP_RUNNING || st->phase == TUG_STEP_ENDING)
             ok = send(n->fd, &w, sizeof w, MSG_NOSIGNAL) == (ssize_t) sizeof w;
+        if (st->phase == TUG_STEP_ENDING && st->tell_ms > st->ending_ms + TUG_STUCK_MS)
+            st->tell_ms = 0;            /* that one has not heard of it */
         else if (st->phase == TUG_STEP_GONE && !st->told)
             ok = tell_gone(n, s, st);
     }

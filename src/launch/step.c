@@ -32,6 +32,12 @@
 #define EXIT_NO_DROP 126
 #define NAME_MAX_BYTES 64
 #define EARLIER_MAX_MS 5000
+#define SWEEP_MIN_MS 1
+#define SWEEP_MAX_MS 1000
+#define BURIAL_MAX_MS 1000
+#define STAYS_ROUNDS 8                 /* an orphan that was killed so many rounds ago stays for now */
+#define BELOW_MAX 64
+#define SWEEP_PART 8                   /* what has been ending for so long is looked at after that part of it */
 
 static int64_t wall_ms(void)
 {
@@ -250,6 +256,31 @@ void tug_steps_kill(struct tug_steps *s, struct tug_step *st)
         tug_cgroup_kill(st->cgroup);
 }
 
+static int64_t boot_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void begin_ending(const struct tug_steps *s, struct tug_step *st)
+{
+    st->phase = TUG_STEP_ENDING;
+    st->ending_ms = boot_ms();
+    st->ending_round = s->round;
+    st->tell_ms = st->ending_ms + TUG_STUCK_MS;
+}
+
+/* Its pid may be another's next. */
+static void forget_orphan(struct tug_steps *s, pid_t pid)
+{
+    for (size_t i = 0; i < s->n_orphans; i++)
+        if (s->orphans[i].pid == pid) {
+            s->orphans[i] = s->orphans[--s->n_orphans];
+            return;
+        }
+}
+
 bool tug_steps_reap(struct tug_steps *s, int *noded_status)
 {
     bool noded = false;
@@ -262,10 +293,11 @@ bool tug_steps_reap(struct tug_steps *s, int *noded_status)
             noded = true;
             continue;
         }
+        forget_orphan(s, pid);
         for (size_t i = 0; i < s->n; i++) {
             struct tug_step *st = &s->at[i];
             if (st->phase == TUG_STEP_RUNNING && st->pid == pid) {
-                st->phase = TUG_STEP_ENDING;
+                begin_ending(s, st);
                 st->wait_status = status;
                 st->usage = usage;
             } else if (st->phase == TUG_STEP_GONE && st->cleaner == pid) {
@@ -292,26 +324,77 @@ static bool is_known(const struct tug_steps *s, pid_t pid)
     return false;
 }
 
-/* SIGKILL to every adopted orphan; returns how many there were. Their children come to us in the next round. */
-static size_t kill_orphans(const struct tug_steps *s)
+/* In which round it was found first. One that there is no room for is always new. */
+static uint64_t orphan_round(struct tug_steps *s, pid_t pid)
 {
-    char text[65536];
-    size_t n = 0;
-    int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    for (size_t i = 0; i < s->n_orphans; i++)
+        if (s->orphans[i].pid == pid)
+            return s->orphans[i].round;
+    if (s->n_orphans < TUG_ORPHANS_MAX) {
+        s->orphans[s->n_orphans].pid = pid;
+        s->orphans[s->n_orphans++].round = s->round;
+    }
+    return s->round;
+}
+
+/* The pids of a list of children, 0-terminated in 'text' itself; -1: it cannot be read. */
+static int read_children(const char *path, char *text, size_t size_bytes)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return 1;                       /* cannot know: nothing is called gone */
-    ssize_t len = read(fd, text, sizeof text - 1);
+        return -1;
+    ssize_t len = read(fd, text, size_bytes - 1);
     close(fd);
     while (len > 0 && text[len - 1] != ' ')
         len--;                          /* a pid that was cut off is another process's */
     text[len > 0 ? len : 0] = 0;
-    char *end, *at = text;
+    return 0;
+}
+
+/* What is below a process that stays does not become ours: SIGKILL to all of it. */
+static void kill_below(struct tug_steps *s, pid_t pid, int depth)
+{
+    char path[64], text[4096], *end;
+    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    DIR *d = depth < BELOW_MAX ? opendir(path) : NULL;
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        char list[384];
+        snprintf(list, sizeof list, "%s/%s/children", path, e->d_name);
+        if (e->d_name[0] == '.' || read_children(list, text, sizeof text) < 0)
+            continue;
+        char *at = text;
+        for (unsigned long child; (child = strtoul(at, &end, 10)) > 0 && end != at; at = end) {
+            kill((pid_t) child, SIGKILL);
+            s->below += child;
+            s->n_below++;
+            kill_below(s, (pid_t) child, depth + 1);
+        }
+    }
+    if (d)
+        closedir(d);
+}
+
+/* SIGKILL to every adopted orphan. Their children come to us in the next round, but for those of orphans that stay. In which
+ * round was the last one found that is still here (0: there is none)? A step daemon can be waited for as soon as what it leaves is listed, and is
+ * before the next listing: a step cannot have left what was found in a round before the last one that it lived in. */
+static uint64_t kill_orphans(struct tug_steps *s)
+{
+    char text[65536], *end, *at = text;
+    uint64_t last = 0;
+    s->round++;
+    s->below = s->n_below = 0;
+    if (read_children("/proc/thread-self/children", text, sizeof text) < 0)
+        return s->round;                /* cannot know: nothing is called gone */
     for (unsigned long pid; (pid = strtoul(at, &end, 10)) > 0 && end != at; at = end)
         if (!is_known(s, (pid_t) pid)) {
+            uint64_t round = orphan_round(s, (pid_t) pid);
             kill((pid_t) pid, SIGKILL);
-            n++;
+            if (round + STAYS_ROUNDS < s->round)
+                kill_below(s, (pid_t) pid, 0);
+            last = round > last ? round : last;
         }
-    return n;
+    return last;
 }
 
 /* Remove what a user left in his own directory, as that user: root follows no path in there. */
@@ -363,26 +446,53 @@ static void gone(struct tug_steps *s, struct tug_step *st)
         st->cleaner = start_cleaner(s, name, st->uid, st->gid);
 }
 
-/* An empty cgroup may still have members that are being buried, so both must be quiet. */
-bool tug_steps_sweep(struct tug_steps *s)
+/* An empty cgroup may still have members that are being buried, so both must be quiet; but whose orphans these are is not
+ * certain where steps end at the same time, and nothing leaves a cgroup. */
+static bool is_empty(const struct tug_step *st, uint64_t last_orphan, int64_t now_ms)
 {
-    bool ending = false, looked = false;
-    size_t orphans = 0;
+    bool none = !last_orphan || last_orphan < st->ending_round;
+    if (st->cgroup < 0)
+        return none;
+    return tug_cgroup_empty(st->cgroup) && (none || now_ms > st->ending_ms + BURIAL_MAX_MS);
+}
+
+int tug_steps_sweep(struct tug_steps *s, int64_t now_ms)
+{
+    int64_t next_ms = -1;
+    uint64_t last_orphan = 0, below = s->below, n_below = s->n_below;
+    bool listed = false;
     for (size_t i = 0; i < s->n; i++) {
         struct tug_step *st = &s->at[i];
         if (st->phase != TUG_STEP_ENDING)
             continue;
-        if (st->cgroup >= 0)
-            tug_cgroup_kill(st->cgroup);
-        if (!looked)
-            orphans = kill_orphans(s);
-        looked = true;
-        if (orphans == 0 && (st->cgroup < 0 || tug_cgroup_empty(st->cgroup)))
+        bool killed = st->cgroup >= 0 && tug_cgroup_kill(st->cgroup);
+        if (!listed)
+            last_orphan = kill_orphans(s);
+        listed = true;
+        if (is_empty(st, last_orphan, now_ms)) {
             gone(s, st);
-        else
-            ending = true;
+            continue;
+        }
+        /* Without a cgroup: nobody has come who was not killed in the round before already. */
+        st->killed = killed || (st->cgroup < 0 && last_orphan < s->round && s->below == below && s->n_below == n_below);
+        int64_t wait_ms = (now_ms - st->ending_ms) / SWEEP_PART;
+        wait_ms = wait_ms < SWEEP_MIN_MS ? SWEEP_MIN_MS : wait_ms > SWEEP_MAX_MS ? SWEEP_MAX_MS : wait_ms;
+        if (next_ms < 0 || wait_ms < next_ms)
+            next_ms = wait_ms;
     }
-    return ending;
+    return (int) next_ms;
+}
+
+size_t tug_steps_left(const struct tug_steps *s, const struct tug_step *st, pid_t out[TUG_WIRE_STUCK_MAX], size_t *all)
+{
+    size_t n = 0;
+    if (st->cgroup >= 0)
+        return tug_cgroup_pids(st->cgroup, out, TUG_WIRE_STUCK_MAX, all);
+    *all = 0;
+    for (size_t i = 0; i < s->n_orphans; i++)
+        if (s->orphans[i].round >= st->ending_round && ++*all <= TUG_WIRE_STUCK_MAX)
+            out[n++] = s->orphans[i].pid;
+    return n;
 }
 
 void tug_steps_told(struct tug_steps *s, struct tug_step *st)
@@ -432,6 +542,31 @@ static int empty_dir(struct tug_steps *s, struct tug_err *err)
     return 0;
 }
 
+/* What an earlier launcher left in a cgroup, and does not end: it is ours to end now. */
+static void adopt(struct tug_steps *s)
+{
+    unsigned long long job;
+    unsigned attempt, step;
+    void *list = NULL;
+    char name[NAME_MAX_BYTES];
+    struct stat dir;
+    while (s->cgroup >= 0 && tug_cgroup_next(s->cgroup, &list, name)) {
+        struct tug_step *st = &s->at[s->n];
+        if (s->n == TUG_STEPS_MAX || sscanf(name, "%llu.%u.%u", &job, &attempt, &step) != 3)
+            continue;
+        *st = (struct tug_step){.job = job, .attempt = attempt, .step = step, .wait_status = SIGKILL};
+        st->cgroup = tug_cgroup_reopen(s->cgroup, name);
+        if (st->cgroup < 0)
+            continue;
+        int has_dir = fstatat(s->dir, name, &dir, AT_SYMLINK_NOFOLLOW) == 0;
+        st->uid = has_dir ? dir.st_uid : (uid_t) -1;
+        st->gid = has_dir ? dir.st_gid : (gid_t) -1;
+        tug_warn("step %s of an earlier launcher does not end", name);
+        begin_ending(s, st);
+        s->n++;
+    }
+}
+
 int tug_steps_open(struct tug_steps *s, struct tug_err *err)
 {
     char path[4400];
@@ -455,5 +590,6 @@ int tug_steps_open(struct tug_steps *s, struct tug_err *err)
                         "kernel lacks it (CONFIG_PROC_CHILDREN)");
     if (access(s->stepd, X_OK) < 0)
         return tug_fail(err, -errno, "step daemon %s cannot be executed: %s", s->stepd, strerror(errno));
+    adopt(s);
     return empty_dir(s, err);
 }

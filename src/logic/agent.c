@@ -406,7 +406,7 @@ static void h_node_welcome(struct tug_agent *a, const Tugpb__NodeWelcome *m)
     tug_agent_visits_welcomed(a);
     for (size_t i = 0; i < a->steps.len; i++) {
         struct agent_step *s = a->steps.at[i];
-        if (s->unsaid || s->cause || s->wired_ms || s->hang || s->phase == TUGPB__STEP_PHASE__STEP_DONE)
+        if (s->unsaid || s->cause || s->stuck || s->wired_ms || s->hang || s->phase == TUGPB__STEP_PHASE__STEP_DONE)
             tug_agent_report(a, s);
     }
     ask_for_lease(a);

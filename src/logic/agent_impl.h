@@ -52,6 +52,8 @@ struct agent_step {
     char *why;
     int64_t hard_ms;               /* when the launcher is told to kill (again); INT64_MAX = never */
     bool hard;                     /* it was */
+    Tugpb__LnStuck *stuck;         /* what is left has outlived SIGKILL, as the launcher said last; NULL = it never did */
+    bool here;                     /* the launcher has it */
     Tugpb__LnGone *gone;           /* nothing is left, but what its daemon wrote may still come */
     int64_t finish_ms;             /* do not wait longer for that; INT64_MAX = not waiting */
 };

@@ -59,6 +59,7 @@ void tug_agent_step_free(struct agent_step *s)
     tug_agent_drop(s->hang);
     tug_agent_drop(s->result);
     tug_agent_drop(s->gone);
+    tug_agent_drop(s->stuck);
     free(s->why);
     free(s);
 }
@@ -133,6 +134,19 @@ void tug_agent_stopped(struct tug_agent *a, struct agent_step *s, uint32_t seria
     tug_agent_say(a, s, TUG_MSG_STEP_STOPPED, &m);
 }
 
+static void fill_result(const struct tug_agent *a, const struct agent_step *s, Tugpb__StepKey *key, Tugpb__StepResult *r)
+{
+    if (s->result)
+        *r = *s->result;
+    r->key = key;
+    if (!r->cause)
+        r->cause = s->cause;
+    if (!r->wired_ms)
+        r->wired_ms = s->wired_ms;
+    if (!r->ended_ms)
+        r->ended_ms = a->now_ms;
+}
+
 static void say_done(struct tug_agent *a, struct agent_step *s)
 {
     Tugpb__StepDone m = TUGPB__STEP_DONE__INIT;
@@ -140,11 +154,29 @@ static void say_done(struct tug_agent *a, struct agent_step *s)
     tug_agent_say(a, s, TUG_MSG_STEP_DONE, &m);
 }
 
+/* Its result so far; of what is never heard of any more there is a cause. */
+static void say_stuck(struct tug_agent *a, struct agent_step *s)
+{
+    Tugpb__StepKey key = wire_key(s->key);
+    Tugpb__StepResult r = TUGPB__STEP_RESULT__INIT;
+    Tugpb__StepStuck m = TUGPB__STEP_STUCK__INIT;
+    fill_result(a, s, &key, &r);
+    m.result = &r;
+    m.processes = s->stuck->processes;
+    m.n_processes = s->stuck->n_processes;
+    m.n = s->stuck->n;
+    tug_agent_say(a, s, TUG_MSG_STEP_STUCK, &m);
+}
+
 void tug_agent_report(struct tug_agent *a, struct agent_step *s)
 {
     s->unsaid = false;
     if (s->phase == TUGPB__STEP_PHASE__STEP_DONE) {
         say_done(a, s);
+        return;
+    }
+    if (s->stuck) {
+        say_stuck(a, s);
         return;
     }
     if (s->ready && s->phase == TUGPB__STEP_PHASE__STEP_READY)
@@ -222,6 +254,7 @@ void tug_agent_answer_nothing(struct tug_agent *a, struct agent_key key, const c
 
 /* ---- the way up */
 
+/* One of which only remains are here that run no more is no obstacle. */
 bool tug_agent_other_attempt(const struct tug_agent *a, struct agent_key key, uint32_t *attempt)
 {
     for (size_t i = 0; i < a->visits.len; i++) {
@@ -234,7 +267,7 @@ bool tug_agent_other_attempt(const struct tug_agent *a, struct agent_key key, ui
     }
     for (size_t i = 0; i < a->steps.len; i++) {
         const struct agent_step *s = a->steps.at[i];
-        if (s->key.job == key.job && s->key.attempt != key.attempt &&
+        if (s->key.job == key.job && s->key.attempt != key.attempt && !s->stuck &&
             s->phase != TUGPB__STEP_PHASE__STEP_DONE) {
             *attempt = s->key.attempt;
             return true;
@@ -468,7 +501,7 @@ static void explain_absence(struct tug_agent *a, struct agent_step *s)
 }
 
 /* A step daemon that ended without a result: what is there to say about it. */
-static void explain_loss(struct tug_agent *a, struct agent_step *s)
+static void explain_loss(struct tug_agent *a, struct agent_step *s, const Tugpb__LnGone *gone)
 {
     if (s->cause)
         return;
@@ -480,12 +513,12 @@ static void explain_loss(struct tug_agent *a, struct agent_step *s)
                             a->node, s->grace_s + AGENT_KILL_SLACK_MS / 1000);
         return;
     }
-    if (!s->gone) {
+    if (!gone) {
         explain_absence(a, s);
         return;
     }
-    int status = s->gone->wait_status;
-    if (s->gone->lease)
+    int status = gone->wait_status;
+    if (gone->lease)
         tug_agent_fail_text(a, s, "node", "the launcher of %s ended the step, as the lease of the node was over", a->node);
     else if ((status & 0x7f) == 0)
         tug_agent_fail_text(a, s, "stepd",
@@ -494,7 +527,7 @@ static void explain_loss(struct tug_agent *a, struct agent_step *s)
     else
         tug_agent_fail_text(a, s, "stepd",
                             "step daemon on %s ended by signal %d before it reported a result%s",
-                            a->node, status & 0x7f, s->gone->oom ? " (out of memory)" : "");
+                            a->node, status & 0x7f, gone->oom ? " (out of memory)" : "");
 }
 
 /* What the launcher measured goes into the result. */
@@ -534,18 +567,10 @@ void tug_agent_finish(struct tug_agent *a, struct agent_step *s)
         return;
     }
     if (!s->result)
-        explain_loss(a, s);
+        explain_loss(a, s, s->gone);
     Tugpb__StepKey key = wire_key(s->key);
     Tugpb__StepResult r = TUGPB__STEP_RESULT__INIT;
-    if (s->result)
-        r = *s->result;
-    r.key = &key;
-    if (!r.cause)
-        r.cause = s->cause;
-    if (!r.wired_ms)
-        r.wired_ms = s->wired_ms;
-    if (!r.ended_ms)
-        r.ended_ms = a->now_ms;
+    fill_result(a, s, &key, &r);
     Tugpb__StepResult *whole = (Tugpb__StepResult *) tug_agent_copy(&r.base);
     tug_agent_drop(s->result);
     s->result = whole;
@@ -612,6 +637,39 @@ static void h_ln_gone(struct tug_agent *a, const Tugpb__LnGone *m)
         tug_agent_finish(a, s);
 }
 
+static bool are_same(const Tugpb__LnStuck *x, const Tugpb__LnStuck *y)
+{
+    bool same = x && x->n == y->n && x->n_processes == y->n_processes;
+    for (size_t i = 0; same && i < x->n_processes; i++)
+        same = x->processes[i]->pid == y->processes[i]->pid && !strcmp(x->processes[i]->wchan, y->processes[i]->wchan);
+    return same;
+}
+
+/* Everything in it has been sent SIGKILL, so nothing of it returns to its program: the gang need not wait for the rest. The result
+ * as it is by now stands in any case, so it is kept. */
+static void h_ln_stuck(struct tug_agent *a, const Tugpb__LnStuck *m)
+{
+    struct agent_key key;
+    struct agent_step *s = tug_agent_key_of(m->key, &key) ? tug_agent_find(a, key) : NULL;
+    Tugpb__LnGone gone = TUGPB__LN_GONE__INIT;
+    if (!s || s->phase == TUGPB__STEP_PHASE__STEP_DONE || are_same(s->stuck, m))
+        return;
+    tug_agent_drop(s->stuck);
+    s->stuck = (Tugpb__LnStuck *) tug_agent_copy(&m->base);
+    s->hard = true; /* the launcher goes on killing */
+    s->hard_ms = INT64_MAX;
+    s->phase = TUGPB__STEP_PHASE__STEP_ENDING;
+    gone.wait_status = m->wait_status;
+    gone.lease = m->lease;
+    if (!s->result && !s->forget)
+        explain_loss(a, s, &gone);
+    tug_agent_keep_step(a, s, true);
+    tug_agent_log(a, TUG_LOG_WARN, "job %llu attempt %u step %u: %u processes do not end by SIGKILL",
+                  (unsigned long long) key.job, key.attempt, key.step, m->n);
+    if (!s->forget)
+        say_stuck(a, s);
+}
+
 /* The launcher's list decides what of the restored steps is still there. */
 static void h_ln_held(struct tug_agent *a, const Tugpb__LnHeld *m)
 {
@@ -632,11 +690,13 @@ static void h_ln_held(struct tug_agent *a, const Tugpb__LnHeld *m)
         s->pid = m->steps[i]->pid;
         s->uid = m->steps[i]->uid;
         s->requeueable |= m->steps[i]->requeueable;
-        s->seen = true;
+        s->seen = s->here = true;
+        if (m->steps[i]->left)
+            s->phase = TUGPB__STEP_PHASE__STEP_ENDING;
     }
     for (size_t i = 0; i < a->steps.len; i++) {
         struct agent_step *s = a->steps.at[i];
-        if (s->phase != TUGPB__STEP_PHASE__STEP_DONE && !s->pid)
+        if (s->phase != TUGPB__STEP_PHASE__STEP_DONE && !s->here)
             tug_agent_finish(a, s);
     }
     tug_agent_visits_listed(a);
@@ -659,6 +719,9 @@ void tug_agent_from_launcher(struct tug_agent *a, enum tug_msg number, const Pro
         break;
     case TUG_MSG_LN_GONE:
         h_ln_gone(a, (const Tugpb__LnGone *) m);
+        break;
+    case TUG_MSG_LN_STUCK:
+        h_ln_stuck(a, (const Tugpb__LnStuck *) m);
         break;
     case TUG_MSG_LN_HELD:
         h_ln_held(a, (const Tugpb__LnHeld *) m);

@@ -603,10 +603,14 @@ int tug_ctl_find_nodes(const struct tug_control *c, const char *text, struct tug
     return rc;
 }
 
-/* Is there a reason that an admin takes back? What the health check found is the check's, unless he insists. */
+/* Is there a reason that an admin takes back? That of the health check, or of processes that do not end, goes by itself, unless he insists. */
 static int may_be_taken_back(const struct tug_core_node *k, int force)
 {
-    return k->n_drains > 1 || (k->n_drains && (force || k->drains[0].by != TUG_DRAIN_HEALTH));
+    int some = 0;
+
+    for (size_t i = 0; i < k->n_drains; i++)
+        some |= force || tug_drain_is_admins(k->drains[i].by);
+    return some;
 }
 
 /* Has an admin given that very reason already? */

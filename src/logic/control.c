@@ -159,6 +159,7 @@ static void nodes_free(struct tug_control *c)
         tug_ctl_keep_health(&c->nodes[i], NULL);
         tug_ctl_forget_visit_failure(&c->nodes[i].visit_failures[0]);
         tug_ctl_forget_visit_failure(&c->nodes[i].visit_failures[1]);
+        tug_ctl_stuck_clear(&c->nodes[i]);
         free(c->nodes[i].inventory);
     }
     free(c->nodes);

@@ -104,6 +104,7 @@ struct ctl_node {
     uint8_t *inventory;  size_t inventory_len;   /* packed */
     Tugpb__NodeHealth *health;    /* as it said last; NULL = never */
     Tugpb__VisitFailure *visit_failures[2]; /* the last prolog and the last epilog that failed; NULL = none did */
+    struct tug_vec(Tugpb__StepStuck *) stuck;    /* likewise, of each step that does not end there; remnants.c */
     uint8_t cpus_used[CPU_MASK_LEN];
 };
 
@@ -233,6 +234,9 @@ size_t tug_ctl_visit_failures_pb(struct tug_arena *a, const struct ctl_node *n, 
 void tug_ctl_view_visit_failures(struct tug_arena *a, const struct ctl_node *n, const struct tug_core_node *k,
                                  Tugpb__NodeView *out);
 char *tug_ctl_nodelist(struct tug_control *c, struct tug_arena *a, const struct tug_job *job);
+/* An event about the step that 'key' names, from this peer's node; 0 when there is nothing to say. */
+int tug_ctl_step_event(struct tug_control *c, struct ctl_peer *p, const Tugpb__StepKey *key, struct tug_event *ev);
+void tug_ctl_result(struct tug_control *c, struct tug_arena *a, const Tugpb__StepResult *r, struct tug_event *ev);
 void tug_ctl_keep_health(struct ctl_node *n, const Tugpb__NodeHealth *m);
 void tug_ctl_nodes_check(struct tug_control *c, int64_t now_ms);
 int64_t tug_ctl_nodes_next(const struct tug_control *c);
@@ -274,6 +278,14 @@ int tug_ctl_commits_miss(const struct tug_control *c, uint64_t epoch, uint64_t c
  * are to be written with the record of the cluster. */
 void tug_ctl_commits_heard(struct tug_control *c, uint64_t commit);
 void tug_ctl_commits_skip(struct tug_control *c);
+
+/* remnants.c: processes that do not end */
+void tug_ctl_stuck_clear(struct ctl_node *n);
+void tug_ctl_put_remnants(struct tug_control *c, struct tug_arena *a, const struct tug_core_node *k, Tugpb__NodeRecord *m);
+/* In 'out', which has room for all of the record's; how many. */
+size_t tug_ctl_restore_remnants(const Tugpb__NodeRecord *m, struct tug_core_remnant *out);
+void tug_ctl_view_remnants(struct tug_control *c, struct tug_arena *a, uint32_t node, const struct tug_core_node *k,
+                           Tugpb__NodeView *out);
 
 /* full.c: while the store has no room */
 enum ctl_full { CTL_FULL_ANSWERED, CTL_FULL_WAITS, CTL_FULL_REFUSED };

@@ -355,8 +355,8 @@ void h_lease(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Prot
 
 /* An event about the step that 'key' names, from this peer's node; 0 when there is nothing to say.
  */
-static int step_event(struct tug_control *c, struct ctl_peer *p, const Tugpb__StepKey *key,
-                      struct tug_event *ev)
+int tug_ctl_step_event(struct tug_control *c, struct ctl_peer *p, const Tugpb__StepKey *key,
+                       struct tug_event *ev)
 {
     if (!tug_ctl_node_heard(c, p) || !key)
         return 0;
@@ -374,7 +374,7 @@ void h_step_ready(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     struct tug_event ev = {.type = TUG_EV_STEP_READY};
 
     (void) rid;
-    if (!step_event(c, p, m->key, &ev))
+    if (!tug_ctl_step_event(c, p, m->key, &ev))
         return;
     keep_rendezvous(c, p->node, m);
     tug_ctl_apply(c, &ev, NULL);
@@ -394,7 +394,7 @@ void h_step_failed(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     struct tug_event ev = {.type = TUG_EV_STEP_FAILED};
 
     (void) rid;
-    if (!step_event(c, p, m->key, &ev))
+    if (!tug_ctl_step_event(c, p, m->key, &ev))
         return;
     ev.cause = tug_ctl_cause(c, m->cause);
     if (ev.cause.node == TUG_NO_NODE)
@@ -410,8 +410,15 @@ void h_step_wired(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     struct tug_event ev = {.type = TUG_EV_STEP_WIRED};
 
     (void) rid;
-    if (step_event(c, p, m->key, &ev))
+    if (tug_ctl_step_event(c, p, m->key, &ev))
         tug_ctl_apply(c, &ev, NULL);
+}
+
+void tug_ctl_result(struct tug_control *c, struct tug_arena *a, const Tugpb__StepResult *r, struct tug_event *ev)
+{
+    ev->exits = exits_of(a, r);
+    ev->n_exits = r->n_exits;
+    ev->cause = tug_ctl_cause(c, r->cause);
 }
 
 void h_step_done(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
@@ -422,11 +429,9 @@ void h_step_done(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     struct tug_event ev = {.type = TUG_EV_STEP_DONE};
 
     (void) rid;
-    if (!r || !step_event(c, p, r->key, &ev))
+    if (!r || !tug_ctl_step_event(c, p, r->key, &ev))
         return;
-    ev.exits = exits_of(&a, r);
-    ev.n_exits = r->n_exits;
-    ev.cause = tug_ctl_cause(c, r->cause);
+    tug_ctl_result(c, &a, r, &ev);
     tug_ctl_safe_done(c, p->node, r->key);
     tug_ctl_apply(c, &ev, NULL);
     await_links(c);
@@ -441,7 +446,7 @@ void h_step_watch(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     struct tug_hang hang;
 
     (void) rid;
-    if (!m->hang || !step_event(c, p, m->key, &ev))
+    if (!m->hang || !tug_ctl_step_event(c, p, m->key, &ev))
         return;
     hang = tug_ctl_hang(c, m->hang);
     ev.hang = &hang;
@@ -504,7 +509,7 @@ void h_step_stopped(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
     struct tug_event ev = {.type = TUG_EV_STEP_STOPPED, .serial = m->serial};
 
     (void) rid;
-    if (step_event(c, p, m->key, &ev))
+    if (tug_ctl_step_event(c, p, m->key, &ev))
         tug_ctl_apply(c, &ev, NULL);
 }
 

@@ -92,6 +92,7 @@ void tug_ctl_put_node(struct tug_control *c, uint32_t node, struct tug_batch *b)
     m.failures = tug_ctl_failures_pb(&a, &k);
     m.n_failures = k.n_failures;
     m.links = tug_ctl_links_pb(c, &a, node, &m.n_links);
+    tug_ctl_put_remnants(c, &a, &k, &m);
     m.address = n->address ? n->address : (char *) "";
     if (n->inventory_len && tug_proto_decode(&a, &tugpb__inventory__descriptor, n->inventory,
                                              n->inventory_len, &inv, NULL) == 0)
@@ -543,7 +544,11 @@ static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struc
     struct tug_core_link_past *links = restore_links(m);
     past.links = links;
     past.n_links = m->n_links;
+    struct tug_core_remnant *remnants = tug_xcalloc(m->n_remnants + 1, sizeof *remnants);
+    past.remnants = remnants;
+    past.n_remnants = tug_ctl_restore_remnants(m, remnants);
     int rc = tug_core_restore_node(c->core, m->name, &past, err);
+    free(remnants);
     free(links);
     free(mig);
     free(machine);

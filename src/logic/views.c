@@ -582,6 +582,7 @@ void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node
     out->links = tug_ctl_view_links(c, a, node, &out->n_links);
     view_health(n->health, out);
     tug_ctl_view_visit_failures(a, n, &k, out);
+    tug_ctl_view_remnants(c, a, node, &k, out);
     out->address = say(n->address);
     out->version = say(n->version);
     if (n->inventory_len && tug_proto_decode(a, &tugpb__inventory__descriptor, n->inventory,

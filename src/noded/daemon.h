@@ -83,6 +83,7 @@ struct noded {
     struct tug_vec(struct outgoing) wire_out;
     struct tug_vec(Tugpb__LnStarted) held;     /* HELD records, until LISTED */
     struct tug_vec(Tugpb__StepKey) held_keys;
+    struct tug_vec(Tugpb__StuckProcess *) stuck;   /* STUCK records, until the last of their step */
 };
 
 /* options.c: command line over configuration over defaults; exits by itself on --help and on a wrong command line. */

@@ -143,6 +143,7 @@ static Tugpb__LnStarted started_of(const struct tug_wire *r)
     m.pid = r->held.pid;
     m.uid = r->held.uid;
     m.requeueable = r->held.requeueable != 0;
+    m.left = r->held.left != 0;
     return m;
 }
 
@@ -161,6 +162,69 @@ static void on_listed(struct noded *d, const struct tug_wire *r)
     free(list);
     tug_vec_clear(&d->held);
     tug_vec_clear(&d->held_keys);
+}
+
+/* ---- processes that do not end */
+
+static void put_text(char **out, const char *text)
+{
+    if (*out != (char *) protobuf_c_empty_string)
+        free(*out);
+    *out = tug_xstrdup(text);
+}
+
+/* What everybody may read of it; the name is the user's own, so nothing but printable text leaves. */
+static void look_at(Tugpb__StuckProcess *p)
+{
+    char path[64], text[512] = "";
+    snprintf(path, sizeof path, "/proc/%u/stat", p->pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = 0;
+    char *name = strchr(text, '('), *end = strrchr(text, ')');
+    if (!name || !end || end < name || !end[1])
+        return;
+    *end = 0;
+    for (char *at = name + 1; *at; at++)
+        if ((unsigned char) *at < ' ' || (unsigned char) *at > '~')
+            *at = '?';
+    put_text(&p->command, name + 1);
+    end[3] = 0;
+    put_text(&p->state, end + 2);
+}
+
+static void forget_stuck(struct noded *d)
+{
+    for (size_t i = 0; i < d->stuck.len; i++)
+        tugpb__stuck_process__free_unpacked(d->stuck.at[i], NULL);
+    d->stuck.len = 0;
+}
+
+static void on_stuck(struct noded *d, const struct tug_wire *r)
+{
+    Tugpb__StuckProcess *p = tug_new(Tugpb__StuckProcess);
+    Tugpb__LnStuck m = TUGPB__LN_STUCK__INIT;
+    Tugpb__StepKey key = key_of(r);
+    if (r->stuck.nth == 0)
+        forget_stuck(d);
+    tugpb__stuck_process__init(p);
+    p->pid = r->stuck.pid;
+    put_text(&p->wchan, r->stuck.wchan);
+    put_text(&p->stack, r->stuck.stack);
+    look_at(p);
+    tug_vec_push(&d->stuck, p);
+    if (r->stuck.nth + 1 < r->stuck.of)
+        return;
+    m.key = &key;
+    m.processes = d->stuck.at;
+    m.n_processes = d->stuck.len;
+    m.n = r->stuck.all;
+    m.wait_status = r->stuck.wait_status;
+    m.lease = r->stuck.lease != 0;
+    tug_agent_message(d->agent, TUG_PEER_LAUNCHER, TUG_MSG_LN_STUCK, 0, &m.base);
+    forget_stuck(d);
 }
 
 static void on_record(struct noded *d, const struct tug_wire *r)
@@ -187,6 +251,9 @@ static void on_record(struct noded *d, const struct tug_wire *r)
         gone.cpu_us = r->gone.cpu_us;
         gone.max_rss_bytes = r->gone.max_rss_bytes;
         tug_agent_message(d->agent, TUG_PEER_LAUNCHER, TUG_MSG_LN_GONE, 0, &gone.base);
+        break;
+    case TUG_WIRE_STUCK:
+        on_stuck(d, r);
         break;
     case TUG_WIRE_HELD:
         tug_vec_push(&d->held, started);
@@ -218,6 +285,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         }
         if (r.type == TUG_WIRE_REFUSED)
             r.refused.text[sizeof r.refused.text - 1] = 0;
+        if (r.type == TUG_WIRE_STUCK)
+            r.stuck.wchan[sizeof r.stuck.wchan - 1] = r.stuck.stack[sizeof r.stuck.stack - 1] = 0;
         on_record(d, &r);
     }
 }
@@ -249,4 +318,6 @@ void launcher_stop(struct noded *d)
     tug_vec_clear(&d->wire_out);
     tug_vec_clear(&d->held);
     tug_vec_clear(&d->held_keys);
+    forget_stuck(d);
+    tug_vec_clear(&d->stuck);
 }

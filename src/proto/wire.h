@@ -27,8 +27,10 @@ enum tug_wire_type {
     TUG_WIRE_REFUSED,
     TUG_WIRE_GONE,                          /* nothing is left of the step */
     TUG_WIRE_HELD,
-    TUG_WIRE_LISTED
+    TUG_WIRE_LISTED,
+    TUG_WIRE_STUCK                          /* one process of a step that SIGKILL does not end; 'of' such records in a row */
 };
+#define TUG_WIRE_STUCK_MAX 8                /* processes of a step that are told of */
 
 struct tug_wire {
     uint32_t version;
@@ -45,6 +47,7 @@ struct tug_wire {
         } lease;                            /* LEASE, LISTED */
         struct {
             uint32_t pid, uid, requeueable;
+            uint32_t left;                  /* the step daemon has gone, what it left is being ended */
         } held;                             /* STARTED, HELD */
         struct {
             char text[1024];                /* terminated */
@@ -55,6 +58,12 @@ struct tug_wire {
             uint64_t cpu_us, max_rss_bytes;
             uint32_t lease;                 /* ended by the launcher, as the lease was over */
         } gone;
+        struct {
+            int32_t wait_status;            /* these two as in 'gone' */
+            uint32_t lease;
+            uint32_t pid, nth, of, all;     /* record nth of 'of'; there are 'all' such processes */
+            char wchan[64], stack[900];     /* of the kernel's making, terminated; "" = may not be read */
+        } stuck;
     };
 };
 

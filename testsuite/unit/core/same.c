@@ -205,7 +205,9 @@ static int same_node_again(struct tug_core *made, const struct tug_core_node *n,
                                             .n_drains = n->n_drains,
                                             .bad_launches = n->bad_launches,
                                             .failures = n->failures,
-                                            .n_failures = n->n_failures};
+                                            .n_failures = n->n_failures,
+                                            .remnants = n->remnants,
+                                            .n_remnants = n->n_remnants};
     return tug_core_restore_node(made, n->name, &past, err);
 }
 

@@ -1084,8 +1084,29 @@ START_TEST(its_victims_are_enough_all_needed_and_not_much_dearer_than_the_cheape
 }
 END_TEST
 
+START_TEST(one_that_gave_way_and_does_not_end_is_not_waited_for)
+{
+    setup(2, 4, TUG_PREEMPT_REQUEUE, 0);
+    run(1, req("low", 1, 4));
+    run(2, req("low", 1, 4));
+    w_submit(&w, 3, req("all", 1, 4));
+    pass();
+    tug_job_id first = w_job(&w, 1)->state == TUG_JOB_REQUEUED ? 1 : 2;
+    w_is(&w, first, REQUEUED);
+    uint32_t node = w_job(&w, first)->slices[0].node;
+    w_stuck(&w, first, 1, 0, node, "pid 7 in D");
+    pass();
+    w_is(&w, 3 - first, REQUEUED);
+    w_gone(&w, 3 - first, 1, 0, 1 - node);
+    pass();
+    w_is(&w, 3, CONFIGURING);
+    w_clear(&w);
+}
+END_TEST
+
 UNIT_MAIN("core/preempt",
           a_higher_tier_has_a_lower_one_give_way_with_notice_and_then_runs_in_its_place,
+          one_that_gave_way_and_does_not_end_is_not_waited_for,
           what_comes_free_is_kept_for_whom_it_was_and_for_nobody_else,
           who_may_not_wait_again_is_ended_as_PREEMPTED_and_told_for_whom,
           without_notice_the_end_is_ordered_by_the_pass_itself,

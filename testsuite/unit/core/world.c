@@ -259,6 +259,13 @@ void w_gone(struct world *w, tug_job_id job, uint32_t attempt, uint32_t step, ui
     ck_assert_int_eq(w_event(w, ev), 0);
 }
 
+void w_stuck(struct world *w, tug_job_id job, uint32_t attempt, uint32_t step, uint32_t node, const char *text)
+{
+    struct tug_event ev = {
+        .type = TUG_EV_STEP_STUCK, .job = job, .attempt = attempt, .step = step, .node = node, .text = text};
+    ck_assert_int_eq(w_event(w, ev), 0);
+}
+
 void w_tick(struct world *w, int64_t at_ms)
 {
     w->now = at_ms;

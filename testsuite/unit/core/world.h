@@ -55,6 +55,8 @@ void w_done(struct world *w, tug_job_id job, uint32_t attempt, uint32_t step, ui
             int code); /* all its ranks */
 void w_gone(struct world *w, tug_job_id job, uint32_t attempt, uint32_t step,
             uint32_t node); /* killed: no exits */
+/* What is left there outlived SIGKILL; no exits, for the reason of a killed step daemon unless the part was being killed. */
+void w_stuck(struct world *w, tug_job_id job, uint32_t attempt, uint32_t step, uint32_t node, const char *text);
 void w_stopped(struct world *w, tug_job_id job, uint32_t attempt, uint32_t step, uint32_t node, uint32_t serial);
 void w_tick(struct world *w, int64_t at_ms);
 void w_run(struct world *w,

@@ -115,6 +115,79 @@ START_TEST(a_step_goes_from_order_to_acknowledged_result)
 }
 END_TEST
 
+static void say_stuck(uint64_t job, uint32_t pid, const char *wchan)
+{
+    Tugpb__StepKey key = TUGPB__STEP_KEY__INIT;
+    Tugpb__StuckProcess p = TUGPB__STUCK_PROCESS__INIT, *all[] = {&p};
+    Tugpb__LnStuck m = TUGPB__LN_STUCK__INIT;
+    key.job = job;
+    key.attempt = 1;
+    p.pid = pid;
+    p.wchan = (char *) (uintptr_t) wchan;
+    m.key = &key;
+    m.processes = all;
+    m.n_processes = m.n = 1;
+    m.wait_status = SIGKILL;
+    tug_agent_message(w.agent, L, TUG_MSG_LN_STUCK, 0, &m.base);
+}
+
+START_TEST(what_outlives_SIGKILL_is_told_with_the_result_and_is_no_end)
+{
+    world_start(&w);
+    world_join(&w, 3);
+    world_running(&w, 71, 20, false);
+    world_result(&w, 20, 4);
+    world_next(&w, 20, TUG_MSG_SD_RESULT_ACK);
+    tug_agent_stepd_down(w.agent, 20);
+    say_stuck(71, 4711, "rpc_wait_bit_killable");
+    const Tugpb__StepStuck *m = world_next(&w, CONTROLLER, TUG_MSG_STEP_STUCK);
+    ck_assert_uint_eq(m->processes[0]->pid, 4711);
+    ck_assert_int_eq(m->result->exits[1]->exit_code, 4);
+    say_stuck(71, 4711, "rpc_wait_bit_killable");
+    world_quiet(&w);
+    say_stuck(71, 4711, "nfs_wait");
+    ck_assert_str_eq(((const Tugpb__StepStuck *) world_next(&w, CONTROLLER, TUG_MSG_STEP_STUCK))->processes[0]->wchan, "nfs_wait");
+    world_launch(&w, tug_agent_epoch(w.agent), 71, 2, false); /* it runs no more: the next attempt may come */
+    world_next(&w, L, TUG_MSG_LN_START);
+    ck_assert_int_eq(phase_of(0), TUGPB__STEP_PHASE__STEP_ENDING);
+    world_gone(&w, 71, 1, 0);
+    ck_assert_int_eq(((const Tugpb__StepDone *) world_next(&w, CONTROLLER, TUG_MSG_STEP_DONE))->result->exits[1]->exit_code, 4);
+    world_end(&w);
+}
+END_TEST
+
+START_TEST(what_outlives_SIGKILL_is_told_again_by_the_next_node_daemon_and_to_the_next_controller)
+{
+    Tugpb__LnHeld held = TUGPB__LN_HELD__INIT;
+    Tugpb__LnStarted one = TUGPB__LN_STARTED__INIT, *all[] = {&one};
+    Tugpb__StepKey key = TUGPB__STEP_KEY__INIT;
+    world_start(&w);
+    world_join(&w, 3);
+    world_running(&w, 71, 20, false);
+    tug_agent_stepd_down(w.agent, 20);
+    say_stuck(71, 4711, "nfs_wait");
+    world_next(&w, CONTROLLER, TUG_MSG_STEP_FAILED);
+    const Tugpb__StepStuck *m = world_next(&w, CONTROLLER, TUG_MSG_STEP_STUCK);
+    ck_assert_str_eq(m->result->cause->kind, "stepd");
+    world_crash(&w);
+    world_boot(&w);
+    key.job = 71;
+    key.attempt = 1;
+    one.key = &key;
+    one.left = true; /* and no pid: another launcher found it */
+    held.steps = all;
+    held.n_steps = 1;
+    world_held(&w, &held);
+    tug_agent_controller_up(w.agent, CONTROLLER);
+    const Tugpb__NodeHello *hello = world_next(&w, CONTROLLER, TUG_MSG_NODE_HELLO);
+    ck_assert_int_eq(hello->steps[0]->phase, TUGPB__STEP_PHASE__STEP_ENDING);
+    say_stuck(71, 4711, "nfs_wait");
+    world_welcome(&w, 40);
+    ck_assert_uint_eq(((const Tugpb__StepStuck *) world_next(&w, CONTROLLER, TUG_MSG_STEP_STUCK))->result->key->job, 71);
+    world_end(&w);
+}
+END_TEST
+
 START_TEST(a_repeated_launch_is_answered_with_where_the_step_stands)
 {
     world_start(&w);
@@ -545,6 +618,8 @@ START_TEST(a_final_refusal_is_there_to_be_read)
 END_TEST
 
 UNIT_MAIN("logic/agent", hello_waits_for_the_launchers_list, what_the_node_finds_out_later_is_told_once_and_in_the_next_hello, a_step_goes_from_order_to_acknowledged_result,
+          what_outlives_SIGKILL_is_told_with_the_result_and_is_no_end,
+          what_outlives_SIGKILL_is_told_again_by_the_next_node_daemon_and_to_the_next_controller,
           a_repeated_launch_is_answered_with_where_the_step_stands, what_ended_here_is_not_started_again,
           a_kill_that_overtakes_its_launch_keeps_it_from_starting, a_tombstone_lasts_24_hours_to_the_millisecond,
           a_newer_attempt_waits_until_the_older_is_gone, orders_of_a_lower_epoch_are_ignored,

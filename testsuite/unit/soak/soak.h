@@ -26,7 +26,7 @@ struct soak_piece { /* what a node holds of a step */
     enum tug_held_phase phase;
     tug_gpuset gpus;
     uint32_t gpu_milli;
-    uint8_t fails, requeueable, stopped, ending;
+    uint8_t fails, requeueable, stopped, ending, stuck; /* stuck: killed, and there for a while still */
     int code;         /* it ends with */
     int signal;       /* ... was killed by */
     int64_t left_ms;  /* to run, as of since_ms */

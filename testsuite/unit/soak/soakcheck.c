@@ -365,7 +365,7 @@ void soak_check_launch(struct soak *s, const struct soak_node *n, const struct s
         int at_barrier = q->phase < TUG_HELD_RUNNING && its && its->suspended_ms >= 0;
         if (q->phase == TUG_HELD_DONE || q->stopped || at_barrier)
             continue;
-        soak_holds(s, q->job != p->job || q->attempt == p->attempt,
+        soak_holds(s, q->job != p->job || q->attempt == p->attempt || q->stuck,
                    "attempts %u and %u of job %llu run at once", q->attempt, p->attempt,
                    (unsigned long long) p->job);
         soak_holds(s, q->job == p->job || !(q->gpus & p->gpus) || (q->gpu_milli && p->gpu_milli),

@@ -144,6 +144,7 @@ static void make_rest(struct soak *s)
     conf->failures_kept_ms = dice(s, 2) ? 0 : 600000;
     conf->flap_losses = dice(s, 3) ? 0 : 2 + dice(s, 3);
     conf->flap_period_s = 300;
+    conf->cleaning_timeout_s = 60;
     conf->kept_ms = dice(s, 60000);
     conf->seed = s->seed;
     conf->preempt_max = dice(s, 5);

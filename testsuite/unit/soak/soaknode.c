@@ -167,6 +167,13 @@ static void take_kill(struct soak *s, const struct soak_timer *t)
             wake_piece(s, t->node, p, s->now + delay(s, t->grace_s * 1000));
             return;
         }
+        if (s->faulty && !s->calm && dice(s, 30) == 0) { /* it waits in the kernel for something */
+            p->stuck = 1;
+            wake_piece(s, t->node, p, s->now + dice(s, 300000));
+            struct soak_piece stuck = *p;
+            report(s, t->node, TUG_EV_STEP_STUCK, &stuck);
+            return;
+        }
         ends(s, p); /* before the next order is taken */
         struct soak_piece copy = *p;
         report(s, t->node, TUG_EV_STEP_DONE, &copy);

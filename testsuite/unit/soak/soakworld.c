@@ -147,7 +147,8 @@ int soak_event(struct soak *s, struct tug_event ev)
         [TUG_EV_NODE_HEALTH] = "a health check",    [TUG_EV_STEP_READY] = "a ready part",
         [TUG_EV_STEP_WIRED] = "a wired part",       [TUG_EV_STEP_FAILED] = "a failed part",
         [TUG_EV_STEP_STOPPED] = "a stopped part",   [TUG_EV_STEP_WATCH] = "a watch's word",
-        [TUG_EV_STEP_DONE] = "a part's end",        [TUG_EV_TICK] = "a tick"};
+        [TUG_EV_STEP_DONE] = "a part's end",        [TUG_EV_STEP_STUCK] = "a part that does not end",
+        [TUG_EV_TICK] = "a tick"};
     tug_assert(names[ev.type]);
     struct tug_err err = {0};
     if (s->trace)
@@ -249,7 +250,7 @@ static struct tug_core *from_records(struct soak *s)
                                                 .n_drains = n.n_drains,
                                                 .bad_launches = n.bad_launches,
                                                 .failures = n.failures,
-                                                .n_failures = n.n_failures};
+                                                .n_failures = n.n_failures, .remnants = n.remnants, .n_remnants = n.n_remnants};
         soak_holds(s, !tug_core_restore_node(made, n.name, &past, &err), "no restart: %s", err.msg);
     }
     for (size_t i = 0; i < s->records.len; i++) {
