@@ -204,7 +204,7 @@ static void fill_conf(struct dst *w, const struct dst_ctl *c, struct made *m)
                                         .clock_zero_ms = c->clock.base_ms - dst_clock_at(&c->boot, w->now_ms)};
     m->conf.core = (struct tug_core_conf){.launch_timeout_s = want->launch_timeout_s, .kill_grace_s = want->kill_grace_s,
                                           .launch_retries = 3, .requeue_delay_s = w->conf.requeue_delay_s, .kept_ms = 300000,
-                                          .flap_losses = w->conf.flaps ? 3 : 0, .flap_period_s = 1200,
+                                          .flap_losses = w->conf.flaps ? 3 : 0, .flap_period_s = 1200, .cleaning_timeout_s = 60,
                                           .failures_kept_ms = 1800000, .preemption = TUG_PREEMPTION_TIER,
                                           .queues = m->queues, .n_queues = 3, .nodes = m->rows, .n_nodes = n};
 }

@@ -64,7 +64,7 @@ enum dst_what {
     DST_DIAL, DST_LINK_UP, DST_TCP_TIMEOUT,
     DST_TO_LAUNCHER, DST_FROM_LAUNCHER, DST_FROM_CHECKER, DST_LEASE_DUE,
     DST_STEPD_DIAL, DST_STEPD_READY, DST_TO_STEPD, DST_FROM_STEPD,
-    DST_RANKS_EXIT, DST_RANKS_DIE, DST_RANKS_STOP, DST_PART_DEAD,
+    DST_RANKS_EXIT, DST_RANKS_DIE, DST_RANKS_STOP, DST_PART_DEAD, DST_PART_STAYS,
     DST_CLIENT, DST_CLIENT_GIVES_UP, DST_ARRIVES_CLIENT,
     DST_SUBMIT, DST_FAULT, DST_FAULT_OVER, DST_LEAD, DST_CONFIGURE, DST_BACKUP, DST_PUT_BACK,
 };
@@ -136,7 +136,7 @@ struct dst_ctl {
 };
 
 /* ---- a machine */
-enum dst_phase { DST_STARTING, DST_READY, DST_RUNNING, DST_ENDED, DST_DEAD };
+enum dst_phase { DST_STARTING, DST_READY, DST_RUNNING, DST_ENDED, DST_STUCK, DST_DEAD };
 struct dst_uses {                      /* of a machine */
     uint64_t gpus;                     /* those of slices, too */
     uint32_t milli;                    /* part of its one GPU, in thousandths; 0 = all of each */
@@ -159,6 +159,7 @@ struct dst_part {
     bool stopped, ran, told_to_end;
     uint32_t stop_serial;              /* of the order to stop that stands; 0 = none does */
     bool killing;                      /* everything in it is about to be dead */
+    bool sticks;                       /* ... but for a process that waits in the kernel, and ends when that lets it */
     bool vanished;                     /* with its launcher or machine */
     bool overdue;                      /* killing: by the launcher, as the lease was over */
     bool told;                         /* the launcher has said that it is gone */
@@ -275,6 +276,7 @@ struct dst_figures {
     uint64_t ctl_crashes, ctl_await, ctl_pauses, takeovers, fenced;
     uint64_t agent_crashes, agent_await, agent_pauses, launcher_crashes, reboots, stepd_crashes;
     uint64_t store_failed, store_full, store_waits, store_slow, unsynced_lost, unsynced_kept;
+    uint64_t stuck;   /* parts that outlived SIGKILL */
     uint64_t stopped; /* parts whose ranks were, by order */
     uint64_t timed; /* jobs of which a controller that came back knew how long they had run */
     uint64_t wall_jumps, client_drops, client_retries, preempted, lease_ends;
@@ -418,6 +420,7 @@ void dst_node_power_off(struct dst *w, unsigned node, int64_t for_ms);
 void dst_launcher_crash(struct dst *w, unsigned node);
 void dst_launcher_message(struct dst *w, const struct dst_event *e);
 void dst_launcher_gone(struct dst *w, struct dst_part *p); /* nothing is left of it: tell the node daemon */
+void dst_launcher_stuck(struct dst *w, struct dst_part *p);    /* it stays: tell the node daemon */
 void dst_lease_due(struct dst *w, const struct dst_event *e);
 void dst_agent_start(struct dst *w, unsigned node);
 void dst_agent_looks(struct dst *w, unsigned node);        /* ... again at what the machine has */
@@ -435,7 +438,7 @@ struct dst_part *dst_part_find(struct dst *w, unsigned node, const Tugpb__StepKe
 struct dst_part *dst_part_start(struct dst *w, unsigned node, const struct dst_seen *key, bool requeueable,
                                 const struct dst_uses *uses, uint64_t epoch, bool head, size_t gang);
 void dst_part_kill(struct dst *w, struct dst_part *p);     /* everything in it, as SIGKILL to its cgroup does */
-void dst_part_vanish(struct dst *w, struct dst_part *p);   /* at once, with its machine or launcher */
+void dst_part_vanish(struct dst *w, struct dst_part *p, bool machine);   /* at once, with its machine, or with its launcher */
 void dst_part_stepd_dies(struct dst *w, struct dst_part *p);
 void dst_part_event(struct dst *w, const struct dst_event *e);
 void dst_part_cut_off(struct dst *w, struct dst_part *p);  /* the node daemon's end is gone */

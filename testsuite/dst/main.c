@@ -57,8 +57,8 @@ static void print(double took_s)
            "daemons ended; %llu steps by their lease; %llu runs of health checks, %llu of them bad\n", N(agent_crashes), N(agent_await), N(agent_pauses),
            N(launcher_crashes), N(reboots), N(stepd_crashes), N(lease_ends), N(checks), N(sick));
     printf("# disks: %llu failed or full, %llu commits lost by that, %llu tries without room, %llu slow; unsynced at a crash: %llu lost, %llu "
-           "kept; ranks stopped: %llu; clocks put: %llu, run times looked at: %llu; clients: %llu gone, %llu retries\n", N(store_full), N(store_failed), N(store_waits), N(store_slow),
-           N(unsynced_lost), N(unsynced_kept), N(stopped), N(wall_jumps), N(timed), N(client_drops), N(client_retries));
+           "kept; ranks stopped: %llu, stuck: %llu; clocks put: %llu, run times looked at: %llu; clients: %llu gone, %llu retries\n", N(store_full), N(store_failed), N(store_waits), N(store_slow),
+           N(unsynced_lost), N(unsynced_kept), N(stopped), N(stuck), N(wall_jumps), N(timed), N(client_drops), N(client_retries));
     printf("# GPUs cut otherwise: %llu; parts that ran on slices: %llu, on shares: %llu, whose devices had gone: %llu; run again after "
            "failures: %llu, back-offs looked at: %llu\n", N(recuts), N(on_slices), N(on_shares), N(gone_devices), N(again), N(backoffs));
     printf("# configurations: %llu; backups: %llu, put back: %llu, %llu of them by hand, jobs forgotten by that: %llu\n",

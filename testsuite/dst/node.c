@@ -78,6 +78,24 @@ void dst_launcher_gone(struct dst *w, struct dst_part *p)
         tell_gone(w, n, p);
 }
 
+void dst_launcher_stuck(struct dst *w, struct dst_part *p)
+{
+    struct dst_node *n = &w->nodes[p->node];
+    Tugpb__StuckProcess process = TUGPB__STUCK_PROCESS__INIT, *all[] = {&process};
+    Tugpb__LnStuck stuck = TUGPB__LN_STUCK__INIT;
+    Tugpb__StepKey key;
+
+    if (!n->agent || !n->listed)
+        return;
+    set_key(&key, p);
+    process.pid = (uint32_t) p->id;
+    stuck.key = &key;
+    stuck.processes = all;
+    stuck.n_processes = stuck.n = 1;
+    stuck.wait_status = p->wait_status;
+    tell_agent(w, n, TUG_MSG_LN_STUCK, &stuck.base);
+}
+
 static void list(struct dst *w, struct dst_node *n)
 {
     Tugpb__LnHeld held = TUGPB__LN_HELD__INIT;
@@ -100,6 +118,7 @@ static void list(struct dst *w, struct dst_node *n)
         all[held.n_steps].pid = (uint32_t) p->id;
         all[held.n_steps].uid = DST_UID;
         all[held.n_steps].requeueable = p->requeueable;
+        all[held.n_steps].left = p->phase == DST_STUCK;
         ptr[held.n_steps] = &all[held.n_steps];
         held.n_steps++;
     }
@@ -509,11 +528,11 @@ void dst_agent_crash(struct dst *w, unsigned node, const char *why)
 
 /* ---- the machine's life */
 
-static void all_gone(struct dst *w, struct dst_node *n)
+static void all_gone(struct dst *w, struct dst_node *n, bool machine)
 {
     for (size_t i = 0; i < w->parts.len; i++)
         if (w->parts.at[i]->node == n->index)
-            dst_part_vanish(w, w->parts.at[i]);
+            dst_part_vanish(w, w->parts.at[i], machine);
     n->seen.len = 0;
     n->lease = (struct tug_lease){0};
     n->lease_seq++;
@@ -548,7 +567,7 @@ void dst_node_power_off(struct dst *w, unsigned node, int64_t for_ms)
     dst_log(w, "n%u loses power for %lld s", node, (long long) for_ms / 1000);
     w->n.reboots++;
     agent_ends(w, n, dst_chance(&w->of_faults, 0.8));
-    all_gone(w, n);
+    all_gone(w, n, true);
     n->up = false;
     n->fails = 0;
     dst_later(w, for_ms, DST_NODE_BOOT, node);
@@ -563,7 +582,7 @@ void dst_launcher_crash(struct dst *w, unsigned node)
     dst_log(w, "n%u: the launcher dies, and its children with it", node);
     w->n.launcher_crashes++;
     agent_ends(w, n, false);
-    all_gone(w, n);
+    all_gone(w, n, false);
     dst_later(w, dst_between(&w->of_faults, 100, 3000), DST_AGENT_START, node)->life = n->machine_life;
 }
 

@@ -1,7 +1,7 @@
 /* part.c - step daemons and their ranks: one node's part of a step
  *
- * STARTING, READY (at the barrier), RUNNING, ENDED (no rank is left, the result is told until it is acknowledged), DEAD
- * (nothing is left). How long ranks run and how they exit is drawn from the seed, job, attempt, step and node. A rank
+ * STARTING, READY (at the barrier), RUNNING, ENDED (no rank is left, the result is told until it is acknowledged), STUCK (all
+ * of it was killed, and a process is there that does not end yet), DEAD (nothing is left). How long ranks run and how they exit is drawn from the seed, job, attempt, step and node. A rank
  * that fails, and a step daemon that is lost, end the ranks of the gang on the other nodes: the star tells them.
  * Layer: tests.
  */
@@ -375,15 +375,13 @@ static void on_die(struct dst *w, struct dst_part *p, const struct dst_event *e)
     ended(w, p);
 }
 
-static void dead(struct dst *w, struct dst_part *p, int wait_status)
+/* The step daemon is gone, and no rank runs any more. */
+static void leaves_its_daemon(struct dst *w, struct dst_part *p, int wait_status)
 {
     struct dst_run *r = dst_truth_run(w, p->job, p->attempt, p->step, p->node);
 
-    if (p->phase == DST_DEAD)
-        return;
     if (wait_status) {
         r->lost = true;
-        r->by_node = p->overdue || p->vanished;
         if (p->phase < DST_ENDED || p->gathering)
             tell_star(w, p, WHY_STAR_LOST, 100, 10000);
     }
@@ -391,15 +389,46 @@ static void dead(struct dst *w, struct dst_part *p, int wait_status)
         r->ended = true;
         r->signal = SIGKILL;
     }
-    p->phase = DST_DEAD;
+    p->phase = p->sticks ? DST_STUCK : DST_DEAD;
     p->wait_status = wait_status;
-    dst_log(w, "n%u: nothing is left of job %llu.%u.%u", p->node, (unsigned long long) p->job, p->attempt, p->step);
     if (p->peer) {
         tug_peer_id peer = p->peer;
         dst_agent_stepd(w, p, false);
         if (p->peer == peer)
             p->peer = 0;
     }
+}
+
+/* Longer than the launcher waits before it says so, or not. */
+static void sticks(struct dst *w, struct dst_part *p)
+{
+    dst_log(w, "n%u: a process of job %llu.%u.%u does not end", p->node, (unsigned long long) p->job, p->attempt, p->step);
+    w->n.stuck++;
+    dst_later(w, 5000, DST_PART_STAYS, p->node)->id = p->id;
+    dst_later(w, dst_about(&w->of_ranks, 120000), DST_PART_DEAD, p->node)->id = p->id;
+}
+
+static void stays(struct dst *w, struct dst_part *p)
+{
+    if (p->phase != DST_STUCK)
+        return;
+    dst_launcher_stuck(w, p);
+    dst_later(w, 10000, DST_PART_STAYS, p->node)->id = p->id;
+}
+
+static void dead(struct dst *w, struct dst_part *p, int wait_status)
+{
+    if (p->phase == DST_DEAD)
+        return;
+    if (p->phase == DST_STUCK)
+        p->phase = DST_DEAD;
+    else
+        leaves_its_daemon(w, p, wait_status);
+    if (p->phase == DST_STUCK) {
+        sticks(w, p);
+        return;
+    }
+    dst_log(w, "n%u: nothing is left of job %llu.%u.%u", p->node, (unsigned long long) p->job, p->attempt, p->step);
     dst_launcher_gone(w, p);
 }
 
@@ -410,17 +439,25 @@ void dst_part_kill(struct dst *w, struct dst_part *p)
     if (p->killing)
         return;
     p->killing = true;
+    p->sticks = p->phase != DST_STARTING && !w->calm && dst_chance(&w->of_ranks, 0.2);
     e = dst_later(w, dst_between(&w->of_env, 0, dst_chance(&w->of_env, 0.1) ? 800 : 50), DST_PART_DEAD, p->node);
     e->id = p->id;
     e->arg = SIGKILL;
 }
 
-void dst_part_vanish(struct dst *w, struct dst_part *p)
+/* The next launcher finds in its cgroup what does not end, and what the last one had said of it is not known to that one. */
+void dst_part_vanish(struct dst *w, struct dst_part *p, bool machine)
 {
     if (p->phase == DST_DEAD)
         return;
     p->peer = 0;
-    p->vanished = true;
+    if (!machine && (p->phase == DST_STUCK || (p->phase == DST_RUNNING && dst_chance(&w->of_ranks, 0.05)))) {
+        p->sticks = p->killing = true;
+        if (p->phase == DST_RUNNING)
+            dead(w, p, SIGKILL);
+        return;
+    }
+    p->sticks = false;
     p->told = true; /* the launcher that would tell is gone, too */
     dead(w, p, SIGKILL);
 }
@@ -490,6 +527,7 @@ static void told(struct dst *w, struct dst_part *p, const struct dst_event *e)
             dst_later(w, dst_between(&w->of_ranks, 1, 1 + 1000 * ((const Tugpb__SdKill *) m)->grace_s), DST_RANKS_DIE,
                       p->node)->id = p->id;
     } else if (e->number == TUG_MSG_SD_RESULT_ACK && p->phase == DST_ENDED) {
+        p->sticks = !w->calm && dst_chance(&w->of_ranks, 0.01); /* what its ranks left behind */
         dst_later(w, dst_between(&w->of_env, 1, 30), DST_PART_DEAD, p->node)->id = p->id;
     }
     tug_arena_clear(&a);
@@ -526,6 +564,9 @@ void dst_part_event(struct dst *w, const struct dst_event *e)
         break;
     case DST_PART_DEAD:
         dead(w, p, (int) e->arg);
+        break;
+    case DST_PART_STAYS:
+        stays(w, p);
         break;
     default:
         tug_assert(!"an event that nobody knows");

@@ -90,7 +90,8 @@ void dst_truth_launched(struct dst *w, struct dst_part *p)
         dst_fail(w, "n%u sets up job %llu.%u.%u, and has said that it is over", p->node, ull(p->job), p->attempt, p->step);
     for (size_t i = 0; i < w->parts.len; i++) {
         const struct dst_part *o = w->parts.at[i];
-        if (o != p && o->node == p->node && o->job == p->job && o->step == p->step && o->phase != DST_DEAD)
+        if (o != p && o->node == p->node && o->job == p->job && o->step == p->step && o->phase != DST_DEAD &&
+            o->phase != DST_STUCK)
             dst_fail(w, "n%u sets up job %llu.%u.%u while attempt %u is there", p->node, ull(p->job), p->attempt,
                      p->step, o->attempt);
     }
@@ -129,15 +130,16 @@ void dst_truth_started(struct dst *w, struct dst_part *p)
 
     for (size_t i = 0; i < w->parts.len; i++) {
         const struct dst_part *o = w->parts.at[i];
-        if (o == p || o->phase != DST_RUNNING)
+        if (o == p || (o->phase != DST_RUNNING && o->phase != DST_STUCK))
             continue;
-        if (o->job == p->job && o->attempt != p->attempt)
+        if (o->job == p->job && o->attempt != p->attempt && o->phase == DST_RUNNING)
             dst_fail(w, "two attempts of job %llu run at once: %u on n%u, and %u on n%u", ull(p->job), o->attempt,
                      o->node, p->attempt, p->node);
-        if (o->node != p->node || o->job == p->job || o->stopped)
+        if (o->node != p->node || (o->job == p->job && o->attempt == p->attempt) || o->stopped)
             continue;
         if (dst_devices_meet(&o->uses, &p->uses))
-            dst_fail(w, "n%u runs job %llu and job %llu on one GPU%s", p->node, ull(o->job), ull(p->job),
+            dst_fail(w, "n%u %s job %llu.%u and runs job %llu.%u on one GPU%s", p->node, o->phase == DST_STUCK ? "is stuck with" : "runs",
+                     ull(o->job), o->attempt, ull(p->job), p->attempt,
                      o->uses.n_slices && p->uses.n_slices ? "'s slice" : "");
         if (o->uses.milli && o->uses.gpus & p->uses.gpus)
             shared += o->uses.milli;
@@ -530,10 +532,20 @@ static void check_nothing_left(struct dst *w, const struct dst_node *n, const Tu
     for (size_t i = 0; i < w->parts.len; i++) {
         const struct dst_part *p = w->parts.at[i];
         if (p->node == n->index && p->job == k->job && p->attempt == k->attempt && p->step == k->step &&
-            p->phase < DST_ENDED)
+            (p->phase < DST_ENDED || p->phase == DST_STUCK))
             dst_fail(w, "n%u says that nothing is left of job %llu.%u.%u, and it %s", n->index, ull(k->job), k->attempt,
                      k->step, p->phase == DST_RUNNING ? "runs" : "is there");
     }
+}
+
+/* Then others may run as the next attempt of it. */
+static void check_runs_no_more(struct dst *w, const struct dst_node *n, const Tugpb__StepKey *k)
+{
+    const struct dst_part *p = dst_part_find(w, n->index, k);
+
+    if (p && p->phase < DST_ENDED)
+        dst_fail(w, "n%u says that job %llu.%u.%u is stuck, and it %s", n->index, ull(k->job), k->attempt, k->step,
+                 p->phase == DST_RUNNING ? "runs" : "is being set up");
 }
 
 void dst_truth_agent_says(struct dst *w, struct dst_node *n, tug_peer_id peer, uint16_t number,
@@ -555,6 +567,9 @@ void dst_truth_agent_says(struct dst *w, struct dst_node *n, tug_peer_id peer, u
         break;
     case TUG_MSG_SD_RESULT_ACK:
         check_result_kept(w, n, peer);
+        break;
+    case TUG_MSG_STEP_STUCK:
+        check_runs_no_more(w, n, ((const Tugpb__StepStuck *) m)->result->key);
         break;
     case TUG_MSG_STEP_DONE:
         r = ((const Tugpb__StepDone *) m)->result;
