@@ -247,15 +247,6 @@ size_t tug_steps_live(const struct tug_steps *s)
 
 /* ---- ending */
 
-void tug_steps_kill(struct tug_steps *s, struct tug_step *st)
-{
-    (void) s;
-    if (st->phase == TUG_STEP_RUNNING)
-        kill(st->pid, SIGKILL);         /* not yet waited for, so the pid is still its own */
-    if (st->cgroup >= 0 && (st->phase == TUG_STEP_RUNNING || st->phase == TUG_STEP_ENDING))
-        tug_cgroup_kill(st->cgroup);
-}
-
 static int64_t boot_ms(void)
 {
     struct timespec t;
@@ -268,7 +259,18 @@ static void begin_ending(const struct tug_steps *s, struct tug_step *st)
     st->phase = TUG_STEP_ENDING;
     st->ending_ms = boot_ms();
     st->ending_round = s->round;
+    st->wait_status = SIGKILL;          /* until it was waited for */
     st->tell_ms = st->ending_ms + TUG_STUCK_MS;
+}
+
+void tug_steps_kill(struct tug_steps *s, struct tug_step *st)
+{
+    if (st->phase == TUG_STEP_RUNNING)
+        begin_ending(s, st);
+    if (st->phase == TUG_STEP_ENDING && !st->reaped)
+        kill(st->pid, SIGKILL);         /* not yet waited for, so the pid is still its own */
+    if (st->cgroup >= 0 && st->phase == TUG_STEP_ENDING)
+        tug_cgroup_kill(st->cgroup);
 }
 
 /* Its pid may be another's next. */
@@ -279,6 +281,11 @@ static void forget_orphan(struct tug_steps *s, pid_t pid)
             s->orphans[i] = s->orphans[--s->n_orphans];
             return;
         }
+}
+
+static bool is_daemon(const struct tug_step *st, pid_t pid)
+{
+    return st->pid == pid && (st->phase == TUG_STEP_RUNNING || (st->phase == TUG_STEP_ENDING && !st->reaped));
 }
 
 bool tug_steps_reap(struct tug_steps *s, int *noded_status)
@@ -296,8 +303,10 @@ bool tug_steps_reap(struct tug_steps *s, int *noded_status)
         forget_orphan(s, pid);
         for (size_t i = 0; i < s->n; i++) {
             struct tug_step *st = &s->at[i];
-            if (st->phase == TUG_STEP_RUNNING && st->pid == pid) {
-                begin_ending(s, st);
+            if (is_daemon(st, pid)) {
+                if (st->phase == TUG_STEP_RUNNING)
+                    begin_ending(s, st);
+                st->reaped = true;
                 st->wait_status = status;
                 st->usage = usage;
             } else if (st->phase == TUG_STEP_GONE && st->cleaner == pid) {
@@ -318,7 +327,7 @@ static bool is_known(const struct tug_steps *s, pid_t pid)
         return true;
     for (size_t i = 0; i < s->n; i++) {
         const struct tug_step *st = &s->at[i];
-        if ((st->phase == TUG_STEP_RUNNING && st->pid == pid) || (st->phase == TUG_STEP_GONE && st->cleaner == pid))
+        if (is_daemon(st, pid) || (st->phase == TUG_STEP_GONE && st->cleaner == pid))
             return true;
     }
     return false;
@@ -450,6 +459,8 @@ static void gone(struct tug_steps *s, struct tug_step *st)
  * certain where steps end at the same time, and nothing leaves a cgroup. */
 static bool is_empty(const struct tug_step *st, uint64_t last_orphan, int64_t now_ms)
 {
+    if (!st->reaped)
+        return false;
     bool none = !last_orphan || last_orphan < st->ending_round;
     if (st->cgroup < 0)
         return none;
@@ -469,6 +480,8 @@ int tug_steps_sweep(struct tug_steps *s, int64_t now_ms)
         if (!listed)
             last_orphan = kill_orphans(s);
         listed = true;
+        if (!st->reaped && st->cgroup < 0)
+            kill_below(s, st->pid, 0);
         if (is_empty(st, last_orphan, now_ms)) {
             gone(s, st);
             continue;
@@ -488,7 +501,9 @@ size_t tug_steps_left(const struct tug_steps *s, const struct tug_step *st, pid_
     size_t n = 0;
     if (st->cgroup >= 0)
         return tug_cgroup_pids(st->cgroup, out, TUG_WIRE_STUCK_MAX, all);
-    *all = 0;
+    *all = !st->reaped;
+    if (!st->reaped)
+        out[n++] = st->pid;
     for (size_t i = 0; i < s->n_orphans; i++)
         if (s->orphans[i].round >= st->ending_round && ++*all <= TUG_WIRE_STUCK_MAX)
             out[n++] = s->orphans[i].pid;
@@ -554,7 +569,7 @@ static void adopt(struct tug_steps *s)
         struct tug_step *st = &s->at[s->n];
         if (s->n == TUG_STEPS_MAX || sscanf(name, "%llu.%u.%u", &job, &attempt, &step) != 3)
             continue;
-        *st = (struct tug_step){.job = job, .attempt = attempt, .step = step, .wait_status = SIGKILL};
+        *st = (struct tug_step){.job = job, .attempt = attempt, .step = step, .reaped = true};
         st->cgroup = tug_cgroup_reopen(s->cgroup, name);
         if (st->cgroup < 0)
             continue;

@@ -1,7 +1,7 @@
 /* step.h - the steps that this launcher started, until nothing is left of them
  *
- * RUNNING: its step daemon lives. ENDING: the daemon is gone, the rest is being killed, for as long as it takes: a process
- * that waits inside the kernel ends when that lets it. GONE: nothing is left; kept until tugnoded was told. Layer: launch.
+ * RUNNING: its step daemon lives. ENDING: the daemon is gone or was killed, everything is being killed, for as long as it takes: a
+ * process that waits inside the kernel ends when that lets it. GONE: nothing is left; kept until tugnoded was told. Layer: launch.
  */
 #ifndef TUG_LAUNCH_STEP_H
 #define TUG_LAUNCH_STEP_H
@@ -30,6 +30,7 @@ struct tug_step {
     bool requeueable;
     bool told;                         /* GONE was written to tugnoded */
     pid_t pid;                         /* of the step daemon, ours to wait for */
+    bool reaped;                       /* ENDING: it was; else it was killed, and may be what does not end */
     pid_t cleaner;                     /* removes what it left in its directory, as the user; 0 = none */
     int cgroup;                        /* -1 = none */
     int wait_status;

@@ -17,6 +17,7 @@
 
 #define AGENT_KILL_SLACK_MS 5000  /* over the grace, until the launcher is told to kill; and between repeats */
 #define AGENT_HELLO_BY_MS 10000   /* a step daemon's connection must belong to a step by then */
+#define AGENT_LEAVE_MS 5000       /* a step daemon whose result is kept has gone by then, or is killed */
 #define AGENT_GONE_WAIT_MS 1000   /* for what a dead step daemon had written */
 #define AGENT_SILENCE_MS 20000    /* a controller that says nothing for so long is taken to be gone */
 #define AGENT_PEERS_MAX 4096

@@ -94,6 +94,8 @@ static void h_sd_result(struct tug_agent *a, struct agent_step *s, const Tugpb__
         tug_agent_keep_step(a, s, true);
     }
     tug_agent_send(a, s->peer, TUG_MSG_SD_RESULT_ACK, &ack);
+    if (!s->gone && s->hard_ms > a->now_ms + AGENT_LEAVE_MS) /* unless it hangs on a file of its user's */
+        s->hard_ms = a->now_ms + AGENT_LEAVE_MS;
     if (s->gone)
         tug_agent_finish(a, s);
 }

@@ -332,7 +332,7 @@ struct dst {
     struct tug_heap heap;
     int64_t now_ms;
     uint64_t seq, hash;
-    struct tug_rand of_health, of_more;
+    struct tug_rand of_health, of_stuck, of_more;
     uint32_t slices;                   /* that there have been */
     struct tug_rand of_faults, of_users, of_net, of_env, of_ranks, of_admin;
     struct dst_ctl ctls[DST_CTLS];

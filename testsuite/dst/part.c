@@ -405,7 +405,7 @@ static void sticks(struct dst *w, struct dst_part *p)
     dst_log(w, "n%u: a process of job %llu.%u.%u does not end", p->node, (unsigned long long) p->job, p->attempt, p->step);
     w->n.stuck++;
     dst_later(w, 5000, DST_PART_STAYS, p->node)->id = p->id;
-    dst_later(w, dst_about(&w->of_ranks, 120000), DST_PART_DEAD, p->node)->id = p->id;
+    dst_later(w, dst_about(&w->of_stuck, 120000), DST_PART_DEAD, p->node)->id = p->id;
 }
 
 static void stays(struct dst *w, struct dst_part *p)
@@ -439,7 +439,7 @@ void dst_part_kill(struct dst *w, struct dst_part *p)
     if (p->killing)
         return;
     p->killing = true;
-    p->sticks = p->phase != DST_STARTING && !w->calm && dst_chance(&w->of_ranks, 0.2);
+    p->sticks = p->phase != DST_STARTING && !w->calm && dst_chance(&w->of_stuck, 0.2);
     e = dst_later(w, dst_between(&w->of_env, 0, dst_chance(&w->of_env, 0.1) ? 800 : 50), DST_PART_DEAD, p->node);
     e->id = p->id;
     e->arg = SIGKILL;
@@ -451,7 +451,7 @@ void dst_part_vanish(struct dst *w, struct dst_part *p, bool machine)
     if (p->phase == DST_DEAD)
         return;
     p->peer = 0;
-    if (!machine && (p->phase == DST_STUCK || (p->phase == DST_RUNNING && dst_chance(&w->of_ranks, 0.05)))) {
+    if (!machine && (p->phase == DST_STUCK || (p->phase == DST_RUNNING && dst_chance(&w->of_stuck, 0.05)))) {
         p->sticks = p->killing = true;
         if (p->phase == DST_RUNNING)
             dead(w, p, SIGKILL);
@@ -527,7 +527,7 @@ static void told(struct dst *w, struct dst_part *p, const struct dst_event *e)
             dst_later(w, dst_between(&w->of_ranks, 1, 1 + 1000 * ((const Tugpb__SdKill *) m)->grace_s), DST_RANKS_DIE,
                       p->node)->id = p->id;
     } else if (e->number == TUG_MSG_SD_RESULT_ACK && p->phase == DST_ENDED) {
-        p->sticks = !w->calm && dst_chance(&w->of_ranks, 0.01); /* what its ranks left behind */
+        p->sticks = !w->calm && dst_chance(&w->of_stuck, 0.01); /* what its ranks left behind */
         dst_later(w, dst_between(&w->of_env, 1, 30), DST_PART_DEAD, p->node)->id = p->id;
     }
     tug_arena_clear(&a);

@@ -61,12 +61,27 @@ END
     until_ok 30 node_is r1 IDLE && until_ok 30 node_is r2 IDLE || { cat "$D"/tugd.log "$D"/r*/log >&2; return 1; }
 }
 
+hang_up() { # DIR: every write below it hangs, until hang_over
+    mkdir "$1"
+    python3 "$BATS_TEST_DIRNAME/hangfs.py" "$1" 3>&- &
+    echo $! >"$D/hangfs.pid"
+    until_ok 20 grep -q -F " $1 " /proc/mounts
+}
+
+hang_over()
+{
+    [ ! -e "$D/hangfs.pid" ] || kill -TERM "$(cat "$D/hangfs.pid")" || :
+    rm -f "$D/hangfs.pid"
+}
+
+is_dead() { ! grep -q '^State:.[^ZX]' "/proc/$1/status" 2>/dev/null; }
 thaw() { echo THAWED >"$FROZEN/freezer.state"; }
 
 teardown_file()
 {
     [ -n "${D:-}" ] || return 0
     thaw
+    hang_over
     until_ok 20 bash -c '! [ -s "$FROZEN/cgroup.procs" ]'
     rmdir "$FROZEN"
     for f in r1/pid r2/pid tugd.pid; do kill -TERM "$(cat "$D/$f")" || :; done
@@ -141,6 +156,7 @@ show() { tug nodes; tug node show r1; tug queue; tail -n 20 "$D/tugd.log" "$D/r1
 @test "tugd, tugnoded and tuglaunch die, and it is held on" {
     read -r waits <waits
     kill -KILL "$(cat "$D/tugd.pid")"
+    until_ok 20 is_dead "$(cat "$D/tugd.pid")"
     tugd_up
     until_ok 30 node_is r1 CLEANING || { show; false; }
     node_says r1 'bin(int(n["gpus_alloc"])).count("1")' 3
@@ -150,7 +166,7 @@ show() { tug nodes; tug node show r1; tug queue; tail -n 20 "$D/tugd.log" "$D/r1
     until_ok 30 bash -c "pgrep -P $(cat "$D/r1/pid") tugnoded | grep -v -x $noded"
     until_ok 30 node_is r1 CLEANING || { show; false; }
     kill -KILL "$(cat "$D/r1/pid")" # with it go its steps, but for the one that cannot
-    until_ok 20 bash -c "! kill -0 $(cat "$D/r1/pid") 2>/dev/null"
+    until_ok 20 is_dead "$(cat "$D/r1/pid")"
     node_up r1
     until_ok 60 node_says r1 'bin(int(n["gpus_alloc"])).count("1")' 2 || { show; false; }
     until_ok 60 node_is r1 CLEANING || { show; false; }
@@ -171,4 +187,20 @@ show() { tug nodes; tug node show r1; tug queue; tail -n 20 "$D/tugd.log" "$D/r1
     run tug node history r1
     echo "$output"
     [[ "$output" == *"cleaning"* ]]
+}
+
+@test "the file system of the output hangs: ranks go on, the job ends with their exit, and only its step daemon stays" {
+    [ -c /dev/fuse ] || skip "needs /dev/fuse"
+    hang_up "$D/work/dead"
+    id=$(tug submit --parsable --no-requeue -N 1 --gpus 1 --nodelist r2 --output "$D/work/dead/out" -- \
+        sh -c 'head -c 8000000 /dev/zero | tr "\\0" "\\n"; echo through >through')
+    until_ok 60 test -s through || { show; false; } # 8 MB fit nowhere: most of it is dropped
+    until_ok 60 state_is "$id" COMPLETED || { show; false; }
+    until_ok 60 node_is r2 CLEANING || { show; tug node show r2; false; }
+    run tug node show r2
+    echo "$output"
+    [[ "$output" == *"(tugstepd) in "* ]]
+    timeout 60 tug run -N 1 --gpus 1 --nodelist r2 -- true
+    hang_over
+    until_ok 60 node_is r2 IDLE || { show; false; }
 }

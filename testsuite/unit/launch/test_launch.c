@@ -95,6 +95,37 @@ static void self_report(const char *path, char **argv, char **envp)
     tell(path, text);
 }
 
+#define SWARM 1000
+
+/* So many that left session, group and parent behind and hear no SIGHUP; each holds the fifo open. */
+static void swarm(const char *path)
+{
+    char fifo[300];
+    int p[2];
+    snprintf(fifo, sizeof fifo, "%s.fifo", path);
+    int held = open(fifo, O_WRONLY);
+    if (held < 0 || pipe(p) < 0)
+        _exit(92);
+    for (int i = 0; i < SWARM; i++)
+        if (fork() == 0) {
+            setsid();
+            signal(SIGHUP, SIG_IGN);
+            if (fork() == 0) {
+                if (write(p[1], "x", 1) < 0)
+                    _exit(91);
+                for (;;)
+                    pause();
+            }
+            _exit(0);
+        }
+    for (int i = 0; i < SWARM; i++) {
+        char c;
+        if (read(p[0], &c, 1) != 1)
+            _exit(90);
+    }
+    tell(path, "all");
+}
+
 /* Three kinds of escape: a double fork, one with a session of its own, one in between that ignores signals. */
 static void escape(const char *path)
 {
@@ -139,6 +170,8 @@ static int as_stepd(char **argv, char **envp)
         self_report(path, argv, envp);
     if (strstr(payload, "escape"))
         escape(path);
+    if (strstr(payload, "swarm"))
+        swarm(path);
     if (strstr(payload, "mess")) {              /* leave files behind in the step's directory */
         snprintf(junk, sizeof junk, "%s/a", argv[2]);
         if (mkdir(junk, 0700) < 0)
@@ -505,6 +538,122 @@ START_TEST(nothing_of_a_step_survives_it_with_cgroups)
 }
 END_TEST
 
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void a_swarm_is_gone(const char *cgroup_root)
+{
+    char payload[256], fifo[300], c;
+    setup();
+    start_launcher(cgroup_root, one_user);
+    list_nothing();
+    snprintf(fifo, sizeof fifo, "%s.fifo", in_dir("swarm"));
+    ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+    int fd = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    snprintf(payload, sizeof payload, "%s: swarm", in_dir("swarm"));
+    start_step(5, payload);
+    wait_for_file(in_dir("swarm"));
+    int64_t began_ms = now_ms();
+    next(TUG_WIRE_GONE);
+    printf("# %d processes that left everything behind were gone %lld ms after their step daemon%s\n", SWARM,
+           (long long) (now_ms() - began_ms), cgroup_root ? ", without cgroups" : "");
+    ck_assert_int_eq(read(fd, &c, 1), 0);   /* nobody holds it any more */
+    close(fd);
+    stop();
+}
+
+START_TEST(a_thousand_that_left_everything_behind_are_gone_without_cgroups)
+{
+    a_swarm_is_gone("none");
+}
+END_TEST
+
+START_TEST(a_thousand_that_left_everything_behind_are_gone_with_cgroups)
+{
+    if (getuid() != 0 || access("/proc/self/cgroup", R_OK) < 0) {
+        printf("# not checked: cgroups need root\n");
+        return;
+    }
+    a_swarm_is_gone(NULL);
+}
+END_TEST
+
+/* ---- what SIGKILL does not end: frozen by cgroup v1, a process is in D until it is thawed */
+
+static char freezer[64];
+
+static void freezer_write(const char *file, const char *text)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", freezer, file);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t) strlen(text));
+    close(fd);
+}
+
+static void what_stays_is_told(const char *cgroup_root)
+{
+    char text[32];
+    setup();
+    start_launcher(cgroup_root, one_user);
+    list_nothing();
+    pid_t stuck = start_step(5, "x: stay");
+    start_step(6, "x: stay");
+    snprintf(text, sizeof text, "%d", (int) stuck);
+    freezer_write("cgroup.procs", text);
+    freezer_write("freezer.state", "FROZEN");
+    struct tug_wire k = record(TUG_WIRE_KILL, 5);
+    put(&k);
+    struct tug_wire r = next(TUG_WIRE_STUCK);
+    ck_assert_int_eq(r.job, 5);
+    ck_assert_uint_eq(r.stuck.pid, (uint32_t) stuck);
+    ck_assert_uint_eq(r.stuck.of, 1);
+    ck_assert_uint_eq(r.stuck.all, 1);
+    ck_assert(*r.stuck.wchan);
+    k = record(TUG_WIRE_KILL, 6);
+    put(&k);
+    ck_assert_int_eq(next(TUG_WIRE_GONE).job, 6);   /* others end as always */
+    struct tug_wire list = record(TUG_WIRE_LIST, 0);
+    put(&list);
+    r = next(TUG_WIRE_HELD);
+    ck_assert_int_eq(r.job, 5);
+    ck_assert_uint_eq(r.held.left, 1);
+    next(TUG_WIRE_LISTED);
+    next(TUG_WIRE_STUCK);                           /* and who asks anew is told */
+    freezer_write("freezer.state", "THAWED");
+    ck_assert_int_eq(next(TUG_WIRE_GONE).job, 5);
+    stop();
+}
+
+static void in_a_freezer(void (*test)(const char *cgroup_root), const char *cgroup_root)
+{
+    snprintf(freezer, sizeof freezer, "/sys/fs/cgroup/freezer/tug-launch-%d", (int) getpid());
+    if (getuid() != 0 || mkdir(freezer, 0700) < 0) {
+        printf("# not checked: only what root freezes by cgroup v1 outlives SIGKILL here\n");
+        return;
+    }
+    test(cgroup_root);
+    while (rmdir(freezer) < 0 && errno == EBUSY)
+        poll(NULL, 0, 5);
+}
+
+START_TEST(what_outlives_SIGKILL_is_told_and_holds_up_nobody_without_cgroups)
+{
+    in_a_freezer(what_stays_is_told, "none");
+}
+END_TEST
+
+START_TEST(what_outlives_SIGKILL_is_told_and_holds_up_nobody_with_cgroups)
+{
+    in_a_freezer(what_stays_is_told, NULL);
+}
+END_TEST
+
 START_TEST(a_killed_noded_is_started_again_and_told_what_is_held_and_what_is_gone)
 {
     setup();
@@ -689,6 +838,10 @@ int main(int argc, char **argv, char **envp)
         a_step_is_started_heard_to_end_and_leaves_nothing, a_step_daemon_gets_its_payload_and_nothing_else,
         an_order_is_obeyed_once, an_epoch_that_was_obeyed_rules_out_lower_ones, a_restarted_launcher_is_another_boot,
         nothing_of_a_step_survives_it_without_cgroups, nothing_of_a_step_survives_it_with_cgroups,
+        a_thousand_that_left_everything_behind_are_gone_without_cgroups,
+        a_thousand_that_left_everything_behind_are_gone_with_cgroups,
+        what_outlives_SIGKILL_is_told_and_holds_up_nobody_without_cgroups,
+        what_outlives_SIGKILL_is_told_and_holds_up_nobody_with_cgroups,
         a_killed_noded_is_started_again_and_told_what_is_held_and_what_is_gone,
         a_lease_that_runs_out_ends_requeueable_steps_without_a_noded, no_step_outlives_its_launcher,
         garbage_from_noded_gets_it_replaced_and_steps_stay, descriptors_that_nobody_asked_for_do_not_stay_open,
