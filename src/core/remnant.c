@@ -122,10 +122,24 @@ void tug_remnant_put(struct tug_core *c, const struct tug_event *ev, enum tug_re
                                            .since_ms = c->now_ms,
                                            .text = text};
         add(c, ev->node, &r);
-        tug_act_node_log(c, ev->node, "node %s: job %llu has ended there, but for processes that SIGKILL does not end: %s", n->name,
+        if (ev->step != TUG_VISIT_STEP)
+            tug_act_node_log(c, ev->node, "node %s: job %llu has ended there, but for processes that SIGKILL does not end: %s", n->name,
                          (unsigned long long) ev->job, text);
     }
     tug_act_node_changed(c, ev->node);
+}
+
+int tug_remnant_visits(struct tug_core *c, const struct tug_entry *e, uint32_t node)
+{
+    const struct tug_node *n = &c->nodes.at[node];
+    const struct tug_event ev = {.job = e->j.id, .attempt = e->j.attempt, .step = TUG_VISIT_STEP, .node = node,
+                                 .text = "its epilog is run when they have gone"};
+    for (size_t i = 0; i < n->remnants.len; i++)
+        if (n->remnants.at[i].job == e->j.id && n->remnants.at[i].attempt == e->j.attempt) {
+            tug_remnant_put(c, &ev, TUG_REMNANT_OF_GANG);
+            return 1;
+        }
+    return 0;
 }
 
 static void remove_at(struct tug_core *c, uint32_t node, size_t at)
@@ -171,6 +185,8 @@ void tug_remnants_back(struct tug_core *c, const struct tug_event *ev)
             k++;
         if (k == ev->n_held || ev->held[k].phase == TUG_HELD_DONE)
             remove_at(c, ev->node, i);
+        else if (r->step == TUG_VISIT_STEP) /* it may not have heard that it is to leave */
+            tug_act_part(c, TUG_ACT_KILL, r->job, r->attempt, r->step, ev->node, 0, 0, "its attempt is over");
     }
 }
 

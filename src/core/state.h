@@ -612,6 +612,8 @@ void tug_remnant_put(struct tug_core *c, const struct tug_event *ev, enum tug_re
 int tug_remnant_gone(struct tug_core *c, uint32_t node, tug_job_id job, uint32_t attempt, uint32_t step); /* 0: it is none */
 int tug_remnant_is_known(const struct tug_core *c, uint32_t node, const struct tug_held_step *h); /* and is no stray */
 void tug_remnants_inherit(struct tug_core *c, const struct tug_entry *e); /* its gang has just released its slices */
+/* Something of that attempt stays on the node: then its visit is a remnant as well, until its epilog is over. 1 or 0. */
+int tug_remnant_visits(struct tug_core *c, const struct tug_entry *e, uint32_t node);
 void tug_remnants_back(struct tug_core *c, const struct tug_event *ev);   /* NODE_UP */
 void tug_remnants_due(struct tug_core *c);
 void tug_remnants_rearm(struct tug_core *c);                              /* the timeout is another */

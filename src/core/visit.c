@@ -100,7 +100,9 @@ void tug_visit_leave(struct tug_core *c, struct tug_entry *e)
         uint32_t node = e->j.slices[p->slice].node;
         if (p->phase >= TUG_PART_KILLING || !others_are_gone(e, node))
             continue;
-        tug_step_part_set(s, p, TUG_PART_KILLING);
+        /* The epilog comes when processes that do not end have gone; the job does not wait for that. */
+        int stays = tug_remnant_visits(c, e, node);
+        tug_step_part_set(s, p, stays ? TUG_PART_GONE : TUG_PART_KILLING);
         tug_act_part(c, TUG_ACT_KILL, e->j.id, e->j.attempt, s->id, node, 0, 0, "its attempt is over");
         tug_act_changed(c, e);
     }

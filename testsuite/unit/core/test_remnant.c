@@ -211,6 +211,37 @@ START_TEST(a_step_that_is_stuck_leaves_the_job_running_and_its_slice_held_after_
 }
 END_TEST
 
+START_TEST(an_epilog_waits_for_them_and_the_job_does_not)
+{
+    w_init(&w, 1, 8);
+    w.epilog_s[0] = 20;
+    w_open(&w);
+    w_up_all(&w);
+    w_submit(&w, 1, w_req(1, 8));
+    w_pass(&w);
+    w_ready(&w, 1, 1, TUG_VISIT_STEP, 0);
+    w_ready(&w, 1, 1, 0, 0);
+    w_is(&w, 1, RUNNING);
+    cancel(1);
+    w_forget(&w);
+    w_stuck(&w, 1, 1, 0, 0, "pid 7 in D");
+    w_saw(&w, "KILL 1.1.4294967295 n0");
+    w_is(&w, 1, CANCELLED);
+    restart();
+    const struct tug_held_step held[] = {ending(1, 1), {.job = 1, .attempt = 1, .step = TUG_VISIT_STEP, .phase = TUG_HELD_RUNNING}};
+    w_forget(&w);
+    w_up(&w, 0, held, 2);
+    w_saw(&w, "KILL 1.1.4294967295 n0");
+    w_gone(&w, 1, 1, 0, 0);
+    ck_assert_uint_eq(look(0)->gpus_used, 0xff);
+    ck_assert_str_eq(tug_core_node_state(look(0)), "CLEANING");
+    w_gone(&w, 1, 1, TUG_VISIT_STEP, 0);
+    ck_assert_uint_eq(look(0)->gpus_used, 0);
+    ck_assert_str_eq(tug_core_node_state(look(0)), "IDLE");
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(what_nobody_expects_there_and_does_not_end_keeps_the_whole_node)
 {
     w_init(&w, 1, 8);
@@ -237,4 +268,5 @@ UNIT_MAIN("core/remnant", the_gang_ends_and_its_part_of_that_node_stays_held,
           what_is_held_survives_a_restart_a_loss_of_the_node_and_the_end_of_its_lease,
           all_ranks_exited_and_what_they_left_is_stuck_is_a_job_that_completed,
           a_step_that_is_stuck_leaves_the_job_running_and_its_slice_held_after_it,
+          an_epilog_waits_for_them_and_the_job_does_not,
           what_nobody_expects_there_and_does_not_end_keeps_the_whole_node)
