@@ -555,11 +555,17 @@ static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struc
     return rc;
 }
 
-/* A controller that does not start helps nobody: the job goes on, and its node takes no other one. */
+static int restore_raw(struct tug_control *c, const struct ctl_raw *r, struct tug_err *err);
+
+/* A controller that does not start helps nobody: the job goes on, and its node takes no other one. What is known of that counts
+ * again: by which number it has which slice, and why it is drained, should it be configured once more. */
 static uint32_t keep_ghost(struct tug_control *c, const char *node, uint64_t job)
 {
     uint32_t at = tug_core_restore_ghost(c->core, node);
     tug_ctl_add_nodes(c);
+    for (size_t i = 0; i < c->raw.len; i++)
+        if (!c->raw.at[i].job && !strcmp(c->raw.at[i].id, node))
+            restore_raw(c, &c->raw.at[i], NULL);
     tug_ctl_log(c, TUG_LOG_WARN,
                 "job %llu holds node %s, which is not in the configuration any more: it goes on there, and nothing else is "
                 "started there",
@@ -813,9 +819,9 @@ int tug_ctl_restore_finish(struct tug_control *c, struct tug_err *err)
     /* They came in the order of the store, which sorts by text. */
     if (c->raw.len)
         qsort(c->raw.at, c->raw.len, sizeof *c->raw.at, by_job);
+    for (size_t i = 0; i < c->raw.len && !rc; i++)
+        rc = restore_raw(c, &c->raw.at[i], err);
     for (size_t i = 0; i < c->raw.len; i++) {
-        if (!rc)
-            rc = restore_raw(c, &c->raw.at[i], err);
         free(c->raw.at[i].id);
         free(c->raw.at[i].data);
     }

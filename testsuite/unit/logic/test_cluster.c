@@ -1109,7 +1109,36 @@ START_TEST(a_controller_that_was_stopped_hears_its_nodes_before_it_calls_them_do
 }
 END_TEST
 
-UNIT_MAIN("logic/cluster", a_controller_that_was_stopped_hears_its_nodes_before_it_calls_them_down,
+START_TEST(what_is_known_of_a_node_that_a_gang_holds_is_known_again_although_it_is_not_configured_any_more)
+{
+    struct vworld *w = vw_new(2, 60, 300);
+    Tugpb__DrainRequest drain = TUGPB__DRAIN_REQUEST__INIT;
+    struct tug_core_node k;
+
+    vw_set_run_ms(w, INT64_MAX);
+    vw_run(w, VW_T0 + 1000);
+    vw_submit(w, "a", 2, 8, 1);
+    drain.nodes = (char *) "n2";
+    drain.reason = (char *) "fans";
+    vw_run(w, vw_now(w) + 1000);
+    vw_ask(w, TUG_MSG_DRAIN_REQUEST, &drain.base);
+    vw_run(w, vw_now(w) + 1000);
+    vw_crash_control(w);
+    vw_take_out(w, 1);
+    vw_start_control(w);
+    uint32_t node = tug_core_node_find(vw_core(w), "n2");
+    ck_assert_uint_ne(node, TUG_NO_NODE);
+    tug_core_node(vw_core(w), node, &k);
+    ck_assert_uint_eq(k.gpus, 8);
+    ck_assert_uint_eq(k.n_drains, 1);
+    ck_assert_str_eq(k.drains[0].reason, "fans");
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_uint_eq(vw_running(w, 1, 1), 2);
+    vw_free(w);
+}
+END_TEST
+
+UNIT_MAIN("logic/cluster", what_is_known_of_a_node_that_a_gang_holds_is_known_again_although_it_is_not_configured_any_more, a_controller_that_was_stopped_hears_its_nodes_before_it_calls_them_down,
           a_gang_of_three_nodes_runs_to_its_end_at_exact_times, no_reply_leaves_before_the_job_is_durable,
           the_same_token_gives_the_same_job, a_failed_rank_ends_the_gang_and_is_named,
           a_node_that_never_gets_ready_gives_everything_back_and_is_named,

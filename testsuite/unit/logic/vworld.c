@@ -88,6 +88,7 @@ struct vworld {
     uint64_t boot;                 /* of that machine */
     unsigned n_nodes;
     uint32_t node_timeout_s, lease_s;
+    unsigned n_taken_out;
     int64_t run_ms;
     struct tug_core_queue low;     /* how jobs of queue "main" give way to those of "urgent" */
     struct tug_vec(struct stepd) stepds;
@@ -438,7 +439,7 @@ void vw_start_control(struct vworld *w)
     conf.core = (struct tug_core_conf){.launch_timeout_s = 10, .kill_grace_s = 1, .launch_retries = 3, .kept_ms = 300000,
                                        .preemption = TUG_PREEMPTION_TIER,
                                        .link_failures = 2, .link_period_s = 86400, .link_peers = 3,
-                                       .queues = queues, .n_queues = 2, .nodes = rows, .n_nodes = w->n_nodes};
+                                       .queues = queues, .n_queues = 2, .nodes = rows, .n_nodes = w->n_nodes - w->n_taken_out};
     w->procs[0].life++;
     w->procs[0].timer_ms = INT64_MAX;
     w->procs[0].ahead_ms = w->wall_ms;
@@ -1034,6 +1035,11 @@ void vw_mend(struct vworld *w, unsigned node)
 {
     w->procs[node].cut = 0;
     later(w, HOP_MS, W_CONNECT, node);
+}
+
+void vw_take_out(struct vworld *w, unsigned n)
+{
+    w->n_taken_out = n;
 }
 
 void vw_set_lease(struct vworld *w, uint32_t lease_s)

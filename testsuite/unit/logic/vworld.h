@@ -57,6 +57,7 @@ void vw_mend(struct vworld *w, unsigned node);
 tug_peer_id vw_connect_again(struct vworld *w, unsigned node);
 void vw_hello_again(struct vworld *w, unsigned node, tug_peer_id on);
 /* Of the next controller. */
+void vw_take_out(struct vworld *w, unsigned n);            /* ... the last n nodes are not in its configuration */
 void vw_set_lease(struct vworld *w, uint32_t lease_s);
 /* Node daemon dies and comes back; launcher and step daemons stay. */
 void vw_restart_agent(struct vworld *w, unsigned node);
