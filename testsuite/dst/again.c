@@ -126,7 +126,7 @@ void dst_again_put_back(struct dst_job *j, const Tugpb__JobRecord *r)
     j->again.failures = r->failures;
     j->again.backoffs = r->backoffs;
     j->again.waits_ms = 0;
-    j->again.runs = r->launched_ms > 0;
+    j->again.runs = r->launched_ms > 0 && strcmp(r->state, "REQUEUED") != 0; /* that attempt is counted */
 }
 
 /* ---- what really happens */

@@ -378,11 +378,16 @@ void dst_client_stop_forever(struct dst *w)
             w->jobs.at[i].stop = true;
             set_out(w, DST_ERRAND_CANCEL, i + 1, 60000);
         }
-    for (unsigned i = 0; i < (w->conf.slices ? 2 : 1) * w->conf.nodes; i++) { /* or they have lost slices */
-        struct dst_errand *e = set_out(w, DST_ERRAND_DRAIN, 0, i < w->conf.nodes ? 300000 : 1200000);
-        e->node = i % w->conf.nodes;
-        e->resume = true;
-    }
+    for (unsigned i = 0; i < (w->conf.slices ? 2 : 1) * w->conf.nodes; i++) /* or they have lost slices */
+        dst_client_bring_back(w, i % w->conf.nodes, i < w->conf.nodes ? 300000 : 1200000);
+}
+
+void dst_client_bring_back(struct dst *w, unsigned node, int64_t in_ms)
+{
+    struct dst_errand *e = set_out(w, DST_ERRAND_DRAIN, 0, in_ms);
+
+    e->node = node;
+    e->resume = true;
 }
 
 void dst_client_event(struct dst *w, struct dst_event *ev)

@@ -7,6 +7,7 @@
  *   world.c   time, what will happen, the machines' clocks       net.c    connections, and what becomes of messages
  *   disk.c    what survives                                      ctl.c    controllers (hosts of logic/control.h)
  *   node.c    machines: launcher, node daemon                    part.c   step daemons and their ranks
+ *   visit.c   prologs and epilogs
  *   client.c  users: jobs, cancels, drains, retries              fault.c  what goes wrong, and when
  *   devices.c GPUs, what they are cut into, and who uses which
  *   again.c   how often jobs are run again, and when
@@ -62,7 +63,7 @@ enum dst_what {
     DST_COMMITTED,     /* a commit is durable, and its process hears of it */
     DST_CTL_START, DST_AGENT_START, DST_NODE_BOOT, DST_NODE_LOOKS,
     DST_DIAL, DST_LINK_UP, DST_TCP_TIMEOUT,
-    DST_TO_LAUNCHER, DST_FROM_LAUNCHER, DST_FROM_CHECKER, DST_LEASE_DUE,
+    DST_TO_LAUNCHER, DST_FROM_LAUNCHER, DST_FROM_CHECKER, DST_FROM_PROGRAM, DST_LEASE_DUE,
     DST_STEPD_DIAL, DST_STEPD_READY, DST_TO_STEPD, DST_FROM_STEPD,
     DST_RANKS_EXIT, DST_RANKS_DIE, DST_RANKS_STOP, DST_PART_DEAD, DST_PART_STAYS,
     DST_CLIENT, DST_CLIENT_GIVES_UP, DST_ARRIVES_CLIENT,
@@ -172,6 +173,19 @@ struct dst_part {
 };
 
 struct dst_seen { uint64_t job; uint32_t attempt, step; };
+
+/* What became of an attempt's programs on a node. */
+struct dst_visit {
+    uint64_t job;
+    uint32_t attempt;
+    unsigned node;
+    uint64_t gpus;
+    bool prolog_ok, began, epilog_began, over;   /* over: its node has said so */
+    bool lent;                         /* it was stopped once: others may have had its GPUs since */
+    uint64_t run;                      /* of the program that runs, its event's id; 0 = none does */
+    bool epilog;                       /* which that is */
+    int64_t dead_ms;                   /* nothing is left of the one before, whose daemon died, from then on */
+};
 
 struct dst_node {
     struct dst *w;
@@ -283,6 +297,7 @@ struct dst_figures {
     uint64_t checks, sick;
     uint64_t recuts, on_slices, on_shares, gone_devices; /* GPUs cut otherwise; parts that ran so; whose devices had gone */
     uint64_t again, backoffs; /* jobs run again after failures; back-offs looked at */
+    uint64_t prologs, epilogs, programs_failed, programs_again;
     uint64_t configured, backups, put_back, by_hand, forgotten;
     int64_t true_ms;
 };
@@ -295,6 +310,7 @@ struct dst_conf {                      /* drawn from the seed */
     bool chaos;                        /* messages are doubled and change places inside a connection */
     bool zombies;                      /* a second controller may take over from one that is paused */
     bool preempts;
+    uint32_t prolog_s, epilog_s;       /* nodes have these, with that time; 0 = they have none */
     uint32_t check_s;                  /* nodes have a health check with that period; 0 = they have none */
     bool check_before, check_idle;
     bool slices, shares;               /* GPUs are cut; jobs ask for parts of GPUs */
@@ -332,7 +348,7 @@ struct dst {
     struct tug_heap heap;
     int64_t now_ms;
     uint64_t seq, hash;
-    struct tug_rand of_health, of_stuck, of_more;
+    struct tug_rand of_health, of_stuck, of_more, of_visits;
     uint32_t slices;                   /* that there have been */
     struct tug_rand of_faults, of_users, of_net, of_env, of_ranks, of_admin;
     struct dst_ctl ctls[DST_CTLS];
@@ -351,6 +367,7 @@ struct dst {
     struct tug_vec(struct dst_errand) errands;
     struct tug_vec(struct dst_job) jobs;
     struct tug_vec(struct dst_run) runs;
+    struct tug_vec(struct dst_visit) visits;
     struct tug_vec(struct dst_epoch) epochs;
     struct tug_vec(uint64_t) gone_ids;                 /* of jobs that were forgotten, and asked for again */
     uint64_t next_id;
@@ -470,6 +487,16 @@ void dst_again_put_back(struct dst_job *j, const Tugpb__JobRecord *r);
 void dst_again_asked(struct dst *w, struct dst_job *j);
 void dst_again_runs(struct dst *w, struct dst_job *j, uint32_t attempt);
 
+/* visit.c: the programs, and what must hold of them */
+void dst_visits_draw(struct dst *w);
+void dst_visit_run(struct dst *w, struct dst_node *n, const Tugpb__VsRun *m);
+void dst_visit_event(struct dst *w, const struct dst_event *e);
+void dst_visits_daemon_died(struct dst *w, const struct dst_node *n);
+void dst_visit_check_start(struct dst *w, const struct dst_part *p, const char *what);
+void dst_visit_over(struct dst *w, const struct dst_node *n, const Tugpb__StepKey *key);
+void dst_visits_stopped(struct dst *w, const struct dst_part *p);
+void dst_visits_end(struct dst *w);                        /* of the world */
+
 /* admin.c */
 void dst_admin_start(struct dst *w);
 void dst_admin_event(struct dst *w, const struct dst_event *e);
@@ -481,6 +508,7 @@ void dst_client_event(struct dst *w, struct dst_event *e);
 void dst_client_send(struct dst *w, unsigned ctl, tug_peer_id peer, uint16_t number, uint32_t rid,
                      const ProtobufCMessage *m);           /* what a controller says to a client; NULL closes */
 void dst_client_resume(struct dst *w);                     /* somebody looks after a controller in safe mode */
+void dst_client_bring_back(struct dst *w, unsigned node, int64_t in_ms);   /* resume it */
 void dst_client_stop_forever(struct dst *w);               /* cancel what would never end by itself */
 
 /* fault.c */

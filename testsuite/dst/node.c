@@ -353,6 +353,8 @@ static void env_send(void *ctx, tug_peer_id peer, enum tug_msg number, uint32_t 
         dst_truth_agent_says(w, n, peer, (uint16_t) number, m);
     if (peer == TUG_PEER_CHECKER) {
         check_health(w, n);
+    } else if (peer == TUG_PEER_PROGRAMS) {
+        dst_visit_run(w, n, (const Tugpb__VsRun *) m);
     } else if (peer == TUG_PEER_LAUNCHER) {
         send_to_launcher(w, n, (uint16_t) number, m);
     } else if (peer == n->link && (l = dst_link(w, peer)) != NULL) {
@@ -444,8 +446,15 @@ void dst_agent_start(struct dst *w, unsigned node)
                                           .when = w->conf.check_idle ? TUG_CHECK_IDLE : TUG_CHECK_ALWAYS,
                                           .before_job = w->conf.check_before, .after_job = w->conf.check_idle};
 
+    const struct tug_agent_program prolog = {.program = "prolog", .timeout_s = w->conf.prolog_s},
+                                   epilog = {.program = "epilog", .timeout_s = w->conf.epilog_s};
+
     if (w->conf.check_s)
         conf.check = &check;
+    if (w->conf.prolog_s)
+        conf.prolog = &prolog;
+    if (w->conf.epilog_s)
+        conf.epilog = &epilog;
 
     if (!n->up || n->agent)
         return;
@@ -502,6 +511,7 @@ static void agent_ends(struct dst *w, struct dst_node *n, bool silently)
     if (l)
         dst_net_close(w, l, DST_TO_NODE, silently);
     dst_store_crash(w, &n->store, DST_TO_NODE);
+    dst_visits_daemon_died(w, n);
     for (size_t i = 0; i < w->parts.len; i++)
         if (w->parts.at[i]->node == n->index)
             w->parts.at[i]->peer = 0;

@@ -500,6 +500,7 @@ static void on_stopped(struct dst *w, struct dst_part *p, const struct dst_event
     if (e->arg != p->stop_serial || p->phase != DST_RUNNING)
         return;
     p->stopped = true;
+    dst_visits_stopped(w, p);
     m.serial = p->stop_serial;
     w->n.stopped++;
     say(w, p, TUG_MSG_SD_STOPPED, &m.base);

@@ -86,6 +86,7 @@ void dst_truth_launched(struct dst *w, struct dst_part *p)
             dst_fail(w, "n%u sets up job %llu.%u, an attempt of that number was on n%u before the backup was put back", p->node, ull(p->job),
                      p->attempt, w->runs.at[i].node);
     dst_truth_run(w, p->job, p->attempt, p->step, p->node)->epoch = p->epoch;
+    dst_visit_check_start(w, p, "sets up");
     if (dst_truth_run(w, p->job, p->attempt, p->step, p->node)->over)
         dst_fail(w, "n%u sets up job %llu.%u.%u, and has said that it is over", p->node, ull(p->job), p->attempt, p->step);
     for (size_t i = 0; i < w->parts.len; i++) {
@@ -128,6 +129,7 @@ void dst_truth_started(struct dst *w, struct dst_part *p)
 {
     uint32_t shared = p->uses.milli;
 
+    dst_visit_check_start(w, p, "runs");
     for (size_t i = 0; i < w->parts.len; i++) {
         const struct dst_part *o = w->parts.at[i];
         if (o == p || (o->phase != DST_RUNNING && o->phase != DST_STUCK))
@@ -290,7 +292,7 @@ static void check_place(struct dst *w, const struct tug_batch *b, const Tugpb__J
     for (unsigned i = 0; i < w->conf.nodes; i++)
         if (!strcmp(w->nodes[i].name, node)) {
             if (w->nodes[i].drained_sick)
-                dst_fail(w, "job %llu.%u is given %s, which is drained by its health check", ull(r->id), r->attempt, node);
+                dst_fail(w, "job %llu.%u is given %s, which is drained by its health check, a prolog or an epilog", ull(r->id), r->attempt, node);
             dst_devices_given(w, &w->nodes[i], r, s);
         }
 }
@@ -348,7 +350,7 @@ static void on_node_record(struct dst *w, const struct tug_batch_item *it)
 
     tug_assert(rc == 0);
     for (size_t i = 0; i < r->n_drains; i++)
-        sick |= !strcmp(r->drains[i]->by, "health");
+        sick |= !strcmp(r->drains[i]->by, "health") || !strcmp(r->drains[i]->by, "prolog") || !strcmp(r->drains[i]->by, "epilog");
     for (unsigned i = 0; i < w->conf.nodes; i++)
         if (!strcmp(w->nodes[i].name, r->name)) {
             w->nodes[i].drained_sick = sick;
@@ -574,6 +576,7 @@ void dst_truth_agent_says(struct dst *w, struct dst_node *n, tug_peer_id peer, u
     case TUG_MSG_STEP_DONE:
         r = ((const Tugpb__StepDone *) m)->result;
         check_nothing_left(w, n, r->key);
+        dst_visit_over(w, n, r->key);
         dst_truth_run(w, r->key->job, r->key->attempt, r->key->step, n->index)->over = true;
         break;
     default:
@@ -700,9 +703,10 @@ void dst_truth_end(struct dst *w)
             dst_fail(w, "n%u still holds job %llu.%u.%u, and all jobs are over", p->node, ull(p->job), p->attempt, p->step);
     }
     for (unsigned i = 0; i < w->conf.nodes; i++)
-        if (!w->nodes[i].agent || tug_agent_steps(w->nodes[i].agent))
+        if (!w->nodes[i].agent || tug_agent_steps(w->nodes[i].agent) || tug_agent_visits(w->nodes[i].agent))
             dst_fail(w, "n%u: its daemon %s, and all jobs are over", i,
                      w->nodes[i].agent ? "still keeps steps" : "does not run");
+    dst_visits_end(w);
     for (size_t i = 0; i < w->errands.len; i++)
         if (!w->errands.at[i].done)
             dst_fail(w, "a client never got its answer (kind %d)", (int) w->errands.at[i].kind);

@@ -214,6 +214,7 @@ struct dst *dst_new(const struct dst_opts *opts)
     draw_conf(w, &r);
     draw_health(w);
     draw_more(w);
+    dst_visits_draw(w);
     w->of_admin = tug_rand_seed(opts->seed * 40503 + 5);
     w->of_stuck = tug_rand_seed(opts->seed * 40503 + 7);
     dst_log(w, "%u nodes, lease %u s, node timeout %u s, launch timeout %u s, drift up to %d ppm%s%s%s; a fault every %lld s",
@@ -279,6 +280,7 @@ void dst_free(struct dst *w)
     tug_vec_clear(&w->errands);
     tug_vec_clear(&w->jobs);
     tug_vec_clear(&w->runs);
+    tug_vec_clear(&w->visits);
     tug_vec_clear(&w->epochs);
     tug_vec_clear(&w->gone_ids);
     dst_disk_free(w->backup);
@@ -369,6 +371,10 @@ static void happen(struct dst *w, struct dst_event *e)
         if (e->life == w->nodes[e->who].life)
             dst_agent_message(w, e->who, TUG_PEER_CHECKER, e);
         break;
+    case DST_FROM_PROGRAM:
+        if (e->life == w->nodes[e->who].life)
+            dst_visit_event(w, e);
+        break;
     case DST_LEASE_DUE:
         dst_lease_due(w, e);
         break;
@@ -434,7 +440,7 @@ static bool all_over(const struct dst *w)
         if (!w->errands.at[i].done)
             return false;
     for (unsigned i = 0; i < w->conf.nodes; i++)
-        if (!w->nodes[i].agent || tug_agent_steps(w->nodes[i].agent))
+        if (!w->nodes[i].agent || tug_agent_steps(w->nodes[i].agent) || tug_agent_visits(w->nodes[i].agent))
             return false;
     return w->ctls[w->leader].control != NULL;
 }
