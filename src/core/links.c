@@ -150,13 +150,20 @@ void tug_link_put(struct tug_core *c, uint32_t node, const struct tug_core_link_
 
 /* ---- what is said, and what comes of it */
 
+/* Of that attempt: by the other end, or before a restart, over which only the time of hits is kept. */
+static int is_known(const struct tug_link *l, const struct tug_job *j)
+{
+    const struct tug_core_link_hit *last = l->hits.len ? &l->hits.at[l->hits.len - 1] : NULL;
+    return (l->job == j->id && l->attempt == j->attempt) || (last && last->job == j->id && last->at_ms > j->alloc_ms);
+}
+
 void tug_link_said(struct tug_core *c, const struct tug_entry *e, const struct tug_cause *cause)
 {
     if (!c->nodes.at[cause->node].up || !c->nodes.at[cause->peer].up || !c->link_period_s)
         return; /* it was the node */
     struct tug_link *l = get(c, cause->node, cause->peer);
-    if (l->job == e->j.id && l->attempt == e->j.attempt)
-        return; /* by both ends */
+    if (is_known(l, &e->j))
+        return;
     l->job = e->j.id;
     l->attempt = e->j.attempt;
     l->said_ms = c->now_ms;
@@ -344,6 +351,20 @@ int tug_links_forbid_slices(struct tug_core *c, const struct tug_policy_slice *a
     return tug_links_forbid(c, c->links.nodes.at, n, pair);
 }
 
+uint32_t tug_links_of(const struct tug_core *c, uint32_t node, int bad_only, uint32_t *out, uint32_t n)
+{
+    uint32_t found = 0;
+    for (size_t i = 0; i < c->links.at.len; i++) {
+        const struct tug_link *l = &c->links.at.at[i];
+        if ((!l->bad && bad_only) || !has(l, node))
+            continue;
+        if (found < n)
+            out[found] = other_of(l, node);
+        found++;
+    }
+    return found;
+}
+
 struct quest {
     struct tug_core *c;
     struct tug_shape there; /* its nodes: 'open' of the core */
@@ -357,26 +378,31 @@ static void set_bit(uint64_t *bits, uint32_t i, int on)
     bits[i / 64] = on ? bits[i / 64] | 1ULL << (i % 64) : bits[i / 64] & ~(1ULL << (i % 64));
 }
 
-static int look(struct quest *q)
+static int look(struct quest *q);
+
+/* What was picked will do, or is looked for without one of a pair. */
+static int settle_on(struct quest *q)
 {
     struct tug_core *c = q->c;
-    if (!q->tries)
-        return 0;
-    q->tries--;
-    if (!q->search(c, &q->there))
-        return 0;
     const struct tug_link *l = pair_among(c, c->picked.at, c->picked.len, q->bad_only);
     if (!l)
         return 1;
-    int second = pairs_of(c, l->b, q->bad_only) > pairs_of(c, l->a, q->bad_only);
+    int second = pairs_of(c, l->b, q->bad_only) > pairs_of(c, l->a, q->bad_only), found = 0;
     const uint32_t out[2] = {second ? l->b : l->a, second ? l->a : l->b};
-    int found = 0;
     for (size_t i = 0; i < 2 && !found; i++) {
         set_bit(c->links.open.at, out[i], 0);
         found = look(q);
         set_bit(c->links.open.at, out[i], 1);
     }
     return found;
+}
+
+static int look(struct quest *q)
+{
+    if (!q->tries)
+        return 0;
+    q->tries--;
+    return q->search(q->c, &q->there) && settle_on(q);
 }
 
 /* Without one node of each pair, those with the most first. */
@@ -392,6 +418,7 @@ static int look_without_all(struct quest *q)
     return q->search(c, &q->there);
 }
 
+/* From what was picked for the shape on. */
 static int look_apart(struct tug_core *c, const struct tug_shape *s, tug_place_search *search, int bad_only)
 {
     struct tug_where open = *s->key.where;
@@ -401,7 +428,7 @@ static int look_apart(struct tug_core *c, const struct tug_shape *s, tug_place_s
     open.nodes = c->links.open.at;
     q.there.key.where = &open;
     q.there.family = NULL;
-    return look(&q) || (!q.tries && look_without_all(&q));
+    return settle_on(&q) || (!q.tries && look_without_all(&q));
 }
 
 /* One that waits for quality is content with a pair that is only suspected: elsewhere it might be worse. */
@@ -413,7 +440,7 @@ int tug_links_search(struct tug_core *c, const struct tug_shape *s, tug_place_se
         return 1;
     if (!s->key.within.quality_milli && look_apart(c, s, search, 0))
         return 1;
-    return look_apart(c, s, search, 1);
+    return search(c, s) && look_apart(c, s, search, 1);
 }
 
 /* ---- reading */

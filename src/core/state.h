@@ -643,6 +643,8 @@ int tug_links_forbid(struct tug_core *c, const uint32_t *nodes, size_t n, uint32
 int tug_links_forbid_slices(struct tug_core *c, const struct tug_policy_slice *at, size_t n, uint32_t pair[2]);
 /* The first such pair among the nodes with a bit: how often it failed, and since when. 0 = there is none. */
 int tug_links_between(const struct tug_core *c, const uint64_t *nodes, uint32_t pair[2], size_t *times, int64_t *since_ms);
+/* Nodes that it is in such a pair with, or (not bad_only) in one that is only avoided: at most n; how many there are. */
+uint32_t tug_links_of(const struct tug_core *c, uint32_t node, int bad_only, uint32_t *out, uint32_t n);
 void tug_link_said(struct tug_core *c, const struct tug_entry *e, const struct tug_cause *cause); /* a cause of kind LINK */
 void tug_link_put(struct tug_core *c, uint32_t node, const struct tug_core_link_past *past);      /* from a record */
 void tug_links_node_down(struct tug_core *c, uint32_t node); /* what was said of it was true of the node */

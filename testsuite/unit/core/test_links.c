@@ -238,6 +238,37 @@ START_TEST(hits_are_forgotten_when_they_are_a_day_old_and_kept_over_a_restart)
 }
 END_TEST
 
+START_TEST(what_is_said_again_of_an_attempt_after_a_restart_is_no_further_hit)
+{
+    nodes(2);
+    w_submit(&w, 1, w_req(2, 8));
+    start(1);
+    w.now += 60000;
+    says(1, 0, 0, 1);
+    w.now += 5000;
+    broken(0, 1);
+    struct tug_job was = *w_job(&w, 1);
+    struct tug_core_link_past kept = {"n1", link_of(0, 1).hits[0]};
+    const struct tug_core_node_past past = {.links = &kept, .n_links = 1};
+    struct tug_core *before = w.c;
+    w.c = NULL;
+    w_open(&w);
+    ck_assert_int_eq(tug_core_restore_node(w.c, "n0", &past, &w.err), 0);
+    ck_assert_int_eq(tug_core_restore_job(w.c, &was, &w.err), 0);
+    tug_core_free(before);
+    tug_core_restored(w.c, w.now);
+    w_check(&w);
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct tug_held_step held = {.job = 1, .attempt = 1, .phase = TUG_HELD_ENDING};
+        w_up(&w, i, &held, 1);
+    }
+    says(1, 1, 1, 0);
+    ck_assert_int_eq(link_of(0, 1).said_ms, -1);
+    ck_assert_uint_eq(link_of(0, 1).n_hits, 1);
+    w_clear(&w);
+}
+END_TEST
+
 START_TEST(a_gang_that_runs_on_both_stays_and_what_is_kept_for_one_is_looked_for_anew)
 {
     nodes(2);
@@ -593,6 +624,7 @@ UNIT_MAIN("core/links", a_gang_whose_nodes_lose_each_other_is_run_again_elsewher
           the_word_of_both_ends_is_one_hit_once_both_have_been_heard_of, a_node_that_goes_down_was_it_itself,
           after_two_hits_no_gang_gets_both_and_it_waits_with_that_reason,
           hits_are_forgotten_when_they_are_a_day_old_and_kept_over_a_restart,
+          what_is_said_again_of_an_attempt_after_a_restart_is_no_further_hit,
           a_gang_that_runs_on_both_stays_and_what_is_kept_for_one_is_looked_for_anew,
           ranks_that_fail_first_cost_the_attempt_and_not_the_job, nobody_may_speak_of_nodes_that_its_gang_is_not_on,
           a_node_that_lost_three_others_is_drained_by_their_names_until_it_is_resumed,
