@@ -11,7 +11,8 @@
  * parts, then to nodes in use, random anywhere.
  *
  * A score hangs on the node and on what the job wants of it alone, and is kept until the node
- * changes.
+ * changes. Of equal ones, nodes that failed lately come last. Two nodes whose link failed are not
+ * taken together, unless the gang finds no place otherwise.
  */
 #include <errno.h>
 #include <math.h>
@@ -26,6 +27,7 @@
 #define WANTS_MAX  256u /* kinds of jobs whose scores are kept */
 #define MODEL_MAX  64
 #define NO_FIT     (-1)
+#define APART_MAX  64u /* nodes that are not taken beside another one; of more, some are */
 
 enum mode { FGD, BESTFIT, PACKING, RANDOM, MODES };
 static const char *const modes[MODES] = {"fgd", "bestfit", "packing", "random"};
@@ -66,7 +68,7 @@ struct fgd {
     uint64_t versions;
     struct want wants[WANTS_MAX];
     uint64_t uses;
-    int *scores; /* scratch: of each node, for one job */
+    int *scores; /* scratch: of each node, for one job: twice its score, and one for having not failed */
 };
 
 enum { P_SCORE, P_COVERAGE, P_TYPICAL };
@@ -514,10 +516,27 @@ static int best_node(const struct fgd *f, const struct tug_policy_host *host,
     return best == NO_FIT ? -EAGAIN : 0;
 }
 
+static int has_failed(const struct tug_policy_host *host, struct tug_policy_pass *pass, uint32_t node)
+{
+    return TUG_POLICY_HAS(host, failures) && host->failures(pass, node) > 0;
+}
+
+/* It is no choice any more, nor are those that a gang on it should not be on. */
+static void take(struct fgd *f, const struct tug_policy_host *host, struct tug_policy_pass *pass,
+                 uint32_t node, int apart)
+{
+    uint32_t others[APART_MAX], n = 0;
+    f->scores[node] = NO_FIT;
+    if (apart && TUG_POLICY_HAS(host, apart_from))
+        n = host->apart_from(pass, node, 0, others, APART_MAX);
+    for (uint32_t i = 0; i < n && i < APART_MAX; i++)
+        f->scores[others[i]] = NO_FIT;
+}
+
 static int score_all(struct fgd *f, const struct tug_policy_view *view,
                      const struct tug_policy_host *host, struct tug_policy_pass *pass,
                      const struct tug_policy_job *job, const struct want *w,
-                     const struct tug_policy_slice *taken, size_t n_taken)
+                     const struct tug_policy_slice *taken, size_t n_taken, int apart)
 {
     for (uint32_t i = 0; i < f->n_nodes; i++) {
         const struct tug_policy_node *x = TUG_POLICY_NODE(view, i);
@@ -531,10 +550,31 @@ static int score_all(struct fgd *f, const struct tug_policy_view *view,
             w->at[i] = f->nodes[i].version;
         }
         if (w->score[i] != NO_FIT && host->may_use(pass, job->id, i))
-            f->scores[i] = w->score[i];
+            f->scores[i] = 2 * w->score[i] + !has_failed(host, pass, i);
     }
     for (size_t i = 0; i < n_taken; i++)
-        f->scores[taken[i].node] = NO_FIT;
+        take(f, host, pass, taken[i].node, apart);
+    return 0;
+}
+
+static int place_gang(struct fgd *f, const struct tug_policy_view *view,
+                      const struct tug_policy_host *host, struct tug_policy_pass *pass,
+                      const struct tug_policy_job *job, struct tug_policy_slice *at, size_t n, int apart)
+{
+    for (size_t i = 0; i < n; i++) {
+        int last = i + 1 == n;
+        uint32_t gpus = last ? job->gpus_last : job->gpus_per_node;
+        struct want *w =
+            want_of(f, last ? job->cpus_last : job->cpus_per_node, gpus, gpus ? job->gpu_milli : 0);
+        if (!w)
+            return -ENOMEM;
+        if (i == 0 || last)
+            score_all(f, view, host, pass, job, w, at, i, apart);
+        if (best_node(f, host, pass, &at[i].node))
+            return -EAGAIN;
+        at[i].gpus = gpus_at(f, view, host, pass, at[i].node, w);
+        take(f, host, pass, at[i].node, apart);
+    }
     return 0;
 }
 
@@ -549,21 +589,8 @@ static int fgd_place(void *self, const struct tug_policy_view *view,
         draw_order(f, host, pass);
     }
     look(f, view);
-    for (size_t i = 0; i < n; i++) {
-        int last = i + 1 == n;
-        uint32_t gpus = last ? job->gpus_last : job->gpus_per_node;
-        struct want *w =
-            want_of(f, last ? job->cpus_last : job->cpus_per_node, gpus, gpus ? job->gpu_milli : 0);
-        if (!w)
-            return -ENOMEM;
-        if (i == 0 || last)
-            score_all(f, view, host, pass, job, w, at, i);
-        if (best_node(f, host, pass, &at[i].node))
-            return -EAGAIN;
-        at[i].gpus = gpus_at(f, view, host, pass, at[i].node, w);
-        f->scores[at[i].node] = NO_FIT;
-    }
-    return 0;
+    int rc = place_gang(f, view, host, pass, job, at, n, n > 1);
+    return rc == -EAGAIN && n > 1 ? place_gang(f, view, host, pass, job, at, n, 0) : rc;
 }
 
 /* What is typical is chosen anew once a tenth more has been seen. */

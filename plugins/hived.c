@@ -13,7 +13,8 @@
  * that are not bound yet could still be (the paper's safety: at each level, what is left there or
  * split from above >= what is owed). An opportunistic gang takes any free cell, the smallest that
  * suffices. preempt(): a guaranteed gang that finds its cells taken gets those with the fewest GPUs
- * of opportunistic gangs, which give way.
+ * of opportunistic gangs, which give way. Of places that are as good, those on nodes that failed
+ * lately come last. Two nodes whose link failed are not taken together, unless the gang finds no place otherwise.
  *
  * Always: bound cells do not overlap. They are remembered from pass to pass and found again from
  * what runs, in the order in which it started, when nothing is remembered. Owned cells are of nodes
@@ -27,7 +28,8 @@
 
 #include "room.h"
 
-#define LEVELS 7 /* cells of 1, 2, 4 ... 64 GPUs */
+#define LEVELS    7   /* cells of 1, 2, 4 ... 64 GPUs */
+#define APART_MAX 64u /* nodes that are not taken beside another one; of more, some are */
 
 struct node {
     uint64_t all;     /* its GPUs */
@@ -48,6 +50,7 @@ struct pick { /* where a slice may go */
     uint32_t node;
     uint32_t cost;   /* GPUs of opportunistic gangs in the cell */
     unsigned around; /* level of the free cell that it would be split from */
+    int failed;      /* the node has, lately */
     uint64_t cell;
     struct owned *owned; /* guaranteed: the owned cell that it is in */
     uint64_t binds;      /* and, when that is not bound yet, where it would be */
@@ -57,6 +60,7 @@ struct hived {
     int64_t depth;
     int64_t spares; /* opportunistic gangs leave what is owed free */
     uint64_t pass, marks;
+    int apart; /* of two nodes whose link failed the gang takes only one */
     unsigned top; /* level of a node */
     uint32_t node_gpus;
     struct node *nodes;
@@ -475,7 +479,25 @@ static int has_the_rest(const struct tug_policy_job *job, const struct tug_polic
 
 static int is_better(const struct pick *a, const struct pick *b)
 {
-    return a->cost != b->cost ? a->cost < b->cost : a->around < b->around;
+    if (a->cost != b->cost)
+        return a->cost < b->cost;
+    return a->around != b->around ? a->around < b->around : a->failed < b->failed;
+}
+
+static int has_failed(const struct now *n, uint32_t node)
+{
+    return TUG_POLICY_HAS(n->host, failures) && n->host->failures(n->pass, node) > 0;
+}
+
+/* The gang has a slice there: it is no choice any more, nor are those that it should not be on as well. */
+static void mark(const struct now *n, uint32_t node)
+{
+    uint32_t others[APART_MAX], found = 0;
+    n->h->nodes[node].mark = n->h->marks;
+    if (n->h->apart && TUG_POLICY_HAS(n->host, apart_from))
+        found = n->host->apart_from(n->pass, node, 0, others, APART_MAX);
+    for (uint32_t i = 0; i < found && i < APART_MAX; i++)
+        n->h->nodes[others[i]].mark = n->h->marks;
 }
 
 /* The cells of a node within 'within', of which those in 'taken' are no choice: the best for a
@@ -499,6 +521,7 @@ static void try_cells(const struct now *n, const struct tug_policy_job *job, uin
         struct pick p = {.node = node,
                          .cost = to_clear ? cost_of(n, job, node, mask) : 0,
                          .around = around(within & ~taken, all, level, i, h->top),
+                         .failed = has_failed(n, node),
                          .cell = mask};
         if (p.cost != UINT32_MAX && is_better(&p, best) && n->host->may_use(n->pass, job->id, node))
             *best = p;
@@ -570,7 +593,7 @@ static int take_guaranteed(const struct now *n, const struct tug_policy_job *job
     h->marks++;
     for (done = 0; done < job->nodes; done++) {
         struct pick *p = &h->picks[done];
-        *p = (struct pick){.cost = UINT32_MAX, .around = LEVELS};
+        *p = (struct pick){.cost = UINT32_MAX, .around = LEVELS, .failed = 1};
         try_bound(n, job, done, queue, to_clear, p);
         if (p->cost > 0)
             try_binding(n, job, done, queue, to_clear, p);
@@ -579,7 +602,7 @@ static int take_guaranteed(const struct now *n, const struct tug_policy_job *job
         if (p->binds)
             bind(h, p->owned, p->node, p->binds);
         p->owned->used |= p->cell;
-        h->nodes[p->node].mark = h->marks;
+        mark(n, p->node);
     }
     return done == job->nodes && is_safe(h) ? 1 : (give_back(h, done), 0);
 }
@@ -620,15 +643,15 @@ static uint32_t pick_slices(const struct now *n, const struct tug_policy_job *jo
 {
     struct hived *h = n->h;
     uint32_t gpus = slice_gpus(job, want - 1), cpus = slice_cpus(job, want - 1);
-    for (unsigned level = 0; level < LEVELS; level++)
+    for (unsigned turn = 0; turn < 2 * LEVELS; turn++) /* by level, and in each of them those that failed last */
         for (uint32_t i = 0; i < n->view->n_nodes && done < want; i++) {
             const struct tug_policy_node *x = TUG_POLICY_NODE(n->view, i);
             struct pick p;
             if (h->nodes[i].mark == h->marks || !has_the_rest(job, x, cpus) ||
-                !pick_in(h, x, gpus, &p) || p.around != level ||
-                !n->host->may_use(n->pass, job->id, i))
+                !pick_in(h, x, gpus, &p) || p.around != turn / 2 ||
+                (turn & 1) != (unsigned) has_failed(n, i) || !n->host->may_use(n->pass, job->id, i))
                 continue;
-            h->nodes[i].mark = h->marks;
+            mark(n, i);
             at[done++] = (struct tug_policy_slice){i, lowest(p.cell, gpus)};
         }
     return done;
@@ -660,6 +683,20 @@ static int place_opportunistic(const struct now *n, const struct tug_policy_job 
     return 0;
 }
 
+static int place_somewhere(const struct now *n, const struct tug_policy_job *job, struct tug_policy_slice *at)
+{
+    struct hived *h = n->h;
+    if (!take_guaranteed(n, job, 0))
+        return place_opportunistic(n, job, at);
+    for (uint32_t i = 0; i < job->nodes; i++) {
+        const struct pick *p = &h->picks[i];
+        uint64_t open = p->cell & TUG_POLICY_NODE(n->view, p->node)->gpus_free;
+        at[i] = (struct tug_policy_slice){p->node, lowest(open, slice_gpus(job, i))};
+    }
+    give_back(h, job->nodes);
+    return 0;
+}
+
 static int hived_place(void *self, const struct tug_policy_view *view,
                        const struct tug_policy_host *host, struct tug_policy_pass *pass,
                        const struct tug_policy_job *job, struct tug_policy_slice *at, size_t n_at)
@@ -671,16 +708,13 @@ static int hived_place(void *self, const struct tug_policy_view *view,
     if (begin(&n) || catch_up(&n) ||
         make_room(&h->picks, &h->picks_cap, job->nodes, sizeof *h->picks))
         return -ENOMEM;
-    if (take_guaranteed(&n, job, 0)) {
-        for (uint32_t i = 0; i < job->nodes; i++) {
-            const struct pick *p = &h->picks[i];
-            uint64_t open = p->cell & TUG_POLICY_NODE(view, p->node)->gpus_free;
-            at[i] = (struct tug_policy_slice){p->node, lowest(open, slice_gpus(job, i))};
-        }
-        give_back(h, job->nodes);
-    } else {
-        rc = place_opportunistic(&n, job, at);
+    h->apart = job->nodes > 1;
+    rc = place_somewhere(&n, job, at);
+    if (rc == -EAGAIN && h->apart) {
+        h->apart = 0;
+        rc = place_somewhere(&n, job, at);
     }
+    h->apart = 0;
     if (rc == 0) {
         h->placed = *job;
         h->has_placed = 1;

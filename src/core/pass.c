@@ -384,6 +384,16 @@ static uint32_t h_domain_of(struct tug_policy_pass *p, const char *level, uint32
     return t && node < p->c->nodes.len ? t->domain_of[node] : UINT32_MAX;
 }
 
+static uint32_t h_failures(struct tug_policy_pass *p, uint32_t node)
+{
+    return node < p->c->nodes.len ? (uint32_t) p->c->nodes.at[node].failures.len : 0;
+}
+
+static uint32_t h_apart_from(struct tug_policy_pass *p, uint32_t node, uint32_t must, uint32_t *out, uint32_t n)
+{
+    return tug_links_of(p->c, node, must != 0, out, n);
+}
+
 static int64_t h_bandwidth(struct tug_policy_pass *p, uint64_t job, const struct tug_policy_slice *at, size_t n)
 {
     struct tug_core *c = p->c;
@@ -413,7 +423,8 @@ static int64_t h_bandwidth(struct tug_policy_pass *p, uint64_t job, const struct
         .reserve = tug_plan_reserve, .backfill = tug_plan_backfill, .horizon = tug_plan_horizon,   \
         .victims = tug_preempt_victims, .preempt = tug_preempt_propose, .wake = h_wake,            \
         .next = tug_plan_next, .may_preempt = tug_preempt_may_propose, .demands = h_demands,       \
-        .domain_of = h_domain_of, .bandwidth = h_bandwidth                                         \
+        .domain_of = h_domain_of, .bandwidth = h_bandwidth, .failures = h_failures,                \
+        .apart_from = h_apart_from                                                                 \
     }
 static const struct tug_policy_host host = HOST(1), quiet_host = HOST(0);
 

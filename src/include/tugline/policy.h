@@ -242,7 +242,7 @@ struct tug_policy_host {
     int (*start)(struct tug_policy_pass *pass, uint64_t job);
     /* Start it exactly there: n must be the gang's node count, no node twice.
      *   -EINVAL  wrong count, node or GPU   -EBUSY  something there is not free   -EHOSTUNREACH  two of the nodes are not
-     *   used together, as their link failed   else as start() */
+     *   used together (see apart_from())   else as start() */
     int (*start_on)(struct tug_policy_pass *pass, uint64_t job, const struct tug_policy_slice *at, size_t n);
     /* Why the job waits: a reason and a sentence for its user (<= 240 bytes, NULL = the reason's own). */
     int (*explain)(struct tug_policy_pass *pass, uint64_t job, enum tug_policy_reason reason, const char *text);
@@ -309,6 +309,14 @@ struct tug_policy_host {
     /* The all-reduce bus bandwidth that is predicted for the waiting job there, MB/s, be it free or not; 0 = not known.
      *   -ENOENT  no such waiting job   -EINVAL  wrong count, node or GPU */
     int64_t (*bandwidth)(struct tug_policy_pass *pass, uint64_t job, const struct tug_policy_slice *at, size_t n);
+
+    /* ---- what failed lately */
+    /* So many failures of that node are remembered. Of nodes that are as good, the core takes those without any first. */
+    uint32_t (*failures)(struct tug_policy_pass *pass, uint32_t node);
+    /* Nodes that a gang on this one should not be on as well, as the link between them failed: fills at most n, returns how many
+     * there are. must 1: only those that it must not be on: there start_on() says -EHOSTUNREACH, and what place() says is
+     * passed over. */
+    uint32_t (*apart_from)(struct tug_policy_pass *pass, uint32_t node, uint32_t must, uint32_t *out, uint32_t n);
 };
 
 /* A typed parameter, filled from the configuration before create(). */

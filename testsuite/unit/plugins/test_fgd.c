@@ -21,8 +21,21 @@ static int may_use(struct tug_policy_pass *p, uint64_t job, uint32_t node)
     (void) job;
     return node != closed;
 }
+static uint32_t failed = NODES, pair[2]; /* a node; two that are not used together, if they differ */
+static uint32_t failures(struct tug_policy_pass *p, uint32_t node)
+{
+    (void) p;
+    return node == failed;
+}
+static uint32_t apart_from(struct tug_policy_pass *p, uint32_t node, uint32_t must, uint32_t *out, uint32_t n)
+{
+    (void) p;
+    ck_assert(!must && n);
+    *out = pair[node == pair[0]];
+    return pair[0] != pair[1] && (node == pair[0] || node == pair[1]);
+}
 static const struct tug_policy_host host = {
-    .size = sizeof host, .random = zero, .may_use = may_use};
+    .size = sizeof host, .random = zero, .may_use = may_use, .failures = failures, .apart_from = apart_from};
 
 /* Whole nodes with two GPUs, eight CPUs and plenty of memory. */
 static void world(void)
@@ -156,6 +169,29 @@ START_TEST(a_gang_takes_different_nodes_and_its_last_slice_what_it_needs)
 }
 END_TEST
 
+START_TEST(of_equal_nodes_those_that_failed_come_last_and_a_pair_whose_link_failed_is_taken_only_if_there_is_no_other)
+{
+    world();
+    plug_load("fgd", NULL);
+    struct tug_policy_job gang = wants(1, 2, 1000);
+    ck_assert_int_eq(place(gang), 0);
+    failed = at[0].node;
+    ck_assert_int_eq(place(gang), 0);
+    ck_assert_uint_ne(at[0].node, failed);
+    failed = NODES;
+    gang.nodes = 2;
+    ck_assert_int_eq(place(gang), 0);
+    pair[0] = at[0].node;
+    pair[1] = at[1].node;
+    ck_assert_int_eq(place(gang), 0);
+    ck_assert_uint_eq(at[0].node, pair[0]);
+    ck_assert_uint_eq(at[1].node, 3 - pair[0] - pair[1]);
+    gang.nodes = 3;
+    ck_assert_int_eq(place(gang), 0);
+    plug_unload();
+}
+END_TEST
+
 START_TEST(only_nodes_that_the_job_may_use_with_room_for_it_come_into_question)
 {
     const char *const scores[] = {"fgd", "bestfit", "packing", "random"};
@@ -209,5 +245,6 @@ UNIT_MAIN("plugins/fgd", fgd_leaves_no_rest_that_no_typical_job_can_use_where_be
           what_is_typical_is_learnt_from_what_is_submitted,
           a_score_is_not_kept_longer_than_its_node_stays_as_it_was,
           a_gang_takes_different_nodes_and_its_last_slice_what_it_needs,
+          of_equal_nodes_those_that_failed_come_last_and_a_pair_whose_link_failed_is_taken_only_if_there_is_no_other,
           only_nodes_that_the_job_may_use_with_room_for_it_come_into_question,
           packing_prefers_gpus_in_parts_then_nodes_in_use, wrong_parameters_are_refused_by_name)

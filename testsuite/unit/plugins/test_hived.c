@@ -80,6 +80,9 @@ static void open_core(enum tug_placement placement, const char *plugin)
                                        .nodes = rows,
                                        .n_nodes = NODES,
                                        .placement = placement,
+                                       .failures_kept_ms = 86400000,
+                                       .link_failures = 2,
+                                       .link_period_s = 86400,
                                        .preemption = TUG_PREEMPTION_TIER};
     core = tug_core_new(&conf, &err);
     ck_assert_msg(core != NULL, "%s", err.msg);
@@ -307,7 +310,42 @@ START_TEST(who_is_within_its_guarantee_is_not_asked_to_give_way_though_it_has_no
 }
 END_TEST
 
-UNIT_MAIN("plugins/hived", a_gang_within_its_guarantee_never_waits, without_cells_it_does,
+/* n0 has failed twice with n1, and n2 has failed by itself. */
+static void remember_failures(void)
+{
+    const struct tug_core_link_past hits[] = {{"n1", {1, 1}}, {"n1", {1, 2}}};
+    const struct tug_core_failure lost = {.what = TUG_FAILURE_LOST, .at_ms = 1};
+    const struct tug_core_node_past of_n0 = {.links = hits, .n_links = 2}, of_n2 = {.failures = &lost, .n_failures = 1};
+    struct tug_err err;
+    ck_assert_int_eq(tug_core_restore_node(core, "n0", &of_n0, &err), 0);
+    ck_assert_int_eq(tug_core_restore_node(core, "n2", &of_n2, &err), 0);
+    tug_core_restored(core, now_ms);
+    for (uint32_t i = 0; i < NODES; i++)
+        event((struct tug_event){.type = TUG_EV_NODE_UP, .node = i, .inventory = {64, GPUS, 1ULL << 40, ""}});
+}
+
+/* A whole node each for slices of the queue's own cells (a), or of anybody's (c). */
+static void goes_around_what_failed(uint32_t queue)
+{
+    open_core(TUG_PLACEMENT_FIRST_FIT, "hived");
+    remember_failures();
+    tug_job_id id = submit(queue, 2, 8);
+    pass();
+    ck_assert(runs(id));
+    ck_assert_uint_eq(tug_core_job(core, id)->slices[0].node, 0);
+    ck_assert_uint_eq(tug_core_job(core, id)->slices[1].node, 3);
+    close_core();
+}
+
+START_TEST(nodes_that_failed_come_last_and_two_whose_link_failed_are_not_taken_together)
+{
+    goes_around_what_failed(0);
+    goes_around_what_failed(2);
+}
+END_TEST
+
+UNIT_MAIN("plugins/hived", nodes_that_failed_come_last_and_two_whose_link_failed_are_not_taken_together,
+          a_gang_within_its_guarantee_never_waits, without_cells_it_does,
           opportunistic_gangs_give_way_to_a_guarantee, halves_of_one_queue_share_a_node,
           a_guarantee_for_which_no_cell_is_free_waits,
           who_is_within_its_guarantee_is_not_asked_to_give_way_though_it_has_no_cell)
