@@ -46,8 +46,8 @@ static void on_node(const struct tug_victims *v, uint32_t node, struct tug_clear
 static int set_is_enough(const struct tug_victims *v, uint32_t node, const struct tug_clearing *k,
                          uint64_t set, double *price)
 {
-    struct tug_vacancy r = tug_vacancy_at(v, node);
-    uint32_t shut = tug_vacancy_shut_by(v, node);
+    struct tug_vacancy r = k->before;
+    uint32_t shut = k->shut;
     *price = 0;
     for (uint64_t m = set; m; m &= m - 1) {
         size_t i = (size_t) __builtin_ctzll(m);
@@ -99,6 +99,8 @@ int tug_clearing_find(const struct tug_victims *v, uint32_t node, struct tug_cle
                       double *price)
 {
     on_node(v, node, k);
+    k->before = tug_vacancy_at(v, node);
+    k->shut = tug_vacancy_shut_by(v, node);
     *set = 0;
     if (set_is_enough(v, node, k, 0, price))
         return 1;

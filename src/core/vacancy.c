@@ -6,7 +6,7 @@
 
 #include "core/victims.h"
 
-static struct tug_vacancy room_at(const struct tug_victims *v, uint32_t node)
+struct tug_vacancy tug_vacancy_room(const struct tug_victims *v, uint32_t node)
 {
     const struct tug_ledger_node *l = tug_ledger_node(v->c->ledger, node);
     struct tug_vacancy r = {.gpus = tug_ledger_devices_free(l),
@@ -33,7 +33,7 @@ void tug_vacancy_add(const struct tug_victims *v, struct tug_vacancy *r, const s
 
 struct tug_vacancy tug_vacancy_at(const struct tug_victims *v, uint32_t node)
 {
-    struct tug_vacancy r = room_at(v, node);
+    struct tug_vacancy r = v->room[node];
     for (uint32_t i = v->first[node]; i < v->first[node + 1]; i++)
         if (v->cands.at[v->parts[i].cand].chosen)
             tug_vacancy_add(v, &r, &v->parts[i]);

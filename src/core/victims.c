@@ -129,6 +129,9 @@ struct tug_victims *tug_victims_new(struct tug_core *c, struct tug_entry *e,
     v->e = e;
     v->n_nodes = (uint32_t) c->nodes.len;
     v->first = tug_xcalloc(v->n_nodes + 1, sizeof *v->first);
+    v->room = tug_xcalloc(v->n_nodes + 1, sizeof *v->room);
+    for (uint32_t i = 0; i < v->n_nodes; i++)
+        v->room[i] = tug_vacancy_room(v, i);
     v->fits = tug_xcalloc(v->n_nodes + 1, sizeof *v->fits);
     v->fixed = tug_xcalloc(v->n_nodes + 1, sizeof *v->fixed);
     v->full = tug_xcalloc(c->index.words + 1, sizeof *v->full);
@@ -149,6 +152,7 @@ void tug_victims_free(struct tug_victims *v)
     tug_vec_clear(&v->heap);
     free(v->parts);
     free(v->first);
+    free(v->room);
     free(v->fits);
     free(v->fixed);
     free(v->full);

@@ -45,6 +45,7 @@ struct tug_victims {
     struct tug_vec(struct tug_cand) cands;
     struct tug_cand_part *parts;
     uint32_t *first;      /* parts of node i: first[i] .. first[i + 1] */
+    struct tug_vacancy *room; /* of each node, as nothing changes meanwhile */
     uint32_t *fixed;      /* a suspended job: its slice on node i, + 1 */
     uint8_t *fits, *best; /* by node: TUG_FITS_..., by candidate */
     const struct tug_region *in; /* only there; NULL = anywhere */
@@ -59,6 +60,8 @@ struct tug_victims {
 };
 
 /* vacancy.c */
+/* What is free there now. */
+struct tug_vacancy tug_vacancy_room(const struct tug_victims *v, uint32_t node);
 /* What the node has, without those that are chosen. */
 struct tug_vacancy tug_vacancy_at(const struct tug_victims *v, uint32_t node);
 /* And without that one. */
@@ -83,6 +86,8 @@ struct tug_clearing {
     uint32_t at[64]; /* candidates that are not chosen yet */
     uint32_t slice[64];
     size_t n;
+    struct tug_vacancy before; /* without those who are chosen already */
+    uint32_t shut;
 };
 /* Who has to go so that the node is large enough, as bits of k->at: 1, or 0 when not even all suffice. */
 int tug_clearing_find(const struct tug_victims *v, uint32_t node, struct tug_clearing *k, uint64_t *set,

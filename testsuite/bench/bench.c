@@ -118,7 +118,8 @@ static struct tug_core_domain *wire(const struct bench_cluster *k, uint32_t *n)
 
 static void make_core(const struct bench_cluster *k, const struct tug_core_node_row *rows)
 {
-    const struct tug_core_queue queue = {.name = "all", .nodes = "", .is_default = 1};
+    const struct tug_core_queue queues[] = {{.name = "all", .nodes = "", .is_default = 1, .tier = 1},
+                                            {.name = "low", .nodes = "", .preemptable = TUG_PREEMPT_REQUEUE}};
     const struct tug_core_level levels[] = {{"leaf", 50000000000, 2, 0}, {"spine", 0, k->spine_over > 1 ? k->spine_over : 1, 0}};
     struct tug_err err = {0};
     uint32_t n;
@@ -126,8 +127,12 @@ static void make_core(const struct bench_cluster *k, const struct tug_core_node_
     const struct tug_core_conf conf = {.launch_timeout_s = 3600,
                                        .launch_retries = 3,
                                        .kept_ms = 1,
-                                       .queues = &queue,
-                                       .n_queues = 1,
+                                       .failures_kept_ms = 86400000,
+                                       .link_failures = 2,
+                                       .link_period_s = 86400,
+                                       .preemption = TUG_PREEMPTION_TIER,
+                                       .queues = queues,
+                                       .n_queues = 2,
                                        .nodes = rows,
                                        .n_nodes = k->nodes,
                                        .domains = domains,
@@ -147,6 +152,28 @@ static void make_core(const struct bench_cluster *k, const struct tug_core_node_
     free(domains);
 }
 
+static void put_past(const char *name, const struct tug_core_node_past *past)
+{
+    struct tug_err err = {0};
+    if (tug_core_restore_node(bench_core, name, past, &err))
+        bench_die(err.msg);
+}
+
+/* What is remembered of nodes, and of links in a leaf. */
+static void remember(const struct bench_cluster *k, const struct tug_core_node_row *rows)
+{
+    const struct tug_core_failure failure = {.what = TUG_FAILURE_LOST, .at_ms = bench_now_ms};
+    uint32_t leaf = k->leaf ? k->leaf : k->nodes;
+    for (uint32_t i = 0; i < k->failed; i++)
+        put_past(rows[tug_rand_below(&bench_rand, k->nodes)].name,
+                 &(struct tug_core_node_past){.failures = &failure, .n_failures = 1});
+    for (uint32_t i = 0; i < k->pairs; i++) {
+        uint32_t a = (uint32_t) tug_rand_below(&bench_rand, k->nodes), b = a % leaf ? a - 1 : a + 1;
+        const struct tug_core_link_past hits[] = {{rows[b].name, {bench_now_ms, 1}}, {rows[b].name, {bench_now_ms, 2}}};
+        put_past(rows[a].name, &(struct tug_core_node_past){.links = hits, .n_links = 2});
+    }
+}
+
 void bench_open(const struct bench_cluster *k)
 {
     struct tug_core_node_row *rows = tug_xcalloc(k->nodes, sizeof *rows);
@@ -156,6 +183,7 @@ void bench_open(const struct bench_cluster *k)
     bench_rand = tug_rand_seed(k->seed);
     bench_last_id = 0;
     make_core(k, rows);
+    remember(k, rows);
     tug_core_restored(bench_core, bench_now_ms);
     for (uint32_t i = 0; i < k->nodes; i++)
         bench_apply((struct tug_event){.type = TUG_EV_NODE_UP,

@@ -17,13 +17,15 @@ _Noreturn void bench_die(const char *what);
 double bench_cpu_us(void);
 double bench_wall_ms(void);
 
-/* Nodes n0, n1, ... of 8 GPUs and 64 CPUs, all up, in one queue 'all'. */
+/* Nodes n0, n1, ... of 8 GPUs and 64 CPUs, all up, in queue 'all'; jobs of queue 'low' give way to those of it. */
 struct bench_cluster {
     uint32_t nodes;
     uint32_t leaf;                     /* nodes in each; 0 = no fabric, and first fit */
     uint32_t spine;                    /* leaves below each; 0 = all below one */
     double spine_over;                 /* its oversubscription; leaves have 2 */
     const struct tug_machine *machine; /* NULL = not known */
+    uint32_t failed; /* so many nodes have failed lately */
+    uint32_t pairs;  /* so many pairs of nodes, each of one leaf, are not used together */
     uint64_t seed;
     int quiet;
 };

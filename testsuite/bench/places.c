@@ -1,11 +1,13 @@
 /* places.c - how long it takes to find nodes and GPUs for a gang
  *
- *     places [-n NODES] [-r GANGS] [-w WIDTH] [-m]
+ *     places [-n NODES] [-r GANGS] [-w WIDTH] [-m] [-f FAILED] [-l PAIRS] [-v]
  *
  * NODES (4000) x 8 GPUs behind NVLink switches with a NIC each (-m: on a cube mesh, where every set of GPUs differs), leaves of 32
  * nodes, oversubscribed 2:1, below one spine. It is half full of gangs of all sizes that come and go; for each of GANGS (2000) that come
  * it is asked where it would start, which is what is timed: by the median, the 99th of a hundred, and the same for what a start takes,
- * quality included. -w: only gangs of that many whole nodes, in a cluster that a tenth of is taken. Prints those four, in microseconds.
+ * quality included. -w: only gangs of that many whole nodes, in a cluster that a tenth of is taken. -f: so many nodes have failed lately; -l: so
+ * many pairs of neighbours are not used together. -v: every GPU is taken by jobs that give way, and for gangs of 2 to 64 whole nodes it is asked
+ * who has to. Prints those four, in microseconds; with -v two.
  * Layer: tests.
  */
 #include <stdio.h>
@@ -22,7 +24,7 @@ static struct tug_machine machine;
 static uint32_t nodes = 4000, gangs = 2000, width;
 static struct tug_vec(double) places, starts;
 static struct tug_vec(tug_job_id) running;
-static int is_timed;
+static int is_timed, asks_victims;
 
 /* ---- a policy that asks where, and starts */
 
@@ -46,6 +48,29 @@ static int start_it(void *self, const struct tug_policy_view *v, const struct tu
 }
 
 static const struct tug_policy_ops ops = {.size = sizeof ops, .abi = TUG_POLICY_ABI, .name = "start", .pass = start_it};
+
+static int name_victims(void *self, const struct tug_policy_view *v, const struct tug_policy_host *host, struct tug_policy_pass *p)
+{
+    static uint64_t who[4096];
+    (void) self;
+    for (size_t i = 0; i < v->n_waiting; i++) {
+        const struct tug_policy_job *j = TUG_POLICY_WAITING(v, i);
+        if (j->tier == 0) {
+            host->start(p, j->id);
+            continue;
+        }
+        double t = bench_cpu_us();
+        int rc = host->victims(p, j->id, who, sizeof who / sizeof *who);
+        if (rc < 0)
+            bench_die("nobody can give way");
+        if (rc > 0) /* else there is room */
+            tug_vec_push(&places, bench_cpu_us() - t);
+    }
+    return 0;
+}
+
+static const struct tug_policy_ops victims_ops = {
+    .size = sizeof victims_ops, .abi = TUG_POLICY_ABI, .name = "victims", .pass = name_victims};
 
 /* ---- what nodes are inside */
 
@@ -83,8 +108,11 @@ static void make_machine(int mesh)
 static void come(uint32_t n, uint32_t gpus)
 {
     struct tug_job_req r = bench_ask(n, gpus);
-    const struct tug_policy_set set = {{{&ops, NULL}}, 1};
+    const struct tug_policy_set set = {{{asks_victims ? &victims_ops : &ops, NULL}}, 1};
     struct tug_err err = {0};
+    if (asks_victims && !is_timed)
+        r.queue = "low";
+    r.requeue = 1;
     bench_submit(&r);
     bench_now_ms += 1000;
     if (tug_core_pass(bench_core, bench_now_ms, &set, NULL, &err) < 0)
@@ -134,7 +162,8 @@ static void report(double *us, size_t n)
 int main(int argc, char **argv)
 {
     int mesh = 0;
-    for (int c; (c = getopt(argc, argv, "n:r:w:m")) != -1;)
+    struct bench_cluster cluster = {.leaf = LEAF, .machine = &machine, .seed = 42};
+    for (int c; (c = getopt(argc, argv, "n:r:w:mf:l:v")) != -1;)
         switch (c) {
         case 'n':
             nodes = (uint32_t) atoi(optarg);
@@ -148,17 +177,29 @@ int main(int argc, char **argv)
         case 'm':
             mesh = 1;
             break;
+        case 'f':
+            cluster.failed = (uint32_t) atoi(optarg);
+            break;
+        case 'l':
+            cluster.pairs = (uint32_t) atoi(optarg);
+            break;
+        case 'v':
+            asks_victims = 1;
+            break;
         default:
             bench_die("see the comment at the top of places.c");
         }
     make_machine(mesh);
-    const struct bench_cluster cluster = {.nodes = nodes, .leaf = LEAF, .machine = &machine, .seed = 42};
+    cluster.nodes = nodes;
     bench_open(&cluster);
     for (uint32_t i = 0; i < gangs; i++) {
         is_timed = 0;
-        fill_to(width ? 10 : 50);
+        if (!asks_victims || !i)
+            fill_to(asks_victims ? 100 : width ? 10 : 50);
         is_timed = 1;
-        if (width)
+        if (asks_victims)
+            come(2u << tug_rand_below(&bench_rand, 6), GPUS);
+        else if (width)
             come(width, GPUS);
         else
             any_comes();
@@ -166,7 +207,8 @@ int main(int argc, char **argv)
             one_goes(running.len - 1);
     }
     report(places.at, places.len);
-    report(starts.at, starts.len);
+    if (!asks_victims)
+        report(starts.at, starts.len);
     printf("\n");
     tug_vec_clear(&places);
     tug_vec_clear(&starts);

@@ -20,6 +20,7 @@ measures="noop_jobs_per_s noop_batch_per_s run_8x8_ms run_1x1_ms submit_seq_ms s
     pass_incremental_4k_100k_ms pass_fill_1k_10k_ms pass_fill_4k_100k_ms
     pass_scaling_ratio core_bytes_per_waiting_job
     pass_easy_instructions pass_conservative_instructions place_p50_us place_p99_us place_512_us
+    place_failures_p99_us victims_4000_p99_us
     within_topology_p99_us within_segment_p99_us within_switches_p99_us within_exclusive_p99_us within_spread_p99_us within_quality_p99_us
     sim_philly_s sim_itp04_s
     durable_sqlite_per_s durable_etcd_per_s ack_p50_ms ack_p99_ms herd_loop_p99_ms herd10k_query_p99_ms failover_p50_s load_200k_s snapshot_200k_s"
@@ -303,6 +304,18 @@ place_of()
     emit "$name" us "\"nodes\":4000,\"gpus_per_node\":8,\"start_us\":${v[$((column + 2))]}" "${values[@]}"
 }
 
+# who would have to give way for a gang in a full cluster
+victims_of()
+{
+    local v values=() machine=$core_machine
+    for _ in $(seq "${runs:-3}"); do
+        read -ra v < <("$places" -n 4000 -v -r 300)
+        [ ${#v[@]} -eq 2 ] || return
+        values+=("${v[1]}")
+    done
+    emit "$1" us "\"nodes\":4000,\"gpus_per_node\":8,\"median_us\":${v[0]}" "${values[@]}"
+}
+
 # within_KIND_p99_us: of a gang that asks that of the fabric
 within_of()
 {
@@ -388,6 +401,8 @@ measure()
     place_p50_us) place_of "$1" 0 ;;
     place_p99_us) place_of "$1" 1 ;;
     place_512_us) place_of "$1" 0 -w 512 -r 200 ;;
+    place_failures_p99_us) place_of "$1" 1 -f 200 -l 10 ;;
+    victims_4000_p99_us) victims_of "$1" ;;
     within_*_p99_us) within_of "$1" ;;
     pass_conservative_instructions) pass_instructions "$1" conservative ;;
     sim_philly_s) sim_of "$1" philly_2017.csv.gz 56x8 ;;
