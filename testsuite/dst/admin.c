@@ -139,6 +139,7 @@ void dst_admin_start(struct dst *w)
     w->conf.old_backups = !w->conf.zombies && dst_chance(&w->of_admin, 0.25);
     if (w->conf.old_backups && dst_chance(&w->of_admin, 0.5))
         w->conf.preempts = true; /* what is stopped on its nodes when that happens is a case of its own */
+    w->conf.holds &= !w->conf.old_backups; /* whether a job is held, each of its states says otherwise */
     usual(w);
     if (w->conf.reconfigures)
         dst_later(w, dst_about(&w->of_admin, 180000), DST_CONFIGURE, 0);

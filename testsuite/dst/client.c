@@ -114,6 +114,29 @@ static void ask_requeue(struct dst *w, struct dst_errand *e)
     ask(w, e, TUG_MSG_REQUEUE_REQUEST, &m.base);
 }
 
+/* Held from the first word that it is, until somebody asks for the contrary. */
+static void ask_hold(struct dst *w, struct dst_errand *e)
+{
+    struct dst_job *j = &w->jobs.at[e->job - 1];
+    Tugpb__HoldRequest m = TUGPB__HOLD_REQUEST__INIT;
+    Tugpb__RequeueRequest again = TUGPB__REQUEUE_REQUEST__INIT;
+
+    if (e->resume)
+        j->held = false;
+    if (e->by_requeue) {
+        dst_again_asked(w, j);
+        again.jobs = &j->id;
+        again.n_jobs = 1;
+        again.hold = 1;
+        ask(w, e, TUG_MSG_REQUEUE_REQUEST, &again.base);
+        return;
+    }
+    m.jobs = &j->id;
+    m.n_jobs = 1;
+    m.release = e->resume;
+    ask(w, e, TUG_MSG_HOLD_REQUEST, &m.base);
+}
+
 static void ask_wait(struct dst *w, struct dst_errand *e)
 {
     Tugpb__WaitRequest m = TUGPB__WAIT_REQUEST__INIT;
@@ -162,7 +185,7 @@ static void set_off(struct dst *w, struct dst_errand *e)
     static void (*const asks[])(struct dst *, struct dst_errand *) = {
         [DST_ERRAND_SUBMIT] = ask_submit, [DST_ERRAND_CANCEL] = ask_cancel, [DST_ERRAND_STEP] = ask_step,
         [DST_ERRAND_DRAIN] = ask_drain,   [DST_ERRAND_WAIT] = ask_wait,
-        [DST_ERRAND_RESUME] = ask_resume, [DST_ERRAND_REQUEUE] = ask_requeue,
+        [DST_ERRAND_RESUME] = ask_resume, [DST_ERRAND_REQUEUE] = ask_requeue, [DST_ERRAND_HOLD] = ask_hold,
     };
     unsigned ctl = w->ctls[!w->leader].control && dst_chance(&w->of_net, 0.3) ? !w->leader : w->leader;
     struct dst_ctl *c = &w->ctls[ctl];
@@ -172,7 +195,7 @@ static void set_off(struct dst *w, struct dst_errand *e)
     if (e->done || e->peer)
         return;
     e->tries++;
-    if ((e->kind == DST_ERRAND_STEP && e->tries > 3) || (e->kind == DST_ERRAND_DRAIN && !e->resume && w->calm)) {
+    if ((e->kind == DST_ERRAND_STEP && e->tries > 3) || ((e->kind == DST_ERRAND_DRAIN || e->kind == DST_ERRAND_HOLD) && !e->resume && w->calm)) {
         e->done = true;
         return;
     }
@@ -215,6 +238,28 @@ void dst_client_send(struct dst *w, unsigned ctl, tug_peer_id peer, uint16_t num
 
 /* ---- answers */
 
+static void set_out_to_hold(struct dst *w, uint64_t job, int64_t in_ms)
+{
+    set_out(w, DST_ERRAND_HOLD, job, in_ms)->by_requeue = dst_chance(&w->of_holds, 0.3);
+}
+
+/* What is held is released after a while; the same job may be held again then. One errand after the other. */
+static void on_held(struct dst *w, struct dst_errand *e, bool is_done)
+{
+    struct dst_job *j = &w->jobs.at[e->job - 1];
+    uint64_t job = e->job;
+
+    e->done = true;
+    if (e->resume) {
+        if (!w->calm && dst_chance(&w->of_holds, 0.3))
+            set_out_to_hold(w, job, dst_about(&w->of_holds, 60000));
+        return;
+    }
+    j->held = is_done;
+    w->n.holds += is_done;
+    set_out(w, DST_ERRAND_HOLD, job, dst_about(&w->of_holds, 120000))->resume = true;
+}
+
 static void on_submitted(struct dst *w, struct dst_errand *e, const Tugpb__SubmitReply *m)
 {
     struct dst_job *j = &w->jobs.at[e->job - 1];
@@ -230,6 +275,8 @@ static void on_submitted(struct dst *w, struct dst_errand *e, const Tugpb__Submi
         set_out(w, DST_ERRAND_WAIT, job, dst_about(&w->of_users, 20000));
     if (w->conf.requeues && dst_chance(&w->of_more, 0.1))
         set_out(w, DST_ERRAND_REQUEUE, job, dst_about(&w->of_more, 120000));
+    if (w->conf.holds && dst_chance(&w->of_holds, 0.3))
+        set_out_to_hold(w, job, dst_about(&w->of_holds, 10000));
     if (j->batch)
         for (int i = 0; i < 4; i++)
             set_out(w, DST_ERRAND_STEP, job, dst_about(&w->of_users, 60000));
@@ -289,6 +336,10 @@ static void on_answer(struct dst *w, const struct dst_event *ev)
         on_submitted(w, e, (const Tugpb__SubmitReply *) m);
     else if (ev->number == TUG_MSG_ERROR)
         on_error(w, e, (const Tugpb__Error *) m);
+    else if (ev->number == TUG_MSG_HOLD_REPLY)
+        on_held(w, e, ((const Tugpb__HoldReply *) m)->n_done > 0);
+    else if (ev->number == TUG_MSG_REQUEUE_REPLY && e->kind == DST_ERRAND_HOLD)
+        on_held(w, e, ((const Tugpb__RequeueReply *) m)->n_done > 0);
     else if (ev->number == TUG_MSG_RESUME_REPLY)
         on_resume(w, e, (const Tugpb__ResumeReply *) m);
     else if (ev->number == TUG_MSG_WAIT_REPLY)
@@ -378,6 +429,9 @@ void dst_client_stop_forever(struct dst *w)
             w->jobs.at[i].stop = true;
             set_out(w, DST_ERRAND_CANCEL, i + 1, 60000);
         }
+    for (size_t i = 0; i < n && w->conf.holds; i++) /* some may never have been told that theirs is */
+        if (!w->jobs.at[i].ends && !w->jobs.at[i].forgotten && w->jobs.at[i].id)
+            set_out(w, DST_ERRAND_HOLD, i + 1, 300000)->resume = true;
     for (unsigned i = 0; i < (w->conf.slices ? 2 : 1) * w->conf.nodes; i++) /* or they have lost slices */
         dst_client_bring_back(w, i % w->conf.nodes, i < w->conf.nodes ? 300000 : 1200000);
 }

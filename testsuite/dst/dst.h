@@ -226,13 +226,14 @@ struct dst_node {
 
 /* ---- users */
 enum dst_errand_kind { DST_ERRAND_SUBMIT, DST_ERRAND_CANCEL, DST_ERRAND_STEP, DST_ERRAND_DRAIN, DST_ERRAND_WAIT,
-                       DST_ERRAND_RESUME, DST_ERRAND_REQUEUE };
+                       DST_ERRAND_RESUME, DST_ERRAND_REQUEUE, DST_ERRAND_HOLD };
 struct dst_errand {
     uint64_t id;
     enum dst_errand_kind kind;
     uint64_t job;                      /* index + 1 of the truth's job */
     unsigned node;
-    bool resume;
+    bool resume;                       /* DRAIN, HOLD: take it back */
+    bool by_requeue;                   /* HOLD: also what runs */
     bool done;
     unsigned tries;
     tug_peer_id peer;                  /* of the connection it waits on; 0 = none */
@@ -258,6 +259,7 @@ struct dst_job {
     bool acked, cancelled, stop;       /* stop: cancelled because it would never end */
     bool forgotten;                    /* by a state that was put back: nobody answers for its end any more */
     bool requeue, batch, forever;
+    bool held;                         /* somebody was told so, and nobody has asked to release it since */
     uint32_t nodes, gpus, time_limit_s;
     const char *queue;
     const char *profile;               /* its GPUs are slices of that kind; "" = GPUs */
@@ -298,6 +300,7 @@ struct dst_figures {
     uint64_t recuts, on_slices, on_shares, gone_devices; /* GPUs cut otherwise; parts that ran so; whose devices had gone */
     uint64_t again, backoffs; /* jobs run again after failures; back-offs looked at */
     uint64_t prologs, epilogs, programs_failed, programs_again;
+    uint64_t holds; /* that clients were told of */
     uint64_t configured, backups, put_back, by_hand, forgotten;
     int64_t true_ms;
 };
@@ -317,6 +320,7 @@ struct dst_conf {                      /* drawn from the seed */
     unsigned third_cut;
     bool requeues;                     /* jobs say when they are run again */
     uint32_t requeue_delay_s;
+    bool holds;                        /* users hold their jobs, and release them */
     bool flaps;                        /* nodes that come and go are drained */
     bool reconfigures;                 /* the configuration changes while all this goes on */
     bool old_backups;                  /* the state is replaced by an old one of its own */
@@ -348,7 +352,7 @@ struct dst {
     struct tug_heap heap;
     int64_t now_ms;
     uint64_t seq, hash;
-    struct tug_rand of_health, of_stuck, of_more, of_visits;
+    struct tug_rand of_health, of_stuck, of_more, of_visits, of_holds;
     uint32_t slices;                   /* that there have been */
     struct tug_rand of_faults, of_users, of_net, of_env, of_ranks, of_admin;
     struct dst_ctl ctls[DST_CTLS];

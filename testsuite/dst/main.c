@@ -54,8 +54,8 @@ static void print(double took_s)
     printf("# controllers: %llu ended, %llu of them at an await point, %llu paused, %llu takeovers, %llu commits refused\n",
            N(ctl_crashes), N(ctl_await), N(ctl_pauses), N(takeovers), N(fenced));
     printf("# nodes: %llu daemons ended, %llu at an await point, %llu paused; %llu launchers, %llu machines, %llu step "
-           "daemons ended; %llu steps by their lease; %llu runs of health checks, %llu of them bad\n", N(agent_crashes), N(agent_await), N(agent_pauses),
-           N(launcher_crashes), N(reboots), N(stepd_crashes), N(lease_ends), N(checks), N(sick));
+           "daemons ended; %llu steps by their lease; %llu runs of health checks, %llu of them bad; %llu holds\n", N(agent_crashes), N(agent_await), N(agent_pauses),
+           N(launcher_crashes), N(reboots), N(stepd_crashes), N(lease_ends), N(checks), N(sick), N(holds));
     printf("# programs: %llu prologs, %llu epilogs; %llu failed, %llu were run again\n", N(prologs), N(epilogs), N(programs_failed),
            N(programs_again));
     printf("# disks: %llu failed or full, %llu commits lost by that, %llu tries without room, %llu slow; unsynced at a crash: %llu lost, %llu "

@@ -332,6 +332,8 @@ static void on_job_record(struct dst *w, const struct tug_batch *b, const struct
             dst_fail(w, "job %llu comes to attempt %u while attempt %u runs on n%u", ull(j->id), r->attempt,
                      w->parts.at[i]->attempt, w->parts.at[i]->node);
     j->attempt = r->attempt;
+    if ((j->held || r->held) && (!strcmp(r->state, "CONFIGURING") || !strcmp(r->state, "RUNNING")))
+        dst_fail(w, "job %llu is held, and is %s in attempt %u", ull(j->id), r->state, r->attempt);
     if (!strcmp(r->state, "CONFIGURING") && j->placed != r->attempt) {
         for (size_t i = 0; i < r->n_slices && j->placed != UINT32_MAX; i++)
             check_place(w, b, r, r->slices[i]);
@@ -430,6 +432,18 @@ static void check_ack(struct dst *w, const Tugpb__StepKey *k, const struct dst_n
     tug_arena_clear(&a);
 }
 
+static void check_held(struct dst *w, const Tugpb__HoldReply *m)
+{
+    for (size_t i = 0; i < m->n_changed; i++) {
+        struct tug_arena a = {0};
+        const Tugpb__JobRecord *r = record_of(w, &a, m->changed[i]);
+        const struct dst_job *j = dst_truth_job(w, m->changed[i]);
+        if (r && j && !strcmp(r->state, "PENDING") && !r->held && !r->released_ms)
+            dst_fail(w, "job %llu is said to be held or released, and of neither anything is durable", ull(m->changed[i]));
+        tug_arena_clear(&a);
+    }
+}
+
 void dst_truth_ctl_says(struct dst *w, const struct dst_ctl *c, tug_peer_id peer, uint16_t number,
                         const ProtobufCMessage *m)
 {
@@ -441,6 +455,10 @@ void dst_truth_ctl_says(struct dst *w, const struct dst_ctl *c, tug_peer_id peer
         j = dst_truth_job(w, ((const Tugpb__SubmitReply *) m)->job);
         if (!j && !c->fenced)
             dst_fail(w, "job %llu is acknowledged and not durable", ull(((const Tugpb__SubmitReply *) m)->job));
+        break;
+    case TUG_MSG_HOLD_REPLY:
+        if (!c->fenced)
+            check_held(w, (const Tugpb__HoldReply *) m);
         break;
     case TUG_MSG_NODE_WELCOME:
         check_epoch(w, c, ((const Tugpb__NodeWelcome *) m)->epoch);
@@ -662,6 +680,9 @@ void dst_truth_restored(struct dst *w, const struct dst_ctl *c)
         struct dst_job *j = &w->jobs.at[i];
         if (j->id && !j->ends && !j->forgotten)
             check_ran(w, c, j);
+        const struct tug_job *job = j->held && j->id ? tug_core_job(tug_control_core(c->control), j->id) : NULL;
+        if (job && job->state == TUG_JOB_PENDING && !job->onhold.by)
+            dst_fail(w, "job %llu is held, and controller %u does not know it", ull(j->id), c->index);
         if (j->id && !j->ends && !j->forgotten && !tug_core_job(tug_control_core(c->control), j->id))
             dst_fail(w, "job %llu is lost: controller %u does not know it", ull(j->id), c->index);
     }

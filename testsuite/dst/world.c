@@ -199,6 +199,13 @@ static void draw_more(struct dst *w)
     c->requeue_delay_s = dst_chance(r, 0.5) ? (uint32_t) dst_between(r, 1, 60) : 0;
 }
 
+/* Likewise. */
+static void draw_holds(struct dst *w)
+{
+    w->of_holds = tug_rand_seed(w->opts.seed * 40503u + 8);
+    w->conf.holds = dst_chance(&w->of_holds, 0.3);
+}
+
 struct dst *dst_new(const struct dst_opts *opts)
 {
     struct dst *w = tug_new(struct dst);
@@ -215,11 +222,12 @@ struct dst *dst_new(const struct dst_opts *opts)
     draw_health(w);
     draw_more(w);
     dst_visits_draw(w);
+    draw_holds(w);
     w->of_admin = tug_rand_seed(opts->seed * 40503 + 5);
     w->of_stuck = tug_rand_seed(opts->seed * 40503 + 7);
-    dst_log(w, "%u nodes, lease %u s, node timeout %u s, launch timeout %u s, drift up to %d ppm%s%s%s; a fault every %lld s",
+    dst_log(w, "%u nodes, lease %u s, node timeout %u s, launch timeout %u s, drift up to %d ppm%s%s%s%s; a fault every %lld s",
             w->conf.nodes, w->conf.lease_s, w->conf.node_timeout_s, w->conf.launch_timeout_s, w->conf.drift_ppm_max,
-            w->conf.chaos ? ", chaos" : "", w->conf.zombies ? ", zombies" : "", w->conf.preempts ? ", preemption" : "",
+            w->conf.chaos ? ", chaos" : "", w->conf.holds ? ", holds" : "", w->conf.zombies ? ", zombies" : "", w->conf.preempts ? ", preemption" : "",
             (long long) w->conf.mean_fault_ms / 1000);
     w->store.disk = dst_disk_new();
     for (unsigned i = 0; i < DST_CTLS; i++) {
