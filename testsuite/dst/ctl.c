@@ -205,6 +205,7 @@ static void fill_conf(struct dst *w, const struct dst_ctl *c, struct made *m)
     m->conf.core = (struct tug_core_conf){.launch_timeout_s = want->launch_timeout_s, .kill_grace_s = want->kill_grace_s,
                                           .launch_retries = 3, .requeue_delay_s = w->conf.requeue_delay_s, .kept_ms = 300000,
                                           .flap_losses = w->conf.flaps ? 3 : 0, .flap_period_s = 1200, .cleaning_timeout_s = 60,
+                                          .link_failures = 2, .link_period_s = 1800, .link_peers = 3,
                                           .failures_kept_ms = 1800000, .preemption = TUG_PREEMPTION_TIER,
                                           .queues = m->queues, .n_queues = 3, .nodes = m->rows, .n_nodes = n};
 }
@@ -275,6 +276,7 @@ void dst_ctl_start(struct dst *w, unsigned ctl)
         tug_control_set_policy(c->control, "push", &pushing, "");
     dst_log(w, "controller %u starts, epoch %llu", ctl, (unsigned long long) c->epoch);
     dst_truth_restored(w, c);
+    dst_pairs_forget(w);
     settle(w, c, true);
 }
 

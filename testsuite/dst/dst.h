@@ -65,7 +65,7 @@ enum dst_what {
     DST_DIAL, DST_LINK_UP, DST_TCP_TIMEOUT,
     DST_TO_LAUNCHER, DST_FROM_LAUNCHER, DST_FROM_CHECKER, DST_FROM_PROGRAM, DST_LEASE_DUE,
     DST_STEPD_DIAL, DST_STEPD_READY, DST_TO_STEPD, DST_FROM_STEPD,
-    DST_RANKS_EXIT, DST_RANKS_DIE, DST_RANKS_STOP, DST_PART_DEAD, DST_PART_STAYS,
+    DST_RANKS_EXIT, DST_RANKS_DIE, DST_RANKS_STOP, DST_PART_DEAD, DST_PART_STAYS, DST_PAIR,
     DST_CLIENT, DST_CLIENT_GIVES_UP, DST_ARRIVES_CLIENT,
     DST_SUBMIT, DST_FAULT, DST_FAULT_OVER, DST_LEAD, DST_CONFIGURE, DST_BACKUP, DST_PUT_BACK,
 };
@@ -301,6 +301,7 @@ struct dst_figures {
     uint64_t again, backoffs; /* jobs run again after failures; back-offs looked at */
     uint64_t prologs, epilogs, programs_failed, programs_again;
     uint64_t holds; /* that clients were told of */
+    uint64_t pair_cuts, pair_losses, pairs_bad;
     uint64_t configured, backups, put_back, by_hand, forgotten;
     int64_t true_ms;
 };
@@ -323,6 +324,7 @@ struct dst_conf {                      /* drawn from the seed */
     bool holds;                        /* users hold their jobs, and release them */
     bool flaps;                        /* nodes that come and go are drained */
     bool reconfigures;                 /* the configuration changes while all this goes on */
+    bool pairs;                        /* nodes lose each other, and nobody else */
     bool old_backups;                  /* the state is replaced by an old one of its own */
     int drift_ppm_max;
     int64_t faults_until_ms, mean_fault_ms, mean_job_ms;
@@ -352,8 +354,9 @@ struct dst {
     struct tug_heap heap;
     int64_t now_ms;
     uint64_t seq, hash;
-    struct tug_rand of_health, of_stuck, of_more, of_visits, of_holds;
+    struct tug_rand of_health, of_stuck, of_more, of_visits, of_holds, of_pairs;
     uint32_t slices;                   /* that there have been */
+    struct dst_pair { int64_t cut_until_ms, bad_until_ms; } pairs[DST_NODES_MAX][DST_NODES_MAX];   /* [lower][higher] */
     struct tug_rand of_faults, of_users, of_net, of_env, of_ranks, of_admin;
     struct dst_ctl ctls[DST_CTLS];
     unsigned leader;                   /* whom the store obeys */
@@ -453,6 +456,14 @@ void dst_agent_timer(struct dst *w, const struct dst_event *e);
 void dst_agent_committed(struct dst *w, const struct dst_event *e);
 void dst_agent_stepd(struct dst *w, struct dst_part *p, bool up);
 
+/* pairs.c: nodes that lose each other */
+void dst_pairs_start(struct dst *w);
+void dst_pairs_started(struct dst *w, const struct dst_part *p);   /* its ranks run */
+void dst_pairs_event(struct dst *w, const struct dst_event *e);
+void dst_pairs_record(struct dst *w, const Tugpb__NodeRecord *r);  /* is durable */
+void dst_pairs_placed(struct dst *w, const Tugpb__JobRecord *r);   /* likewise: it has just been given nodes */
+void dst_pairs_forget(struct dst *w);                              /* another controller may see the time otherwise */
+
 /* part.c */
 struct dst_part *dst_part(struct dst *w, uint64_t id);
 struct dst_part *dst_part_find(struct dst *w, unsigned node, const Tugpb__StepKey *key);
@@ -462,6 +473,7 @@ void dst_part_kill(struct dst *w, struct dst_part *p);     /* everything in it, 
 void dst_part_vanish(struct dst *w, struct dst_part *p, bool machine);   /* at once, with its machine, or with its launcher */
 void dst_part_stepd_dies(struct dst *w, struct dst_part *p);
 void dst_part_event(struct dst *w, const struct dst_event *e);
+void dst_part_loses(struct dst *w, struct dst_part *p, unsigned peer); /* the machine of that node has answered nothing for long */
 void dst_part_cut_off(struct dst *w, struct dst_part *p);  /* the node daemon's end is gone */
 void dst_part_free(struct dst_part *p);
 void dst_part_send(struct dst *w, struct dst_part *p, uint16_t number, const ProtobufCMessage *m);   /* to its daemon */

@@ -58,6 +58,8 @@ static void print(double took_s)
            N(launcher_crashes), N(reboots), N(stepd_crashes), N(lease_ends), N(checks), N(sick), N(holds));
     printf("# programs: %llu prologs, %llu epilogs; %llu failed, %llu were run again\n", N(prologs), N(epilogs), N(programs_failed),
            N(programs_again));
+    printf("# links: %llu pairs of nodes cut, %llu step daemons lost one that way, %llu pairs used no more\n", N(pair_cuts), N(pair_losses),
+           N(pairs_bad));
     printf("# disks: %llu failed or full, %llu commits lost by that, %llu tries without room, %llu slow; unsynced at a crash: %llu lost, %llu "
            "kept; ranks stopped: %llu, stuck: %llu; clocks put: %llu, run times looked at: %llu; clients: %llu gone, %llu retries\n", N(store_full), N(store_failed), N(store_waits), N(store_slow),
            N(unsynced_lost), N(unsynced_kept), N(stopped), N(stuck), N(wall_jumps), N(timed), N(client_drops), N(client_retries));

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WHY_TOLD, WHY_STAR_RANK, WHY_STAR_LOST };   /* why ranks die, in the event's arg; << 8: the node to blame */
+enum { WHY_TOLD, WHY_STAR_RANK, WHY_STAR_LOST, WHY_STAR_LINK };   /* why ranks die, in the event's arg; << 8: the node to blame, or that lost << 32 */
 
 struct dst_part *dst_part(struct dst *w, uint64_t id)
 {
@@ -177,6 +177,20 @@ static void set_cause(struct dst_part *p, const char *kind, const char *node, co
     p->cause = tugpb__cause__unpack(NULL, tugpb__cause__pack(&c, room), room);
 }
 
+static void set_link(struct dst *w, struct dst_part *p, unsigned node, unsigned peer)
+{
+    Tugpb__Cause c = TUGPB__CAUSE__INIT;
+    uint8_t room[512];
+
+    if (p->cause)
+        return;
+    c.kind = (char *) "link";
+    c.node = w->nodes[node].name;
+    c.peer = w->nodes[peer].name;
+    c.text = (char *) "they lost each other";
+    p->cause = tugpb__cause__unpack(NULL, tugpb__cause__pack(&c, room), room);
+}
+
 static void dial(struct dst *w, struct dst_part *p)
 {
     Tugpb__SdHello hello = TUGPB__SD_HELLO__INIT;
@@ -266,6 +280,7 @@ static void on_start(struct dst *w, struct dst_part *p, const Tugpb__SdStart *m)
     }
     w->n.on_slices += p->uses.n_slices != 0;
     w->n.on_shares += p->uses.milli != 0;
+    dst_pairs_started(w, p);
     will_stop(w, p);
     if (p->run_ms != INT64_MAX)
         dst_later(w, p->run_ms, DST_RANKS_EXIT, p->node)->id = p->id;
@@ -354,7 +369,7 @@ static void on_exit_of(struct dst *w, struct dst_part *p)
 
 static void on_die(struct dst *w, struct dst_part *p, const struct dst_event *e)
 {
-    unsigned why = e->arg & 0xff, node = (unsigned) (e->arg >> 8);
+    unsigned why = e->arg & 0xff, node = (unsigned) (e->arg >> 8) & 0xffffff, peer = (unsigned) (e->arg >> 32);
     Tugpb__ExitInfo exit = TUGPB__EXIT_INFO__INIT;
 
     if ((p->phase >= DST_ENDED && !p->gathering) || p->killing)
@@ -365,6 +380,8 @@ static void on_die(struct dst *w, struct dst_part *p, const struct dst_event *e)
         set_cause(p, "rank", w->nodes[node].name, &exit, "a rank exited");
     else if (why == WHY_STAR_LOST)
         set_cause(p, "stepd", w->nodes[node].name, NULL, "the step daemon there was lost");
+    else if (why == WHY_STAR_LINK)
+        set_link(w, p, node, peer);
     if (p->gathering) {
         release(w, p);
         return;
@@ -373,6 +390,30 @@ static void on_die(struct dst *w, struct dst_part *p, const struct dst_event *e)
     if (!p->ran)
         p->code = 0;
     ended(w, p);
+}
+
+/* The head tells the others; one that lost the head knows it itself. */
+void dst_part_loses(struct dst *w, struct dst_part *p, unsigned peer)
+{
+    Tugpb__SdFailure early = TUGPB__SD_FAILURE__INIT;
+    struct dst_event e = {.arg = WHY_STAR_LINK | (uint64_t) p->node << 8 | (uint64_t) peer << 32};
+
+    if (p->phase < DST_RUNNING || (p->phase >= DST_ENDED && !p->gathering) || p->killing || p->cause)
+        return;
+    w->n.pair_losses++;
+    dst_log(w, "n%u: job %llu.%u.%u has lost n%u", p->node, (unsigned long long) p->job, p->attempt, p->step, peer);
+    set_link(w, p, p->node, peer);
+    early.cause = p->cause;
+    say(w, p, TUG_MSG_SD_FAILURE, &early.base);
+    for (size_t i = 0; p->head && i < w->parts.len; i++) {
+        const struct dst_part *o = w->parts.at[i];
+        if (o == p || !same_step(p, o) || o->node == peer || (o->phase >= DST_ENDED && !o->gathering))
+            continue;
+        struct dst_event *die = dst_later(w, dst_between(&w->of_pairs, 1, 1500), DST_RANKS_DIE, o->node);
+        die->id = o->id;
+        die->arg = e.arg;
+    }
+    on_die(w, p, &e);
 }
 
 /* The step daemon is gone, and no rank runs any more. */

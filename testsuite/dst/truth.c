@@ -337,6 +337,8 @@ static void on_job_record(struct dst *w, const struct tug_batch *b, const struct
     if (!strcmp(r->state, "CONFIGURING") && j->placed != r->attempt) {
         for (size_t i = 0; i < r->n_slices && j->placed != UINT32_MAX; i++)
             check_place(w, b, r, r->slices[i]);
+        if (j->placed != UINT32_MAX)
+            dst_pairs_placed(w, r);
         j->placed = r->attempt;
     }
     tug_arena_clear(&a);
@@ -358,6 +360,7 @@ static void on_node_record(struct dst *w, const struct tug_batch_item *it)
             w->nodes[i].drained_sick = sick;
             dst_devices_known(&w->nodes[i], r->inventory);
         }
+    dst_pairs_record(w, r);
     tug_arena_clear(&a);
 }
 

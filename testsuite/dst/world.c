@@ -253,6 +253,7 @@ struct dst *dst_new(const struct dst_opts *opts)
     dst_clients_start(w);
     dst_faults_start(w);
     dst_admin_start(w);
+    dst_pairs_start(w);
     return w;
 }
 
@@ -401,6 +402,9 @@ static void happen(struct dst *w, struct dst_event *e)
     case DST_FAULT_OVER:
     case DST_LEAD:
         dst_fault(w, e);
+        break;
+    case DST_PAIR:
+        dst_pairs_event(w, e);
         break;
     default:
         dst_part_event(w, e);
