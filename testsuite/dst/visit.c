@@ -19,7 +19,7 @@ void dst_visits_draw(struct dst *w)
     struct tug_rand *r = &w->of_visits;
     uint64_t which;
 
-    *r = tug_rand_seed(w->opts.seed * 40503u + 7);
+    *r = tug_rand_seed(w->opts.seed * 40503u + 9);
     which = dst_chance(r, 0.6) && !w->conf.slices && !w->conf.shares ? tug_rand_below(r, 4) : 4; /* prolog, epilog, both twice as often; none */
     w->conf.prolog_s = which == 4 || which == 1 ? 0 : (uint32_t) dst_between(r, 2, 60);
     w->conf.epilog_s = which == 4 || which == 0 ? 0 : (uint32_t) dst_between(r, 2, 60);

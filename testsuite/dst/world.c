@@ -224,7 +224,7 @@ struct dst *dst_new(const struct dst_opts *opts)
     dst_visits_draw(w);
     draw_holds(w);
     w->of_admin = tug_rand_seed(opts->seed * 40503 + 5);
-    w->of_stuck = tug_rand_seed(opts->seed * 40503 + 7);
+    w->of_stuck = tug_rand_seed(opts->seed * 40503 + 10);
     dst_log(w, "%u nodes, lease %u s, node timeout %u s, launch timeout %u s, drift up to %d ppm%s%s%s%s; a fault every %lld s",
             w->conf.nodes, w->conf.lease_s, w->conf.node_timeout_s, w->conf.launch_timeout_s, w->conf.drift_ppm_max,
             w->conf.chaos ? ", chaos" : "", w->conf.holds ? ", holds" : "", w->conf.zombies ? ", zombies" : "", w->conf.preempts ? ", preemption" : "",
