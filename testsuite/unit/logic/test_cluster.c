@@ -354,6 +354,28 @@ START_TEST(a_lost_node_ends_the_gang_and_it_runs_again_only_after_the_lease)
 }
 END_TEST
 
+START_TEST(an_order_that_waits_for_its_commit_is_not_sent_to_a_node_that_was_given_up_on_meanwhile)
+{
+    struct vworld *w = vw_new(1, 15, 300);
+    struct tug_core_node k;
+
+    vw_run(w, VW_T0 + 1000);
+    vw_set_mute(w, 1, 1);
+    vw_set_disk(w, 16000);
+    vw_submit(w, "t", 1, 8, 1);
+    vw_run(w, VW_T0 + 10000);
+    ck_assert_str_eq(tug_job_state_name(vw_see(w, 1)->state), "CONFIGURING");
+    vw_run(w, VW_T0 + 16500);
+    tug_core_node(vw_core(w), 0, &k);
+    ck_assert(!k.up);
+    ck_assert(!vw_durable(w, "job", 1));
+    vw_run(w, VW_T0 + 60000);
+    ck_assert(vw_durable(w, "job", 1));
+    ck_assert_str_eq(vw_command(w), ""); /* nothing was launched */
+    vw_free(w);
+}
+END_TEST
+
 START_TEST(a_hello_that_was_long_on_its_way_takes_nothing_back)
 {
     struct vworld *w = up(3);
@@ -1150,6 +1172,7 @@ UNIT_MAIN("logic/cluster", what_is_known_of_a_node_that_a_gang_holds_is_known_ag
           a_controller_killed_at_any_moment_of_a_launch_neither_loses_nor_doubles_the_gang,
           a_new_controller_starts_nobody_before_it_knows_where_the_head_is,
           a_killed_node_daemon_finds_its_step_again, a_lost_node_ends_the_gang_and_it_runs_again_only_after_the_lease,
+          an_order_that_waits_for_its_commit_is_not_sent_to_a_node_that_was_given_up_on_meanwhile,
           a_hello_that_was_long_on_its_way_takes_nothing_back, without_leases_a_lost_nodes_gang_waits_for_its_node,
           a_longer_lease_of_before_is_waited_out, a_shorter_lease_counts_once_the_node_has_taken_it,
           a_job_that_may_not_be_requeued_fails_with_its_node,

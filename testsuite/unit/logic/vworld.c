@@ -61,7 +61,7 @@ struct proc {                      /* a controller or an agent */
     int deaf;                      /* its step daemons never say that their ranks are stopped */
     int64_t ahead_ms;              /* its clock, of ours */
     tug_peer_id link;              /* to the other side; 0 = cut */
-    int cut;
+    int cut, mute;
     uint64_t next_pid;
     int64_t lease_until_ms;
     struct due hello;              /* the last one that arrived */
@@ -96,6 +96,7 @@ struct vworld {
     tug_peer_id client, next_peer;
     struct tug_rand rand;
     unsigned max_attempts, blind_starts;
+    int64_t disk_ms;               /* a commit of the controller takes so long */
     const char *full;              /* the controller's disk has no room, and says so; NULL: it has */
     uint32_t master_port;          /* that the last started step daemon was told */
 };
@@ -141,7 +142,7 @@ static void env_random(void *ctx, void *out, size_t len)
 static void env_persist(void *ctx, struct tug_batch *b, uint64_t ticket)
 {
     struct proc *p = ctx;
-    struct due *d = later(p->w, DISK_MS, W_PERSISTED, p->index);
+    struct due *d = later(p->w, p->index ? DISK_MS : p->w->disk_ms, W_PERSISTED, p->index);
 
     d->batch = b;
     d->ticket = ticket;
@@ -226,6 +227,8 @@ static void agent_send(void *ctx, tug_peer_id peer, enum tug_msg number, uint32_
             close_link(w, p->index, 0);
             return;
         }
+        if (p->mute)
+            return;
         d = later(w, HOP_MS, W_MSG_TO_CONTROL, p->index);
         d->peer = peer;
         set_body(d, (uint16_t) number, rid, m);
@@ -522,6 +525,7 @@ struct vworld *vw_new(unsigned n_nodes, uint32_t node_timeout_s, uint32_t lease_
 
     w->n_nodes = n_nodes;
     w->node_timeout_s = node_timeout_s;
+    w->disk_ms = DISK_MS;
     w->lease_s = lease_s;
     w->run_ms = 1000;
     w->low = (struct tug_core_queue){.name = "main", .nodes = "", .is_default = 1};
@@ -892,6 +896,8 @@ static void on_persisted(struct vworld *w, struct due *d)
     tug_control_persisted(w->control, d->ticket);
 }
 
+void vw_set_disk(struct vworld *w, int64_t commit_ms) { w->disk_ms = commit_ms; }
+
 void vw_fill(struct vworld *w, const char *why)
 {
     w->full = why;
@@ -1020,6 +1026,7 @@ void vw_let_give_way(struct vworld *w, enum tug_policy_preemptable how, uint32_t
 
 void vw_set_run_ms(struct vworld *w, int64_t run_ms) { w->run_ms = run_ms; }
 void vw_set_exit(struct vworld *w, unsigned node, int code) { w->procs[node].exit_code = code; }
+void vw_set_mute(struct vworld *w, unsigned node, int mute) { w->procs[node].mute = mute; }
 void vw_set_ready(struct vworld *w, unsigned node, int64_t ready_ms) { w->procs[node].ready_ms = ready_ms; }
 int64_t vw_now(const struct vworld *w) { return w->now_ms; }
 

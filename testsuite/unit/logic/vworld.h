@@ -53,6 +53,7 @@ void vw_set_links(struct vworld *w, unsigned node, Tugpb__Machine *links);
 void vw_freeze(struct vworld *w, int64_t for_ms);          /* everything stands still, but clocks go on */
 void vw_cut(struct vworld *w, unsigned node);
 void vw_mend(struct vworld *w, unsigned node);
+void vw_set_mute(struct vworld *w, unsigned node, int mute); /* what it says is lost, and its connection stays */
 /* A further connection of the node, that opens now; what it said first on its own one arrives on 'on' (0: its own). */
 tug_peer_id vw_connect_again(struct vworld *w, unsigned node);
 void vw_hello_again(struct vworld *w, unsigned node, tug_peer_id on);
@@ -65,6 +66,7 @@ void vw_restart_agent(struct vworld *w, unsigned node);
 void vw_crash_control(struct vworld *w);
 void vw_start_control(struct vworld *w);
 
+void vw_set_disk(struct vworld *w, int64_t commit_ms);     /* so long commits of the controller take from now on, not DISK_MS */
 /* The controller's disk takes nothing more, for the reason 'why' (borrowed), until NULL: what is being committed waits. */
 void vw_fill(struct vworld *w, const char *why);
 
