@@ -666,10 +666,10 @@ void dst_truth_put_back(struct dst *w)
             j->ends = j->timed = 0;
             j->attempt = r->attempt;
             dst_again_put_back(j, r);
-        } else if (j->id && !j->forgotten && !r && !j->ends) {
+        } else if (j->id && !j->forgotten && !r) { /* also if it is over: who was not told of it submits it again */
             j->forgotten = true;
-            w->active_jobs--;
-            w->n.forgotten++;
+            w->active_jobs -= !j->ends;
+            w->n.forgotten += !j->ends;
         }
         tug_arena_clear(&a);
     }
