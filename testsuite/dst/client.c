@@ -199,7 +199,7 @@ static void set_off(struct dst *w, struct dst_errand *e)
         e->done = true;
         return;
     }
-    if (!c->control || c->paused_until_ms > w->now_ms || (w->unnoticed && e->kind == DST_ERRAND_SUBMIT)) {
+    if (!c->control || c->paused_until_ms > w->now_ms || (w->unnoticed && (e->kind == DST_ERRAND_SUBMIT || e->kind == DST_ERRAND_RESUME))) {
         again(w, e);
         return;
     }
@@ -429,6 +429,8 @@ void dst_client_stop_forever(struct dst *w)
             w->jobs.at[i].stop = true;
             set_out(w, DST_ERRAND_CANCEL, i + 1, 60000);
         }
+    if (w->conf.old_backups) /* it may be in doubt only since somebody said so */
+        set_out(w, DST_ERRAND_RESUME, 0, 300000);
     for (size_t i = 0; i < n && w->conf.holds; i++) /* some may never have been told that theirs is */
         if (!w->jobs.at[i].ends && !w->jobs.at[i].forgotten && w->jobs.at[i].id)
             set_out(w, DST_ERRAND_HOLD, i + 1, 300000)->resume = true;

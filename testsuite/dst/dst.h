@@ -366,7 +366,7 @@ struct dst {
     struct dst_wanted wanted;
     struct dst_disk *backup;           /* NULL = there is none */
     int64_t put_back_ms;               /* the last time, */
-    bool unnoticed;                    /* by hand, and no node has spoken since: nobody submits, as ids could be given again */
+    bool unnoticed;                    /* by hand, and no node has spoken since: nobody submits, as ids could be given again, nor says that it is the cluster's */
     uint64_t put_back_epoch;           /* and the last epoch of the lives before */
     struct dst_node nodes[DST_NODES_MAX];
     struct tug_vec(struct dst_link *) links;
