@@ -128,8 +128,8 @@ static void flap(struct dst *w, unsigned node, uint64_t left)
     over(w, span(w, 9000), node, OVER_FLAP, left - 1);
 }
 
-/* An answer to its request for a lease that comes late, and then nothing more: whoever counts from the answer has it for
- * longer than the controller waits. */
+/* An answer to its request for a lease that comes late, and then nothing more: whoever counts from the answer, or from a later
+ * request that nobody has heard, has it for longer than the controller waits. */
 static void f_late_lease(struct dst *w)
 {
     unsigned node = some_node(w);
@@ -137,7 +137,9 @@ static void f_late_lease(struct dst *w)
 
     w->n.one_way++;
     cut(w, node, 2, late_ms);
-    over(w, late_ms + dst_between(&w->of_faults, 5, 300), node, OVER_EDGE, 0);
+    if (dst_chance(&w->of_faults, 0.5))
+        over(w, dst_between(&w->of_faults, 0, late_ms), node, OVER_EDGE, 1);
+    over(w, late_ms + dst_between(&w->of_faults, 5, 300), node, OVER_EDGE, 3);
 }
 
 /* A node that the next controller cannot reach: it has only what was granted before. */
@@ -155,7 +157,7 @@ void dst_fault_at_welcome(struct dst *w, unsigned node)
         return;
     if (dst_chance(&w->of_faults, 0.5))
         cut(w, node, 2, 14000);
-    over(w, dst_between(&w->of_faults, 0, 8000), node, OVER_EDGE, 0);
+    over(w, dst_between(&w->of_faults, 0, 8000), node, OVER_EDGE, 3);
 }
 
 /* Its daemon is gone before its hello arrives, and the next one says another: how late it is. */
@@ -385,7 +387,7 @@ void dst_fault(struct dst *w, struct dst_event *e)
                 dst_net_mend(w, e->who, d);
         dst_log(w, "n%u: a cut is over", e->who);
     } else if (e->what == DST_FAULT_OVER && e->arg == OVER_EDGE) {
-        cut(w, e->who, 3, (w->conf.lease_s + w->conf.node_timeout_s) * 1100LL + 10000);
+        cut(w, e->who, (unsigned) e->id, (w->conf.lease_s + w->conf.node_timeout_s) * 1100LL + 10000);
     } else if (e->what == DST_FAULT_OVER && e->arg == OVER_AGENT) {
         dst_agent_crash(w, e->who, "killed");
     } else if (e->what == DST_FAULT_OVER) {
