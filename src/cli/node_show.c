@@ -129,12 +129,16 @@ static void say_remnants(const Tugpb__NodeView *n)
     for (size_t i = 0; i < n->n_remnants; i++) {
         const Tugpb__NodeRemnant *r = n->remnants[i];
         label(i ? "" : "cleaning");
-        tug_out_addf("job %" PRIu64 " does not end since %s; kept for it: ", r->job, tug_out_time(r->since_ms, when, sizeof when));
+        tug_out_addf("job %" PRIu64 " does not end since %s", r->job, tug_out_time(r->since_ms, when, sizeof when));
+        if (r->gpus || r->cpus || r->mem_bytes)
+            tug_out_adds("; kept for it: ");
         if (r->gpus)
             tug_out_addf("GPU %s, ", tug_gpuset_format(r->gpus, gpus, sizeof gpus));
         if (r->mem_bytes)
             tug_size_format(r->mem_bytes, mem, sizeof mem);
-        tug_out_addf("%u CPUs, %s\n", r->cpus, mem);
+        if (r->gpus || r->cpus || r->mem_bytes)
+            tug_out_addf("%u CPUs, %s", r->cpus, mem);
+        tug_out_adds("\n");
         for (size_t k = 0; k < r->n_processes; k++)
             say_process(r->processes[k]);
         if (r->n > r->n_processes && r->n_processes) {

@@ -610,6 +610,18 @@ static int check_failures(const struct tug_core *c, uint32_t i, struct tug_err *
     return wrong ? tug_fail(err, -EINVAL, "node %s: what is remembered of its failures cannot be", n->name) : 0;
 }
 
+/* No attempt comes to a node that the one before has yet to leave by its epilog. */
+static int check_visits_left(const struct tug_core *c, uint32_t i, struct tug_err *err)
+{
+    const struct tug_node *n = &c->nodes.at[i];
+    for (size_t k = 0; k < n->remnants.len; k++)
+        for (size_t g = 0; n->remnants.at[k].step == TUG_VISIT_STEP && g < n->gangs.len; g++)
+            if (n->gangs.at[g]->j.id == n->remnants.at[k].job && n->gangs.at[g]->j.attempt != n->remnants.at[k].attempt)
+                return tug_fail(err, -EINVAL, "node %s: attempt %u of job %llu is placed there before the epilog of attempt %u is over",
+                                n->name, n->gangs.at[g]->j.attempt, ID(n->gangs.at[g]), n->remnants.at[k].attempt);
+    return 0;
+}
+
 static int check_node(const struct tug_core *c, uint32_t i, const struct tug_ledger *made,
                       struct tug_err *err)
 {
@@ -632,6 +644,8 @@ static int check_node(const struct tug_core *c, uint32_t i, const struct tug_led
         rc = check_index(c, i, l, err);
     if (!rc)
         rc = check_drains(&c->nodes.at[i], err);
+    if (!rc)
+        rc = check_visits_left(c, i, err);
     return rc ? rc : check_failures(c, i, err);
 }
 

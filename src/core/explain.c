@@ -142,6 +142,10 @@ static void say_nodes_down(const struct tug_core *c, const struct tug_entry *e, 
     say(o, "; of the %zu node%s that it may use, %u %s up and not drained",
         e->shape->key.where->n_nodes, e->shape->key.where->n_nodes == 1 ? "" : "s",
         usable_now(c, e->shape), usable_now(c, e->shape) == 1 ? "is" : "are");
+    struct tug_buf names = {0};
+    if (tug_remnants_keep_out(c, &e->j, &names))
+        say(o, "; an attempt before has yet to be gone from %s, with its epilog", tug_buf_str(&names));
+    tug_buf_clear(&names);
 }
 
 /* Does a job that the last pass could not start stand before this one? */

@@ -290,15 +290,17 @@ int tug_family_waits_for(const struct tug_core *c, const struct tug_family *f, u
 
 /* ---- shapes */
 
-/* Without those that failed it before; NULL: none did. */
-static struct tug_where *where_first(struct tug_core *c, const struct tug_queue *q, const struct tug_entry *e)
+/* Without those that it excludes, or that an attempt of it before has yet to leave. */
+static struct tug_where *where_of(struct tug_core *c, const struct tug_queue *q, const struct tug_entry *e, const char *failed_on)
 {
     const struct tug_job_req *r = &e->j.req;
     struct tug_buf all = {0};
-    if (!*e->j.failed_on)
-        return NULL;
-    tug_buf_addf(&all, "%s%s%s", r->exclude, *r->exclude ? "," : "", e->j.failed_on);
-    struct tug_where *w = tug_where_get(c, q->nodes, r->nodelist, tug_buf_str(&all), r->gpu_model);
+    tug_buf_addf(&all, "%s", r->exclude);
+    tug_remnants_keep_out(c, &e->j, &all);
+    tug_buf_addf(&all, "%s%s", all.len && *failed_on ? "," : "", failed_on);
+    const char *exclude = tug_intern(c->texts, tug_buf_str(&all)); /* places are told apart by the address */
+    struct tug_where *w = tug_where_get(c, q->nodes, r->nodelist, exclude, r->gpu_model);
+    tug_intern_drop(c->texts, exclude);
     tug_buf_clear(&all);
     return w;
 }
@@ -315,8 +317,8 @@ void tug_shape_hold(struct tug_core *c, struct tug_entry *e)
     const struct tug_job_req *r = &e->j.req;
     const struct tug_queue *q = tug_queue_find(c, r->queue);
     tug_assert(q && !e->shape);
-    struct tug_where *w = tug_where_get(c, q->nodes, r->nodelist, r->exclude, r->gpu_model),
-                     *first = where_first(c, q, e);
+    struct tug_where *w = where_of(c, q, e, ""),
+                     *first = *e->j.failed_on ? where_of(c, q, e, e->j.failed_on) : NULL; /* without those that failed it */
     struct tug_shape_key key;
     memset(&key, 0, sizeof key);
     key = (struct tug_shape_key){.where = w,

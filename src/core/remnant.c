@@ -7,7 +7,8 @@
  *   ALL      it holds the slice's GPUs, CPUs and memory
  *   MEMORY   that of a gang that was stopped
  *   NOTHING  of a step that nobody expects there (node.c's strays): the whole node waits for it
- * After cleaning_timeout the node is drained for it, until the last one has gone. Layer: core.
+ * After cleaning_timeout the node is drained for it, until the last one has gone. Where the attempt has a visit (visit.c), that
+ * is a remnant as well, until its epilog is over; the job's next attempt does not come to that node before. Layer: core.
  */
 #include <stdio.h>
 #include <string.h>
@@ -24,9 +25,10 @@ static struct tug_core_remnant *find(struct tug_node *n, tug_job_id job, uint32_
     return NULL;
 }
 
+/* A visit waits for others, and its epilog has a timeout of its own. */
 static int64_t late_ms(const struct tug_core *c, const struct tug_core_remnant *r)
 {
-    return !c->cleaning_timeout_s || r->late ? INT64_MAX : r->since_ms + (int64_t) c->cleaning_timeout_s * 1000;
+    return !c->cleaning_timeout_s || r->late || r->step == TUG_VISIT_STEP ? INT64_MAX : r->since_ms + (int64_t) c->cleaning_timeout_s * 1000;
 }
 
 static void arm(struct tug_core *c, const struct tug_core_remnant *r)
@@ -40,6 +42,7 @@ static void add(struct tug_core *c, uint32_t node, const struct tug_core_remnant
     struct tug_core_remnant mine = *r;
     mine.text = tug_intern(c->texts, r->text);
     tug_vec_push(&c->nodes.at[node].remnants, mine);
+    c->visits_left += r->step == TUG_VISIT_STEP;
     arm(c, &mine);
 }
 
@@ -101,6 +104,36 @@ static void pass_on(struct tug_core *c, uint32_t node, const struct tug_core_rem
     c->wants_pass = 1;
 }
 
+/* ---- what the next attempt keeps away from */
+
+size_t tug_remnants_keep_out(const struct tug_core *c, const struct tug_job *j, struct tug_buf *names)
+{
+    size_t n = 0;
+    for (size_t node = 0; c->visits_left && j->attempt > 1 && node < c->nodes.len; node++) {
+        const struct tug_node *at = &c->nodes.at[node];
+        size_t i = 0;
+        while (i < at->remnants.len && (at->remnants.at[i].job != j->id || at->remnants.at[i].step != TUG_VISIT_STEP))
+            i++;
+        if (i == at->remnants.len)
+            continue;
+        tug_buf_addf(names, "%s%s", names->len ? "," : "", at->name);
+        n++;
+    }
+    return n;
+}
+
+/* Its epilog is over: the job may come to that node again. Where it is placed already, that is of no use to it. */
+static void let_in(struct tug_core *c, tug_job_id job)
+{
+    struct tug_entry *e = tug_jobtab_find(&c->jobs, job);
+    c->visits_left--;
+    if (!e || e->j.state != TUG_JOB_PENDING)
+        return;
+    tug_job_unbench(c, e);
+    tug_shape_renew(c, e);
+    tug_job_bench(c, e);
+}
+
 /* ---- coming and going */
 
 void tug_remnant_put(struct tug_core *c, const struct tug_event *ev, enum tug_remnant_holds holds)
@@ -133,7 +166,7 @@ int tug_remnant_visits(struct tug_core *c, const struct tug_entry *e, uint32_t n
 {
     const struct tug_node *n = &c->nodes.at[node];
     const struct tug_event ev = {.job = e->j.id, .attempt = e->j.attempt, .step = TUG_VISIT_STEP, .node = node,
-                                 .text = "its epilog is run when they have gone"};
+                                 .text = n->inv.epilog_s ? "its epilog is run when they have gone" : "it is left when they have gone"};
     for (size_t i = 0; i < n->remnants.len; i++)
         if (n->remnants.at[i].job == e->j.id && n->remnants.at[i].attempt == e->j.attempt) {
             tug_remnant_put(c, &ev, TUG_REMNANT_OF_GANG);
@@ -156,6 +189,8 @@ static void remove_at(struct tug_core *c, uint32_t node, size_t at)
         tug_node_undrain(c, node, TUG_DRAIN_CLEANING, "has no processes of ended jobs any more");
     tug_node_refresh(c, node);
     tug_act_node_changed(c, node);
+    if (was.step == TUG_VISIT_STEP)
+        let_in(c, was.job);
 }
 
 int tug_remnant_gone(struct tug_core *c, uint32_t node, tug_job_id job, uint32_t attempt, uint32_t step)

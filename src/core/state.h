@@ -317,6 +317,7 @@ struct tug_core {
     int64_t failures_kept_ms, failures_next_ms; /* next: some node's first failure is forgotten then */
     uint32_t cleaning_timeout_s;
     int64_t cleaning_next_ms; /* some node may have to be drained for a remnant then */
+    size_t visits_left;       /* so many remnants are visits */
     uint32_t n_lost;  /* nodes with their 'lost' */
     int64_t mass_ms;  /* when more nodes were away than here; INT64_MIN = never */
     uint32_t link_failures, link_period_s, link_peers;
@@ -614,6 +615,8 @@ int tug_remnant_is_known(const struct tug_core *c, uint32_t node, const struct t
 void tug_remnants_inherit(struct tug_core *c, const struct tug_entry *e); /* its gang has just released its slices */
 /* Something of that attempt stays on the node: then its visit is a remnant as well, until its epilog is over. 1 or 0. */
 int tug_remnant_visits(struct tug_core *c, const struct tug_entry *e, uint32_t node);
+/* Where an attempt of it before has yet to be left by its visit: the next one is not placed there. Names are added, "," between. */
+size_t tug_remnants_keep_out(const struct tug_core *c, const struct tug_job *j, struct tug_buf *names);
 void tug_remnants_back(struct tug_core *c, const struct tug_event *ev);   /* NODE_UP */
 void tug_remnants_due(struct tug_core *c);
 void tug_remnants_rearm(struct tug_core *c);                              /* the timeout is another */

@@ -175,9 +175,11 @@ void tug_ctl_view_remnants(struct tug_control *c, struct tug_arena *a, uint32_t 
         v->attempt = r->attempt;
         v->step = r->step;
         v->since_ms = r->since_ms;
-        v->gpus = r->slice.gpus;
-        v->cpus = r->slice.cpus;
-        v->mem_bytes = r->slice.mem_bytes;
+        if (r->holds != TUG_REMNANT_OF_GANG) {
+            v->gpus = r->slice.gpus;
+            v->cpus = r->slice.cpus;
+            v->mem_bytes = r->slice.mem_bytes;
+        }
         v->text = (char *) r->text;
         view_processes(&c->nodes[node], r, v);
     }

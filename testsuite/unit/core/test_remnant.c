@@ -214,6 +214,7 @@ END_TEST
 START_TEST(an_epilog_waits_for_them_and_the_job_does_not)
 {
     w_init(&w, 1, 8);
+    w.conf.cleaning_timeout_s = 60;
     w.epilog_s[0] = 20;
     w_open(&w);
     w_up_all(&w);
@@ -232,12 +233,50 @@ START_TEST(an_epilog_waits_for_them_and_the_job_does_not)
     w_forget(&w);
     w_up(&w, 0, held, 2);
     w_saw(&w, "KILL 1.1.4294967295 n0");
+    w_tick(&w, w.now + 60000);
+    ck_assert_uint_eq(look(0)->n_drains, 1); /* for the processes, which an admin has to see: the epilog cannot help it */
+    ck_assert_str_eq(look(0)->reason, "job 1 does not end here for 60 s: pid 7 in D");
     w_gone(&w, 1, 1, 0, 0);
     ck_assert_uint_eq(look(0)->gpus_used, 0xff);
-    ck_assert_str_eq(tug_core_node_state(look(0)), "CLEANING");
+    ck_assert_str_eq(tug_core_node_state(look(0)), "DRAINING");
     w_gone(&w, 1, 1, TUG_VISIT_STEP, 0);
     ck_assert_uint_eq(look(0)->gpus_used, 0);
     ck_assert_str_eq(tug_core_node_state(look(0)), "IDLE");
+    w_clear(&w);
+}
+END_TEST
+
+START_TEST(the_next_attempt_comes_to_that_node_only_after_the_epilog_of_the_one_before)
+{
+    char why[512];
+    w_init(&w, 2, 8);
+    w.epilog_s[0] = 20;
+    w_open(&w);
+    w_up_all(&w);
+    struct tug_job_req r = w_req(1, 4);
+    r.nodelist = "n0";
+    w_submit(&w, 1, r);
+    w_pass(&w);
+    w_ready(&w, 1, 1, TUG_VISIT_STEP, 0);
+    w_ready(&w, 1, 1, 0, 0);
+    ck_assert_int_eq(w_event(&w, (struct tug_event){.type = TUG_EV_JOB_REQUEUE, .job = 1}), 0);
+    w_stuck(&w, 1, 1, 0, 0, "pid 7 in D");
+    w_is(&w, 1, PENDING);
+    w_submit(&w, 2, r);
+    ck_assert_int_eq(w_pass(&w), 1); /* the other one, on the GPUs that are free */
+    w_is(&w, 1, PENDING);
+    tug_core_explain(w.c, w_job(&w, 1), NULL, why, sizeof why);
+    ck_assert_msg(strstr(why, "an attempt before has yet to be gone from n0, with its epilog") != NULL, "%s", why);
+    restart();
+    w_up(&w, 0, (struct tug_held_step[]){ending(1, 1), {.job = 1, .attempt = 1, .step = TUG_VISIT_STEP, .phase = TUG_HELD_ENDING},
+                                         {.job = 2, .attempt = 1, .step = TUG_VISIT_STEP}}, 3);
+    ck_assert_int_eq(w_pass(&w), 0);
+    w_gone(&w, 1, 1, 0, 0);
+    ck_assert_int_eq(w_pass(&w), 0);
+    w_gone(&w, 1, 1, TUG_VISIT_STEP, 0);
+    ck_assert_int_eq(w_pass(&w), 1);
+    ck_assert_uint_eq(w_job(&w, 1)->attempt, 2);
+    ck_assert_uint_eq(w_job(&w, 1)->slices[0].node, 0);
     w_clear(&w);
 }
 END_TEST
@@ -269,4 +308,5 @@ UNIT_MAIN("core/remnant", the_gang_ends_and_its_part_of_that_node_stays_held,
           all_ranks_exited_and_what_they_left_is_stuck_is_a_job_that_completed,
           a_step_that_is_stuck_leaves_the_job_running_and_its_slice_held_after_it,
           an_epilog_waits_for_them_and_the_job_does_not,
+          the_next_attempt_comes_to_that_node_only_after_the_epilog_of_the_one_before,
           what_nobody_expects_there_and_does_not_end_keeps_the_whole_node)
