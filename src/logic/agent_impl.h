@@ -64,7 +64,7 @@ enum { AGENT_PROLOG, AGENT_EPILOG, AGENT_PROGRAMS };
 struct agent_visit {               /* of an attempt; key.step is TUG_VISIT_STEP */
     struct agent_key key;
     Tugpb__StepPhase phase;        /* STARTING, READY, ENDING, DONE */
-    Tugpb__StepVisit *told;        /* when it was to begin, then when it was to end */
+    Tugpb__StepVisit *told;        /* when it was to begin, and when it was to end, what became of the job */
     Tugpb__VisitFailure *failed[AGENT_PROGRAMS];
     bool waits_check;
     bool began;                    /* its prolog was run, or would have been if there were one */

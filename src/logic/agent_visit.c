@@ -383,6 +383,19 @@ static void end(struct tug_agent *a, struct agent_visit *v)
     leave(a, v);
 }
 
+/* What became of the job; who it is and what it has here was said at the beginning. */
+static void hear_end(struct agent_visit *v, const Tugpb__Visit *is)
+{
+    Tugpb__StepVisit told = *v->told;
+    Tugpb__Visit all = told.visit ? *told.visit : *is;
+    all.state = is->state;
+    all.exit = is->exit;
+    told.visit = &all;
+    Tugpb__StepVisit *kept = (Tugpb__StepVisit *) tug_agent_copy(&told.base);
+    tug_agent_drop(v->told);
+    v->told = kept;
+}
+
 void tug_agent_visit(struct tug_agent *a, const Tugpb__StepVisit *m)
 {
     struct agent_key key;
@@ -399,10 +412,8 @@ void tug_agent_visit(struct tug_agent *a, const Tugpb__StepVisit *m)
     } else if (v->phase == TUGPB__STEP_PHASE__STEP_DONE) {
         report(a, v);
     } else if (v->phase != TUGPB__STEP_PHASE__STEP_ENDING) {
-        if (m->visit) {
-            tug_agent_drop(v->told);
-            v->told = (Tugpb__StepVisit *) tug_agent_copy(&m->base);
-        }
+        if (m->visit)
+            hear_end(v, m->visit);
         end(a, v);
     }
 }

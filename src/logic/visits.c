@@ -61,7 +61,7 @@ static void set_visit(struct tug_control *c, struct tug_arena *a, const struct t
         set_gpus(c, a, node, s->gpus, v);
     if (job->state == TUG_JOB_COMPLETING)
         v->state = (char *) tug_job_state_name(job->end_state);
-    else if (job->state == TUG_JOB_REQUEUED)
+    else if (job->state == TUG_JOB_REQUEUED || tug_job_state_is_over(job->state)) /* it did not wait for that node */
         v->state = (char *) tug_job_state_name(job->state);
     v->exit = tug_ctl_exit_pb(a, &job->exit);
 }
@@ -86,6 +86,9 @@ void tug_ctl_order_visit(struct tug_control *c, const struct tug_action *act, in
     m.leave = leave;
     if (job && job->attempt == act->attempt) {
         set_visit(c, &a, job, act->node, &v);
+        m.visit = &v;
+    } else if (job && leave) { /* it waits again, or runs again already: what that attempt had the node knows */
+        v.state = (char *) tug_job_state_name(TUG_JOB_REQUEUED);
         m.visit = &v;
     }
     tug_outbox_send(c->out, peer, TUG_MSG_STEP_VISIT, 0, &m.base);

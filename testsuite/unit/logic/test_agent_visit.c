@@ -382,6 +382,88 @@ START_TEST(the_next_attempt_waits_for_the_epilog_of_the_one_before)
 }
 END_TEST
 
+static void is_stuck(void)
+{
+    Tugpb__StepKey key = TUGPB__STEP_KEY__INIT;
+    Tugpb__StuckProcess p = TUGPB__STUCK_PROCESS__INIT, *all[] = {&p};
+    Tugpb__LnStuck m = TUGPB__LN_STUCK__INIT;
+    key.job = 7;
+    key.attempt = 1;
+    p.pid = 4711;
+    p.wchan = (char *) "nfs_wait";
+    m.key = &key;
+    m.processes = all;
+    m.n_processes = m.n = 1;
+    tug_agent_message(w.agent, L, TUG_MSG_LN_STUCK, 0, &m.base);
+}
+
+/* The job has gone on: the controller does not say any more what the attempt had. */
+static void leaves_late(void)
+{
+    Tugpb__StepVisit m = TUGPB__STEP_VISIT__INIT;
+    Tugpb__StepKey key = TUGPB__STEP_KEY__INIT;
+    Tugpb__Visit v = TUGPB__VISIT__INIT;
+    key.job = 7;
+    key.attempt = 1;
+    key.step = TUG_VISIT_STEP;
+    v.state = (char *) "REQUEUED";
+    m.epoch = EPOCH;
+    m.key = &key;
+    m.leave = true;
+    m.visit = &v;
+    tug_agent_message(w.agent, CONTROLLER, TUG_MSG_STEP_VISIT, 0, &m.base);
+}
+
+START_TEST(the_epilog_waits_for_processes_that_outlive_SIGKILL_also_over_a_restart_and_fails_before_the_visit_is_over)
+{
+    Tugpb__LnHeld held = TUGPB__LN_HELD__INIT;
+    Tugpb__LnStarted one = TUGPB__LN_STARTED__INIT, *all[] = {&one};
+    Tugpb__StepKey key = TUGPB__STEP_KEY__INIT;
+    a_node(&prolog, &epilog);
+    begins();
+    is_run(false);
+    ends(false, false);
+    is_ready();
+    world_launch(&w, EPOCH, 7, 1, true);
+    world_next(&w, L, TUG_MSG_LN_START);
+    is_stuck(); /* by this the controller's job ends, and it tells the visit to leave */
+    world_skip(&w, TUG_MSG_STEP_FAILED);
+    world_next(&w, CONTROLLER, TUG_MSG_STEP_STUCK);
+    leaves_late();
+    world_quiet(&w);
+    told(2, false, "", 0); /* which the controller does not do, unless it knows better */
+    world_next(&w, CONTROLLER, TUG_MSG_STEP_FAILED);
+    world_next(&w, CONTROLLER, TUG_MSG_STEP_DONE);
+    again();
+    key.job = 7;
+    key.attempt = 1;
+    one.key = &key;
+    one.left = true;
+    held.steps = all;
+    held.n_steps = 1;
+    world_held(&w, &held);
+    world_quiet(&w);
+    is_stuck();
+    world_skip(&w, TUG_MSG_LN_KILL);
+    rejoin(TUGPB__STEP_PHASE__STEP_ENDING);
+    world_next(&w, CONTROLLER, TUG_MSG_STEP_STUCK);
+    world_next(&w, CONTROLLER, TUG_MSG_LEASE_REQUEST);
+    world_quiet(&w);
+    world_gone(&w, 7, 1, 0);
+    world_next(&w, CONTROLLER, TUG_MSG_STEP_DONE);
+    const Tugpb__VsRun *m = is_run(true);
+    ck_assert_str_eq(variable(m, "TUG_JOB_STATE"), "REQUEUED");
+    ck_assert_str_eq(variable(m, "TUG_JOB_USER"), "ann");
+    ck_assert_str_eq(variable(m, "TUG_GPUS"), "0,2");
+    world_quiet(&w); /* what they had is held on */
+    ends(true, true);
+    has_failed(true);
+    is_done();
+    acked();
+    world_end(&w);
+}
+END_TEST
+
 START_TEST(one_program_of_the_two_will_do)
 {
     a_node(&prolog, NULL);
@@ -507,7 +589,8 @@ UNIT_MAIN("logic/agent_visit", a_visit_is_ready_when_its_prolog_has_succeeded_an
           the_visit_is_kept_before_its_prolog_runs_and_a_prolog_or_epilog_that_was_cut_short_is_run_again,
           an_attempt_that_is_over_while_its_prolog_runs_has_it_ended_which_is_no_failure_of_the_node,
           a_visit_that_was_never_told_to_begin_is_over_at_once_and_cannot_begin_later,
-          the_next_attempt_waits_for_the_epilog_of_the_one_before, one_program_of_the_two_will_do,
+          the_next_attempt_waits_for_the_epilog_of_the_one_before,
+          the_epilog_waits_for_processes_that_outlive_SIGKILL_also_over_a_restart_and_fails_before_the_visit_is_over, one_program_of_the_two_will_do,
           a_health_check_comes_before_the_prolog_and_after_the_epilog,
           what_is_told_while_the_controller_is_away_is_told_when_it_comes_back,
           looking_again_at_the_hardware_does_not_make_it_forget_its_programs)
