@@ -101,28 +101,33 @@ END
 }
 
 @test "a node daemon that dies while one runs is followed by one that ends what it left, and runs it again" {
-    for what in prolog epilog; do
-        # The one before must be gone; the first of them leaves a process that its daemon's death does not end.
-        cat >"$SAID/$what.n1" <<END
-if [ -e $SAID/left ]; then
-    ! kill -0 \$(cat $SAID/left) 2>/dev/null || echo overlap >>$SAID/log
+    # A prolog on n1, an epilog on n2. The one before must be gone; the first of them leaves a process that its daemon's death does not end.
+    for on in prolog.n1 epilog.n2; do
+        cat >"$SAID/$on" <<END
+if [ -e $SAID/left.$on ]; then
+    ! kill -0 \$(cat $SAID/left.$on) 2>/dev/null || echo overlap >>$SAID/log
 else
     sleep 1000 &
-    echo \$! >$SAID/left.new
-    mv $SAID/left.new $SAID/left
+    echo \$! >$SAID/left.new.$on
+    mv $SAID/left.new.$on $SAID/left.$on
     wait
 fi
 END
-        id=$(job "$(tug submit -N 1 --gpus-per-node 1 -w n1 -- true)")
-        until_ok 40 test -e "$SAID/left"
-        says "$id" "waits for   $what on n1"
-        kill -9 "$(noded_of n1)"
-        until_ok 60 state_is "$id" COMPLETED
-        [ "$(of $what "$id.1 n1")" = 2 ]
-        [ "$(of overlap)" = 0 ]
-        shows n1 "state       IDLE"
-        rm "$SAID/left" "$SAID/$what.n1"
     done
+    one=$(job "$(tug submit -N 1 --gpus-per-node 1 -w n1 -- true)")
+    two=$(job "$(tug submit -N 1 --gpus-per-node 1 -w n2 -- true)")
+    until_ok 40 test -e "$SAID/left.prolog.n1"
+    until_ok 40 test -e "$SAID/left.epilog.n2"
+    says "$one" "waits for   prolog on n1"
+    says "$two" "waits for   epilog on n2"
+    kill -9 "$(noded_of n1)" "$(noded_of n2)"
+    until_ok 60 state_is "$one" COMPLETED
+    until_ok 60 state_is "$two" COMPLETED
+    [ "$(of prolog "$one.1 n1")$(of epilog "$one.1 n1")" = 21 ]
+    [ "$(of prolog "$two.1 n2")$(of epilog "$two.1 n2")" = 12 ]
+    [ "$(of overlap)" = 0 ]
+    shows n1 "state       IDLE"
+    shows n2 "state       IDLE"
 }
 
 @test "one that others could replace is not run: the node is drained, the job goes elsewhere" {
@@ -137,7 +142,7 @@ END
 
 # In a sandbox of its own, as nothing else stands so short a time.
 @test "an epilog that hangs holds the GPUs, then drains the node, and the job's result stands" {
-    printf 'epilog:\n  program: %s/around\n  timeout: 2s\n' "$SBIN" >"$BATS_FILE_TMPDIR/short.yaml"
+    printf 'epilog:\n  program: %s/around\n  timeout: 1s\n' "$SBIN" >"$BATS_FILE_TMPDIR/short.yaml"
     printf 'echo unmounting\nsleep 1000\n' >"$SAID/epilog.n1"
     tug sandbox start --dir "$BATS_FILE_TMPDIR/short" --nodes 1 --gpus 1 --node-config "$BATS_FILE_TMPDIR/short.yaml"
     eval "$(tug sandbox env --dir "$BATS_FILE_TMPDIR/short")"
@@ -145,7 +150,7 @@ END
     next=$(job "$(tug submit -N 1 --gpus-per-node 1 -- true)")
     tug wait "$id"
     [ "$(field "$id" state) $(field "$id" exit.exit_code)" = "COMPLETED 0" ]
-    shows n1 "epilog of job $id did not end within 2 s: unmounting"
+    shows n1 "epilog of job $id did not end within 1 s: unmounting"
     state_is "$next" PENDING
     rm "$SAID/epilog.n1"
     tug resume n1

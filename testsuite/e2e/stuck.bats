@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # A rank that SIGKILL does not end: frozen by the v1 freezer, it is in D until it is thawed, as one that waits for a dead disk.
-# The job ends all the same, its GPUs on that node stay held, everything else goes on, and all of it survives the daemons.
+# The job ends all the same, its GPUs on that node stay held, everything else goes on, and all of it survives the daemons. Every
+# node has an epilog, which the job does not wait for either.
 
 load common
 
@@ -13,7 +14,7 @@ node_up() # NAME
         --run-dir "$D/$1/run" --stepd "$TUG_BUILDDIR/tugstepd" -- "$TUG_BUILDDIR/tugnoded" --node "$1" \
         --controller "$(cat "$D/run/endpoint")" --cluster stuck --key "$D/$1/state/node.key" \
         --controller-pub "$D/controller.pub" --state-dir "$D/$1/state" --run-dir "$D/$1/run" \
-        --address 127.0.0.1 --cpus 8 --memory 8G --gpus 4 >>"$D/$1/log" 2>&1 3>&- &
+        --config "$D/tugnode.yaml" --address 127.0.0.1 --cpus 8 --memory 8G --gpus 4 >>"$D/$1/log" 2>&1 3>&- &
     echo $! >"$D/$1/pid"
 }
 
@@ -41,7 +42,7 @@ cluster:
   listen: "127.0.0.1:${PORT:=$((20000 + $$ % 20000))}"
 limits: {min_uid: 1}
 timeouts:
-  cleaning_timeout: 4s
+  cleaning_timeout: 2s
   kill_grace: 1s
 scheduler:
   policy_dirs: [$TUG_BUILDDIR/plugins]
@@ -49,6 +50,10 @@ nodes:
   - name: r[1-2]
     gpus: 4
 END
+    mkdir -m 755 "$D/sbin"
+    printf '#!/bin/sh\necho "epilog $TUG_JOB_ID.$TUG_ATTEMPT $TUG_NODE $TUG_JOB_STATE" >>%s\n' "$D/said" >"$D/sbin/epilog"
+    chmod 755 "$D/sbin/epilog"
+    printf 'controller: 127.0.0.1:%s\nepilog:\n  program: %s/sbin/epilog\n' "${PORT:=$((20000 + $$ % 20000))}" "$D" >"$D/tugnode.yaml"
     cd "$D/work"
     tugd_up
     until_ok 20 test -s "$D/run/endpoint"
@@ -130,7 +135,21 @@ show() { tug nodes; tug node show r1; tug queue; tail -n 20 "$D/tugd.log" "$D/r1
     [[ "$output" == *"pid $(cat gang.0) (sleep) in D at "* ]]
     node_says r1 'bin(int(n["gpus_alloc"])).count("1")' 3
     state_is "$other" RUNNING
+    node_says r1 'n["remnants"][1]["step"]' 4294967295 # the epilog waits for them, the job for neither
+    grep -q -x "epilog $gang.1 r2 CANCELLED" "$D/said"
+    run grep -c "epilog $gang.1 r1" "$D/said"
+    [ "$output" = 0 ]
     echo "$gang $other" >jobs
+    into_the_dead_end
+}
+
+# What the last test looks at takes its time, so it is under way, on r2, while the next ones do their work on r1.
+into_the_dead_end()
+{
+    [ -c /dev/fuse ] || return 0
+    hang_up "$D/work/dead"
+    tug submit --parsable --no-requeue -N 1 --gpus 1 --nodelist r2 --output "$D/work/dead/out" -- \
+        sh -c 'head -c 8000000 /dev/zero | tr "\\0" "\\n"; echo through >through' >dead-end
 }
 
 @test "after a while the node is drained for it; resumed by force, it gives out what is free and not what is held" {
@@ -138,7 +157,7 @@ show() { tug nodes; tug node show r1; tug queue; tail -n 20 "$D/tugd.log" "$D/r1
     until_ok 30 node_is r1 DRAINING || { show; false; }
     run tug node show r1
     echo "$output"
-    [[ "$output" == *"does not end here for 4 s: pid "* ]]
+    [[ "$output" == *"does not end here for 2 s: pid "* ]]
     node_says r1 'n["drains"][0]["by"]' cleaning
     state_is "$other" RUNNING
     run tug resume r1
@@ -171,7 +190,7 @@ show() { tug nodes; tug node show r1; tug queue; tail -n 20 "$D/tugd.log" "$D/r1
     until_ok 60 node_says r1 'bin(int(n["gpus_alloc"])).count("1")' 2 || { show; false; }
     until_ok 60 node_is r1 CLEANING || { show; false; }
     state_is "$waits" COMPLETED || until_ok 30 state_is "$waits" COMPLETED
-    all=$(tug submit --parsable -N 1 --gpus 3 --nodelist r1 -- true)
+    all=$(tug submit --parsable -N 1 --gpus 3 --nodelist r1 -- sh -c "echo all >>$D/said")
     run tug why "$all"
     echo "$output"
     state_is "$all" PENDING
@@ -180,10 +199,17 @@ show() { tug nodes; tug node show r1; tug queue; tail -n 20 "$D/tugd.log" "$D/r1
 
 @test "when it has gone at last, its GPUs come free by themselves" {
     read -r all <all
+    read -r gang other <jobs
+    run grep -c "epilog $gang.1 r1" "$D/said"
+    [ "$output" = 0 ]
     thaw
     until_ok 60 node_is r1 IDLE || { show; false; }
     until_ok 30 state_is "$all" COMPLETED
     node_says r1 'len(n["remnants"])' 0
+    cat "$D/said"
+    run grep -x -e "epilog $gang.1 r1 CANCELLED" -e all "$D/said"
+    [ "$output" = "epilog $gang.1 r1 CANCELLED
+all" ]
     run tug node history r1
     echo "$output"
     [[ "$output" == *"cleaning"* ]]
@@ -191,15 +217,15 @@ show() { tug nodes; tug node show r1; tug queue; tail -n 20 "$D/tugd.log" "$D/r1
 
 @test "the file system of the output hangs: ranks go on, the job ends with their exit, and only its step daemon stays" {
     [ -c /dev/fuse ] || skip "needs /dev/fuse"
-    hang_up "$D/work/dead"
-    id=$(tug submit --parsable --no-requeue -N 1 --gpus 1 --nodelist r2 --output "$D/work/dead/out" -- \
-        sh -c 'head -c 8000000 /dev/zero | tr "\\0" "\\n"; echo through >through')
+    read -r id <dead-end
     until_ok 60 test -s through || { show; false; } # 8 MB fit nowhere: most of it is dropped
     until_ok 60 state_is "$id" COMPLETED || { show; false; }
-    until_ok 60 node_is r2 CLEANING || { show; tug node show r2; false; }
+    until_ok 60 node_is r2 DRAINING || { show; tug node show r2; false; }
     run tug node show r2
     echo "$output"
     [[ "$output" == *"(tugstepd) in "* ]]
+    tug resume --force r2
+    node_is r2 CLEANING
     timeout 60 tug run -N 1 --gpus 1 --nodelist r2 -- true
     hang_over
     until_ok 60 node_is r2 IDLE || { show; false; }
