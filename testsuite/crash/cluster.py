@@ -283,6 +283,7 @@ class Cluster:
 
     def down(self, keep):
         atexit.unregister(self.down)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # nor one that is told to end twice
         if self.controller:
             self.controller.terminate()
             self.controller.wait()
