@@ -117,12 +117,20 @@ static void ask_for_lease(struct tug_agent *a)
     a->beat_ms = a->now_ms + a->heartbeat_ms;
 }
 
+/* How it ended may be known to nobody else for sure: what this node keeps of it is not durable yet. */
+static bool keeps_its_result(const struct tug_agent *a, const struct agent_step *s)
+{
+    return s->result && a->must_ticket > a->durable_ticket;
+}
+
 static void due_steps(struct tug_agent *a)
 {
     for (size_t i = a->steps.len; i-- > 0;) {
         struct agent_step *s = a->steps.at[i];
         if (a->listed && a->lease_until_ms <= a->now_ms && lease_ends_it(s))
             tug_agent_lease_over(a, s);
+        if (s->hard_ms <= a->now_ms && keeps_its_result(a, s))
+            s->hard_ms = a->now_ms + AGENT_LEAVE_MS;
         if (s->hard_ms <= a->now_ms)
             tug_agent_kill_hard(a, s);
         if (s->finish_ms <= a->now_ms)
