@@ -61,7 +61,8 @@ static void grow(struct tug_hashset *s)
     struct tug_hashset old = *s;
 
     s->cap = old.cap ? 2 * old.cap : LEAST;
-    s->slots = tug_xcalloc(s->cap, sizeof *s->slots);
+    s->slots = tug_xmalloc(s->cap * sizeof *s->slots);
+    memset(s->slots, 0, s->cap * sizeof *s->slots); /* fresh pages that are read first are faulted in twice */
     for (size_t i = 0; i < old.cap; i++)
         if (old.slots[i].item)
             put(s, old.slots[i]);

@@ -1,6 +1,6 @@
 /* intern.c - one copy of each text that many jobs share
  *
- * Every text in the table has at least one holder. Layer: core.
+ * Every text in the table has at least one holder, and less than 2^32. Layer: core.
  */
 #include "core/intern.h"
 
@@ -18,13 +18,16 @@ struct text {
 };
 
 struct tug_interns {
-    struct tug_hashset texts;
+    struct tug_hashset texts; /* but the empty one, which most are */
+    struct text *empty;
     size_t bytes;
 };
 
 struct tug_interns *tug_interns_new(void)
 {
-    return tug_new(struct tug_interns);
+    struct tug_interns *t = tug_new(struct tug_interns);
+    t->empty = tug_xcalloc(1, sizeof *t->empty + 1);
+    return t;
 }
 
 static size_t size_of(const struct text *x)
@@ -45,7 +48,15 @@ void tug_interns_free(struct tug_interns *t)
     for (void *x; (x = tug_hashset_next(&t->texts, &at)) != NULL;)
         free(x);
     tug_hashset_clear(&t->texts);
+    free(t->empty);
     free(t);
+}
+
+static const char *hold(struct text *x)
+{
+    tug_assert(x->holders < UINT32_MAX);
+    x->holders++;
+    return x->s;
 }
 
 static int is_text(const void *item, const void *key)
@@ -55,8 +66,8 @@ static int is_text(const void *item, const void *key)
 
 const char *tug_intern(struct tug_interns *t, const char *s)
 {
-    if (!s)
-        s = "";
+    if (!s || !*s)
+        return hold(t->empty);
     size_t len = strlen(s);
     uint32_t hash = tug_hash(s, len);
     struct text *x = tug_hashset_find(&t->texts, hash, is_text, s);
@@ -67,17 +78,13 @@ const char *tug_intern(struct tug_interns *t, const char *s)
         tug_hashset_add(&t->texts, hash, x);
         t->bytes += size_of(x);
     }
-    tug_assert(x->holders < UINT32_MAX);
-    x->holders++;
-    return x->s;
+    return hold(x);
 }
 
 const char *tug_intern_hold(const char *s)
 {
-    struct text *x = text_of(s);
-    tug_assert(x->holders > 0 && x->holders < UINT32_MAX);
-    x->holders++;
-    return s;
+    tug_assert(text_of(s)->holders > 0);
+    return hold(text_of(s));
 }
 
 void tug_intern_drop(struct tug_interns *t, const char *s)
@@ -86,7 +93,7 @@ void tug_intern_drop(struct tug_interns *t, const char *s)
         return;
     struct text *x = text_of(s);
     tug_assert(x->holders > 0);
-    if (--x->holders)
+    if (--x->holders || x == t->empty)
         return;
     tug_hashset_remove(&t->texts, x->hash, x);
     t->bytes -= size_of(x);
@@ -95,7 +102,7 @@ void tug_intern_drop(struct tug_interns *t, const char *s)
 
 size_t tug_interns_count(const struct tug_interns *t)
 {
-    return t->texts.n;
+    return t->texts.n + (t->empty->holders > 0);
 }
 
 size_t tug_interns_bytes(const struct tug_interns *t)

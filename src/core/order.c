@@ -232,10 +232,28 @@ static void merge_at_front(struct tug_order *o)
     o->head -= n;
 }
 
+/* Nobody waited, and more came than there ever was room for: what they came in becomes the order. */
+static void take_over(struct tug_order *o)
+{
+    free(o->rows);
+    free(o->briefs);
+    o->rows = o->added.at;
+    o->head = 0;
+    o->len = o->added.len;
+    o->cap = o->added.cap;
+    o->briefs = tug_xmalloc(o->cap * sizeof *o->briefs);
+    memset(&o->added, 0, sizeof o->added);
+    for (size_t i = 0; i < o->len; i++)
+        o->briefs[i] = o->rows[i].brief;
+    tug_order_sort(o);
+}
+
 void tug_order_settle(struct tug_order *o)
 {
     tug_order_compact(o);
-    if (o->added.len) {
+    if (!o->len && o->added.len > o->cap) {
+        take_over(o);
+    } else if (o->added.len) {
         qsort_r(o->added.at, o->added.len, sizeof *o->added.at, compare, o);
         size_t first = rank_of(o, &o->added.at[0].job);
         size_t last = rank_of(o, &o->added.at[o->added.len - 1].job);

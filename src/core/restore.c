@@ -120,6 +120,12 @@ static void copy_steps(struct tug_job *to, const struct tug_job *from)
     copy_step(to->visit, from->visit);
 }
 
+/* Its shape is not that of its request alone: what became of it counts too. */
+static int has_another_shape(const struct tug_job *j)
+{
+    return *j->failed_on || j->req.topology_required || j->req.quality_milli;
+}
+
 /* Everything but the request, which tug_entry_new() has interned. */
 static void copy_job(struct tug_core *c, struct tug_entry *e, const struct tug_job *j)
 {
@@ -142,7 +148,7 @@ static void copy_job(struct tug_core *c, struct tug_entry *e, const struct tug_j
     tug_onhold_keep(c, &e->j.onhold);
     e->j.failed_on = tug_intern(c->texts, j->failed_on);
     tug_intern_drop(c->texts, old);
-    if (e->shape)
+    if (e->shape && has_another_shape(&e->j))
         tug_shape_renew(c, e);
     if (j->state == TUG_JOB_SUSPENDED)
         e->j.stop_serial |= 1; /* a record of before orders had numbers */
