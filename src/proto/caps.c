@@ -137,25 +137,42 @@ static int check_repeated(const struct place *at, const struct tug_cap *cap,
     return rc;
 }
 
+/* Nothing is in there: true of most fields of most messages, and within every cap. */
+static int is_empty(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+    const void *value = (const char *) m + f->offset;
+    if (f->label == PROTOBUF_C_LABEL_REPEATED)
+        return *(const size_t *) (const void *) ((const char *) m + f->quantifier_offset) == 0;
+    switch (f->type) {
+    case PROTOBUF_C_TYPE_STRING:
+        return !*(char *const *) value || !**(char *const *) value;
+    case PROTOBUF_C_TYPE_BYTES:
+        return ((const ProtobufCBinaryData *) value)->len == 0;
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return !*(ProtobufCMessage *const *) value;
+    default: /* numbers have no cap */
+        return 1;
+    }
+}
+
 int tug_msg_check(const ProtobufCMessage *m, struct tug_err *err)
 {
     size_t n_rows;
     const struct tug_cap *rows = tug_caps_of(m->descriptor, &n_rows);
     for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
         const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
+        if (is_empty(m, f))
+            continue;
         const void *value = (const char *) m + f->offset;
         struct place at = {m->descriptor, f, err};
         int rc = 0;
         size_t total = 0;
-        if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+        if (f->label != PROTOBUF_C_LABEL_REPEATED && f->type == PROTOBUF_C_TYPE_MESSAGE) {
+            rc = tug_msg_check(*(ProtobufCMessage *const *) value, err);
+        } else {
             struct tug_cap cap = tug_cap_of_field(rows, n_rows, f);
-            rc = check_repeated(&at, &cap, m);
-        } else if (f->type == PROTOBUF_C_TYPE_STRING || f->type == PROTOBUF_C_TYPE_BYTES) {
-            struct tug_cap cap = tug_cap_of_field(rows, n_rows, f);
-            rc = check_item(&at, &cap, value, &total);
-        } else if (f->type == PROTOBUF_C_TYPE_MESSAGE) {
-            const ProtobufCMessage *sub = *(ProtobufCMessage *const *) value;
-            rc = sub ? tug_msg_check(sub, err) : 0;
+            rc = f->label == PROTOBUF_C_LABEL_REPEATED ? check_repeated(&at, &cap, m)
+                                                       : check_item(&at, &cap, value, &total);
         }
         if (rc)
             return rc;
