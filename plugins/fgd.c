@@ -624,6 +624,7 @@ static const struct tug_policy_ops ops = {
     .destroy = fgd_destroy,
     .place = fgd_place,
     .observe = fgd_observe,
+    .observes = 1u << TUG_POLICY_EV_SUBMIT,
 };
 
 const struct tug_policy_ops *tug_policy(void)

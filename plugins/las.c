@@ -440,6 +440,7 @@ static const struct tug_policy_ops ops = {
     .needs = TUG_POLICY_NEEDS_ORDER_PREEMPTION,
     .pass = las_pass,
     .observe = las_observe,
+    .observes = 1u << TUG_POLICY_EV_END,
     .why = las_why,
 };
 

@@ -259,6 +259,7 @@ static const struct tug_policy_ops ops = {
     .key = multifactor_key,
     .rekey = multifactor_rekey,
     .observe = multifactor_observe,
+    .observes = 1u << TUG_POLICY_EV_CONFIG,
     .why = multifactor_why,
 };
 

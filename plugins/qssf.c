@@ -438,6 +438,7 @@ static const struct tug_policy_ops ops = {
     .key = qssf_key,
     .rekey = qssf_rekey,
     .observe = qssf_observe,
+    .observes = 1u << TUG_POLICY_EV_END,
     .why = qssf_why,
 };
 

@@ -387,6 +387,8 @@ const char *tug_core_explain(const struct tug_core *c, const struct tug_job *job
 /* When the last pass expects a waiting job to start; -1 = it reserved nothing for it, or nobody knows. */
 int64_t tug_core_expected_start(const struct tug_core *c, const struct tug_job *job);
 const char *tug_core_reason_name(int reason);
+/* The events that a policy wants to be told, 1u << TUG_POLICY_EV_...; 0 = it has no observe(). */
+uint32_t tug_core_observes(const struct tug_policy_ops *ops);
 /* So often it is run again after failures, and how long its first back-off is. */
 uint32_t tug_core_max_requeues(const struct tug_core *c, const struct tug_job *job);
 uint32_t tug_core_requeue_delay_s(const struct tug_core *c, const struct tug_job *job);

@@ -1,6 +1,6 @@
 /* observe.c - what happened since the last pass, for policies that keep state
  *
- * Kept only while a plugin of the set in force wants to know, and then all of it: a policy that
+ * Kept only while a plugin of the set in force wants to know, and then all of its kind: a policy that
  * misses an event is wrong from there on. An event holds its texts, as its job may be forgotten
  * before it is told. Layer: core.
  */
@@ -43,10 +43,17 @@ static void tell(struct tug_core *c, struct tug_policy_event ev)
     tug_vec_push(&c->events, ev);
 }
 
+static int is_wanted(const struct tug_core *c, enum tug_policy_event_type type)
+{
+    return c->hooks.observe >> type & 1;
+}
+
 static void tell_job(struct tug_core *c, enum tug_policy_event_type type, const struct tug_entry *e,
                      int64_t at_ms)
 {
     struct tug_policy_event ev = {.at_ms = at_ms, .type = type, .node = TUG_NO_NODE};
+    if (!is_wanted(c, type))
+        return;
     tug_job_row(c, e, &ev.job);
     if (type == TUG_POLICY_EV_END) {
         ev.ok = e->j.state == TUG_JOB_COMPLETED;
@@ -57,17 +64,14 @@ static void tell_job(struct tug_core *c, enum tug_policy_event_type type, const 
 
 void tug_observe_job(struct tug_core *c, enum tug_policy_event_type type, const struct tug_entry *e)
 {
-    if (c->hooks.observe)
-        tell_job(c, type, e, c->now_ms);
+    tell_job(c, type, e, c->now_ms);
 }
 
 void tug_observe_node(struct tug_core *c, uint32_t node, int usable)
 {
-    if (c->hooks.observe)
-        tell(c, (struct tug_policy_event){.at_ms = c->now_ms,
-                                          .type = usable ? TUG_POLICY_EV_NODE_UP
-                                                         : TUG_POLICY_EV_NODE_DOWN,
-                                          .node = node});
+    enum tug_policy_event_type type = usable ? TUG_POLICY_EV_NODE_UP : TUG_POLICY_EV_NODE_DOWN;
+    if (is_wanted(c, type))
+        tell(c, (struct tug_policy_event){.at_ms = c->now_ms, .type = type, .node = node});
 }
 
 /* Queues and shares have moved since. */
@@ -84,7 +88,7 @@ void tug_observe_config(struct tug_core *c)
     for (size_t i = 0; i < c->events.len; i++)
         if (c->events.at[i].job.id)
             find_rows(c, &c->events.at[i].job);
-    if (c->hooks.observe)
+    if (is_wanted(c, TUG_POLICY_EV_CONFIG))
         tell(c, (struct tug_policy_event){
                     .at_ms = c->now_ms, .type = TUG_POLICY_EV_CONFIG, .node = TUG_NO_NODE});
 }
@@ -135,7 +139,13 @@ static void tell_suspended(struct tug_core *c, const struct tug_entry *e)
 
 void tug_observe_all(struct tug_core *c)
 {
-    tell_past(c);
+    if (is_wanted(c, TUG_POLICY_EV_END))
+        tell_past(c);
+    else
+        tug_observe_clear(c, &c->recalled);
+    if (!is_wanted(c, TUG_POLICY_EV_SUBMIT) && !is_wanted(c, TUG_POLICY_EV_START) &&
+        !is_wanted(c, TUG_POLICY_EV_SUSPEND))
+        return;
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id)) {
         if (e->j.state == TUG_JOB_PENDING)

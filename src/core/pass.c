@@ -471,6 +471,13 @@ static void let_one_go_on(struct tug_policy_pass *p)
 
 /* ---- the plugins */
 
+uint32_t tug_core_observes(const struct tug_policy_ops *ops)
+{
+    if (!TUG_HAS_HOOK(ops, observe))
+        return 0;
+    return TUG_POLICY_HAS(ops, observes) && ops->observes ? ops->observes : UINT32_MAX;
+}
+
 static struct tug_hooks hooks_of(const struct tug_policy_set *set)
 {
     struct tug_hooks h = {
@@ -485,7 +492,7 @@ static struct tug_hooks hooks_of(const struct tug_policy_set *set)
             h.place = i - 1;
         if (TUG_HAS_HOOK(ops, preempt))
             h.preempt = i - 1;
-        h.observe |= TUG_HAS_HOOK(ops, observe);
+        h.observe |= tug_core_observes(ops);
         h.shares |= TUG_POLICY_HAS(ops, needs) && (ops->needs & TUG_POLICY_NEEDS_SHARES);
     }
     return h;

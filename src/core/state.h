@@ -292,7 +292,7 @@ struct tug_actions {
 
 struct tug_hooks { /* the plugin of core.policies that fills it; TUG_POLICIES_MAX = none */
     size_t key, pass, place, preempt;
-    int observe; /* somebody wants to know what happens */
+    uint32_t observe; /* what somebody wants to know of what happens: 1u << TUG_POLICY_EV_... */
     int shares;  /* somebody reads view->shares */
 };
 /* Its texts are held by whoever has the event. */

@@ -231,7 +231,7 @@ static int wants_the_past(const struct tug_plugset *set)
     const struct tug_policy_set *p = tug_plugset_policies(set);
 
     for (size_t i = 0; i < p->n; i++)
-        if (TUG_POLICY_HAS(p->at[i].ops, observe) && p->at[i].ops->observe)
+        if (tug_core_observes(p->at[i].ops) >> TUG_POLICY_EV_END & 1)
             return 1;
     return 0;
 }

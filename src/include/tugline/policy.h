@@ -374,6 +374,9 @@ struct tug_policy_ops {
      * depend on it. Users see the place in the core's order beside it, unless pass() is filled by a plugin that has why() and no
      * key(): that one has an order of its own. NULL: nothing to say. */
     int (*why)(void *self, const struct tug_policy_view *view, const struct tug_policy_job *job, char *text, size_t size);
+    /* What observe() wants to be told: 1u << TUG_POLICY_EV_..., together; 0 = everything. The others cost nothing, and may come
+     * all the same when another policy wants them. */
+    uint32_t observes;
 };
 
 /* The one symbol that a plugin exports. */

@@ -146,6 +146,30 @@ START_TEST(a_job_that_the_host_and_the_core_both_know_to_be_over_is_told_once)
 }
 END_TEST
 
+START_TEST(who_wants_some_kinds_only_is_not_told_the_others)
+{
+    static const struct tug_policy_ops ends = {.size = sizeof ends,
+                                               .abi = TUG_POLICY_ABI,
+                                               .name = "ends",
+                                               .observe = listen,
+                                               .observes = 1u << TUG_POLICY_EV_END};
+    setup();
+    w_submit(&w, 1, w_req(1, 1));
+    w_submit(&w, 2, w_req(1, 1));
+    w_submit(&w, 3, w_req(9, 8)); /* more than there is: stays */
+    ck_assert_int_eq(w_event(&w, (struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = 1}), 0);
+    ck_assert_int_ge(w_pass_with(&w, &ends, NULL), 0); /* its first one: of all that lives, too */
+    ck_assert_str_eq(tug_buf_str(&heard), "END 1 ann ok=0 ran 0 at 0\n");
+    tug_buf_reset(&heard);
+    w_down(&w, 1);
+    ck_assert_int_eq(w_event(&w, (struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = 3}), 0);
+    ck_assert_int_eq(tug_core_configure(w.c, w.now, &w.conf, &w.err), 0);
+    ck_assert_int_ge(w_pass_with(&w, &ends, NULL), 0);
+    ck_assert_str_eq(tug_buf_str(&heard), "END 3 ann ok=0 ran 0 at 0\n");
+    teardown();
+}
+END_TEST
+
 START_TEST(nobody_who_listens_costs_nothing)
 {
     setup();
@@ -228,4 +252,4 @@ UNIT_MAIN("core/observe", rows_of_what_is_told_late_are_those_of_the_new_configu
           a_job_that_is_forgotten_before_the_next_pass_is_still_told_with_its_texts,
           who_comes_later_is_told_the_past_that_the_host_knows_and_all_that_lives,
           a_job_that_the_host_and_the_core_both_know_to_be_over_is_told_once,
-          nobody_who_listens_costs_nothing)
+          who_wants_some_kinds_only_is_not_told_the_others, nobody_who_listens_costs_nothing)
