@@ -2,7 +2,7 @@
  *
  * Threads of our own: the writer takes every batch that is waiting, makes them one transaction and
  * hands them back to the loop; the reader (started by the first query) has its own connection, so
- * that no commit waits for a query; a patrol checks the pages of a big file once. The log is
+ * that no commit waits for a query; a patrol checks the pages of a big file once, from the first commit on. The log is
  * checkpointed by the writer when nothing waits, and never as part of a commit.
  *
  * Always true: a batch is on exactly one of 'todo', the writer's hands and 'done'; 'rc' != 0 means
@@ -348,8 +348,6 @@ int tug_store_open(struct tug_store **out, struct event_base *loop, const struct
         if (rc < 0)
             tug_fail(err, rc, "cannot start the thread that writes %s: %s", o->path, strerror(-rc));
     }
-    if (rc == 0 && s->needs_patrol) /* without the thread it is checked at the next start */
-        s->has_patrol = start_thread(&s->patrol, patrol_main, s) == 0;
     if (rc < 0) {
         store_free(s);
         return rc;
@@ -787,6 +785,9 @@ static void commit(struct sqlite_store *s, struct tug_batch *b, bool sync, tug_s
     pthread_mutex_lock(&s->lock);
     queue_add(&s->todo, r);
     pthread_cond_signal(&s->to_write);
+    if (s->needs_patrol) /* not while the state is read, which is waited for; without the thread at the next start */
+        s->has_patrol = start_thread(&s->patrol, patrol_main, s) == 0;
+    s->needs_patrol = false;
     pthread_mutex_unlock(&s->lock);
 }
 
