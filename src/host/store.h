@@ -80,6 +80,18 @@ typedef int tug_store_record_cb(void *arg, const char *kind, const char *id, con
 int tug_store_load(struct tug_store *s, const char *kind, tug_store_record_cb *cb, void *arg,
                    struct tug_err *err);
 
+/* All of them, in two steps that overlap: 'read' is called on a thread of its own for one record after the other, 'take' on the
+ * caller's, in the same order, for what 'read' made of them with memory from 'a'. The first failure in the order of the records
+ * is returned; 'take' has seen those before it. As tug_store_load() otherwise. */
+struct tug_arena;
+struct tug_store_feed {
+    int (*read)(void *arg, struct tug_arena *a, const char *kind, const char *id, const void *data,
+                size_t len, void **made, struct tug_err *err);
+    int (*take)(void *arg, void *made, struct tug_err *err);
+    void *arg;
+};
+int tug_store_feed(struct tug_store *s, const struct tug_store_feed *to, struct tug_err *err);
+
 /* Make 'b' durable, then call cb(arg, 0, NULL) on the loop; or cb(arg, -errno, sentence) when it
  * could not be. Taken also on failure. Several outstanding commits are merged into one transaction.
  * cb may be NULL. */

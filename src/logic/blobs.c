@@ -9,20 +9,20 @@
 #include <sodium/crypto_generichash.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
+#include "base/hashset.h"
 #include "base/mem.h"
+#include "base/vec.h"
 
 struct tug_blob {
     uint8_t id[TUG_BLOB_ID_LEN];
     size_t holders;
     size_t len;
-    void *data;
-    UT_hash_handle hh;
+    uint8_t data[];
 };
 
 struct tug_blobs {
-    struct tug_blob *by_id;
+    struct tug_hashset by_id;
 };
 
 struct tug_blobs *tug_blobs_new(void)
@@ -30,21 +30,30 @@ struct tug_blobs *tug_blobs_new(void)
     return tug_new(struct tug_blobs);
 }
 
+/* An id is a hash already. */
+static uint32_t slot_of(const uint8_t *id)
+{
+    uint32_t slot;
+
+    memcpy(&slot, id, sizeof slot);
+    return slot;
+}
+
 static void blob_free(struct tug_blobs *s, struct tug_blob *blob)
 {
-    HASH_DEL(s->by_id, blob);
-    free(blob->data);
+    tug_hashset_remove(&s->by_id, slot_of(blob->id), blob);
     free(blob);
 }
 
 void tug_blobs_free(struct tug_blobs *s)
 {
-    struct tug_blob *blob, *next;
+    size_t at = 0;
 
     if (!s)
         return;
-    HASH_ITER (hh, s->by_id, blob, next)
-        blob_free(s, blob);
+    for (void *blob; (blob = tug_hashset_next(&s->by_id, &at)) != NULL;)
+        free(blob);
+    tug_hashset_clear(&s->by_id);
     free(s);
 }
 
@@ -64,22 +73,26 @@ static void hex(char out[2 * TUG_BLOB_ID_LEN + 1], const uint8_t *id)
     out[2 * TUG_BLOB_ID_LEN] = '\0';
 }
 
-static struct tug_blob *find(struct tug_blobs *s, const uint8_t *id)
+static int is_blob(const void *item, const void *id)
 {
-    struct tug_blob *blob;
+    return memcmp(((const struct tug_blob *) item)->id, id, TUG_BLOB_ID_LEN) == 0;
+}
 
-    HASH_FIND(hh, s->by_id, id, TUG_BLOB_ID_LEN, blob);
-    return blob;
+static struct tug_blob *find(const struct tug_blobs *s, const uint8_t *id)
+{
+    return tug_hashset_find(&s->by_id, slot_of(id), is_blob, id);
 }
 
 static struct tug_blob *add(struct tug_blobs *s, const uint8_t *id, const void *data, size_t len)
 {
-    struct tug_blob *blob = tug_new(struct tug_blob);
+    struct tug_blob *blob = tug_xmalloc(sizeof *blob + len);
 
     memcpy(blob->id, id, TUG_BLOB_ID_LEN);
-    blob->data = tug_xmemdup(data, len);
+    blob->holders = 0;
     blob->len = len;
-    HASH_ADD(hh, s->by_id, id, TUG_BLOB_ID_LEN, blob);
+    if (len)
+        memcpy(blob->data, data, len);
+    tug_hashset_add(&s->by_id, slot_of(id), blob);
     return blob;
 }
 
@@ -120,7 +133,7 @@ void tug_blobs_drop(struct tug_blobs *s, struct tug_blob *blob, struct tug_batch
 const void *tug_blob_data(const struct tug_blob *blob, size_t *len_out)
 {
     *len_out = blob ? blob->len : 0;
-    return blob ? blob->data : "";
+    return blob ? (const void *) blob->data : "";
 }
 
 const uint8_t *tug_blob_id(const struct tug_blob *blob)
@@ -128,10 +141,9 @@ const uint8_t *tug_blob_id(const struct tug_blob *blob)
     return blob->id;
 }
 
-int tug_blobs_restore(struct tug_blobs *s, const char *id_hex, const void *data, size_t len,
-                      struct tug_err *err)
+int tug_blob_check(const char *id_hex, const void *data, size_t len, uint8_t id[TUG_BLOB_ID_LEN],
+                   struct tug_err *err)
 {
-    uint8_t id[TUG_BLOB_ID_LEN];
     char name[2 * TUG_BLOB_ID_LEN + 1];
 
     hash(id, data, len);
@@ -139,9 +151,19 @@ int tug_blobs_restore(struct tug_blobs *s, const char *id_hex, const void *data,
     if (strcmp(name, id_hex) != 0)
         return tug_fail(err, -EILSEQ, "record blob/%s is damaged: its content has the hash %s",
                         id_hex, name);
+    return 0;
+}
+
+void tug_blobs_restore(struct tug_blobs *s, const uint8_t id[TUG_BLOB_ID_LEN], const void *data,
+                       size_t len)
+{
     if (!find(s, id))
         add(s, id, data, len);
-    return 0;
+}
+
+int tug_blobs_has(const struct tug_blobs *s, const uint8_t *id, size_t id_len)
+{
+    return id_len == 0 || (id_len == TUG_BLOB_ID_LEN && find(s, id));
 }
 
 struct tug_blob *tug_blobs_hold_id(struct tug_blobs *s, const uint8_t *id, size_t id_len)
@@ -155,13 +177,18 @@ struct tug_blob *tug_blobs_hold_id(struct tug_blobs *s, const uint8_t *id, size_
 
 void tug_blobs_sweep(struct tug_blobs *s, struct tug_batch *b)
 {
-    struct tug_blob *blob, *next;
+    struct tug_vec(struct tug_blob *) idle = {0};
     char name[2 * TUG_BLOB_ID_LEN + 1];
+    struct tug_blob *blob;
+    size_t at = 0;
 
-    HASH_ITER (hh, s->by_id, blob, next)
-        if (blob->holders == 0) {
-            hex(name, blob->id);
-            tug_batch_del(b, "blob", name);
-            blob_free(s, blob);
-        }
+    while ((blob = tug_hashset_next(&s->by_id, &at)) != NULL)
+        if (blob->holders == 0)
+            tug_vec_push(&idle, blob);
+    for (size_t i = 0; i < idle.len; i++) {
+        hex(name, idle.at[i]->id);
+        tug_batch_del(b, "blob", name);
+        blob_free(s, idle.at[i]);
+    }
+    tug_vec_clear(&idle);
 }

@@ -26,8 +26,12 @@ void tug_blobs_drop(struct tug_blobs *s, struct tug_blob *blob, struct tug_batch
 const void *tug_blob_data(const struct tug_blob *blob, size_t *len_out);   /* NULL blob: "", 0 */
 const uint8_t *tug_blob_id(const struct tug_blob *blob);                   /* TUG_BLOB_ID_LEN bytes */
 
-/* While records are read: a blob record has no holder yet; -EILSEQ when the content is not what its name says. */
-int tug_blobs_restore(struct tug_blobs *s, const char *id_hex, const void *data, size_t len, struct tug_err *err);
+/* The id of a blob that came out of the store; -EILSEQ when the content is not what its name says. */
+int tug_blob_check(const char *id_hex, const void *data, size_t len, uint8_t id[TUG_BLOB_ID_LEN], struct tug_err *err);
+/* While records are read: it has no holder yet. */
+void tug_blobs_restore(struct tug_blobs *s, const uint8_t id[TUG_BLOB_ID_LEN], const void *data, size_t len);
+/* Is there a blob of that id? Of id_len 0 there is: none is needed. */
+int tug_blobs_has(const struct tug_blobs *s, const uint8_t *id, size_t id_len);
 /* The blob of that id (TUG_BLOB_ID_LEN bytes), one more holder; NULL: no such blob. */
 struct tug_blob *tug_blobs_hold_id(struct tug_blobs *s, const uint8_t *id, size_t id_len);
 /* Delete those that nobody holds. */

@@ -233,8 +233,13 @@ static struct ctl_job *new_side(struct tug_control *c, struct ctl_user *u,
                                 const Tugpb__SubmitRequest *m)
 {
     const Tugpb__JobSpec *s = m->spec;
-    struct ctl_job *j = tug_ctl_job_new(c, new_id(c), u, s, m->token);
+    struct tug_arena a = {.budget_bytes = RECORD_BUDGET_BYTES};
+    struct ctl_request request;
+    struct ctl_job *j;
 
+    tug_ctl_request(&a, s, &request);
+    j = tug_ctl_job_new(c, new_id(c), u, &request, m->token);
+    tug_arena_clear(&a);
     hex32(c, j->job_token);
     j->script = tug_blobs_hold(c->blobs, s->script.data, s->script.len, tug_ctl_batch(c));
     j->env = tug_blobs_hold(c->blobs, s->env.data, s->env.len, tug_ctl_batch(c));

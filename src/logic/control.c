@@ -198,12 +198,6 @@ void tug_control_free(struct tug_control *c)
     free(c);
 }
 
-int tug_control_restore(struct tug_control *c, const char *kind, const char *id, const void *data,
-                        size_t len, struct tug_err *err)
-{
-    return tug_ctl_restore_record(c, kind, id, data, len, err);
-}
-
 static void make_uuid(struct tug_control *c)
 {
     uint8_t r[16];
@@ -342,6 +336,14 @@ int tug_control_wants_shutdown(const struct tug_control *c)
 
 /* ---- peers */
 
+static void set_text(char **at, const char *text)
+{
+    if (*at && strcmp(*at, text) == 0)
+        return;
+    free(*at);
+    *at = tug_xstrdup(text);
+}
+
 /* The user of that uid, as last seen: names and groups follow the newest connection. */
 struct ctl_user *tug_ctl_user(struct tug_control *c, const struct tug_control_peer *who)
 {
@@ -355,13 +357,10 @@ struct ctl_user *tug_ctl_user(struct tug_control *c, const struct tug_control_pe
     }
     u->gid = who->gid;
     u->n_gids = who->n_gids;
-    memcpy(u->gids, who->gids, sizeof u->gids);
-    free(u->name);
-    free(u->home);
-    free(u->shell);
-    u->name = tug_xstrdup(who->user ? who->user : "");
-    u->home = tug_xstrdup(who->home ? who->home : "/");
-    u->shell = tug_xstrdup(who->shell ? who->shell : "/bin/sh");
+    memcpy(u->gids, who->gids, who->n_gids * sizeof *u->gids);
+    set_text(&u->name, who->user ? who->user : "");
+    set_text(&u->home, who->home ? who->home : "/");
+    set_text(&u->shell, who->shell ? who->shell : "/bin/sh");
     return u;
 }
 

@@ -57,6 +57,13 @@ void tug_control_free(struct tug_control *c);
 /* One record of the store; any order. -EPROTO names the record that does not make sense. */
 int tug_control_restore(struct tug_control *c, const char *kind, const char *id, const void *data, size_t len,
                         struct tug_err *err);
+/* The same in two steps. The first one is a function of the record alone, which may be called by any thread; what it gives is
+ * in the arena, together with what is there already. */
+struct tug_arena;
+struct tug_record;
+int tug_control_read(struct tug_arena *a, const char *kind, const char *id, const void *data, size_t len,
+                     struct tug_record **out, struct tug_err *err);
+int tug_control_take(struct tug_control *c, const struct tug_record *r, struct tug_err *err);
 /* All records are in: a new epoch begins (its commit is the first thing that flush hands out). */
 int tug_control_start(struct tug_control *c, struct tug_err *err);
 

@@ -6,6 +6,7 @@
  * views.c      jobs and nodes as users see them                  waiters.c  who waits for a job
  * safe.c       a state that is older than its cluster            side.c     what is kept of a job beside the core
  * tokens.c     which request made which job                      commits.c  which commits nodes have heard of
+ * restore.c    records, as they are read
  * Not for anybody outside of these. Layer: logic.
  */
 #ifndef TUG_LOGIC_CONTROL_INT_H
@@ -31,6 +32,7 @@
 #define GANG_KEY_LEN 32
 #define CPU_MASK_LEN TUG_CPUS_MASK_LEN
 #define TOKEN_KEPT_MS (24 * 3600 * 1000LL)
+#define RECORD_BUDGET_BYTES (1u << 30)   /* a wide gang with all the steps that it may have: what is written can be read */
 #define ID_BLOCK 1000             /* ids reserved at a time: never used twice, also after a crash */
 
 /* A submitter, kept once per uid. */
@@ -39,6 +41,7 @@ struct ctl_user {
     char *name, *home, *shell;
     uint32_t gids[TUG_CONTROL_GIDS];
     uint32_t n_gids;
+    uint64_t job;                 /* whose record said so, while the state is read */
     UT_hash_handle hh;
 };
 
@@ -84,7 +87,8 @@ struct ctl_token {
     uint64_t job;
     int64_t expires_ms;           /* INT64_MAX: as long as the job is known */
     TAILQ_ENTRY(ctl_token) age;   /* once it is forgotten */
-    char key[];                   /* "uid/token" */
+    uint32_t uid;
+    char token[];
 };
 
 struct ctl_node {
@@ -120,8 +124,8 @@ struct ctl_waiter {
 };
 struct ctl_waitlist { uint64_t job; struct ctl_waiter *first; UT_hash_handle hh; };
 
-/* A record that waits for the others, while the state is read. */
-struct ctl_raw { uint64_t job; char *id; uint8_t *data; size_t len; }; /* job 0: a node */
+/* A record that waits for the others, while the state is read: of a job, or (job 0) of a node that is not configured. */
+struct ctl_kept { uint64_t job; char *node; uint8_t *data; size_t len; };
 
 /* What a node holds and this state does not know, while it is in safe mode. */
 struct ctl_stray { uint32_t node; uint64_t job; uint32_t attempt, step; };
@@ -150,7 +154,7 @@ struct tug_control {
     struct tug_vec(uint32_t) dirty_nodes;
     struct tug_vec(struct { enum tug_log_level level; char *text; }) logs;
     size_t logs_read;
-    struct tug_vec(struct ctl_raw) raw;
+    struct tug_vec(struct ctl_kept) kept;
     char *last_log;
     int64_t started_ms;
     uint64_t epoch, next_id, id_limit;
@@ -196,8 +200,11 @@ struct tug_batch *tug_ctl_batch(struct tug_control *c);
 int tug_ctl_apply(struct tug_control *c, struct tug_event *ev, struct tug_err *err);
 struct ctl_user *tug_ctl_user(struct tug_control *c, const struct tug_control_peer *who);
 
-/* side.c: a job without blobs, which the caller adds; the id is new */
-struct ctl_job *tug_ctl_job_new(struct tug_control *c, uint64_t id, struct ctl_user *u, const Tugpb__JobSpec *spec,
+/* side.c. What a job keeps of a request: memory is from the arena; depends on nothing else. */
+struct ctl_request { const uint8_t *spec; size_t spec_len; const char *command; };
+void tug_ctl_request(struct tug_arena *a, const Tugpb__JobSpec *spec, struct ctl_request *out);
+/* A job without blobs, which the caller adds; the id is new. */
+struct ctl_job *tug_ctl_job_new(struct tug_control *c, uint64_t id, struct ctl_user *u, const struct ctl_request *r,
                                 const char *token);
 struct ctl_job *tug_ctl_job(struct tug_control *c, uint64_t id);
 void tug_ctl_job_free(struct tug_control *c, struct ctl_job *j, struct tug_batch *b);
@@ -214,6 +221,7 @@ void tug_ctl_tokens_purge(struct tug_control *c, struct tug_batch *b);
 struct ctl_token *tug_ctl_token(struct tug_control *c, uint32_t uid, const char *token);
 void tug_ctl_tokens_restored(struct tug_control *c);     /* all are in, in whatever order */
 void tug_ctl_tokens_free(struct tug_control *c);
+char *tug_ctl_token_id(const struct ctl_token *t);       /* of its record, once it is spent; the caller frees */
 
 /* clients.c, jobverbs.c, nodes.c: handlers, one a message */
 typedef void tug_ctl_handler(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const ProtobufCMessage *m);
@@ -333,8 +341,16 @@ uint8_t *tug_ctl_pack_spec(const Tugpb__JobSpec *s, size_t *len);
 struct tug_core_inventory tug_ctl_keep_inventory(struct tug_control *c, struct ctl_node *n, const char *name,
                                                  const Tugpb__Inventory *inv, struct tug_machine **machine,
                                                  struct tug_core_mig **mig);
-int tug_ctl_restore_record(struct tug_control *c, const char *kind, const char *id, const void *data, size_t len,
-                           struct tug_err *err);
+/* Records as they were written; a job after its blobs and nodes. */
+void tug_ctl_restore_meta(struct tug_control *c, const Tugpb__MetaRecord *m);
+int tug_ctl_restore_token(struct tug_control *c, const char *key, const void *data, size_t len, struct tug_err *err);
+int tug_ctl_restore_usage(struct tug_control *c, const char *id, const Tugpb__UsageRecord *m, struct tug_err *err);
+int tug_ctl_restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struct tug_err *err);
+int tug_ctl_restore_job(struct tug_control *c, const Tugpb__JobRecord *m, const struct ctl_request *request,
+                        struct tug_err *err);
+
+/* restore.c */
+void tug_ctl_restore_kept_node(struct tug_control *c, const char *name);     /* its record, if there is one */
 int tug_ctl_restore_finish(struct tug_control *c, struct tug_err *err);
 
 /* views.c: memory from the arena, strings borrowed from job and c */

@@ -1,7 +1,7 @@
 /* records.c - jobs, nodes and the cluster's own record, to and from the store
  *
- * Kinds: meta, job, node, blob, tok, usage (proto/record.proto). Restoring takes any order: jobs and nodes
- * are kept until all records are in, since a job needs its blobs and its nodes. Layer: logic.
+ * Kinds: meta, job, node, blob, tok, usage (proto/record.proto). In which order they are restored, and when: restore.c.
+ * Layer: logic.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,8 +13,6 @@
 #include "logic/control_int.h"
 #include "proto/machine.h"
 
-/* A wide gang with all the steps that it may have: what is written can be read. */
-#define RECORD_BUDGET_BYTES (1u << 30)
 
 static void put(struct tug_batch *b, const char *kind, const char *id, const ProtobufCMessage *m)
 {
@@ -51,12 +49,13 @@ void tug_ctl_put_meta(struct tug_control *c, struct tug_batch *b)
 
 void tug_ctl_put_token(struct tug_control *c, const struct ctl_token *t, struct tug_batch *b)
 {
-    char text[64];
+    char text[64], *id = tug_ctl_token_id(t);
     int len = snprintf(text, sizeof text, "%llu%c%lld", (unsigned long long) t->job, '\0',
                        (long long) t->expires_ms);
 
     (void) c;
-    tug_batch_put(b, "tok", t->key, text, (size_t) len);
+    tug_batch_put(b, "tok", id, text, (size_t) len);
+    free(id);
 }
 
 /* Apart, and for versions that know only one in one. */
@@ -366,16 +365,8 @@ void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_
 
 /* ---- restoring */
 
-static int restore_meta(struct tug_control *c, struct tug_arena *a, const void *data, size_t len,
-                        struct tug_err *err)
+void tug_ctl_restore_meta(struct tug_control *c, const Tugpb__MetaRecord *m)
 {
-    ProtobufCMessage *msg = NULL;
-    const Tugpb__MetaRecord *m;
-    int rc = tug_proto_decode(a, &tugpb__meta_record__descriptor, data, len, &msg, err);
-
-    if (rc)
-        return rc;
-    m = (const Tugpb__MetaRecord *) msg;
     tug_str_copy(c->uuid, sizeof c->uuid, m->cluster_uuid);
     c->epoch = m->epoch;
     c->id_limit = m->next_id_block;
@@ -387,11 +378,10 @@ static int restore_meta(struct tug_control *c, struct tug_arena *a, const void *
     c->leased_s = m->leased_s;
     c->leased_for_ever = (uint8_t) m->leased_for_ever;
     tug_ctl_commits_restore(c, m);
-    return 0;
 }
 
-static int restore_token(struct tug_control *c, const char *key, const void *data, size_t len,
-                         struct tug_err *err)
+int tug_ctl_restore_token(struct tug_control *c, const char *key, const void *data, size_t len,
+                          struct tug_err *err)
 {
     const char *nul = memchr(data, 0, len);
     char expires[24] = "";
@@ -412,53 +402,15 @@ static int restore_token(struct tug_control *c, const char *key, const void *dat
     return 0;
 }
 
-static int restore_usage(struct tug_control *c, struct tug_arena *a, const char *id,
-                         const void *data, size_t len, struct tug_err *err)
+int tug_ctl_restore_usage(struct tug_control *c, const char *id, const Tugpb__UsageRecord *m,
+                          struct tug_err *err)
 {
-    ProtobufCMessage *msg = NULL;
-    const Tugpb__UsageRecord *m;
-    int rc = tug_proto_decode(a, &tugpb__usage_record__descriptor, data, len, &msg, err);
-
-    if (rc)
-        return tug_fail_ctx(err, rc, "record usage/%s", id);
-    m = (const Tugpb__UsageRecord *) msg;
     if (!(m->gpu_s >= 0 && m->gpu_s <= 1e18) || m->at_ms < 0)
         return tug_fail(err, -EPROTO, "record usage/%s: %g GPU-seconds at %lld cannot be", id,
                         m->gpu_s, (long long) m->at_ms);
     tug_core_restore_usage(c->core, m->account, m->user, m->uid, m->gpu_s,
                            m->at_ms + tug_ctl_clock_shift(c, m->clock_boot, m->clock_zero_ms));
     return 0;
-}
-
-int tug_ctl_restore_record(struct tug_control *c, const char *kind, const char *id,
-                           const void *data, size_t len, struct tug_err *err)
-{
-    struct tug_arena a = {.budget_bytes = 64 << 20};
-    struct ctl_raw raw;
-    int rc = 0;
-
-    if (strcmp(kind, "meta") == 0) {
-        rc = restore_meta(c, &a, data, len, err);
-    } else if (strcmp(kind, "blob") == 0) {
-        rc = tug_blobs_restore(c->blobs, id, data, len, err);
-    } else if (strcmp(kind, "tok") == 0) {
-        rc = restore_token(c, id, data, len, err);
-    } else if (strcmp(kind, "usage") == 0) {
-        rc = restore_usage(c, &a, id, data, len, err);
-    } else if (strcmp(kind, "job") == 0 || strcmp(kind, "node") == 0) {
-        raw.job = 0;
-        if (kind[0] == 'j' && (tug_str_u64(id, UINT64_MAX, &raw.job) || !raw.job))
-            return tug_fail(err, -EILSEQ, "record job/%s is not named by a number", id);
-        raw.id = tug_xstrdup(id);
-        raw.data = tug_xmemdup(data, len);
-        raw.len = len;
-        tug_vec_push(&c->raw, raw);
-    } else {
-        rc = tug_fail(err, -EPROTO, "record %s/%s is of a kind that this version does not know",
-                      kind, id);
-    }
-    tug_arena_clear(&a);
-    return rc;
 }
 
 /* What an older version wrote, or one that knows more owners, is an admin's to take back. */
@@ -512,7 +464,7 @@ static struct tug_core_link_past *restore_links(const Tugpb__NodeRecord *m)
     return out;
 }
 
-static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struct tug_err *err)
+int tug_ctl_restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struct tug_err *err)
 {
     uint32_t node = tug_core_node_find(c->core, m->name);
     struct tug_core_inventory inv = {0};
@@ -555,17 +507,13 @@ static int restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struc
     return rc;
 }
 
-static int restore_raw(struct tug_control *c, const struct ctl_raw *r, struct tug_err *err);
-
 /* A controller that does not start helps nobody: the job goes on, and its node takes no other one. What is known of that counts
  * again: by which number it has which slice, and why it is drained, should it be configured once more. */
 static uint32_t keep_ghost(struct tug_control *c, const char *node, uint64_t job)
 {
     uint32_t at = tug_core_restore_ghost(c->core, node);
     tug_ctl_add_nodes(c);
-    for (size_t i = 0; i < c->raw.len; i++)
-        if (!c->raw.at[i].job && !strcmp(c->raw.at[i].id, node))
-            restore_raw(c, &c->raw.at[i], NULL);
+    tug_ctl_restore_kept_node(c, node);
     tug_ctl_log(c, TUG_LOG_WARN,
                 "job %llu holds node %s, which is not in the configuration any more: it goes on there, and nothing else is "
                 "started there",
@@ -688,16 +636,29 @@ static void restore_request(const Tugpb__JobRecord *m, struct tug_job_req *r)
     r->nice = m->spec->nice;
 }
 
-/* The side of a job that the core does not keep. */
-static struct ctl_job *restore_side(struct tug_control *c, const Tugpb__JobRecord *m)
+/* Names and groups as the newest of the user's jobs has them. */
+static struct ctl_user *restore_user(struct tug_control *c, const Tugpb__JobRecord *m)
 {
-    struct ctl_job *j;
     struct tug_control_peer who = {
         .uid = m->uid, .gid = m->gid, .user = m->user, .home = m->home, .shell = m->shell};
+    struct ctl_user *u;
 
+    HASH_FIND(hh, c->users, &m->uid, sizeof m->uid, u);
+    if (u && u->job > m->id)
+        return u;
     for (size_t i = 0; i < m->n_gids && i < TUG_CONTROL_GIDS; i++)
         who.gids[who.n_gids++] = m->gids[i];
-    j = tug_ctl_job_new(c, m->id, tug_ctl_user(c, &who), m->spec, m->token);
+    u = tug_ctl_user(c, &who);
+    u->job = m->id;
+    return u;
+}
+
+/* The side of a job that the core does not keep. */
+static struct ctl_job *restore_side(struct tug_control *c, const Tugpb__JobRecord *m,
+                                    const struct ctl_request *request)
+{
+    struct ctl_job *j = tug_ctl_job_new(c, m->id, restore_user(c, m), request, m->token);
+
     tug_str_copy(j->job_token, sizeof j->job_token, m->job_token);
     j->script = tug_blobs_hold_id(c->blobs, m->script_blob.data, m->script_blob.len);
     j->env = tug_blobs_hold_id(c->blobs, m->env_blob.data, m->env_blob.len);
@@ -726,17 +687,17 @@ static void restore_attempts(struct tug_control *c, struct tug_arena *a, const T
 }
 
 static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__JobRecord *m,
-                       struct tug_err *err)
+                       const struct ctl_request *request, struct tug_err *err)
 {
     struct tug_job job = {.id = m->id};
     int state = tug_job_state_parse(m->state), end_state = tug_job_state_parse(m->end_state);
     struct ctl_job *j;
     int rc;
 
-    if (state < 0 || !m->spec)
-        return tug_fail(err, -EPROTO, "record job/%llu has no state or no request",
+    if (state < 0)
+        return tug_fail(err, -EPROTO, "record job/%llu has no state that there is",
                         (unsigned long long) m->id);
-    j = restore_side(c, m);
+    j = restore_side(c, m, request);
     if ((m->script_blob.len && !j->script) || (m->env_blob.len && !j->env))
         return tug_fail(err, -EILSEQ, "job %llu needs a blob that is not in the store",
                         (unsigned long long) m->id);
@@ -788,44 +749,12 @@ static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__
     return tug_core_restore_job(c->core, &job, err);
 }
 
-static int by_job(const void *a, const void *b) /* nodes first: a job names them */
-{
-    const struct ctl_raw *x = a, *y = b;
-
-    return x->job == y->job ? strcmp(x->id, y->id) : x->job > y->job ? 1 : -1;
-}
-
-static int restore_raw(struct tug_control *c, const struct ctl_raw *r, struct tug_err *err)
+int tug_ctl_restore_job(struct tug_control *c, const Tugpb__JobRecord *m, const struct ctl_request *request,
+                        struct tug_err *err)
 {
     struct tug_arena a = {.budget_bytes = RECORD_BUDGET_BYTES};
-    ProtobufCMessage *m = NULL;
-    int rc = tug_proto_decode(
-        &a, r->job ? &tugpb__job_record__descriptor : &tugpb__node_record__descriptor, r->data,
-        r->len, &m, err);
+    int rc = restore_job(c, &a, m, request, err);
 
-    if (rc)
-        tug_fail_ctx(err, rc, "record %s/%s", r->job ? "job" : "node", r->id);
-    else
-        rc = r->job ? restore_job(c, &a, (const Tugpb__JobRecord *) m, err)
-                    : restore_node(c, (const Tugpb__NodeRecord *) m, err);
     tug_arena_clear(&a);
-    return rc;
-}
-
-int tug_ctl_restore_finish(struct tug_control *c, struct tug_err *err)
-{
-    int rc = 0;
-
-    /* They came in the order of the store, which sorts by text. */
-    if (c->raw.len)
-        qsort(c->raw.at, c->raw.len, sizeof *c->raw.at, by_job);
-    for (size_t i = 0; i < c->raw.len && !rc; i++)
-        rc = restore_raw(c, &c->raw.at[i], err);
-    for (size_t i = 0; i < c->raw.len; i++) {
-        free(c->raw.at[i].id);
-        free(c->raw.at[i].data);
-    }
-    tug_ctl_tokens_restored(c);
-    tug_vec_clear(&c->raw);
     return rc;
 }

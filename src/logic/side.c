@@ -46,27 +46,32 @@ static void command_of(const Tugpb__JobSpec *spec, struct text *out)
     add(out, "...");
 }
 
-struct ctl_job *tug_ctl_job_new(struct tug_control *c, uint64_t id, struct ctl_user *u,
-                                const Tugpb__JobSpec *spec, const char *token)
+void tug_ctl_request(struct tug_arena *a, const Tugpb__JobSpec *spec, struct ctl_request *out)
 {
     Tugpb__JobSpec lean = tug_ctl_lean_spec(spec);
-    size_t spec_len = tugpb__job_spec__get_packed_size(&lean), token_size = strlen(token) + 1;
+    size_t len = tugpb__job_spec__get_packed_size(&lean);
+    uint8_t *packed = tug_ctl_alloc(a, len);
     struct text command;
-    struct ctl_job *j;
-    char *rest;
 
+    tugpb__job_spec__pack(&lean, packed);
     command_of(spec, &command);
-    j = tug_xmalloc(sizeof *j + token_size + command.len + 1 + spec_len);
-    rest = (char *) (j + 1);
+    *out = (struct ctl_request){packed, len, memcpy(tug_ctl_alloc(a, command.len + 1), command.at, command.len + 1)};
+}
+
+struct ctl_job *tug_ctl_job_new(struct tug_control *c, uint64_t id, struct ctl_user *u, const struct ctl_request *r,
+                                const char *token)
+{
+    size_t token_size = strlen(token) + 1, command_size = strlen(r->command) + 1;
+    struct ctl_job *j = tug_xmalloc(sizeof *j + token_size + command_size + r->spec_len);
+    char *rest = (char *) (j + 1);
+
     *j = (struct ctl_job){.id = id,
                           .user = u,
-                          .token = rest,
-                          .command = rest + token_size,
-                          .spec = (uint8_t *) rest + token_size + command.len + 1,
-                          .spec_len = spec_len};
-    memcpy(rest, token, token_size);
-    memcpy(rest + token_size, command.at, command.len + 1);
-    tugpb__job_spec__pack(&lean, (uint8_t *) rest + token_size + command.len + 1);
+                          .token = memcpy(rest, token, token_size),
+                          .command = memcpy(rest + token_size, r->command, command_size),
+                          .spec = (uint8_t *) rest + token_size + command_size,
+                          .spec_len = r->spec_len};
+    memcpy(rest + token_size + command_size, r->spec, r->spec_len);
     tug_idtab_add(&c->jobs, id, j);
     return j;
 }

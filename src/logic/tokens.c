@@ -2,79 +2,62 @@
  *
  * A token is a user's; it is known as long as its job is, and for a day after that. Layer: logic.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "logic/control_int.h"
 
-static int is_token(const void *item, const void *key)
-{
-    return strcmp(((const struct ctl_token *) item)->key, key) == 0;
-}
-
-static uint32_t hash_of(const char *key)
-{
-    return tug_hash(key, strlen(key));
-}
-
-/* The key: "uid/token". Tokens that came over the wire are shorter; records may say anything. */
-struct name {
-    char small[128], *at;
+struct key {
+    uint32_t uid;
+    const char *token;
 };
 
-static void name_set(struct name *n, uint32_t uid, const char *token)
+static int is_token(const void *item, const void *key)
 {
-    int len = snprintf(n->small, sizeof n->small, "%u/%s", uid, token);
+    const struct ctl_token *t = item;
+    const struct key *k = key;
 
-    n->at = (size_t) len < sizeof n->small ? n->small : tug_xasprintf("%u/%s", uid, token);
+    return t->uid == k->uid && strcmp(t->token, k->token) == 0;
 }
 
-static void name_clear(struct name *n)
+static uint32_t hash_of(uint32_t uid, const char *token)
 {
-    if (n->at != n->small)
-        free(n->at);
+    return tug_hash(token, strlen(token)) + uid;
 }
 
-static struct ctl_token *find(const struct tug_control *c, const char *key)
+static struct ctl_token *find(const struct tug_control *c, uint32_t uid, const char *token)
 {
-    return tug_hashset_find(&c->tokens, hash_of(key), is_token, key);
+    struct key key = {uid, token};
+
+    return tug_hashset_find(&c->tokens, hash_of(uid, token), is_token, &key);
 }
 
 struct ctl_token *tug_ctl_token(struct tug_control *c, uint32_t uid, const char *token)
 {
-    struct name name;
-    struct ctl_token *t;
+    struct ctl_token *t = find(c, uid, token);
 
-    name_set(&name, uid, token);
-    t = find(c, name.at);
-    name_clear(&name);
     return t && t->expires_ms > tug_ctl_now(c) ? t : NULL;
 }
 
-static struct ctl_token *token_new(struct tug_control *c, const char *key)
+static struct ctl_token *token_new(struct tug_control *c, uint32_t uid, const char *token)
 {
-    size_t size = strlen(key) + 1;
+    size_t size = strlen(token) + 1;
     struct ctl_token *t = tug_xmalloc(sizeof *t + size);
 
-    *t = (struct ctl_token){0};
-    memcpy(t->key, key, size);
-    tug_hashset_add(&c->tokens, hash_of(key), t);
+    *t = (struct ctl_token){.uid = uid};
+    memcpy(t->token, token, size);
+    tug_hashset_add(&c->tokens, hash_of(uid, token), t);
     return t;
 }
 
 void tug_ctl_token_put(struct tug_control *c, uint32_t uid, const char *token, uint64_t job,
                        int64_t expires_ms)
 {
-    struct name name;
-    struct ctl_token *t;
+    struct ctl_token *t = find(c, uid, token);
 
-    name_set(&name, uid, token);
-    t = find(c, name.at);
     if (t && t->expires_ms != INT64_MAX)
         TAILQ_REMOVE(&c->spent, t, age);
-    t = t ? t : token_new(c, name.at);
-    name_clear(&name);
+    t = t ? t : token_new(c, uid, token);
     t->job = job;
     t->expires_ms = INT64_MAX;
     if (expires_ms != INT64_MAX)
@@ -88,14 +71,22 @@ void tug_ctl_token_spend(struct tug_control *c, struct ctl_token *t, int64_t exp
     TAILQ_INSERT_TAIL(&c->spent, t, age); /* all are kept equally long */
 }
 
+char *tug_ctl_token_id(const struct ctl_token *t)
+{
+    return tug_xasprintf("%u/%s", t->uid, t->token);
+}
+
 void tug_ctl_tokens_purge(struct tug_control *c, struct tug_batch *b)
 {
     struct ctl_token *t;
+    char *id;
 
     while ((t = TAILQ_FIRST(&c->spent)) != NULL && t->expires_ms <= tug_ctl_now(c)) {
         TAILQ_REMOVE(&c->spent, t, age);
-        tug_hashset_remove(&c->tokens, hash_of(t->key), t);
-        tug_batch_del(b, "tok", t->key);
+        tug_hashset_remove(&c->tokens, hash_of(t->uid, t->token), t);
+        id = tug_ctl_token_id(t);
+        tug_batch_del(b, "tok", id);
+        free(id);
         free(t);
     }
 }

@@ -135,6 +135,22 @@ void tug_arena_clear(struct tug_arena *a)
     *a = (struct tug_arena){0};
 }
 
+void tug_arena_reset(struct tug_arena *a)
+{
+    struct tug_arena rest = *a;
+    struct tug_arena_block *keep = a->head && a->head->size <= LARGEST_BLOCK ? a->head : NULL;
+
+    *a = (struct tug_arena){.budget_bytes = a->budget_bytes};
+    if (keep) {
+        rest.head = keep->next;
+        keep->next = NULL;
+        keep->used = BLOCK_HEAD;
+        a->head = keep;
+        a->used_bytes = keep->size;
+    }
+    tug_arena_clear(&rest);
+}
+
 static size_t left_bytes(const struct tug_arena *a)
 {
     size_t budget = a->budget_bytes ? a->budget_bytes : LEAST_BUDGET;

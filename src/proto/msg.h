@@ -59,6 +59,8 @@ struct tug_arena {
                                                 * 4 x body + 64 KiB where that is more */
 };
 void tug_arena_clear(struct tug_arena *a);
+/* As clear, but the newest block is kept to be used again, and the budget. For an arena that is filled again and again. */
+void tug_arena_reset(struct tug_arena *a);
 void *tug_arena_alloc(struct tug_arena *a, size_t len_bytes);     /* NULL: over budget; 16-byte aligned, not zeroed */
 
 /* Fields that this version does not know are skipped and not kept. On failure *out is untouched.

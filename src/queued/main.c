@@ -106,23 +106,29 @@ static int make_dirs(struct tugd *d, struct tug_err *err)
 
 /* ---- state */
 
-struct restore {
-    struct tugd *d;
-    struct tug_err *err;
-};
-
-static int on_record(void *arg, const char *kind, const char *id, const void *data, size_t len)
+static int read_record(void *arg, struct tug_arena *a, const char *kind, const char *id, const void *data,
+                       size_t len, void **made, struct tug_err *err)
 {
-    struct restore *r = arg;
+    struct tug_record *r = NULL;
+    int rc = tug_control_read(a, kind, id, data, len, &r, err);
 
-    return tug_control_restore(r->d->control, kind, id, data, len, r->err);
+    (void) arg;
+    *made = r;
+    return rc;
+}
+
+static int take_record(void *arg, void *made, struct tug_err *err)
+{
+    struct tugd *d = arg;
+
+    return tug_control_take(d->control, made, err);
 }
 
 static int start_control(struct tugd *d, struct tug_err *err)
 {
     struct setup s;
     struct tug_env env;
-    struct restore r = {d, err};
+    const struct tug_store_feed feed = {read_record, take_record, d};
     int rc;
 
     setup_control(&d->cfg, &s);
@@ -133,7 +139,7 @@ static int start_control(struct tugd *d, struct tug_err *err)
     setup_free(&s);
     if (!d->control)
         return err->code;
-    rc = tug_store_load(d->store, NULL, on_record, &r, err);
+    rc = tug_store_feed(d->store, &feed, err);
     return rc ? rc : tug_control_start(d->control, err);
 }
 

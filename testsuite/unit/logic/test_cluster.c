@@ -139,6 +139,39 @@ START_TEST(a_restarted_controller_finds_its_gang_running_and_keeps_it)
 }
 END_TEST
 
+/* Waiting jobs before their environments, what holds a node before the node, ... */
+START_TEST(a_restarted_controller_takes_its_records_in_any_order)
+{
+    struct vworld *w = up(3);
+    uint64_t id[14];
+    uint32_t rid[14];
+
+    vw_set_run_ms(w, INT64_MAX);
+    for (int i = 0; i < 14; i++) { /* two run, twelve wait; 10 sorts before 2 */
+        rid[i] = vw_submit(w, i == 5 ? "" : (char[]){'t', (char) ('a' + i), '\0'}, i ? 2 : 1, 8, 1);
+        vw_run(w, vw_now(w) + 500);
+    }
+    for (int i = 0; i < 14; i++)
+        id[i] = vw_job(w, rid[i]);
+    for (int backwards = 0; backwards < 2; backwards++) {
+        vw_crash_control(w);
+        vw_sort_disk(w, backwards);
+        vw_start_control(w);
+        vw_run(w, vw_now(w) + 1000);
+        for (int i = 0; i < 14; i++)
+            ck_assert_str_eq(tug_job_state_name(vw_see(w, id[i])->state), i < 2 ? "RUNNING" : "PENDING");
+        ck_assert_uint_eq(vw_running(w, id[1], 1), 2);
+        rid[3] = vw_submit(w, "td", 2, 8, 1); /* sent again */
+        vw_run(w, vw_now(w) + 500);
+        ck_assert_uint_eq(vw_job(w, rid[3]), id[3]);
+    }
+    vw_cancel(w, id[1]);
+    vw_run(w, vw_now(w) + 5000);
+    ck_assert_str_eq(tug_job_state_name(vw_see(w, id[2])->state), "RUNNING");
+    vw_free(w);
+}
+END_TEST
+
 START_TEST(who_holds_a_gang_up_is_known_after_a_restart_and_heard_again_from_its_head)
 {
     struct vworld *w = up(3);
@@ -1165,6 +1198,7 @@ UNIT_MAIN("logic/cluster", what_is_known_of_a_node_that_a_gang_holds_is_known_ag
           the_same_token_gives_the_same_job, a_failed_rank_ends_the_gang_and_is_named,
           a_node_that_never_gets_ready_gives_everything_back_and_is_named,
           a_restarted_controller_finds_its_gang_running_and_keeps_it,
+          a_restarted_controller_takes_its_records_in_any_order,
           who_holds_a_gang_up_is_known_after_a_restart_and_heard_again_from_its_head,
           a_restarted_controller_knows_what_was_used_by_what_ended_and_by_what_runs,
           a_restarted_controller_keeps_the_smaller_last_slice_of_a_gang,

@@ -342,6 +342,24 @@ static void disk_free(struct proc *p)
     records_free(&p->kept);
 }
 
+static int by_key(const struct record *a, const struct record *b)
+{
+    return strcmp(a->key, b->key);
+}
+
+static int by_key_backwards(const struct record *a, const struct record *b)
+{
+    return strcmp(b->key, a->key);
+}
+
+void vw_sort_disk(struct vworld *w, int backwards)
+{
+    if (backwards)
+        HASH_SORT(w->procs[0].disk, by_key_backwards);
+    else
+        HASH_SORT(w->procs[0].disk, by_key);
+}
+
 void vw_backup(struct vworld *w)
 {
     records_copy(&w->procs[0].kept, w->procs[0].disk);

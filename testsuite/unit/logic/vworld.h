@@ -67,6 +67,9 @@ void vw_crash_control(struct vworld *w);
 void vw_start_control(struct vworld *w);
 
 void vw_set_disk(struct vworld *w, int64_t commit_ms);     /* so long commits of the controller take from now on, not DISK_MS */
+/* The controller's records come in the order of their keys from its next start on, or the other way round. */
+void vw_sort_disk(struct vworld *w, int backwards);
+
 /* The controller's disk takes nothing more, for the reason 'why' (borrowed), until NULL: what is being committed waits. */
 void vw_fill(struct vworld *w, const char *why);
 

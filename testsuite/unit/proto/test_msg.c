@@ -107,8 +107,15 @@ START_TEST(an_arena_gives_aligned_memory_up_to_its_budget)
     ck_assert_uint_le(a.used_bytes, 100000);
     ck_assert_ptr_null(tug_arena_alloc(&a, SIZE_MAX));
     ck_assert_ptr_null(tug_arena_alloc(&a, 50000));
+    tug_arena_reset(&a); /* the newest block stays, and the budget */
+    ck_assert_uint_gt(a.used_bytes, 0);
+    ck_assert_ptr_null(tug_arena_alloc(&a, 100000));
+    ck_assert_ptr_nonnull(tug_arena_alloc(&a, 20000));
+    ck_assert_ptr_nonnull(tug_arena_alloc(&a, 60000 - a.used_bytes / 2));
     tug_arena_clear(&a);
     ck_assert_uint_eq(a.used_bytes, 0);
+    tug_arena_reset(&a);
+    ck_assert_ptr_null(a.head);
     ck_assert_ptr_nonnull(tug_arena_alloc(&a, 50000)); /* as new, with the least budget */
     tug_arena_clear(&a);
 }
