@@ -46,8 +46,11 @@ static void hear(struct tug_control *c)
     c->id_limit = beyond(c->next_id > c->id_limit ? c->next_id : c->id_limit);
     c->next_id = c->id_limit;
     tug_ctl_commits_skip(c);
-    for (size_t i = 0; i < c->n_nodes; i++)
+    for (size_t i = 0; i < c->n_nodes; i++) {
         c->nodes[i].has_reported = 0;
+        if (c->nodes[i].peer) /* it came before the doubt did, and is to say again what it holds */
+            tug_outbox_close(c->out, c->nodes[i].peer);
+    }
     put(c);
 }
 

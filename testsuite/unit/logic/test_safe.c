@@ -328,6 +328,28 @@ START_TEST(a_copy_by_hand_from_the_very_run_that_was_interrupted_is_noticed_by_a
 }
 END_TEST
 
+START_TEST(a_node_that_came_before_the_doubt_is_heard_again)
+{
+    struct vworld *w = up(2);
+
+    vw_set_run_ms(w, 20000);
+    submitted(w, "a", 1);
+    vw_backup(w);
+    submitted(w, "b", 1);
+    vw_cut(w, 2); /* who has it */
+    go_back(w, VW_BY_HAND);
+    vw_run(w, vw_now(w) + 2000);
+    ck_assert(resume(w, 0)->resumed); /* nobody has noticed */
+    vw_mend(w, 2);
+    vw_run(w, vw_now(w) + 3000);
+    ck_assert(!resume(w, 0)->resumed);
+    vw_run(w, vw_now(w) + 40000);
+    ck_assert(resume(w, 0)->resumed);
+    ck_assert_uint_ge(submitted(w, "c", 1), 1000000);
+    vw_free(w);
+}
+END_TEST
+
 START_TEST(a_copy_by_hand_of_a_state_that_is_in_safe_mode_is_noticed_too_and_uses_no_attempt_again)
 {
     struct vworld *w = up(2);
@@ -512,6 +534,7 @@ UNIT_MAIN("logic/safe",
           a_state_that_was_put_back_by_hand_is_noticed_and_nothing_is_taken_until_an_admin_says_so,
           a_state_that_is_one_start_behind_is_noticed_too,
           a_copy_by_hand_from_the_very_run_that_was_interrupted_is_noticed_by_a_commit_that_a_node_has_heard_of,
+          a_node_that_came_before_the_doubt_is_heard_again,
           a_copy_by_hand_of_a_state_that_is_in_safe_mode_is_noticed_too_and_uses_no_attempt_again,
           a_submit_after_the_copy_is_enough_once_a_node_has_asked_for_its_lease,
           restarts_of_the_controller_and_of_nodes_are_no_old_state_also_many_and_with_a_node_that_was_away,
