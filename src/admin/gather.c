@@ -17,6 +17,7 @@
 #include "host/etcd.h"
 #include "host/loop.h"
 #include "host/reclog.h"
+#include "host/store_file.h"
 #include "host/store_keys.h"
 
 #define BATCH_BYTES (1 << 20)
@@ -82,6 +83,23 @@ static int on_part(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
     return rc == -EILSEQ ? tug_fail_ctx(err, rc, "etcd: key %s", kv->key) : rc;
 }
 
+/* Half a state is none. */
+static int on_restoring(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
+{
+    struct tug_store_restoring r;
+    int rc = tug_store_restoring_read(kv->value, kv->len, &r, err);
+    (void) arg;
+    return rc || !r.emptied ? rc : tug_store_restoring_refuse(&r, err);
+}
+
+static int check_whole(struct tug_etcd *e, const char *prefix, struct tug_err *err)
+{
+    char *key = tug_store_key_restoring(prefix);
+    int rc = tug_etcd_range(e, key, NULL, 1, on_restoring, NULL, err);
+    free(key);
+    return rc;
+}
+
 static int read_log(struct gather *g, const struct tug_coreconf_store *from)
 {
     struct tug_etcd *e = NULL;
@@ -98,6 +116,7 @@ static int read_log(struct gather *g, const struct tug_coreconf_store *from)
             rc = 0;
         }
     } while (!rc && g->parts > before);
+    rc = rc ? rc : check_whole(e, from->prefix, g->err); /* behind it: what was read was whole then */
     if (!rc && !tug_reclog_records(g->log))
         rc = tug_fail(g->err, -ENOENT, "there is no state at %s in etcd", from->prefix);
     tug_etcd_free(e);
@@ -142,6 +161,15 @@ static int put_new_rows(struct gather *g)
 
 /* ---- all of it */
 
+static void gather_clear(struct gather *g)
+{
+    tug_store_close(g->to);
+    tug_batch_free(g->batch);
+    tug_batch_free(g->rows);
+    tug_reclog_free(g->log);
+    tug_loop_free(g->loop);
+}
+
 static int gather_into(const char *file, const struct tug_coreconf_store *from, struct tug_err *err)
 {
     struct tug_store_opts o = {.path = file, .create = 1, .relaxed = 1};
@@ -152,12 +180,30 @@ static int gather_into(const char *file, const struct tug_coreconf_store *from, 
     rc = rc ? rc : read_log(&g, from);
     rc = rc ? rc : tug_reclog_walk(g.log, NULL, put_record, &g);
     rc = rc ? rc : put_new_rows(&g);
-    tug_store_close(g.to);
-    tug_batch_free(g.batch);
-    tug_batch_free(g.rows);
-    tug_reclog_free(g.log);
-    tug_loop_free(g.loop);
+    gather_clear(&g);
     return rc;
+}
+
+int state_history_to(struct state *s, const char *file, struct tug_err *err)
+{
+    char *part = tug_xasprintf("%s.part", file);
+    struct tug_store_opts o = {.path = part, .create = 1};
+    struct gather g = {.batch = tug_batch_new(), .rows = tug_batch_new(), .log = tug_reclog_new(), .err = err};
+    int rc = tug_loop_new(&g.loop, err);
+    state_remove(part); /* of one that was interrupted */
+    rc = rc ? rc : tug_store_open(&g.to, tug_loop_base(g.loop), &o, err);
+    rc = rc ? rc : tug_store_db_rows(s->path, s->db, s->version < 2 ? NULL : &s->tallies, put_row, &g, err);
+    rc = rc ? rc : flush(&g);
+    gather_clear(&g);
+    char *wal = tug_xasprintf("%s-wal", part);
+    if (!rc && access(wal, F_OK) == 0) /* closing moves it into the file */
+        rc = tug_fail(err, -EIO, "cannot write %s completely", part);
+    free(wal);
+    if (!rc && rename(part, file) < 0)
+        rc = tug_fail(err, -errno, "cannot give the history its name %s: %s", file, strerror(errno));
+    state_remove(part);
+    free(part);
+    return rc ? rc : tug_store_file_sync_dir(file, err);
 }
 
 int state_gather(struct state *s, const struct tug_config *cfg, const char *state_dir, struct tug_err *err)

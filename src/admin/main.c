@@ -21,16 +21,16 @@ const char *argp_program_version = "tug-admin " TUG_VERSION;
 static const struct {
     const char *name;
     int (*run)(struct admin *a, struct tug_err *err);
-    int needs_file, needs_dir;
+    int needs_file;
 } commands[] = {
-    {"backup", do_backup, 1, 0},
-    {"verify", do_verify, 0, 0},
-    {"export", do_export, 0, 0},
-    {"restore", do_restore, 1, 1},
-    {"controllers", do_controllers, 0, 0},
-    {"move", do_move, 0, 0},
-    {"snapshot", do_snapshot, 0, 0},
-    {"snapshots", do_snapshots, 0, 0},
+    {"backup", do_backup, 1},
+    {"verify", do_verify, 0},
+    {"export", do_export, 0},
+    {"restore", do_restore, 1},
+    {"controllers", do_controllers, 0},
+    {"move", do_move, 0},
+    {"snapshot", do_snapshot, 0},
+    {"snapshots", do_snapshots, 0},
 };
 
 struct words {
@@ -107,11 +107,6 @@ static int run(struct words *w, struct tug_err *err)
                         w->command ? w->command : "");
     if (commands[i].needs_file && !w->a.file)
         return tug_fail(err, -EINVAL, "tug admin %s: what is missing is the file", w->command);
-    if (commands[i].needs_dir && !w->a.state_dir)
-        return tug_fail(err, -EINVAL,
-                        "tug admin %s: say where with --state-dir DIR, a state is not replaced by "
-                        "accident",
-                        w->command);
     if (read_config(&w->a, err) < 0)
         return err->code;
     return commands[i].run(&w->a, err);

@@ -221,6 +221,23 @@ static int open_both(struct move *m, const struct tug_coreconf_store *from, cons
     return rc;
 }
 
+int move_records(struct state *from, const struct tug_store_opts *to, struct tug_err *err)
+{
+    struct move m = {.err = err, .batch = tug_batch_new()};
+    int rc = tug_loop_new(&m.loop, err);
+    rc = rc ? rc : tug_timer_new(&m.patience, tug_loop_base(m.loop), on_patience, &m, err);
+    rc = rc ? rc : open_one(&m, &m.to, to);
+    rc = rc ? rc : lead(&m, m.to);
+    rc = rc ? rc : tug_store_db_load(from->path, from->db, NULL, &from->tallies, on_record, &m, err);
+    rc = rc ? rc : flush(&m);
+    tug_store_close(m.to);
+    tug_batch_free(m.batch);
+    tug_timer_free(m.patience);
+    tug_loop_free(m.loop);
+    free(m.text);
+    return rc;
+}
+
 static void say(const struct move *m, const struct admin *a, const struct tug_coreconf_store *to, const char *aside)
 {
     const char *where = to->opts.etcd ? to->prefix : to->path;

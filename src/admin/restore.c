@@ -1,6 +1,6 @@
 /* restore.c - a backup back into its place
  *
- * The backup is checked and copied before anything is touched. From "state.db.restoring" on, which
+ * For a state in etcd: restore_etcd.c. The backup is checked and copied before anything is touched. From "state.db.restoring" on, which
  * is the whole new state under another name, no daemon starts until it has its name; what was there
  * is kept. Layer: programs.
  */
@@ -16,6 +16,7 @@
 
 #include "admin/admin.h"
 #include "base/mem.h"
+#include "host/coreconf.h"
 #include "host/store_file.h"
 
 static int sync_dir(const char *dir, struct tug_err *err)
@@ -123,7 +124,7 @@ static int put_there(struct state *s, const char *dir, const char *path, char **
     return rc < 0 ? rc : sync_dir(dir, err);
 }
 
-static int make_dir(const char *dir, struct tug_err *err)
+int state_make_dir(const char *dir, struct tug_err *err)
 {
     if (mkdir(dir, 0700) < 0 && errno != EEXIST)
         return tug_fail(err, -errno, "cannot make the state directory %s: %s", dir,
@@ -131,18 +132,39 @@ static int make_dir(const char *dir, struct tug_err *err)
     return 0;
 }
 
-int do_restore(struct admin *a, struct tug_err *err)
+static int restore_to_file(const struct admin *a, struct state *s, char **kept, struct tug_err *err)
 {
-    char *path = tug_xasprintf("%s/state.db", a->state_dir), *kept = NULL;
-    struct state s = {0};
-    int lock = -1, rc = state_open(&s, a->file, err);
+    char *path = tug_xasprintf("%s/state.db", a->state_dir);
+    int lock = -1, rc = state_make_dir(a->state_dir, err);
 
-    rc = rc < 0 ? rc : state_check(&s, err);
-    rc = rc < 0 ? rc : make_dir(a->state_dir, err);
     rc = rc < 0 ? rc : tug_store_file_check_dir(path, err);
     rc = rc < 0 ? rc : tug_store_file_lock(path, &lock, err);
     rc = rc < 0 ? rc : may_replace(a, path, err);
-    rc = rc < 0 ? rc : put_there(&s, a->state_dir, path, &kept, err);
+    rc = rc < 0 ? rc : put_there(s, a->state_dir, path, kept, err);
+    if (lock >= 0)
+        close(lock);
+    free(path);
+    return rc;
+}
+
+static int restore(const struct admin *a, struct state *s, char **kept, struct tug_err *err)
+{
+    if (a->state_dir)
+        return restore_to_file(a, s, kept, err);
+    if (a->has_config && a->cfg.cluster.store == TUG_STORE_IN_ETCD)
+        return restore_to_etcd(a, s, kept, err);
+    return tug_fail(err, -EINVAL,
+                    "tug admin restore: say where with --state-dir DIR, a state is not replaced by accident");
+}
+
+int do_restore(struct admin *a, struct tug_err *err)
+{
+    char *kept = NULL;
+    struct state s = {0};
+    int rc = state_open(&s, a->file, err);
+
+    rc = rc < 0 ? rc : state_check(&s, err);
+    rc = rc < 0 ? rc : restore(a, &s, &kept, err);
     if (rc == 0 && a->json)
         printf("{\"records\":%" PRId64 ",\"history\":%" PRId64 ",\"kept\":%s%s%s}\n", s.records,
                s.rows, kept ? "\"" : "", kept ? kept : "null", kept ? "\"" : "");
@@ -152,11 +174,8 @@ int do_restore(struct admin *a, struct tug_err *err)
             "The next tugd starts in safe mode: no gang is started before every node has said what "
             "it runs (tug ping says what is waited for).\n",
             s.records, s.rows, kept ? "; what was there is kept as " : "", kept ? kept : "");
-    if (lock >= 0)
-        close(lock);
     if (s.path)
         state_close(&s);
-    free(path);
     free(kept);
     return rc;
 }

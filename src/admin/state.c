@@ -105,24 +105,25 @@ int state_open_default(struct state *s, const struct admin *a, struct tug_err *e
     return state_open(s, state_default(a), err);
 }
 
-static void remove_own(const struct state *s)
+void state_remove(const char *path)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm", ".lock", ".new", ".new-wal"};
 
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-        char *name = tug_xasprintf("%s%s", s->path, suffixes[i]);
+        char *name = tug_xasprintf("%s%s", path, suffixes[i]);
         unlink(name);
         free(name);
     }
-    rmdir(s->own_dir);
 }
 
 void state_close(struct state *s)
 {
     sqlite3_close(s->db);
     tug_store_tallies_clear(&s->tallies);
-    if (s->own_dir)
-        remove_own(s);
+    if (s->own_dir) {
+        state_remove(s->path);
+        rmdir(s->own_dir);
+    }
     free(s->own_dir);
     free(s->path);
     *s = (struct state){0};

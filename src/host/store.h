@@ -36,6 +36,8 @@ struct tug_store_opts {
     const char *name;    /* of this controller, "ctl1": no two may have the same */
     const char *address; /* where its nodes connect; for people */
     uint32_t lease_s;    /* of the leader; 0 = 5 */
+    /* PREFIX/restoring, which keeps all others from leading, is ours, with this revision; 0 = it is not */
+    int64_t restoring;
     const char *lead;    /* what tug_store_lead_token() said to this process before it executed itself anew; NULL = nothing */
 };
 
@@ -59,7 +61,8 @@ enum tug_store_role {
     TUG_STORE_FOLLOWS, /* somebody else leads; 'text' says who */
     TUG_STORE_LEADS,   /* everything that was ever acknowledged is here now: load */
     TUG_STORE_LOST,    /* somebody else may lead by now; 'text' says why. Final: the daemon must stop, and may open anew */
-    TUG_STORE_BROKEN   /* what is there cannot be read, or etcd is not fit for it. Final: a person must look */
+    TUG_STORE_UNFIT,   /* nothing can be kept there, etcd is not fit for it. Final: a person must look */
+    TUG_STORE_BROKEN   /* what is there cannot be read. Final, too */
 };
 typedef void tug_store_role_cb(void *arg, enum tug_store_role role, const char *text);
 /* Stand for the lead, for ever. cb comes on the loop with every change; without etcd once, LEADS. */

@@ -76,6 +76,7 @@ struct etcd_store {
     struct tug_store *history;
     char *prefix, *name, *address;
     char *lead_before; /* see opts.lead */
+    int64_t restoring; /* see opts.restoring */
     uint32_t lease_s;
     struct tug_etcd *keeper_etcd, *writer_etcd;
     struct tug_wake *wake;
@@ -319,11 +320,30 @@ static char *describe(const struct etcd_store *s, const char *role)
     return text;
 }
 
+static int on_restoring(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
+{
+    struct etcd_store *s = arg;
+    struct tug_store_restoring r;
+    if (kv->mod_revision == s->restoring)
+        return 0;
+    (void) tug_store_restoring_read(kv->value, kv->len, &r, NULL); /* whatever it says, it is there */
+    return tug_store_restoring_refuse(&r, err);
+}
+
+/* -EBUSY: a backup is being put back, or half of it is there. */
+static int check_restoring(struct etcd_store *s, struct tug_err *err)
+{
+    char *key = tug_store_key_restoring(s->prefix);
+    int rc = tug_etcd_range(s->keeper_etcd, key, NULL, 1, on_restoring, s, err);
+    free(key);
+    return rc;
+}
+
 /* 0 = somebody was faster. */
 static int campaign(struct etcd_store *s, int *won, struct tug_err *err)
 {
     struct tug_etcd_txn t = {0};
-    char *key = tug_store_key_leader(s->prefix), *text;
+    char *key = tug_store_key_leader(s->prefix), *restoring = tug_store_key_restoring(s->prefix), *text;
     int64_t sent = (int64_t) tug_now_ms(), revision = 0;
     int rc = tug_etcd_lease_grant(s->keeper_etcd, s->lease_s, &s->lease, err);
     *won = 0;
@@ -331,6 +351,7 @@ static int campaign(struct etcd_store *s, int *won, struct tug_err *err)
         s->since_ms = tug_wall_ms();
         text = describe(s, "leader");
         tug_etcd_if_created(&t, key, 0);
+        tug_etcd_if_modified(&t, restoring, s->restoring);
         tug_etcd_put(&t, key, text, strlen(text), s->lease);
         rc = tug_etcd_commit(s->keeper_etcd, &t, won, &revision, err);
         free(text);
@@ -353,6 +374,7 @@ static int campaign(struct etcd_store *s, int *won, struct tug_err *err)
     }
     tug_etcd_txn_clear(&t);
     free(key);
+    free(restoring);
     return rc;
 }
 
@@ -430,7 +452,8 @@ static int follow_round(struct etcd_store *s, struct tug_err *err)
         follow(s, text);
         return 0;
     }
-    rc = campaign(s, &won, err);
+    rc = check_restoring(s, err);
+    rc = rc ? rc : campaign(s, &won, err);
     return rc ? rc : won;
 }
 
@@ -576,7 +599,7 @@ static void *keeper_main(void *arg)
             return NULL;
         }
         if (rc == -EILSEQ || rc == -ENOTSUP) {
-            give_up(s, TUG_STORE_BROKEN, rc, err.msg);
+            give_up(s, rc == -ENOTSUP ? TUG_STORE_UNFIT : TUG_STORE_BROKEN, rc, err.msg);
             return NULL;
         }
         if (rc && rc != -ECANCELED)
@@ -859,6 +882,7 @@ static struct etcd_store *store_new(const struct tug_store_opts *o)
     s->name = tug_xstrdup(o->name);
     s->address = tug_xstrdup(o->address ? o->address : "");
     s->lead_before = o->lead ? tug_xstrdup(o->lead) : NULL;
+    s->restoring = o->restoring;
     s->lease_s = o->lease_s ? o->lease_s : LEASE_S;
     s->since_ms = tug_wall_ms();
     s->log = tug_reclog_new();
@@ -977,7 +1001,7 @@ static void etcd_lead(struct tug_store *base, tug_store_role_cb *cb, void *arg)
         s->has_writer = !rc;
     }
     if (rc)
-        give_up(s, TUG_STORE_BROKEN, rc, err.msg);
+        give_up(s, TUG_STORE_UNFIT, rc, err.msg);
 }
 
 static void etcd_wait_for_room(struct tug_store *base, tug_store_room_cb *cb, void *arg)

@@ -4,6 +4,7 @@
  */
 #include "logic/lineage.h"
 
+#include "base/str.h"
 #include "proto/msg.h"
 #include "proto/record.pb-c.h"
 
@@ -24,8 +25,13 @@ int tug_lineage_read(const void *meta, size_t len, struct tug_lineage *out, stru
     Tugpb__MetaRecord *m;
     int rc = decode(&a, meta, len, &m, err);
 
-    if (!rc)
-        *out = (struct tug_lineage){m->epoch, m->next_id_block, m->commit, m->attempts_skipped};
+    if (!rc) {
+        *out = (struct tug_lineage){.epoch = m->epoch,
+                                    .next_id_block = m->next_id_block,
+                                    .commit = m->commit,
+                                    .attempts_skipped = m->attempts_skipped};
+        tug_str_copy(out->cluster, sizeof out->cluster, m->cluster_uuid);
+    }
     tug_arena_clear(&a);
     return rc;
 }
@@ -35,6 +41,14 @@ int tug_lineage_read(const void *meta, size_t len, struct tug_lineage *out, stru
         if ((number) < (to))                                                                                           \
             (number) = (to);                                                                                           \
     while (0)
+
+void tug_lineage_raise(struct tug_lineage *to, const struct tug_lineage *from)
+{
+    RAISE(to->epoch, from->epoch);
+    RAISE(to->commit, from->commit);
+    RAISE(to->next_id_block, from->next_id_block);
+    RAISE(to->attempts_skipped, from->attempts_skipped);
+}
 
 static void go_on_from(Tugpb__MetaRecord *m, const struct tug_lineage *replaced)
 {

@@ -53,6 +53,7 @@ struct tugd {
     int64_t wall0, mono0;          /* the daemon's clock: wall clock at start + time since */
     int exit_code;
     int stopping;
+    int damaged;                   /* the state in etcd cannot be read */
     int without_policy;            /* until the configuration is read again */
     int ready_fd;                  /* -1 = nobody waits, or has been told */
     int leads, again;              /* again: execute this program anew once all is closed */

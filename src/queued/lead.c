@@ -145,6 +145,9 @@ static void on_role(void *arg, enum tug_store_role role, const char *text)
         world_stop(d, 0);
         return;
     case TUG_STORE_BROKEN:
+        d->damaged = 1;
+        /* fall through */
+    case TUG_STORE_UNFIT:
         tug_error("%s", text);
         world_stop(d, 1);
         return;

@@ -285,7 +285,7 @@ int main(int argc, char **argv)
     rc = run(&d, &err);
     if (rc)
         tug_error("%s", err.msg);
-    if (rc == -EILSEQ && d.cfg.cluster.store == TUG_STORE_IN_SQLITE)
+    if (d.damaged || (rc == -EILSEQ && d.cfg.cluster.store == TUG_STORE_IN_SQLITE))
         offer_copy(&d);
     stop(&d);
     if (d.again)

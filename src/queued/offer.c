@@ -83,15 +83,24 @@ static void collect_snapshots(const struct tugd *d, struct copies *out)
     free(dir);
 }
 
+/* The command that begins from 'file', up to that; the caller frees. */
+static char *way_out(const struct tugd *d)
+{
+    return d->cfg.cluster.store == TUG_STORE_IN_ETCD
+               ? tug_xasprintf("stop all controllers, and: tug admin restore --config %s --replace", d->config_path)
+               : tug_xasprintf("tug admin restore --state-dir %s --replace", d->state_dir);
+}
+
 static void offer(const struct tugd *d, const struct copy *c)
 {
+    char *command = way_out(d);
     char when[32];
     struct tm tm;
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", localtime_r(&c->at, &tm));
-    tug_error("the newest whole copy is %s; to begin from that: tug admin restore --state-dir %s --replace %s", c->path,
-              d->state_dir, c->path);
+    tug_error("the newest whole copy is %s; to begin from that: %s %s", c->path, command, c->path);
     tug_error("what was acknowledged after that copy was made, %s, is lost then: where the damaged state is worth more, have it "
               "looked at first; gangs that run go on in any case", when);
+    free(command);
 }
 
 void offer_copy(const struct tugd *d)
@@ -104,11 +113,12 @@ void offer_copy(const struct tugd *d)
         qsort(copies.at, copies.len, sizeof *copies.at, newest_first);
     for (size_t i = 0; i < copies.len && !found; i++)
         found = is_whole(copies.at[i].path) ? &copies.at[i] : NULL;
+    char *command = way_out(d);
     if (found)
         offer(d, found);
     else
-        tug_error("there is no whole copy here; take one of your backups: tug admin restore --state-dir %s --replace FILE",
-                  d->state_dir);
+        tug_error("there is no whole copy here; take one of your backups: %s FILE", command);
+    free(command);
     for (size_t i = 0; i < copies.len; i++)
         free(copies.at[i].path);
     tug_vec_clear(&copies);

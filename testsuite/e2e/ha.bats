@@ -224,9 +224,36 @@ stop_controllers()
     for i in 1 2 3; do until_ok 20 eval '! kill -0 $(pid_of c'"$i"') 2>/dev/null'; done
 }
 
-@test "a backup of a state in etcd is whole; a flipped bit is refused by its key; and the backup is put back" {
+log_of_etcd()
+{
+    ask $((ETCD_PORT + 2)) kv/range "{\"key\":\"$(b64 /tugline/ha/log/)\",\"range_end\":\"$(b64 /tugline/ha/log0)\"}" |
+        python3 -c 'import json, sys; print(json.load(sys.stdin)["kvs"])'
+}
+
+# refused SENTENCE COMMAND...
+refused()
+{
+    local says=$1
+    shift
+    run "$@"
+    echo "$output"
+    [ "$status" -ne 0 ] && [[ "$output" == *"$says"* ]]
+}
+
+# other.db: of a cluster that has the same name
+other_cluster()
+{
+    controller_config 6 sqlite
+    sed -i "s#listen: \"[^\"]*\"#listen: \"127.0.0.1:0\"#" c6.yaml
+    controller_start 6
+    TUG_SOCKET="$D/r6/tugd.sock" until_ok 20 tug ping
+    kill "$(pid_of c6)"; until_ok 20 eval '! kill -0 $(pid_of c6) 2>/dev/null'
+    tug admin backup -c c6.yaml other.db
+}
+
+@test "a backup of a state in etcd is whole; a flipped bit is refused by its key; and one command puts the backup back" {
     cd "$D"
-    local i l n pids=
+    local i l n off pids=
     until_ok 20 tug ping
     l=$(leader)
     for i in 1 2 3 4; do tug submit -J "backup$i" --begin now+1h --parsable -- true >>backup.acked & pids="$pids $!"; done
@@ -242,8 +269,20 @@ stop_controllers()
     grep '"kind":"history"' kept.json | grep -q '"first"'
     [ "$(grep -c '"kind":"job"' kept.json)" -eq "$(grep -c '"kind":"job"' now.json)" ]
     n=$(tug queue --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["jobs"]))')
+    refused "ctl$l leads: stop all controllers first" tug admin restore -c "c$l.yaml" --replace kept.db
 
     stop_controllers
+    sed "s#endpoints: .*#endpoints: [\"http://127.0.0.1:1\"]#" c1.yaml >off.yaml
+    tug admin restore -c off.yaml --replace kept.db >off.out 2>&1 3>&- & # etcd is tried for some seconds
+    off=$!
+    log_of_etcd >before.json
+    refused "nothing.db: No such file" tug admin restore -c c1.yaml --replace nothing.db
+    head -c 8192 kept.db >half.db
+    refused "half.db" tug admin restore -c c1.yaml --replace half.db
+    refused "holds a state; with --replace it is kept" tug admin restore -c c1.yaml kept.db
+    other_cluster
+    refused "is of another cluster" tug admin restore -c c1.yaml --replace other.db
+    log_of_etcd | cmp - before.json
     ask $((ETCD_PORT + 2)) kv/range "{\"key\":\"$(b64 /tugline/ha/log/)\",\"range_end\":\"$(b64 /tugline/ha/log0)\"}" | python3 -c 'import base64, json, random, sys
 kv = random.choice(json.load(sys.stdin)["kvs"])
 value = bytearray(base64.b64decode(kv["value"]))
@@ -262,13 +301,48 @@ json.dump({"key": kv["key"], "value": base64.b64encode(value).decode()}, open("f
     [ "$status" -eq 1 ]
     [[ "$output" == *"key $(cat flipped.key)"* ]]
 
-    ask $((ETCD_PORT + 2)) kv/deleterange "{\"key\":\"$(b64 /tugline/ha/)\",\"range_end\":\"$(b64 /tugline/ha0)\"}" >/dev/null
-    rm -f c*/history.db* c1/state.db*
-    tug admin restore kept.db --state-dir "$D/c1"
-    tug admin move -c c1.yaml
+    [[ "$output" == *"tug admin restore --config c1.yaml --replace"* ]]
+    refused "a damaged one; with --replace" tug admin restore -c c1.yaml kept.db
+    run tug admin restore -c c1.yaml --replace kept.db
+    echo "$output"
+    [ "$status" -eq 0 ]
+    grep -qF "$(b64 "$(cat flipped.key)")" c1/etcd.before-*.json
+    tug admin verify -c c1.yaml
+
+    # A whole one is kept as a backup. This host has lost its copy of the history.
+    rm -f c1/history.db*
+    run tug admin restore -c c1.yaml --replace --json kept.db
+    echo "$output"
+    [ "$status" -eq 0 ]
+    tug admin verify "$(python3 -c 'import json, sys; print(json.loads(sys.argv[1])["kept"])' "$output")"
+    tug admin export -c c1.yaml >now.json
+    grep '"kind":"history"' now.json | grep -q '"first"'
+
+    # Killed anywhere: what is there is whole, or said to be half; one that was killed as it wrote has the lead for its lease.
+    for i in 005 02 03 04 05 06 08 1; do
+        timeout -s KILL ".$i" tug admin restore -c c1.yaml --replace kept.db || :
+        tug admin verify -c c1.yaml >sound 2>&1 || grep "a backup is being put back" sound
+    done
+    until_ok 20 tug admin restore -c c1.yaml --replace kept.db
+    tug admin verify -c c1.yaml
+
+    # One that was interrupted: half of it is there, and nobody leads before it is whole.
+    printf '%s' '{"by":"ctl9","at_ms":1764485112345,"emptied":true,"kept":"","epoch":"70000","next_id_block":"1","commit":"1","attempts_skipped":"0"}' >mark
+    ask $((ETCD_PORT + 2)) kv/put "{\"key\":\"$(b64 /tugline/ha/restoring)\",\"value\":\"$(base64 -w 0 mark)\"}" >/dev/null
+    for i in 1 2 3; do wc -l <"c$i.log" >"c$i.lines"; done
     for i in 1 2 3; do controller_start $i; done
+    for i in 1 2 3; do until_ok 20 eval 'tail -n +$(($(cat "c'$i'.lines") + 1)) c'$i'.log | grep -q "standing by: a backup is being put back.*by ctl9"'; done
+    leads 0
+    refused "a backup is being put back" tug admin backup -c c1.yaml never.db
+    refused "a controller runs here" tug admin restore -c c1.yaml --replace kept.db
+    kill "$(pid_of c1)"; until_ok 20 eval '! kill -0 $(pid_of c1) 2>/dev/null'
+    tug admin restore -c c1.yaml --replace kept.db # those that stand by go on from it
+    controller_start 1
     until_ok 30 tug ping
-    tug ping | grep "safe mode"
+    for i in 1 2 3; do tail -n +$(($(cat "c$i.lines") + 1)) "c$i.log"; done | grep "safe mode: this state was put back from kept.db"
+    [ "$(tug ping --json | grep -o '"epoch":[0-9]*' | cut -d: -f2)" -ge 71000 ]
+    wait $off && return 1
+    grep "127.0.0.1:1" off.out
     [ "$(tug queue --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["jobs"]))')" -eq "$n" ]
     tug history --json | grep -q '"first"'
     tug admin resume-scheduling --now || :

@@ -41,9 +41,24 @@ START_TEST(a_copy_goes_on_from_the_greater_of_both_numbers_whichever_state_has_i
     ck_assert_uint_eq(at.next_id_block, 9000);
     ck_assert_uint_eq(at.attempts_skipped, 2000);
     ck_assert_uint_eq(at.commit, 70);
+    ck_assert_str_eq(at.cluster, "7e5f");
     tug_buf_clear(&old);
     tug_buf_clear(&replaced);
     tug_buf_clear(&marked);
+}
+END_TEST
+
+START_TEST(numbers_are_raised_one_by_one_and_never_lowered)
+{
+    struct tug_lineage to = {.epoch = 5, .next_id_block = 9000, .commit = 1, .attempts_skipped = 3, .cluster = "a"};
+    const struct tug_lineage from = {.epoch = 4, .next_id_block = 9001, .commit = 2, .attempts_skipped = 2, .cluster = "b"};
+
+    tug_lineage_raise(&to, &from);
+    ck_assert_uint_eq(to.epoch, 5);
+    ck_assert_uint_eq(to.next_id_block, 9001);
+    ck_assert_uint_eq(to.commit, 2);
+    ck_assert_uint_eq(to.attempts_skipped, 3);
+    ck_assert_str_eq(to.cluster, "a");
 }
 END_TEST
 
@@ -82,5 +97,6 @@ START_TEST(what_is_no_such_record_is_refused_by_its_name_and_nothing_is_said)
 END_TEST
 
 UNIT_MAIN("logic/lineage", a_copy_goes_on_from_the_greater_of_both_numbers_whichever_state_has_it,
+          numbers_are_raised_one_by_one_and_never_lowered,
           a_copy_says_that_it_is_one_and_forgets_whose_safe_mode_it_was_made_in,
           what_is_no_such_record_is_refused_by_its_name_and_nothing_is_said)
