@@ -423,6 +423,7 @@ static void leaves_its_daemon(struct dst *w, struct dst_part *p, int wait_status
 
     if (wait_status) {
         r->lost = true;
+        r->by_node = p->overdue || p->vanished;
         if (p->phase < DST_ENDED || p->gathering)
             tell_star(w, p, WHY_STAR_LOST, 100, 10000);
     }
@@ -492,6 +493,7 @@ void dst_part_vanish(struct dst *w, struct dst_part *p, bool machine)
     if (p->phase == DST_DEAD)
         return;
     p->peer = 0;
+    p->vanished = true;
     if (!machine && (p->phase == DST_STUCK || (p->phase == DST_RUNNING && dst_chance(&w->of_stuck, 0.05)))) {
         p->sticks = p->killing = true;
         if (p->phase == DST_RUNNING)
