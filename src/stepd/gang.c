@@ -418,7 +418,8 @@ void tug_life_check_stopped(struct tug_life *l)
     if (!l->stop_serial || l->phase < RUN)
         return;
     if (!tug_ranks_all_stopped()) {
-        tug_ranks_signal_all(SIGSTOP); /* somebody was forked, or woken by others, meanwhile */
+        if (!tug_ranks_free_vforks())
+            tug_ranks_signal_all(SIGSTOP); /* somebody was forked, or woken by others, meanwhile */
         return;
     }
     m.serial = l->stop_serial;

@@ -541,6 +541,24 @@ bool tug_ranks_all_stopped(void)
     return stopped;
 }
 
+size_t tug_ranks_free_vforks(void)
+{
+    struct pairs all = {0};
+    size_t n = 0;
+
+    list_processes(&all);
+    mark_mine(&all, getpid());
+    for (size_t i = 0; i < all.len; i++) {
+        if (!all.at[i].mine || all.at[i].state != 'D')
+            continue;
+        for (size_t k = 0; k < all.len; k++)
+            if (all.at[k].parent == all.at[i].pid && all.at[k].state == 'T')
+                n += kill(all.at[k].pid, SIGCONT) == 0;
+    }
+    tug_vec_clear(&all);
+    return n;
+}
+
 bool tug_ranks_sweep(struct tug_ranks *r)
 {
     struct tug_rank_end end;

@@ -50,6 +50,9 @@ void tug_ranks_signal(struct tug_ranks *r, int signo);
 bool tug_ranks_all_stopped(void);
 /* To every process below this one, also those that left their rank's group: for SIGSTOP and SIGCONT. */
 void tug_ranks_signal_all(int signo);
+/* Who calls vfork(2) cannot be stopped before its child has executed something, and the child may have been stopped
+ * before that (sh starts commands in that way). Lets such children go on; how many. Then stop all again. */
+size_t tug_ranks_free_vforks(void);
 /* "3 (pid 4711), 5 (pid 4713)": ranks that live, for a sentence. Returns 'out'. */
 char *tug_ranks_name_living(const struct tug_ranks *r, char *out, size_t size);
 /* True when no process of the step is left; else kills what is left: ask again after SIGCHLD or a

@@ -343,6 +343,36 @@ START_TEST(a_suspended_gang_does_not_hang)
 }
 END_TEST
 
+static bool both_vforkers_are_up(struct drive *d)
+{
+    const char *o = drive_output(d);
+    return strstr(o, "0: up") && strstr(o, "1: up");
+}
+
+START_TEST(ranks_whose_child_was_stopped_inside_vfork_can_be_suspended)
+{
+    struct drive *d = drive_new(2, 1);
+    Tugpb__SdSignal m = TUGPB__SD_SIGNAL__INIT;
+    const char *program = drive_program(d, "vforker", "cc -o %2$s %1$s");
+
+    ck_assert_ptr_nonnull(program);
+    drive_argv(d, program, NULL);
+    drive_start(d);
+    drive_until(d, both_vforkers_are_up, "both are up");
+    m.signal = SIGSTOP;
+    m.serial = 7;
+    for (unsigned i = 0; i < 2; i++)
+        drive_send(d, i, TUG_MSG_SD_SIGNAL, &m.base);
+    drive_until(d, both_nodes_have_stopped, "both nodes say that their ranks are stopped");
+    m.signal = SIGCONT;
+    for (unsigned i = 0; i < 2; i++)
+        drive_send(d, i, TUG_MSG_SD_SIGNAL, &m.base);
+    drive_touch(d, "go");
+    drive_until(d, drive_all_gone, "all are gone");
+    drive_free(d);
+}
+END_TEST
+
 UNIT_MAIN("stepd/guard",
           a_rank_that_stops_is_named_with_its_node_and_gpu_and_let_off_when_it_goes_on,
           a_rank_that_sleeps_while_the_others_wait_is_named_with_where_it_sleeps,
@@ -352,6 +382,7 @@ UNIT_MAIN("stepd/guard",
           nobody_looks_where_it_is_switched_off,
           an_interactive_gang_has_it_said_on_the_terminal,
           a_suspended_gang_does_not_hang,
+          ranks_whose_child_was_stopped_inside_vfork_can_be_suspended,
           what_a_hanging_rank_is_at_is_written_down,
           a_gang_that_hangs_is_ended_when_it_shall_be_run_again,
           with_nccl_the_rank_that_is_behind_is_named_although_all_are_busy)
