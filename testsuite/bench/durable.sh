@@ -59,7 +59,7 @@ ack()
 herd()
 {
     local r n took p50 p99 rest loop acks=() loops=() most=()
-    ulimit -n 4096 2>/dev/null || [ "$(ulimit -n)" -gt 2048 ] || { say "$1: a thousand connections need ulimit -n 4096"; return; }
+    ulimit -Sn 4096 2>/dev/null || [ "$(ulimit -n)" -gt 2048 ] || { say "$1: a thousand connections need ulimit -n 4096"; return; }
     for ((r = 0; r < ${runs:-3}; r++)); do
         start_full_cluster && read -r n took p50 p99 rest < <("$inflight" -n $durable_jobs -c 1000 -g $gpus -t 3600 "$socket") || return
         loop=$(tug ping --json | sed -n 's/.*"turn_p99_us":\([0-9]*\),"turn_max_us":\([0-9]*\).*/\1 \2/p')
@@ -74,7 +74,7 @@ herd()
 herd10k()
 {
     local r n took p50 p99 most all ids q50 q99 qmost acks=() queries=() slowest=()
-    ulimit -n 16384 2>/dev/null || [ "$(ulimit -n)" -gt 10100 ] || { say "$1: ten thousand connections need ulimit -n 16384"; return; }
+    ulimit -Sn 16384 2>/dev/null || [ "$(ulimit -n)" -gt 10100 ] || { say "$1: ten thousand connections need ulimit -n 16384"; return; }
     for ((r = 0; r < ${runs:-3}; r++)); do
         start_full_cluster && read -r n took p50 p99 most all ids ids q50 q99 qmost < <(
             "$inflight" -n 10000 -c 9900 -g $gpus -t 3600 -q "$socket") || return
