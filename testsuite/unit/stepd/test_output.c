@@ -59,7 +59,9 @@ START_TEST(ten_megabytes_through_the_star_arrive_whole)
     ck_assert_ptr_null(drive_cause(d));
     snprintf(path, sizeof path, "%s/tug-7.out", d->dir);
     ck_assert_int_eq(stat(path, &st), 0);
-    ck_assert_int_eq(st.st_size, 2 * 270000 * 40);
+    /* A line whose end is late (a busy machine) is closed and goes on behind a label of its own: "\n0: ". */
+    off_t more = st.st_size - (off_t) 2 * 270000 * 40;
+    ck_assert_msg(more >= 0 && more < 400 && more % 4 == 0, "%lld bytes too many", (long long) more);
     drive_free(d);
 }
 END_TEST
