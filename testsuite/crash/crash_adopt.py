@@ -25,6 +25,9 @@ while not os.path.exists("stop"):
     now = time.monotonic()
     gap, last = max(gap, now - last - 0.05), now
 print("end", n, round(gap * 1000), flush=True)
+open("end." + os.environ["RANK"], "w").close()
+while len([f for f in os.listdir() if f.startswith("end.")]) < 6:  # the first to fail ends the others
+    time.sleep(0.01)
 sys.exit(%d)
 """ % CODE
 
