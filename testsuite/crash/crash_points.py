@@ -173,7 +173,8 @@ def die_at(point, scenes, cluster):
     ok = cluster.wait_for("the end of job %d" % job, lambda: "" if scenes.state(job) in FINAL else scenes.state(job), SECONDS)
     if not ok:
         return "job %d does not end: %s" % (job, cluster.tug("show", str(job), check=False))
-    if not scenes.fired():
+    # a node hears that a result is kept after the job has ended
+    if not cluster.wait_for("whom it hits", lambda: "" if scenes.fired() else "nobody yet", SECONDS):
         return "nobody passed there"
     cluster.kills[program] = cluster.kills.get(program, 0) + 1
     took = time.monotonic() - passed
