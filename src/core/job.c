@@ -789,7 +789,7 @@ int tug_job_find(const struct tug_core *c, tug_job_id id, struct tug_entry **out
     return 0;
 }
 
-int tug_job_over_already(const struct tug_entry *e, struct tug_err *err)
+static int over_already(const struct tug_entry *e, struct tug_err *err)
 {
     return tug_fail(
         err, -EALREADY,
@@ -797,6 +797,25 @@ int tug_job_over_already(const struct tug_entry *e, struct tug_err *err)
                                          : "job %llu is over already (%s)",
         (unsigned long long) e->j.id,
         tug_job_state_name(e->j.state == TUG_JOB_COMPLETING ? e->j.end_state : e->j.state));
+}
+
+int tug_job_find_alive(const struct tug_core *c, tug_job_id id, struct tug_entry **out, struct tug_err *err)
+{
+    struct tug_entry *e;
+    int rc = tug_job_find(c, id, &e, err);
+    if (rc)
+        return rc;
+    if (tug_job_state_is_over(e->j.state) || e->j.state == TUG_JOB_COMPLETING)
+        return over_already(e, err);
+    *out = e;
+    return 0;
+}
+
+void tug_job_makes_way(struct tug_core *c, const struct tug_entry *e)
+{
+    if (c->blocker == e->j.id)
+        c->blocker = 0;
+    c->wants_pass = 1; /* it may have held up those behind it */
 }
 
 int tug_ev_job_submit(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
@@ -824,11 +843,9 @@ int tug_ev_job_submit(struct tug_core *c, const struct tug_event *ev, struct tug
 int tug_ev_job_cancel(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
 {
     struct tug_entry *e;
-    int rc = tug_job_find(c, ev->job, &e, err);
+    int rc = tug_job_find_alive(c, ev->job, &e, err);
     if (rc)
         return rc;
-    if (tug_job_state_is_over(e->j.state) || e->j.state == TUG_JOB_COMPLETING)
-        return tug_job_over_already(e, err);
     struct tug_cause cause = {.kind = TUG_CAUSE_CANCEL,
                               .node = TUG_NO_NODE,
                               .at_ms = c->now_ms,
@@ -843,9 +860,7 @@ int tug_ev_job_cancel(struct tug_core *c, const struct tug_event *ev, struct tug
     tug_job_move(c, e, TUG_JOB_CANCELLED);
     tug_act_job(c, TUG_ACT_JOB_HISTORY, e, "end");
     tug_job_arm(c, e);
-    if (c->blocker == e->j.id)
-        c->blocker = 0;
-    c->wants_pass = 1; /* it may have held up those behind it */
+    tug_job_makes_way(c, e);
     return 0;
 }
 
@@ -875,12 +890,10 @@ int tug_ev_job_signal(struct tug_core *c, const struct tug_event *ev, struct tug
 int tug_ev_job_requeue(struct tug_core *c, const struct tug_event *ev, struct tug_err *err)
 {
     struct tug_entry *e;
-    int rc = tug_job_find(c, ev->job, &e, err);
+    int rc = tug_job_find_alive(c, ev->job, &e, err);
     if (rc)
         return rc;
     unsigned long long id = ev->job;
-    if (tug_job_state_is_over(e->j.state) || e->j.state == TUG_JOB_COMPLETING)
-        return tug_job_over_already(e, err);
     if (e->j.state == TUG_JOB_PENDING && e->bench == TUG_BENCH_BEGIN && e->j.reason == TUG_REASON_BACKOFF) {
         e->j.retry_ms = -1;
         wait_otherwise(c, e);

@@ -91,11 +91,9 @@ int tug_ev_job_hold(struct tug_core *c, const struct tug_event *ev, struct tug_e
 {
     struct tug_entry *e;
     enum tug_onhold_by by = ev->force ? TUG_ONHOLD_ADMIN : TUG_ONHOLD_OWNER;
-    int rc = tug_job_find(c, ev->job, &e, err);
+    int rc = tug_job_find_alive(c, ev->job, &e, err);
     if (rc)
         return rc;
-    if (tug_job_state_is_over(e->j.state) || e->j.state == TUG_JOB_COMPLETING)
-        return tug_job_over_already(e, err);
     if (e->j.state != TUG_JOB_PENDING && e->j.state != TUG_JOB_REQUEUED)
         return has_its_nodes(e, err);
     if (e->j.onhold.by >= by)
@@ -105,9 +103,7 @@ int tug_ev_job_hold(struct tug_core *c, const struct tug_event *ev, struct tug_e
     tug_onhold_keep(c, &e->j.onhold);
     tug_act_onhold(c, e, "hold", by, ev->uid, ev->user);
     sit_down(c, e);
-    if (c->blocker == e->j.id)
-        c->blocker = 0;
-    c->wants_pass = 1; /* it may have held up those behind it */
+    tug_job_makes_way(c, e);
     return 0;
 }
 

@@ -494,7 +494,9 @@ void tug_job_launch_failed(struct tug_core *c, struct tug_entry *e, const struct
 
 /* -ENOENT: there is no such job. */
 int tug_job_find(const struct tug_core *c, tug_job_id id, struct tug_entry **out, struct tug_err *err);
-int tug_job_over_already(const struct tug_entry *e, struct tug_err *err); /* -EALREADY, and as what */
+/* One that is over, or being ended: -EALREADY, and as what. */
+int tug_job_find_alive(const struct tug_core *c, tug_job_id id, struct tug_entry **out, struct tug_err *err);
+void tug_job_makes_way(struct tug_core *c, const struct tug_entry *e); /* it waits for its turn no more */
 int tug_ev_job_submit(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_job_cancel(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
 int tug_ev_job_signal(struct tug_core *c, const struct tug_event *ev, struct tug_err *err);
