@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 
 #include "base/mem.h"
 #include "host/net_impl.h"
+#include "host/thread.h"
 
 struct tug_lookup {
     atomic_int refs;
@@ -70,9 +70,7 @@ int tug_lookup_new(struct tug_lookup **out, struct event_base *loop, const struc
                    tug_lookup_cb *cb, void *arg, struct tug_err *err)
 {
     struct tug_lookup *l = tug_new(struct tug_lookup);
-    pthread_attr_t attr;
     pthread_t thread;
-    sigset_t all, before;
     l->e = *e;
     l->addr.dir_fd = -1;
     l->cb = cb;
@@ -85,18 +83,13 @@ int tug_lookup_new(struct tug_lookup **out, struct event_base *loop, const struc
     atomic_init(&l->refs, 2);
     event_assign(&l->ev, loop, l->wake[0], EV_READ, on_answer, l);
     event_add(&l->ev, NULL);
-    sigfillset(&all); /* signals are the loop's */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    int rc = pthread_create(&thread, &attr, ask, l);
-    pthread_attr_destroy(&attr);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int rc = tug_thread_start(&thread, ask, l);
     if (rc) {
         unref(l);
         tug_lookup_free(l);
-        return tug_fail(err, -rc, "looking up %s: %s", e->host, strerror(rc));
+        return tug_fail(err, rc, "looking up %s: %s", e->host, strerror(-rc));
     }
+    pthread_detach(thread);
     *out = l;
     return 0;
 }

@@ -15,7 +15,6 @@
 #include <pmix.h>
 #include <pmix_server.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +24,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "host/loop.h"
+#include "host/thread.h"
 
 /* ---- the library, loaded when needed ---- */
 
@@ -590,7 +590,6 @@ int tug_pmix_start(struct tug_pmix **out, struct event_base *base, const struct 
                    const struct tug_pmix_ops *ops, void *arg, struct tug_err *err)
 {
     struct tug_pmix *p;
-    sigset_t all, before;
     pthread_t t;
     int rc;
 
@@ -616,12 +615,9 @@ int tug_pmix_start(struct tug_pmix **out, struct event_base *base, const struct 
         return rc;
     set_environment(job->tmpdir);
     the = p;
-    sigfillset(&all); /* the library's threads inherit this: signals are the loop's */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&t, NULL, start_thread, p);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    rc = tug_thread_start(&t, start_thread, p); /* the library's threads are started by this one */
     if (rc)
-        return tug_fail(err, -rc, "cannot start a thread for the PMIx server: %s", strerror(rc));
+        return tug_fail(err, rc, "cannot start a thread for the PMIx server: %s", strerror(-rc));
     pthread_detach(t);
     *out = p;
     return 0;

@@ -17,7 +17,6 @@
 #include <event2/event.h>
 #include <jansson.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -32,6 +31,7 @@
 #include "host/reclog.h"
 #include "host/store_impl.h"
 #include "host/store_keys.h"
+#include "host/thread.h"
 
 enum {
     LEASE_S = 5,
@@ -846,15 +846,10 @@ static void *writer_main(void *arg)
 
 /* ---- the store's calls */
 
-/* Signals are the loop's. */
 static int start_thread(pthread_t *t, void *(*main_fn)(void *), struct etcd_store *s, struct tug_err *err)
 {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(t, NULL, main_fn, s);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return rc ? tug_fail(err, -rc, "cannot start a thread for etcd: %s", strerror(rc)) : 0;
+    int rc = tug_thread_start(t, main_fn, s);
+    return rc ? tug_fail(err, rc, "cannot start a thread for etcd: %s", strerror(-rc)) : 0;
 }
 
 static int on_copied_record(void *arg, const char *kind, const char *id, const void *data, size_t len)

@@ -5,11 +5,11 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "host/store.h"
+#include "host/thread.h"
 #include "proto/msg.h"
 
 enum {
@@ -117,19 +117,6 @@ static int take_all(struct feed *f, struct tug_err *err)
     return rc;
 }
 
-/* Signals are the loop's. */
-static int start_reader(struct feed *f, pthread_t *t, struct tug_err *err)
-{
-    sigset_t all, old;
-    int rc;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(t, NULL, reader_main, f);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return rc ? tug_fail(err, -rc, "cannot start a thread that reads the state: %s", strerror(rc)) : 0;
-}
-
 int tug_store_feed(struct tug_store *s, const struct tug_store_feed *to, struct tug_err *err)
 {
     struct feed f = {.store = s, .to = to};
@@ -138,8 +125,10 @@ int tug_store_feed(struct tug_store *s, const struct tug_store_feed *to, struct 
 
     pthread_mutex_init(&f.lock, NULL);
     pthread_cond_init(&f.moved, NULL);
-    rc = start_reader(&f, &reader, err);
-    if (rc == 0) {
+    rc = tug_thread_start(&reader, reader_main, &f);
+    if (rc != 0) {
+        tug_fail(err, rc, "cannot start a thread that reads the state: %s", strerror(-rc));
+    } else {
         rc = take_all(&f, err);
         pthread_join(reader, NULL);
         if (rc == 0 && f.rc != 0)

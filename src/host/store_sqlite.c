@@ -15,7 +15,6 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -33,6 +32,7 @@
 #include "host/store_db.h"
 #include "host/store_file.h"
 #include "host/store_impl.h"
+#include "host/thread.h"
 
 enum {
     /* Batches merged into one transaction stop here, so that acks don't wait long. */
@@ -280,19 +280,6 @@ static void on_done(void *arg);
 static void store_free(struct sqlite_store *s);
 static const struct tug_store_ops ops;
 
-/* Signals are the loop's: a thread of ours must not be the one that is interrupted. */
-static int start_thread(pthread_t *t, void *(*main_fn)(void *), struct sqlite_store *s)
-{
-    sigset_t all, old;
-    int rc;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(t, NULL, main_fn, s);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return -rc;
-}
-
 static struct sqlite_store *store_new(const char *path)
 {
     struct sqlite_store *s = tug_new(struct sqlite_store);
@@ -344,7 +331,7 @@ int tug_store_open(struct tug_store **out, struct event_base *loop, const struct
     if (rc == 0)
         rc = tug_wake_new(&s->wake, loop, on_done, s, err);
     if (rc == 0) {
-        rc = start_thread(&s->writer, writer_main, s);
+        rc = tug_thread_start(&s->writer, writer_main, s);
         if (rc < 0)
             tug_fail(err, rc, "cannot start the thread that writes %s: %s", o->path, strerror(-rc));
     }
@@ -786,7 +773,7 @@ static void commit(struct sqlite_store *s, struct tug_batch *b, bool sync, tug_s
     queue_add(&s->todo, r);
     pthread_cond_signal(&s->to_write);
     if (s->needs_patrol) /* not while the state is read, which is waited for; without the thread at the next start */
-        s->has_patrol = start_thread(&s->patrol, patrol_main, s) == 0;
+        s->has_patrol = tug_thread_start(&s->patrol, patrol_main, s) == 0;
     s->needs_patrol = false;
     pthread_mutex_unlock(&s->lock);
 }
@@ -1040,7 +1027,7 @@ static void sqlite_history(struct tug_store *base, const struct tug_history_filt
     r->arg = arg;
     pthread_mutex_lock(&s->lock);
     if (!s->has_reader) {
-        rc = start_thread(&s->reader, reader_main, s);
+        rc = tug_thread_start(&s->reader, reader_main, s);
         s->has_reader = rc == 0;
     }
     if (rc == 0) {

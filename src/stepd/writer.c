@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "host/loop.h"
+#include "host/thread.h"
 
 #define PIECE_BYTES ((size_t) 256 << 10)
 
@@ -116,13 +116,9 @@ unsigned tug_writer_add(struct tug_writer *w, int fd)
 
 static void start(struct tug_writer *w)
 {
-    sigset_t all, before;
     pthread_t t;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    tug_assert(pthread_create(&t, NULL, run, w) == 0);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    tug_assert(tug_thread_start(&t, run, w) == 0);
     pthread_detach(t);
     w->started = true;
 }
