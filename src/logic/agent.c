@@ -35,7 +35,7 @@ struct tug_agent *tug_agent_new(const struct tug_env *env, const struct tug_agen
     a->version = tug_xstrdup(conf->version);
     a->address = tug_xstrdup(conf->address);
     tug_agent_visits_init(a, conf->prolog, conf->epilog);
-    a->inventory = (Tugpb__Inventory *) tug_agent_copy(&conf->inventory->base);
+    a->inventory = (Tugpb__Inventory *) tug_proto_copy(&conf->inventory->base);
     tug_agent_visits_declare(a, a->inventory);
     a->log = conf->log;
     a->log_arg = conf->log_arg;
@@ -48,7 +48,7 @@ struct tug_agent *tug_agent_new(const struct tug_env *env, const struct tug_agen
 static void free_peer(struct agent_peer *p)
 {
     for (size_t i = 0; i < p->n_queue; i++)
-        tug_agent_drop(p->queue[i].m);
+        tug_proto_drop(p->queue[i].m);
     free(p);
 }
 
@@ -61,7 +61,7 @@ void tug_agent_free(struct tug_agent *a)
     for (size_t i = 0; i < a->peers.len; i++)
         free_peer(a->peers.at[i]);
     for (size_t i = 0; i < a->out.len; i++)
-        tug_agent_drop(a->out.at[i].m);
+        tug_proto_drop(a->out.at[i].m);
     tug_agent_clear_tombs(a);
     tug_agent_check_clear(a);
     tug_agent_visits_clear(a);
@@ -69,7 +69,7 @@ void tug_agent_free(struct tug_agent *a)
     tug_vec_clear(&a->peers);
     tug_vec_clear(&a->out);
     tug_batch_free(a->batch);
-    tug_agent_drop(a->inventory);
+    tug_proto_drop(a->inventory);
     free(a->node);
     free(a->boot_id);
     free(a->version);
@@ -345,8 +345,8 @@ void tug_agent_inventory(struct tug_agent *a, const Tugpb__Inventory *has)
     if (tug_agent_same(&inv.base, &a->inventory->base))
         return;
     begin(a);
-    tug_agent_drop(a->inventory);
-    a->inventory = (Tugpb__Inventory *) tug_agent_copy(&inv.base);
+    tug_proto_drop(a->inventory);
+    a->inventory = (Tugpb__Inventory *) tug_proto_copy(&inv.base);
     if (a->hello_sent) {
         Tugpb__NodeLooked m = TUGPB__NODE_LOOKED__INIT;
         m.inventory = a->inventory;

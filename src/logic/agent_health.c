@@ -25,7 +25,7 @@ void tug_agent_check_init(struct tug_agent *a, const struct tug_agent_check *che
 void tug_agent_check_clear(struct tug_agent *a)
 {
     free((char *) (uintptr_t) a->check.is.program);
-    tug_agent_drop(a->check.found);
+    tug_proto_drop(a->check.found);
 }
 
 /* ---- when */
@@ -167,8 +167,8 @@ void tug_agent_check_done(struct tug_agent *a, const Tugpb__HcDone *m)
     if (!same) {
         tug_agent_log(a, now.state == TUGPB__HEALTH_STATE__HEALTH_GOOD ? TUG_LOG_INFO : TUG_LOG_ERROR, "health check %s: %s",
                       now.program, *now.text ? now.text : "healthy");
-        Tugpb__NodeHealth *kept = (Tugpb__NodeHealth *) tug_agent_copy(&now.base);
-        tug_agent_drop(a->check.found);
+        Tugpb__NodeHealth *kept = (Tugpb__NodeHealth *) tug_proto_copy(&now.base);
+        tug_proto_drop(a->check.found);
         a->check.found = kept;
         tug_agent_keep_health(a, a->check.found);
     }

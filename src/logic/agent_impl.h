@@ -162,9 +162,7 @@ void tug_agent_log(struct tug_agent *a, enum tug_log_level level, const char *fm
 void tug_agent_close_peer(struct tug_agent *a, struct agent_peer *p);
 
 /* agent_keep.c: what leaves, and what is kept */
-ProtobufCMessage *tug_agent_copy(const ProtobufCMessage *m);                 /* NULL gives NULL */
 bool tug_agent_same(const ProtobufCMessage *a, const ProtobufCMessage *b);
-void tug_agent_drop(void *m);                                                /* frees a copy; NULL is fine */
 void tug_agent_send(struct tug_agent *a, tug_peer_id peer, enum tug_msg number, const void *m);
 void tug_agent_commit(struct tug_agent *a);                                  /* at the end of every event */
 void tug_agent_keep_self(struct tug_agent *a);                               /* nothing leaves before */

@@ -13,19 +13,6 @@
 
 #define TOMB_STEPS_MAX 64
 
-ProtobufCMessage *tug_agent_copy(const ProtobufCMessage *m)
-{
-    if (!m)
-        return NULL;
-    size_t len = protobuf_c_message_get_packed_size(m);
-    uint8_t *bytes = tug_xmalloc(len + 1);
-    protobuf_c_message_pack(m, bytes);
-    ProtobufCMessage *copy = protobuf_c_message_unpack(m->descriptor, NULL, len, bytes);
-    tug_assert(copy);
-    free(bytes);
-    return copy;
-}
-
 bool tug_agent_same(const ProtobufCMessage *a, const ProtobufCMessage *b)
 {
     size_t len = protobuf_c_message_get_packed_size(a);
@@ -39,17 +26,11 @@ bool tug_agent_same(const ProtobufCMessage *a, const ProtobufCMessage *b)
     return same;
 }
 
-void tug_agent_drop(void *m)
-{
-    if (m)
-        protobuf_c_message_free_unpacked(m, NULL);
-}
-
 void tug_agent_send(struct tug_agent *a, tug_peer_id peer, enum tug_msg number, const void *m)
 {
     if (!peer)
         return;
-    struct agent_out o = {.peer = peer, .number = number, .m = tug_agent_copy(m)};
+    struct agent_out o = {.peer = peer, .number = number, .m = tug_proto_copy(m)};
     tug_vec_push(&a->out, o);
 }
 
@@ -60,7 +41,7 @@ static void flush(struct tug_agent *a)
     while (n < a->out.len && a->out.at[n].ticket <= a->durable_ticket) {
         struct agent_out *o = &a->out.at[n++];
         a->env.send(a->env.ctx, o->peer, o->number, o->rid, o->m);
-        tug_agent_drop(o->m);
+        tug_proto_drop(o->m);
     }
     if (n) {
         memmove(a->out.at, a->out.at + n, (a->out.len - n) * sizeof *a->out.at);
@@ -101,7 +82,7 @@ static void overtake(struct tug_agent *a, size_t from)
             continue;
         }
         a->env.send(a->env.ctx, o.peer, o.number, o.rid, o.m);
-        tug_agent_drop(o.m);
+        tug_proto_drop(o.m);
     }
     a->out.len = kept;
 }
@@ -380,9 +361,9 @@ static int restore_held(struct tug_agent *a, const Tugpb__HeldRecord *r)
         return -EPROTO;
     struct agent_step *s = tug_agent_add(a, key);
     s->phase = r->state->phase;
-    s->ready = (Tugpb__StepReady *) tug_agent_copy((const ProtobufCMessage *) r->state->ready);
-    s->result = (Tugpb__StepResult *) tug_agent_copy((const ProtobufCMessage *) r->state->result);
-    s->cause = (Tugpb__Cause *) tug_agent_copy((const ProtobufCMessage *) r->cause);
+    s->ready = (Tugpb__StepReady *) tug_proto_copy((const ProtobufCMessage *) r->state->ready);
+    s->result = (Tugpb__StepResult *) tug_proto_copy((const ProtobufCMessage *) r->state->result);
+    s->cause = (Tugpb__Cause *) tug_proto_copy((const ProtobufCMessage *) r->cause);
     s->requeueable = r->requeueable;
     s->started_ms = r->started_ms;
     s->wired_ms = r->wired_ms;
@@ -427,7 +408,7 @@ int tug_agent_restore(struct tug_agent *a, const char *kind, const char *id, con
     else if (!rc && desc == &tugpb__held_record__descriptor)
         rc = restore_held(a, (const Tugpb__HeldRecord *) m);
     else if (!rc && desc == &tugpb__node_health__descriptor)
-        a->check.found = (Tugpb__NodeHealth *) tug_agent_copy(m);
+        a->check.found = (Tugpb__NodeHealth *) tug_proto_copy(m);
     else if (!rc && desc == &tugpb__visit_record__descriptor)
         rc = tug_agent_visit_restore(a, (const Tugpb__VisitRecord *) m);
     else if (!rc)

@@ -52,14 +52,14 @@ struct agent_step *tug_agent_add(struct tug_agent *a, struct agent_key key)
 
 void tug_agent_step_free(struct agent_step *s)
 {
-    tug_agent_drop(s->order);
-    tug_agent_drop(s->ready);
-    tug_agent_drop(s->start);
-    tug_agent_drop(s->cause);
-    tug_agent_drop(s->hang);
-    tug_agent_drop(s->result);
-    tug_agent_drop(s->gone);
-    tug_agent_drop(s->stuck);
+    tug_proto_drop(s->order);
+    tug_proto_drop(s->ready);
+    tug_proto_drop(s->start);
+    tug_proto_drop(s->cause);
+    tug_proto_drop(s->hang);
+    tug_proto_drop(s->result);
+    tug_proto_drop(s->gone);
+    tug_proto_drop(s->stuck);
     free(s->why);
     free(s);
 }
@@ -194,8 +194,8 @@ void tug_agent_fail(struct tug_agent *a, struct agent_step *s, const Tugpb__Caus
 {
     if (s->cause && (strcmp(cause->kind, "link") != 0 || !strcmp(s->cause->kind, "link")))
         return;
-    tug_agent_drop(s->cause);
-    s->cause = (Tugpb__Cause *) tug_agent_copy(&cause->base);
+    tug_proto_drop(s->cause);
+    s->cause = (Tugpb__Cause *) tug_proto_copy(&cause->base);
     if (!s->cause->at_ms)
         s->cause->at_ms = a->now_ms;
     say_failed(a, s);
@@ -203,8 +203,8 @@ void tug_agent_fail(struct tug_agent *a, struct agent_step *s, const Tugpb__Caus
 
 void tug_agent_watch(struct tug_agent *a, struct agent_step *s, const Tugpb__Hang *hang)
 {
-    tug_agent_drop(s->hang);
-    s->hang = (Tugpb__Hang *) tug_agent_copy(&hang->base);
+    tug_proto_drop(s->hang);
+    s->hang = (Tugpb__Hang *) tug_proto_copy(&hang->base);
     say_watch(a, s);
 }
 
@@ -324,7 +324,7 @@ void tug_agent_give(struct tug_agent *a, struct agent_step *s, const Tugpb__LnSt
     s->started_ms = a->now_ms;
     tug_agent_send(a, TUG_PEER_LAUNCHER, TUG_MSG_LN_START, order);
     s->waits_lease = s->waits_check = false;
-    tug_agent_drop(s->order);
+    tug_proto_drop(s->order);
     s->order = NULL;
     tug_agent_keep_step(a, s, false);
 }
@@ -359,7 +359,7 @@ void tug_agent_launch(struct tug_agent *a, const Tugpb__StepLaunch *m)
     s->waits_check = tug_agent_check_before(a, key);
     if (s->waits_check || (requeueable && a->lease_until_ms <= a->now_ms)) {
         s->waits_lease = true; /* until the grant of the request that is under way */
-        s->order = (Tugpb__LnStart *) tug_agent_copy(&start.base);
+        s->order = (Tugpb__LnStart *) tug_proto_copy(&start.base);
         tug_agent_keep_step(a, s, false);
     } else {
         tug_agent_give(a, s, &start);
@@ -384,7 +384,7 @@ void tug_agent_open(struct tug_agent *a, struct agent_key key, const Tugpb__Step
     start.star_addr = m->star_addr;
     start.master_addr = m->master_addr;
     start.master_port = m->master_port;
-    s->start = (Tugpb__SdStart *) tug_agent_copy(&start.base);
+    s->start = (Tugpb__SdStart *) tug_proto_copy(&start.base);
     tug_agent_deliver(a, s);
 }
 
@@ -399,7 +399,7 @@ void tug_agent_deliver(struct tug_agent *a, struct agent_step *s)
         tug_agent_send(a, s->peer, TUG_MSG_SD_KILL, &kill);
     } else if (s->start && s->phase == TUGPB__STEP_PHASE__STEP_READY) {
         tug_agent_send(a, s->peer, TUG_MSG_SD_START, s->start);
-        tug_agent_drop(s->start);
+        tug_proto_drop(s->start);
         s->start = NULL;
         s->phase = TUGPB__STEP_PHASE__STEP_RUNNING;
         tug_agent_keep_step(a, s, false);
@@ -571,8 +571,8 @@ void tug_agent_finish(struct tug_agent *a, struct agent_step *s)
     Tugpb__StepKey key = wire_key(s->key);
     Tugpb__StepResult r = TUGPB__STEP_RESULT__INIT;
     fill_result(a, s, &key, &r);
-    Tugpb__StepResult *whole = (Tugpb__StepResult *) tug_agent_copy(&r.base);
-    tug_agent_drop(s->result);
+    Tugpb__StepResult *whole = (Tugpb__StepResult *) tug_proto_copy(&r.base);
+    tug_proto_drop(s->result);
     s->result = whole;
     if (s->gone)
         add_gone(s->result, s->gone);
@@ -628,8 +628,8 @@ static void h_ln_gone(struct tug_agent *a, const Tugpb__LnGone *m)
     }
     if (s->phase == TUGPB__STEP_PHASE__STEP_DONE)
         return;
-    tug_agent_drop(s->gone);
-    s->gone = (Tugpb__LnGone *) tug_agent_copy(&m->base);
+    tug_proto_drop(s->gone);
+    s->gone = (Tugpb__LnGone *) tug_proto_copy(&m->base);
     s->hard_ms = INT64_MAX;
     if (s->peer && !s->result && !s->forget)
         s->finish_ms = a->now_ms + AGENT_GONE_WAIT_MS;
@@ -654,8 +654,8 @@ static void h_ln_stuck(struct tug_agent *a, const Tugpb__LnStuck *m)
     Tugpb__LnGone gone = TUGPB__LN_GONE__INIT;
     if (!s || s->phase == TUGPB__STEP_PHASE__STEP_DONE || are_same(s->stuck, m))
         return;
-    tug_agent_drop(s->stuck);
-    s->stuck = (Tugpb__LnStuck *) tug_agent_copy(&m->base);
+    tug_proto_drop(s->stuck);
+    s->stuck = (Tugpb__LnStuck *) tug_proto_copy(&m->base);
     s->hard = true; /* the launcher goes on killing */
     s->hard_ms = INT64_MAX;
     s->phase = TUGPB__STEP_PHASE__STEP_ENDING;

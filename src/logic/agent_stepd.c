@@ -39,8 +39,8 @@ static void h_sd_ready(struct tug_agent *a, struct agent_step *s, const Tugpb__S
 {
     if (!m->ready)
         return;
-    tug_agent_drop(s->ready);
-    s->ready = (Tugpb__StepReady *) tug_agent_copy(&m->ready->base);
+    tug_proto_drop(s->ready);
+    s->ready = (Tugpb__StepReady *) tug_proto_copy(&m->ready->base);
     if (s->phase == TUGPB__STEP_PHASE__STEP_STARTING)
         s->phase = TUGPB__STEP_PHASE__STEP_READY;
     tug_agent_keep_step(a, s, false);
@@ -83,10 +83,10 @@ static void h_sd_result(struct tug_agent *a, struct agent_step *s, const Tugpb__
     if (!m->result)
         return;
     if (!s->result) {
-        s->result = (Tugpb__StepResult *) tug_agent_copy(&m->result->base);
+        s->result = (Tugpb__StepResult *) tug_proto_copy(&m->result->base);
         if (s->result->cause) {
             take_cause(a, s, s->result->cause);
-            tug_agent_drop(s->result->cause);
+            tug_proto_drop(s->result->cause);
             s->result->cause =
                 NULL; /* the step's first failure stands in its place when all is over */
         }
@@ -180,7 +180,7 @@ void tug_agent_bind(struct tug_agent *a, struct agent_peer *p)
         s = tug_agent_find(a, key);
         if (s && s->peer)
             from_bound(a, s, queue[i].number, queue[i].m);
-        tug_agent_drop(queue[i].m);
+        tug_proto_drop(queue[i].m);
     }
 }
 
@@ -205,7 +205,7 @@ void tug_agent_from_stepd(struct tug_agent *a, struct agent_peer *p, enum tug_ms
         from_bound(a, s, number, m);
     } else if (p->hello && p->n_queue < AGENT_QUEUE_MAX) {
         p->queue[p->n_queue].number = number;
-        p->queue[p->n_queue++].m = tug_agent_copy(m);
+        p->queue[p->n_queue++].m = tug_proto_copy(m);
     } else {
         stranger(a, p, "it speaks before its step is known");
     }

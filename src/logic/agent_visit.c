@@ -50,9 +50,9 @@ void tug_agent_visits_init(struct tug_agent *a, const struct tug_agent_program *
 
 static void free_visit(struct agent_visit *v)
 {
-    tug_agent_drop(v->told);
-    tug_agent_drop(v->failed[AGENT_PROLOG]);
-    tug_agent_drop(v->failed[AGENT_EPILOG]);
+    tug_proto_drop(v->told);
+    tug_proto_drop(v->failed[AGENT_PROLOG]);
+    tug_proto_drop(v->failed[AGENT_EPILOG]);
     free(v);
 }
 
@@ -86,7 +86,7 @@ static struct agent_visit *add(struct tug_agent *a, const Tugpb__StepVisit *told
 {
     struct agent_visit *v = tug_new(struct agent_visit);
     tug_agent_key_of(told->key, &v->key);
-    v->told = (Tugpb__StepVisit *) tug_agent_copy(&told->base);
+    v->told = (Tugpb__StepVisit *) tug_proto_copy(&told->base);
     tug_vec_push(&a->visits, v);
     return v;
 }
@@ -391,8 +391,8 @@ static void hear_end(struct agent_visit *v, const Tugpb__Visit *is)
     all.state = is->state;
     all.exit = is->exit;
     told.visit = &all;
-    Tugpb__StepVisit *kept = (Tugpb__StepVisit *) tug_agent_copy(&told.base);
-    tug_agent_drop(v->told);
+    Tugpb__StepVisit *kept = (Tugpb__StepVisit *) tug_proto_copy(&told.base);
+    tug_proto_drop(v->told);
     v->told = kept;
 }
 
@@ -450,8 +450,8 @@ static void keep_failure(struct tug_agent *a, struct agent_visit *v, const Tugpb
     f.text = text;
     f.output = m->output;
     f.at_ms = a->now_ms;
-    tug_agent_drop(v->failed[m->epilog]);
-    v->failed[m->epilog] = (Tugpb__VisitFailure *) tug_agent_copy(&f.base);
+    tug_proto_drop(v->failed[m->epilog]);
+    v->failed[m->epilog] = (Tugpb__VisitFailure *) tug_proto_copy(&f.base);
     tug_agent_log(a, TUG_LOG_ERROR, "%s", text);
 }
 
@@ -488,8 +488,8 @@ int tug_agent_visit_restore(struct tug_agent *a, const Tugpb__VisitRecord *r)
     v->phase = r->phase;
     v->began = true;
     v->prolog_ok = r->prolog_ok;
-    v->failed[AGENT_PROLOG] = (Tugpb__VisitFailure *) tug_agent_copy((const ProtobufCMessage *) r->prolog_failed);
-    v->failed[AGENT_EPILOG] = (Tugpb__VisitFailure *) tug_agent_copy((const ProtobufCMessage *) r->epilog_failed);
+    v->failed[AGENT_PROLOG] = (Tugpb__VisitFailure *) tug_proto_copy((const ProtobufCMessage *) r->prolog_failed);
+    v->failed[AGENT_EPILOG] = (Tugpb__VisitFailure *) tug_proto_copy((const ProtobufCMessage *) r->epilog_failed);
     return 0;
 }
 

@@ -455,20 +455,8 @@ void h_step_watch(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
 
 void tug_ctl_keep_health(struct ctl_node *n, const Tugpb__NodeHealth *m)
 {
-    uint8_t *bytes;
-    size_t len;
-
-    if (n->health)
-        tugpb__node_health__free_unpacked(n->health, NULL);
-    n->health = NULL;
-    if (!m)
-        return;
-    len = tugpb__node_health__get_packed_size(m);
-    bytes = tug_xmalloc(len + 1);
-    tugpb__node_health__pack(m, bytes);
-    n->health = tugpb__node_health__unpack(NULL, len, bytes);
-    tug_assert(n->health);
-    free(bytes);
+    tug_proto_drop(n->health);
+    n->health = m ? (Tugpb__NodeHealth *) tug_proto_copy(&m->base) : NULL;
 }
 
 static int is_news(const Tugpb__NodeHealth *was, const Tugpb__NodeHealth *is)

@@ -20,7 +20,7 @@ static void forget(struct ctl_node *n, const Tugpb__StepKey *k)
 {
     for (size_t i = n->stuck.len; i-- > 0;)
         if (is_of(n->stuck.at[i]->result->key, k->job, k->attempt, k->step)) {
-            tugpb__step_stuck__free_unpacked(n->stuck.at[i], NULL);
+            tug_proto_drop(n->stuck.at[i]);
             tug_vec_remove(&n->stuck, i);
         }
 }
@@ -28,22 +28,16 @@ static void forget(struct ctl_node *n, const Tugpb__StepKey *k)
 void tug_ctl_stuck_clear(struct ctl_node *n)
 {
     for (size_t i = 0; i < n->stuck.len; i++)
-        tugpb__step_stuck__free_unpacked(n->stuck.at[i], NULL);
+        tug_proto_drop(n->stuck.at[i]);
     tug_vec_clear(&n->stuck);
 }
 
 static void keep(struct ctl_node *n, const Tugpb__StepStuck *m)
 {
-    size_t len = tugpb__step_stuck__get_packed_size(m);
-    uint8_t *bytes = tug_xmalloc(len + 1);
-    Tugpb__StepStuck *mine;
+    Tugpb__StepStuck *copy = (Tugpb__StepStuck *) tug_proto_copy(&m->base);
 
-    tugpb__step_stuck__pack(m, bytes);
-    mine = tugpb__step_stuck__unpack(NULL, len, bytes);
-    tug_assert(mine);
     forget(n, m->result->key);
-    tug_vec_push(&n->stuck, mine);
-    free(bytes);
+    tug_vec_push(&n->stuck, copy);
 }
 
 /* Those of steps that the core does not know as such any more. */
@@ -56,7 +50,7 @@ static void prune(struct ctl_node *n, const struct tug_core_node *k)
         while (r < k->n_remnants && !is_of(key, k->remnants[r].job, k->remnants[r].attempt, k->remnants[r].step))
             r++;
         if (r == k->n_remnants) {
-            tugpb__step_stuck__free_unpacked(n->stuck.at[i], NULL);
+            tug_proto_drop(n->stuck.at[i]);
             tug_vec_remove(&n->stuck, i);
         }
     }

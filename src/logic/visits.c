@@ -100,20 +100,15 @@ void tug_ctl_order_visit(struct tug_control *c, const struct tug_action *act, in
 void tug_ctl_keep_visit_failure(struct ctl_node *n, const Tugpb__VisitFailure *m)
 {
     Tugpb__VisitFailure **kept = &n->visit_failures[m->epilog];
-    size_t len = tugpb__visit_failure__get_packed_size(m);
-    uint8_t *bytes = tug_xmalloc(len + 1);
+    Tugpb__VisitFailure *copy = (Tugpb__VisitFailure *) tug_proto_copy(&m->base);
 
-    tugpb__visit_failure__pack(m, bytes);
     tug_ctl_forget_visit_failure(kept);
-    *kept = tugpb__visit_failure__unpack(NULL, len, bytes);
-    tug_assert(*kept);
-    free(bytes);
+    *kept = copy;
 }
 
 void tug_ctl_forget_visit_failure(Tugpb__VisitFailure **kept)
 {
-    if (*kept)
-        tugpb__visit_failure__free_unpacked(*kept, NULL);
+    tug_proto_drop(*kept);
     *kept = NULL;
 }
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
+
 #include "proto/caps.h"
 #include "proto/client.pb-c.h"
 #include "proto/launch.pb-c.h"
@@ -348,6 +350,25 @@ int tug_msg_decode(struct tug_arena *a, uint16_t number, const void *body, size_
         return tug_fail(err, -EPROTO, "message %s has %zu bytes; at most %zu are taken", info->name,
                         len, info->max_bytes);
     return tug_proto_decode(a, info->desc, body, len, out, err);
+}
+
+ProtobufCMessage *tug_proto_copy(const ProtobufCMessage *m)
+{
+    if (!m)
+        return NULL;
+    size_t len = protobuf_c_message_get_packed_size(m);
+    uint8_t *bytes = tug_xmalloc(len + 1);
+    protobuf_c_message_pack(m, bytes);
+    ProtobufCMessage *copy = protobuf_c_message_unpack(m->descriptor, NULL, len, bytes);
+    tug_assert(copy);
+    free(bytes);
+    return copy;
+}
+
+void tug_proto_drop(void *m)
+{
+    if (m)
+        protobuf_c_message_free_unpacked(m, NULL);
 }
 
 int tug_proto_decode(struct tug_arena *a, const ProtobufCMessageDescriptor *desc, const void *body,

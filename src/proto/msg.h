@@ -70,6 +70,9 @@ int tug_msg_decode(struct tug_arena *a, uint16_t number, const void *body, size_
 /* The same for a message that has no number: a record of the store, a payload. */
 int tug_proto_decode(struct tug_arena *a, const ProtobufCMessageDescriptor *desc, const void *body, size_t len,
                      ProtobufCMessage **out, struct tug_err *err);
+/* A copy of its own memory, for tug_proto_drop(); both take NULL. */
+ProtobufCMessage *tug_proto_copy(const ProtobufCMessage *m);
+void tug_proto_drop(void *m);
 /* Check the caps of a message that we made or decoded: -EPROTO names field, value and cap. */
 int tug_msg_check(const ProtobufCMessage *m, struct tug_err *err);
 /* Append the bytes of a message, without a frame: what protobuf_c_message_pack() gives, in one walk instead of two.
