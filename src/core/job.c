@@ -94,6 +94,14 @@ int tug_job_state_is_over(enum tug_job_state s)
     return states[s].flags[0] == 'E';
 }
 
+const struct tug_slice *tug_job_slice_on(const struct tug_job *j, uint32_t node)
+{
+    for (size_t i = 0; i < j->n_slices; i++)
+        if (j->slices[i].node == node)
+            return &j->slices[i];
+    return NULL;
+}
+
 int tug_job_state_holds(enum tug_job_state s)
 {
     return states[s].flags[0] == 'H' || states[s].flags[0] == 'S';

@@ -261,4 +261,7 @@ int64_t tug_job_run_start_ms(const struct tug_job *j);
 /* Of one that is over: how long it ran in all, without what it was stopped. */
 int64_t tug_job_ran_ms(const struct tug_job *j);
 
+/* What it has, or had, on that node; NULL: nothing. */
+const struct tug_slice *tug_job_slice_on(const struct tug_job *j, uint32_t node);
+
 #endif

@@ -481,14 +481,6 @@ int tug_links_between(const struct tug_core *c, const uint64_t *nodes, uint32_t 
 
 /* ---- is it so? */
 
-static int is_on(const struct tug_entry *e, uint32_t node)
-{
-    for (size_t i = 0; i < e->j.n_slices; i++)
-        if (e->j.slices[i].node == node)
-            return 1;
-    return 0;
-}
-
 int tug_links_check(const struct tug_core *c, struct tug_err *err)
 {
     size_t bad = 0;
@@ -501,7 +493,7 @@ int tug_links_check(const struct tug_core *c, struct tug_err *err)
             (l->hits.len && c->links.next_ms > forgotten_ms(c, l)))
             return tug_fail(err, -EINVAL, "nodes %s and %s: what is remembered of their link cannot be", a->name, b->name);
         for (size_t k = 0; l->bad && k < a->gangs.len; k++)
-            if (a->gangs.at[k]->placed_nth > l->bad_from && is_on(a->gangs.at[k], l->b))
+            if (a->gangs.at[k]->placed_nth > l->bad_from && tug_job_slice_on(&a->gangs.at[k]->j, l->b))
                 return tug_fail(err, -EINVAL, "job %llu was started on nodes %s and %s, which are not used together",
                                 (unsigned long long) a->gangs.at[k]->j.id, a->name, b->name);
     }

@@ -428,10 +428,7 @@ static int check_node(const struct tug_core *c, const struct tug_event *ev, stru
  * does. */
 static int is_on(const struct tug_job *j, uint32_t node)
 {
-    for (size_t i = 0; j && i < j->n_slices; i++)
-        if (j->slices[i].node == node)
-            return 1;
-    return 0;
+    return j && tug_job_slice_on(j, node);
 }
 
 static int may_name(const struct tug_core *c, const struct tug_event *ev, enum tug_cause_kind kind)

@@ -10,14 +10,6 @@
 
 /* ---- what a node is told */
 
-static const struct tug_slice *slice_on(const struct tug_job *job, uint32_t node)
-{
-    for (size_t i = 0; i < job->n_slices; i++)
-        if (job->slices[i].node == node)
-            return &job->slices[i];
-    return NULL;
-}
-
 static char *uuid_of(const Tugpb__Inventory *inv, uint32_t device)
 {
     if (device < inv->gpus)
@@ -47,7 +39,7 @@ static void set_gpus(struct tug_control *c, struct tug_arena *a, uint32_t node, 
 
 static void set_visit(struct tug_control *c, struct tug_arena *a, const struct tug_job *job, uint32_t node, Tugpb__Visit *v)
 {
-    const struct tug_slice *s = slice_on(job, node);
+    const struct tug_slice *s = tug_job_slice_on(job, node);
     const struct ctl_job *j = tug_ctl_job(c, job->id);
 
     v->name = (char *) job->req.name;
