@@ -335,6 +335,7 @@ struct dst_conf {                      /* drawn from the seed */
 struct dst_opts {
     uint64_t seed;
     int64_t length_ms;                 /* of the part with faults */
+    int64_t before_ms;                 /* in the worlds before this one */
     bool log;
     const char *argv0;
 };

@@ -38,6 +38,7 @@ static void add(const struct dst_figures *f)
     for (size_t i = 0; i < offsetof(struct dst_figures, true_ms) / sizeof *to; i++)
         to[i] += from[i];
     sum.true_ms += f->true_ms;
+    opts.before_ms = sum.true_ms;
 }
 
 #define N(x) (unsigned long long) sum.x

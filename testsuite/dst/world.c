@@ -130,9 +130,9 @@ void dst_fail(struct dst *w, const char *fmt, ...)
     va_list ap;
     int64_t ms = w->now_ms - T0_MS;
     fflush(stdout);
-    printf("# seed %llu, %lld:%02lld:%02lld.%03lld into it: ", (unsigned long long) w->opts.seed,
+    printf("# seed %llu, %lld:%02lld:%02lld.%03lld into it (%.1f hours in all): ", (unsigned long long) w->opts.seed,
            (long long) ms / 3600000, (long long) ms / 60000 % 60, (long long) ms / 1000 % 60,
-           (long long) ms % 1000);
+           (long long) ms % 1000, (double) (w->opts.before_ms + ms) / 3600000);
     va_start(ap, fmt);
     vprintf(fmt, ap);
     va_end(ap);
