@@ -150,8 +150,8 @@ def gone(pid):
 
 
 class Cluster:
-    def __init__(self, nodes, programs=None):
-        """programs(dir) fills a directory with the programs to use instead of those in PATH"""
+    def __init__(self, nodes, programs=None, around=None):
+        """programs(dir) fills a directory with the programs to use instead of those in PATH; around: a prolog and epilog"""
         self.dir = tempfile.mkdtemp(prefix="tug-crash-")
         self.work = self.dir + "/work"
         os.mkdir(self.work)
@@ -171,10 +171,19 @@ class Cluster:
         self.kills = {}
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         atexit.register(self.down, keep=True)  # a test that breaks leaves no process behind
-        subprocess.run(("tug", "sandbox", "start", "--nodes", str(nodes), "--gpus", "8"), env=self.env, cwd="/",
-                       stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(("tug", "sandbox", "start", "--nodes", str(nodes), "--gpus", "8") + self.node_config(around),
+                       env=self.env, cwd="/", stdout=subprocess.DEVNULL, check=True)
         with open(self.box + "/sandbox.state") as f:
             self.pid = int(f.readline().split()[0])
+
+    def node_config(self, around):
+        if not around:
+            return ()
+        program, config = self.dir + "/" + os.path.basename(around), self.dir + "/node.yaml"
+        shutil.copy(around, program)
+        with open(config, "w") as f:
+            f.write("prolog: {program: %s}\nepilog: {program: %s}\n" % (program, program))
+        return "--node-config", config
 
     def tug(self, *args, check=True):
         r = subprocess.run(("tug",) + args, env=self.env, cwd=self.work, stdout=subprocess.PIPE,
@@ -316,9 +325,14 @@ class Test:
             print("#   and %d more" % (len(wrong) - 10))
         self.failed += bool(wrong)
 
-    def done(self, cluster, figures):
+    def done(self, cluster, figures, *others):
+        clusters, kills = (cluster,) + others, {}
+        for c in clusters:
+            for program, n in c.kills.items():
+                kills[program] = kills.get(program, 0) + n
         print("1..%d" % self.n)
-        print("# %s; killed: %s; %.1f s" % (figures, ", ".join("%s %d" % k for k in sorted(cluster.kills.items())),
+        print("# %s; killed: %s; %.1f s" % (figures, ", ".join("%s %d" % k for k in sorted(kills.items())),
                                             time.monotonic() - self.start), flush=True)
-        cluster.down(keep=self.failed)
+        for c in clusters:
+            c.down(keep=self.failed)
         sys.exit(1 if self.failed else 0)

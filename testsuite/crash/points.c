@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "host/capture.h"
 #include "host/net_impl.h"
 #include "host/store.h"
 #include "logic/agent.h"
@@ -200,6 +201,24 @@ void __wrap_launcher_send(struct noded *d, enum tug_msg number, const ProtobufCM
     crash_pass(LAUNCHER, (int) number, BEFORE);
     __real_launcher_send(d, number, m);
     crash_pass(LAUNCHER, (int) number, AFTER);
+}
+
+WRAP(programs_run);
+void __wrap_programs_run(struct noded *d, const Tugpb__VsRun *m)
+{
+    crash_pass(PROGRAMS, TUG_MSG_VS_RUN, BEFORE);
+    __real_programs_run(d, m);
+    crash_pass(PROGRAMS, TUG_MSG_VS_RUN, AFTER);
+}
+
+/* Health checks are none here: what runs is a prolog or an epilog. */
+WRAP(tug_capture_start);
+int __wrap_tug_capture_start(struct tug_capture *c, const struct tug_capture_run *run, struct tug_err *err)
+{
+    int rc = __real_tug_capture_start(c, run, err);
+    if (run->hold)
+        crash_pass(CAPTURE, 0, AFTER);
+    return rc;
 }
 
 WRAP(tug_ranks_spawn);
