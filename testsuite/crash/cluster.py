@@ -18,6 +18,7 @@ import tempfile
 import time
 
 SUBMIT, SUBMIT_REPLY, ERROR = 103, 104, 100
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 # ---- protobuf, as much as is needed
@@ -34,7 +35,7 @@ def varint(n):
 def numbers():
     """{message: {field: number}} of the protocol files, so that there is one list of them"""
     out, message = {}, None
-    base = os.environ.get("TUG_SRCDIR") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+    base = os.environ.get("TUG_SRCDIR") or os.path.join(HERE, "../..")
     for name in ("job", "client"):
         with open("%s/src/proto/%s.proto" % (base, name)) as f:
             for line in f:
@@ -135,6 +136,12 @@ class Connection:
 
 # ---- processes
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 def read(path):
     try:
         with open(path, "rb") as f:
@@ -150,8 +157,9 @@ def gone(pid):
 
 
 class Cluster:
-    def __init__(self, nodes, programs=None, around=None):
-        """programs(dir) fills a directory with the programs to use instead of those in PATH; around: a prolog and epilog"""
+    def __init__(self, nodes, programs=None, around=None, options=()):
+        """programs(dir) fills a directory with the programs to use instead of those in PATH; around: a prolog and epilog;
+        {dir} in an option of tug sandbox start is the cluster's directory"""
         self.dir = tempfile.mkdtemp(prefix="tug-crash-")
         self.work = self.dir + "/work"
         os.mkdir(self.work)
@@ -171,7 +179,8 @@ class Cluster:
         self.kills = {}
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         atexit.register(self.down, keep=True)  # a test that breaks leaves no process behind
-        subprocess.run(("tug", "sandbox", "start", "--nodes", str(nodes), "--gpus", "8") + self.node_config(around),
+        subprocess.run(("tug", "sandbox", "start", "--nodes", str(nodes), "--gpus", "8", *self.node_config(around),
+                        *(o.format(dir=self.dir) for o in options)),
                        env=self.env, cwd="/", stdout=subprocess.DEVNULL, check=True)
         with open(self.box + "/sandbox.state") as f:
             self.pid = int(f.readline().split()[0])
