@@ -1,7 +1,7 @@
 #!/bin/sh
 # around.sh - a prolog and an epilog that prove when they run: one at a time, the prolog before any rank of its attempt on its
 # node (rank.sh looks, too), the epilog behind the last. A daemon whose turn it is to die while they run they kill themselves.
-# A file "fail" is for one prolog, which fails.
+# A file "fail" is for one prolog, which fails, also when it is run again.
 top=$(dirname "$0")
 cd "$top/work" || exit 1
 what=$TUG_PROGRAM at=$TUG_JOB_ID.$TUG_ATTEMPT.$TUG_NODE
@@ -27,7 +27,7 @@ if [ "$victim" ] && mv "$top/bin/armed" "$top/bin/fired" 2>/dev/null; then
 fi
 
 if [ "$what" = prolog ]; then
-    if mv fail "failed.$at" 2>/dev/null; then
+    if mv fail "failed.$at" 2>/dev/null || [ -e "failed.$at" ]; then
         echo "no scratch"
         exit 1
     fi
