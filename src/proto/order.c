@@ -1,25 +1,15 @@
-/* order.c - the launch order as 1,024 bytes, and back
+/* order.c - the launch order from its 1,024 bytes
  *
- * One table lays the record out; both directions walk it. Small enough to read in one go: this is
- * what stands between the network and root. Layer: proto (libc only).
+ * Small enough to read in one go: this is what stands between the network and root. The way back, which the launcher does not
+ * have, is order_pack.c. Layer: proto (libc only).
  */
-#include "proto/order.h"
+#include "proto/order_impl.h"
 
 #include <errno.h>
 #include <string.h>
 
-enum kind { NAME, RAW, U32, U64, GIDS };
-
-struct field {
-    const char *name;
-    enum kind kind;
-    unsigned wire;    /* offset on the wire */
-    size_t offset;    /* in struct tug_order */
-    size_t len_bytes; /* on the wire */
-};
-
 #define AT(member) offsetof(struct tug_order, member)
-static const struct field fields[] = {
+const struct tug_order_field tug_order_fields[N_FIELDS] = {
     /* 0: version, u32 */
     {"flags", U32, 4, AT(flags), 4},
     {"cluster", NAME, 8, AT(cluster), TUG_ORDER_NAME_MAX},
@@ -43,15 +33,8 @@ static const struct field fields[] = {
     {"payload_digest", RAW, 608, AT(payload_digest), TUG_ORDER_DIGEST_LEN},
     /* 640..1023: zero */
 };
-#define N_FIELDS (sizeof fields / sizeof fields[0])
 #define GAP_AT   596
 #define TAIL_AT  640
-
-static void put(uint8_t *p, uint64_t v, size_t len_bytes)
-{
-    for (size_t i = 0; i < len_bytes; i++)
-        p[i] = (uint8_t) (v >> (8 * i));
-}
 
 static uint64_t get(const uint8_t *p, size_t len_bytes)
 {
@@ -69,50 +52,7 @@ static int all_zero(const uint8_t *p, size_t len_bytes)
     return any == 0;
 }
 
-int tug_order_pack(const struct tug_order *o, uint8_t out[TUG_ORDER_LEN], struct tug_err *err)
-{
-    if (o->n_gids > TUG_ORDER_GIDS_MAX)
-        return tug_fail(err, -EINVAL, "launch order: %u supplementary groups; at most %d fit",
-                        o->n_gids, TUG_ORDER_GIDS_MAX);
-    if (o->flags & ~TUG_ORDER_REQUEUEABLE)
-        return tug_fail(err, -EINVAL, "launch order: flags 0x%x are not defined", o->flags);
-    uint8_t wire[TUG_ORDER_LEN] = {0};
-    put(wire, TUG_ORDER_VERSION, 4);
-    for (size_t i = 0; i < N_FIELDS; i++) {
-        const struct field *f = &fields[i];
-        const void *from = (const char *) o + f->offset;
-        uint8_t *to = wire + f->wire;
-        uint32_t u32;
-        uint64_t u64;
-        switch (f->kind) {
-        case NAME:
-            if (!memchr(from, 0, f->len_bytes))
-                return tug_fail(err, -EINVAL, "launch order: %s name is longer than %d bytes",
-                                f->name, TUG_ORDER_NAME_MAX - 1);
-            memcpy(to, from, strlen(from));
-            break;
-        case RAW:
-            memcpy(to, from, f->len_bytes);
-            break;
-        case U32:
-            memcpy(&u32, from, 4);
-            put(to, u32, 4);
-            break;
-        case U64:
-            memcpy(&u64, from, 8);
-            put(to, u64, 8);
-            break;
-        case GIDS:
-            for (uint32_t g = 0; g < o->n_gids; g++)
-                put(to + 4 * g, o->gids[g], 4);
-            break;
-        }
-    }
-    memcpy(out, wire, TUG_ORDER_LEN);
-    return 0;
-}
-
-static int unpack_field(const struct field *f, const uint8_t *from, struct tug_order *o,
+static int unpack_field(const struct tug_order_field *f, const uint8_t *from, struct tug_order *o,
                         struct tug_err *err)
 {
     void *to = (char *) o + f->offset;
@@ -163,10 +103,10 @@ int tug_order_unpack(const uint8_t in[TUG_ORDER_LEN], struct tug_order *out, str
         return tug_fail(err, -EPROTO, "launch order: unused bytes are not zero");
     struct tug_order o = {0};
     for (size_t i = 0; i < N_FIELDS; i++) {
-        int rc = unpack_field(&fields[i], in + fields[i].wire, &o, err);
+        int rc = unpack_field(&tug_order_fields[i], in + tug_order_fields[i].wire, &o, err);
         if (rc)
             return rc;
-        if (fields[i].offset == AT(n_gids) && o.n_gids > TUG_ORDER_GIDS_MAX)
+        if (tug_order_fields[i].offset == AT(n_gids) && o.n_gids > TUG_ORDER_GIDS_MAX)
             return tug_fail(err, -EPROTO, "launch order: %u supplementary groups; at most %d fit",
                             o.n_gids, TUG_ORDER_GIDS_MAX);
     }
