@@ -203,6 +203,21 @@ static void say_size(const Tugpb__NodeView *n)
     tug_out_adds("\n");
 }
 
+/* Of a node that has been here. */
+static void say_limits(const Tugpb__NodeView *n)
+{
+    char kept[32];
+    label("limits");
+    if (n->pids_max)
+        tug_out_addf("%u processes a job, ", n->pids_max);
+    else
+        tug_out_adds("none on processes, ");
+    tug_out_adds(n->mem_limited ? "memory as asked for" : "none on memory");
+    if (n->mem_reserved_bytes)
+        tug_out_addf("; %s kept from jobs", tug_size_format(n->mem_reserved_bytes, kept, sizeof kept));
+    tug_out_adds("\n");
+}
+
 static void say_node(const Tugpb__NodeView *n)
 {
     char when[32];
@@ -235,6 +250,8 @@ static void say_node(const Tugpb__NodeView *n)
         tug_link_say(n->links[i], n->name);
     }
     say_size(n);
+    if (n->up_since_ms)
+        say_limits(n);
     if (*n->address) {
         label("reached at");
         tug_out_text(n->address);

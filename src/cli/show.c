@@ -289,6 +289,7 @@ static void say_times(const Tugpb__JobView *j, int64_t now_ms)
 static void say_end(const Tugpb__JobView *j)
 {
     struct tug_buf text = {0};
+    line("limits", j->limits);
     tug_jobview_cause(&text, j->cause);
     line("cause", tug_buf_str(&text));
     tug_buf_reset(&text);

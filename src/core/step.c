@@ -646,6 +646,18 @@ static void take_exits(struct tug_entry *e, struct tug_step *s, const struct tug
         e->j.end_state = failed_state(s);
 }
 
+/* That the kernel killed for memory shows last, when it was counted: the same failure, told better. */
+static void take_memory(struct tug_core *c, const struct part_ref *r, const struct tug_event *ev)
+{
+    struct tug_cause cause = cause_of(c, ev, TUG_CAUSE_NONE, "");
+    struct tug_cause *of[] = {&r->s->cause, r->s->id == 0 ? &r->e->j.cause : NULL};
+    if (cause.kind != TUG_CAUSE_RANK || !cause.exit.oom)
+        return;
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
+        if (of[i] && of[i]->kind == TUG_CAUSE_RANK && of[i]->node == cause.node && of[i]->rank == cause.rank)
+            tug_cause_set(of[i], &cause);
+}
+
 /* Nothing of that part runs any more: what it says of its ranks counts, and the step goes on to its end. */
 static void part_over(struct tug_core *c, const struct tug_event *ev, struct part_ref *r)
 {
@@ -658,6 +670,7 @@ static void part_over(struct tug_core *c, const struct tug_event *ev, struct par
     take_exits(r->e, r->s, ev);
     if (was == TUG_PART_KILLING)
         known_better(c, r, ev);
+    take_memory(c, r, ev);
     tug_step_part_set(r->s, r->p, TUG_PART_GONE);
     if (was == TUG_PART_WAITING || was == TUG_PART_READY) {
         if (!bad || ev->cause.kind == TUG_CAUSE_NONE)

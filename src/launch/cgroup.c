@@ -16,8 +16,23 @@
 
 #define LEFTOVER_WAIT_MS 5000
 
-/* Up to size - 1 bytes of a file under 'dir', terminated; -1: it cannot be read. */
-static ssize_t read_at(int dir, const char *name, char *out, size_t size_bytes)
+/* JOB.ATTEMPT, which holds what its steps have together, of JOB.ATTEMPT.STEP. */
+static char *part_of(const char *step, char out[64])
+{
+    snprintf(out, 64, "%s", step);
+    *strrchr(out, '.') = 0;
+    return out;
+}
+
+/* The step's directory from ROOT/tug-NODE. */
+static char *path_of(const char *step, char out[128])
+{
+    char part[64];
+    snprintf(out, 128, "%s/%s", part_of(step, part), step);
+    return out;
+}
+
+ssize_t tug_cgroup_read(int dir, const char *name, char *out, size_t size_bytes)
 {
     int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -32,7 +47,7 @@ static int own_cgroup(char *out, size_t size_bytes, struct tug_err *err)
 {
     static const char *const mounts[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
     char text[4096], probe[128];
-    if (read_at(AT_FDCWD, "/proc/self/cgroup", text, sizeof text) <= 0)
+    if (tug_cgroup_read(AT_FDCWD, "/proc/self/cgroup", text, sizeof text) <= 0)
         return tug_fail(err, -ENOENT, "/proc/self/cgroup cannot be read");
     const char *own = !strncmp(text, "0::", 3) ? text : strstr(text, "\n0::");
     if (!own)
@@ -74,24 +89,38 @@ bool tug_cgroup_next(int base_fd, void **list, char name[64])
     return false;
 }
 
+/* All that is empty in there, and it. */
+static bool remove_part(int base_fd, const char *part)
+{
+    int fd = open_dir(base_fd, part);
+    void *list = NULL;
+    char step[64];
+    while (fd >= 0 && tug_cgroup_next(fd, &list, step))
+        unlinkat(fd, step, AT_REMOVEDIR);
+    if (fd >= 0)
+        close(fd);
+    return unlinkat(base_fd, part, AT_REMOVEDIR) == 0 || errno == ENOENT;
+}
+
 static void end_leftovers(int base_fd)
 {
     int waited_ms = 0;
     void *list = NULL;
     char name[64];
     while (tug_cgroup_next(base_fd, &list, name)) {
-        int step = open_dir(base_fd, name);
-        if (step < 0)
+        int part = open_dir(base_fd, name);
+        if (part < 0)
             continue;
-        for (; tug_cgroup_kill(step), !tug_cgroup_remove(base_fd, name) && waited_ms < LEFTOVER_WAIT_MS; waited_ms += 5)
+        for (; tug_cgroup_kill(part), !remove_part(base_fd, name) && waited_ms < LEFTOVER_WAIT_MS; waited_ms += 5)
             nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-        close(step);
+        close(part);
     }
 }
 
 int tug_cgroup_reopen(int base_fd, const char *step)
 {
-    return open_dir(base_fd, step);
+    char path[128];
+    return open_dir(base_fd, path_of(step, path));
 }
 
 size_t tug_cgroup_pids(int fd, pid_t *out, size_t max, size_t *all)
@@ -99,7 +128,7 @@ size_t tug_cgroup_pids(int fd, pid_t *out, size_t max, size_t *all)
     char text[16384], *end, *at = text;
     size_t n = 0;
     *all = 0;
-    if (read_at(fd, "cgroup.procs", text, sizeof text) <= 0)
+    if (tug_cgroup_read(fd, "cgroup.procs", text, sizeof text) <= 0)
         return 0;
     for (unsigned long pid; (pid = strtoul(at, &end, 10)) > 0 && end != at && *end == '\n'; at = end) {
         ++*all;
@@ -146,9 +175,13 @@ void tug_cgroup_close(int fd)
 
 int tug_cgroup_make(int base_fd, const char *step, int *fd, struct tug_err *err)
 {
-    if (mkdirat(base_fd, step, 0755) < 0)
-        return tug_fail(err, -errno, "the step's cgroup cannot be made: %s", strerror(errno));
-    *fd = open_dir(base_fd, step);
+    char part[64], path[128];
+    if ((mkdirat(base_fd, part_of(step, part), 0755) < 0 && errno != EEXIST) || mkdirat(base_fd, path_of(step, path), 0755) < 0) {
+        int code = -errno;
+        unlinkat(base_fd, part, AT_REMOVEDIR);
+        return tug_fail(err, code, "the step's cgroup cannot be made: %s", strerror(-code));
+    }
+    *fd = open_dir(base_fd, path);
     if (*fd < 0) {
         int code = -errno;
         tug_cgroup_remove(base_fd, step);
@@ -170,17 +203,13 @@ bool tug_cgroup_kill(int fd)
 bool tug_cgroup_empty(int fd)
 {
     char text[256];
-    return read_at(fd, "cgroup.events", text, sizeof text) > 0 && strstr(text, "populated 0");
-}
-
-bool tug_cgroup_oom(int fd)
-{
-    char text[512];
-    const char *at = read_at(fd, "memory.events", text, sizeof text) > 0 ? strstr(text, "oom_kill ") : NULL;
-    return at && strtoul(at + strlen("oom_kill "), NULL, 10) > 0;
+    return tug_cgroup_read(fd, "cgroup.events", text, sizeof text) > 0 && strstr(text, "populated 0");
 }
 
 bool tug_cgroup_remove(int base_fd, const char *step)
 {
-    return unlinkat(base_fd, step, AT_REMOVEDIR) == 0 || errno == ENOENT;
+    char part[64], path[128];
+    bool ok = unlinkat(base_fd, path_of(step, path), AT_REMOVEDIR) == 0 || errno == ENOENT;
+    unlinkat(base_fd, part_of(step, part), AT_REMOVEDIR);       /* the last step of it takes it along */
+    return ok;
 }

@@ -23,6 +23,8 @@
 #include "launch/noded.h"
 
 #define MIN_UID 1000
+#define PIDS_MAX 16384                  /* until tugnoded has said what its configuration says */
+#define OOM_SCORE_ADJ "-900"            /* as OOMScoreAdjust= of the service */
 #define STOP_NODED_MS 5000
 #define STOP_STEPS_MS 10000
 
@@ -153,6 +155,17 @@ static int make_boot_id(bool emulated, uint8_t out[16], struct tug_err *err)
     return 0;
 }
 
+/* Of all that the kernel may kill when this machine is out of memory; tugnoded after us, steps not (step.c). */
+static void be_killed_last(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, OOM_SCORE_ADJ, strlen(OOM_SCORE_ADJ)) < 0)
+        tug_warn("the kernel may kill the daemons when memory is short: oom_score_adj cannot be " OOM_SCORE_ADJ ": %s",
+                 strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
 static int prepare(const struct options *o, struct tug_err *err)
 {
     bool root = geteuid() == 0;
@@ -162,6 +175,9 @@ static int prepare(const struct options *o, struct tug_err *err)
     steps.run_dir = o->run_dir;
     steps.stepd = o->stepd;
     steps.cgroup = -1;
+    for (int i = 0; i < TUG_LIMITS; i++)
+        steps.limits.at[i].dir = -1;
+    steps.limits.pids_max = PIDS_MAX;
     steps.log = steps.rules.one_user;
     noded.drop = root && (o->noded_uid || o->noded_gid);
     noded.uid = o->noded_uid;
@@ -174,16 +190,20 @@ static int prepare(const struct options *o, struct tug_err *err)
         (rc = make_boot_id(o->emulated, steps.rules.boot_id, err)) || (rc = open_run_dir(o, err)))
         return rc;
     sodium_bin2hex(noded.boot_id, sizeof noded.boot_id, steps.rules.boot_id, 16);
-    if (root && (!o->cgroup_root || strcmp(o->cgroup_root, "none") != 0)) {
-        rc = tug_cgroup_open(o->cgroup_root, o->node, &steps.cgroup, err);
-        if (rc && o->cgroup_root)
-            return rc;
-        if (rc)
-            tug_warn("no cgroups: %s", err->msg);
-    }
     if (steps.rules.one_user)
-        tug_info("one user: steps run as uid %u, no change of user%s", geteuid(),
-                 steps.cgroup < 0 ? ", no cgroups (what a step leaves behind is found by its parents)" : "");
+        tug_info("one user: steps run as uid %u, no change of user", geteuid());
+    else
+        be_killed_last();
+    if (!root || (o->cgroup_root && !strcmp(o->cgroup_root, "none"))) {
+        tug_info("no cgroups: what a step leaves behind is found by its parents; memory and processes of jobs are not limited");
+        return tug_steps_open(&steps, err);
+    }
+    rc = tug_cgroup_open(o->cgroup_root, o->node, &steps.cgroup, err);
+    if (rc && o->cgroup_root)
+        return rc;
+    if (rc)
+        tug_warn("no cgroups of v2: %s", err->msg);
+    tug_limits_open(&steps.limits, o->node, steps.cgroup);
     return tug_steps_open(&steps, err);
 }
 
@@ -315,6 +335,7 @@ int main(int argc, char **argv)
         return 1;
     }
     int rc = run(signals);
+    tug_limits_close(&steps.limits);
     tug_cgroup_close(steps.cgroup);
     return rc;
 }

@@ -172,7 +172,8 @@ static bool tell_gone(struct tug_noded *n, struct tug_steps *s, struct tug_step 
 {
     struct tug_wire w = record(TUG_WIRE_GONE, st->job, st->attempt, st->step);
     w.gone.wait_status = st->wait_status;
-    w.gone.oom = st->oom;
+    w.gone.oom = st->use.oom_kills > 0;
+    w.gone.use = (struct tug_wire_use){st->use.pids_max, st->use.pids_hits, st->use.mem_max, st->use.mem_peak, st->use.oom_kills};
     w.gone.lease = st->overdue;
     w.gone.cpu_us = (uint64_t) (st->usage.ru_utime.tv_sec + st->usage.ru_stime.tv_sec) * 1000000 +
                     (uint64_t) (st->usage.ru_utime.tv_usec + st->usage.ru_stime.tv_usec);
@@ -260,12 +261,23 @@ static void on_list(struct tug_noded *n, struct tug_steps *s)
     }
     struct tug_wire end = record(TUG_WIRE_LISTED, 0, 0, 0);
     end.lease.until_boot_ms = n->lease.until_ms;
+    end.lease.limits_pids = s->limits.at[TUG_LIMIT_PIDS].dir >= 0;
+    end.lease.limits_memory = s->limits.at[TUG_LIMIT_MEMORY].dir >= 0;
     if (ok)
         ok = send(n->fd, &end, sizeof end, MSG_NOSIGNAL) == (ssize_t) sizeof end;
     fcntl(n->fd, F_SETFL, flags);
     n->listed = ok;
     if (!ok)
         tug_warn("tugnoded does not read what it asked for");
+}
+
+/* Of its configuration. It can end what runs here, so it may as well starve it. */
+static void on_limits(struct tug_steps *s, const struct tug_wire *w)
+{
+    struct tug_err err = {0};
+    s->limits.pids_max = w->limits.pids_max;
+    if (tug_limits_cap(&s->limits, w->limits.mem_max, &err))
+        tug_warn("%s", err.msg);
 }
 
 static void obey(struct tug_noded *n, struct tug_steps *s, const struct tug_wire *w, int fd)
@@ -284,6 +296,9 @@ static void obey(struct tug_noded *n, struct tug_steps *s, const struct tug_wire
         break;
     case TUG_WIRE_LEASE:
         tug_lease_set(&n->lease, w->lease.until_boot_ms);
+        break;
+    case TUG_WIRE_LIMITS:
+        on_limits(s, w);
         break;
     default:
         tug_warn("tugnoded sent a record of unknown type %u", w->type);

@@ -52,6 +52,12 @@ static char *dir_name(const struct tug_step *st, char out[NAME_MAX_BYTES])
     return out;
 }
 
+static char *part_name(const struct tug_step *st, char out[NAME_MAX_BYTES])
+{
+    snprintf(out, NAME_MAX_BYTES, "%llu.%u", (unsigned long long) st->job, st->attempt);
+    return out;
+}
+
 int tug_drop(uid_t uid, gid_t gid, const gid_t *gids, size_t n_gids)
 {
     if (geteuid() == 0) {
@@ -82,6 +88,7 @@ struct child {
     char dir[4200], noded[4200], topology[4200];
     gid_t gids[TUG_ORDER_GIDS_MAX];
     size_t n_gids;
+    int join[TUG_LIMITS];
     pid_t parent;
 };
 
@@ -100,9 +107,30 @@ static void make_child(const struct tug_steps *s, const struct tug_step *st, con
     for (size_t i = 0; i < c->n_gids; i++)
         c->gids[i] = o->gids[i];
     c->parent = getpid();
+    for (int i = 0; i < TUG_LIMITS; i++)
+        c->join[i] = -1;
 }
 
 /* In the child, from here to exec: async-signal-safe calls only. */
+static void enter_limits(const struct child *c)
+{
+    for (int i = 0; i < TUG_LIMITS; i++)
+        if (c->join[i] >= 0 && write(c->join[i], "0", 1) != 1) {
+            say("tuglaunch: a step could not be put under its limits\n");
+            _exit(EXIT_NO_DROP);
+        }
+}
+
+/* We are the last that the kernel kills for memory (main.c); what we start is not. */
+static void be_as_others(void)
+{
+    int fd = geteuid() != 0 ? -1 : open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0 && write(fd, "0", 1) < 0)
+        say("tuglaunch: the oom_score_adj of a step is not 0\n");
+    if (fd >= 0)
+        close(fd);
+}
+
 static void become_stepd(const struct tug_steps *s, const struct tug_step *st, const struct child *c, int payload_fd)
 {
     sigset_t none;
@@ -112,6 +140,8 @@ static void become_stepd(const struct tug_steps *s, const struct tug_step *st, c
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
     umask(077);
+    enter_limits(c);
+    be_as_others();
     if (tug_drop(st->uid, st->gid, c->gids, c->n_gids) < 0) {
         say("tuglaunch: a step could not become its user\n");
         _exit(EXIT_NO_DROP);
@@ -180,6 +210,45 @@ static int make_dir(struct tug_steps *s, const struct tug_step *st, struct tug_e
     return 0;
 }
 
+static bool is_last_of_attempt(const struct tug_steps *s, const struct tug_step *of)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        const struct tug_step *st = &s->at[i];
+        if (st != of && st->job == of->job && st->attempt == of->attempt &&
+            (st->phase == TUG_STEP_RUNNING || st->phase == TUG_STEP_ENDING))
+            return false;
+    }
+    return true;
+}
+
+/* Nothing is left of it in there. */
+static void unconfine(struct tug_steps *s, struct tug_step *st)
+{
+    char name[NAME_MAX_BYTES];
+    struct tug_limit_use came = st->use;
+    tug_limits_read(&s->limits, part_name(st, name), &st->use);
+    st->use.pids_hits -= came.pids_hits;
+    st->use.oom_kills -= came.oom_kills;
+    if (st->cgroup >= 0) {
+        close(st->cgroup);
+        st->cgroup = -1;
+        tug_cgroup_remove(s->cgroup, dir_name(st, name));
+    }
+    if (is_last_of_attempt(s, st))
+        tug_limits_remove(&s->limits, part_name(st, name));
+}
+
+static int confine(struct tug_steps *s, struct tug_step *st, const struct tug_order *o, int join[TUG_LIMITS], struct tug_err *err)
+{
+    char name[NAME_MAX_BYTES];
+    int rc = s->cgroup >= 0 ? tug_cgroup_make(s->cgroup, dir_name(st, name), &st->cgroup, err) : 0;
+    if (!rc)
+        rc = tug_limits_make(&s->limits, part_name(st, name), o->pids_max, o->mem_bytes, join, err);
+    if (!rc)
+        tug_limits_read(&s->limits, part_name(st, name), &st->use);
+    return rc;
+}
+
 int tug_steps_start(struct tug_steps *s, const uint8_t order[TUG_ORDER_LEN], const uint8_t *signature, int payload_fd,
                     struct tug_step **out, struct tug_err *err)
 {
@@ -203,22 +272,23 @@ int tug_steps_start(struct tug_steps *s, const uint8_t order[TUG_ORDER_LEN], con
     s->rules.max_epoch = o.epoch;
     *st = (struct tug_step){.job = o.job, .attempt = o.attempt, .step = o.step, .uid = o.uid, .gid = o.gid,
                             .requeueable = o.flags & TUG_ORDER_REQUEUEABLE, .cgroup = -1};
+    make_child(s, st, &o, &c);
     rc = make_dir(s, st, err);
-    if (!rc && s->cgroup >= 0 && (rc = tug_cgroup_make(s->cgroup, dir_name(st, name), &st->cgroup, err)) != 0)
-        unlinkat(s->dir, dir_name(st, name), AT_REMOVEDIR);
     if (rc)
         return rc;
-    make_child(s, st, &o, &c);
-    lseek(payload_fd, 0, SEEK_SET);
-    st->pid = clone_into(st->cgroup);
-    if (st->pid == 0)
-        become_stepd(s, st, &c, payload_fd);
-    if (st->pid < 0) {
-        rc = tug_fail(err, -errno, "the step daemon cannot be started: %s", strerror(errno));
-        if (st->cgroup >= 0) {
-            close(st->cgroup);
-            tug_cgroup_remove(s->cgroup, dir_name(st, name));
-        }
+    rc = confine(s, st, &o, c.join, err);
+    if (!rc) {
+        lseek(payload_fd, 0, SEEK_SET);
+        st->pid = clone_into(st->cgroup);
+        if (st->pid == 0)
+            become_stepd(s, st, &c, payload_fd);
+        rc = st->pid < 0 ? tug_fail(err, -errno, "the step daemon cannot be started: %s", strerror(errno)) : 0;
+    }
+    for (int i = 0; i < TUG_LIMITS; i++)
+        if (c.join[i] >= 0)
+            close(c.join[i]);
+    if (rc) {
+        unconfine(s, st);
         unlinkat(s->dir, dir_name(st, name), AT_REMOVEDIR);
         return rc;
     }
@@ -444,12 +514,7 @@ static pid_t start_cleaner(struct tug_steps *s, const char *name, uid_t uid, gid
 static void gone(struct tug_steps *s, struct tug_step *st)
 {
     char name[NAME_MAX_BYTES];
-    if (st->cgroup >= 0) {
-        st->oom = tug_cgroup_oom(st->cgroup);
-        close(st->cgroup);
-        st->cgroup = -1;
-        tug_cgroup_remove(s->cgroup, dir_name(st, name));
-    }
+    unconfine(s, st);
     st->phase = TUG_STEP_GONE;
     if (unlinkat(s->dir, dir_name(st, name), AT_REMOVEDIR) < 0 && errno != ENOENT)
         st->cleaner = start_cleaner(s, name, st->uid, st->gid);
@@ -558,27 +623,36 @@ static int empty_dir(struct tug_steps *s, struct tug_err *err)
 }
 
 /* What an earlier launcher left in a cgroup, and does not end: it is ours to end now. */
-static void adopt(struct tug_steps *s)
+static void adopt_step(struct tug_steps *s, const char *name)
 {
     unsigned long long job;
     unsigned attempt, step;
-    void *list = NULL;
-    char name[NAME_MAX_BYTES];
     struct stat dir;
-    while (s->cgroup >= 0 && tug_cgroup_next(s->cgroup, &list, name)) {
-        struct tug_step *st = &s->at[s->n];
-        if (s->n == TUG_STEPS_MAX || sscanf(name, "%llu.%u.%u", &job, &attempt, &step) != 3)
-            continue;
-        *st = (struct tug_step){.job = job, .attempt = attempt, .step = step, .reaped = true};
-        st->cgroup = tug_cgroup_reopen(s->cgroup, name);
-        if (st->cgroup < 0)
-            continue;
-        int has_dir = fstatat(s->dir, name, &dir, AT_SYMLINK_NOFOLLOW) == 0;
-        st->uid = has_dir ? dir.st_uid : (uid_t) -1;
-        st->gid = has_dir ? dir.st_gid : (gid_t) -1;
-        tug_warn("step %s of an earlier launcher does not end", name);
-        begin_ending(s, st);
-        s->n++;
+    struct tug_step *st = &s->at[s->n];
+    if (s->n == TUG_STEPS_MAX || sscanf(name, "%llu.%u.%u", &job, &attempt, &step) != 3)
+        return;
+    *st = (struct tug_step){.job = job, .attempt = attempt, .step = step, .reaped = true};
+    st->cgroup = tug_cgroup_reopen(s->cgroup, name);
+    if (st->cgroup < 0)
+        return;
+    int has_dir = fstatat(s->dir, name, &dir, AT_SYMLINK_NOFOLLOW) == 0;
+    st->uid = has_dir ? dir.st_uid : (uid_t) -1;
+    st->gid = has_dir ? dir.st_gid : (gid_t) -1;
+    tug_warn("step %s of an earlier launcher does not end", name);
+    begin_ending(s, st);
+    s->n++;
+}
+
+static void adopt(struct tug_steps *s)
+{
+    void *parts = NULL, *list = NULL;
+    char part[NAME_MAX_BYTES], name[NAME_MAX_BYTES];
+    while (s->cgroup >= 0 && tug_cgroup_next(s->cgroup, &parts, part)) {
+        int fd = openat(s->cgroup, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        while (fd >= 0 && tug_cgroup_next(fd, &list, name))
+            adopt_step(s, name);
+        if (fd >= 0)
+            close(fd);
     }
 }
 

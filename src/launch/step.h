@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 
 #include "launch/check.h"
+#include "launch/limit.h"
 #include "proto/wire.h"
 
 #define TUG_STEPS_MAX 1024
@@ -34,7 +35,7 @@ struct tug_step {
     pid_t cleaner;                     /* removes what it left in its directory, as the user; 0 = none */
     int cgroup;                        /* -1 = none */
     int wait_status;
-    bool oom;
+    struct tug_limit_use use;          /* GONE: of its attempt here while it was; until then, as it came */
     bool overdue;                      /* ended by us: the lease was over */
     int64_t ending_ms;                 /* ENDING: since when, */
     uint64_t ending_round;             /* ... and after which listing of orphans */
@@ -48,6 +49,7 @@ struct tug_steps {
     const char *run_dir, *stepd;       /* absolute */
     int dir;                           /* RUN_DIR/steps */
     int cgroup;                        /* -1 = none: adopted orphans only */
+    struct tug_limits limits;
     bool log;                          /* step daemons write to our stderr */
     pid_t noded;                       /* not a step's */
     struct { pid_t pid; uint64_t round; } orphans[TUG_ORPHANS_MAX];     /* killed, and ours to wait for */

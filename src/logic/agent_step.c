@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "base/size.h"
 #include "base/str.h"
 #include "logic/agent_impl.h"
 #include "proto/order.h"
@@ -530,9 +531,33 @@ static void explain_loss(struct tug_agent *a, struct agent_step *s, const Tugpb_
                             a->node, status & 0x7f, gone->oom ? " (out of memory)" : "");
 }
 
-/* What the launcher measured goes into the result. */
-static void add_gone(Tugpb__StepResult *r, const Tugpb__LnGone *g)
+static void put_text(char **to, char *text)
 {
+    if (*to != (char *) protobuf_c_empty_string)
+        free(*to);
+    *to = text;
+}
+
+/* The kernel killed somebody of the job here for memory: that a rank ended is told with the reason and the way out. */
+static void explain_oom(const struct tug_agent *a, Tugpb__Cause *c, const Tugpb__JobUse *use)
+{
+    char max[TUG_SIZE_TEXT_MAX];
+    if (strcmp(c->kind, "rank") != 0 || strcmp(c->node, a->node) != 0 || !c->exit || (!c->exit->signal && !c->exit->exit_code))
+        return;
+    c->exit->oom = 1;
+    if (use && use->mem_max)
+        put_text(&c->text, tug_xasprintf("%s, out of memory: the job may use %s on %s and wanted more; ask for more with --mem", c->text,
+                                         tug_size_format(use->mem_max, max, sizeof max), a->node));
+    else
+        put_text(&c->text, tug_xasprintf("%s, out of memory: %s had no more for its jobs, and this one asked for none; ask with --mem",
+                                         c->text, a->node));
+}
+
+/* What the launcher measured goes into the result. */
+static void add_gone(const struct tug_agent *a, Tugpb__StepResult *r, const Tugpb__LnGone *g)
+{
+    tug_proto_drop(r->use);
+    r->use = g->use ? (Tugpb__JobUse *) tug_proto_copy(&g->use->base) : NULL;
     if (g->cpu_us > r->cpu_us)
         r->cpu_us = g->cpu_us;
     if (g->max_rss_bytes > r->max_rss_bytes)
@@ -540,10 +565,10 @@ static void add_gone(Tugpb__StepResult *r, const Tugpb__LnGone *g)
     if (!g->oom)
         return;
     for (size_t i = 0; i < r->n_exits; i++)
-        if (r->exits[i]->signal == SIGNAL_KILL)
+        if (r->exits[i]->signal || r->exits[i]->exit_code)
             r->exits[i]->oom = 1;
-    if (r->cause && r->cause->exit && r->cause->exit->signal == SIGNAL_KILL)
-        r->cause->exit->oom = 1;
+    if (r->cause)
+        explain_oom(a, r->cause, g->use);
 }
 
 static void close_peers_of(struct tug_agent *a, struct agent_key key)
@@ -575,7 +600,7 @@ void tug_agent_finish(struct tug_agent *a, struct agent_step *s)
     tug_proto_drop(s->result);
     s->result = whole;
     if (s->gone)
-        add_gone(s->result, s->gone);
+        add_gone(a, s->result, s->gone);
     s->phase = TUGPB__STEP_PHASE__STEP_DONE;
     s->waits_lease = s->waits_check = false;
     s->hard_ms = s->finish_ms = INT64_MAX;

@@ -80,6 +80,8 @@ struct ctl_job {
     struct tug_vec(struct ctl_step) steps;
     uint8_t (*masks)[CPU_MASK_LEN];    /* one per slice while CPUs are held */
     size_t n_masks;
+    char *limits;                 /* which it hit, and where, in its attempt 'limits_of'; NULL = none */
+    uint32_t limits_of;
     uint8_t dirty;
 };
 
@@ -209,6 +211,7 @@ struct ctl_job *tug_ctl_job_new(struct tug_control *c, uint64_t id, struct ctl_u
 struct ctl_job *tug_ctl_job(struct tug_control *c, uint64_t id);
 void tug_ctl_job_free(struct tug_control *c, struct ctl_job *j, struct tug_batch *b);
 void tug_ctl_jobs_free(struct tug_control *c);
+void tug_ctl_keep_use(struct tug_control *c, const char *node, const Tugpb__StepResult *r);    /* the limits that it hit there */
 struct ctl_step *tug_ctl_step(struct ctl_job *j, uint32_t step);
 void tug_ctl_step_clear(struct tug_control *c, struct ctl_step *s, struct tug_batch *b);
 void tug_ctl_job_dirty(struct tug_control *c, uint64_t id);

@@ -433,6 +433,7 @@ void h_step_done(struct tug_control *c, struct ctl_peer *p, uint32_t rid,
         return;
     tug_ctl_result(c, &a, r, &ev);
     tug_ctl_safe_done(c, p->node, r->key);
+    tug_ctl_keep_use(c, p->node_name, r);
     tug_ctl_apply(c, &ev, NULL);
     await_links(c);
     tug_arena_clear(&a);

@@ -353,6 +353,8 @@ void tug_ctl_put_job(struct tug_control *c, struct ctl_job *j, const struct tug_
     set_blob(&m.script_blob, j->script);
     set_blob(&m.env_blob, j->env);
     m.job_token = j->job_token;
+    m.limits = j->limits ? j->limits : (char *) "";
+    m.limits_of = j->limits_of;
     m.home = j->user->home;
     m.shell = j->user->shell;
     m.gids = j->user->gids;
@@ -660,6 +662,8 @@ static struct ctl_job *restore_side(struct tug_control *c, const Tugpb__JobRecor
     struct ctl_job *j = tug_ctl_job_new(c, m->id, restore_user(c, m), request, m->token);
 
     tug_str_copy(j->job_token, sizeof j->job_token, m->job_token);
+    j->limits = *m->limits ? tug_xstrdup(m->limits) : NULL;
+    j->limits_of = m->limits_of;
     j->script = tug_blobs_hold_id(c->blobs, m->script_blob.data, m->script_blob.len);
     j->env = tug_blobs_hold_id(c->blobs, m->env_blob.data, m->env_blob.len);
     if (j->token[0])

@@ -6,10 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/size.h"
 #include "base/str.h"
 #include "logic/control_int.h"
 
 #define COMMAND_SHOWN 60
+#define LIMITS_SHOWN  500
 
 struct text {
     char at[COMMAND_SHOWN + 8]; /* what is longer is cut anyway */
@@ -105,7 +108,38 @@ void tug_ctl_job_free(struct tug_control *c, struct ctl_job *j, struct tug_batch
     tug_blobs_drop(c->blobs, j->script, b);
     tug_blobs_drop(c->blobs, j->env, b);
     free(j->masks);
+    free(j->limits);
     free(j);
+}
+
+/* "n1: the limit of 200 processes was hit 3 times; n2: 1 process was killed for memory (it used up to 4G of 4G)" */
+void tug_ctl_keep_use(struct tug_control *c, const char *node, const Tugpb__StepResult *r)
+{
+    struct ctl_job *j = r->use ? tug_ctl_job(c, r->key->job) : NULL;
+    const Tugpb__JobUse *u = r->use;
+    struct tug_buf text = {0};
+    char max[TUG_SIZE_TEXT_MAX], peak[TUG_SIZE_TEXT_MAX];
+
+    if (!j || (!u->pids_hits && !u->oom_kills) || r->key->attempt < j->limits_of)
+        return;
+    if (j->limits && r->key->attempt == j->limits_of)
+        tug_buf_addf(&text, "%s; ", j->limits);
+    tug_buf_addf(&text, "%s: ", node);
+    if (u->pids_hits)
+        tug_buf_addf(&text, "the limit of %llu processes was hit %llu time%s", (unsigned long long) u->pids_max,
+                     (unsigned long long) u->pids_hits, u->pids_hits == 1 ? "" : "s");
+    if (u->oom_kills)
+        tug_buf_addf(&text, "%s%llu process%s killed for memory", u->pids_hits ? ", " : "", (unsigned long long) u->oom_kills,
+                     u->oom_kills == 1 ? " was" : "es were");
+    if (u->oom_kills && u->mem_max)
+        tug_buf_addf(&text, " (it used up to %s of %s)", tug_size_format(u->mem_peak, peak, sizeof peak),
+                     tug_size_format(u->mem_max, max, sizeof max));
+    if (text.len < LIMITS_SHOWN) { /* of a large gang the first ones say enough */
+        free(j->limits);
+        j->limits = tug_buf_take(&text);
+        j->limits_of = r->key->attempt;
+    }
+    tug_buf_clear(&text);
 }
 
 void tug_ctl_jobs_free(struct tug_control *c)

@@ -452,6 +452,7 @@ void tug_ctl_view_job(struct tug_control *c, struct tug_arena *a, const struct t
     view_times(job, out);
     out->nodelist = tug_ctl_nodelist(c, a, job);
     out->command = j ? (char *) j->command : say("");
+    out->limits = say(j ? j->limits : NULL);
     out->cause = tug_ctl_cause_pb(c, a, &job->cause);
     out->hang = tug_ctl_hang_pb(c, a, &job->hang);
     if (tug_job_state_is_over(job->state)) {
@@ -549,6 +550,14 @@ static void view_health(const Tugpb__NodeHealth *h, Tugpb__NodeView *out)
     out->health_program = h->program;
 }
 
+static void view_inventory(const Tugpb__Inventory *inv, Tugpb__NodeView *out)
+{
+    out->machine = inv->machine;
+    out->pids_max = inv->pids_max;
+    out->mem_limited = inv->mem_limited;
+    out->mem_reserved_bytes = inv->mem_reserved_bytes;
+}
+
 void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node,
                        Tugpb__NodeView *out)
 {
@@ -587,5 +596,5 @@ void tug_ctl_view_node(struct tug_control *c, struct tug_arena *a, uint32_t node
     out->version = say(n->version);
     if (n->inventory_len && tug_proto_decode(a, &tugpb__inventory__descriptor, n->inventory,
                                              n->inventory_len, &m, NULL) == 0)
-        out->machine = ((Tugpb__Inventory *) m)->machine;
+        view_inventory((Tugpb__Inventory *) m, out);
 }

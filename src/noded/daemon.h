@@ -32,6 +32,8 @@ struct options {                       /* owned texts; NULL = not said */
     struct tug_sheet *sheet;           /* what 'machine' is; NULL = not said */
     int64_t cpus, memory_bytes, gpus;  /* cpus, memory: 0 = the real ones; gpus: -1 = the real ones */
     enum tug_log_level level;
+    uint32_t processes;                /* of a job, at most */
+    uint64_t reserved_memory_bytes;
     int64_t inventory_period_s;        /* -1 = not said; 0 = only at the start */
     struct tug_agent_check check;      /* program NULL = none; owned */
     struct tug_agent_program prolog, epilog;   /* likewise */
@@ -79,6 +81,7 @@ struct noded {
     struct tug_vec(struct stepd *) stepds;
     tug_peer_id next_peer;
 
+    bool limits_pids, limits_memory;           /* the launcher can */
     struct event *wire_read, *wire_write;
     struct tug_vec(struct outgoing) wire_out;
     struct tug_vec(Tugpb__LnStarted) held;     /* HELD records, until LISTED */
@@ -132,6 +135,8 @@ struct tug_conn *link_conn(struct noded *d, tug_peer_id id);       /* NULL: gone
 /* launcher.c */
 int launcher_start(struct noded *d, struct tug_err *err);
 void launcher_stop(struct noded *d);
+/* Into what the node says it has: what jobs may take of it, and the memory that none gets. */
+void launcher_bounds(const struct noded *d, Tugpb__Inventory *inv);
 void launcher_send(struct noded *d, enum tug_msg number, const ProtobufCMessage *m);
 
 #endif

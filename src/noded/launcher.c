@@ -100,6 +100,27 @@ static void make_start(const Tugpb__LnStart *m, struct outgoing *o)
         tug_error("no memory file for a payload of %zu bytes: %s", m->payload.len, strerror(errno));
 }
 
+void launcher_bounds(const struct noded *d, Tugpb__Inventory *inv)
+{
+    inv->pids_max = d->limits_pids ? d->o.processes : 0;
+    inv->mem_limited = d->limits_memory;
+    if (!inv->mem_reserved_bytes)
+        inv->mem_bytes -= d->o.reserved_memory_bytes;
+    inv->mem_reserved_bytes = d->o.reserved_memory_bytes;
+}
+
+/* Whether it can is in its answer to what the agent asks first. */
+static void send_limits(struct noded *d)
+{
+    struct outgoing o = {.fd = -1};
+    o.record.version = TUG_WIRE_VERSION;
+    o.record.type = TUG_WIRE_LIMITS;
+    o.record.limits.pids_max = d->o.processes;
+    o.record.limits.mem_max = d->o.reserved_memory_bytes ? d->inventory->mem_bytes - d->o.reserved_memory_bytes : 0;
+    tug_vec_push(&d->wire_out, o);
+    flush(d);
+}
+
 void launcher_send(struct noded *d, enum tug_msg number, const ProtobufCMessage *m)
 {
     struct outgoing o = {.fd = -1};
@@ -158,6 +179,10 @@ static void on_listed(struct noded *d, const struct tug_wire *r)
     m.n_steps = d->held.len;
     m.steps = list;
     m.lease_until_ms = world_from_boot(d, r->lease.until_boot_ms);
+    d->limits_pids = r->lease.limits_pids;
+    d->limits_memory = r->lease.limits_memory;
+    launcher_bounds(d, d->inventory);
+    tug_agent_inventory(d->agent, d->inventory);
     tug_agent_message(d->agent, TUG_PEER_LAUNCHER, TUG_MSG_LN_HELD, 0, &m.base);
     free(list);
     tug_vec_clear(&d->held);
@@ -233,6 +258,7 @@ static void on_record(struct noded *d, const struct tug_wire *r)
     Tugpb__LnStarted started = started_of(r);
     Tugpb__LnRefused refused = TUGPB__LN_REFUSED__INIT;
     Tugpb__LnGone gone = TUGPB__LN_GONE__INIT;
+    Tugpb__JobUse use = TUGPB__JOB_USE__INIT;
     switch (r->type) {
     case TUG_WIRE_STARTED:
         started.key = &key;
@@ -245,6 +271,12 @@ static void on_record(struct noded *d, const struct tug_wire *r)
         break;
     case TUG_WIRE_GONE:
         gone.key = &key;
+        use.pids_max = r->gone.use.pids_max;
+        use.pids_hits = r->gone.use.pids_hits;
+        use.mem_max = r->gone.use.mem_max;
+        use.mem_peak = r->gone.use.mem_peak;
+        use.oom_kills = r->gone.use.oom_kills;
+        gone.use = &use;
         gone.wait_status = r->gone.wait_status;
         gone.oom = r->gone.oom != 0;
         gone.lease = r->gone.lease != 0;
@@ -298,11 +330,15 @@ int launcher_start(struct noded *d, struct tug_err *err)
     if (getsockopt(TUG_WIRE_FD, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET)
         return tug_fail(err, -EINVAL, "descriptor %d is not tuglaunch's socket: tugnoded is started by tuglaunch",
                         TUG_WIRE_FD);
+    if (d->o.reserved_memory_bytes >= d->inventory->mem_bytes)
+        return tug_fail(err, -EINVAL, "limits: reserved_memory is %llu MiB, and this node has no more than %llu",
+                        (unsigned long long) d->o.reserved_memory_bytes >> 20, (unsigned long long) d->inventory->mem_bytes >> 20);
     fcntl(TUG_WIRE_FD, F_SETFD, FD_CLOEXEC);
     d->wire_read = event_new(tug_loop_base(d->loop), TUG_WIRE_FD, EV_READ | EV_PERSIST, on_readable, d);
     d->wire_write = event_new(tug_loop_base(d->loop), TUG_WIRE_FD, EV_WRITE, on_writable, d);
     if (!d->wire_read || !d->wire_write || event_add(d->wire_read, NULL) < 0)
         return tug_fail(err, -ENOMEM, "no event for tuglaunch's socket");
+    send_limits(d);
     return 0;
 }
 

@@ -23,6 +23,7 @@
 
 #define PERIOD_S 120                   /* as in tugnode.yaml */
 #define PERIOD_MAX_S 86400
+#define PROCESSES 16384                /* as in tugnode.yaml */
 
 const char *argp_program_version = "tugnoded " TUG_VERSION;
 
@@ -202,6 +203,8 @@ static int read_file(struct options *o, const char *path, struct tug_err *err)
         o->gpus = c.emulate.gpus;
     if (o->inventory_period_s < 0)
         o->inventory_period_s = c.inventory_period_s;
+    o->processes = (uint32_t) c.limits.processes;
+    o->reserved_memory_bytes = (uint64_t) c.limits.reserved_memory_bytes;
     if (c.health_check.program)
         take_check(o, &c.health_check);
     if (c.prolog.program)
@@ -238,7 +241,7 @@ int options_read(struct options *o, int argc, char **argv, struct tug_err *err)
     const char *usual = TUG_SYSCONFDIR "/tugnode.yaml";
     struct parse p = {.o = o};
     int rc = 0;
-    *o = (struct options){.gpus = -1, .inventory_period_s = -1, .level = (enum tug_log_level) -1};
+    *o = (struct options){.gpus = -1, .processes = PROCESSES, .inventory_period_s = -1, .level = (enum tug_log_level) -1};
     argp_parse(&argp, argc, argv, 0, NULL, &p);
     if (o->only_look) {
         rc = emulate_machine(o, p.config, err);

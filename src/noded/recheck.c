@@ -41,8 +41,9 @@ static void rest(struct recheck *r)
 
 /* ---- the answer */
 
-static void tell(struct recheck *r, const Tugpb__Inventory *inv)
+static void tell(struct recheck *r, Tugpb__Inventory *inv)
 {
+    launcher_bounds(r->d, inv);
     tug_agent_inventory(r->d->agent, inv);
     world_check(r->d);
 }
@@ -61,7 +62,7 @@ static void take_answer(struct recheck *r, int status, const struct tug_buf *ans
                               &err))
         tug_warn("looking again at what this node has: %s", err.msg);
     else
-        tell(r, (const Tugpb__Inventory *) m);
+        tell(r, (Tugpb__Inventory *) m);
     tug_arena_clear(&a);
 }
 

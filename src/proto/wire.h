@@ -22,6 +22,7 @@ enum tug_wire_type {
     TUG_WIRE_KILL,                          /* SIGKILL to everything in the step; GONE follows when it is empty */
     TUG_WIRE_LIST,                          /* answered by GONE (not yet told), HELD for each step, LISTED */
     TUG_WIRE_LEASE,                         /* requeueable steps are killed when it is over */
+    TUG_WIRE_LIMITS,                        /* of jobs that come */
     /* from the launcher */
     TUG_WIRE_STARTED = 64,
     TUG_WIRE_REFUSED,
@@ -31,6 +32,10 @@ enum tug_wire_type {
     TUG_WIRE_STUCK                          /* one process of a step that SIGKILL does not end; 'of' such records in a row */
 };
 #define TUG_WIRE_STUCK_MAX 8                /* processes of a step that are told of */
+
+struct tug_wire_use {                       /* of a job on this node; 0 = no limit, not known */
+    uint64_t pids_max, pids_hits, mem_max, mem_peak, oom_kills;
+};
 
 struct tug_wire {
     uint32_t version;
@@ -44,7 +49,12 @@ struct tug_wire {
         } start;
         struct {
             int64_t until_boot_ms;          /* CLOCK_BOOTTIME; 0 = there was none, INT64_MAX = for ever */
+            uint32_t limits_pids, limits_memory; /* LISTED: whether it can */
         } lease;                            /* LEASE, LISTED */
+        struct {
+            uint32_t pids_max;              /* processes of each job */
+            uint64_t mem_max;               /* bytes of all jobs together; 0 = not limited */
+        } limits;
         struct {
             uint32_t pid, uid, requeueable;
             uint32_t left;                  /* the step daemon has gone, what it left is being ended */
@@ -57,6 +67,7 @@ struct tug_wire {
             uint32_t oom;
             uint64_t cpu_us, max_rss_bytes;
             uint32_t lease;                 /* ended by the launcher, as the lease was over */
+            struct tug_wire_use use;        /* while it was here */
         } gone;
         struct {
             int32_t wait_status;            /* these two as in 'gone' */

@@ -32,6 +32,8 @@
 #include "stepd/bind.h"
 #include "stepd/env.h"
 
+#define OOM_SCORE_ADJ "500"            /* as if each had half of the node's memory, or of the job's, more */
+
 struct rank {
     pid_t pid; /* 0: not started, or gone */
 };
@@ -251,6 +253,18 @@ static void set_limits(const struct tug_payload *p)
     }
 }
 
+/* For memory the kernel kills ranks before their step daemon, which tells what happened, and before anything else of the node. */
+static void be_killed_first(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (write(fd, OOM_SCORE_ADJ, sizeof OOM_SCORE_ADJ - 1) < 0) {
+        /* it is larger already */
+    }
+    close(fd);
+}
+
 static void child(struct start *s)
 {
     unsigned long dfl[8] = {
@@ -267,6 +281,7 @@ static void child(struct start *s)
     if (s->numa)
         s->memory_error = -tug_bind_memory(s->numa);
     set_limits(s->p);
+    be_killed_first();
     umask(s->p->spec->umask & 0777);
     if (chdir(s->p->spec->cwd))
         child_fail(s, "entering the working directory");

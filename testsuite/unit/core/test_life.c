@@ -158,9 +158,11 @@ START_TEST(memory_that_shows_only_in_the_result_after_the_early_word_counts_too)
     const struct tug_exit oom[] = {{.signal = 9, .oom = 1}};
     struct tug_event ev = {
         .type = TUG_EV_STEP_DONE, .job = 1, .attempt = 1, .node = 1, .exits = oom, .n_exits = 1};
+    ev.cause = (struct tug_cause){.kind = TUG_CAUSE_RANK, .node = 1, .exit = oom[0], .text = (char *) "ask for more with --mem"};
     ck_assert_int_eq(w_event(&w, ev), 0);
     w_gone(&w, 1, 1, 0, 0);
     w_is(&w, 1, OUT_OF_MEMORY);
+    ck_assert_str_eq(w_job(&w, 1)->cause.text, "ask for more with --mem");
     w_clear(&w);
 }
 END_TEST

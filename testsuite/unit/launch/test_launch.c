@@ -160,6 +160,52 @@ static void escape(const char *path)
     tell(path, text);
 }
 
+#define BOMB_MAX 500
+
+/* As many children as there may be, which stay: so many. */
+static void bomb(const char *path)
+{
+    char text[32];
+    int n = 0;
+    for (pid_t pid; n < BOMB_MAX && (pid = fork()) >= 0; n++)
+        if (pid == 0)
+            for (;;)
+                pause();
+    snprintf(text, sizeof text, "%d", n);
+    tell(path, text);
+}
+
+/* A child that takes so many MiB of memory, and how it ended. */
+static void hog(const char *path, size_t mib)
+{
+    char text[32];
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (size_t i = 0; i < mib; i++) {
+            char *p = malloc(1 << 20);
+            if (!p)
+                _exit(89);
+            memset(p, (int) i + 1, 1 << 20);
+        }
+        _exit(0);
+    }
+    if (waitpid(pid, &status, 0) != pid)
+        _exit(88);
+    snprintf(text, sizeof text, "%d", WIFSIGNALED(status) ? WTERMSIG(status) : -WEXITSTATUS(status));
+    tell(path, text);
+}
+
+static void oom_report(const char *path)
+{
+    char text[32] = "";
+    int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, text, sizeof text - 1) < 0)
+        _exit(87);
+    close(fd);
+    tell(path, text);
+}
+
 static int as_stepd(char **argv, char **envp)
 {
     char payload[512] = "", path[256] = "", junk[300];
@@ -172,6 +218,12 @@ static int as_stepd(char **argv, char **envp)
         escape(path);
     if (strstr(payload, "swarm"))
         swarm(path);
+    if (strstr(payload, "bomb"))
+        bomb(path);
+    if (strstr(payload, "hog"))
+        hog(path, strtoul(strstr(payload, "hog") + 3, NULL, 10));
+    if (strstr(payload, "oom_score"))
+        oom_report(path);
     if (strstr(payload, "mess")) {              /* leave files behind in the step's directory */
         snprintf(junk, sizeof junk, "%s/a", argv[2]);
         if (mkdir(junk, 0700) < 0)
@@ -339,6 +391,7 @@ static struct tug_order an_order(uint64_t job, const char *payload)
 static void send_order(const struct tug_order *o, const char *payload)
 {
     struct tug_wire r = record(TUG_WIRE_START, o->job);
+    r.step = o->step;
     ck_assert_int_eq(tug_order_pack(o, r.start.order, NULL), 0);
     tug_sign(&w.keys, "tug-order-v1", r.start.order, TUG_ORDER_LEN, r.start.signature);
     int fd = memfd_create("payload", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -579,6 +632,154 @@ START_TEST(a_thousand_that_left_everything_behind_are_gone_with_cgroups)
         return;
     }
     a_swarm_is_gone(NULL);
+}
+END_TEST
+
+/* ---- limits */
+
+/* A launcher with such limits for all, where this machine has a controller for them. */
+static bool limited(uint32_t pids_max, uint64_t mem_max)
+{
+    struct tug_wire r = record(TUG_WIRE_LIMITS, 0), list = record(TUG_WIRE_LIST, 0);
+    setup();
+    start_launcher(NULL, one_user);
+    r.limits.pids_max = pids_max;
+    r.limits.mem_max = mem_max;
+    put(&r);
+    put(&list);
+    r = next(TUG_WIRE_LISTED);
+    if (r.lease.limits_pids && r.lease.limits_memory)
+        return true;
+    printf("# not checked: there are no cgroup controllers for pids and memory that are ours to use\n");
+    stop();
+    return false;
+}
+
+static void start_confined(uint64_t job, uint32_t step, uint32_t pids, uint64_t mem, const char *payload)
+{
+    struct tug_order o = an_order(job, payload);
+    o.step = step;
+    o.pids_max = pids;
+    o.mem_bytes = mem;
+    send_order(&o, payload);
+    next(TUG_WIRE_STARTED);
+}
+
+static struct tug_wire_use end_of(uint64_t job, uint32_t step)
+{
+    struct tug_wire k = record(TUG_WIRE_KILL, job);
+    k.step = step;
+    put(&k);
+    struct tug_wire gone = next(TUG_WIRE_GONE);
+    ck_assert_uint_eq(gone.job, job);
+    ck_assert_uint_eq(gone.step, step);
+    ck_assert_uint_eq(gone.gone.oom, gone.gone.use.oom_kills > 0);
+    return gone.gone.use;
+}
+
+START_TEST(a_job_gets_so_many_processes_for_all_its_steps_and_that_it_wanted_more_is_told)
+{
+    char a[300], b[300], other[300];
+    if (getuid() != 0 || !limited(60, 0))
+        return;
+    snprintf(a, sizeof a, "%s: bomb stay", in_dir("a"));
+    snprintf(b, sizeof b, "%s: bomb stay", in_dir("b"));
+    snprintf(other, sizeof other, "%s: bomb stay", in_dir("other"));
+    start_confined(5, 0, 0, 0, a);
+    ck_assert_int_eq(atoi(wait_for_file(in_dir("a"))), 59);     /* and itself */
+    start_confined(6, 0, 20, 0, other);                         /* the order's own limit, and nobody else's processes */
+    ck_assert_int_eq(atoi(wait_for_file(in_dir("other"))), 19);
+    start_confined(5, 1, 0, 0, b);                              /* another step of the job finds no room */
+    ck_assert_int_eq(atoi(wait_for_file(in_dir("b"))), 0);
+    ck_assert_uint_eq(end_of(5, 1).pids_hits, 1);
+    struct tug_wire_use use = end_of(5, 0);
+    ck_assert_uint_eq(use.pids_max, 60);
+    ck_assert_uint_ge(use.pids_hits, 1);
+    use = end_of(6, 0);
+    ck_assert_uint_eq(use.pids_max, 20);
+    ck_assert_uint_eq(use.pids_hits, 1);
+    start_confined(7, 0, 0, 0, "x: stay");
+    use = end_of(7, 0);
+    ck_assert_uint_eq(use.pids_hits, 0);
+    stop();
+}
+END_TEST
+
+START_TEST(a_job_that_takes_more_memory_than_it_asked_for_is_killed_and_nobody_else)
+{
+    char a[300], b[300];
+    if (getuid() != 0 || !limited(0, 0))
+        return;
+    snprintf(a, sizeof a, "%s: hog 128 stay", in_dir("a"));
+    snprintf(b, sizeof b, "%s: hog 16 stay", in_dir("b"));
+    start_confined(5, 0, 100, 64 << 20, a);
+    start_confined(6, 0, 100, 64 << 20, b);
+    ck_assert_int_eq(atoi(wait_for_file(in_dir("a"))), SIGKILL);
+    ck_assert_int_eq(atoi(wait_for_file(in_dir("b"))), 0);
+    struct tug_wire_use use = end_of(5, 0);
+    ck_assert_uint_eq(use.mem_max, 64 << 20);
+    ck_assert_uint_le(use.mem_peak, 64 << 20);
+    ck_assert_uint_ge(use.mem_peak, 60 << 20);
+    ck_assert_uint_eq(use.oom_kills, 1);
+    use = end_of(6, 0);
+    ck_assert_uint_eq(use.oom_kills, 0);
+    ck_assert_uint_ge(use.mem_peak, 16 << 20);
+    stop();
+}
+END_TEST
+
+START_TEST(all_jobs_together_leave_the_memory_that_is_kept_from_them)
+{
+    char a[300];
+    if (getuid() != 0 || !limited(100, 64 << 20))
+        return;
+    snprintf(a, sizeof a, "%s: hog 128 stay", in_dir("a"));
+    start_confined(5, 0, 0, 0, a);
+    ck_assert_int_eq(atoi(wait_for_file(in_dir("a"))), SIGKILL);
+    end_of(5, 0);
+    struct tug_wire r = record(TUG_WIRE_LIMITS, 0);     /* the next tugnoded keeps nothing */
+    r.limits.pids_max = 100;
+    put(&r);
+    snprintf(a, sizeof a, "%s: hog 128 stay", in_dir("b"));
+    start_confined(6, 0, 0, 0, a);
+    ck_assert_int_eq(atoi(wait_for_file(in_dir("b"))), 0);
+    ck_assert_uint_eq(end_of(6, 0).mem_max, 0);
+    stop();
+}
+END_TEST
+
+static void set_oom_score_adj(const char *value)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    ck_assert_int_eq(write(fd, value, strlen(value)), (ssize_t) strlen(value));
+    close(fd);
+}
+
+START_TEST(the_launcher_is_killed_last_for_memory_and_what_it_starts_like_anybody)
+{
+    static char *const as_root[] = {"--noded-uid", "54321", "--noded-gid", "54321", NULL};
+    char payload[300], path[64];
+    if (getuid() != 0) {
+        printf("# not checked: only root goes before others\n");
+        return;
+    }
+    setup();
+    set_oom_score_adj("300");           /* if root is not allowed to go below 0 here, it is not to stay so in any case */
+    start_launcher("none", as_root);
+    set_oom_score_adj("0");
+    list_nothing();
+    snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int) w.pid);
+    int is = atoi(wait_for_file(path));
+    if (is != -900)
+        printf("# not checked: this root may not lower oom_score_adj\n");
+    snprintf(payload, sizeof payload, "%s: oom_score", in_dir("a"));
+    struct tug_order o = an_order(5, payload);
+    o.uid = o.gid = STRANGER;
+    send_order(&o, payload);
+    next(TUG_WIRE_STARTED);
+    ck_assert_int_eq(atoi(wait_for_file(in_dir("a"))), 0);
+    next(TUG_WIRE_GONE);
+    stop();
 }
 END_TEST
 
@@ -840,6 +1041,10 @@ int main(int argc, char **argv, char **envp)
         nothing_of_a_step_survives_it_without_cgroups, nothing_of_a_step_survives_it_with_cgroups,
         a_thousand_that_left_everything_behind_are_gone_without_cgroups,
         a_thousand_that_left_everything_behind_are_gone_with_cgroups,
+        a_job_gets_so_many_processes_for_all_its_steps_and_that_it_wanted_more_is_told,
+        a_job_that_takes_more_memory_than_it_asked_for_is_killed_and_nobody_else,
+        all_jobs_together_leave_the_memory_that_is_kept_from_them,
+        the_launcher_is_killed_last_for_memory_and_what_it_starts_like_anybody,
         what_outlives_SIGKILL_is_told_and_holds_up_nobody_without_cgroups,
         what_outlives_SIGKILL_is_told_and_holds_up_nobody_with_cgroups,
         a_killed_noded_is_started_again_and_told_what_is_held_and_what_is_gone,

@@ -115,6 +115,60 @@ START_TEST(a_step_goes_from_order_to_acknowledged_result)
 }
 END_TEST
 
+/* Rank 0 of job 71 has failed here, so the step daemon said; and the kernel killed somebody of it for memory, so the launcher says. */
+static const Tugpb__StepResult *out_of_memory(const char *node, uint64_t mem_max)
+{
+    Tugpb__SdFailure failure = TUGPB__SD_FAILURE__INIT;
+    Tugpb__Cause cause = TUGPB__CAUSE__INIT;
+    Tugpb__ExitInfo exit = TUGPB__EXIT_INFO__INIT;
+    Tugpb__StepKey key = TUGPB__STEP_KEY__INIT;
+    Tugpb__LnGone gone = TUGPB__LN_GONE__INIT;
+    Tugpb__JobUse use = TUGPB__JOB_USE__INIT;
+    world_start(&w);
+    world_join(&w, 3);
+    world_running(&w, 71, 20, false);
+    exit.exit_code = 4;                 /* a rank whose helper was killed */
+    cause.kind = "rank";
+    cause.node = (char *) (uintptr_t) node;
+    cause.text = "rank 0 exited with code 4";
+    cause.exit = &exit;
+    failure.cause = &cause;
+    tug_agent_message(w.agent, 20, TUG_MSG_SD_FAILURE, 0, &failure.base);
+    world_next(&w, CONTROLLER, TUG_MSG_STEP_FAILED);
+    world_result(&w, 20, 4);
+    world_next(&w, 20, TUG_MSG_SD_RESULT_ACK);
+    tug_agent_stepd_down(w.agent, 20);
+    key.job = 71;
+    key.attempt = 1;
+    use.mem_max = mem_max;
+    use.oom_kills = 1;
+    gone.key = &key;
+    gone.oom = true;
+    gone.use = &use;
+    tug_agent_message(w.agent, L, TUG_MSG_LN_GONE, 0, &gone.base);
+    return ((const Tugpb__StepDone *) world_next(&w, CONTROLLER, TUG_MSG_STEP_DONE))->result;
+}
+
+START_TEST(a_rank_that_failed_where_the_kernel_killed_for_memory_is_told_with_the_limit_and_the_way_out)
+{
+    const Tugpb__StepResult *r = out_of_memory("gpu03", UINT64_C(4) << 30);
+    ck_assert(r->exits[1]->oom && !r->exits[0]->oom);
+    ck_assert(r->cause->exit->oom);
+    ck_assert_str_eq(r->cause->text, "rank 0 exited with code 4, out of memory: the job may use 4G on gpu03 and wanted more; "
+                                     "ask for more with --mem");
+    ck_assert_uint_eq(r->use->oom_kills, 1);
+    world_end(&w);
+    r = out_of_memory("gpu03", 0);
+    ck_assert_str_eq(r->cause->text, "rank 0 exited with code 4, out of memory: gpu03 had no more for its jobs, and this one asked for "
+                                     "none; ask with --mem");
+    world_end(&w);
+    r = out_of_memory("gpu04", UINT64_C(4) << 30); /* another node's failure has its own reason */
+    ck_assert(r->exits[1]->oom && !r->cause->exit->oom);
+    ck_assert_str_eq(r->cause->text, "rank 0 exited with code 4");
+    world_end(&w);
+}
+END_TEST
+
 static void say_stuck(uint64_t job, uint32_t pid, const char *wchan)
 {
     Tugpb__StepKey key = TUGPB__STEP_KEY__INIT;
@@ -622,6 +676,7 @@ UNIT_MAIN("logic/agent", hello_waits_for_the_launchers_list, what_the_node_finds
           what_outlives_SIGKILL_is_told_again_by_the_next_node_daemon_and_to_the_next_controller,
           a_repeated_launch_is_answered_with_where_the_step_stands, what_ended_here_is_not_started_again,
           a_kill_that_overtakes_its_launch_keeps_it_from_starting, a_tombstone_lasts_24_hours_to_the_millisecond,
+          a_rank_that_failed_where_the_kernel_killed_for_memory_is_told_with_the_limit_and_the_way_out,
           a_newer_attempt_waits_until_the_older_is_gone, orders_of_a_lower_epoch_are_ignored,
           a_controller_of_a_lower_epoch_is_hung_up_on,
           nothing_that_an_epoch_brings_about_leaves_before_the_epoch_is_kept,
