@@ -82,14 +82,32 @@ except Exception:
     print(0)'
 }
 
-# etcd_down: end all that was started here
+# is_gone PID: ended, whether or not somebody has fetched how
+is_gone()
+{
+    local state
+    state=$(ps -o stat= -p "$1") || return 0
+    [ "${state:0:1}" = Z ]
+}
+
+# etcd_down: end all that was started here, by whichever test, and return once it has ended
 etcd_down()
 {
-    local p
+    local p pid pids=() tries
     for p in "$D"/n?.pid "$D"/c?.pid "$D"/e?.pid; do
         [ -e "$p" ] || continue
-        kill -CONT "$(cat "$p")" 2>/dev/null || :
-        kill "$(cat "$p")" 2>/dev/null || :
+        pid=$(cat "$p")
+        case $(cat "/proc/$pid/comm" 2>/dev/null) in etcd | tugd | tuglaunch) ;; *) continue ;; esac
+        kill -CONT "$pid" 2>/dev/null || :
+        kill "$pid" 2>/dev/null && pids+=("$pid")
+    done
+    for pid in "${pids[@]}"; do
+        for ((tries = 0; tries < 300; tries++)); do
+            is_gone "$pid" && continue 2
+            read -r -t 0.1 <> <(:) || :
+        done
+        echo "process $pid did not end in 30 s: $(ps -o args= -p "$pid")" >&2
+        kill -9 "$pid" 2>/dev/null || :
     done
     wait
 }
