@@ -16,19 +16,18 @@
 #include "host/coreconf.h"
 #include "host/etcd.h"
 #include "host/loop.h"
-#include "host/reclog.h"
 #include "host/store_file.h"
 #include "host/store_keys.h"
+#include "host/store_log.h"
 
 #define BATCH_BYTES (1 << 20)
-#define PAGE        16
 
 struct gather {
     struct tug_loop *loop;
     struct tug_store *to;
-    struct tug_batch *batch, *rows; /* rows: of entries that are not in the copy of the history */
+    struct tug_batch *batch;
     struct tug_reclog *log;
-    uint64_t copied, parts;
+    uint64_t copied; /* rows of entries up to this one are in the file */
     int waiting, rc;
     struct tug_err *err;
 };
@@ -71,16 +70,16 @@ static int put_row(void *arg, int64_t id, const struct tug_history_row *row)
 
 /* ---- from etcd */
 
-static int on_part(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
+/* Of entries that are not in this controller's copy. */
+static void on_rows(void *arg, struct tug_batch *rows)
 {
     struct gather *g = arg;
-    uint64_t number;
-    int rc = tug_store_key_number(kv->key, &number, err);
-    if (rc)
-        return rc;
-    rc = tug_reclog_feed(g->log, number, kv->value, kv->len, number > g->copied ? g->rows : NULL, err);
-    g->parts++;
-    return rc == -EILSEQ ? tug_fail_ctx(err, rc, "etcd: key %s", kv->key) : rc;
+    struct tug_batch_item item;
+    for (size_t pos = 0; tug_batch_next(rows, &pos, &item);)
+        if (item.op == TUG_BATCH_HISTORY)
+            put_row(g, 0, &item.row);
+    g->copied = tug_reclog_next(g->log) - 1;
+    tug_batch_free(rows);
 }
 
 /* Half a state is none. */
@@ -103,24 +102,14 @@ static int check_whole(struct tug_etcd *e, const char *prefix, struct tug_err *e
 static int read_log(struct gather *g, const struct tug_coreconf_store *from)
 {
     struct tug_etcd *e = NULL;
-    char *to = tug_store_key_log_end(from->prefix), *key;
     int rc = tug_etcd_new(&e, &from->etcd, g->err);
-    uint64_t before;
-    do {
-        before = g->parts;
-        key = tug_store_key_log(from->prefix, tug_reclog_next(g->log));
-        rc = rc ? rc : tug_etcd_range(e, key, to, PAGE, on_part, g, g->err);
-        free(key);
-        if (rc == -ESTALE) { /* cleaned while we read: what it held is said anew further on */
-            tug_reclog_reset(g->log);
-            rc = 0;
-        }
-    } while (!rc && g->parts > before);
+    struct tug_store_log at = {e, from->prefix, g->log, &g->copied, on_rows, g};
+    rc = rc ? rc : tug_store_log_read(&at, g->err);
+    rc = rc ? rc : g->rc;
     rc = rc ? rc : check_whole(e, from->prefix, g->err); /* behind it: what was read was whole then */
     if (!rc && !tug_reclog_records(g->log))
         rc = tug_fail(g->err, -ENOENT, "there is no state at %s in etcd", from->prefix);
     tug_etcd_free(e);
-    free(to);
     return rc;
 }
 
@@ -150,22 +139,12 @@ static int read_history(struct gather *g, const struct tug_coreconf_store *from)
     return rc ? rc : flush(g);
 }
 
-static int put_new_rows(struct gather *g)
-{
-    struct tug_batch_item item;
-    for (size_t pos = 0; tug_batch_next(g->rows, &pos, &item);)
-        if (item.op == TUG_BATCH_HISTORY)
-            put_row(g, 0, &item.row);
-    return g->rc ? g->rc : flush(g);
-}
-
 /* ---- all of it */
 
 static void gather_clear(struct gather *g)
 {
     tug_store_close(g->to);
     tug_batch_free(g->batch);
-    tug_batch_free(g->rows);
     tug_reclog_free(g->log);
     tug_loop_free(g->loop);
 }
@@ -173,13 +152,13 @@ static void gather_clear(struct gather *g)
 static int gather_into(const char *file, const struct tug_coreconf_store *from, struct tug_err *err)
 {
     struct tug_store_opts o = {.path = file, .create = 1, .relaxed = 1};
-    struct gather g = {.batch = tug_batch_new(), .rows = tug_batch_new(), .log = tug_reclog_new(), .err = err};
+    struct gather g = {.batch = tug_batch_new(), .log = tug_reclog_new(), .err = err};
     int rc = tug_loop_new(&g.loop, err);
     rc = rc ? rc : tug_store_open(&g.to, tug_loop_base(g.loop), &o, err);
     rc = rc ? rc : read_history(&g, from); /* first: what is copied meanwhile is in the log still */
     rc = rc ? rc : read_log(&g, from);
     rc = rc ? rc : tug_reclog_walk(g.log, NULL, put_record, &g);
-    rc = rc ? rc : put_new_rows(&g);
+    rc = rc ? rc : flush(&g);
     gather_clear(&g);
     return rc;
 }
@@ -188,7 +167,7 @@ int state_history_to(struct state *s, const char *file, struct tug_err *err)
 {
     char *part = tug_xasprintf("%s.part", file);
     struct tug_store_opts o = {.path = part, .create = 1};
-    struct gather g = {.batch = tug_batch_new(), .rows = tug_batch_new(), .log = tug_reclog_new(), .err = err};
+    struct gather g = {.batch = tug_batch_new(), .log = tug_reclog_new(), .err = err};
     int rc = tug_loop_new(&g.loop, err);
     state_remove(part); /* of one that was interrupted */
     rc = rc ? rc : tug_store_open(&g.to, tug_loop_base(g.loop), &o, err);

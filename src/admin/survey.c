@@ -15,12 +15,14 @@
 #include "host/reclog.h"
 #include "host/store_file.h"
 #include "host/store_keys.h"
+#include "host/store_log.h"
 
 #define PAGE 16
 
 struct reader {
     struct survey *out;
     struct tug_reclog *log;
+    const char *prefix;
     char *next; /* behind the last key */
     FILE *dump; /* NULL: nothing is kept */
 };
@@ -69,10 +71,10 @@ static void dump(FILE *f, const struct tug_etcd_kv *kv)
     fputs("\"}\n", f);
 }
 
-static void note_damage(struct reader *r, const char *key, const struct tug_err *why)
+static void note_damage(struct reader *r, const struct tug_err *why)
 {
     if (!r->out->is_damaged)
-        tug_fail(&r->out->damage, -EILSEQ, "etcd: key %s: %s", key, why->msg);
+        r->out->damage = *why;
     r->out->is_damaged = 1;
     harvest(r);
     tug_reclog_reset(r->log);
@@ -82,14 +84,18 @@ static int on_part(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
 {
     struct reader *r = arg;
     struct tug_err why = {0};
-    uint64_t number;
+    uint64_t number, next = tug_reclog_next(r->log);
     int rc = tug_store_key_number(kv->key, &number, &why);
 
     (void) err;
     r->out->parts++;
     rc = rc ? rc : tug_reclog_feed(r->log, number, kv->value, kv->len, NULL, &why);
+    if (rc == -ESTALE)
+        tug_store_log_missing(r->prefix, next, number - 1, "older and newer ones are there", &why);
+    else if (rc)
+        tug_fail_ctx(&why, rc, "etcd: key %s", kv->key);
     if (rc)
-        note_damage(r, kv->key, &why);
+        note_damage(r, &why);
     if (rc == -ESTALE && tug_reclog_feed(r->log, number, kv->value, kv->len, NULL, &why))
         tug_reclog_reset(r->log);
     if (r->dump)
@@ -99,21 +105,35 @@ static int on_part(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
     return 0;
 }
 
-static int read_all(struct reader *r, struct tug_etcd *e, const char *prefix, struct tug_err *err)
+/* A log that begins too late has lost its oldest entries. */
+static void check_begin(struct reader *r)
 {
-    char *end = tug_store_key_log_end(prefix);
+    struct tug_err why = {0};
+    uint64_t from, to;
+
+    if (!tug_reclog_begins(r->log, &from, &to)) {
+        tug_store_log_missing(r->prefix, from, to, "the newest entry says that the log begins with them", &why);
+        note_damage(r, &why);
+    }
+}
+
+static int read_all(struct reader *r, struct tug_etcd *e, struct tug_err *err)
+{
+    char *end = tug_store_key_log_end(r->prefix);
     uint64_t before;
     int rc;
 
     *r->out = (struct survey){0};
     r->log = tug_reclog_new();
-    r->next = tug_store_key_log(prefix, 0);
+    r->next = tug_store_key_log(r->prefix, 0);
     do {
         char *from = tug_xstrdup(r->next);
         before = r->out->parts;
         rc = tug_etcd_range(e, from, end, PAGE, on_part, r, err);
         free(from);
     } while (!rc && r->out->parts > before);
+    if (!r->out->is_damaged) /* else the oldest was forgotten on the way */
+        check_begin(r);
     harvest(r);
     tug_reclog_free(r->log);
     free(r->next);
@@ -123,17 +143,17 @@ static int read_all(struct reader *r, struct tug_etcd *e, const char *prefix, st
 
 int survey_read(struct survey *out, struct tug_etcd *e, const char *prefix, struct tug_err *err)
 {
-    struct reader r = {.out = out};
+    struct reader r = {.out = out, .prefix = prefix};
 
-    return read_all(&r, e, prefix, err);
+    return read_all(&r, e, err);
 }
 
 int survey_keep(const char *file, struct tug_etcd *e, const char *prefix, struct tug_err *err)
 {
     char *part = tug_xasprintf("%s.part", file);
     struct survey again;
-    struct reader r = {.out = &again, .dump = fopen(part, "we")};
-    int rc = r.dump ? read_all(&r, e, prefix, err) : tug_fail(err, -errno, "cannot write %s: %s", part, strerror(errno));
+    struct reader r = {.out = &again, .prefix = prefix, .dump = fopen(part, "we")};
+    int rc = r.dump ? read_all(&r, e, err) : tug_fail(err, -errno, "cannot write %s: %s", part, strerror(errno));
 
     if (r.dump) {
         int is_bad = ferror(r.dump) || fflush(r.dump) || fsync(fileno(r.dump));

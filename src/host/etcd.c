@@ -332,8 +332,9 @@ static int hand_over(const json_t *row, tug_etcd_kv_cb *cb, void *arg, struct tu
     return rc;
 }
 
-int tug_etcd_range(struct tug_etcd *e, const char *from, const char *to, uint32_t limit, tug_etcd_kv_cb *cb, void *arg,
-                   struct tug_err *err)
+/* n NULL: with values. */
+static int range(struct tug_etcd *e, const char *from, const char *to, uint32_t limit, uint64_t *n, tug_etcd_kv_cb *cb, void *arg,
+                 struct tug_err *err)
 {
     struct tug_buf body = {0};
     json_t *answer = NULL, *row;
@@ -344,8 +345,10 @@ int tug_etcd_range(struct tug_etcd *e, const char *from, const char *to, uint32_
         tug_buf_addc(&body, ',');
         add_key(&body, "range_end", to);
     }
-    tug_buf_addf(&body, ",\"limit\":\"%u\"}", limit);
+    tug_buf_addf(&body, ",\"limit\":\"%u\"%s}", limit, n ? ",\"keys_only\":true" : "");
     int rc = ask(e, "/v3/kv/range", body.data, body.len, &answer, err);
+    if (n)
+        *n = (uint64_t) number(answer, "count");
     json_array_foreach(json_object_get(answer, "kvs"), i, row) {
         if (rc)
             break;
@@ -354,6 +357,18 @@ int tug_etcd_range(struct tug_etcd *e, const char *from, const char *to, uint32_
     json_decref(answer);
     tug_buf_clear(&body);
     return rc;
+}
+
+int tug_etcd_range(struct tug_etcd *e, const char *from, const char *to, uint32_t limit, tug_etcd_kv_cb *cb, void *arg,
+                   struct tug_err *err)
+{
+    return range(e, from, to, limit, NULL, cb, arg, err);
+}
+
+int tug_etcd_keys(struct tug_etcd *e, const char *from, const char *to, uint32_t limit, uint64_t *n, tug_etcd_kv_cb *cb, void *arg,
+                  struct tug_err *err)
+{
+    return range(e, from, to, limit, n, cb, arg, err);
 }
 
 int tug_etcd_compact(struct tug_etcd *e, int64_t revision, struct tug_err *err)
@@ -372,19 +387,26 @@ void tug_etcd_txn_clear(struct tug_etcd_txn *t)
     tug_buf_clear(&t->then);
 }
 
-void tug_etcd_if_created(struct tug_etcd_txn *t, const char *key, int64_t create_revision)
+static void compare(struct tug_etcd_txn *t, const char *key, const char *target, const char *result, const char *field, int64_t revision)
 {
     tug_buf_adds(&t->compare, t->compare.len ? ",{" : "{");
     add_key(&t->compare, "key", key);
-    tug_buf_addf(&t->compare, ",\"target\":\"CREATE\",\"result\":\"EQUAL\",\"create_revision\":\"%lld\"}",
-                 (long long) create_revision);
+    tug_buf_addf(&t->compare, ",\"target\":\"%s\",\"result\":\"%s\",\"%s\":\"%lld\"}", target, result, field, (long long) revision);
+}
+
+void tug_etcd_if_created(struct tug_etcd_txn *t, const char *key, int64_t create_revision)
+{
+    compare(t, key, "CREATE", "EQUAL", "create_revision", create_revision);
+}
+
+void tug_etcd_if_there(struct tug_etcd_txn *t, const char *key)
+{
+    compare(t, key, "CREATE", "GREATER", "create_revision", 0);
 }
 
 void tug_etcd_if_modified(struct tug_etcd_txn *t, const char *key, int64_t mod_revision)
 {
-    tug_buf_adds(&t->compare, t->compare.len ? ",{" : "{");
-    add_key(&t->compare, "key", key);
-    tug_buf_addf(&t->compare, ",\"target\":\"MOD\",\"result\":\"EQUAL\",\"mod_revision\":\"%lld\"}", (long long) mod_revision);
+    compare(t, key, "MOD", "EQUAL", "mod_revision", mod_revision);
 }
 
 void tug_etcd_put(struct tug_etcd_txn *t, const char *key, const void *value, size_t len, int64_t lease)

@@ -59,6 +59,10 @@ typedef int tug_etcd_kv_cb(void *arg, const struct tug_etcd_kv *kv, struct tug_e
 int tug_etcd_range(struct tug_etcd *e, const char *from, const char *to, uint32_t limit, tug_etcd_kv_cb *cb, void *arg,
                    struct tug_err *err);
 
+/* How many keys there are from 'from' up to 'to', and the first 'limit' (0 = all) of them, without their values; at one moment. */
+int tug_etcd_keys(struct tug_etcd *e, const char *from, const char *to, uint32_t limit, uint64_t *n, tug_etcd_kv_cb *cb, void *arg,
+                  struct tug_err *err);
+
 /* Forget what keys were before that revision: etcd keeps it until somebody says so. */
 int tug_etcd_compact(struct tug_etcd *e, int64_t revision, struct tug_err *err);
 
@@ -68,6 +72,7 @@ struct tug_etcd_txn {
 };
 void tug_etcd_txn_clear(struct tug_etcd_txn *t);
 void tug_etcd_if_created(struct tug_etcd_txn *t, const char *key, int64_t create_revision); /* 0 = is not there */
+void tug_etcd_if_there(struct tug_etcd_txn *t, const char *key);
 void tug_etcd_if_modified(struct tug_etcd_txn *t, const char *key, int64_t mod_revision);   /* last, with that revision */
 void tug_etcd_put(struct tug_etcd_txn *t, const char *key, const void *value, size_t len, int64_t lease);
 void tug_etcd_del(struct tug_etcd_txn *t, const char *from, const char *to); /* as a range; to NULL: that key */

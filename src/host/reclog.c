@@ -40,6 +40,7 @@ struct tug_reclog {
     size_t front; /* entries before it are gone */
     size_t bytes, held;
     uint64_t next;
+    uint64_t said_first; /* LogEntry.first, of the newest that says it */
     int keep;
     /* an entry of which parts are still to come */
     struct tug_buf open;
@@ -83,6 +84,20 @@ void tug_reclog_free(struct tug_reclog *l)
 uint64_t tug_reclog_next(const struct tug_reclog *l)
 {
     return l->next;
+}
+
+uint64_t tug_reclog_first(const struct tug_reclog *l)
+{
+    if (l->front < l->entries.len)
+        return l->entries.at[l->front].first;
+    return l->open_got ? l->open_first : 0;
+}
+
+int tug_reclog_begins(const struct tug_reclog *l, uint64_t *from, uint64_t *to)
+{
+    *from = l->said_first;
+    *to = tug_reclog_first(l) - 1;
+    return !l->said_first || tug_reclog_first(l) <= l->said_first;
 }
 
 size_t tug_reclog_records(const struct tug_reclog *l)
@@ -131,7 +146,7 @@ static void pack_item(struct packer *p, const struct tug_batch_item *item)
     tug_vec_push(&p->items, i);
 }
 
-void tug_reclog_pack(struct tug_buf *out, struct tug_batch *const *batches, size_t n)
+void tug_reclog_pack(struct tug_buf *out, struct tug_batch *const *batches, size_t n, uint64_t first)
 {
     struct packer p = {0};
     struct tug_batch_item item;
@@ -139,6 +154,7 @@ void tug_reclog_pack(struct tug_buf *out, struct tug_batch *const *batches, size
     for (size_t i = 0; i < n; i++)
         for (size_t pos = 0; tug_batch_next(batches[i], &pos, &item);)
             pack_item(&p, &item);
+    e.first = first;
     e.n_items = p.items.len;
     e.items = tug_xcalloc(e.n_items + 1, sizeof *e.items);
     for (size_t i = 0, row = 0; i < e.n_items; i++) { /* the vectors do not move any more */
@@ -309,6 +325,8 @@ static void add_row(struct tug_batch *rows, const Tugpb__LogRow *r)
 
 static void take(struct tug_reclog *l, struct entry *e, const Tugpb__LogEntry *said, struct tug_batch *rows)
 {
+    if (said->first)
+        l->said_first = said->first;
     for (size_t i = 0; i < said->n_items; i++) {
         const Tugpb__LogItem *item = said->items[i];
         struct record *r;
@@ -465,6 +483,18 @@ int tug_reclog_rescue(struct tug_reclog *l, const struct tug_buf *parts, size_t 
     tug_arena_clear(&a);
     tug_buf_clear(&all);
     return rc ? rc : said ? 0 : -EILSEQ;
+}
+
+int tug_reclog_cut(struct tug_reclog *l, uint64_t first, struct tug_err *err)
+{
+    while (l->front < l->entries.len && l->entries.at[l->front].last < first) {
+        const struct entry *e = &l->entries.at[l->front];
+        if (e->held)
+            return tug_fail(err, -EILSEQ, "entries %llu to %llu of the log are gone, and no later one says what they said",
+                            (unsigned long long) e->first, (unsigned long long) e->last);
+        tug_reclog_drop_oldest(l);
+    }
+    return 0;
 }
 
 void tug_reclog_drop_oldest(struct tug_reclog *l)

@@ -30,8 +30,9 @@ void tug_reclog_reset(struct tug_reclog *l);
 
 /* ---- writing: what to send */
 
-/* Append the packed entry of these batches, in that order. */
-void tug_reclog_pack(struct tug_buf *out, struct tug_batch *const *batches, size_t n);
+/* Append the packed entry of these batches, in that order. 'first': the number that the log begins with once it is written; who
+ * reads it notices when the oldest entries are missing. */
+void tug_reclog_pack(struct tug_buf *out, struct tug_batch *const *batches, size_t n, uint64_t first);
 /* How many parts of at most part_bytes (head included) it takes; and part i, appended to 'out'. */
 size_t tug_reclog_parts(size_t len_bytes, size_t part_bytes);
 void tug_reclog_part(struct tug_buf *out, const struct tug_buf *entry, size_t part_bytes, size_t i);
@@ -40,12 +41,15 @@ void tug_reclog_part(struct tug_buf *out, const struct tug_buf *entry, size_t pa
 
 /* Part 'number' came. Its entry is taken when this was its last part: rows of the history are added to 'rows' (may be NULL).
  *   0         taken, or kept until the rest is there; parts of an entry that was never completed are forgotten
- *   -ESTALE   numbers are missing in between: reset and read from the beginning
+ *   -ESTALE   numbers are missing in between: cleaned, then reset and read from the beginning; or lost, which store_log.c tells apart
  *   -EILSEQ   damaged ('err' says what)
- * tug_reclog_next() is the number expected next; 0 = any. */
+ * tug_reclog_next() is the number expected next; 0 = any. tug_reclog_first() is that of the oldest part; 0 = there is none. */
 int tug_reclog_feed(struct tug_reclog *l, uint64_t number, const void *part, size_t len, struct tug_batch *rows,
                     struct tug_err *err);
 uint64_t tug_reclog_next(const struct tug_reclog *l);
+uint64_t tug_reclog_first(const struct tug_reclog *l);
+/* All was read, to the end: does the log begin where its entries say, or before? 0: parts *from..*to are missing. */
+int tug_reclog_begins(const struct tug_reclog *l, uint64_t *from, uint64_t *to);
 /* An entry that we have written ourselves, its parts numbered first..first+parts-1, all of it durable. */
 void tug_reclog_wrote(struct tug_reclog *l, uint64_t first, size_t parts, const struct tug_buf *entry,
                       struct tug_batch *rows);
@@ -67,5 +71,7 @@ int tug_reclog_rescue(struct tug_reclog *l, const struct tug_buf *parts, size_t 
                       struct tug_err *err);
 /* The oldest entry is deleted: everything of it that held has been said anew. */
 void tug_reclog_drop_oldest(struct tug_reclog *l);
+/* Somebody else deleted the parts before 'first', all before what was fed last. -EILSEQ: one of these entries still held. */
+int tug_reclog_cut(struct tug_reclog *l, uint64_t first, struct tug_err *err);
 
 #endif

@@ -31,6 +31,7 @@
 #include "host/reclog.h"
 #include "host/store_impl.h"
 #include "host/store_keys.h"
+#include "host/store_log.h"
 #include "host/thread.h"
 
 enum {
@@ -38,10 +39,10 @@ enum {
     /* etcd takes requests of 1.5 MiB unless told otherwise. */
     PART_BYTES = 1 << 20,
     MERGE_BYTES = 1 << 20,
-    PAGE = 16,
     FOLLOW_MS = 300,
     ROOM_MS = 500,
     SAY_MS = 2000,
+    LOOK_MS = 10000,
     COMPACT_MS = 5 * 60 * 1000,
     /* More bytes in the log than twice what holds, before it is cleaned. */
     SLACK_BYTES = 16 << 20,
@@ -91,7 +92,7 @@ struct etcd_store {
     char *history_full, *told_full; /* the loop's: why the history has no room; what on_room was told last */
 
     /* the keeper's */
-    int64_t lease, since_ms, said_at, compact_at, compact_revision;
+    int64_t lease, since_ms, said_at, looked_at, compact_at, compact_revision;
     char said[TUG_ERR_MAX];
     bool checked;
     /* written by the keeper before it says LEADS: the leader key's, as we wrote it last */
@@ -100,6 +101,7 @@ struct etcd_store {
     _Atomic uint64_t copied_now;  /* how far we are; and how far that would survive a power failure, for others to read */
     _Atomic uint64_t copied_for_good;
     _Atomic uint64_t copied_by_all;
+    _Atomic uint64_t begins, written; /* while we lead: the first part that is left, or will be in a moment; the last that is there */
     _Atomic bool history_is_full;
 
     pthread_mutex_t lock; /* of everything below */
@@ -215,25 +217,6 @@ static void on_wake(void *arg)
 
 /* ---- following (the keeper's thread) */
 
-/* What the reader of the log brings home from one page. */
-struct page {
-    struct etcd_store *s;
-    struct tug_batch *rows;
-    size_t n;
-};
-
-static int on_part(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
-{
-    struct page *p = arg;
-    uint64_t number;
-    int rc = tug_store_key_number(kv->key, &number, err);
-    if (rc)
-        return rc;
-    p->n++;
-    rc = tug_reclog_feed(p->s->log, number, kv->value, kv->len, number > p->s->copied ? p->rows : NULL, err);
-    return rc == -EILSEQ ? tug_fail_ctx(err, rc, "etcd: key %s", kv->key) : rc;
-}
-
 static void copy_history(struct etcd_store *s, struct tug_batch *rows, tug_store_done_cb *cb, void *arg)
 {
     uint64_t last = tug_reclog_next(s->log) - 1;
@@ -245,28 +228,41 @@ static void copy_history(struct etcd_store *s, struct tug_batch *rows, tug_store
     tug_store_commit(s->history, rows, cb, arg);
 }
 
+static void on_rows(void *arg, struct tug_batch *rows)
+{
+    copy_history(arg, rows, NULL, NULL);
+}
+
 /* All that was acknowledged to anybody before this call is in 'log' afterwards. */
 static int catch_up(struct etcd_store *s, struct tug_err *err)
 {
-    char *to = tug_store_key_log_end(s->prefix);
-    int rc = 0;
-    for (size_t n = PAGE; n == PAGE && !rc;) {
-        struct page p = {.s = s, .rows = tug_batch_new()};
-        char *from = tug_store_key_log(s->prefix, tug_reclog_next(s->log));
-        rc = tug_etcd_range(s->keeper_etcd, from, to, PAGE, on_part, &p, err);
-        n = p.n;
-        if (rc == -ESTALE) { /* cleaned while we were away: begin again with what there is */
-            tug_reclog_reset(s->log);
-            rc = 0;
-            n = PAGE;
-        }
-        if (tug_batch_len(p.rows))
-            copy_history(s, p.rows, NULL, NULL);
-        else
-            tug_batch_free(p.rows);
-        free(from);
-    }
-    free(to);
+    struct tug_store_log at = {s->keeper_etcd, s->prefix, s->log, &s->copied, on_rows, s};
+    return tug_store_log_read(&at, err);
+}
+
+/* Is all of it still there, also what was read long ago? What is gone must hold no more, by what came since. */
+static int look_over(struct etcd_store *s, uint64_t *first, struct tug_err *err)
+{
+    *first = 0;
+    int rc = tug_reclog_next(s->log) ? tug_store_log_look(s->keeper_etcd, s->prefix, tug_reclog_next(s->log) - 1, first, err) : 0;
+    rc = rc ? rc : catch_up(s, err);
+    if (!rc && *first && (rc = tug_reclog_cut(s->log, *first, err)))
+        rc = tug_fail_ctx(err, rc, "etcd: keys before %s/log/%016llx", s->prefix, (unsigned long long) *first);
+    s->looked_at = (int64_t) tug_now_ms();
+    return rc;
+}
+
+/* Whoever led before can write nothing more. */
+static int take_over(struct etcd_store *s, struct tug_err *err)
+{
+    uint64_t first;
+    int rc = catch_up(s, err);
+    rc = rc ? rc : look_over(s, &first, err);
+    if (!rc && tug_reclog_next(s->log) && !first)
+        rc = tug_store_log_missing(s->prefix, tug_reclog_first(s->log), tug_reclog_next(s->log) - 1,
+                                   "nothing is left of the log, and this controller has read it", err);
+    atomic_store(&s->begins, tug_reclog_first(s->log));
+    atomic_store(&s->written, tug_reclog_next(s->log) ? tug_reclog_next(s->log) - 1 : 0);
     return rc;
 }
 
@@ -365,7 +361,7 @@ static int campaign(struct etcd_store *s, int *won, struct tug_err *err)
         s->lead_revision = revision;
         /* Never from when the answer came. 1 %: twice the drift that two clocks may have. */
         atomic_store(&s->until, sent + (int64_t) s->lease_s * 990);
-        rc = catch_up(s, err); /* whoever led before can write nothing more */
+        rc = take_over(s, err);
     }
     if ((rc || !*won) && s->lease) {
         atomic_store(&s->until, 0);
@@ -401,7 +397,7 @@ static int go_on(struct etcd_store *s, int *won, struct tug_err *err)
         s->lease = lease;
         s->lead_revision = revision;
         atomic_store(&s->until, sent + (int64_t) s->lease_s * 990);
-        rc = catch_up(s, err);
+        rc = take_over(s, err);
     }
     if (rc == -ENOENT)
         rc = 0;
@@ -436,6 +432,7 @@ static int follow_round(struct etcd_store *s, struct tug_err *err)
 {
     struct leader now;
     char text[256];
+    uint64_t first;
     int won = 0, rc = s->checked ? 0 : check_etcd(s, err);
     if (!rc && s->lead_before && ((rc = go_on(s, &won, err)) != 0 || won))
         return rc ? rc : 1;
@@ -443,6 +440,8 @@ static int follow_round(struct etcd_store *s, struct tug_err *err)
         rc = tug_fail(err, -ENOSPC, "the disk with this controller's copy of the history is full");
     if (!rc)
         rc = catch_up(s, err);
+    if (!rc && (int64_t) tug_now_ms() - s->looked_at >= LOOK_MS)
+        rc = look_over(s, &first, err);
     if (!rc)
         rc = look(s, s->keeper_etcd, &now, err);
     if (rc)
@@ -538,6 +537,18 @@ static int lead_round(struct etcd_store *s, struct tug_err *err)
     return rc;
 }
 
+/* Is all of it still there that we wrote and read? The writer may be at work meanwhile. */
+static int look_over_ours(struct etcd_store *s, struct tug_err *err)
+{
+    uint64_t first, last = atomic_load(&s->written);
+    int rc = last ? tug_store_log_look(s->keeper_etcd, s->prefix, last, &first, err) : 0;
+    uint64_t begins = atomic_load(&s->begins);
+    if (!rc && last && (!first || first > begins))
+        rc = tug_store_log_missing(s->prefix, begins, first ? first - 1 : last, "this controller did not delete them", err);
+    s->looked_at = (int64_t) tug_now_ms();
+    return rc;
+}
+
 static void nap(struct etcd_store *s, int64_t ms)
 {
     struct timespec at;
@@ -582,6 +593,10 @@ static void keep_leading(struct etcd_store *s)
         }
         if (!rc && (int64_t) tug_now_ms() - s->said_at >= SAY_MS)
             say(s, "leader", NULL); /* the next one will do */
+        if (!rc && (int64_t) tug_now_ms() - s->looked_at >= LOOK_MS && look_over_ours(s, &err) == -EILSEQ) {
+            give_up(s, TUG_STORE_BROKEN, -EILSEQ, err.msg);
+            return;
+        }
         nap(s, 100);
     }
 }
@@ -613,28 +628,37 @@ static void *keeper_main(void *arg)
 
 /* ---- writing (the writer's thread) */
 
+struct same {
+    const struct tug_buf *part;
+    bool is_there, is_ours;
+};
+
 static int on_same(void *arg, const struct tug_etcd_kv *kv, struct tug_err *err)
 {
-    const struct tug_buf **is = arg;
+    struct same *is = arg;
     (void) err;
-    if (kv->len == (*is)->len && !memcmp(kv->value, (*is)->data, kv->len))
-        *is = NULL;
+    is->is_there = true;
+    is->is_ours = kv->len == is->part->len && !memcmp(kv->value, is->part->data, kv->len);
     return 0;
 }
 
-/* The transaction did not hold: because we no longer lead, or because an earlier try of it did? */
-static int was_written(struct etcd_store *s, const char *key, const struct tug_buf *part, struct tug_err *err)
+/* The transaction did not hold: because we no longer lead, because an earlier try of it did, or because the log is not as we left it? */
+static int was_written(struct etcd_store *s, uint64_t number, const struct tug_buf *part, struct tug_err *err)
 {
     struct leader now;
-    const struct tug_buf *missing = part;
+    struct same is = {.part = part};
+    char *key = tug_store_key_log(s->prefix, number);
     int rc = look(s, s->writer_etcd, &now, err);
     if (!rc)
-        rc = tug_etcd_range(s->writer_etcd, key, NULL, 1, on_same, &missing, err);
-    if (rc)
-        return rc;
-    if (now.mod_revision != s->lead_revision)
-        return tug_fail(err, -ESTALE, "another controller leads (%s)", now.mod_revision ? now.name : "or will soon");
-    return missing ? tug_fail(err, -EILSEQ, "etcd: '%s' is there already, and not ours", key) : 0;
+        rc = tug_etcd_range(s->writer_etcd, key, NULL, 1, on_same, &is, err);
+    if (!rc && now.mod_revision != s->lead_revision)
+        rc = tug_fail(err, -ESTALE, "another controller leads (%s)", now.mod_revision ? now.name : "or will soon");
+    else if (!rc && is.is_there && !is.is_ours)
+        rc = tug_fail(err, -EILSEQ, "etcd: '%s' is there already, and not ours", key);
+    else if (!rc && !is.is_there)
+        rc = tug_store_log_missing(s->prefix, number - 1, number - 1, "it was the newest, and is never deleted by a controller", err);
+    free(key);
+    return rc;
 }
 
 /* etcd's word for it came; the loop is told when that is news. 'why' NULL: it takes something again. */
@@ -676,6 +700,11 @@ static int write_part(struct etcd_store *s, uint64_t number, const struct tug_bu
     int64_t revision;
     tug_etcd_if_modified(&t, leader, s->lead_revision);
     tug_etcd_if_created(&t, key, 0);
+    if (atomic_load(&s->written)) { /* behind a hole it could never be read */
+        char *before = tug_store_key_log(s->prefix, number - 1);
+        tug_etcd_if_there(&t, before);
+        free(before);
+    }
     tug_etcd_put(&t, key, part->data, part->len, 0);
     if (c && c->first) {
         char *from = tug_store_key_log(s->prefix, c->first), *to = tug_store_key_log(s->prefix, c->last + 1);
@@ -690,7 +719,9 @@ static int write_part(struct etcd_store *s, uint64_t number, const struct tug_bu
     if (!rc)
         set_full(s, NULL);
     if (!rc && !held)
-        rc = was_written(s, key, part, err);
+        rc = was_written(s, number, part, err);
+    if (!rc)
+        atomic_store(&s->written, number);
     tug_etcd_txn_clear(&t);
     free(leader);
     free(key);
@@ -698,11 +729,9 @@ static int write_part(struct etcd_store *s, uint64_t number, const struct tug_bu
 }
 
 /* All parts of the entry, each after the other; with the last one the cleaned one goes. */
-static int write_entry(struct etcd_store *s, const struct tug_buf *entry, const struct cleaning *c, struct tug_batch *rows,
-                       struct tug_err *err)
+static int write_entry(struct etcd_store *s, uint64_t first, const struct tug_buf *entry, const struct cleaning *c,
+                       struct tug_batch *rows, struct tug_err *err)
 {
-    /* A new log begins behind all that an older one of that name had, of which controllers may have copies. */
-    uint64_t first = tug_reclog_next(s->log) ? tug_reclog_next(s->log) : (uint64_t) tug_wall_ms();
     size_t n = tug_reclog_parts(entry->len, PART_BYTES);
     int rc = 0;
     for (size_t i = 0; i < n && !rc; i++) {
@@ -717,6 +746,19 @@ static int write_entry(struct etcd_store *s, const struct tug_buf *entry, const 
     if (c->first)
         tug_reclog_drop_oldest(s->log);
     return 0;
+}
+
+/* A new log begins behind all that an older one of that name had, of which controllers may have copies. */
+static uint64_t next_number(const struct etcd_store *s)
+{
+    uint64_t now = (uint64_t) tug_wall_ms();
+    return tug_reclog_next(s->log) ? tug_reclog_next(s->log) : now > s->copied ? now : s->copied + 1;
+}
+
+/* What the log begins with once that entry is written. */
+static uint64_t begin_of(const struct etcd_store *s, uint64_t entry, const struct cleaning *c)
+{
+    return c->first ? c->last + 1 : tug_reclog_first(s->log) ? tug_reclog_first(s->log) : entry;
 }
 
 struct fetched {
@@ -746,7 +788,8 @@ static int clean(struct etcd_store *s, struct cleaning *c, struct tug_batch *sav
         char *from = tug_store_key_log(s->prefix, first), *to = tug_store_key_log(s->prefix, last + 1);
         rc = tug_etcd_range(s->writer_etcd, from, to, 0, on_fetched, &f, err);
         if (!rc && f.parts.len != last + 1 - first)
-            rc = tug_fail(err, -EILSEQ, "etcd: entry %llu of the log is not there any more", (unsigned long long) first);
+            rc = tug_store_log_missing(s->prefix, first, last, "some or all of them are gone, and this controller did not delete them",
+                                       err);
         if (!rc)
             rc = tug_reclog_rescue(s->log, f.parts.at, f.parts.len, saved, err);
         for (size_t i = 0; i < f.parts.len; i++)
@@ -797,8 +840,10 @@ static void write_some(struct etcd_store *s, struct txn *t)
         tug_vec_push(&batches, r->batch);
     size_t n = batches.len - 1;
     if (!rc) {
-        tug_reclog_pack(&entry, batches.at, batches.len);
-        rc = write_entry(s, &entry, &c, rows, &err);
+        uint64_t first = next_number(s);
+        atomic_store(&s->begins, begin_of(s, first, &c));
+        tug_reclog_pack(&entry, batches.at, batches.len, atomic_load(&s->begins));
+        rc = write_entry(s, first, &entry, &c, rows, &err);
     }
     tug_buf_clear(&entry);
     tug_vec_clear(&batches);

@@ -349,6 +349,72 @@ json.dump({"key": kv["key"], "value": base64.b64encode(value).decode()}, open("f
     tug submit --begin now+1h --parsable -- true
 }
 
+# keys_of PREFIX [WITH]: the keys of that log in their order, one a line; WITH: with their values, both as etcd's gateway has them
+keys_of()
+{
+    ask $((ETCD_PORT + 2)) kv/range "{\"key\":\"$(b64 "$1/log/")\",\"range_end\":\"$(b64 "$1/log0")\"}" | python3 -c 'import base64, json, sys
+for kv in json.load(sys.stdin).get("kvs", []):
+    print(json.dumps({"key": kv["key"], "value": kv["value"]}) if len(sys.argv) > 1 else base64.b64decode(kv["key"]).decode())' "${@:2}"
+}
+
+delete_key() { ask $((ETCD_PORT + 2)) kv/deleterange "{\"key\":\"$(b64 "$1")\"}" >/dev/null; }
+
+# is_refused KEY: by who would start, and by who looks
+is_refused()
+{
+    run tug admin verify -c c7.yaml
+    echo "$output"
+    [ "$status" -eq 1 ] && [[ "$output" == *"$1"*" missing: "* ]] || return 1
+    run timeout 30 tugd -c c7.yaml
+    echo "$output"
+    [ "$status" -eq 1 ] && [[ "$output" == *"$1"*" missing: "* ]] && [[ "$output" == *"tug admin restore --config c7.yaml --replace"* ]]
+}
+
+stopped_by() { grep -q "key $2 of the log is missing" "c$1.log" && is_gone "$(pid_of "c$1")"; }
+
+@test "a key that is missing from the log is named: by who starts, who stands by, who leads, and tug admin verify" {
+    cd "$D"
+    local i keys key
+    for i in 7 8; do
+        controller_config $i etcd 3s
+        sed -i "s#^etcd:#&\n  prefix: /tugline/gap#; s#listen: \"[^\"]*\"#listen: \"127.0.0.1:0\"#" c$i.yaml
+    done
+    controller_start 7
+    export TUG_SOCKET="$D/r7/tugd.sock"
+    until_ok 20 tug ping
+    for i in 1 2 3 4 5 6; do tug submit -J "gap$i" --begin now+1h --parsable -- true; done
+    controller_start 8
+    until_ok 20 grep -q "standing by: ctl7" c8.log
+    until_ok 20 eval 'tug admin controllers -c c7.yaml | grep -q "^ctl8 .*standby"' # it has read all
+    keys_of /tugline/gap with >whole
+    keys=($(keys_of /tugline/gap))
+    [ "${#keys[@]}" -ge 7 ]
+
+    # In the middle: noticed by both, though neither reads it any more.
+    key=${keys[3]}
+    delete_key "$key"
+    for i in 7 8; do until_ok 40 stopped_by $i "$key"; done
+    is_refused "$key"
+    while read -r kv; do ask $((ETCD_PORT + 2)) kv/put "$kv" >/dev/null; done <whole
+
+    # The oldest: only the others say that there was one.
+    delete_key "${keys[0]}"
+    is_refused "${keys[0]}"
+    while read -r kv; do ask $((ETCD_PORT + 2)) kv/put "$kv" >/dev/null; done <whole
+
+    # The newest, under who leads: nothing is written behind the hole.
+    tug admin verify -c c7.yaml
+    controller_start 7
+    until_ok 20 tug ping
+    [ "$(tug queue --json | grep -o '"name":"gap[1-6]"' | wc -l)" -eq 6 ]
+    key=$(keys_of /tugline/gap | tail -1)
+    delete_key "$key"
+    run tug submit --begin now+1h --parsable -- true
+    [ "$status" -ne 0 ]
+    until_ok 40 stopped_by 7 "$key"
+    [ "$(keys_of /tugline/gap | tail -1)" \< "$key" ]
+}
+
 @test "when etcd's quota is used up nothing is acknowledged, what is there can be looked at, and all goes on when there is room" {
     cd "$D"
     local p=$((ETCD_PORT + 14)) big i

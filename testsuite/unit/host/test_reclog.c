@@ -46,7 +46,7 @@ static struct tug_batch *put(const char *id, const char *data)
 static void write_parts(struct tug_batch *const *batches, size_t n, size_t parts)
 {
     struct tug_buf entry = {0};
-    tug_reclog_pack(&entry, batches, n);
+    tug_reclog_pack(&entry, batches, n, sv.first);
     size_t all = tug_reclog_parts(entry.len, PART);
     uint64_t first = sv.next;
     for (size_t i = 0; i < all && i < parts; i++)
@@ -203,11 +203,11 @@ static void commit_and_clean(struct tug_batch *b)
     int cleans = tug_reclog_oldest(writer, 2 * PART, &first, &last, &any);
     if (cleans && any)
         ck_assert_int_eq(tug_reclog_rescue(writer, &sv.value[first], last + 1 - first, both[0], NULL), 0);
-    write_parts(both, 2, SIZE_MAX);
-    if (cleans) {
-        tug_reclog_drop_oldest(writer);
+    if (cleans)
         sv.first = last + 1;
-    }
+    write_parts(both, 2, SIZE_MAX);
+    if (cleans)
+        tug_reclog_drop_oldest(writer);
     tug_batch_free(both[0]);
     tug_batch_free(b);
 }
@@ -257,6 +257,47 @@ START_TEST(cleaning_loses_nothing_that_holds_and_keeps_the_log_short)
 }
 END_TEST
 
+START_TEST(a_log_that_lost_its_oldest_entries_is_told_by_what_the_newest_says)
+{
+    struct tug_reclog *l = tug_reclog_new();
+    struct tug_err err = {0};
+    uint64_t from, to;
+    write_one(put("1", "a"));
+    write_one(put("2", "b"));
+    write_one(put("3", "c"));
+    ck_assert_int_eq(read_from(l, 1, NULL, &err), 0);
+    ck_assert_uint_eq(tug_reclog_first(l), 1);
+    ck_assert(tug_reclog_begins(l, &from, &to));
+    tug_reclog_reset(l);
+    ck_assert_int_eq(read_from(l, 3, NULL, &err), 0);
+    ck_assert(!tug_reclog_begins(l, &from, &to));
+    ck_assert_uint_eq(from, 1);
+    ck_assert_uint_eq(to, 2);
+    tug_reclog_free(l);
+}
+END_TEST
+
+START_TEST(who_reads_along_forgets_what_was_cleaned_and_notices_what_was_not)
+{
+    struct tug_reclog *l = tug_reclog_new();
+    struct tug_err err = {0};
+    uint64_t first, last;
+    int holds_any;
+    for (int i = 0; i < 200; i++)
+        commit_and_clean(put(i % 50 ? "1" : "0", "a record of some length, so that the log is cleaned now and then"));
+    ck_assert_uint_gt(sv.first, 100);
+    ck_assert_int_eq(read_from(l, 1, NULL, &err), 0); /* as one that was there all the time */
+    ck_assert_int_eq(tug_reclog_cut(l, sv.first, &err), 0);
+    ck_assert_uint_eq(tug_reclog_first(l), sv.first);
+    holds(l, "job/0=a record of some length, so that the log is cleaned now and then "
+             "job/1=a record of some length, so that the log is cleaned now and then ");
+    ck_assert_int_eq(tug_reclog_oldest(l, 2 * PART, &first, &last, &holds_any),
+                     tug_reclog_oldest(writer, 2 * PART, &first, &last, &holds_any));
+    unit_fails(tug_reclog_cut(l, sv.next, &err), -EILSEQ, err, "are gone, and no later one says what they said");
+    tug_reclog_free(l);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("host/reclog");
@@ -268,6 +309,8 @@ int main(void)
     tcase_add_test(tc, what_a_writer_did_not_complete_never_counts);
     tcase_add_test(tc, rows_of_the_history_come_once_and_in_order);
     tcase_add_test(tc, a_gap_and_damage_are_told);
+    tcase_add_test(tc, a_log_that_lost_its_oldest_entries_is_told_by_what_the_newest_says);
+    tcase_add_test(tc, who_reads_along_forgets_what_was_cleaned_and_notices_what_was_not);
     tcase_add_test(tc, cleaning_loses_nothing_that_holds_and_keeps_the_log_short);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
