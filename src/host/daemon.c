@@ -8,9 +8,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -222,4 +224,18 @@ int tug_pidfile_read(const char *path, pid_t *out, struct tug_err *err)
         return tug_fail(err, -EINVAL, "the pid file %s holds no pid; remove it", path);
     *out = (pid_t) pid;
     return 0;
+}
+
+unsigned tug_daemon_files(unsigned wanted)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+        return 0;
+    if (r.rlim_cur < wanted) {
+        r.rlim_cur = wanted < r.rlim_max ? wanted : r.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &r);
+        getrlimit(RLIMIT_NOFILE, &r);
+    }
+    return r.rlim_cur < UINT_MAX ? (unsigned) r.rlim_cur : UINT_MAX;
 }

@@ -30,4 +30,7 @@ int tug_pidfile_write(const char *path, struct tug_err *err);
 /* -ENOENT: none. -EINVAL: no pid in it. */
 int tug_pidfile_read(const char *path, pid_t *out, struct tug_err *err);
 
+/* Raises how many files this process may have open to 'wanted', or as far as its hard limit allows. Returns how many it is. */
+unsigned tug_daemon_files(unsigned wanted);
+
 #endif

@@ -42,6 +42,8 @@ int tug_net_conf_new(struct tug_net_conf **out, const struct tug_net_opts *o, st
         c->o.max_conns_uid = c->o.max_conns - c->o.max_conns / 4;
     if (!o->max_unauth)
         c->o.max_unauth = 512;
+    if (!o->max_unauth_address)
+        c->o.max_unauth_address = c->o.max_unauth < 4 ? 1 : c->o.max_unauth / 4;
     if (!o->handshake_ms)
         c->o.handshake_ms = 5000;
     *out = c;

@@ -5,7 +5,8 @@
  *   node    TCP; both sides prove an Ed25519 key in one fixed-size handshake bound to fresh X25519 keys, then every frame
  *           is AEAD (shared/ reliability 1.3: authenticate, then decode)
  *   psk     TCP or unix; both sides prove one 32-byte pre-shared key, then AEAD (the star of a gang; `tug run`)
- * Before a session is up a peer may send exactly one fixed-size handshake frame, has 5 s, and counts against a cap.
+ * Before a session is up a peer may send exactly one fixed-size handshake frame, has 5 s, and counts against caps; all such peers
+ * together get a small part of each turn of the loop. A listener leaves the last descriptors of the process alone.
  * Callbacks come on the loop; a connection may be closed from inside its callbacks. Writes are buffered and never
  * block; a peer that does not read is closed when more than 'out_max_bytes' wait. Layer: host.
  */
@@ -57,7 +58,9 @@ struct tug_net_opts {
     size_t out_max_bytes;             /* 0 = 64 MiB */
     unsigned max_conns;               /* listening; 0 = 16384 */
     unsigned max_conns_uid;           /* listening, unix: of one user who is neither root nor ours; 0 = 3/4 of max_conns */
-    unsigned max_unauth;              /* listening; 0 = 512, oldest dropped first */
+    unsigned max_unauth;              /* listening: handshake not done; 0 = 512, oldest dropped first */
+    unsigned max_unauth_address;      /* listening: likewise of one address (IPv6: of its /64; all of loopback is one; local
+                                       * sockets: of one user); 0 = a quarter of max_unauth */
     unsigned handshake_ms;            /* connect and handshake together; 0 = 5000 */
     unsigned steady;                  /* TCP: a peer that does not read is not given up, however long; one whose machine answers
                                        * nothing is, within 17 s, as ever */

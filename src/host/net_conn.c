@@ -330,7 +330,7 @@ static void up(struct tug_conn *c)
         ask_flush(c);
 }
 
-static void read_handshake(struct tug_conn *c)
+static void take_handshake(struct tug_conn *c)
 {
     struct tug_err err = {0};
     size_t missing, n;
@@ -346,6 +346,17 @@ static void read_handshake(struct tug_conn *c)
         ask_flush(c);
     if (tug_session_up(c->session))
         up(c);
+}
+
+/* What is not read now comes again in the next turn. */
+static void read_handshake(struct tug_conn *c)
+{
+    struct tug_door *door = c->listener ? tug_listener_door(c->listener) : NULL;
+    if (door && !tug_door_begin(door, TUG_DOOR_PROVE))
+        return;
+    take_handshake(c);
+    if (c->listener) /* else it was freed meanwhile */
+        tug_door_end(door, TUG_DOOR_PROVE);
 }
 
 /* Hand out the frames at the front of 's'. */

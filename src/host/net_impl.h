@@ -7,6 +7,7 @@
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <stdbool.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -124,8 +125,9 @@ struct tug_conn {
     struct tug_net_conf *conf;
     struct event_base *loop;
     struct tug_listener *listener;     /* NULL: dialled, or the listener is gone */
-    TAILQ_ENTRY(tug_conn) all, unauth; /* in the listener */
-    int in_unauth;
+    TAILQ_ENTRY(tug_conn) all;         /* in the listener */
+    TAILQ_ENTRY(tug_conn) waiting, beside; /* at its door, among all and among those of its address */
+    struct tug_door_side *side;        /* NULL: not at the door */
     struct tug_session *session; /* NULL: plain frames */
     struct event ev_read, ev_write, ev_timer;
     int fd;
@@ -152,10 +154,34 @@ void tug_conn_accepted(struct tug_listener *l, struct event_base *loop, int fd,
 /* Close with that reason: on_close comes. */
 void tug_conn_refuse(struct tug_conn *c, const char *why);
 
+/* ---- net_door.c: who waits in front of a listener ---- */
+struct tug_door;
+struct tug_door_side;
+
+/* What counts as one address: IPv4 as it is, IPv6 by its /64, all of loopback together, local sockets by user. */
+struct tug_door_from {
+    uint32_t family;
+    uint8_t net[8];
+};
+void tug_door_from(const struct sockaddr *sa, uid_t uid, struct tug_door_from *out);
+
+struct tug_door *tug_door_new(struct event_base *loop, unsigned max, unsigned max_address);
+void tug_door_free(struct tug_door *d); /* drops who is there */
+/* May refuse the oldest, of its address or of all, to make room; that may be 'c' itself. */
+void tug_door_enter(struct tug_door *d, struct tug_conn *c);
+void tug_door_leave(struct tug_door *d, struct tug_conn *c); /* it is up or gone; one that is not there: nothing */
+bool tug_door_drop_oldest(struct tug_door *d, const char *why); /* false: nobody is there */
+
+/* Around each piece of work for those who wait: false: enough was done in this turn of the loop. */
+enum tug_door_work { TUG_DOOR_ACCEPT, TUG_DOOR_PROVE, TUG_DOOR_WORKS };
+bool tug_door_begin(struct tug_door *d, enum tug_door_work work);
+void tug_door_end(struct tug_door *d, enum tug_door_work work);
+
 /* ---- net_listen.c: what a listener wants to know of its connections ---- */
 /* 0, or -EUSERS: its user has too many already; it counts until it is gone all the same. */
 int tug_listener_conn_added(struct tug_listener *l, struct tug_conn *c, int unauth);
 void tug_listener_conn_up(struct tug_listener *l, struct tug_conn *c);
 void tug_listener_conn_gone(struct tug_listener *l, struct tug_conn *c);
+struct tug_door *tug_listener_door(const struct tug_listener *l);
 
 #endif

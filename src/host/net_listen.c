@@ -1,13 +1,16 @@
 /* net_listen.c - accepting connections
  *
- * What always holds: no more than max_conns at once, and no more than max_unauth of them before
- * their handshake is done: the oldest of these goes first, so that peers who say nothing cannot
- * keep others out. Layer: host.
+ * What always holds: no more than max_conns at once, and none that takes one of the last
+ * descriptors: these are for what the daemon itself has to open. Those who have not proved who they
+ * are wait at the door (net_door.c), and make room first. Layer: host.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <uthash.h>
@@ -20,6 +23,7 @@
 #define BACKLOG 4096
 #define ACCEPTS 64  /* in one wake-up */
 #define REST_MS 100 /* when descriptors ran out */
+#define OWN_FDS 256 /* for files, programs and the like; of few an eighth */
 
 TAILQ_HEAD(conn_list, tug_conn);
 
@@ -33,9 +37,10 @@ struct tug_listener {
     struct tug_net_conf *conf;
     struct event_base *loop;
     struct event ev_accept, ev_rest;
-    int fd;
-    struct conn_list all, unauth; /* unauth: oldest first */
-    unsigned n_all, n_unauth;
+    int fd, fd_end; /* a connection has a smaller descriptor than fd_end */
+    struct conn_list all;
+    unsigned n_all;
+    struct tug_door *door;
     struct user *users; /* of local connections, except root and us */
     char *path;         /* unix socket to remove, if it is still the one that we made */
     dev_t dev;
@@ -73,31 +78,27 @@ int tug_listener_conn_added(struct tug_listener *l, struct tug_conn *c, int unau
     TAILQ_INSERT_TAIL(&l->all, c, all);
     l->n_all++;
     int rc = user_added(l, c->peer.uid);
-    if (!unauth)
-        return rc;
-    c->in_unauth = 1;
-    TAILQ_INSERT_TAIL(&l->unauth, c, unauth);
-    if (++l->n_unauth > l->conf->o.max_unauth)
-        tug_conn_refuse(TAILQ_FIRST(&l->unauth), "dropped before its handshake was done: too many "
-                                                 "others wait for theirs");
+    if (unauth)
+        tug_door_enter(l->door, c);
     return rc;
 }
 
 void tug_listener_conn_up(struct tug_listener *l, struct tug_conn *c)
 {
-    if (!c->in_unauth)
-        return;
-    TAILQ_REMOVE(&l->unauth, c, unauth);
-    c->in_unauth = 0;
-    l->n_unauth--;
+    tug_door_leave(l->door, c);
 }
 
 void tug_listener_conn_gone(struct tug_listener *l, struct tug_conn *c)
 {
-    tug_listener_conn_up(l, c);
+    tug_door_leave(l->door, c);
     TAILQ_REMOVE(&l->all, c, all);
     l->n_all--;
     user_gone(l, c->peer.uid);
+}
+
+struct tug_door *tug_listener_door(const struct tug_listener *l)
+{
+    return l->door;
 }
 
 static void on_rest(evutil_socket_t fd, short what, void *arg)
@@ -112,11 +113,45 @@ static void on_rest(evutil_socket_t fd, short what, void *arg)
 static void rest(struct tug_listener *l)
 {
     struct timeval tv = {0, REST_MS * 1000};
-    if (!TAILQ_EMPTY(&l->unauth))
-        tug_conn_refuse(TAILQ_FIRST(&l->unauth),
-                        "dropped before its handshake was done: no descriptors are left");
+    tug_door_drop_oldest(l->door,
+                         "dropped before its handshake was done: no descriptors are left");
     event_del(&l->ev_accept);
     event_add(&l->ev_rest, &tv);
+}
+
+static int is_full(const struct tug_listener *l, int fd)
+{
+    return l->n_all >= l->conf->o.max_conns || fd >= l->fd_end;
+}
+
+/* In place of the oldest at the door, with its descriptor; -1: there is none. */
+static int make_room(struct tug_listener *l, int fd)
+{
+    int low = -1;
+    if (tug_door_drop_oldest(l->door, "dropped before its handshake was done: as many connections "
+                                      "are open as may be"))
+        low = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    close(fd);
+    if (low < 0 || !is_full(l, low))
+        return low;
+    close(low);
+    return -1;
+}
+
+static void take(struct tug_listener *l, int fd)
+{
+    if (is_full(l, fd))
+        fd = make_room(l, fd);
+    if (fd < 0)
+        return;
+    tug_socket_tune(fd, l->path ? AF_UNIX : AF_INET);
+    tug_conn_accepted(l, l->loop, fd, l->conf);
+}
+
+/* The kernel has said who local peers are, so they wait for nothing. */
+static bool may_accept(struct tug_listener *l)
+{
+    return l->conf->o.auth == TUG_AUTH_UNIX || tug_door_begin(l->door, TUG_DOOR_ACCEPT);
 }
 
 static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
@@ -124,21 +159,17 @@ static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
     (void) what;
     struct tug_listener *l = arg;
     tug_loop_callback();
-    for (int i = 0; i < ACCEPTS; i++) {
+    for (int i = 0; i < ACCEPTS && may_accept(l); i++) {
         int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-                rest(l);
-            if (errno == ECONNABORTED || errno == EINTR)
-                continue;
-            return;
-        }
-        if (l->n_all >= l->conf->o.max_conns) {
-            close(fd);
+        int error = errno;
+        if (fd >= 0)
+            take(l, fd);
+        tug_door_end(l->door, TUG_DOOR_ACCEPT);
+        if (fd >= 0 || error == ECONNABORTED || error == EINTR)
             continue;
-        }
-        tug_socket_tune(fd, l->path ? AF_UNIX : AF_INET);
-        tug_conn_accepted(l, l->loop, fd, l->conf);
+        if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM)
+            rest(l);
+        return;
     }
 }
 
@@ -240,6 +271,15 @@ static int check_keys(const struct tug_net_opts *o, struct tug_err *err)
     return rc;
 }
 
+static int end_of_fds(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur > INT_MAX)
+        return INT_MAX;
+    int all = (int) r.rlim_cur, own = all / 8 < OWN_FDS ? all / 8 : OWN_FDS;
+    return all - own;
+}
+
 int tug_net_listen(struct tug_listener **out, struct event_base *loop, const char *endpoint,
                    unsigned mode, const struct tug_net_opts *o, struct tug_err *err)
 {
@@ -252,8 +292,9 @@ int tug_net_listen(struct tug_listener **out, struct event_base *loop, const cha
     l->conf = conf;
     l->loop = loop;
     l->fd = -1;
+    l->fd_end = end_of_fds();
+    l->door = tug_door_new(loop, conf->o.max_unauth, conf->o.max_unauth_address);
     TAILQ_INIT(&l->all);
-    TAILQ_INIT(&l->unauth);
     rc = open_socket(l, endpoint, mode, err);
     event_assign(&l->ev_accept, loop, l->fd, EV_READ | EV_PERSIST, on_accept, l);
     event_assign(&l->ev_rest, loop, -1, EV_TIMEOUT, on_rest, l);
@@ -268,15 +309,12 @@ int tug_net_listen(struct tug_listener **out, struct event_base *loop, const cha
 
 void tug_listener_free(struct tug_listener *l)
 {
-    struct tug_conn *c, *next;
+    struct tug_conn *c;
     struct user *u, *other;
     struct stat st;
     if (!l)
         return;
-    for (c = TAILQ_FIRST(&l->unauth); c; c = next) {
-        next = TAILQ_NEXT(c, unauth);
-        tug_conn_drop(c);
-    }
+    tug_door_free(l->door);
     TAILQ_FOREACH (c, &l->all, all)
         c->listener = NULL; /* those that are up go on */
     HASH_ITER (hh, l->users, u, other) {

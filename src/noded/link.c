@@ -18,6 +18,8 @@
 #define REDIAL_MAX_MS 5000
 #define REDIAL_SEVERAL_MS 1000
 #define SOCKET_MODE 0666
+#define STEPDS_MAX 4096
+#define STEPDS_USER_MAX 512 /* of one user, so that nobody keeps the others' out */
 
 /* ---- messages, whoever sent them */
 
@@ -224,7 +226,8 @@ static void split_controllers(struct noded *d)
 int link_start(struct noded *d, struct tug_err *err)
 {
     split_controllers(d);
-    struct tug_net_opts o = {.auth = TUG_AUTH_UNIX, .channel = TUG_CH_STEPD, .ops = &stepd_ops, .arg = d};
+    struct tug_net_opts o = {.auth = TUG_AUTH_UNIX, .channel = TUG_CH_STEPD, .ops = &stepd_ops, .arg = d,
+                             .max_conns = STEPDS_MAX, .max_conns_uid = STEPDS_USER_MAX};
     char *endpoint = tug_xasprintf("unix:%s/noded.sock", d->o.run_dir);
     d->redial_ms = REDIAL_MIN_MS;
     int rc = tug_timer_new(&d->redial, tug_loop_base(d->loop), dial, d, err);

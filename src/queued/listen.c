@@ -146,6 +146,8 @@ int listen_open(struct tugd *d, struct tug_err *err)
     o.channel = TUG_CH_NODE;
     o.own = &d->key;
     o.node_key = node_key;
+    o.max_unauth = (unsigned) d->cfg.limits.max_handshakes;
+    o.max_unauth_address = (unsigned) d->cfg.limits.max_handshakes_address;
     rc = tug_net_listen(&d->nodes, tug_loop_base(d->loop), d->cfg.cluster.listen.text, 0, &o, err);
     return rc ? rc : write_endpoint(d, err);
 }

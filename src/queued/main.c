@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/version.h"
+#include "host/daemon.h"
 #include "queued/daemon.h"
 
 const char *argp_program_version = "tugd " TUG_VERSION;
@@ -197,10 +198,22 @@ void say_ready(struct tugd *d)
     d->ready_fd = -1;
 }
 
+/* For users, for nodes, and for ourselves. */
+static void raise_files(const struct tugd *d)
+{
+    unsigned wanted = 2 * (unsigned) d->cfg.limits.max_connections + 512, may = tug_daemon_files(wanted);
+
+    if (may < wanted / 2)
+        tug_warn("%u files may be open at once, so fewer connections than limits.max_connections, %lld, says; raise the hard limit "
+                 "(LimitNOFILE, ulimit -Hn) to %u",
+                 may, (long long) d->cfg.limits.max_connections, wanted);
+}
+
 static int run(struct tugd *d, struct tug_err *err)
 {
     int rc = make_dirs(d, err);
 
+    raise_files(d);
     rc = rc ? rc : watchdog_open(d, d->program, err);
     rc = rc ? rc : tug_keypair_load(d->cfg.cluster.key_file, &d->key, 1, err);
     rc = rc ? rc : open_loop(d, err);

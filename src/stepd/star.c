@@ -21,6 +21,7 @@
 #define REDIAL_FIRST_MS 2
 #define REDIAL_LAST_MS  500
 #define SILENT_MS       15000
+#define STRANGERS_MAX   128 /* anybody may connect; the ranks need descriptors, too */
 
 struct peer {
     struct tug_outbox out;
@@ -203,6 +204,9 @@ int tug_star_new(struct tug_star **out, struct event_base *base, const struct tu
                                     .ops = &net_ops,
                                     .arg = s,
                                     .steady = 1,
+                                    .max_conns = p->n_stepds + STRANGERS_MAX,
+                                    .max_unauth = STRANGERS_MAX,
+                                    .max_unauth_address = STRANGERS_MAX / 2,
                                     .out_max_bytes = OUT_MAX_BYTES};
     if (p->n_stepds > 1) {
         memcpy(s->opts.psk, p->pb->gang_key.data, sizeof s->opts.psk);

@@ -128,7 +128,7 @@ def load(test, cluster, chaos):
 
 
 def jobs(cluster):
-    return cluster.json("queue", "--json", "--all")["jobs"] if not FULL else cluster.json("history", "--json")["jobs"]
+    return cluster.json("history", "--json", "-n", str(2 * JOBS))["jobs"]
 
 
 def unfinished(cluster):

@@ -85,7 +85,7 @@ start_gang()
     sed -i 's/kill_grace: 5s/kill_grace: 6s/; s/n\[1-3\]/n[1-4]/' "$conf"
     kill -HUP "$victim"
     until_ok 10 grep -q 'timeouts.kill_grace was 5s, is 6s$' "$log"
-    grep -q 'limits.max_connections was 10000, is 77; tugd takes that when it is started again' "$log"
+    grep -q 'limits.max_connections was 16384, is 77; tugd takes that when it is started again' "$log"
     tug queues | grep -q urgent
     tug nodes --json | grep -q '"n4"'
     echo 'nonsense: 1' >>"$conf"

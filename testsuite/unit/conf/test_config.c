@@ -589,7 +589,7 @@ START_TEST(a_walk_opens_and_closes_in_pairs)
     ck_assert_int_eq(n[TUG_STEP_OPEN], 13);
     ck_assert_int_eq(n[TUG_STEP_ITEM], 5 + 1 + 2 + 2 + 1);
     ck_assert_int_eq(n[TUG_STEP_CLOSE], 13 + 11);
-    ck_assert_int_eq(n[TUG_STEP_VALUE], 7 + 7 + 3 + 12 + 7 + 7 + 5 + 1 + 5 * 21 + 1 * 3 + 2 * 7 + 2 * 4 + 3);
+    ck_assert_int_eq(n[TUG_STEP_VALUE], 7 + 7 + 3 + 12 + 7 + 7 + 7 + 1 + 5 * 21 + 1 * 3 + 2 * 7 + 2 * 4 + 3);
     tug_config_clear(&c);
 }
 END_TEST

@@ -486,7 +486,7 @@ START_TEST(too_many_that_say_nothing_drop_the_oldest_and_others_still_get_in)
 {
     setup();
     struct tug_net_opts so = opts(TUG_AUTH_NODE, 1), co = opts(TUG_AUTH_NODE, 0);
-    so.max_unauth = 4;
+    so.max_unauth = so.max_unauth_address = 4;
     start(&so, "127.0.0.1:0");
     int fd[10];
     for (int i = 0; i < 10; i++)
