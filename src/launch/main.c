@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/notify.h"
 #include "launch/cgroup.h"
 #include "launch/noded.h"
 
@@ -229,9 +230,9 @@ static bool lease_matters(void)
     return false;
 }
 
-static int wait_ms(int64_t now_ms, int sweep_ms, int64_t deadline_ms)
+static int wait_ms(int64_t now_ms, int sweep_ms, int64_t deadline_ms, int64_t alive_ms)
 {
-    int64_t at = deadline_ms;
+    int64_t at = deadline_ms < alive_ms ? deadline_ms : alive_ms;
     if (!steps.noded && noded.next_start_ms < at && deadline_ms == INT64_MAX)
         at = noded.next_start_ms;
     if (sweep_ms >= 0 && now_ms + sweep_ms < at)
@@ -282,11 +283,15 @@ static void on_signals(int fd, int64_t *deadline_ms, int *stage)
 
 static int run(int signals)
 {
-    int64_t deadline_ms = INT64_MAX;
+    int64_t deadline_ms = INT64_MAX, watchdog_ms = tug_notify_watchdog_ms(), alive_ms = watchdog_ms ? 0 : INT64_MAX;
     int stage = 0;
     for (;;) {
         struct tug_err err = {0};
         int64_t now_ms = tug_boot_ms();
+        if (now_ms >= alive_ms) {
+            tug_notify("WATCHDOG=1");
+            alive_ms = now_ms + watchdog_ms;
+        }
         if (stage == 0 && !steps.noded && noded.next_start_ms <= now_ms && tug_noded_start(&noded, &steps, &err))
             tug_error("%s", err.msg);
         end_overdue(now_ms);
@@ -300,7 +305,7 @@ static int run(int signals)
         if (noded.fd >= 0)
             fds[1].events = (short) ((noded.unsent.type ? 0 : POLLIN) |
                                      (tug_noded_wants_write(&noded, &steps) ? POLLOUT : 0));
-        poll(fds, noded.fd >= 0 ? 2 : 1, wait_ms(tug_boot_ms(), sweep_ms, deadline_ms));
+        poll(fds, noded.fd >= 0 ? 2 : 1, wait_ms(tug_boot_ms(), sweep_ms, deadline_ms, alive_ms));
         if (noded.fd >= 0 && (fds[1].revents & (POLLIN | POLLHUP | POLLERR)) && tug_noded_read(&noded, &steps) < 0) {
             close(noded.fd);            /* it is ending, or broken: its end is what starts the next one */
             noded.fd = -1;
@@ -334,6 +339,7 @@ int main(int argc, char **argv)
         tug_error("no descriptor for signals: %s", strerror(errno));
         return 1;
     }
+    tug_notify("READY=1");
     int rc = run(signals);
     tug_limits_close(&steps.limits);
     tug_cgroup_close(steps.cgroup);

@@ -41,6 +41,7 @@ struct tugd {
     char *run_dir, *state_dir, *socket_path;
     struct tug_loop *loop;
     struct tug_timer *timer;
+    struct tug_timer *alive;       /* tells the service manager that the loop turns */
     struct tug_store *store;
     struct tug_keypair key;
     struct tug_control *control;

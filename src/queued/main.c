@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/notify.h"
 #include "base/version.h"
 #include "host/daemon.h"
 #include "queued/daemon.h"
@@ -177,11 +178,23 @@ static void on_signal(void *arg, int signo)
     world_stop(d, 0);
 }
 
+/* For as long as the loop turns. */
+static void on_watchdog(void *arg)
+{
+    struct tugd *d = arg;
+
+    tug_notify("WATCHDOG=1");
+    tug_timer_set(d->alive, tug_now_ms() + (uint64_t) tug_notify_watchdog_ms());
+}
+
 static int open_loop(struct tugd *d, struct tug_err *err)
 {
     int rc = tug_loop_new(&d->loop, err);
 
     rc = rc ? rc : tug_timer_new(&d->timer, tug_loop_base(d->loop), on_timer, d, err);
+    rc = rc ? rc : tug_timer_new(&d->alive, tug_loop_base(d->loop), on_watchdog, d, err);
+    if (!rc && tug_notify_watchdog_ms())
+        tug_timer_set(d->alive, tug_now_ms());
     rc = rc ? rc : tug_loop_on_signal(d->loop, SIGTERM, on_signal, d, err);
     rc = rc ? rc : tug_loop_on_signal(d->loop, SIGINT, on_signal, d, err);
     rc = rc ? rc : tug_loop_on_signal(d->loop, SIGHUP, on_signal, d, err);
@@ -190,6 +203,7 @@ static int open_loop(struct tugd *d, struct tug_err *err)
 
 void say_ready(struct tugd *d)
 {
+    tug_notify("READY=1");
     if (d->ready_fd < 0)
         return;
     if (write(d->ready_fd, "\n", 1) != 1)
@@ -247,6 +261,7 @@ static void stop(struct tugd *d)
     tug_control_free(d->control);
     plugin_free(d);
     tug_timer_free(d->timer);
+    tug_timer_free(d->alive);
     tug_loop_free(d->loop);
     tug_config_clear(&d->cfg);
     free(d->run_dir);
