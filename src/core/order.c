@@ -22,13 +22,6 @@ int tug_order_before(const struct tug_order *o, const struct tug_policy_job *a,
     return a->id < b->id;
 }
 
-static int compare(const void *a, const void *b, void *order)
-{
-    const struct tug_order_row *x = a, *y = b;
-    return tug_order_before(order, &x->job, &y->job) ? -1
-                                                     : tug_order_before(order, &y->job, &x->job);
-}
-
 void tug_order_clear(struct tug_order *o)
 {
     free(o->rows);
@@ -232,45 +225,7 @@ static void merge_at_front(struct tug_order *o)
     o->head -= n;
 }
 
-/* Nobody waited, and more came than there ever was room for: what they came in becomes the order. */
-static void take_over(struct tug_order *o)
-{
-    free(o->rows);
-    free(o->briefs);
-    o->rows = o->added.at;
-    o->head = 0;
-    o->len = o->added.len;
-    o->cap = o->added.cap;
-    o->briefs = tug_xmalloc(o->cap * sizeof *o->briefs);
-    memset(&o->added, 0, sizeof o->added);
-    for (size_t i = 0; i < o->len; i++)
-        o->briefs[i] = o->rows[i].brief;
-    tug_order_sort(o);
-}
-
-void tug_order_settle(struct tug_order *o)
-{
-    tug_order_compact(o);
-    if (!o->len && o->added.len > o->cap) {
-        take_over(o);
-    } else if (o->added.len) {
-        qsort_r(o->added.at, o->added.len, sizeof *o->added.at, compare, o);
-        size_t first = rank_of(o, &o->added.at[0].job);
-        size_t last = rank_of(o, &o->added.at[o->added.len - 1].job);
-        if (o->len - first <= last)
-            merge_at_end(o);
-        else
-            merge_at_front(o);
-        o->len += o->added.len;
-        o->added.len = 0;
-        if (o->added.cap > 4096)
-            tug_vec_clear(&o->added);
-    }
-    if (o->len == 0)
-        o->head = 0;
-}
-
-/* ---- all again
+/* ---- many at once: all again, or all that came
  *
  * Rows are wide. What decides is taken out of them into 32 bytes each, sorted there by merging the
  * runs that are there already (from one pass to the next nearly all of it is), and then every row
@@ -354,33 +309,79 @@ static void permute(struct tug_order_row *rows, struct place *at, size_t n)
     }
 }
 
-static int is_sorted(const struct tug_order *o)
+static int is_sorted(const struct tug_order *o, const struct tug_order_row *rows, size_t n)
 {
-    for (size_t i = 1; i < o->len; i++)
-        if (!tug_order_before(o, &tug_order_row(o, i - 1)->job, &tug_order_row(o, i)->job))
+    for (size_t i = 1; i < n; i++)
+        if (!tug_order_before(o, &rows[i - 1].job, &rows[i].job))
             return 0;
     return 1;
 }
 
-void tug_order_sort(struct tug_order *o)
+static void sort(const struct tug_order *o, struct tug_order_row *rows, size_t n)
 {
-    tug_assert(!o->left && o->len <= UINT32_MAX);
-    if (is_sorted(o))
+    tug_assert(n <= UINT32_MAX);
+    if (is_sorted(o, rows, n))
         return;
-    struct place *at = tug_xmalloc(2 * o->len * sizeof *at), *to = at + o->len, *all = at;
-    for (size_t i = 0; i < o->len; i++) {
-        const struct tug_policy_job *j = &tug_order_row(o, i)->job;
+    struct place *at = tug_xmalloc(2 * n * sizeof *at), *to = at + n, *all = at;
+    for (size_t i = 0; i < n; i++) {
+        const struct tug_policy_job *j = &rows[i].job;
         at[i] = (struct place){o->keyed ? rank_of_key(j->key) : rank_of_priority(j->priority),
                                j->submit_ms, j->id, j->tier, (uint32_t) i};
     }
     for (size_t runs = 2; runs > 1;) {
-        runs = merge_once(at, to, o->len);
+        runs = merge_once(at, to, n);
         struct place *sorted = to;
         to = at;
         at = sorted;
     }
-    permute(tug_order_row(o, 0), at, o->len);
+    permute(rows, at, n);
     free(all);
+}
+
+void tug_order_sort(struct tug_order *o)
+{
+    tug_assert(!o->left);
+    if (!o->len)
+        return;
+    sort(o, tug_order_row(o, 0), o->len);
     for (size_t i = 0; i < o->len; i++)
         o->briefs[o->head + i] = tug_order_row(o, i)->brief;
+}
+
+/* Nobody waited, and more came than there ever was room for: what they came in becomes the order. */
+static void take_over(struct tug_order *o)
+{
+    free(o->rows);
+    free(o->briefs);
+    o->rows = o->added.at;
+    o->head = 0;
+    o->len = o->added.len;
+    o->cap = o->added.cap;
+    o->briefs = tug_xmalloc(o->cap * sizeof *o->briefs);
+    memset(&o->added, 0, sizeof o->added);
+    for (size_t i = 0; i < o->len; i++)
+        o->briefs[i] = o->rows[i].brief;
+    tug_order_sort(o);
+}
+
+void tug_order_settle(struct tug_order *o)
+{
+    tug_order_compact(o);
+    if (!o->len && o->added.len > o->cap) {
+        take_over(o);
+    } else if (o->added.len) {
+        sort(o, o->added.at, o->added.len);
+        size_t first = rank_of(o, &o->added.at[0].job);
+        size_t last = rank_of(o, &o->added.at[o->added.len - 1].job);
+        if (o->len - first <= last)
+            merge_at_end(o);
+        else
+            merge_at_front(o);
+        o->len += o->added.len;
+        o->added.len = 0;
+        if (o->added.cap > 4096)
+            tug_vec_clear(&o->added);
+    }
+    if (o->len == 0)
+        o->head = 0;
 }
