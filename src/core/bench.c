@@ -61,7 +61,32 @@ void tug_job_refresh_row(struct tug_core *c, struct tug_entry *e)
         tug_job_row(c, e, &c->running.at[e->running_at - 1].job);
 }
 
-void tug_job_bench(struct tug_core *c, struct tug_entry *e)
+static void park(struct tug_core *c, struct tug_entry *e)
+{
+    if (TAILQ_EMPTY(&e->shape->parked))
+        LIST_INSERT_HEAD(&c->parked, e->shape, in_parked);
+    TAILQ_INSERT_TAIL(&e->shape->parked, e, in_parked);
+    e->bench = TUG_BENCH_PARKED;
+    e->explained = 0;
+    tug_job_set_explain(e, TUG_REASON_NODES_DOWN, NULL);
+}
+
+static void put_in_order(struct tug_core *c, struct tug_entry *e)
+{
+    struct tug_policy_job row;
+    /* One that is suspended goes on in its own place, with the memory that it has. */
+    int is_apart = e->j.state == TUG_JOB_SUSPENDED;
+    if (!c->order.keyed)
+        e->key = 0;
+    tug_job_row(c, e, &row);
+    e->bench = TUG_BENCH_ORDER;
+    tug_job_set_explain(e, TUG_REASON_NONE, NULL);
+    tug_order_add(&c->order, &row, is_apart ? 0 : e->shape->family->number, e);
+    tug_queue_waits(c, e, 1);
+    c->wants_pass = 1;
+}
+
+static void bench(struct tug_core *c, struct tug_entry *e, int is_restored)
 {
     tug_assert(e->bench == TUG_BENCH_NONE && tug_job_state_waits(e->j.state));
     struct tug_queue *q = tug_queue_find(c, e->j.req.queue);
@@ -79,22 +104,24 @@ void tug_job_bench(struct tug_core *c, struct tug_entry *e)
     } else if (q->is_down) {
         e->bench = TUG_BENCH_QUEUE;
         tug_job_set_explain(e, TUG_REASON_QUEUE_DOWN, NULL);
+    } else if (is_restored && e->j.state == TUG_JOB_PENDING && !tug_shape_is_possible(c, e->shape)) {
+        park(c, e);
     } else {
-        struct tug_policy_job row;
-        if (!c->order.keyed)
-            e->key = 0;
-        tug_job_row(c, e, &row);
-        e->bench = TUG_BENCH_ORDER;
-        tug_job_set_explain(e, TUG_REASON_NONE, NULL);
-        /* One that is suspended goes on in its own place, with the memory that it has. */
-        int is_apart = e->j.state == TUG_JOB_SUSPENDED;
-        tug_order_add(&c->order, &row, is_apart ? 0 : e->shape->family->number, e);
-        tug_queue_waits(c, e, 1);
-        c->wants_pass = 1;
+        put_in_order(c, e);
     }
     e->explained = 0;
     e->looked_at = 0;
     tug_job_arm(c, e);
+}
+
+void tug_job_bench(struct tug_core *c, struct tug_entry *e)
+{
+    bench(c, e, 0);
+}
+
+void tug_job_bench_restored(struct tug_core *c, struct tug_entry *e)
+{
+    bench(c, e, 1);
 }
 
 void tug_job_unbench(struct tug_core *c, struct tug_entry *e)
@@ -108,8 +135,8 @@ void tug_job_unbench(struct tug_core *c, struct tug_entry *e)
         tug_order_remove(&c->order, &row, e);
         tug_queue_waits(c, e, -1);
     } else if (e->bench == TUG_BENCH_PARKED) {
-        LIST_REMOVE(e, in_parked);
-        if (LIST_EMPTY(&e->shape->parked))
+        TAILQ_REMOVE(&e->shape->parked, e, in_parked);
+        if (TAILQ_EMPTY(&e->shape->parked))
             LIST_REMOVE(e->shape, in_parked);
     }
     tug_queue_find(c, e->j.req.queue)->n_waiting--;
@@ -124,10 +151,5 @@ void tug_job_park(struct tug_core *c, struct tug_entry *e)
     tug_job_row(c, e, &row);
     tug_order_remove(&c->order, &row, e);
     tug_queue_waits(c, e, -1);
-    if (LIST_EMPTY(&e->shape->parked))
-        LIST_INSERT_HEAD(&c->parked, e->shape, in_parked);
-    LIST_INSERT_HEAD(&e->shape->parked, e, in_parked);
-    e->bench = TUG_BENCH_PARKED;
-    e->explained = 0;
-    tug_job_set_explain(e, TUG_REASON_NODES_DOWN, NULL);
+    park(c, e);
 }

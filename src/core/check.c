@@ -415,13 +415,13 @@ static int check_shapes(const struct tug_core *c, struct tug_err *err)
     for (const struct tug_shape *s = c->shapes; s; s = s->hh.next) {
         refs += s->refs;
         const struct tug_entry *e;
-        LIST_FOREACH (e, &s->parked, in_parked) {
+        TAILQ_FOREACH (e, &s->parked, in_parked) {
             parked_jobs++;
             if (e->shape != s || e->bench != TUG_BENCH_PARKED)
                 return tug_fail(err, -EINVAL, "job %llu: is parked where it does not belong",
                                 ID(e));
         }
-        parked += !LIST_EMPTY(&s->parked);
+        parked += !TAILQ_EMPTY(&s->parked);
     }
     for (struct tug_entry *e = tug_jobtab_after(&c->jobs, 0); e;
          e = tug_jobtab_after(&c->jobs, e->j.id))

@@ -346,6 +346,7 @@ void tug_shape_hold(struct tug_core *c, struct tug_entry *e)
         s->number = ++c->shapes_made;
         s->micro = key.cut ? c->cuts.at[key.cut - 1].micro : 0;
         s->family = family_get(c, &key);
+        TAILQ_INIT(&s->parked);
         HASH_ADD(hh, c->shapes, key, sizeof s->key, s);
     }
     s->refs++;
@@ -358,7 +359,7 @@ void tug_shape_drop(struct tug_core *c, struct tug_entry *e)
     e->shape = NULL;
     if (!s || --s->refs)
         return;
-    tug_assert(LIST_EMPTY(&s->parked));
+    tug_assert(TAILQ_EMPTY(&s->parked));
     HASH_DEL(c->shapes, s);
     family_drop(c, s->family);
     where_drop_both(c, s->key.where, s->key.first);
@@ -419,8 +420,8 @@ void tug_place_unpark(struct tug_core *c)
     while (s) {
         struct tug_shape *next = LIST_NEXT(s, in_parked);
         if (tug_shape_is_possible(c, s))
-            while (!LIST_EMPTY(&s->parked)) {
-                struct tug_entry *e = LIST_FIRST(&s->parked);
+            while (!TAILQ_EMPTY(&s->parked)) { /* in the order in which they were parked, and nearly always stand */
+                struct tug_entry *e = TAILQ_FIRST(&s->parked);
                 tug_job_unbench(c, e);
                 tug_job_bench(c, e);
             }

@@ -243,7 +243,8 @@ void tug_core_restored(struct tug_core *c, int64_t now_ms)
         e->ending_ms = c->now_ms;
         tug_requeue_restored(c, &e->j);
         if (tug_job_state_waits(e->j.state))
-            tug_job_bench(c, e);
-        tug_job_arm(c, e);
+            tug_job_bench_restored(c, e); /* and armed */
+        else
+            tug_job_arm(c, e);
     }
 }

@@ -86,7 +86,7 @@ struct tug_shape {
     uint32_t best_mbs;
     uint64_t poor_at;     /* value of 'freed' when the best placement was not good enough (within.c); 0 = never */
     uint32_t poor_milli;  /* it was that good */
-    LIST_HEAD(tug_parked, tug_entry)
+    TAILQ_HEAD(tug_parked, tug_entry)
     parked; /* waiting jobs that no pass can start until more nodes are usable */
     LIST_ENTRY(tug_shape) in_parked; /* in core.parked while 'parked' is not empty */
     /* plan.c, of the pass with that number: a run of so long or longer would delay a reservation, and
@@ -162,7 +162,7 @@ struct tug_entry {    /* a job and what the core keeps beside it */
     struct tug_shape *shape;
     enum tug_bench bench;
     uint8_t explained; /* reason and text come from a policy */
-    LIST_ENTRY(tug_entry) in_parked;
+    TAILQ_ENTRY(tug_entry) in_parked;
     struct tug_heap_node wake;
     int64_t wake_ms;
     uint64_t changed_at; /* number of its last JOB_CHANGED */
@@ -506,6 +506,8 @@ int tug_ev_tick(struct tug_core *c, const struct tug_event *ev, struct tug_err *
 /* bench.c */
 void tug_job_bench(struct tug_core *c,
                    struct tug_entry *e); /* put a waiting job where it belongs */
+/* The same after a restart: what no pass could start, as nodes are yet to come, is parked without one having looked at it. */
+void tug_job_bench_restored(struct tug_core *c, struct tug_entry *e);
 void tug_job_unbench(struct tug_core *c, struct tug_entry *e);
 void tug_job_park(struct tug_core *c, struct tug_entry *e); /* from the order to its shape */
 void tug_job_row(const struct tug_core *c, const struct tug_entry *e, struct tug_policy_job *out);

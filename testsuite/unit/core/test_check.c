@@ -167,7 +167,7 @@ START_TEST(counts_orders_and_shapes_that_are_wrong_are_found)
     FOUND(w.c->families_by_key->refs++, "families: ");
     FOUND(entry(4)->shape->refs++, "shapes: ");
     FOUND(LIST_REMOVE(entry(6)->shape, in_parked), "shapes: ");
-    FOUND(LIST_REMOVE(entry(6), in_parked), "shapes: ");
+    FOUND(TAILQ_REMOVE(&entry(6)->shape->parked, entry(6), in_parked), "shapes: ");
     FOUND(w.c->wheres->refs++, "places: ");
 }
 END_TEST

@@ -260,6 +260,41 @@ START_TEST(jobs_whose_queue_is_gone_end_but_do_not_start)
 }
 END_TEST
 
+START_TEST(what_waits_after_a_restart_says_that_nodes_are_missing_and_no_pass_looks_at_it_before_they_are_back)
+{
+    w_init(&w, 2, 8);
+    w_submit(&w, 1, w_req(2, 8));
+    w_submit(&w, 2, w_req(1, 8));
+    w_submit(&w, 3, w_req(1, 8));
+    restart();
+    char text[128];
+    int reason;
+    for (int i = 0; i < 2; i++) {
+        tug_core_explain(w.c, w_job(&w, 1), &reason, text, sizeof text);
+        ck_assert_int_eq(reason, TUG_REASON_NODES_DOWN);
+        ck_assert_str_eq(text, "needs 2 nodes with 8 GPUs and 1 CPU; of the 2 nodes that it may use, 0 are up "
+                               "and not drained");
+        ck_assert_int_eq(w_pass(&w), 0);
+        ck_assert_uint_eq(w.stats.looked_at, 0);
+    }
+    w_up(&w, 0, NULL, 0);
+    ck_assert_int_eq(tug_core_wants_pass(w.c), 1);
+    ck_assert_int_eq(w_pass(&w), 1);
+    w_is(&w, 2, CONFIGURING);
+    tug_core_explain(w.c, w_job(&w, 1), &reason, text, sizeof text);
+    ck_assert_int_eq(reason, TUG_REASON_NODES_DOWN);
+    tug_core_explain(w.c, w_job(&w, 3), &reason, text, sizeof text);
+    ck_assert_int_eq(reason, TUG_REASON_RESOURCES);
+    ck_assert_int_eq(w_event(&w, (struct tug_event){.type = TUG_EV_JOB_CANCEL, .job = 2}), 0);
+    w_gone(&w, 2, 1, 0, 0);
+    w_up(&w, 1, NULL, 0);
+    ck_assert_int_eq(w_pass(&w), 1); /* 1 stands before 3 again */
+    w_is(&w, 1, CONFIGURING);
+    w_is(&w, 3, PENDING);
+    w_clear(&w);
+}
+END_TEST
+
 UNIT_MAIN("core/restore", jobs_of_every_state_survive_a_restart,
           a_running_gang_goes_on_when_its_nodes_come_back_with_it,
           a_node_that_is_not_configured_any_more_keeps_its_gang_and_gets_no_other_one,
@@ -268,4 +303,5 @@ UNIT_MAIN("core/restore", jobs_of_every_state_survive_a_restart,
           a_node_that_does_not_come_back_after_a_restart_is_lost_like_any_other,
           drained_nodes_stay_drained_and_sizes_are_known_before_nodes_come,
           records_that_contradict_each_other_are_refused_with_both_jobs,
-          jobs_whose_queue_is_gone_end_but_do_not_start)
+          jobs_whose_queue_is_gone_end_but_do_not_start,
+          what_waits_after_a_restart_says_that_nodes_are_missing_and_no_pass_looks_at_it_before_they_are_back)
