@@ -58,11 +58,11 @@ struct tug_wake {
     struct tick t;
 };
 
-static int64_t clock_us(void)
+static int64_t clock_us(clockid_t clock)
 {
     struct timespec ts;
 
-    tug_assert(clock_gettime(CLOCK_MONOTONIC, &ts) == 0);
+    tug_assert(clock_gettime(clock, &ts) == 0);
     return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
@@ -77,6 +77,11 @@ static int64_t clock_ms(clockid_t clock)
 uint64_t tug_now_ms(void)
 {
     return (uint64_t) clock_ms(CLOCK_BOOTTIME);
+}
+
+uint64_t tug_now_us(void)
+{
+    return (uint64_t) clock_us(CLOCK_BOOTTIME);
 }
 
 int64_t tug_wall_ms(void)
@@ -124,7 +129,7 @@ void tug_loop_callback(void)
 
     if (l == NULL)
         return;
-    now = clock_us();
+    now = clock_us(CLOCK_MONOTONIC);
     if (l->began_us == 0)
         l->began_us = now;
     else if (now - l->began_us >= TUG_LOOP_TURN_MS * 1000 && !l->stopping)
@@ -151,7 +156,7 @@ static void end_turn(struct tug_loop *l)
         l->before_sleep(l->before_sleep_arg);
     if (l->began_us == 0)
         return;
-    now = clock_us();
+    now = clock_us(CLOCK_MONOTONIC);
     took = now - l->began_us;
     l->began_us = 0;
     next_window(l, now);
@@ -162,7 +167,7 @@ void tug_loop_stats(struct tug_loop *l, struct tug_loop_stats *out)
 {
     struct tug_hist h;
 
-    next_window(l, clock_us());
+    next_window(l, clock_us(CLOCK_MONOTONIC));
     h = l->turns[0];
     tug_hist_merge(&h, &l->turns[1]);
     *out = (struct tug_loop_stats){.turns = h.n,

@@ -21,6 +21,7 @@ struct tug_timer;
 struct tug_wake;
 
 uint64_t tug_now_ms(void); /* CLOCK_BOOTTIME */
+uint64_t tug_now_us(void);
 int64_t tug_wall_ms(void); /* CLOCK_REALTIME */
 
 /* Also makes the process ignore SIGPIPE. Fails only when the kernel gives no descriptors

@@ -8,6 +8,8 @@
 #include "base/str.h"
 #include "host/loop.h"
 
+#define LOST_EXPLAINS_US 3000000u
+
 static void fill(struct tug_cause *c, const char *kind, const char *node, unsigned rank,
                  const Tugpb__ExitInfo *exit)
 {
@@ -53,6 +55,22 @@ void tug_cause_set_link(struct tug_cause *c, const char *node, const char *peer,
     va_start(ap, fmt);
     vsnprintf(c->text, sizeof c->text, fmt, ap);
     va_end(ap);
+}
+
+static bool is(const char *kind, const char *what)
+{
+    return strcmp(kind, what) == 0;
+}
+
+bool tug_cause_is_before(const Tugpb__Cause *c, uint64_t us, const struct tug_cause *known, uint64_t known_us)
+{
+    if (!known->set)
+        return true;
+    if (is(c->kind, "link"))
+        return !is(known->kind, "link");
+    if (!is(known->kind, "rank"))
+        return false;
+    return is(c->kind, "rank") ? us < known_us : is(c->kind, "node") && us <= known_us + LOST_EXPLAINS_US;
 }
 
 void tug_cause_copy(struct tug_cause *c, const Tugpb__Cause *from)

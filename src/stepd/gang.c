@@ -1,8 +1,9 @@
 /* gang.c - how failures and endings travel: rank -> node -> head -> all nodes
  *
  * One rank's failure ends the gang. Where it is seen, ranks end at once and the head is told; the
- * head decides which failure was the first, tells all nodes, and all of them report that one. A
- * rank that we ended is no failure. Layer: stepd.
+ * head tells all nodes. Which failure was the first is decided meanwhile: ranks fail for the death of
+ * others within a moment, and their word may be faster. All of them report that one. A rank that we
+ * ended is no failure, but for one that was dying before we told it to. Layer: stepd.
  */
 #include <errno.h>
 #include <signal.h>
@@ -19,8 +20,7 @@
 #define JOIN_ENDED_MS  2000u
 #define GANG_GRACE_MS  1500u /* so that all ranks are gone within 2 s of the first failure */
 #define CANCEL_GRACE_S 5u    /* when nobody said */
-#define SAME_MOMENT_MS                                                                             \
-    50u /* failures that the head hears of so close together are ordered by their own clocks */
+#define SETTLE_MS      500u  /* who failed first may be heard of later than who failed for that */
 #define WIREUP_DEFAULT_S 60u
 
 /* ---- words to the node daemon ---- */
@@ -70,7 +70,15 @@ static void send_failure(struct tug_life *l)
     Tugpb__SdFailure m = TUGPB__SD_FAILURE__INIT;
 
     m.cause = tug_cause_pb(&l->cause);
+    l->word_by_ms = 0;
+    l->word_said = true;
     tug_link_send(l->link, TUG_MSG_SD_FAILURE, &m.base);
+}
+
+void tug_life_send_word(struct tug_life *l)
+{
+    if (l->word_by_ms)
+        send_failure(l);
 }
 
 void tug_life_send_result(struct tug_life *l)
@@ -108,7 +116,7 @@ static void on_link_up(void *arg)
         tug_life_send_ready(l);
     if (l->wired_wall_ms)
         send_wired(l);
-    if (l->cause.set)
+    if (l->word_said)
         send_failure(l);
     tug_guard_say_again(l);
     if (l->phase == REPORT)
@@ -130,6 +138,10 @@ void tug_life_end_ranks(struct tug_life *l, uint64_t grace_ms)
 {
     uint64_t at = tug_now_ms() + grace_ms;
 
+    if (!l->ended && l->ranks) {
+        tug_ranks_told(l->ranks);
+        l->told_us = tug_now_us();
+    }
     if (!l->ended && l->ranks && grace_ms) {
         tug_ranks_signal(l->ranks, SIGTERM);
         tug_ranks_signal(l->ranks, SIGCONT); /* a stopped rank would not hear it */
@@ -164,37 +176,32 @@ static bool is_link(const char *kind)
     return strcmp(kind, "link") == 0;
 }
 
-/* That nodes lost each other shows later than what comes of it: ranks that end, or do not find each other. */
-static bool explains(const struct tug_life *l, const char *kind)
+static bool is_rank(const char *kind)
 {
-    return l->cause.set && is_link(kind) && !is_link(l->cause.kind);
+    return strcmp(kind, "rank") == 0;
 }
 
-static void know_better(struct tug_life *l, const Tugpb__Cause *c)
+static void name(struct tug_life *l, const Tugpb__Cause *c, uint64_t at_us)
 {
     tug_cause_copy(&l->cause, c);
-    send_failure(l);
+    l->cause_us = at_us;
 }
 
 /* The head hears of a failure, its own or another node's. */
-static void head_hears(struct tug_life *l, const Tugpb__Cause *c)
+static void head_hears(struct tug_life *l, const Tugpb__Cause *c, uint64_t at_us)
 {
     Tugpb__StarEnd m = TUGPB__STAR_END__INIT;
 
-    if (explains(l, c->kind)) {
-        know_better(l, c);
+    if (!tug_cause_is_before(c, at_us, &l->cause, l->cause_us))
         return;
-    }
-    if (l->cause.set) {
-        /* Often the first death makes others fail within a moment, and their word may be faster. */
-        if (strcmp(c->kind, "rank") == 0 && strcmp(l->cause.kind, "rank") == 0 &&
-            c->at_ms < l->cause.pb.at_ms && tug_now_ms() <= l->cause_at_ms + SAME_MOMENT_MS)
-            tug_cause_copy(&l->cause, c);
+    bool is_first = !l->cause.set;
+    name(l, c, at_us);
+    if (!is_rank(c->kind) || !l->started || l->p->n_stepds == 1)
+        send_failure(l);
+    else if (is_first)
+        l->word_by_ms = tug_now_ms() + SETTLE_MS;
+    if (!is_first)
         return;
-    }
-    tug_cause_copy(&l->cause, c);
-    l->cause_at_ms = tug_now_ms();
-    send_failure(l);
     m.cause = tug_cause_pb(&l->cause);
     m.grace_s = cancel_grace_s(l);
     if (l->star && l->started)
@@ -202,26 +209,39 @@ static void head_hears(struct tug_life *l, const Tugpb__Cause *c)
     tug_life_end_ranks(l, grace_of(l, l->cause.kind, cancel_grace_s(l)));
 }
 
-void tug_life_fail(struct tug_life *l, const struct tug_cause *c)
+static void tell_head(struct tug_life *l, struct tug_cause *c, uint64_t at_us)
 {
     Tugpb__StarFailure m = TUGPB__STAR_FAILURE__INIT;
 
+    m.cause = tug_cause_pb(c);
+    m.at_us = tug_star_head_us(l->star, at_us);
+    m.own_us = at_us;
+    tug_star_send(l->star, 0, TUG_MSG_STAR_FAILURE, &m.base);
+}
+
+/* What this node names is what it knows of until the head says which was the first. */
+static void fail_at(struct tug_life *l, struct tug_cause *c, uint64_t at_us)
+{
     if (l->phase >= REPORT)
         return;
     if (l->p->me == 0 || !l->started) {
-        head_hears(l, &c->pb);
+        head_hears(l, &c->pb, at_us);
         return;
     }
-    if (explains(l, c->kind))
-        know_better(l, &c->pb);
-    if (l->ended)
-        return;
-    tug_cause_copy(&l->cause, &c->pb); /* until the head says which was the first */
-    if (is_link(c->kind))
-        send_failure(l); /* it cannot be told */
-    m.cause = tug_cause_pb(&l->cause);
-    tug_star_send(l->star, 0, TUG_MSG_STAR_FAILURE, &m.base);
-    tug_life_end_ranks(l, grace_of(l, c->kind, cancel_grace_s(l)));
+    if (tug_cause_is_before(&c->pb, at_us, &l->cause, l->cause_us)) {
+        name(l, &c->pb, at_us);
+        if (is_link(c->kind))
+            send_failure(l); /* the head cannot be told */
+    }
+    if (!l->ended || is_rank(c->kind))
+        tell_head(l, c, at_us);
+    if (!l->ended)
+        tug_life_end_ranks(l, grace_of(l, c->kind, cancel_grace_s(l)));
+}
+
+void tug_life_fail(struct tug_life *l, struct tug_cause *c)
+{
+    fail_at(l, c, tug_now_us());
 }
 
 void tug_life_rank_ended(struct tug_life *l, const struct tug_rank_end *end, const char *sentence)
@@ -234,7 +254,7 @@ void tug_life_rank_ended(struct tug_life *l, const struct tug_rank_end *end, con
     e->exit_code = end->exit_code;
     e->signal = end->signal;
     e->core_dumped = end->core_dumped;
-    if (l->ended || (end->exit_code == 0 && end->signal == 0))
+    if (!end->by_itself || (end->exit_code == 0 && end->signal == 0))
         return;
     if (tug_probe_verdict(l->p, rank, e, &c)) {
         tug_life_fail(l, &c);
@@ -252,7 +272,7 @@ void tug_life_rank_ended(struct tug_life *l, const struct tug_rank_end *end, con
     else
         tug_cause_set(&c, "rank", l->p->node, rank, e, "%s exited with code %d", who,
                       end->exit_code);
-    tug_life_fail(l, &c);
+    fail_at(l, &c, l->ended ? l->told_us : tug_now_us()); /* then it was dying already */
 }
 
 /* ---- deadlines ---- */
@@ -330,6 +350,8 @@ static void join_too_late(struct tug_life *l)
 
 void tug_life_check_deadlines(struct tug_life *l, uint64_t now)
 {
+    if (l->word_by_ms && now >= l->word_by_ms)
+        send_failure(l);
     tug_life_check_stopped(l);
     if (l->kill_at_ms && now >= l->kill_at_ms) {
         l->kill_at_ms = 0;
@@ -477,11 +499,18 @@ static void h_output(struct tug_life *l, const Tugpb__StarOutput *m)
         tug_output_take(l->output, m->rank, m->stream, m->data.data, m->data.len);
 }
 
+static void h_failure(struct tug_life *l, unsigned from, const Tugpb__StarFailure *m)
+{
+    uint64_t now_us = tug_now_us(), at_us = m->at_us ? m->at_us : tug_star_our_us(l->star, from, m->own_us);
+
+    head_hears(l, m->cause, at_us && at_us < now_us ? at_us : now_us);
+}
+
 static void h_end(struct tug_life *l, const Tugpb__StarEnd *m)
 {
     if (l->p->me == 0 || !m->cause)
         return;
-    tug_cause_copy(&l->cause, m->cause);
+    name(l, m->cause, tug_now_us());
     tug_life_end_ranks(l, grace_of(l, m->cause->kind, m->grace_s));
 }
 
@@ -551,7 +580,7 @@ static void on_star_message(void *arg, unsigned from, enum tug_msg number,
         break;
     case TUG_MSG_STAR_FAILURE:
         if (head && ((const Tugpb__StarFailure *) m)->cause)
-            head_hears(l, ((const Tugpb__StarFailure *) m)->cause);
+            h_failure(l, from, (const Tugpb__StarFailure *) m);
         break;
     case TUG_MSG_STAR_NODE_DONE:
         if (head)

@@ -209,7 +209,7 @@ static int spawn_one(struct tug_life *l, unsigned local, struct tug_rank_end *en
     char **pmix_env = NULL, **env;
     int fds[3] = {-1, -1, -1}, rc;
 
-    *end = (struct tug_rank_end){.local = local, .exit_code = TUG_EXIT_NOT_RUN};
+    *end = (struct tug_rank_end){.local = local, .exit_code = TUG_EXIT_NOT_RUN, .by_itself = true};
     rc = fds[0] = tug_input_rank_fd(l->input, local, err);
     if (rc >= 0)
         rc = tug_output_rank_pipe(l->output, local, fds + 1, err);
@@ -369,6 +369,7 @@ static void enter_report(struct tug_life *l)
                         tug_cause_pb(&l->cause));
         free(all);
     }
+    tug_life_send_word(l);
     tug_life_send_result(l);
 }
 
@@ -427,7 +428,7 @@ static void enter(struct tug_life *l, enum phase phase)
 
 static void set_tick(struct tug_life *l, uint64_t now)
 {
-    uint64_t at[] = {phases[l->phase].poll_ms ? now + phases[l->phase].poll_ms : 0, l->kill_at_ms,
+    uint64_t at[] = {phases[l->phase].poll_ms ? now + phases[l->phase].poll_ms : 0, l->kill_at_ms, l->word_by_ms,
                      l->wire_by_ms, l->gang_wire_by_ms, l->join_by_ms,
                      l->killed_ms && l->phase == RUN ? now + 1000 : 0,
                      l->stop_serial && l->phase >= RUN ? now + STOP_POLL_MS : 0};

@@ -60,7 +60,10 @@ struct tug_life {
     uint64_t kill_at_ms; /* then SIGKILL; 0: not set, or done */
     uint64_t killed_ms;  /* when SIGKILL was sent */
     struct tug_cause cause;
-    uint64_t cause_at_ms; /* when the head heard of it (tug_now_ms) */
+    uint64_t cause_us;    /* when that was, by this node's clock (tug_now_us) */
+    uint64_t word_by_ms;  /* then the node daemon is told of it, whoever is named; 0: it has been, or there is nothing to tell */
+    bool word_said;
+    uint64_t told_us;     /* when ranks were told to end */
     bool released;        /* the head said that all is over, or it is gone */
     bool acked;
     Tugpb__ExitInfo *exits;        /* per rank of the gang (head) ... */
@@ -87,7 +90,7 @@ extern const struct tug_client_ops tug_life_client_ops;
 extern const struct tug_exchange_ops tug_life_exchange_ops;
 
 /* A failure on this node ends the gang. Fill l->... with tug_cause_set first; 'c' is copied. */
-void tug_life_fail(struct tug_life *l, const struct tug_cause *c);
+void tug_life_fail(struct tug_life *l, struct tug_cause *c);
 /* SIGTERM now, SIGKILL after 'grace_ms' to the ranks of this node. */
 void tug_life_end_ranks(struct tug_life *l, uint64_t grace_ms);
 /* Who has not joined a gang that ends may never: its step daemon is perhaps what died. */
@@ -98,6 +101,8 @@ void tug_life_send_ready(struct tug_life *l);
 /* They are all stopped by now? Then say so, if it was asked for. */
 void tug_life_check_stopped(struct tug_life *l);
 void tug_life_send_result(struct tug_life *l);
+/* The early word of who failed, if it is not out yet. */
+void tug_life_send_word(struct tug_life *l);
 
 /* ---- guard.c ---- */
 /* The ranks run. Does nothing when the job has switched it off. */

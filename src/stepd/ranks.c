@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -33,15 +34,23 @@
 #include "stepd/env.h"
 
 #define OOM_SCORE_ADJ "500"            /* as if each had half of the node's memory, or of the job's, more */
+/* Of a process in the kernel (linux/sched.h, in proc(5)'s flags): it exits, dumps its core, or a signal ends it. */
+#define PF_EXITING  0x4ul
+#define PF_DUMPCORE 0x200ul
+#define PF_SIGNALED 0x400ul
 
 struct rank {
     pid_t pid; /* 0: not started, or gone */
+    int pidfd; /* of that; -1 where there is none */
+    bool dying; /* it was when ranks were told to end */
 };
 
 struct tug_ranks {
     const struct tug_payload *p;
     struct rank *at; /* n_local */
     unsigned living;
+    bool told;  /* to end */
+    int deaths; /* epoll: gives the pidfds of ranks in the order in which these died, which waitpid() does not */
     struct tug_bind *bind; /* NULL: ranks are not bound */
     bool memory_warned;
     char **argv;  /* NULL at the end; argv[0] is what is looked for */
@@ -128,6 +137,7 @@ int tug_ranks_new(struct tug_ranks **out, const struct tug_payload *p, const cha
     int rc = 0;
 
     r->p = p;
+    r->deaths = epoll_create1(EPOLL_CLOEXEC);
     r->at = tug_xcalloc(p->n_local ? p->n_local : 1, sizeof *r->at);
     if (p->batch && p->n_local)
         rc = write_script(r, run_dir, err);
@@ -152,6 +162,8 @@ void tug_ranks_free(struct tug_ranks *r)
         return;
     if (r->script)
         unlink(r->script);
+    if (r->deaths >= 0)
+        close(r->deaths);
     free(r->script);
     free(r->bind);
     free(r->interpreter);
@@ -362,6 +374,15 @@ static void warn_memory(struct tug_ranks *r, const struct start *s, unsigned loc
              strerror(s->memory_error));
 }
 
+static void await_death(struct tug_ranks *r, unsigned local)
+{
+    struct epoll_event ev = {.events = EPOLLIN, .data.u32 = local};
+
+    r->at[local].pidfd = (int) syscall(SYS_pidfd_open, r->at[local].pid, 0u);
+    if (r->at[local].pidfd >= 0)
+        epoll_ctl(r->deaths, EPOLL_CTL_ADD, r->at[local].pidfd, &ev);
+}
+
 int tug_ranks_spawn(struct tug_ranks *r, unsigned local, char **env, const int fds[3],
                     struct tug_rank_end *end, struct tug_err *err)
 {
@@ -370,8 +391,7 @@ int tug_ranks_spawn(struct tug_ranks *r, unsigned local, char **env, const int f
     pid_t pid;
     int rc = 0;
 
-    memset(end, 0, sizeof *end);
-    end->local = local;
+    *end = (struct tug_rank_end){.local = local, .by_itself = true};
     file = find_program(r, env, end, err);
     if (!file)
         return -ENOENT;
@@ -392,6 +412,7 @@ int tug_ranks_spawn(struct tug_ranks *r, unsigned local, char **env, const int f
         rc = explain(&s, end, err);
     } else {
         r->at[local].pid = pid;
+        await_death(r, local);
         r->living++;
         warn_memory(r, &s, local);
     }
@@ -401,27 +422,61 @@ int tug_ranks_spawn(struct tug_ranks *r, unsigned local, char **env, const int f
 
 /* ---- ending ---- */
 
+static unsigned rank_of(const struct tug_ranks *r, pid_t pid)
+{
+    unsigned i = 0;
+
+    while (i < r->p->n_local && r->at[i].pid != pid)
+        i++;
+    return i;
+}
+
+/* Who of those that can be waited for was the first: a rank, or what ranks have left. 0: nobody. */
+static pid_t next_dead(const struct tug_ranks *r)
+{
+    struct epoll_event ev;
+    siginfo_t some = {0};
+
+    if (epoll_wait(r->deaths, &ev, 1, 0) == 1)
+        return r->at[ev.data.u32].pid;
+    if (waitid(P_ALL, 0, &some, WEXITED | WNOHANG | WNOWAIT) < 0 || !some.si_pid)
+        return 0;
+    if (rank_of(r, some.si_pid) < r->p->n_local && epoll_wait(r->deaths, &ev, 1, 0) == 1)
+        return r->at[ev.data.u32].pid; /* they died just now */
+    return some.si_pid;
+}
+
+static void take_end(struct tug_ranks *r, unsigned local, int st, struct tug_rank_end *end)
+{
+    struct rank *rank = &r->at[local];
+
+    if (rank->pidfd >= 0)
+        close(rank->pidfd);
+    rank->pid = 0;
+    r->living--;
+    *end = (struct tug_rank_end){.local = local, .by_itself = !r->told || rank->dying};
+    if (WIFSIGNALED(st)) {
+        end->signal = WTERMSIG(st);
+        end->core_dumped = WCOREDUMP(st);
+    } else {
+        end->exit_code = WEXITSTATUS(st);
+    }
+}
+
 bool tug_ranks_reap(struct tug_ranks *r, struct tug_rank_end *end)
 {
-    int st;
     pid_t pid;
+    int st;
 
-    while ((pid = waitpid(-1, &st, WNOHANG)) > 0) {
-        for (unsigned i = 0; i < r->p->n_local; i++) {
-            if (r->at[i].pid != pid)
-                continue;
-            r->at[i].pid = 0;
-            r->living--;
-            memset(end, 0, sizeof *end);
-            end->local = i;
-            if (WIFSIGNALED(st)) {
-                end->signal = WTERMSIG(st);
-                end->core_dumped = WCOREDUMP(st);
-            } else {
-                end->exit_code = WEXITSTATUS(st);
-            }
-            return true;
-        }
+    while ((pid = next_dead(r)) > 0) {
+        unsigned local = rank_of(r, pid);
+
+        if (waitpid(pid, &st, WNOHANG) != pid)
+            return false; /* somebody traces it */
+        if (local == r->p->n_local)
+            continue;
+        take_end(r, local, st, end);
+        return true;
     }
     return false;
 }
@@ -456,8 +511,8 @@ char *tug_ranks_name_living(const struct tug_ranks *r, char *out, size_t size)
     return out;
 }
 
-/* Its state goes to *state, which may be NULL. */
-static pid_t parent_of(const char *pid, char *state)
+/* Its state and its flags go to where these point, if they do. */
+static pid_t parent_of(const char *pid, char *state, unsigned long *flags)
 {
     char path[64], text[512], *end;
     int fd;
@@ -474,7 +529,26 @@ static pid_t parent_of(const char *pid, char *state)
     end = strrchr(text, ')'); /* the name in brackets may hold anything */
     if (state && end && end[1] && end[2])
         *state = end[2];
+    if (flags && end)
+        sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %lu", flags);
     return end && end[1] && end[2] ? (pid_t) strtol(end + 4, NULL, 10) : 0;
+}
+
+static bool is_dying(pid_t pid)
+{
+    char text[16], state = 0;
+    unsigned long flags = 0;
+
+    snprintf(text, sizeof text, "%d", (int) pid);
+    parent_of(text, &state, &flags);
+    return state == 'Z' || state == 'X' || (flags & (PF_EXITING | PF_DUMPCORE | PF_SIGNALED));
+}
+
+void tug_ranks_told(struct tug_ranks *r)
+{
+    r->told = true;
+    for (unsigned i = 0; i < r->p->n_local; i++)
+        r->at[i].dying = r->at[i].pid && is_dying(r->at[i].pid);
 }
 
 struct pair {
@@ -495,7 +569,7 @@ static void list_processes(struct pairs *all)
         if (!isdigit((unsigned char) ent->d_name[0]))
             continue;
         p.pid = (pid_t) strtol(ent->d_name, NULL, 10);
-        p.parent = parent_of(ent->d_name, &p.state);
+        p.parent = parent_of(ent->d_name, &p.state, NULL);
         tug_vec_push(all, p);
     }
     if (d)
@@ -587,7 +661,7 @@ bool tug_ranks_sweep(struct tug_ranks *r)
         return true;
     d = opendir("/proc");
     while (d && (ent = readdir(d)))
-        if (isdigit((unsigned char) ent->d_name[0]) && parent_of(ent->d_name, NULL) == me)
+        if (isdigit((unsigned char) ent->d_name[0]) && parent_of(ent->d_name, NULL, NULL) == me)
             kill((pid_t) strtol(ent->d_name, NULL, 10), SIGKILL);
     if (d)
         closedir(d);

@@ -20,6 +20,7 @@ struct tug_rank_end {
     int exit_code; /* 0..255 when it exited */
     int signal;    /* > 0 when a signal ended it */
     bool core_dumped;
+    bool by_itself; /* nobody had told it to: see tug_ranks_told() */
 };
 
 /* What shells answer for a command that cannot be run. */
@@ -39,8 +40,10 @@ void tug_ranks_free(struct tug_ranks *r);
 int tug_ranks_spawn(struct tug_ranks *r, unsigned local, char **env, const int fds[3],
                     struct tug_rank_end *end, struct tug_err *err);
 
-/* The next rank that ended; false: none has. Call until false after SIGCHLD. */
+/* The next rank that ended, in the order in which they did; false: none has. Call until false after SIGCHLD. */
 bool tug_ranks_reap(struct tug_ranks *r, struct tug_rank_end *end);
+/* Ranks are about to be told to end: who ends from now on does not do so by itself, but for those that have begun to. */
+void tug_ranks_told(struct tug_ranks *r);
 unsigned tug_ranks_living(const struct tug_ranks *r);
 /* The process of the local-th rank; 0: it was not started, or is gone. */
 pid_t tug_ranks_pid(const struct tug_ranks *r, unsigned local);

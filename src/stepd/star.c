@@ -16,16 +16,20 @@
 #include "host/loop.h"
 #include "host/net.h"
 #include "stepd/outbox.h"
+#include "stepd/skew.h"
 
 #define OUT_MAX_BYTES   ((size_t) 640 << 20) /* two of the largest frames */
 #define REDIAL_FIRST_MS 2
 #define REDIAL_LAST_MS  500
 #define SILENT_MS       15000
 #define STRANGERS_MAX   128 /* anybody may connect; the ranks need descriptors, too */
+#define ASK_FIRST_MS    2u /* the head for its clock: it is busy while all join, and later clocks drift */
+#define ASK_LAST_MS     60000u
 
 struct peer {
     struct tug_outbox out;
     bool joined, lost;
+    struct tug_skew skew; /* of our clock, from its */
 };
 
 struct tug_star {
@@ -44,6 +48,9 @@ struct tug_star {
     char *endpoint;
     uint64_t give_up_ms;
     unsigned wait_ms;
+    struct tug_timer *ask;
+    unsigned ask_ms;
+    struct tug_skew skew; /* of the head's clock, from ours */
     uint64_t dialled_ms, silent_from_ms; /* the head's machine has not answered since; 0 = it has, or nobody has asked */
 };
 
@@ -77,6 +84,32 @@ static void lost(struct tug_star *s, unsigned node, const char *why, bool unreac
         s->ops->on_lost(s->arg, node, why, unreachable);
 }
 
+static void on_ask(void *arg)
+{
+    struct tug_star *s = arg;
+    Tugpb__StarClock m = TUGPB__STAR_CLOCK__INIT;
+
+    m.asked_us = tug_now_us();
+    tug_star_send(s, 0, TUG_MSG_STAR_CLOCK, &m.base);
+}
+
+/* A head that does not know of this message never answers, so it is asked only by a field of its hello. */
+static void on_clock(struct tug_star *s, unsigned from, const Tugpb__StarClock *m)
+{
+    Tugpb__StarClock answer = TUGPB__STAR_CLOCK__INIT;
+
+    if (!is_head(s)) {
+        tug_skew_take(&s->skew, m->asked_us, m->head_us, tug_now_us());
+        s->ask_ms = s->ask_ms ? s->ask_ms * 4 : ASK_FIRST_MS;
+        s->ask_ms = s->ask_ms < ASK_LAST_MS ? s->ask_ms : ASK_LAST_MS;
+        tug_timer_set(s->ask, tug_now_ms() + s->ask_ms);
+        return;
+    }
+    answer.asked_us = m->asked_us;
+    answer.head_us = tug_now_us();
+    tug_star_send(s, from, TUG_MSG_STAR_CLOCK, &answer.base);
+}
+
 static void on_hello(struct tug_star *s, struct tug_conn *c, const Tugpb__StarHello *h)
 {
     const Tugpb__StepKey *mine = s->p->pb->key, *its = h->key;
@@ -90,6 +123,13 @@ static void on_hello(struct tug_star *s, struct tug_conn *c, const Tugpb__StarHe
         return;
     }
     joined(s, node, c);
+    if (h->asked_us) {
+        Tugpb__StarClock asked = TUGPB__STAR_CLOCK__INIT;
+
+        asked.asked_us = h->asked_us;
+        tug_skew_take(&s->peers[node].skew, h->asked_us, tug_now_us(), h->asked_us); /* as if it had taken no time */
+        on_clock(s, node, &asked);
+    }
 }
 
 static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
@@ -105,6 +145,8 @@ static void on_frame(void *arg, struct tug_conn *c, const struct tug_frame *f)
             lost(s, (unsigned) (peer - s->peers), "it sent a message that cannot be read", false);
     } else if (is_head(s) && f->number == TUG_MSG_STAR_HELLO && !peer) {
         on_hello(s, c, (const Tugpb__StarHello *) m);
+    } else if (peer && f->number == TUG_MSG_STAR_CLOCK) {
+        on_clock(s, (unsigned) (peer - s->peers), (const Tugpb__StarClock *) m);
     } else if (peer && f->number != TUG_MSG_STAR_HELLO) {
         s->ops->on_message(s->arg, (unsigned) (peer - s->peers), (enum tug_msg) f->number, m);
     }
@@ -149,6 +191,7 @@ static void on_open(void *arg, struct tug_conn *c)
         return;
     hello.key = s->p->pb->key;
     hello.node_index = s->p->me;
+    hello.asked_us = tug_now_us();
     tug_conn_send(c, TUG_MSG_STAR_HELLO, 0, &hello.base);
     joined(s, 0, c);
 }
@@ -211,6 +254,8 @@ int tug_star_new(struct tug_star **out, struct event_base *base, const struct tu
     if (p->n_stepds > 1) {
         memcpy(s->opts.psk, p->pb->gang_key.data, sizeof s->opts.psk);
         rc = is_head(s) ? listen_here(s, err) : tug_timer_new(&s->redial, base, on_redial, s, err);
+        if (rc == 0 && !is_head(s))
+            rc = tug_timer_new(&s->ask, base, on_ask, s, err);
     }
     if (rc < 0) {
         tug_star_free(s);
@@ -231,6 +276,7 @@ void tug_star_free(struct tug_star *s)
     }
     tug_listener_free(s->listener);
     tug_timer_free(s->redial);
+    tug_timer_free(s->ask);
     free(s->peers);
     free(s->endpoint);
     free(s);
@@ -278,6 +324,16 @@ void tug_star_tell_all(struct tug_star *s, enum tug_msg number, const ProtobufCM
 {
     for (unsigned i = 1; i < s->p->n_stepds; i++)
         tug_star_send(s, i, number, m);
+}
+
+uint64_t tug_star_head_us(const struct tug_star *s, uint64_t us)
+{
+    return is_head(s) ? us : tug_skew_head_us(&s->skew, us);
+}
+
+uint64_t tug_star_our_us(const struct tug_star *s, unsigned node, uint64_t us)
+{
+    return tug_skew_head_us(&s->peers[node].skew, us);
 }
 
 bool tug_star_complete(const struct tug_star *s)

@@ -41,6 +41,11 @@ void tug_star_send(struct tug_star *s, unsigned to, enum tug_msg number, const P
 /* Head: to all others. */
 void tug_star_tell_all(struct tug_star *s, enum tug_msg number, const ProtobufCMessage *m);
 
+/* What the head's clock (tug_now_us) said when this node's said 'us'; 0: that is not known. */
+uint64_t tug_star_head_us(const struct tug_star *s, uint64_t us);
+/* Head: the other way round, by what it said as it joined. */
+uint64_t tug_star_our_us(const struct tug_star *s, unsigned node, uint64_t us);
+
 bool tug_star_complete(const struct tug_star *s);
 /* Head: names of the nodes that have not joined, for a sentence. Returns 'out'. */
 char *tug_star_missing(const struct tug_star *s, char *out, size_t size);
