@@ -15,13 +15,13 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "host/leash.h"
 #include "host/loop.h"
 #include "host/proc.h"
 #include "host/trusted.h"
 
 #define PATIENCE_MS 5000               /* between being killed and being gone */
 #define READ_MAX    65536u             /* at once: it must not keep us busy */
-#define HOLD_FD     3
 
 struct tug_capture {
     struct event_base *base;
@@ -170,7 +170,7 @@ static int spawn(struct tug_capture *c, const struct tug_capture_run *run, struc
     if (!run->only_output)
         map[s.n_fds++] = (struct tug_spawn_fd){fds[1], STDERR_FILENO};
     if (run->hold)
-        map[s.n_fds++] = (struct tug_spawn_fd){run->hold, HOLD_FD};
+        map[s.n_fds++] = (struct tug_spawn_fd){run->hold, TUG_LEASH_FD};
     c->fd = fds[0];
     c->readable = event_new(c->base, c->fd, EV_READ | EV_PERSIST, on_readable, c);
     tug_assert(c->readable && event_add(c->readable, NULL) == 0);

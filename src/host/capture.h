@@ -26,7 +26,7 @@ struct tug_capture_run {           /* borrowed */
     size_t keep_bytes;             /* of what it writes, from the end */
     bool trusted;                  /* refuse it where others could put another program there (trusted.h) */
     bool only_output;              /* what it writes to standard error goes where ours does */
-    int hold;                      /* it and all that it starts have this as descriptor 3; 0 = nothing */
+    int hold;                      /* it and all that it starts have this as descriptor TUG_LEASH_FD (leash.h); 0 = nothing */
 };
 
 struct tug_capture_end {

@@ -1,9 +1,10 @@
 /* programs.c - run prologs and epilogs
  *
- * With an environment that is made here and in the agent, as this daemon's user. Several at once, of several jobs. All that
- * they start have RUN_DIR/programs.lock open, as descriptor 3, and it is locked: whoever finds it so at our start is of a
- * daemon before this one, which died while they ran. These are killed by their groups, which RUN_DIR/programs names, and
- * nothing is run before the last one has let go of the lock. Layer: programs.
+ * With an environment that is made here and in the agent, as this daemon's user. Several at once, of several jobs. Each, with all
+ * that it starts, carries a leash (host/leash.h): its place in RUN_DIR/programs.lock. RUN_DIR/programs names the groups and places of those
+ * that run; what it names at our start ran when a daemon before this one died. That is killed, by group and by leash, and nothing
+ * is run before the last of it is gone. Of one that is cut short goes all that carries its leash; one that ends by itself may leave
+ * what it started in a session of its own, which then is nobody's business here. Layer: programs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,24 +12,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "host/capture.h"
+#include "host/leash.h"
 #include "host/proc.h"
 #include "noded/daemon.h"
 
 #define OUTPUT_MAX 4096u               /* the last bytes that it wrote */
 #define LINES_MAX  160u                /* of its last lines, in a reason */
-#define LOOK_MS    50                  /* at the lock */
-#define PATIENCE_MS 10000              /* with those who hold it */
+#define LOOK_MS    50                  /* at what is left of a daemon before this one */
+#define PATIENCE_MS 10000              /* with that */
+#define LIST_MAX   65536u
 
 struct run {
     struct programs *all;
     Tugpb__VsRun *is;
     struct tug_capture *capture;       /* NULL = it has not begun */
+    uint64_t place;                    /* of its leash, from then on */
+    bool stopped;
     char *trouble;                     /* why it could not; told at once, but not from inside of the question */
 };
 
@@ -36,9 +40,10 @@ struct programs {
     struct noded *d;
     struct tug_timer *timer;
     struct tug_vec(struct run *) runs;
-    int lock, list;                    /* descriptors */
-    bool locked;
-    uint64_t give_up_ms;               /* while it is not */
+    char *lock;                        /* the file of leashes */
+    int list;                          /* a descriptor */
+    struct tug_vec(uint64_t) left;     /* places of a daemon before this one; nothing is run as long as there are any */
+    uint64_t give_up_ms;               /* on these */
 };
 
 static void free_run(struct run *r)
@@ -64,23 +69,39 @@ static void take_off(struct run *r)
 static void write_list(const struct programs *p)
 {
     struct tug_buf text = {0};
+    for (size_t i = 0; i < p->left.len; i++)
+        tug_buf_addf(&text, "0 %llu\n", (unsigned long long) p->left.at[i]);
     for (size_t i = 0; i < p->runs.len; i++)
-        if (p->runs.at[i]->capture && tug_capture_is_busy(p->runs.at[i]->capture))
-            tug_buf_addf(&text, "%d\n", (int) tug_capture_group(p->runs.at[i]->capture));
+        if (p->runs.at[i]->capture)
+            tug_buf_addf(&text, "%d %llu\n", (int) tug_capture_group(p->runs.at[i]->capture),
+                         (unsigned long long) p->runs.at[i]->place);
     if (ftruncate(p->list, 0) < 0 || pwrite(p->list, tug_buf_str(&text), text.len, 0) != (ssize_t) text.len)
         tug_warn("cannot write down which prologs and epilogs run: %s", strerror(errno));
     tug_buf_clear(&text);
 }
 
-static void kill_those_before(const struct programs *p)
+static void kill_those_before(struct programs *p)
 {
-    char text[4096] = "", *at = text;
-    ssize_t n = pread(p->list, text, sizeof text - 1, 0);
-    for (text[n > 0 ? n : 0] = 0; *at; at += strcspn(at, "\n"), at += *at == '\n') {
-        long group = strtol(at, NULL, 10);
-        if (group > 1 && kill((pid_t) -group, SIGKILL) == 0)
-            tug_warn("killed what a prolog or an epilog of the daemon before this one had left, group %ld", group);
+    struct tug_buf text = {0};
+    ssize_t n = pread(p->list, tug_buf_room(&text, LIST_MAX), LIST_MAX, 0);
+    text.len = n > 0 ? (size_t) n : 0;
+    for (const char *at = tug_buf_str(&text); at; at = strchr(at, '\n'), at = at ? at + 1 : NULL) {
+        int group;
+        unsigned long long place;
+        if (sscanf(at, "%d %llu", &group, &place) != 2 || !tug_leash_is_held(p->lock, place))
+            continue; /* that number may be another group's by now */
+        if (group > 1 && kill(-group, SIGKILL) == 0)
+            tug_warn("killed what a prolog or an epilog of the daemon before this one had left, group %d", group);
+        tug_vec_push(&p->left, place);
     }
+    tug_buf_clear(&text);
+}
+
+static void kill_leashed(const struct programs *p, uint64_t place)
+{
+    unsigned n = tug_leash_kill(p->lock, place);
+    if (n)
+        tug_warn("killed %u process%s that a prolog or an epilog which was cut short had left outside of its group", n, n == 1 ? "" : "es");
 }
 
 /* ---- the answer */
@@ -109,6 +130,8 @@ static void on_end(void *arg, const struct tug_capture_end *e)
     struct tug_buf text = {0}, lines = {0};
     char how[64];
     tug_capture_last_lines(e->output, LINES_MAX, &lines);
+    if (e->late || r->stopped)
+        kill_leashed(r->all, r->place);
     if (e->late)
         tug_buf_addf(&text, "did not end within %u s%s", r->is->timeout_s, e->stuck ? " and cannot be killed" : "");
     else
@@ -121,13 +144,13 @@ static void on_end(void *arg, const struct tug_capture_end *e)
 
 /* ---- one run */
 
-static int start(struct run *r, struct tug_err *err)
+static int start(struct run *r, int leash, struct tug_err *err)
 {
     Tugpb__VsRun *m = r->is;
     size_t n = 0;
     char **argv = tug_xcalloc(m->n_args + 2, sizeof *argv), **envp = tug_xcalloc(m->n_env + 4, sizeof *envp);
     struct tug_capture_run run = {.path = m->program, .argv = argv, .envp = envp, .cwd = "/", .trusted = true,
-                                  .limit_ms = 1000ULL * m->timeout_s, .keep_bytes = OUTPUT_MAX, .hold = r->all->lock};
+                                  .limit_ms = 1000ULL * m->timeout_s, .keep_bytes = OUTPUT_MAX, .hold = leash};
     argv[0] = m->program;
     for (size_t i = 0; i < m->n_args; i++)
         argv[i + 1] = m->args[i];
@@ -136,8 +159,7 @@ static int start(struct run *r, struct tug_err *err)
     envp[n++] = (char *) "LANG=C.UTF-8";
     for (size_t i = 0; i < m->n_env; i++)
         envp[n++] = m->env[i];
-    int rc = tug_capture_new(&r->capture, tug_loop_base(r->all->d->loop), on_end, r, err);
-    rc = rc ? rc : tug_capture_start(r->capture, &run, err);
+    int rc = tug_capture_start(r->capture, &run, err);
     free(argv);
     free(envp);
     return rc;
@@ -146,10 +168,17 @@ static int start(struct run *r, struct tug_err *err)
 static void begin(struct run *r)
 {
     struct tug_err err = {0};
-    if (start(r, &err))
+    int leash = -1, rc = tug_leash_take(r->all->lock, &leash, &r->place, &err);
+    rc = rc ? rc : tug_capture_new(&r->capture, tug_loop_base(r->all->d->loop), on_end, r, &err);
+    if (!rc)
+        write_list(r->all); /* before there is anybody who carries it, */
+    rc = rc ? rc : start(r, leash, &err);
+    if (leash >= 0)
+        close(leash);
+    if (rc)
         r->trouble = tug_xasprintf("cannot be run: %s", err.msg);
     else
-        write_list(r->all);
+        write_list(r->all); /* and with its group */
 }
 
 static void begin_all(struct programs *p)
@@ -159,13 +188,15 @@ static void begin_all(struct programs *p)
             begin(p->runs.at[i]);
 }
 
-static bool take_lock(struct programs *p)
+static bool others_are_gone(struct programs *p)
 {
-    if (!p->locked && flock(p->lock, LOCK_EX | LOCK_NB) == 0) {
-        p->locked = true;
-        write_list(p);
+    for (size_t i = p->left.len; i-- > 0;) {
+        if (tug_leash_is_held(p->lock, p->left.at[i]))
+            kill_leashed(p, p->left.at[i]);
+        else
+            tug_vec_remove(&p->left, i);
     }
-    return p->locked;
+    return !p->left.len;
 }
 
 static void give_up(struct programs *p)
@@ -179,14 +210,14 @@ static void give_up(struct programs *p)
 static void on_timer(void *arg)
 {
     struct programs *p = arg;
-    if (take_lock(p))
+    if (others_are_gone(p))
         begin_all(p);
     else if (tug_now_ms() >= p->give_up_ms)
         give_up(p);
     for (size_t i = p->runs.len; i-- > 0;)
         if (i < p->runs.len && p->runs.at[i]->trouble)
             answer(p->runs.at[i], true, p->runs.at[i]->trouble, NULL);
-    if (!p->locked && p->runs.len)
+    if (p->left.len && p->runs.len)
         tug_timer_set(p->timer, tug_now_ms() + LOOK_MS);
 }
 
@@ -201,10 +232,12 @@ static struct run *find(struct programs *p, const Tugpb__StepKey *key)
 static void stop(struct programs *p, const Tugpb__StepKey *key)
 {
     struct run *r = find(p, key);
-    if (r && r->capture)
+    if (r && r->capture) {
+        r->stopped = true;
         tug_capture_stop(r->capture);
-    else if (r && !r->trouble)
+    } else if (r && !r->trouble) {
         r->trouble = tug_xstrdup("was not run");
+    }
 }
 
 void programs_run(struct noded *d, const Tugpb__VsRun *m)
@@ -227,11 +260,11 @@ void programs_run(struct noded *d, const Tugpb__VsRun *m)
 
 /* ---- */
 
-static int open_one(const struct noded *d, const char *name, int flags, int *fd, struct tug_err *err)
+static int open_list(struct programs *p, struct tug_err *err)
 {
-    char *path = tug_xasprintf("%s/%s", d->o.run_dir, name);
-    *fd = open(path, flags | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int rc = *fd < 0 ? tug_fail(err, -errno, "%s: %s", path, strerror(errno)) : 0;
+    char *path = tug_xasprintf("%s/programs", p->d->o.run_dir);
+    p->list = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int rc = p->list < 0 ? tug_fail(err, -errno, "%s: %s", path, strerror(errno)) : 0;
     free(path);
     return rc;
 }
@@ -240,12 +273,11 @@ int programs_start(struct noded *d, struct tug_err *err)
 {
     struct programs *p = tug_new(struct programs);
     p->d = d;
-    p->lock = p->list = -1;
+    p->lock = tug_xasprintf("%s/programs.lock", d->o.run_dir);
     d->programs = p;
-    int rc = open_one(d, "programs.lock", O_RDONLY, &p->lock, err);
-    rc = rc ? rc : open_one(d, "programs", O_RDWR, &p->list, err);
+    int rc = open_list(p, err);
     rc = rc ? rc : tug_timer_new(&p->timer, tug_loop_base(d->loop), on_timer, p, err);
-    if (!rc && !take_lock(p)) {
+    if (!rc) {
         kill_those_before(p);
         p->give_up_ms = tug_now_ms() + PATIENCE_MS;
     }
@@ -262,8 +294,8 @@ void programs_stop(struct noded *d)
         free_run(p->runs.at[i]);
     tug_vec_clear(&p->runs);
     tug_timer_free(p->timer);
-    if (p->lock >= 0)
-        close(p->lock);
+    tug_vec_clear(&p->left);
+    free(p->lock);
     if (p->list >= 0)
         close(p->list);
     free(p);

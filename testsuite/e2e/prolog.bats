@@ -130,6 +130,52 @@ END
     shows n2 "state       IDLE"
 }
 
+@test "what a prolog starts in a session of its own outlives it, holds up nothing, and is nobody's business after a restart" {
+    # It has our output and descriptors still, as a careless daemon does.
+    cat >"$SAID/prolog.n1" <<END
+setsid sh -c "echo \\\$\\\$ >$SAID/new; mv $SAID/new $SAID/stays; exec sleep 1000" &
+until [ -e $SAID/stays ]; do sleep 0.02; done
+END
+    # While it runs: without cgroups the launcher ends all orphans with a step.
+    one=$(job "$(tug submit -N 1 -w n1 -- sh -c "until [ -e $SAID/go ]; do sleep 0.05; done")")
+    until_ok 40 state_is "$one" RUNNING
+    rm "$SAID/prolog.n1"
+    old=$(noded_of n1)
+    kill -9 "$old"
+    until_ok 40 eval '[ "$(noded_of n1)" ] && [ "$(noded_of n1)" != "'"$old"'" ]'
+    kill -0 "$(cat "$SAID/stays")"
+    two=$(job "$(tug submit -N 1 -w n1 -- true)")
+    until_ok 40 state_is "$two" COMPLETED
+    touch "$SAID/go"
+    until_ok 40 state_is "$one" COMPLETED
+    shows n1 "state       IDLE"
+    kill "$(cat "$SAID/stays")" 2>/dev/null || :
+}
+
+@test "of a prolog that is cut short, by a cancel or with its node daemon, goes also what it started in a session of its own" {
+    cat >"$SAID/prolog.n1" <<END
+if [ -e $SAID/stays ]; then
+    ! kill -0 \$(cat $SAID/stays) 2>/dev/null || echo overlap >>$SAID/log
+    setsid sleep 1000 &
+    echo \$! >$SAID/second
+    wait
+fi
+setsid sleep 1000 &
+echo \$! >$SAID/new && mv $SAID/new $SAID/stays
+wait
+END
+    id=$(job "$(tug submit -N 1 --gpus-per-node 1 -w n1 -- true)")
+    until_ok 40 test -s "$SAID/stays"
+    kill -9 "$(noded_of n1)"
+    until_ok 40 test -s "$SAID/second"
+    tug cancel "$id"
+    until_ok 40 state_is "$id" CANCELLED
+    [ "$(of overlap)" = 0 ]
+    run kill -0 "$(cat "$SAID/second")"
+    [ "$status" -ne 0 ]
+    shows n1 "state       IDLE"
+}
+
 @test "one that others could replace is not run: the node is drained, the job goes elsewhere" {
     chmod g+w "$SBIN"
     id=$(job "$(tug submit -N 1 --gpus-per-node 1 -w n1 -- true)")
