@@ -117,7 +117,8 @@ struct tug_cause {
 };
 #define TUG_NO_NODE UINT32_MAX
 
-/* An attempt that was queued again: where it ran is not kept, what ended it is. */
+/* An attempt that was queued again: where it ran is not kept, what ended it is. The exit in its cause is that of the attempt, whatever
+ * kind of cause it is. */
 struct tug_attempt {
     uint32_t attempt;
     uint8_t counts;                /* towards max_requeues */

@@ -110,6 +110,8 @@ void tug_requeue_keep(struct tug_core *c, struct tug_job *j)
                               .end_ms = tug_not_before(c, j->alloc_ms),
                               .counts = (uint8_t) (j->launched_ms >= 0 && counts(&j->cause))};
     tug_cause_set(&a->cause, &j->cause);
+    if (a->cause.kind != TUG_CAUSE_RANK)
+        a->cause.exit = j->exit; /* its epilogs may come later than the next attempt */
 }
 
 void tug_requeue_forget(struct tug_job *j)

@@ -58,6 +58,15 @@ static void set_visit(struct tug_control *c, struct tug_arena *a, const struct t
     v->exit = tug_ctl_exit_pb(a, &job->exit);
 }
 
+/* It waits again, or runs again already: what that attempt had the node knows, and what became of it is kept with the job. */
+static void set_past(struct tug_arena *a, const struct tug_job *job, uint32_t attempt, Tugpb__Visit *v)
+{
+    v->state = (char *) tug_job_state_name(TUG_JOB_REQUEUED);
+    for (size_t i = 0; i < job->n_attempts; i++)
+        if (job->attempts[i].attempt == attempt)
+            v->exit = tug_ctl_exit_pb(a, &job->attempts[i].cause.exit);
+}
+
 void tug_ctl_order_visit(struct tug_control *c, const struct tug_action *act, int leave)
 {
     const struct tug_job *job = tug_core_job(c->core, act->job);
@@ -79,8 +88,8 @@ void tug_ctl_order_visit(struct tug_control *c, const struct tug_action *act, in
     if (job && job->attempt == act->attempt) {
         set_visit(c, &a, job, act->node, &v);
         m.visit = &v;
-    } else if (job && leave) { /* it waits again, or runs again already: what that attempt had the node knows */
-        v.state = (char *) tug_job_state_name(TUG_JOB_REQUEUED);
+    } else if (job && leave) {
+        set_past(&a, job, act->attempt, &v);
         m.visit = &v;
     }
     tug_outbox_send(c->out, peer, TUG_MSG_STEP_VISIT, 0, &m.base);

@@ -102,6 +102,7 @@ void dst_again_row(struct dst *w, struct dst_job *j, const struct tug_history_ro
 {
     struct dst_again *a = &j->again;
 
+    dst_visits_requeued(w, j->id, row->attempt, v->cause);
     a->waits_ms = 0;
     a->waits_since_ms = dst_clock_when(&w->ctls[w->leader].clock, row->at_ms);
     a->ctl = w->leader;

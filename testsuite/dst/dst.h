@@ -187,6 +187,13 @@ struct dst_visit {
     int64_t dead_ms;                   /* nothing is left of the one before, whose daemon died, from then on */
 };
 
+/* How an attempt ended that is run again, as is durable. */
+struct dst_past {
+    uint64_t job;
+    uint32_t attempt;
+    int code, signal;
+};
+
 struct dst_node {
     struct dst *w;
     unsigned index;
@@ -376,6 +383,7 @@ struct dst {
     struct tug_vec(struct dst_job) jobs;
     struct tug_vec(struct dst_run) runs;
     struct tug_vec(struct dst_visit) visits;
+    struct tug_vec(struct dst_past) pasts;             /* of those that ended by their ranks */
     struct tug_vec(struct dst_epoch) epochs;
     struct tug_vec(uint64_t) gone_ids;                 /* of jobs that were forgotten, and asked for again */
     uint64_t next_id;
@@ -511,6 +519,8 @@ void dst_visit_event(struct dst *w, const struct dst_event *e);
 void dst_visits_daemon_died(struct dst *w, const struct dst_node *n);
 void dst_visit_check_start(struct dst *w, const struct dst_part *p, const char *what);
 void dst_visit_over(struct dst *w, const struct dst_node *n, const Tugpb__StepKey *key);
+void dst_visits_requeued(struct dst *w, uint64_t job, uint32_t attempt, const Tugpb__Cause *cause);
+void dst_visits_put_back(struct dst *w);
 void dst_visits_stopped(struct dst *w, const struct dst_part *p);
 void dst_visits_end(struct dst *w);                        /* of the world */
 

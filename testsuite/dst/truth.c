@@ -647,6 +647,7 @@ static void check_ran(struct dst *w, const struct dst_ctl *c, struct dst_job *j)
 /* What it does not know is nobody's any more, but for its id and its ranks; what it knows not to be over will be again. */
 void dst_truth_put_back(struct dst *w)
 {
+    dst_visits_put_back(w);
     for (unsigned i = 0; i < w->conf.nodes; i++) {
         struct tug_batch_item it = {.kind = "node", .id = w->nodes[i].name};
         w->nodes[i].drained_sick = false;

@@ -105,6 +105,35 @@ void dst_visit_check_start(struct dst *w, const struct dst_part *p, const char *
     }
 }
 
+/* What an epilog hears of an attempt that is run again is how that ended, however late it comes. */
+void dst_visits_requeued(struct dst *w, uint64_t job, uint32_t attempt, const Tugpb__Cause *cause)
+{
+    struct dst_past past = {.job = job, .attempt = attempt};
+
+    if (!cause || strcmp(cause->kind, "rank") != 0 || !cause->exit)
+        return;
+    past.code = cause->exit->exit_code;
+    past.signal = cause->exit->signal;
+    tug_vec_push(&w->pasts, past);
+}
+
+void dst_visits_put_back(struct dst *w)
+{
+    tug_vec_clear(&w->pasts);
+}
+
+static void check_exit(struct dst *w, unsigned node, const Tugpb__VsRun *m)
+{
+    int code = atoi(word(m, "TUG_JOB_EXIT_CODE")), signal = atoi(word(m, "TUG_JOB_EXIT_SIGNAL"));
+
+    for (size_t i = 0; *word(m, "TUG_JOB_STATE") && i < w->pasts.len; i++) {
+        const struct dst_past *p = &w->pasts.at[i];
+        if (p->job == m->key->job && p->attempt == m->key->attempt && (p->code != code || p->signal != signal))
+            dst_fail(w, "n%u: the epilog of job %llu.%u, which is %s, is told exit code %d, signal %d; it ended with %d and %d", node,
+                     ull(p->job), p->attempt, word(m, "TUG_JOB_STATE"), code, signal, p->code, p->signal);
+    }
+}
+
 static void check_epilog(struct dst *w, const struct dst_visit *v)
 {
     for (size_t i = 0; i < w->parts.len; i++) {
@@ -172,8 +201,10 @@ static void start(struct dst *w, struct dst_node *n, const Tugpb__VsRun *m)
         dst_fail(w, "n%u runs two programs of job %llu.%u at once", n->index, ull(v->job), v->attempt);
     if (v->over)
         dst_fail(w, "n%u runs a program of job %llu.%u, and has said that it is over", n->index, ull(v->job), v->attempt);
-    if (m->epilog)
+    if (m->epilog) {
         check_epilog(w, v);
+        check_exit(w, n->index, m);
+    }
     if (!v->began && !m->epilog)
         check_gpus(w, n->index, v->job, v->attempt, v->gpus);
     w->n.programs_again += m->epilog ? v->epilog_began : v->began;

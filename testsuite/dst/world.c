@@ -290,6 +290,7 @@ void dst_free(struct dst *w)
     tug_vec_clear(&w->jobs);
     tug_vec_clear(&w->runs);
     tug_vec_clear(&w->visits);
+    tug_vec_clear(&w->pasts);
     tug_vec_clear(&w->epochs);
     tug_vec_clear(&w->gone_ids);
     dst_disk_free(w->backup);

@@ -272,10 +272,12 @@ START_TEST(requeue_ends_a_back_off_and_counts_anew)
     w_run(&w, 1);
     ck_assert_int_eq(w_event(&w, ev), 0); /* of one that runs */
     w_is(&w, 1, REQUEUED);
-    w_gone(&w, 1, 2, 0, node_of(0));
+    w_done(&w, 1, 2, 0, node_of(0), 3);
     w_gone(&w, 1, 2, 0, node_of(1));
     w_is(&w, 1, PENDING);
     ck_assert_uint_eq(w_job(&w, 1)->failures, 0);
+    ck_assert_int_eq(w_job(&w, 1)->attempts[1].cause.kind, TUG_CAUSE_CANCEL);
+    ck_assert_int_eq(w_job(&w, 1)->attempts[1].cause.exit.code, 3); /* how it ended all the same, for its epilogs */
     w_run(&w, 1);
     end_with(75, 0);
     w_is(&w, 1, PENDING); /* once more */
