@@ -295,6 +295,8 @@ static struct tug_where *where_of(struct tug_core *c, const struct tug_queue *q,
 {
     const struct tug_job_req *r = &e->j.req;
     struct tug_buf all = {0};
+    if (!*failed_on && !tug_remnants_may_keep_out(c, &e->j))
+        return tug_where_get(c, q->nodes, r->nodelist, r->exclude, r->gpu_model);
     tug_buf_addf(&all, "%s", r->exclude);
     tug_remnants_keep_out(c, &e->j, &all);
     tug_buf_addf(&all, "%s%s", all.len && *failed_on ? "," : "", failed_on);

@@ -109,7 +109,7 @@ static void pass_on(struct tug_core *c, uint32_t node, const struct tug_core_rem
 size_t tug_remnants_keep_out(const struct tug_core *c, const struct tug_job *j, struct tug_buf *names)
 {
     size_t n = 0;
-    for (size_t node = 0; c->visits_left && j->attempt > 1 && node < c->nodes.len; node++) {
+    for (size_t node = 0; tug_remnants_may_keep_out(c, j) && node < c->nodes.len; node++) {
         const struct tug_node *at = &c->nodes.at[node];
         size_t i = 0;
         while (i < at->remnants.len && (at->remnants.at[i].job != j->id || at->remnants.at[i].step != TUG_VISIT_STEP))

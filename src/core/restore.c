@@ -109,7 +109,7 @@ static void copy_step(struct tug_step *to, const struct tug_step *from)
 
 static void copy_steps(struct tug_job *to, const struct tug_job *from)
 {
-    to->steps = tug_xcalloc(from->n_steps ? from->n_steps : 1, sizeof *to->steps);
+    to->steps = from->n_steps ? tug_xcalloc(from->n_steps, sizeof *to->steps) : NULL; /* most wait, and have none */
     to->n_steps = from->n_steps;
     for (size_t i = 0; i < from->n_steps; i++)
         copy_step(&to->steps[i], &from->steps[i]);

@@ -621,6 +621,11 @@ void tug_remnants_inherit(struct tug_core *c, const struct tug_entry *e); /* its
 int tug_remnant_visits(struct tug_core *c, const struct tug_entry *e, uint32_t node);
 /* Where an attempt of it before has yet to be left by its visit: the next one is not placed there. Names are added, "," between. */
 size_t tug_remnants_keep_out(const struct tug_core *c, const struct tug_job *j, struct tug_buf *names);
+/* 0: there are certainly no such, as of nearly all jobs. */
+static inline int tug_remnants_may_keep_out(const struct tug_core *c, const struct tug_job *j)
+{
+    return c->visits_left && j->attempt > 1;
+}
 void tug_remnants_back(struct tug_core *c, const struct tug_event *ev);   /* NODE_UP */
 void tug_remnants_due(struct tug_core *c);
 void tug_remnants_rearm(struct tug_core *c);                              /* the timeout is another */

@@ -26,6 +26,8 @@ void tug_ctl_clock_shift_job(struct tug_job *job, int64_t by_ms)
                               &job->limit_ms,     &job->notice_ms, &job->stopping_ms,  &job->suspended_ms, &job->resumed_ms, &job->retry_ms,
                               &job->onhold.since_ms, &job->released_ms, &job->cause.at_ms,  &job->hang.since_ms};
 
+    if (!by_ms)
+        return;
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
         shift(times[i], by_ms);
     if (job->eligible_ms != job->req.begin_ms)
