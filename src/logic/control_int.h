@@ -349,8 +349,20 @@ void tug_ctl_restore_meta(struct tug_control *c, const Tugpb__MetaRecord *m);
 int tug_ctl_restore_token(struct tug_control *c, const char *key, const void *data, size_t len, struct tug_err *err);
 int tug_ctl_restore_usage(struct tug_control *c, const char *id, const Tugpb__UsageRecord *m, struct tug_err *err);
 int tug_ctl_restore_node(struct tug_control *c, const Tugpb__NodeRecord *m, struct tug_err *err);
-int tug_ctl_restore_job(struct tug_control *c, const Tugpb__JobRecord *m, const struct ctl_request *request,
-                        struct tug_err *err);
+/* What can be made of a job's record on whatever thread, in one place, as the thread that takes it fetches every line of it from the
+ * other's cache. Everything is in the record's memory. */
+struct ctl_read_job {
+    struct tug_job job;           /* complete, unless it names nodes */
+    struct ctl_request request;
+    int names_nodes;              /* of those that never started nothing is anywhere. Slices of GPUs are of kinds that nodes say */
+    char *token, *job_token, *home, *shell;
+    ProtobufCBinaryData script, env;
+    uint32_t *gids; size_t n_gids;
+    uint64_t clock_boot; int64_t clock_zero_ms;
+    const Tugpb__JobRecord *m;    /* all of it, of one that names nodes */
+};
+int tug_ctl_read_job(struct tug_arena *a, const Tugpb__JobRecord *m, struct ctl_read_job **out, struct tug_err *err);
+int tug_ctl_restore_job(struct tug_control *c, struct ctl_read_job *r, struct tug_err *err);
 
 /* restore.c */
 void tug_ctl_restore_kept_node(struct tug_control *c, const char *name);     /* its record, if there is one */

@@ -639,43 +639,38 @@ static void restore_request(const Tugpb__JobRecord *m, struct tug_job_req *r)
 }
 
 /* Names and groups as the newest of the user's jobs has them. */
-static struct ctl_user *restore_user(struct tug_control *c, const Tugpb__JobRecord *m)
+static struct ctl_user *restore_user(struct tug_control *c, const struct ctl_read_job *r)
 {
+    const struct tug_job_req *req = &r->job.req;
     struct tug_control_peer who = {
-        .uid = m->uid, .gid = m->gid, .user = m->user, .home = m->home, .shell = m->shell};
+        .uid = req->uid, .gid = req->gid, .user = req->user, .home = r->home, .shell = r->shell};
     struct ctl_user *u;
 
-    HASH_FIND(hh, c->users, &m->uid, sizeof m->uid, u);
-    if (u && u->job > m->id)
+    HASH_FIND(hh, c->users, &req->uid, sizeof req->uid, u);
+    if (u && u->job > r->job.id)
         return u;
-    for (size_t i = 0; i < m->n_gids && i < TUG_CONTROL_GIDS; i++)
-        who.gids[who.n_gids++] = m->gids[i];
+    for (size_t i = 0; i < r->n_gids && i < TUG_CONTROL_GIDS; i++)
+        who.gids[who.n_gids++] = r->gids[i];
     u = tug_ctl_user(c, &who);
-    u->job = m->id;
+    u->job = r->job.id;
     return u;
 }
 
 /* The side of a job that the core does not keep. */
-static struct ctl_job *restore_side(struct tug_control *c, const Tugpb__JobRecord *m,
-                                    const struct ctl_request *request)
+static struct ctl_job *restore_side(struct tug_control *c, const struct ctl_read_job *r)
 {
-    struct ctl_job *j = tug_ctl_job_new(c, m->id, restore_user(c, m), request, m->token);
+    struct ctl_job *j = tug_ctl_job_new(c, r->job.id, restore_user(c, r), &r->request, r->token);
 
-    tug_str_copy(j->job_token, sizeof j->job_token, m->job_token);
-    j->limits = *m->limits ? tug_xstrdup(m->limits) : NULL;
-    j->limits_of = m->limits_of;
-    j->script = tug_blobs_hold_id(c->blobs, m->script_blob.data, m->script_blob.len);
-    j->env = tug_blobs_hold_id(c->blobs, m->env_blob.data, m->env_blob.len);
+    tug_str_copy(j->job_token, sizeof j->job_token, r->job_token);
+    j->script = tug_blobs_hold_id(c->blobs, r->script.data, r->script.len);
+    j->env = tug_blobs_hold_id(c->blobs, r->env.data, r->env.len);
     if (j->token[0])
-        tug_ctl_token_put(c, m->uid, j->token, m->id, INT64_MAX);
+        tug_ctl_token_put(c, r->job.req.uid, j->token, r->job.id, INT64_MAX);
     return j;
 }
 
 static void restore_attempts(struct tug_control *c, struct tug_arena *a, const Tugpb__JobRecord *m, struct tug_job *job)
 {
-    job->failures = m->failures;
-    job->backoffs = m->backoffs;
-    job->retry_ms = m->retry_ms ? m->retry_ms : -1;
     job->n_attempts = m->n_attempts < TUG_ATTEMPTS_MAX ? m->n_attempts : TUG_ATTEMPTS_MAX;
     job->attempts = tug_ctl_alloc(a, job->n_attempts * sizeof *job->attempts);
     for (size_t i = 0; i < job->n_attempts; i++) {
@@ -690,75 +685,106 @@ static void restore_attempts(struct tug_control *c, struct tug_arena *a, const T
     }
 }
 
-static int restore_job(struct tug_control *c, struct tug_arena *a, const Tugpb__JobRecord *m,
-                       const struct ctl_request *request, struct tug_err *err)
+/* What names nodes. */
+static int restore_places(struct tug_control *c, struct tug_arena *a, const Tugpb__JobRecord *m, struct tug_job *job,
+                          struct ctl_job *j, struct tug_err *err)
 {
-    struct tug_job job = {.id = m->id};
-    int state = tug_job_state_parse(m->state), end_state = tug_job_state_parse(m->end_state);
-    struct ctl_job *j;
-    int rc;
+    int rc = 0;
 
+    job->cause = tug_ctl_cause(c, m->cause);
+    job->hang = tug_ctl_hang(c, m->hang);
+    restore_attempts(c, a, m, job);
+    restore_slices(c, a, m, job, j);
+    job->n_steps = m->n_steps;
+    job->steps = tug_ctl_alloc(a, m->n_steps * sizeof *job->steps);
+    for (size_t i = 0; i < m->n_steps && !rc; i++)
+        rc = restore_step(c, a, m->steps[i], &job->steps[i], j, err);
+    if (m->visit && !rc) {
+        job->visit = tug_ctl_alloc(a, sizeof *job->visit);
+        rc = restore_step(c, a, m->visit, job->visit, j, err);
+    }
+    if (!rc)
+        tug_ctl_cpus_retake(c, j, job);
+    return rc;
+}
+
+static void read_plain(const Tugpb__JobRecord *m, enum tug_job_state state, int end_state, struct tug_job *job)
+{
+    *job = (struct tug_job){.id = m->id, .state = state};
+    restore_request(m, &job->req);
+    job->end_state = end_state < 0 ? state : (enum tug_job_state) end_state;
+    job->attempt = m->attempt;
+    job->next_attempt = m->next_attempt;
+    job->requeues = m->requeues;
+    job->launch_failures = m->launch_failures;
+    job->next_step = m->next_step;
+    job->priority = m->priority;
+    job->submit_ms = m->submit_ms;
+    job->eligible_ms = m->eligible_ms;
+    job->wants_since_ms = m->wants_since_ms ? m->wants_since_ms : m->eligible_ms;
+    job->alloc_ms = m->alloc_ms;
+    job->launched_ms = m->launched_ms;
+    job->wired_ms = m->wired_ms;
+    job->end_ms = m->end_ms;
+    job->limit_ms = m->limit_ms;
+    restore_way(m, job);
+    job->exit = tug_ctl_exit(m->exit);
+    job->cause.node = job->hang.node = TUG_NO_NODE;
+    job->quality =
+        (struct tug_job_quality){m->predicted_mbs, m->best_mbs, m->quality_why[0] ? m->quality_why : NULL};
+    job->hang_requeues = m->hang_requeues;
+    job->failures = m->failures;
+    job->backoffs = m->backoffs;
+    job->retry_ms = m->retry_ms ? m->retry_ms : -1;
+    job->onhold = tug_ctl_onhold(m->held);
+    job->held_ms = m->held_ms;
+    job->released_ms = m->released_ms ? m->released_ms : -1;
+    job->failed_on = m->failed_on;
+    job->explain = m->explain[0] ? m->explain : NULL;
+}
+
+int tug_ctl_read_job(struct tug_arena *a, const Tugpb__JobRecord *m, struct ctl_read_job **out, struct tug_err *err)
+{
+    int state = tug_job_state_parse(m->state);
+    struct ctl_read_job *r;
+
+    if (!m->spec)
+        return tug_fail(err, -EPROTO, "record job/%llu has no request", (unsigned long long) m->id);
     if (state < 0)
         return tug_fail(err, -EPROTO, "record job/%llu has no state that there is",
                         (unsigned long long) m->id);
-    j = restore_side(c, m, request);
-    if ((m->script_blob.len && !j->script) || (m->env_blob.len && !j->env))
-        return tug_fail(err, -EILSEQ, "job %llu needs a blob that is not in the store",
-                        (unsigned long long) m->id);
-    restore_request(m, &job.req);
-    job.state = (enum tug_job_state) state;
-    job.end_state = end_state < 0 ? job.state : (enum tug_job_state) end_state;
-    job.attempt = m->attempt;
-    job.next_attempt = m->next_attempt;
-    job.requeues = m->requeues;
-    job.launch_failures = m->launch_failures;
-    job.next_step = m->next_step;
-    job.priority = m->priority;
-    job.submit_ms = m->submit_ms;
-    job.eligible_ms = m->eligible_ms;
-    job.wants_since_ms = m->wants_since_ms ? m->wants_since_ms : m->eligible_ms;
-    job.alloc_ms = m->alloc_ms;
-    job.launched_ms = m->launched_ms;
-    job.wired_ms = m->wired_ms;
-    job.end_ms = m->end_ms;
-    job.limit_ms = m->limit_ms;
-    restore_way(m, &job);
-    job.exit = tug_ctl_exit(m->exit);
-    job.cause = tug_ctl_cause(c, m->cause);
-    job.hang = tug_ctl_hang(c, m->hang);
-    job.quality = (struct tug_job_quality){m->predicted_mbs, m->best_mbs, m->quality_why[0] ? m->quality_why : NULL};
-    job.hang_requeues = m->hang_requeues;
-    restore_attempts(c, a, m, &job);
-    job.onhold = tug_ctl_onhold(m->held);
-    job.held_ms = m->held_ms;
-    job.released_ms = m->released_ms ? m->released_ms : -1;
-    job.failed_on = m->failed_on;
-    job.explain = m->explain[0] ? m->explain : NULL;
-    restore_slices(c, a, m, &job, j);
-    job.n_steps = m->n_steps;
-    job.steps = tug_ctl_alloc(a, m->n_steps * sizeof *job.steps);
-    for (size_t i = 0; i < m->n_steps; i++) {
-        rc = restore_step(c, a, m->steps[i], &job.steps[i], j, err);
-        if (rc)
-            return rc;
-    }
-    if (m->visit) {
-        job.visit = tug_ctl_alloc(a, sizeof *job.visit);
-        rc = restore_step(c, a, m->visit, job.visit, j, err);
-        if (rc)
-            return rc;
-    }
-    tug_ctl_cpus_retake(c, j, &job);
-    tug_ctl_clock_shift_job(&job, tug_ctl_clock_shift(c, m->clock_boot, m->clock_zero_ms));
-    return tug_core_restore_job(c->core, &job, err);
+    r = *out = tug_ctl_alloc(a, sizeof *r);
+    read_plain(m, (enum tug_job_state) state, tug_job_state_parse(m->end_state), &r->job);
+    tug_ctl_request(a, m->spec, &r->request);
+    r->names_nodes = m->n_slices || m->n_steps || m->n_attempts || m->cause || m->hang || m->visit || m->mig_profile[0];
+    r->token = m->token;
+    r->job_token = m->job_token;
+    r->home = m->home;
+    r->shell = m->shell;
+    r->script = m->script_blob;
+    r->env = m->env_blob;
+    r->gids = m->gids;
+    r->n_gids = m->n_gids;
+    r->clock_boot = m->clock_boot;
+    r->clock_zero_ms = m->clock_zero_ms;
+    r->m = m;
+    return 0;
 }
 
-int tug_ctl_restore_job(struct tug_control *c, const Tugpb__JobRecord *m, const struct ctl_request *request,
-                        struct tug_err *err)
+int tug_ctl_restore_job(struct tug_control *c, struct ctl_read_job *r, struct tug_err *err)
 {
     struct tug_arena a = {.budget_bytes = RECORD_BUDGET_BYTES};
-    int rc = restore_job(c, &a, m, request, err);
+    struct ctl_job *j = restore_side(c, r);
+    int rc = 0;
 
+    if ((r->script.len && !j->script) || (r->env.len && !j->env))
+        return tug_fail(err, -EILSEQ, "job %llu needs a blob that is not in the store", (unsigned long long) r->job.id);
+    if (r->names_nodes)
+        rc = restore_places(c, &a, r->m, &r->job, j, err);
+    if (!rc) {
+        tug_ctl_clock_shift_job(&r->job, tug_ctl_clock_shift(c, r->clock_boot, r->clock_zero_ms));
+        rc = tug_core_restore_job(c->core, &r->job, err);
+    }
     tug_arena_clear(&a);
     return rc;
 }

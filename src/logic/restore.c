@@ -20,7 +20,7 @@ struct tug_record {
     size_t len;
     const ProtobufCMessage *m;         /* what it says, if it is a message */
     uint64_t job;                      /* a job's number */
-    struct ctl_request request;        /* and what it asked for */
+    struct ctl_read_job *read;         /* and what its record says */
     uint8_t blob_id[TUG_BLOB_ID_LEN];
 };
 
@@ -32,22 +32,12 @@ static int read_job(struct tug_arena *a, struct tug_record *r, struct tug_err *e
 
     if (tug_str_u64(r->id, UINT64_MAX, &r->job) || !r->job)
         return tug_fail(err, -EILSEQ, "record job/%s is not named by a number", r->id);
-    if (!m->spec)
-        return tug_fail(err, -EPROTO, "record job/%s has no request", r->id);
-    tug_ctl_request(a, m->spec, &r->request);
-    return 0;
+    return tug_ctl_read_job(a, m, &r->read, err);
 }
 
-/* Of those that never started nothing is anywhere. Slices of GPUs are of kinds that nodes say. */
-static int names_nodes(const Tugpb__JobRecord *m)
+static int has_blobs(struct tug_control *c, const struct ctl_read_job *r)
 {
-    return m->n_slices || m->n_steps || m->n_attempts || m->cause || m->hang || m->mig_profile[0];
-}
-
-static int has_blobs(struct tug_control *c, const Tugpb__JobRecord *m)
-{
-    return tug_blobs_has(c->blobs, m->script_blob.data, m->script_blob.len) &&
-           tug_blobs_has(c->blobs, m->env_blob.data, m->env_blob.len);
+    return tug_blobs_has(c->blobs, r->script.data, r->script.len) && tug_blobs_has(c->blobs, r->env.data, r->env.len);
 }
 
 static void keep(struct tug_control *c, const struct tug_record *r, const char *node)
@@ -58,10 +48,8 @@ static void keep(struct tug_control *c, const struct tug_record *r, const char *
 
 static int take_job(struct tug_control *c, const struct tug_record *r, struct tug_err *err)
 {
-    const Tugpb__JobRecord *m = (const Tugpb__JobRecord *) r->m;
-
-    if (!names_nodes(m) && has_blobs(c, m))
-        return tug_ctl_restore_job(c, m, &r->request, err);
+    if (!r->read->names_nodes && has_blobs(c, r->read))
+        return tug_ctl_restore_job(c, r->read, err);
     keep(c, r, NULL);
     return 0;
 }
@@ -191,13 +179,13 @@ static int by_job(const void *a, const void *b)
 static int take_kept(struct tug_control *c, const struct ctl_kept *k, struct tug_err *err)
 {
     struct tug_arena a = {.budget_bytes = RECORD_BUDGET_BYTES};
-    struct ctl_request request;
+    struct ctl_read_job *r = NULL;
     ProtobufCMessage *m = NULL;
     int rc = tug_proto_decode(&a, &tugpb__job_record__descriptor, k->data, k->len, &m, err);
 
+    rc = rc ? rc : tug_ctl_read_job(&a, (const Tugpb__JobRecord *) m, &r, err);
     tug_assert(!rc); /* it was, when it came */
-    tug_ctl_request(&a, ((const Tugpb__JobRecord *) m)->spec, &request);
-    rc = tug_ctl_restore_job(c, (const Tugpb__JobRecord *) m, &request, err);
+    rc = tug_ctl_restore_job(c, r, err);
     tug_arena_clear(&a);
     return rc;
 }
