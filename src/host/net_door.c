@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "host/net_impl.h"
 
-#define TURN_US 250
+#define TURN_US 100
 
 TAILQ_HEAD(waiting, tug_conn);
 
@@ -28,13 +28,13 @@ struct tug_door_side {
 };
 
 struct tug_door {
-    struct event_base *loop;
     unsigned max, max_side, n;
     struct waiting oldest_first;
     struct tug_door_side *sides;
-    struct timeval turn; /* of the loop, that 'spent_us' is of */
-    int64_t spent_us[TUG_DOOR_WORKS], began_us;
-    bool put_off, put_off_before; /* a proof, in this turn and in the last one */
+    struct event turn_ends;
+    int64_t spent_us[TUG_DOOR_WORKS], began_us; /* of this turn */
+    bool put_off, put_off_before;               /* a proof, in this turn and in the last one */
+    bool turning;
 };
 
 /* ---- where from */
@@ -89,10 +89,21 @@ static struct tug_door_side *side_of(struct tug_door *d, const struct tug_conn *
 
 /* ---- in and out */
 
+/* Behind all callbacks that were due when the first work of the turn was done. */
+static void on_turn_ends(evutil_socket_t fd, short what, void *arg)
+{
+    struct tug_door *d = arg;
+    (void) fd;
+    (void) what;
+    memset(d->spent_us, 0, sizeof d->spent_us);
+    d->put_off_before = d->put_off;
+    d->put_off = d->turning = false;
+}
+
 struct tug_door *tug_door_new(struct event_base *loop, unsigned max, unsigned max_address)
 {
     struct tug_door *d = tug_new(struct tug_door);
-    d->loop = loop;
+    event_assign(&d->turn_ends, loop, -1, EV_TIMEOUT, on_turn_ends, d);
     d->max = max;
     d->max_side = max_address;
     TAILQ_INIT(&d->oldest_first);
@@ -102,10 +113,13 @@ struct tug_door *tug_door_new(struct event_base *loop, unsigned max, unsigned ma
 void tug_door_free(struct tug_door *d)
 {
     struct tug_conn *c;
-    while (d && (c = TAILQ_FIRST(&d->oldest_first))) {
+    if (!d)
+        return;
+    while ((c = TAILQ_FIRST(&d->oldest_first))) {
         tug_door_leave(d, c);
         tug_conn_drop(c);
     }
+    event_del(&d->turn_ends);
     free(d);
 }
 
@@ -157,23 +171,17 @@ static int64_t now_us(void)
 
 bool tug_door_begin(struct tug_door *d, enum tug_door_work work)
 {
-    struct timeval turn; /* the same for all callbacks of a turn */
-    event_base_gettimeofday_cached(d->loop, &turn);
-    if (turn.tv_sec != d->turn.tv_sec || turn.tv_usec != d->turn.tv_usec) {
-        memset(d->spent_us, 0, sizeof d->spent_us);
-        d->put_off_before = d->put_off;
-        d->put_off = false;
-    }
-    d->turn = turn;
     bool may = d->spent_us[work] < TURN_US;
     if (work == TUG_DOOR_PROVE)
         d->put_off = d->put_off || !may;
     else
         may = may && !d->put_off && !d->put_off_before;
-    if (!may)
-        return false;
-    d->began_us = now_us();
-    return true;
+    if (!d->turning)
+        event_active(&d->turn_ends, EV_TIMEOUT, 0);
+    d->turning = true;
+    if (may)
+        d->began_us = now_us();
+    return may;
 }
 
 void tug_door_end(struct tug_door *d, enum tug_door_work work)

@@ -144,7 +144,6 @@ static void take(struct tug_listener *l, int fd)
         fd = make_room(l, fd);
     if (fd < 0)
         return;
-    tug_socket_tune(fd, l->path ? AF_UNIX : AF_INET);
     tug_conn_accepted(l, l->loop, fd, l->conf);
 }
 

@@ -85,6 +85,28 @@ herd10k()
     stop_cluster
 }
 
+# What a client waits for answers while somebody holds ten thousand connections to the nodes' port and says nothing, over what it
+# waits right before, from an own cluster so that nothing else has to be answered.
+flood()
+{
+    local r pid without with p50 p99 ratios=() befores=() durings=() said
+    ulimit -Sn 16384 2>/dev/null || [ "$(ulimit -n)" -gt 10100 ] || { say "flood: ten thousand connections need ulimit -n 16384"; return; }
+    start_cluster || return
+    for ((r = 0; r < ${runs:-5}; r++)); do
+        read -r p50 without _ < <("$asks" -n 4000 "$socket") || return
+        chrt -o 0 nice -n 19 "$attacker" -n 10000 -a 1000 "$(cat "$XDG_RUNTIME_DIR/tugline/sandbox/run/endpoint")" >"$work/flood.out" &
+        pid=$!
+        until grep -qs held "$work/flood.out" || ! kill -0 "$pid" 2>/dev/null; do nap 0.05; done
+        read -r p50 with _ < <("$asks" -n 4000 "$socket") || return
+        kill "$pid" && wait "$pid" || { say "flood: the attacker ended by itself"; return; }
+        said=$(tail -1 "$work/flood.out")
+        [ "$(tug nodes --json | grep -o '"IDLE"' | wc -l)" = $nodes ] || { say "flood: nodes were lost"; return; }
+        ratios+=("$(calc "$with / $without")") befores+=("$without") durings+=("$with")
+    done
+    emit flood_query_p99_ratio times "\"connections\":10000,\"addresses\":1000,\"without_ms\":[$(IFS=,; echo "${befores[*]}")],\"p99_ms\":[$(IFS=,; echo "${durings[*]}")],\"opened_closed_held\":\"$said\"" "${ratios[@]}"
+    stop_cluster
+}
+
 # Kill -9 of who leads until a command is answered by another, in seconds.
 failover()
 {

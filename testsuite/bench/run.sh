@@ -23,7 +23,7 @@ measures="noop_jobs_per_s noop_batch_per_s run_8x8_ms run_1x1_ms submit_seq_ms s
     place_failures_p99_us victims_4000_p99_us
     within_topology_p99_us within_segment_p99_us within_switches_p99_us within_exclusive_p99_us within_spread_p99_us within_quality_p99_us
     sim_philly_s sim_itp04_s
-    durable_sqlite_per_s durable_etcd_per_s ack_p50_ms ack_p99_ms herd_loop_p99_ms herd10k_query_p99_ms failover_p50_s load_200k_s snapshot_200k_s"
+    durable_sqlite_per_s durable_etcd_per_s ack_p50_ms ack_p99_ms herd_loop_p99_ms herd10k_query_p99_ms flood_query_p99_ratio failover_p50_s load_200k_s snapshot_200k_s"
 nodes=8
 gpus=8
 cpus=8
@@ -412,6 +412,7 @@ measure()
     ack_p50_ms | ack_p99_ms) ack "$1" ;;
     herd_loop_p99_ms) herd "$1" ;; # and herd_ack_p99_ms
     herd10k_query_p99_ms) herd10k "$1" ;; # and herd10k_ack_p99_ms
+    flood_query_p99_ratio) flood ;;
     failover_p50_s) failover ;; # and failover_p99_s
     load_200k_s) load_200k ;;
     snapshot_200k_s) snapshot_200k ;; # and snapshot_ack_p99_ms
@@ -477,9 +478,11 @@ find_programs()
     fi
     build=$(cd "$build" && pwd) || die "there is no build in ${TUG_BUILDDIR:-}"
     [ -x "$build/tug" ] && [ -x "$build/tugd" ] || die "there are no programs in $build; run make there"
-    make -s -C "$build" testsuite/bench/inflight >&2 || die "the client did not build"
+    make -s -C "$build" testsuite/bench/inflight testsuite/bench/asks testsuite/bench/flood >&2 || die "the client did not build"
     make -s -C "$build" testsuite/bench/passes testsuite/bench/places testsuite/bench/within >&2 || die "the core's bench did not build"
     inflight=$build/testsuite/bench/inflight
+    asks=$build/testsuite/bench/asks
+    attacker=$build/testsuite/bench/flood
     passes=$build/testsuite/bench/passes
     places=$build/testsuite/bench/places
     within=$build/testsuite/bench/within
