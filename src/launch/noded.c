@@ -262,6 +262,7 @@ static void on_list(struct tug_noded *n, struct tug_steps *s)
     struct tug_wire end = record(TUG_WIRE_LISTED, 0, 0, 0);
     end.lease.until_boot_ms = n->lease.until_ms;
     end.lease.limits_pids = s->limits.at[TUG_LIMIT_PIDS].dir >= 0;
+    end.lease.pongs = 1;
     end.lease.limits_memory = s->limits.at[TUG_LIMIT_MEMORY].dir >= 0;
     if (ok)
         ok = send(n->fd, &end, sizeof end, MSG_NOSIGNAL) == (ssize_t) sizeof end;
@@ -296,6 +297,9 @@ static void obey(struct tug_noded *n, struct tug_steps *s, const struct tug_wire
         break;
     case TUG_WIRE_LEASE:
         tug_lease_set(&n->lease, w->lease.until_boot_ms);
+        break;
+    case TUG_WIRE_PING:
+        answer(n, &(struct tug_wire){.version = TUG_WIRE_VERSION, .type = TUG_WIRE_PONG});
         break;
     case TUG_WIRE_LIMITS:
         on_limits(s, w);

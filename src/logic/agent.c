@@ -77,6 +77,7 @@ void tug_agent_free(struct tug_agent *a)
     free(a->old_boot_id);
     free(a->refused);
     free(a->full);
+    free(a->mute);
     free(a);
 }
 
@@ -324,6 +325,22 @@ void tug_agent_full(struct tug_agent *a, const char *why)
             tug_agent_log(a, TUG_LOG_INFO, "there is room for the node's state again: all that waited is durable, all goes on");
         tug_agent_check_tell(a);
     }
+    end(a);
+}
+
+void tug_agent_mute(struct tug_agent *a, const char *why)
+{
+    if (!why == !a->mute)
+        return;
+    begin(a);
+    free(a->mute);
+    a->mute = why ? tug_xstrdup(why) : NULL;
+    a->mute_ms = a->now_ms;
+    if (why)
+        tug_agent_log(a, TUG_LOG_ERROR, "%s; until then this node gets no gang, and what runs on it cannot be ended", why);
+    else
+        tug_agent_log(a, TUG_LOG_INFO, "the launcher answers again");
+    tug_agent_check_tell(a);
     end(a);
 }
 

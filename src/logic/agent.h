@@ -79,6 +79,9 @@ void tug_agent_persisted(struct tug_agent *a, uint64_t ticket);
  * copied). Until then, NULL, what rests on them waits: results of gangs, a new epoch. Leases are asked for, kills are passed on,
  * and the controller hears that the node is full and takes it out of use. */
 void tug_agent_full(struct tug_agent *a, const char *why);
+/* The launcher does not answer ('why'; copied), so nothing can be started here, nor ended: orders are refused, and the controller takes
+ * the node out of use until it does again, NULL. What runs goes on. */
+void tug_agent_mute(struct tug_agent *a, const char *why);
 /* The node has looked again at what it has. The controller hears of it when that differs from what it was told last. Copied. */
 void tug_agent_inventory(struct tug_agent *a, const Tugpb__Inventory *inv);
 /* Going down on purpose: tell the controller, who then need not wait for silence. Steps stay as they are. */

@@ -98,20 +98,21 @@ static bool is_sick(const struct tug_agent *a)
     return a->check.found && a->check.found->state == TUGPB__HEALTH_STATE__HEALTH_SICK;
 }
 
-static void tell_full(struct tug_agent *a)
+/* For a reason that passes by itself: nothing of it is kept. */
+static void tell_sick(struct tug_agent *a, char *text, int64_t since_ms)
 {
-    Tugpb__NodeHealth full = TUGPB__NODE_HEALTH__INIT;
-    full.state = TUGPB__HEALTH_STATE__HEALTH_SICK;
-    full.text = a->full;
-    full.since_ms = a->full_ms;
-    tug_agent_send(a, a->controller, TUG_MSG_NODE_HEALTH, &full);
+    Tugpb__NodeHealth sick = TUGPB__NODE_HEALTH__INIT;
+    sick.state = TUGPB__HEALTH_STATE__HEALTH_SICK;
+    sick.text = text;
+    sick.since_ms = since_ms;
+    tug_agent_send(a, a->controller, TUG_MSG_NODE_HEALTH, &sick);
 }
 
 void tug_agent_check_tell(struct tug_agent *a)
 {
     const Tugpb__NodeHealth none = TUGPB__NODE_HEALTH__INIT;
-    if (a->welcomed && a->takes_health && a->full) {
-        tell_full(a);
+    if (a->welcomed && a->takes_health && (a->full || a->mute)) {
+        tell_sick(a, a->full ? a->full : a->mute, a->full ? a->full_ms : a->mute_ms);
         return;
     }
     if (!a->welcomed || !a->takes_health || (a->check.is.program && !a->check.found))

@@ -153,6 +153,8 @@ struct tug_agent {
     uint64_t ticket, must_ticket, epoch_ticket, durable_ticket;
     char *full;                    /* the store has no room, and why; NULL = it has */
     int64_t full_ms;               /* since then */
+    char *mute;                    /* the launcher does not answer, and since when; NULL = it does */
+    int64_t mute_ms;
     struct tug_agent_counts counts;
 };
 

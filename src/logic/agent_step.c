@@ -311,6 +311,10 @@ static bool launch_refused(struct tug_agent *a, const Tugpb__StepLaunch *m, stru
     }
     if (tug_agent_visit_refuses(a, key, text, size_bytes))
         return true;
+    if (a->mute) {
+        snprintf(text, size_bytes, "%s", a->mute);
+        return true;
+    }
     if (tug_agent_other_attempt(a, key, &other)) {
         snprintf(text, size_bytes,
                  "attempt %u of job %llu is still on %s; attempt %u must wait until it is gone",

@@ -261,6 +261,7 @@ int tug_control_configure(struct tug_control *c, const struct tug_control_conf *
     tug_ctl_add_nodes(c);
     c->conf.node_timeout_s = conf->node_timeout_s;
     c->conf.wireup_timeout_s = conf->wireup_timeout_s;
+    c->conf.launch_timeout_s = conf->launch_timeout_s;
     c->conf.kill_grace_s = conf->kill_grace_s;
     c->conf.max_jobs = conf->max_jobs;
     c->conf.max_script_bytes = conf->max_script_bytes;

@@ -26,6 +26,7 @@ struct tug_control_conf {
     uint32_t node_timeout_s;       /* a node not heard of for so long is down */
     uint32_t lease_s;              /* node lease (shared reliability 6.3) */
     uint32_t wireup_timeout_s;
+    uint32_t launch_timeout_s;         /* step daemons are told; 0 = not known */
     uint32_t kill_grace_s;
     uint32_t max_jobs;             /* that are not over */
     uint64_t max_script_bytes, max_env_bytes;   /* 0 = only the protocol's caps */

@@ -189,6 +189,7 @@ static void set_payload(struct tug_control *c, struct tug_arena *a, const struct
     p->gang_key.data = s->gang_key;
     p->gang_key.len = sizeof s->gang_key;
     p->nspace = s->nspace;
+    p->launch_timeout_s = c->conf.launch_timeout_s;
     p->wireup_timeout_s =
         p->spec->wireup_timeout_s ? p->spec->wireup_timeout_s : c->conf.wireup_timeout_s;
     if (p->preflight && p->wireup_timeout_s > job->req.preflight_s)

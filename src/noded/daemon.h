@@ -82,6 +82,8 @@ struct noded {
     tug_peer_id next_peer;
 
     bool limits_pids, limits_memory;           /* the launcher can */
+    struct tug_timer *ping;                    /* asks it whether it is there; set once it has said that it knows how to answer */
+    unsigned pings;                            /* that it has not answered */
     struct event *wire_read, *wire_write;
     struct tug_vec(struct outgoing) wire_out;
     struct tug_vec(Tugpb__LnStarted) held;     /* HELD records, until LISTED */

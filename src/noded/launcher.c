@@ -16,6 +16,9 @@
 #include "noded/daemon.h"
 #include "proto/launch.pb-c.h"
 
+#define PING_MS   5000
+#define PINGS_MAX 4                    /* then it is taken not to be there: it answers in no time */
+
 /* ---- to the launcher */
 
 static int send_record(const struct outgoing *o)
@@ -179,6 +182,8 @@ static void on_listed(struct noded *d, const struct tug_wire *r)
     m.n_steps = d->held.len;
     m.steps = list;
     m.lease_until_ms = world_from_boot(d, r->lease.until_boot_ms);
+    if (r->lease.pongs)
+        tug_timer_set(d->ping, tug_now_ms());
     d->limits_pids = r->lease.limits_pids;
     d->limits_memory = r->lease.limits_memory;
     launcher_bounds(d, d->inventory);
@@ -252,6 +257,34 @@ static void on_stuck(struct noded *d, const struct tug_wire *r)
     forget_stuck(d);
 }
 
+/* ---- is it there? */
+
+/* Turns are counted, not time: none passes while this machine sleeps. */
+static void on_ping(void *arg)
+{
+    struct noded *d = arg;
+    struct outgoing o = {.fd = -1};
+    char text[160];
+    if (d->pings == 0) {
+        o.record.version = TUG_WIRE_VERSION;
+        o.record.type = TUG_WIRE_PING;
+        tug_vec_push(&d->wire_out, o);
+        flush(d);
+    }
+    if (++d->pings > PINGS_MAX) {
+        snprintf(text, sizeof text, "its launcher (tuglaunch, pid %d) does not answer: it is stopped, or hangs", (int) getppid());
+        tug_agent_mute(d->agent, text);
+        world_check(d);
+    }
+    tug_timer_set(d->ping, tug_now_ms() + PING_MS);
+}
+
+static void on_pong(struct noded *d)
+{
+    d->pings = 0;
+    tug_agent_mute(d->agent, NULL);
+}
+
 static void on_record(struct noded *d, const struct tug_wire *r)
 {
     Tugpb__StepKey key = key_of(r);
@@ -286,6 +319,9 @@ static void on_record(struct noded *d, const struct tug_wire *r)
         break;
     case TUG_WIRE_STUCK:
         on_stuck(d, r);
+        break;
+    case TUG_WIRE_PONG:
+        on_pong(d);
         break;
     case TUG_WIRE_HELD:
         tug_vec_push(&d->held, started);
@@ -339,7 +375,7 @@ int launcher_start(struct noded *d, struct tug_err *err)
     if (!d->wire_read || !d->wire_write || event_add(d->wire_read, NULL) < 0)
         return tug_fail(err, -ENOMEM, "no event for tuglaunch's socket");
     send_limits(d);
-    return 0;
+    return tug_timer_new(&d->ping, tug_loop_base(d->loop), on_ping, d, err);
 }
 
 void launcher_stop(struct noded *d)
@@ -348,6 +384,7 @@ void launcher_stop(struct noded *d)
         event_free(d->wire_read);
     if (d->wire_write)
         event_free(d->wire_write);
+    tug_timer_free(d->ping);
     for (size_t i = 0; i < d->wire_out.len; i++)
         if (d->wire_out.at[i].fd >= 0)
             close(d->wire_out.at[i].fd);

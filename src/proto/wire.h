@@ -23,13 +23,15 @@ enum tug_wire_type {
     TUG_WIRE_LIST,                          /* answered by GONE (not yet told), HELD for each step, LISTED */
     TUG_WIRE_LEASE,                         /* requeueable steps are killed when it is over */
     TUG_WIRE_LIMITS,                        /* of jobs that come */
+    TUG_WIRE_PING,                          /* answered by PONG */
     /* from the launcher */
     TUG_WIRE_STARTED = 64,
     TUG_WIRE_REFUSED,
     TUG_WIRE_GONE,                          /* nothing is left of the step */
     TUG_WIRE_HELD,
     TUG_WIRE_LISTED,
-    TUG_WIRE_STUCK                          /* one process of a step that SIGKILL does not end; 'of' such records in a row */
+    TUG_WIRE_STUCK,                         /* one process of a step that SIGKILL does not end; 'of' such records in a row */
+    TUG_WIRE_PONG
 };
 #define TUG_WIRE_STUCK_MAX 8                /* processes of a step that are told of */
 
@@ -50,6 +52,7 @@ struct tug_wire {
         struct {
             int64_t until_boot_ms;          /* CLOCK_BOOTTIME; 0 = there was none, INT64_MAX = for ever */
             uint32_t limits_pids, limits_memory; /* LISTED: whether it can */
+            uint32_t pongs;                 /* LISTED: it knows PING */
         } lease;                            /* LEASE, LISTED */
         struct {
             uint32_t pids_max;              /* processes of each job */

@@ -38,6 +38,7 @@ void setup_control(const struct tug_config *cfg, struct setup *out)
     out->conf.node_timeout_s = u32(cfg->timeouts.node_timeout_s);
     out->conf.lease_s = u32(cfg->timeouts.lease_s);
     out->conf.wireup_timeout_s = u32(cfg->timeouts.wireup_timeout_s);
+    out->conf.launch_timeout_s = u32(cfg->timeouts.launch_timeout_s);
     out->conf.kill_grace_s = u32(cfg->timeouts.kill_grace_s);
     out->conf.max_jobs = u32(cfg->limits.max_jobs);
     out->conf.max_script_bytes = (uint64_t) cfg->limits.max_script_bytes;

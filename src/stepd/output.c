@@ -19,6 +19,7 @@
 #include "base/pattern.h"
 #include "base/vec.h"
 #include "host/loop.h"
+#include "stepd/patience.h"
 #include "stepd/writer.h"
 
 #define CAP_BYTES      ((size_t) 1 << 20) /* for each rank that a route serves ... */
@@ -28,6 +29,7 @@
 #define PARTIAL_MS     100
 #define STALL_MS       1000
 #define POLL_MS        5
+#define OPEN_MAX_MS    20000
 
 struct sink {
     unsigned file;
@@ -70,6 +72,7 @@ struct tug_output {
     unsigned open_streams;
     uint64_t *node_dropped; /* head: per rank, what other nodes sent while files stood still */
     bool nodes_paused;
+    uint64_t open_by_ms; /* all files */
     char trouble[512];
 };
 
@@ -169,16 +172,28 @@ static void on_written(void *arg)
     }
 }
 
-static int open_file(const struct tug_payload *p, const char *path, struct tug_err *err)
+/* Long before the gang would be called late: that is held against the node. */
+static uint64_t open_for_ms(const struct tug_payload *p)
+{
+    uint64_t launch_ms = 1000ull * p->pb->launch_timeout_s;
+
+    return launch_ms && launch_ms * 2 / 3 < OPEN_MAX_MS ? launch_ms * 2 / 3 : OPEN_MAX_MS;
+}
+
+static int open_file(const struct tug_payload *p, const char *path, uint64_t by_ms, struct tug_err *err)
 {
     int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-    int fd = open(path, flags | (p->spec->open_append ? 0 : O_TRUNC), 0666), e = errno;
+    int fd = tug_patience_open(path, flags | (p->spec->open_append ? 0 : O_TRUNC), 0666, by_ms), e = -fd;
     char *dir, *slash;
 
     if (fd >= 0) { /* not blocking only so that a fifo without reader is refused, not waited for */
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
         return fd;
     }
+    if (e == ETIMEDOUT)
+        return tug_fail(err, -e,
+                        "cannot open output '%s' on node %s: no answer for %llu s; its file system hangs, choose another --output", path,
+                        p->node, (unsigned long long) open_for_ms(p) / 1000);
     dir = tug_xstrdup(path);
     slash = strrchr(dir, '/');
     *(slash == dir ? slash + 1 : slash) = 0;
@@ -203,7 +218,7 @@ static int add_sink(struct tug_output *o, const char *pattern, unsigned rank, bo
                     bool label, struct sink **out, struct tug_err *err)
 {
     char *path = tug_payload_path(o->p, pattern, rank);
-    int fd = open_file(o->p, path, err);
+    int fd = open_file(o->p, path, o->open_by_ms, err);
 
     free(path);
     if (fd < 0)
@@ -450,6 +465,7 @@ int tug_output_open(struct tug_output **out, struct event_base *base, const stru
     o->arg = arg;
     for (int i = 0; i < TUG_ROUTES; i++)
         o->gates[i].progress_ms = tug_now_ms();
+    o->open_by_ms = tug_now_ms() + open_for_ms(p);
     *out = o;
     rc = tug_timer_new(&o->tick, base, on_tick, o, err);
     if (rc == 0)

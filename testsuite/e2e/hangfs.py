@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""hangfs.py DIR - a file system on which every write hangs, until this ends (root, /dev/fuse)
+"""hangfs.py DIR [create] - a file system on which every write hangs, or making a file, until this ends (root, /dev/fuse)
 
-Files can be made and opened. A write is never answered, so whoever writes waits in the kernel, in a way that SIGKILL does not
+Files can be made (unless that hangs) and opened. A write is never answered, so whoever writes waits in the kernel, in a way that SIGKILL does not
 end once the request has been read here. SIGTERM unmounts it and lets all of them go. Speaks the kernel's own protocol (fuse(4), linux/fuse.h).
 """
 import ctypes, errno, os, signal, struct, sys, time
@@ -9,6 +9,7 @@ import ctypes, errno, os, signal, struct, sys, time
 FORGET, CREATE, WRITE, INTERRUPT, BATCH_FORGET = 2, 35, 16, 36, 42
 LOOKUP, GETATTR, SETATTR, OPEN, STATFS, RELEASE, INIT, OPENDIR, RELEASEDIR = 1, 3, 4, 14, 17, 18, 26, 27, 29
 
+hangs = CREATE if "create" in sys.argv else WRITE
 where = os.path.realpath(sys.argv[1])
 libc = ctypes.CDLL(None, use_errno=True)
 dev = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
@@ -50,7 +51,7 @@ def answer(op, node):
 while True:
     request = os.read(dev, 1 << 18)
     _, op, unique, node = struct.unpack_from("<IIQQ", request)
-    if op in (WRITE, FORGET, INTERRUPT, BATCH_FORGET):
+    if op in (FORGET, INTERRUPT, BATCH_FORGET) or op == hangs:
         continue
     error, data = answer(op, node)
     os.write(dev, struct.pack("<IiQ", 16 + len(data), error, unique) + data)

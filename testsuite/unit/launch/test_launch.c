@@ -422,9 +422,11 @@ static pid_t start_step(uint64_t job, const char *payload)
 
 static void list_nothing(void)
 {
-    struct tug_wire list = record(TUG_WIRE_LIST, 0);
+    struct tug_wire list = record(TUG_WIRE_LIST, 0), ping = record(TUG_WIRE_PING, 0);
     put(&list);
-    next(TUG_WIRE_LISTED);
+    ck_assert_uint_eq(next(TUG_WIRE_LISTED).lease.pongs, 1);
+    put(&ping);
+    next(TUG_WIRE_PONG);
 }
 
 static char *wait_for_file(const char *path)

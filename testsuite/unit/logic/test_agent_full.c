@@ -1,4 +1,5 @@
-/* test_agent_full.c - a node whose disk is full keeps its gangs and its lease, promises nothing, and says that it is full */
+/* test_agent_full.c - a node whose disk is full keeps its gangs and its lease, promises nothing, and says that it is full; and
+ * one whose launcher does not answer takes no orders, and says so */
 #include "unit.h"
 
 #include "agent_world.h"
@@ -110,7 +111,32 @@ START_TEST(under_an_epoch_that_is_not_kept_yet_it_asks_for_nothing)
 }
 END_TEST
 
-UNIT_MAIN("logic/agent_full", its_lease_is_asked_for_and_passed_on_while_the_end_of_a_gang_waits_for_room,
+START_TEST(a_node_whose_launcher_does_not_answer_takes_no_order_and_says_so_until_it_does)
+{
+    w = (struct world){0};
+    start();
+    tug_agent_mute(w.agent, "its launcher does not answer");
+    const Tugpb__NodeHealth *h = next_health();
+    ck_assert_int_eq(h->state, TUGPB__HEALTH_STATE__HEALTH_SICK);
+    ck_assert_str_eq(h->text, "its launcher does not answer");
+    tug_agent_mute(w.agent, "its launcher does not answer yet");
+    world_quiet(&w);
+    world_launch(&w, tug_agent_epoch(w.agent), 8, 1, true);
+    const Tugpb__StepFailed *failed = world_next(&w, CONTROLLER, TUG_MSG_STEP_FAILED);
+    ck_assert_str_eq(failed->cause->kind, "launch");
+    ck_assert_str_eq(failed->cause->text, "its launcher does not answer");
+    world_next(&w, CONTROLLER, TUG_MSG_STEP_DONE);
+    world_quiet(&w); /* nothing for the launcher */
+    tug_agent_mute(w.agent, NULL);
+    ck_assert_int_eq(next_health()->state, TUGPB__HEALTH_STATE__HEALTH_NONE);
+    world_launch(&w, tug_agent_epoch(w.agent), 9, 1, true);
+    world_next(&w, L, TUG_MSG_LN_START);
+    world_end(&w);
+}
+END_TEST
+
+UNIT_MAIN("logic/agent_full", a_node_whose_launcher_does_not_answer_takes_no_order_and_says_so_until_it_does,
+          its_lease_is_asked_for_and_passed_on_while_the_end_of_a_gang_waits_for_room,
           the_controller_hears_that_it_is_full_and_why_at_once_and_when_that_is_over,
           a_gang_can_be_ended_while_another_ones_result_waits,
           under_an_epoch_that_is_not_kept_yet_it_asks_for_nothing)
