@@ -209,10 +209,8 @@ static void ask_of(const Tugpb__JobSpec *s, struct tug_core_ask *ask, struct tug
 
 static uint64_t new_id(struct tug_control *c)
 {
-    if (c->next_id >= c->id_limit) {
-        c->id_limit = c->next_id + ID_BLOCK;
-        tug_ctl_put_meta(c, tug_ctl_batch(c));
-    }
+    if (c->next_id >= c->id_limit)
+        c->id_limit = c->next_id + ID_BLOCK; /* every commit writes it: commits.c */
     return c->next_id++;
 }
 

@@ -67,7 +67,7 @@ enum dst_what {
     DST_STEPD_DIAL, DST_STEPD_READY, DST_TO_STEPD, DST_FROM_STEPD,
     DST_RANKS_EXIT, DST_RANKS_DIE, DST_RANKS_STOP, DST_PART_DEAD, DST_PART_STAYS, DST_PAIR,
     DST_CLIENT, DST_CLIENT_GIVES_UP, DST_ARRIVES_CLIENT,
-    DST_SUBMIT, DST_FAULT, DST_FAULT_OVER, DST_LEAD, DST_CONFIGURE, DST_BACKUP, DST_PUT_BACK,
+    DST_SUBMIT, DST_FAULT, DST_FAULT_OVER, DST_GAP, DST_LEAD, DST_CONFIGURE, DST_BACKUP, DST_PUT_BACK,
 };
 
 struct dst_event {
@@ -362,7 +362,7 @@ struct dst {
     struct tug_heap heap;
     int64_t now_ms;
     uint64_t seq, hash;
-    struct tug_rand of_health, of_stuck, of_more, of_visits, of_holds, of_pairs;
+    struct tug_rand of_health, of_stuck, of_more, of_visits, of_holds, of_pairs, of_gaps;
     uint32_t slices;                   /* that there have been */
     struct dst_pair { int64_t cut_until_ms, bad_until_ms; } pairs[DST_NODES_MAX][DST_NODES_MAX];   /* [lower][higher] */
     struct tug_rand of_faults, of_users, of_net, of_env, of_ranks, of_admin;

@@ -360,8 +360,30 @@ static void strike(struct dst *w)
     }
 }
 
+/* ---- around leases, of a stream of its own: worlds without it are what they were before there was any */
+
+/* Leases run out behind the back of a controller that is stopped, and has called nobody lost when it goes on; or another one
+ * comes with other leases, and nodes hear of them or do not. */
+static void gap(struct dst *w)
+{
+    struct tug_rand *r = &w->of_gaps;
+    struct dst_ctl *c = &w->ctls[w->leader];
+
+    if (w->conf.lease_changes && dst_chance(r, 0.6)) {
+        for (unsigned i = 0; i < w->conf.nodes; i++)
+            if (dst_chance(r, 0.6))
+                over(w, dst_between(r, 500, 15000), i, OVER_EDGE, 2);
+        dst_ctl_crash(w, w->leader, "killed");
+    } else if (c->control && c->paused_until_ms <= w->now_ms && !w->conf.zombies && w->conf.lease_s) {
+        pause(w, c, w->conf.lease_s * dst_between(r, 1000, 1300));
+    }
+}
+
 void dst_faults_start(struct dst *w)
 {
+    w->of_gaps = tug_rand_seed(w->opts.seed * 40503u + 11);
+    if (dst_chance(&w->of_gaps, 0.2))
+        dst_later(w, dst_about(&w->of_gaps, 600000), DST_GAP, 0);
     dst_later(w, 5000 + dst_about(&w->of_faults, w->conf.mean_fault_ms), DST_FAULT, 0);
 }
 
@@ -392,6 +414,9 @@ void dst_fault(struct dst *w, struct dst_event *e)
         dst_agent_crash(w, e->who, "killed");
     } else if (e->what == DST_FAULT_OVER) {
         flap(w, e->who, e->id);
+    } else if (e->what == DST_GAP && !w->calm) {
+        gap(w);
+        dst_later(w, dst_about(&w->of_gaps, 600000), DST_GAP, 0);
     } else if (!w->calm) {
         strike(w);
         dst_later(w, dst_about(&w->of_faults, w->conf.mean_fault_ms), DST_FAULT, 0);

@@ -400,6 +400,7 @@ static void happen(struct dst *w, struct dst_event *e)
         dst_admin_event(w, e);
         break;
     case DST_FAULT:
+    case DST_GAP:
     case DST_FAULT_OVER:
     case DST_LEAD:
         dst_fault(w, e);
