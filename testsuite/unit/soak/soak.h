@@ -112,6 +112,7 @@ struct soak {
     int faulty;   /* things go wrong */
     int switches; /* the set of policies changes */
     int asks;     /* jobs ask something of the fabric */
+    int programs; /* nodes have a prolog and an epilog */
     int exact;    /* nothing is as it was not expected to be */
     uint32_t jobs_to_come, burst_ms;
 

@@ -113,6 +113,25 @@ void soak_node_order(struct soak *s, const struct tug_action *a)
                                 .grace_s = a->grace_s});
 }
 
+static int others_are_here(const struct soak_node *n, const struct soak_piece *visit)
+{
+    for (size_t i = 0; i < n->held.len; i++) {
+        const struct soak_piece *p = &n->held.at[i];
+        if (p->job == visit->job && p->attempt == visit->attempt && p->step != TUG_VISIT_STEP && p->phase != TUG_HELD_DONE)
+            return 1;
+    }
+    return 0;
+}
+
+/* A prolog or an epilog: the node is drained before anybody hears that it is over. */
+static void program_failed(struct soak *s, uint32_t node, int is_epilog)
+{
+    soak_event(s, (struct tug_event){.type = TUG_EV_NODE_VISIT_FAILED,
+                                     .node = node,
+                                     .is_epilog = (uint8_t) is_epilog,
+                                     .text = "no scratch"});
+}
+
 static void take_launch(struct soak *s, const struct soak_timer *t)
 {
     struct soak_node *n = &s->nodes[t->node];
@@ -138,9 +157,17 @@ static void take_launch(struct soak *s, const struct soak_timer *t)
             if (j->slices[i].node == t->node)
                 p.gpus = j->slices[i].gpus;
     }
-    if (t->step) {
+    if (t->step == TUG_VISIT_STEP) {
+        p.gpus = 0;
+        p.requeueable = 1;
+    } else if (t->step) {
         p.left_ms = dice(s, 60000);
         p.code = (int) dice(s, 2);
+    }
+    if (s->programs && t->step != TUG_VISIT_STEP) {
+        const struct soak_piece *visit = find(n, t->job, t->attempt, TUG_VISIT_STEP);
+        soak_holds(s, visit && visit->phase == TUG_HELD_READY && !visit->ending, "job %llu comes to a node outside of its visit there",
+                   (unsigned long long) t->job);
     }
     soak_check_launch(s, n, &p);
     wake_piece(s, t->node, &p, s->now + delay(s, p.fails ? 3000 : 8000));
@@ -162,6 +189,10 @@ static void take_kill(struct soak *s, const struct soak_timer *t)
     } else if (!p->ending) {
         stop_clock(s, p);
         p->ending = 1;
+        if (t->step == TUG_VISIT_STEP) { /* its epilog runs, behind the others */
+            wake_piece(s, t->node, p, s->now + delay(s, 8000));
+            return;
+        }
         p->signal = SIGKILL;
         if (t->grace_s) {
             wake_piece(s, t->node, p, s->now + delay(s, t->grace_s * 1000));
@@ -232,6 +263,19 @@ void soak_node_piece(struct soak *s, const struct soak_timer *t)
         return;
     struct soak_piece copy;
     enum tug_event_type type = TUG_EV_STEP_DONE;
+    int is_visit = p->step == TUG_VISIT_STEP, program_fails = 0;
+    if (is_visit && p->ending && others_are_here(n, p)) {
+        wake_piece(s, t->node, p, s->now + 1000);
+        return;
+    }
+    if (is_visit)
+        program_fails = p->ending ? s->faulty && !s->calm && dice(s, 60) == 0 : p->fails;
+    if (program_fails && n->connected) {
+        program_failed(s, t->node, p->ending);
+        p = find(n, t->job, t->attempt, t->step);
+        if (!p || p->version != t->version)
+            return;
+    }
     if (p->ending || p->phase == TUG_HELD_RUNNING) {
         ends(s, p);
     } else if (p->phase == TUG_HELD_STARTING && p->fails) {
@@ -279,7 +323,7 @@ static void lease_is_over(struct soak *s, uint32_t node)
     struct soak_node *n = &s->nodes[node];
     for (size_t i = 0; i < n->held.len; i++) {
         struct soak_piece *p = &n->held.at[i];
-        if (p->phase == TUG_HELD_DONE || (!p->requeueable && p->phase == TUG_HELD_RUNNING))
+        if (p->phase == TUG_HELD_DONE || p->step == TUG_VISIT_STEP || (!p->requeueable && p->phase == TUG_HELD_RUNNING))
             continue;
         p->signal = SIGKILL;
         ends(s, p);
@@ -336,6 +380,7 @@ void soak_node_come(struct soak *s, uint32_t node, int rebooted)
     n->life++;
     struct tug_core_inventory inv = {.cpus = r->cpus, .gpus = r->gpus, .mem_bytes = r->mem_bytes, .gpu_model = r->gpu_model,
                                      .machine = inside_of(s, r)};
+    inv.prolog_s = inv.epilog_s = s->programs ? 20 : 0;
     if (s->faulty && !s->calm && dice(s, 10) == 0 && inv.gpus)
         inv.gpus--; /* one is broken */
     soak_event(s, (struct tug_event){.type = TUG_EV_NODE_UP,

@@ -148,7 +148,7 @@ int soak_event(struct soak *s, struct tug_event ev)
         [TUG_EV_STEP_WIRED] = "a wired part",       [TUG_EV_STEP_FAILED] = "a failed part",
         [TUG_EV_STEP_STOPPED] = "a stopped part",   [TUG_EV_STEP_WATCH] = "a watch's word",
         [TUG_EV_STEP_DONE] = "a part's end",        [TUG_EV_STEP_STUCK] = "a part that does not end",
-        [TUG_EV_TICK] = "a tick"};
+        [TUG_EV_NODE_VISIT_FAILED] = "a prolog or an epilog that failed", [TUG_EV_TICK] = "a tick"};
     tug_assert(names[ev.type]);
     struct tug_err err = {0};
     if (s->trace)
@@ -244,7 +244,9 @@ static struct tug_core *from_records(struct soak *s)
                                          .gpus = n.gpus,
                                          .mem_bytes = n.mem_bytes,
                                          .gpu_model = n.gpu_model,
-                                         .machine = n.machine};
+                                         .machine = n.machine,
+                                         .prolog_s = n.prolog_s,
+                                         .epilog_s = n.epilog_s};
         const struct tug_core_node_past past = {.inv = n.known ? &inv : NULL,
                                                 .drains = n.drains,
                                                 .n_drains = n.n_drains,
@@ -473,6 +475,7 @@ static void begin(struct soak *s)
     s->late = (int) dice(s, 3);
     s->exact = dice(s, 6) == 0 && !s->needs_order;
     s->faulty = !s->exact && dice(s, 3);
+    s->programs = !s->exact && s->seed % 4 == 3; /* by no dice: other worlds are what they were */
     s->switches = s->faulty && s->n_others && dice(s, 4) == 0;
     s->needs_expected |= !s->exact && (s->switches || dice(s, 4) == 0);
     s->late &= !s->exact;
