@@ -84,17 +84,18 @@ static void say(const Tugpb__DrainReply *r, const struct drain_args *a)
         bool changed = false;
         for (size_t k = 0; k < r->n_changed && !changed; k++)
             changed = !strcmp(r->changed[k], n->name);
+        tug_out_text(n->name);
+        tug_out_adds(" ");
+        tug_out_text(n->state);
         if (a->request.resume && *left_of(n)) {
             bool health = !strcmp(n->drains[0]->by, "health");
-            tug_out_addf("%s %s still, %s: ", n->name, n->state, health ? "by its health check" : "for what runs there and does not end");
+            tug_out_addf(" still, %s: ", health ? "by its health check" : "for what runs there and does not end");
             tug_out_text(left_of(n));
             tug_out_addf("; it is back when %s, or with --force\n", health ? "the check succeeds" : "that has gone");
         } else if (!changed)
-            tug_out_addf("%s %s: it was so already\n", n->name, n->state);
+            tug_out_adds(": it was so already\n");
         else
-            tug_out_addf("%s %s%s\n", n->name, n->state,
-                         !strcmp(n->state, "DRAINING") ? ": what runs there goes on to its end"
-                                                       : "");
+            tug_out_addf("%s\n", !strcmp(n->state, "DRAINING") ? ": what runs there goes on to its end" : "");
     }
 }
 

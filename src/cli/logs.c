@@ -360,7 +360,9 @@ static int say(struct logs *l, struct tug_err *err)
                 l->lines.out.data[i] = ',';
         if (l->lines.out.len)
             l->lines.out.data[l->lines.out.len - 1] = ' ';
-        tug_out_addf("{\"job\":%" PRIu64 ",\"state\":\"%s\",\"path\":", l->id, l->state);
+        tug_out_addf("{\"job\":%" PRIu64 ",\"state\":", l->id);
+        tug_out_json_string(&tug_out.buf, l->state, strlen(l->state));
+        tug_out_adds(",\"path\":");
         tug_out_json_string(&tug_out.buf, l->path, strlen(l->path));
         tug_out_adds(",\"cause\":");
         tug_out_json_string(&tug_out.buf, tug_buf_str(&l->cause), l->cause.len);

@@ -90,7 +90,8 @@ static void say_health(const Tugpb__NodeView *n)
     if (!*n->health)
         return;
     label("health");
-    tug_out_addf("%s since %s", n->health, tug_out_time(n->health_since_ms, when, sizeof when));
+    tug_out_text(n->health);
+    tug_out_addf(" since %s", tug_out_time(n->health_since_ms, when, sizeof when));
     tug_out_adds(*n->health_text ? ": " : ", says ");
     tug_out_text(*n->health_text ? n->health_text : n->health_program);
     tug_out_adds("\n");
@@ -227,7 +228,7 @@ static void say_node(const Tugpb__NodeView *n)
     tug_out_colour(TUG_PLAIN);
     tug_out_adds("\n");
     label("state");
-    tug_out_adds(n->state);
+    tug_out_text(n->state);
     if (n->up_since_ms)
         tug_out_addf(", up since %s", tug_out_time(n->up_since_ms, when, sizeof when));
     tug_out_adds("\n");

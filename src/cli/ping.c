@@ -56,8 +56,9 @@ int tug_do_ping(int argc, char **argv)
         tug_out_text(r->cluster);
         tug_out_addf(": %u of %u nodes up, %" PRIu64 " jobs wait, %" PRIu64 " run\n", r->nodes_up,
                      r->nodes_known, r->jobs_pending, r->jobs_running);
-        tug_out_addf("controller %s at %s, up %s, answered in %.1f ms, policy ", r->version,
-                     c.endpoint + strlen("unix:"),
+        tug_out_adds("controller ");
+        tug_out_text(r->version);
+        tug_out_addf(" at %s, up %s, answered in %.1f ms, policy ", c.endpoint + strlen("unix:"),
                      tug_out_span(r->now_ms - r->started_ms, up, sizeof up), ms);
         tug_out_text(r->policy);
         if (*r->policy_note) {

@@ -64,7 +64,9 @@ static void say_head(const Tugpb__JobView *j)
 {
     tug_out_addf("Job %" PRIu64 " ", j->id);
     tug_out_text(j->name);
-    tug_out_addf(" (%s%s) of ", j->kind, j->interactive ? ", interactive" : "");
+    tug_out_adds(" (");
+    tug_out_text(j->kind);
+    tug_out_addf("%s) of ", j->interactive ? ", interactive" : "");
     tug_out_text(j->user);
     tug_out_adds(" in queue ");
     tug_out_text(j->queue);
@@ -121,9 +123,10 @@ static void say_request(const Tugpb__JobView *j)
                  j->ntasks == 1 ? "" : "s");
     if (j->gpu_milli)
         tug_out_addf("%s of a GPU", tug_milli_format(j->gpu_milli, size, sizeof size));
-    else if (*j->mig_profile)
-        tug_out_addf("%u slice%s %s", j->gpus, j->gpus == 1 ? "" : "s", j->mig_profile);
-    else
+    else if (*j->mig_profile) {
+        tug_out_addf("%u slice%s ", j->gpus, j->gpus == 1 ? "" : "s");
+        tug_out_text(j->mig_profile);
+    } else
         tug_out_addf("%u GPU%s", j->gpus, j->gpus == 1 ? "" : "s");
     if (j->gpus_last && j->nodes > 1)
         tug_out_addf(" (%u on each node, %u on the last)",
@@ -190,10 +193,12 @@ static void say_slices(const Tugpb__JobView *j)
         if (s->gpu_milli)
             tug_out_addf(": %s of GPU %s", tug_milli_format(s->gpu_milli, size, sizeof size),
                          tug_gpuset_format(s->gpus, gpus, sizeof gpus));
-        else if (*s->mig_profile)
-            tug_out_addf(": %u x %s of GPU%s %s", tug_gpuset_count(s->gpus), s->mig_profile,
-                         tug_gpuset_count(s->mig_gpus) == 1 ? "" : "s", tug_gpuset_format(s->mig_gpus, gpus, sizeof gpus));
-        else
+        else if (*s->mig_profile) {
+            tug_out_addf(": %u x ", tug_gpuset_count(s->gpus));
+            tug_out_text(s->mig_profile);
+            tug_out_addf(" of GPU%s %s", tug_gpuset_count(s->mig_gpus) == 1 ? "" : "s",
+                         tug_gpuset_format(s->mig_gpus, gpus, sizeof gpus));
+        } else
             tug_out_addf(": GPUs %s",
                          s->gpus ? tug_gpuset_format(s->gpus, gpus, sizeof gpus) : "none");
         tug_out_addf(", %u CPUs", s->cpus);
