@@ -5,6 +5,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "host/loop.h"
 #include "proto/node.pb-c.h"
 #include "proto/order.h"
 #include "queued/daemon.h"
@@ -20,7 +21,8 @@ void sign_launch(const struct tugd *d, const void *body, size_t len, struct tug_
     tug_assert(m && m->order.len == TUG_ORDER_LEN); /* we made it */
     rc = tug_order_unpack(m->order.data, &o, NULL);
     tug_assert(rc == 0);
-    o.expires_wall_ms = world_clock(d) + TUG_ORDER_LIFE_MS; /* it may have waited long for its commit */
+    /* Now, as it may have waited long for its commit; and by the wall clock as it is, as the launcher will look at its own. */
+    o.expires_wall_ms = tug_wall_ms() + TUG_ORDER_LIFE_MS;
     crypto_generichash(o.payload_digest, sizeof o.payload_digest, m->payload.data, m->payload.len,
                        NULL, 0);
     rc = tug_order_pack(&o, order, NULL);
