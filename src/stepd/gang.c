@@ -202,6 +202,8 @@ static void head_hears(struct tug_life *l, const Tugpb__Cause *c, uint64_t at_us
         l->word_by_ms = tug_now_ms() + SETTLE_MS;
     if (!is_first)
         return;
+    if (is_rank(c->kind) && l->started && l->mesh)
+        tug_mesh_ask(l->mesh); /* it may have failed for another one that it does not reach */
     m.cause = tug_cause_pb(&l->cause);
     m.grace_s = cancel_grace_s(l);
     if (l->star && l->started)
@@ -273,6 +275,17 @@ void tug_life_rank_ended(struct tug_life *l, const struct tug_rank_end *end, con
         tug_cause_set(&c, "rank", l->p->node, rank, e, "%s exited with code %d", who,
                       end->exit_code);
     fail_at(l, &c, l->ended ? l->told_us : tug_now_us()); /* then it was dying already */
+}
+
+void tug_life_pair_lost(void *life, unsigned a, unsigned b)
+{
+    struct tug_life *l = life;
+    const char *node = l->p->pb->slices[a]->node, *peer = l->p->pb->slices[b]->node;
+    struct tug_cause c;
+
+    tug_cause_set_link(&c, node, peer, "nodes %s and %s lost each other: %s had no answer from %s's machine, and both are there", node,
+                       peer, node, peer);
+    tug_life_fail(l, &c);
 }
 
 /* ---- deadlines ---- */
@@ -603,6 +616,14 @@ static void on_star_message(void *arg, unsigned from, enum tug_msg number,
     case TUG_MSG_STAR_DUMPED:
         if (head)
             tug_guard_dumped(l, from, (const Tugpb__StarDumped *) m);
+        break;
+    case TUG_MSG_STAR_MESH:
+        if (!head && l->mesh)
+            tug_mesh_look(l->mesh, (const Tugpb__StarMesh *) m);
+        break;
+    case TUG_MSG_STAR_MESH_SEEN:
+        if (head && l->mesh)
+            tug_mesh_hears(l->mesh, from, (const Tugpb__StarMeshSeen *) m);
         break;
     case TUG_MSG_STAR_END:
         h_end(l, (const Tugpb__StarEnd *) m);

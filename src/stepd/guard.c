@@ -53,6 +53,7 @@ struct tug_guard {
     char text[768];
     int64_t since_wall_ms;
     enum acted acted; /* on this verdict */
+    bool tried;       /* do the nodes reach each other: asked for it */
     uint64_t dumped_by_ms;
     bool *dumps; /* nodes that have not written down what they were asked for */
 };
@@ -431,6 +432,10 @@ static void act(struct tug_life *l, uint64_t now)
     struct tug_guard *g = l->guard;
     Tugpb__StarDump m = TUGPB__STAR_DUMP__INIT;
 
+    if (g->verdict.ripe && !g->tried && l->mesh) {
+        g->tried = true;
+        tug_mesh_ask(l->mesh);
+    }
     if (!g->verdict.ripe || g->acted != NOT_YET || l->p->spec->on_hang == TUGPB__ON_HANG__HANG_NOTIFY)
         return;
     g->acted = DUMPING;
@@ -468,6 +473,7 @@ static void judge(struct tug_life *l)
     if (same_verdict(&v, &before))
         return;
     g->acted = NOT_YET;
+    g->tried = false;
     if (v.kind == TUG_VERDICT_NONE) {
         note(l, before.ranks[0], "%s", "the ranks go on");
     } else {

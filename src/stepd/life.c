@@ -126,6 +126,8 @@ static void enter_prepare(struct tug_life *l)
         fail_err(l, "launch", &err);
         return;
     }
+    if (p->n_stepds > 2 && tug_mesh_new(&l->mesh, base, p, l->star, tug_life_pair_lost, l, &err) < 0)
+        tug_warn("job %llu: %s; whether they reach it is not known when the gang fails", (unsigned long long) p->pb->key->job, err.msg);
     if (p->spec->interactive && p->me == 0 &&
         tug_client_dial(&l->client, base, p, &tug_life_client_ops, l, &err) < 0) {
         fail_err(l, "io", &err);
@@ -343,7 +345,7 @@ static bool gathered(struct tug_life *l)
     for (unsigned i = 0; i < l->p->n_stepds; i++)
         if (!l->nodes[i].done && !tug_star_lost(l->star, i) && !late)
             return false;
-    return flushed(l);
+    return (tug_mesh_settled(l->mesh) || late) && flushed(l);
 }
 
 /* ---- REPORT ---- */

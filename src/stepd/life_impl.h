@@ -21,6 +21,7 @@
 #include "stepd/input.h"
 #include "stepd/life.h"
 #include "stepd/link.h"
+#include "stepd/mesh.h"
 #include "stepd/output.h"
 #include "stepd/port.h"
 #include "stepd/ranks.h"
@@ -45,6 +46,7 @@ struct tug_life {
     /* parts */
     struct tug_link *link;
     struct tug_star *star;
+    struct tug_mesh *mesh; /* of a gang of three nodes and more */
     struct tug_output *output;
     struct tug_input *input;
     struct tug_client *client; /* head of an interactive step */
@@ -98,6 +100,8 @@ void tug_life_hurry(struct tug_life *l);
 void tug_life_rank_ended(struct tug_life *l, const struct tug_rank_end *end, const char *sentence);
 void tug_life_check_deadlines(struct tug_life *l, uint64_t now_ms);
 void tug_life_send_ready(struct tug_life *l);
+/* Head: two others do not reach each other. */
+void tug_life_pair_lost(void *life, unsigned a, unsigned b);
 /* They are all stopped by now? Then say so, if it was asked for. */
 void tug_life_check_stopped(struct tug_life *l);
 void tug_life_send_result(struct tug_life *l);

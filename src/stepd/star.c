@@ -30,6 +30,7 @@ struct peer {
     struct tug_outbox out;
     bool joined, lost;
     struct tug_skew skew; /* of our clock, from its */
+    unsigned port;        /* tug_star_port() */
 };
 
 struct tug_star {
@@ -50,6 +51,7 @@ struct tug_star {
     unsigned wait_ms;
     struct tug_timer *ask;
     unsigned ask_ms;
+    unsigned reached_port;
     struct tug_skew skew; /* of the head's clock, from ours */
     uint64_t dialled_ms, silent_from_ms; /* the head's machine has not answered since; 0 = it has, or nobody has asked */
 };
@@ -122,6 +124,7 @@ static void on_hello(struct tug_star *s, struct tug_conn *c, const Tugpb__StarHe
         tug_conn_drop(c);
         return;
     }
+    s->peers[node].port = h->reached_port <= UINT16_MAX ? h->reached_port : 0;
     joined(s, node, c);
     if (h->asked_us) {
         Tugpb__StarClock asked = TUGPB__STAR_CLOCK__INIT;
@@ -192,6 +195,7 @@ static void on_open(void *arg, struct tug_conn *c)
     hello.key = s->p->pb->key;
     hello.node_index = s->p->me;
     hello.asked_us = tug_now_us();
+    hello.reached_port = s->reached_port;
     tug_conn_send(c, TUG_MSG_STAR_HELLO, 0, &hello.base);
     joined(s, 0, c);
 }
@@ -285,6 +289,16 @@ void tug_star_free(struct tug_star *s)
 const char *tug_star_endpoint(const struct tug_star *s)
 {
     return s->listener ? tug_listener_endpoint(s->listener) : "";
+}
+
+void tug_star_reached_at(struct tug_star *s, unsigned port)
+{
+    s->reached_port = port;
+}
+
+unsigned tug_star_port(const struct tug_star *s, unsigned node)
+{
+    return s->peers[node].port;
 }
 
 void tug_star_dial(struct tug_star *s, const char *endpoint, uint64_t give_up_ms)

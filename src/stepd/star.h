@@ -36,6 +36,11 @@ const char *tug_star_endpoint(const struct tug_star *s);
  * then on_lost(0). */
 void tug_star_dial(struct tug_star *s, const char *endpoint, uint64_t give_up_ms);
 
+/* Others: where this node can be tried by others, told to the head as this joins it. */
+void tug_star_reached_at(struct tug_star *s, unsigned port);
+/* Head: that of a node; 0: it has not joined, or did not say. */
+unsigned tug_star_port(const struct tug_star *s, unsigned node);
+
 /* To a node (head: any; others: 0 and themselves). Before it has joined, what is for it is kept. */
 void tug_star_send(struct tug_star *s, unsigned to, enum tug_msg number, const ProtobufCMessage *m);
 /* Head: to all others. */

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# links.bats - two nodes that can be reached lose each other: three nodes and the controller on one switch, in network namespaces (root)
+# links.bats - two nodes that can be reached lose each other: three or four nodes and the controller on one switch, in network namespaces (root)
 #
 # Frames between two nodes are sent to a hardware address that nobody has: no reset, no answer, as a dead cable has it.
 
@@ -13,7 +13,13 @@ setup()
     export D="$BATS_TEST_TMPDIR/net" NO_COLOR=1
     TAG=l$$ NET=10.$((RANDOM % 100 + 100)).$((RANDOM % 250))
     mkdir -p -m 700 "$D/c" "$D/c/keys" "$D/c/keys/nodes" "$D/r" "$D/work"
-    switch && for i in 1 2 3; do namespace $i || return 1; done || skip "no network namespace can be made here"
+}
+
+# cluster N: of n1 to nN
+cluster()
+{
+    local i
+    switch && for ((i = 1; i <= $1; i++)); do namespace $i || return 1; done || skip "no network namespace can be made here"
     PORT=$(free_ports 1)
     export TUG_SOCKET="$D/r/tugd.sock"
     cat >"$D/c.yaml" <<X
@@ -21,21 +27,21 @@ cluster: {name: net, state_dir: $D/c, run_dir: $D/r, listen: "0.0.0.0:$PORT"}
 scheduler: {policy: fifo, placement: first-fit, policy_dirs: ["$TUG_BUILDDIR/plugins"]}
 timeouts: {node_timeout: 8s, lease: 30s}
 limits: {min_uid: 1}
-nodes: [{name: "n[1-3]", cpus: 8, gpus: 4}]
+nodes: [{name: "n[1-$1]", cpus: 8, gpus: 4}]
 X
     tugd -c "$D/c.yaml" >"$D/c.log" 2>&1 3>&- &
     echo $! >"$D/c.pid"
     until_ok 20 tug ping 2>/dev/null || { cat "$D/c.log"; false; }
-    for i in 1 2 3; do node $i; done
-    until_ok 20 nodes_idle 3
+    for ((i = 1; i <= $1; i++)); do node $i; done
+    until_ok 20 nodes_idle $1
 }
 
 teardown()
 {
     local i
-    for i in n1 n2 n3 c; do [ ! -e "$D/$i.pid" ] || kill "$(cat "$D/$i.pid")" 2>/dev/null || :; done
+    for i in n1 n2 n3 n4 c; do [ ! -e "$D/$i.pid" ] || kill "$(cat "$D/$i.pid")" 2>/dev/null || :; done
     wait
-    for i in 1 2 3 s; do ip netns del "$TAG-$i" 2>/dev/null || :; done
+    for i in 1 2 3 4 s; do ip netns del "$TAG-$i" 2>/dev/null || :; done
     ip link del "$TAG-c" 2>/dev/null || :
 }
 
@@ -91,11 +97,12 @@ mend()
 # stepd_of JOB NODE
 stepd_of() { pgrep -f -- "tugstepd.*$D/$2/.*" | while read -r p; do tr '\0' '\n' <"/proc/$p/cmdline" | grep -q "\b$1\.1\.0\b" && echo "$p"; done; }
 
-waits_for_its_link() { tug show "$1" | grep -q "nodes n1 and n2 are not used together: their link failed 2 times since"; }
-is_quarantined() { tug nodes --links | grep -q "^n1  *n2  *QUARANTINED  *2 "; }
+waits_for_its_link() { tug show "$1" | grep -q "nodes ${2:-n1} and ${3:-n2} are not used together: their link failed 2 times since"; }
+is_quarantined() { tug nodes --links | grep -q "^${1:-n1}  *${2:-n2}  *QUARANTINED  *2 "; }
 attempt_is() { [ "$(field "$1" attempt)" = "$2" ]; }
 
 @test "a pair that loses itself in mid-run and again at wire-up gets no gang any more, and a stopped daemon is no lost one" {
+    cluster 3
     cd "$D/work"
     local flood pair other head
 
@@ -132,4 +139,44 @@ attempt_is() { [ "$(field "$1" attempt)" = "$2" ]; }
     tug cancel "$flood"
     until_ok 20 state_is "$pair" COMPLETED
     until_ok 20 nodes_idle 3
+}
+
+@test "two nodes of a gang that lose each other are found when its ranks fail, although neither is its head; a daemon there that is stopped is not taken for one" {
+    cluster 4
+    cd "$D/work"
+    local gang sd
+
+    # Its ranks fail for it, as NCCL has them: by a time-out of their own
+    gang=$(tug submit --parsable -N 4 --launcher plain --requeue-delay 0s -o /dev/null -- sh -c 'while [ ! -e "fail.$TUG_ATTEMPT.$TUG_RANK" ]; do [ ! -e done ] || exit 0; sleep 0.2; done; exit 7')
+    until_ok 20 state_is "$gang" RUNNING
+    sd=$(stepd_of "$gang" n4)
+    kill -STOP "$sd"
+    cut 2 3
+    touch fail.1.2
+    until_ok 20 eval '[ "$(field "$gang" cause.rank)" = 2 ]' # what is known at first
+    kill -CONT "$sd"
+    until_ok 40 attempt_is "$gang" 2
+    tug nodes --links -H | grep -q '^n2  *n3 '
+    [ "$(tug nodes --links -H | wc -l)" -eq 1 ]
+    until_ok 20 state_is "$gang" RUNNING
+    touch fail.2.1
+    until_ok 40 waits_for_its_link "$gang" n2 n3
+    until_ok 20 is_quarantined n2 n3
+    ! tug nodes --json | grep -q '"DRAIN'
+    mend 2 3
+    tug node link clear n2 n3
+    until_ok 20 attempt_is "$gang" 3
+    until_ok 20 state_is "$gang" RUNNING
+    touch done
+    until_ok 20 state_is "$gang" COMPLETED
+}
+
+@test "a gang whose rank fails for reasons of its own has failed, whatever else its nodes are asked" {
+    cluster 3
+    cd "$D/work"
+    local gang
+    gang=$(tug submit --parsable -N 3 --launcher plain -o /dev/null -- sh -c '[ "$TUG_RANK" != 1 ] || exit 7; exec sleep 100')
+    until_ok 20 state_is "$gang" FAILED
+    [ "$(field "$gang" cause.rank)" = 1 ]
+    [ -z "$(tug nodes --links -H)" ]
 }

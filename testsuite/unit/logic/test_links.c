@@ -59,6 +59,28 @@ START_TEST(a_pair_is_judged_when_both_are_heard_of_after_the_gangs_word)
 }
 END_TEST
 
+START_TEST(a_pair_without_the_head_is_judged_like_one_with_it)
+{
+    w = vw_new(3, 60, 300);
+    vw_run(w, VW_T0 + 1000);
+    vw_set_run_ms(w, INT64_MAX);
+    uint32_t rid = vw_submit(w, "t1", 3, 8, 1);
+    vw_run(w, vw_now(w) + 1000);
+    job = vw_job(w, rid);
+    int64_t said = vw_now(w);
+    vw_say_pair(w, 1, job, "n2", "n3");
+    vw_run(w, said + 1000);
+    ck_assert_uint_eq(vw_see(w, job)->attempt, 2);
+    ck_assert(see()->open);
+    vw_run(w, said + 2000 + 5000 + 1000 + 100);
+    ck_assert(!see()->open);
+    ck_assert_uint_eq(see()->n_failures, 1);
+    ck_assert_str_eq(see()->a, "n2");
+    ck_assert_str_eq(see()->b, "n3");
+    vw_free(w);
+}
+END_TEST
+
 START_TEST(a_node_that_is_not_heard_of_any_more_takes_the_word_along)
 {
     up();
@@ -112,5 +134,6 @@ START_TEST(a_quarantine_outlives_the_controller_and_ends_with_an_admins_word)
 END_TEST
 
 UNIT_MAIN("logic/links", a_pair_is_judged_when_both_are_heard_of_after_the_gangs_word,
+          a_pair_without_the_head_is_judged_like_one_with_it,
           a_node_that_is_not_heard_of_any_more_takes_the_word_along,
           a_quarantine_outlives_the_controller_and_ends_with_an_admins_word)

@@ -767,10 +767,16 @@ void vw_say_hang(struct vworld *w, unsigned node, uint64_t job, const char *text
 
 void vw_say_lost(struct vworld *w, unsigned node, uint64_t job, const char *peer)
 {
+    vw_say_pair(w, node, job, "", peer);
+}
+
+void vw_say_pair(struct vworld *w, unsigned node, uint64_t job, const char *lost_by, const char *peer)
+{
     Tugpb__SdFailure m = TUGPB__SD_FAILURE__INIT;
     Tugpb__Cause cause = TUGPB__CAUSE__INIT;
 
     cause.kind = (char *) "link";
+    cause.node = (char *) (uintptr_t) lost_by;
     cause.peer = (char *) (uintptr_t) peer;
     cause.text = (char *) "nodes lost each other: its machine has answered nothing for 15 s";
     m.cause = &cause;

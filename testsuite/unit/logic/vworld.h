@@ -107,6 +107,8 @@ uint64_t vw_job(const struct vworld *w, uint32_t rid);             /* of a Submi
 void vw_say_hang(struct vworld *w, unsigned node, uint64_t job, const char *text);
 /* It says that it lost that node, and ends its ranks. */
 void vw_say_lost(struct vworld *w, unsigned node, uint64_t job, const char *peer);
+/* The step daemon on 'node' has heard that two others lost each other; lost_by "": itself. */
+void vw_say_pair(struct vworld *w, unsigned node, uint64_t job, const char *lost_by, const char *peer);
 const struct tug_job *vw_see(const struct vworld *w, uint64_t job);
 const struct tug_core *vw_core(const struct vworld *w);
 int vw_durable(const struct vworld *w, const char *kind, uint64_t id);  /* is there such a record on the controller's disk? */

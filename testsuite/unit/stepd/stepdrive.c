@@ -366,6 +366,8 @@ static int payload_fd(struct drive *d, unsigned node)
     d->pay.node_index = node;
     d->pay.n_nodes = 1;
     d->pay.nodes = invs;
+    if (d->unseen)
+        d->pay.addresses[d->unseen] = node == d->blind ? "224.0.0.1" : "127.0.0.1"; /* a multicast address: no way there for TCP */
     len = tugpb__step_payload__get_packed_size(&d->pay);
     b = tug_xmalloc(len);
     tugpb__step_payload__pack(&d->pay, b);

@@ -60,6 +60,7 @@ struct drive {
     struct tug_buf env;
     bool no_start; /* the barrier stays closed */
     bool no_ack;
+    unsigned blind, unseen; /* that node looks for the other one where nobody is; 0: none does */
     bool started;
     uint64_t began_ms;  /* first step daemon started */
     uint64_t failed_ms; /* first SdFailure or result with a cause */

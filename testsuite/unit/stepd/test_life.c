@@ -239,6 +239,31 @@ START_TEST(a_lost_node_ends_the_gang_and_is_named)
 }
 END_TEST
 
+static bool rank_3_is_up(struct drive *x)
+{
+    return strstr(drive_output(x), "3: up") != NULL;
+}
+
+START_TEST(two_nodes_that_do_not_reach_each_other_are_named_when_a_rank_fails)
+{
+    struct drive *d = drive_new(4, 1);
+    d->blind = 2;
+    d->unseen = 3;
+    drive_argv(d, "sh", "-c", "echo up; while ! test -e go; do sleep 0.01; done; test $RANK != 1 || exit 7; exec sleep 1000", NULL);
+    drive_start(d);
+    drive_until(d, rank_3_is_up, "rank 3 runs"); /* and its step daemon has joined the head */
+    drive_until(d, rank_2_is_up, "rank 2 runs");
+    drive_until(d, rank_1_is_up, "rank 1 runs");
+    drive_touch(d, "go");
+    drive_until(d, drive_all_results, "results");
+    ck_assert_str_eq(drive_cause(d)->kind, "link");
+    ck_assert_str_eq(drive_cause(d)->node, "n02");
+    ck_assert_str_eq(drive_cause(d)->peer, "n03");
+    ck_assert_int_eq(d->nodes[1].result->exits[0]->exit_code, 7);
+    drive_free(d);
+}
+END_TEST
+
 /* ---- the node daemon ---- */
 
 START_TEST(a_kill_from_the_node_daemon_is_obeyed_with_its_grace)
@@ -432,7 +457,7 @@ UNIT_MAIN("stepd/life", ranks_of_true_on_one_node_end_well, ranks_of_true_on_eig
           a_command_that_does_not_exist_fails_as_in_a_shell,
           an_output_file_that_cannot_be_made_fails_before_the_start,
           a_working_directory_that_is_missing_fails_before_the_start,
-          a_lost_node_ends_the_gang_and_is_named,
+          a_lost_node_ends_the_gang_and_is_named, two_nodes_that_do_not_reach_each_other_are_named_when_a_rank_fails,
           a_kill_from_the_node_daemon_is_obeyed_with_its_grace,
           a_kill_at_the_barrier_ends_a_step_that_never_ran,
           a_node_daemon_that_comes_back_finds_its_step_and_hears_all_of_it,
