@@ -32,3 +32,7 @@ crash()
 @test "crash_launch: no attempt meets another, every gang ends, nothing is left" {
     crash crash_launch
 }
+
+@test "ctld_down: ranks do not notice that their controller is away, and how they end meanwhile is kept" {
+    crash ctld_down
+}
