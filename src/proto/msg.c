@@ -371,11 +371,9 @@ void tug_proto_drop(void *m)
         protobuf_c_message_free_unpacked(m, NULL);
 }
 
-int tug_proto_decode(struct tug_arena *a, const ProtobufCMessageDescriptor *desc, const void *body,
-                     size_t len, ProtobufCMessage **out, struct tug_err *err)
+static int decode_slowly(struct tug_arena *a, const ProtobufCMessageDescriptor *desc, const void *body, size_t len,
+                         ProtobufCMessage **out, struct tug_err *err)
 {
-    if (!a->budget_bytes)
-        a->budget_bytes = default_budget(len);
     struct decoder d = {.a = a};
     ProtobufCAllocator alloc = {dec_alloc, dec_free, &d};
     ProtobufCMessage *m =
@@ -386,7 +384,18 @@ int tug_proto_decode(struct tug_arena *a, const ProtobufCMessageDescriptor *desc
     if (!m)
         return tug_fail(err, -EPROTO, "%zu bytes are not a %s", len, desc->short_name);
     forget_unknown(m);
-    int rc = tug_msg_check(m, err);
+    *out = m;
+    return 0;
+}
+
+int tug_proto_decode(struct tug_arena *a, const ProtobufCMessageDescriptor *desc, const void *body,
+                     size_t len, ProtobufCMessage **out, struct tug_err *err)
+{
+    if (!a->budget_bytes)
+        a->budget_bytes = default_budget(len);
+    ProtobufCMessage *m = tug_msg_unpack(a, desc, len ? body : (const void *) "", len);
+    int rc = m ? 0 : decode_slowly(a, desc, body, len, &m, err);
+    rc = rc ? rc : tug_msg_check(m, err);
     if (rc)
         return rc;
     *out = m;

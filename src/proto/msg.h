@@ -78,6 +78,9 @@ int tug_msg_check(const ProtobufCMessage *m, struct tug_err *err);
 /* Append the bytes of a message, without a frame: what protobuf_c_message_pack() gives, in one walk instead of two.
  * Returns how many. */
 size_t tug_msg_pack(struct tug_buf *out, const ProtobufCMessage *m);
+/* A message of its bytes, in the arena, without what is not known here and without a look at the caps. NULL: not everything about it
+ * is ordinary, or the budget is hit; protobuf-c's answer counts. */
+ProtobufCMessage *tug_msg_unpack(struct tug_arena *a, const ProtobufCMessageDescriptor *desc, const void *data, size_t len);
 /* Append the whole frame to 'out'. The message must be of that number's type (asserted). */
 void tug_msg_encode(struct tug_buf *out, enum tug_msg number, uint32_t rid, const ProtobufCMessage *m);
 
