@@ -68,8 +68,8 @@ int tug_do_ping(int argc, char **argv)
         }
         tug_out_adds("\n");
         if (r->turns)
-            tug_out_addf("of the last minutes' %" PRIu64 " turns of its loop 99 %% took at most %.1f ms, the longest %.1f ms\n",
-                         r->turns, r->turn_p99_us / 1e3, r->turn_max_us / 1e3);
+            tug_out_addf("of the last minutes' %" PRIu64 " turns of its loop 99 %% took at most %.1f ms (%.1f ms of a CPU), the longest %.1f ms\n",
+                         r->turns, r->turn_p99_us / 1e3, r->turn_cpu_p99_us / 1e3, r->turn_max_us / 1e3);
         if (*r->no_snapshot) {
             tug_out_adds("no snapshot of the state was made the last time: ");
             tug_out_text(r->no_snapshot);

@@ -35,8 +35,11 @@ struct tug_loop {
     void *before_sleep_arg;
     bool stopping;
     int64_t began_us;         /* of this turn; 0 = no callback has run in it */
+    int64_t cpu_us;           /* of this thread, as it began */
     int64_t window_us;        /* when the first of the two windows began */
-    struct tug_hist turns[2]; /* of this window and the one before */
+    struct window {
+        struct tug_hist wall, cpu;
+    } turns[2]; /* of this window and the one before */
     struct on_signal sig[NSIG];
 };
 
@@ -130,9 +133,10 @@ void tug_loop_callback(void)
     if (l == NULL)
         return;
     now = clock_us(CLOCK_MONOTONIC);
-    if (l->began_us == 0)
+    if (l->began_us == 0) {
         l->began_us = now;
-    else if (now - l->began_us >= TUG_LOOP_TURN_MS * 1000 && !l->stopping)
+        l->cpu_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
+    } else if (now - l->began_us >= TUG_LOOP_TURN_MS * 1000 && !l->stopping)
         event_base_loopbreak(l->base);
 }
 
@@ -148,32 +152,42 @@ static void next_window(struct tug_loop *l, int64_t now)
     l->window_us = now;
 }
 
+static uint32_t since(int64_t from_us, int64_t now_us)
+{
+    return now_us - from_us > UINT32_MAX ? UINT32_MAX : (uint32_t) (now_us - from_us);
+}
+
 static void end_turn(struct tug_loop *l)
 {
-    int64_t now, took;
+    int64_t now, began_us;
 
     if (l->before_sleep != NULL)
         l->before_sleep(l->before_sleep_arg);
     if (l->began_us == 0)
         return;
     now = clock_us(CLOCK_MONOTONIC);
-    took = now - l->began_us;
+    began_us = l->began_us;
     l->began_us = 0;
     next_window(l, now);
-    tug_hist_add(&l->turns[0], took > UINT32_MAX ? UINT32_MAX : (uint32_t) took);
+    tug_hist_add(&l->turns[0].wall, since(began_us, now));
+    tug_hist_add(&l->turns[0].cpu, since(l->cpu_us, clock_us(CLOCK_THREAD_CPUTIME_ID)));
 }
 
 void tug_loop_stats(struct tug_loop *l, struct tug_loop_stats *out)
 {
-    struct tug_hist h;
+    struct window w;
 
     next_window(l, clock_us(CLOCK_MONOTONIC));
-    h = l->turns[0];
-    tug_hist_merge(&h, &l->turns[1]);
-    *out = (struct tug_loop_stats){.turns = h.n,
-                                   .p50_us = tug_hist_quantile(&h, 500),
-                                   .p99_us = tug_hist_quantile(&h, 990),
-                                   .max_us = h.max};
+    w = l->turns[0];
+    tug_hist_merge(&w.wall, &l->turns[1].wall);
+    tug_hist_merge(&w.cpu, &l->turns[1].cpu);
+    *out = (struct tug_loop_stats){.turns = w.wall.n,
+                                   .p50_us = tug_hist_quantile(&w.wall, 500),
+                                   .p99_us = tug_hist_quantile(&w.wall, 990),
+                                   .max_us = w.wall.max,
+                                   .cpu_p50_us = tug_hist_quantile(&w.cpu, 500),
+                                   .cpu_p99_us = tug_hist_quantile(&w.cpu, 990),
+                                   .cpu_max_us = w.cpu.max};
 }
 
 static int run(struct tug_loop *l)

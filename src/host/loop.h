@@ -46,14 +46,16 @@ void tug_loop_before_sleep(struct tug_loop *l, tug_loop_cb *cb, void *arg);
  * hook included. When it has taken TUG_LOOP_TURN_MS, it ends after the callback that is running: the
  * hook runs, what else was active keeps its place, and what came meanwhile has its turn. So a
  * thousand peers who all say something at once neither hold up what they wait for nor others.
- * Whatever hands a descriptor's news to its owner calls this first. Costs one reading of the clock. */
+ * Whatever hands a descriptor's news to its owner calls this first. Costs one reading of the clock, and one of the thread's CPU time a turn. */
 #define TUG_LOOP_TURN_MS 5
 void tug_loop_callback(void);
 
-/* The turns of the last one to two minutes (fewer right after the start). */
+/* The turns of the last one to two minutes (fewer right after the start): how long they took, and how much of that this thread
+ * computed. The rest it waited, for a CPU that others had, or where a callback waits. */
 struct tug_loop_stats {
     uint64_t turns;
     uint32_t p50_us, p99_us, max_us;
+    uint32_t cpu_p50_us, cpu_p99_us, cpu_max_us;
 };
 void tug_loop_stats(struct tug_loop *l, struct tug_loop_stats *out);
 

@@ -51,6 +51,9 @@ void h_ping(struct tug_control *c, struct ctl_peer *p, uint32_t rid, const Proto
     m.turn_p50_us = turns.p50_us;
     m.turn_p99_us = turns.p99_us;
     m.turn_max_us = turns.max_us;
+    m.turn_cpu_p50_us = turns.cpu_p50_us;
+    m.turn_cpu_p99_us = turns.cpu_p99_us;
+    m.turn_cpu_max_us = turns.cpu_max_us;
     safe = tug_ctl_safe_text(c);
     if (safe)
         m.safe_mode = safe;

@@ -22,6 +22,7 @@ typedef uint64_t tug_peer_id;          /* a connection, named by the host; never
 struct tug_turns {
     uint64_t n;
     uint32_t p50_us, p99_us, max_us;
+    uint32_t cpu_p50_us, cpu_p99_us, cpu_max_us; /* of that, what was computed */
 };
 
 struct tug_env {

@@ -177,7 +177,8 @@ static void world_turns(void *ctx, struct tug_turns *out)
 
     tug_loop_stats(d->loop, &s);
     *out = (struct tug_turns){
-        .n = s.turns, .p50_us = s.p50_us, .p99_us = s.p99_us, .max_us = s.max_us};
+        .n = s.turns, .p50_us = s.p50_us, .p99_us = s.p99_us, .max_us = s.max_us,
+        .cpu_p50_us = s.cpu_p50_us, .cpu_p99_us = s.cpu_p99_us, .cpu_max_us = s.cpu_max_us};
 }
 
 void world_env(struct tugd *d, struct tug_env *env)

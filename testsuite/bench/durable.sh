@@ -55,19 +55,27 @@ ack()
 }
 
 # A thousand clients, each with a connection of its own and waiting for each answer, all at once; how long tugd was
-# busy at a time meanwhile, as it measures itself.
+# busy at a time meanwhile, as it measures itself, and how much of that it computed.
 herd()
 {
-    local r n took p50 p99 rest loop acks=() loops=() most=()
+    local r n took p50 p99 rest ping acks=() loops=() cpus=() most=()
     ulimit -Sn 4096 2>/dev/null || [ "$(ulimit -n)" -gt 2048 ] || { say "$1: a thousand connections need ulimit -n 4096"; return; }
     for ((r = 0; r < ${runs:-3}; r++)); do
         start_full_cluster && read -r n took p50 p99 rest < <("$inflight" -n $durable_jobs -c 1000 -g $gpus -t 3600 "$socket") || return
-        loop=$(tug ping --json | sed -n 's/.*"turn_p99_us":\([0-9]*\),"turn_max_us":\([0-9]*\).*/\1 \2/p')
-        acks+=("$p99") loops+=("$(calc "${loop% *} / 1000")") most+=("$(calc "${loop#* } / 1000")")
+        ping=$(tug ping --json)
+        acks+=("$p99") loops+=("$(ms_of turn_p99_us)") cpus+=("$(ms_of turn_cpu_p99_us)") most+=("$(ms_of turn_max_us)")
     done
     emit herd_loop_p99_ms ms "\"jobs\":$durable_jobs,\"connections\":1000,\"longest_ms\":[$(IFS=,; echo "${most[*]}")]" "${loops[@]}"
+    emit herd_loop_cpu_p99_ms ms "\"jobs\":$durable_jobs,\"connections\":1000" "${cpus[@]}"
     emit herd_ack_p99_ms ms "\"jobs\":$durable_jobs,\"connections\":1000,\"per_s\":$(calc "$n / $took" 0)" "${acks[@]}"
     stop_cluster
+}
+
+# That number of 'ping', which is in us
+ms_of()
+{
+    local n
+    [[ $ping =~ \"$1\":([0-9]+) ]] && n=${BASH_REMATCH[1]} && calc "$n / 1000"
 }
 
 # Ten thousand clients at once: each submits a job, waits for the answer and asks for the job.
@@ -153,19 +161,31 @@ snapshot_200k()
     stop_cluster
 }
 
-# From exec to the first answer with so many jobs in the state.
+# From exec to the first answer with so many jobs in the state, of 16 shapes, and until their 8 nodes are all back and the passes
+# that made are over: an answer comes after the pass of its turn.
 load_200k()
 {
-    local v=() r t0 n=199900 pid # max_jobs less those that fill the nodes
-    start_full_cluster && "$inflight" -n $n -w 2000 "$socket" >/dev/null || return
+    local v=() all=() cpu=() r t0 N g n=199900 pid ping # max_jobs less those that fill the nodes
+    start_full_cluster || return
+    for N in 1 2 4 8; do
+        for g in 1 2 4 8; do
+            "$inflight" -n $((n / 16)) -w 2000 -N $N -g $g -t $((600 * g)) "$socket" >/dev/null || return
+        done
+    done
     for ((r = 0; r < ${runs:-3}; r++)); do
         pid=$(tugd_pid) && kill "$pid"
         while kill -0 "$pid" 2>/dev/null; do nap 0.02; done
         t0=$(us)
         tugd --config "$XDG_RUNTIME_DIR/tugline/sandbox/tugline.yaml" >>"$work/load.log" 2>&1 &
+        pid=$!
         until tug ping >/dev/null 2>&1; do nap 0.02; done
         v+=("$(calc "($(us) - $t0) / 1000000")")
+        until ping=$(tug ping --json) && [[ $ping == *\"nodes_up\":$nodes,* ]]; do nap 0.02; done
+        all+=("$(calc "($(us) - $t0) / 1000000")")
+        cpu+=("$(awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) / hz }' "/proc/$pid/stat")")
     done
-    emit load_200k_s s "\"jobs\":$n" "${v[@]}"
+    emit load_200k_s s "\"jobs\":$n,\"shapes\":16" "${v[@]}"
+    emit load_200k_nodes_s s "\"jobs\":$n,\"shapes\":16" "${all[@]}"
+    emit load_200k_cpu_s s "\"jobs\":$n,\"shapes\":16" "${cpu[@]}"
     stop_cluster
 }

@@ -410,11 +410,11 @@ measure()
     durable_sqlite_per_s) durable_sqlite ;;
     durable_etcd_per_s) durable_etcd ;;
     ack_p50_ms | ack_p99_ms) ack "$1" ;;
-    herd_loop_p99_ms) herd "$1" ;; # and herd_ack_p99_ms
+    herd_loop_p99_ms) herd "$1" ;; # and herd_loop_cpu_p99_ms, herd_ack_p99_ms
     herd10k_query_p99_ms) herd10k "$1" ;; # and herd10k_ack_p99_ms
     flood_query_p99_ratio) flood ;;
     failover_p50_s) failover ;; # and failover_p99_s
-    load_200k_s) load_200k ;;
+    load_200k_s) load_200k ;; # and load_200k_nodes_s, load_200k_cpu_s
     snapshot_200k_s) snapshot_200k ;; # and snapshot_ack_p99_ms
     esac
     [ -n "${medians[$1]:-}" ] || { say "$1: no value"; failed=1; }

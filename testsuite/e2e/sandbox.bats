@@ -26,7 +26,8 @@ assert all(n["state"] == "IDLE" and n["gpus"] == 8 for n in nodes), nodes'
     tug ping --json | python3 -c '
 import json, sys
 p = json.load(sys.stdin)
-assert p["turns"] > 5 and 0 < p["turn_p50_us"] <= p["turn_p99_us"] <= p["turn_max_us"], p'
+assert p["turns"] > 5 and 0 < p["turn_p50_us"] <= p["turn_p99_us"] <= p["turn_max_us"], p
+assert 0 < p["turn_cpu_p50_us"] <= p["turn_cpu_p99_us"] <= p["turn_cpu_max_us"] <= p["turn_max_us"] + 1000, p'
     tug ping | grep -q 'turns of its loop 99 % took at most'
 }
 

@@ -240,6 +240,56 @@ START_TEST(sleep_is_no_part_of_a_turn)
 }
 END_TEST
 
+static int64_t cpu_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* 'w' waits, anything else computes. */
+static void on_work(void *arg)
+{
+    int64_t until_us = cpu_us() + 3000;
+
+    if (*(const char *) arg == 'w')
+        nanosleep(&(struct timespec){0, 60000000}, NULL);
+    else
+        while (cpu_us() < until_us)
+            continue;
+    tug_loop_stop(loop);
+}
+
+static struct tug_loop_stats turn_of(const char *what)
+{
+    struct tug_loop_stats s;
+    struct tug_timer *t;
+
+    ck_assert_int_eq(tug_loop_new(&loop, NULL), 0);
+    ck_assert_int_eq(tug_timer_new(&t, tug_loop_base(loop), on_work, (void *) (uintptr_t) what, NULL), 0);
+    tug_timer_set(t, 0);
+    ck_assert_int_eq(tug_loop_run(loop), 0);
+    tug_loop_stats(loop, &s);
+    ck_assert_uint_eq(s.turns, 1);
+    tug_timer_free(t);
+    tug_loop_free(loop);
+    return s;
+}
+
+START_TEST(what_a_turn_waits_is_told_from_what_it_computes)
+{
+    struct tug_loop_stats s = turn_of("waits");
+
+    ck_assert_uint_ge(s.max_us, 60000);
+    ck_assert_uint_lt(s.cpu_max_us, 60000);
+    s = turn_of("computes");
+    ck_assert_uint_ge(s.cpu_p50_us, 3000);
+    ck_assert_uint_le(s.cpu_p50_us, s.cpu_p99_us);
+    ck_assert_uint_le(s.cpu_p99_us, s.cpu_max_us);
+}
+END_TEST
+
 START_TEST(a_loop_without_events_ends)
 {
     ck_assert_int_eq(tug_loop_new(&loop, NULL), 0);
@@ -268,5 +318,5 @@ UNIT_MAIN("host/loop", timers_fire_in_the_order_of_their_times_and_not_before,
           the_hook_runs_after_the_callbacks_of_an_iteration_and_once_more_at_the_end,
           no_wake_up_from_another_thread_is_lost, signals_become_callbacks,
           a_turn_that_takes_too_long_ends_and_what_was_active_goes_on_in_its_order,
-          sleep_is_no_part_of_a_turn,
+          sleep_is_no_part_of_a_turn, what_a_turn_waits_is_told_from_what_it_computes,
           a_loop_without_events_ends, the_clocks_are_what_they_say)
