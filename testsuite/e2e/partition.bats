@@ -12,6 +12,8 @@ setup()
     [ "$(id -u)" -eq 0 ] || skip "network namespaces need root"
     command -v ip >/dev/null || skip "there is no ip (Debian: iproute2)"
     export D="$BATS_TEST_TMPDIR/net" NO_COLOR=1
+    local node_timeout=2s
+    [[ "$BATS_TEST_DESCRIPTION" != *"within 20 s"* ]] || node_timeout=18s # longer than what the kernel takes for a dead cable
     TAG=t$$ NET=10.$((RANDOM % 100 + 100)).$((RANDOM % 250))
     mkdir -p -m 700 "$D/c" "$D/c/keys" "$D/c/keys/nodes" "$D/r" "$D/work"
     for i in 1 2; do namespace $i || skip "no network namespace can be made here"; done
@@ -20,7 +22,7 @@ setup()
     cat >"$D/c.yaml" <<X
 cluster: {name: net, state_dir: $D/c, run_dir: $D/r, listen: "0.0.0.0:$PORT"}
 scheduler: {policy: fifo, policy_dirs: ["$TUG_BUILDDIR/plugins"]}
-timeouts: {node_timeout: 2s, lease: 3s}
+timeouts: {node_timeout: $node_timeout, lease: 3s}
 limits: {min_uid: 1}
 nodes: [{name: "n[1-2]", cpus: 8, gpus: 4}]
 X
@@ -87,4 +89,27 @@ nodes_idle() { [ "$(tug nodes --json | grep -o '"IDLE"' | wc -l)" -eq "$1" ]; }
     done
     [ ! -e overlaps ] || { cat overlaps; false; }
     echo "# $i partitions, 0 overlaps" >&3
+}
+
+since() { awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $1 }"; }
+
+@test "tugd, a node and tug run each know within 20 s that the other end of a dead cable is gone" {
+    local t0 tugd node run pid
+    cd "$D/work"
+    TUG_RUN_ADDRESS=$NET.5 tug run -w n1 sh -c 'echo up; exec sleep 300' >run.out 2>run.err 3>&- &
+    pid=$!
+    until_ok 20 grep -q up run.out
+    t0=$EPOCHREALTIME
+    ip link set "$TAG-1" down
+    until_ok 40 grep -q "no connection to the controller" "$D/n1.log"
+    node=$(since "$t0")
+    until_ok 40 grep -q "connection of node n1 ended" "$D/c.log"
+    tugd=$(since "$t0")
+    until_ok 40 grep -q . run.err
+    run=$(since "$t0")
+    echo "# known after: node ${node} s, tugd ${tugd} s, tug run ${run} s" >&3
+    kill "$pid" || :
+    wait "$pid" || :
+    ip link set "$TAG-1" up
+    awk "BEGIN { exit !($node < 23 && $tugd < 23 && $run < 23) }" # 20, and what a busy machine adds
 }
