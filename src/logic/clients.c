@@ -90,6 +90,22 @@ static int check_size(const char *what, size_t len, uint64_t max, const char *ke
                     what, len, (unsigned long long) max, key);
 }
 
+/* The kernel takes both together, at most a quarter of what the stack may have: 2 MiB. */
+static int check_exec(const struct tug_control *c, const Tugpb__JobSpec *s, struct tug_err *err)
+{
+    size_t argv = 0;
+    int rc = check_size("environment", s->env.len, c->conf.max_env_bytes, "max_env", err);
+
+    for (size_t i = 0; i < s->n_argv; i++)
+        argv += strlen(s->argv[i]) + 1;
+    if (rc || c->conf.max_env_bytes == 0 || s->env.len + argv <= c->conf.max_env_bytes)
+        return rc;
+    return tug_fail(err, -E2BIG,
+                    "the environment (%zu bytes) and the arguments (%zu) have %zu bytes together, at most %llu are allowed "
+                    "(limits.max_env); put arguments into a file, or choose with --export what goes with the job",
+                    s->env.len, argv, s->env.len + argv, (unsigned long long) c->conf.max_env_bytes);
+}
+
 static int check_requeue(const Tugpb__JobSpec *s, struct tug_err *err)
 {
     struct tug_exitset on;
@@ -137,7 +153,7 @@ static int check_spec(const struct tug_control *c, const Tugpb__SubmitRequest *m
                         s->preflight_s);
     if (check_requeue(s, err) != 0)
         return -EINVAL;
-    return check_size("environment", s->env.len, c->conf.max_env_bytes, "max_env", err);
+    return check_exec(c, s, err);
 }
 
 static int check_user(const struct tug_control *c, const struct ctl_user *u, const Tugpb__JobSpec *s,

@@ -44,6 +44,54 @@ static const Tugpb__HoldReply *hold(struct vworld *w, uint64_t job, int release)
     return (const Tugpb__HoldReply *) answer(w, vw_hold(w, job, release), TUG_MSG_HOLD_REPLY);
 }
 
+/* A gang with so large an environment and so many arguments of 64 KiB, or a script; "" = taken, else why not. */
+static const char *take(struct vworld *w, size_t env, size_t args, size_t script)
+{
+    static char text[65536], token[16], zeros[5 << 20];
+    static unsigned nth;
+    Tugpb__SubmitRequest m = TUGPB__SUBMIT_REQUEST__INIT;
+    Tugpb__JobSpec spec = TUGPB__JOB_SPEC__INIT;
+    Tugpb__ResourceRequest res = TUGPB__RESOURCE_REQUEST__INIT;
+    char *argv[16];
+
+    memset(text, 'x', sizeof text - 1);
+    for (size_t i = 0; i < args; i++)
+        argv[i] = text;
+    snprintf(token, sizeof token, "big%u", nth++);
+    res.nodes = 1;
+    m.token = token;
+    m.spec = &spec;
+    spec.res = &res;
+    spec.kind = script ? TUGPB__JOB_KIND__JOB_BATCH : TUGPB__JOB_KIND__JOB_GANG;
+    spec.argv = argv;
+    spec.n_argv = args;
+    spec.cwd = (char *) "/tmp";
+    spec.env.data = spec.script.data = (uint8_t *) zeros;
+    spec.env.len = env;
+    spec.script.len = script;
+    spec.hold = 1; /* only whether it is taken counts */
+    uint32_t rid = vw_ask(w, TUG_MSG_SUBMIT_REQUEST, &m.base);
+    vw_run(w, vw_now(w) + 2000);
+    ck_assert_ptr_nonnull(vw_reply(w, rid));
+    return vw_reply(w, rid)->number == TUG_MSG_ERROR ? ((const Tugpb__Error *) vw_reply(w, rid)->m)->text : "";
+}
+
+START_TEST(a_script_and_an_environment_with_the_arguments_are_taken_up_to_their_limits)
+{
+    enum { MIB = 1 << 20, ARG = 65536 };
+    struct vworld *w = up(1);
+
+    ck_assert_str_eq(take(w, MIB - 8 * ARG - 1, 8, 0), "");
+    ck_assert_str_eq(take(w, MIB - 8 * ARG, 8, 0), "");
+    ck_assert_ptr_nonnull(strstr(take(w, MIB - 8 * ARG + 1, 8, 0), "(524288) have 1048577 bytes together, at most 1048576"));
+    ck_assert_ptr_nonnull(strstr(take(w, MIB + 1, 1, 0), "the environment has 1048577 bytes, at most 1048576"));
+    ck_assert_str_eq(take(w, 0, 1, 4 * MIB - 1), "");
+    ck_assert_str_eq(take(w, 0, 1, 4 * MIB), "");
+    ck_assert_ptr_nonnull(strstr(take(w, 0, 1, 4 * MIB + 1), "the script has 4194305 bytes, at most 4194304"));
+    vw_free(w);
+}
+END_TEST
+
 START_TEST(jobs_that_a_request_chooses_are_those_that_it_can_do_something_to)
 {
     struct vworld *w = up(2);
@@ -281,4 +329,4 @@ UNIT_MAIN("logic/jobverbs", jobs_that_a_request_chooses_are_those_that_it_can_do
           a_hold_that_was_acknowledged_is_durable_and_asking_again_changes_nothing,
           who_may_hold_and_release_whose_jobs_and_whose_hold_it_is_then, a_filter_holds_what_waits_and_releases_what_is_held,
           a_job_that_runs_is_put_back_held_and_one_that_waits_is_only_held, a_step_inside_a_job_is_not_held,
-          users_see_who_holds_a_job_and_why)
+          users_see_who_holds_a_job_and_why, a_script_and_an_environment_with_the_arguments_are_taken_up_to_their_limits)

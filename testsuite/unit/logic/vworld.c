@@ -448,7 +448,7 @@ void vw_start_control(struct vworld *w)
     struct tug_core_node_row rows[VW_NODES_MAX];
     char names[VW_NODES_MAX][16];
     struct tug_control_conf conf = {.cluster = "virtual", .version = "test", .node_timeout_s = w->node_timeout_s,
-                                    .lease_s = w->lease_s, .wireup_timeout_s = 60, .kill_grace_s = 1, .max_jobs = 1000,
+                                    .lease_s = w->lease_s, .wireup_timeout_s = 60, .kill_grace_s = 1, .max_jobs = 1000, .max_env_bytes = 1 << 20, .max_script_bytes = 4 << 20,
                                     .operator_uid = 1000, .min_uid = 1000};
     struct tug_env env = env_of(&w->procs[0]);
     struct tug_err err = {0};
