@@ -95,6 +95,10 @@ struct tug_store_feed {
 };
 int tug_store_feed(struct tug_store *s, const struct tug_store_feed *to, struct tug_err *err);
 
+/* All records of a store that is one file and that tug_store_open() found no room to open: nothing is written, and it is locked
+ * during the call only. As tug_store_open() and tug_store_load() otherwise; -EPROTO also for an older version. */
+int tug_store_peek(const char *path, tug_store_record_cb *cb, void *arg, struct tug_err *err);
+
 /* Make 'b' durable, then call cb(arg, 0, NULL) on the loop; or cb(arg, -errno, sentence) when it
  * could not be. Taken also on failure. Several outstanding commits are merged into one transaction.
  * cb may be NULL. */

@@ -237,6 +237,23 @@ int tug_control_start(struct tug_control *c, struct tug_err *err)
     return 0;
 }
 
+int tug_control_show(struct tug_control *c, struct tug_err *err)
+{
+    int rc = tug_ctl_restore_finish(c, err);
+    int64_t now = tug_ctl_now(c);
+
+    if (rc)
+        return rc;
+    c->started_ms = now;
+    c->durable_epoch = c->epoch;
+    tug_ctl_safe_start(c);
+    for (size_t i = 0; i < c->n_nodes; i++)
+        c->nodes[i].heard_ms = now;
+    tug_core_restored(c->core, now);
+    tug_ctl_actions(c);
+    return 0;
+}
+
 /* Room for nodes that were not there at the start; nobody has granted them a lease. */
 void tug_ctl_add_nodes(struct tug_control *c)
 {

@@ -67,6 +67,9 @@ int tug_control_read(struct tug_arena *a, const char *kind, const char *id, cons
 int tug_control_take(struct tug_control *c, const struct tug_record *r, struct tug_err *err);
 /* All records are in: a new epoch begins (its commit is the first thing that flush hands out). */
 int tug_control_start(struct tug_control *c, struct tug_err *err);
+/* ... or none, and what is there is only shown, until this one is freed: no pass, no time, nothing to commit. To be told
+ * tug_control_full() next, which has all refused that would change anything. */
+int tug_control_show(struct tug_control *c, struct tug_err *err);
 
 /* Another configuration, while it runs. Nothing but numbers, queues and nodes is taken: name, version, operator and lease
  * stay. Fails as tug_core_configure() does, and then nothing has changed. */

@@ -6,7 +6,7 @@
  * sign.c     launch orders                           history.c rows of the past, asked from the store
  * plugin.c   the policies                            watchdog.c when one of them hangs or crashes
  * lead.c     the store, and which controller leads      offer.c   which copy of a damaged one is whole
- * snapshot.c a copy of it every few hours
+ * snapshot.c a copy of it every few hours               view.c    a state that there is no room to begin with
  * Layer: programs.
  */
 #ifndef TUG_QUEUED_DAEMON_H
@@ -60,6 +60,7 @@ struct tugd {
     int leads, again;              /* again: execute this program anew once all is closed */
     char standing_by[256];         /* what for; while it does not lead */
     struct tug_err no_room;        /* the store is not open, and why */
+    struct tug_err view_err;
     int open_rc;
 };
 
@@ -99,7 +100,12 @@ int snapshot_start(struct tugd *d, struct tug_err *err);
 void snapshot_replan(struct tugd *d);       /* the configuration was read again */
 void snapshot_stop(struct tugd *d);
 
-/* listen.c */
+/* view.c: what is there while there is no room to begin. One that cannot be read is logged, and d->control stays NULL. */
+int view_open(struct tugd *d, struct tug_err *err);
+void view_close(struct tugd *d);
+
+/* listen.c: for commands only; for nodes, too; for nobody any more */
+int listen_clients(struct tugd *d, struct tug_err *err);
 int listen_open(struct tugd *d, struct tug_err *err);
 void listen_close(struct tugd *d);
 

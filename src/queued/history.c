@@ -94,7 +94,10 @@ static void ask(struct tugd *d, const struct peer *p, uint32_t rid, const struct
     q->nodes = nodes;
     f->what = kind->what;
     f->limit = nodes ? ROWS_MAX : q->limit + 1; /* one more tells whether there is more */
-    tug_store_history(d->store, f, on_row, q);
+    if (d->store)
+        tug_store_history(d->store, f, on_row, q);
+    else
+        finish(q, -ENOSPC, "STATE_FULL: this controller has not begun, for want of room; the history is read when it has");
 }
 
 static ProtobufCMessage *view_of(const struct tug_history_row *row, const ProtobufCMessageDescriptor *view)

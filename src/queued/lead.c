@@ -73,16 +73,19 @@ static int standby_listen(struct tugd *d, struct tug_err *err)
     return rc;
 }
 
-/* ---- no room for the state at the start: no epoch can begin, so nothing is done but to say so, and to look again */
+/* ---- no room for the state at the start: no epoch can begin, so nothing is done but to show what is there, and to look again */
 
 static void on_again(void *arg)
 {
     struct tugd *d = arg;
     d->open_rc = open_once(d, &d->no_room);
-    if (d->open_rc == -ENOSPC)
+    if (d->open_rc == -ENOSPC) {
+        if (d->control)
+            tug_control_full(d->control, d->no_room.msg);
         tug_timer_set(d->timer, tug_now_ms() + ROOM_MS);
-    else
+    } else {
         tug_loop_stop(d->loop);
+    }
 }
 
 static int wait_for_room(struct tugd *d, struct tug_err *err)
@@ -91,12 +94,15 @@ static int wait_for_room(struct tugd *d, struct tug_err *err)
     int rc;
     tug_error("STATE_FULL: %s; nothing is begun before, running gangs go on as long as the leases of their nodes", d->no_room.msg);
     rc = tug_timer_new(&d->timer, tug_loop_base(d->loop), on_again, d, err);
-    rc = rc ? rc : standby_listen(d, err);
+    rc = rc ? rc : view_open(d, err);
+    if (!rc && !d->control)
+        rc = standby_listen(d, err);
     if (!rc) {
         say_ready(d);
         tug_timer_set(d->timer, tug_now_ms() + ROOM_MS);
         rc = tug_loop_run(d->loop);
     }
+    view_close(d);
     tug_listener_free(d->clients);
     d->clients = NULL;
     tug_timer_free(d->timer);

@@ -130,25 +130,34 @@ static int write_endpoint(struct tugd *d, struct tug_err *err)
     return rc;
 }
 
+int listen_clients(struct tugd *d, struct tug_err *err)
+{
+    struct tug_net_opts o = {.auth = TUG_AUTH_UNIX,
+                             .channel = TUG_CH_CLIENT,
+                             .ops = &ops,
+                             .arg = d,
+                             .max_conns = (unsigned) d->cfg.limits.max_connections};
+    char *endpoint = tug_xasprintf("unix:%s", d->socket_path);
+    int rc = tug_net_listen(&d->clients, tug_loop_base(d->loop), endpoint, 0666, &o, err);
+
+    free(endpoint);
+    return rc;
+}
+
 int listen_open(struct tugd *d, struct tug_err *err)
 {
-    struct tug_net_opts o = {
-        .auth = TUG_AUTH_UNIX, .channel = TUG_CH_CLIENT, .ops = &ops, .arg = d};
-    char *endpoint = tug_xasprintf("unix:%s", d->socket_path);
-    int rc;
+    struct tug_net_opts o = {.auth = TUG_AUTH_NODE,
+                             .channel = TUG_CH_NODE,
+                             .ops = &ops,
+                             .arg = d,
+                             .own = &d->key,
+                             .node_key = node_key,
+                             .max_conns = (unsigned) d->cfg.limits.max_connections,
+                             .max_unauth = (unsigned) d->cfg.limits.max_handshakes,
+                             .max_unauth_address = (unsigned) d->cfg.limits.max_handshakes_address};
+    int rc = listen_clients(d, err);
 
-    o.max_conns = (unsigned) d->cfg.limits.max_connections;
-    rc = tug_net_listen(&d->clients, tug_loop_base(d->loop), endpoint, 0666, &o, err);
-    free(endpoint);
-    if (rc)
-        return rc;
-    o.auth = TUG_AUTH_NODE;
-    o.channel = TUG_CH_NODE;
-    o.own = &d->key;
-    o.node_key = node_key;
-    o.max_unauth = (unsigned) d->cfg.limits.max_handshakes;
-    o.max_unauth_address = (unsigned) d->cfg.limits.max_handshakes_address;
-    rc = tug_net_listen(&d->nodes, tug_loop_base(d->loop), d->cfg.cluster.listen.text, 0, &o, err);
+    rc = rc ? rc : tug_net_listen(&d->nodes, tug_loop_base(d->loop), d->cfg.cluster.listen.text, 0, &o, err);
     return rc ? rc : write_endpoint(d, err);
 }
 
@@ -158,6 +167,7 @@ void listen_close(struct tugd *d)
 
     tug_listener_free(d->clients);
     tug_listener_free(d->nodes);
+    d->clients = d->nodes = NULL;
     HASH_ITER (hh, d->peers, p, next) {
         HASH_DEL(d->peers, p);
         tug_conn_drop(p->conn);

@@ -460,7 +460,27 @@ node_says() { [[ "$(tug node show n1)" == *"$1"* ]]; }
 another_and_full() { node_says STATE_FULL || { tug submit --parsable -w n1 -N 1 -n 1 -- true >>more; node_says STATE_FULL; }; }
 node_says_no() { ! node_says "$1"; }
 
-@test "a controller that is started on a full disk says so, and begins by itself once there is room" {
+# What was durable is shown, by a controller that has not begun.
+shown_but_full()
+{
+    until_ok 30 bash -c "tug ping 2>/dev/null | grep 'STATE_FULL: .*the disk is full'"
+    state_is "$gang" RUNNING
+    tug queue | grep "$gang"
+    tug nodes
+    run tug submit --parsable -- true
+    echo "$output"
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"STATE_FULL: this would change the controller's state, and "* ]]
+    run tug cancel "$gang"
+    [ "$status" -ne 0 ]
+    [[ "$output" == *STATE_FULL* ]]
+    run tug history
+    echo "$output"
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"STATE_FULL: this controller has not begun"* ]]
+}
+
+@test "a controller that is started on a full disk shows what is there, changes nothing, and begins by itself once there is room" {
     [ "$(id -u)" = 0 ] || skip "only root can mount a small file system"
     running_gang
     gang=$id
@@ -472,7 +492,21 @@ node_says_no() { ! node_says "$1"; }
     dd if=/dev/zero of="$state/filler" bs=4k 2>/dev/null || :
     "$TUG_BUILDDIR/tugd" --config "$conf" >>"$BATS_TEST_TMPDIR/tugd.log" 2>&1 3>&- &
     ours=$!
-    until_ok 30 bash -c "tug queue 2>&1 | grep -q 'STATE_FULL: this controller has not begun: .*the disk is full'"
+    shown_but_full
+
+    # And one that was killed there, with what it committed last in its log.
+    kill -9 "$ours"; wait "$ours" || :
+    rm "$state/filler"
+    controller_up
+    waits=$(tug submit --parsable --begin now+1h -J in-the-log -- true)
+    kill -9 "$ours"; wait "$ours" || :
+    [ -s "$state/state.db-wal" ]
+    rm -f "$state/state.db-shm" # as after a power failure
+    dd if=/dev/zero of="$state/filler" bs=4k 2>/dev/null || :
+    "$TUG_BUILDDIR/tugd" --config "$conf" >>"$BATS_TEST_TMPDIR/tugd.log" 2>&1 3>&- &
+    ours=$!
+    shown_but_full
+    tug queue | grep in-the-log
     kill -0 "$ours"
     rm "$state/filler"
     until_ok 30 tug ping
