@@ -69,6 +69,57 @@ controller_start()
     echo $! >"$D/c$1.pid"
 }
 
+# node N: start its daemons, for the first time or again
+node()
+{
+    tuglaunch --emulated --one-user --node "n$1" --cluster ha --controller-pub "$D/c1/keys/controller.pub" \
+        --run-dir "$D/n$1/run" --stepd "$TUG_BUILDDIR/tugstepd" --cgroup-root none -- "$TUG_BUILDDIR/tugnoded" \
+        --config "$D/n$1/tugnode.yaml" --cluster ha --address 127.0.0.1 >>"$D/n$1.log" 2>&1 3>&- &
+    echo $! >"$D/n$1.pid"
+}
+
+node_config()
+{
+    mkdir -p -m 700 "$D/n$1/state" "$D/n$1/run"
+    cat >"$D/n$1/tugnode.yaml" <<X
+name: n$1
+controller: "127.0.0.1:$((TUG_PORT + 1))"
+standbys: ["127.0.0.1:$((TUG_PORT + 2))", "127.0.0.1:$((TUG_PORT + 3))"]
+state_dir: $D/n$1/state
+run_dir: $D/n$1/run
+controller_key_file: $D/c1/keys/controller.pub
+emulate: {cpus: 8, gpus: 4}
+X
+}
+
+# node_join N: a new node; its key is made at its first start, and every controller must have it
+node_join()
+{
+    local k
+    node_config "$1"
+    node "$1"
+    until [ -e "$D/n$1/state/node.key.pub" ]; do is_gone "$(pid_of "n$1")" && return 1; read -r -t 0.1 <> <(:) || :; done
+    for k in 1 2 3; do
+        [ -d "$D/c$k" ] || continue
+        mkdir -p -m 700 "$D/c$k/keys/nodes" && cp "$D/n$1/state/node.key.pub" "$D/c$k/keys/nodes/n$1.pub"
+    done
+}
+
+# etcd_leader: the number of the member that leads
+etcd_leader()
+{
+    local i
+    for i in 1 2 3; do
+        curl -sf -m 1 "http://127.0.0.1:$((ETCD_PORT + 2 * i))/v3/maintenance/status" -d '{}' | python3 -c 'import json, sys
+s = json.load(sys.stdin)
+sys.exit(s["leader"] != s["header"]["member_id"])' 2>/dev/null && echo "$i" && return
+    done
+    return 1
+}
+
+# etcd_healthy N: it answers, and there is a leader
+etcd_healthy() { curl -sf -m 1 "http://127.0.0.1:$((ETCD_PORT + 2 * $1))/health" | grep -q true; }
+
 # pid_of cN|eN|nN
 pid_of() { cat "$D/$1.pid"; }
 

@@ -23,7 +23,8 @@ measures="noop_jobs_per_s noop_batch_per_s run_8x8_ms run_1x1_ms submit_seq_ms s
     place_failures_p99_us victims_4000_p99_us
     within_topology_p99_us within_segment_p99_us within_switches_p99_us within_exclusive_p99_us within_spread_p99_us within_quality_p99_us
     sim_philly_s sim_itp04_s
-    durable_sqlite_per_s durable_etcd_per_s ack_p50_ms ack_p99_ms herd_loop_p99_ms herd10k_query_p99_ms flood_query_p99_ratio failover_p50_s load_200k_s snapshot_200k_s"
+    durable_sqlite_per_s durable_etcd_per_s ack_p50_ms ack_p99_ms herd_loop_p99_ms herd10k_query_p99_ms flood_query_p99_ratio
+    failover_p50_s failover_both_p50_s failover_200k_s etcd_kill_p50_s etcd_stop_p50_s load_200k_s snapshot_200k_s"
 nodes=8
 gpus=8
 cpus=8
@@ -414,6 +415,10 @@ measure()
     herd10k_query_p99_ms) herd10k "$1" ;; # and herd10k_ack_p99_ms
     flood_query_p99_ratio) flood ;;
     failover_p50_s) failover ;; # and failover_p99_s
+    failover_both_p50_s) failover_both ;; # and failover_both_p99_s
+    failover_200k_s) failover_200k ;; # and failover_200k_start_s
+    etcd_kill_p50_s) etcd_outage KILL ;; # and etcd_kill_p99_s
+    etcd_stop_p50_s) etcd_outage STOP ;; # and etcd_stop_p99_s
     load_200k_s) load_200k ;; # and load_200k_nodes_s, load_200k_cpu_s
     snapshot_200k_s) snapshot_200k ;; # and snapshot_ack_p99_ms
     esac

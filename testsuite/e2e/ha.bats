@@ -4,28 +4,6 @@
 load common
 source "$BATS_TEST_DIRNAME/../etcd.bash"
 
-node()
-{
-    tuglaunch --emulated --one-user --node "n$1" --cluster ha --controller-pub "$D/c1/keys/controller.pub" \
-        --run-dir "$D/n$1/run" --stepd "$TUG_BUILDDIR/tugstepd" --cgroup-root none -- "$TUG_BUILDDIR/tugnoded" \
-        --config "$D/n$1/tugnode.yaml" --cluster ha --address 127.0.0.1 >>"$D/n$1.log" 2>&1 3>&- &
-    echo $! >"$D/n$1.pid"
-}
-
-write_node()
-{
-    mkdir -p -m 700 "$D/n$1/state" "$D/n$1/run"
-    cat >"$D/n$1/tugnode.yaml" <<X
-name: n$1
-controller: "127.0.0.1:$((TUG_PORT + 1))"
-standbys: ["127.0.0.1:$((TUG_PORT + 2))", "127.0.0.1:$((TUG_PORT + 3))"]
-state_dir: $D/n$1/state
-run_dir: $D/n$1/run
-controller_key_file: $D/c1/keys/controller.pub
-emulate: {cpus: 8, gpus: 4}
-X
-}
-
 setup_file()
 {
     command -v etcd >/dev/null || skip "etcd is not installed (Debian: etcd-server)"
@@ -60,15 +38,7 @@ other() { [ "$(leader)" != "$1" ] && [ "$(leader)" != 0 ]; }
 }
 
 @test "nodes find the leader and gangs run on them" {
-    for i in 1 2; do
-        write_node $i
-    done
-    # A node's key is made at its first start; every controller must have it.
-    for i in 1 2; do node $i; done
-    for i in 1 2; do
-        until_ok 20 test -e "$D/n$i/state/node.key.pub"
-        for k in 1 2 3; do mkdir -p -m 700 "$D/c$k/keys/nodes"; cp "$D/n$i/state/node.key.pub" "$D/c$k/keys/nodes/n$i.pub"; done
-    done
+    for i in 1 2; do node_join $i; done
     until_ok 30 nodes_are IDLE
     cd "$D"
     run tug submit -J first -N 2 --gpus-per-node 4 --wait --parsable -- sh -c 'echo $TUG_NODE'
@@ -149,6 +119,24 @@ assert not lost, "lost: %s" % sorted(lost)'
         etcd_member "$m"
         until_ok 30 eval 'curl -sf "http://127.0.0.1:$((ETCD_PORT + 2 * '"$m"'))/health" | grep -q true'
     done
+}
+
+@test "the controller and the member of etcd that lead die together: another controller leads, and nothing acknowledged is lost" {
+    cd "$D"
+    local l m job killed took
+    l=$(leader) m=$(etcd_leader)
+    job=$(tug submit --begin now+1h --parsable -- true)
+    kill -9 "$(pid_of "c$l")" "$(pid_of "e$m")"
+    killed=$(date +%s%N)
+    until_ok 60 other "$l"
+    took=$((($(date +%s%N) - killed) / 1000000))
+    echo "# takeover after $took ms, lease 3 s" >&3
+    state_is "$job" PENDING
+    [ "$(tug submit --begin now+1h --parsable -- true)" -gt "$job" ]
+    etcd_member "$m"
+    controller_start "$l"
+    until_ok 30 etcd_healthy "$m"
+    until_ok 30 eval '[ "$(tug admin controllers -c "$D/c1.yaml" | grep -c standby)" -eq 2 ]'
 }
 
 @test "without a majority of etcd nothing is acknowledged, and all goes on when it is back" {
