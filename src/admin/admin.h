@@ -37,6 +37,7 @@ struct state {
     struct tug_store_tallies tallies;
     int64_t records, rows; /* counted by state_check() */
     char *own_dir;         /* gathered: where the file is, gone at the close */
+    struct tug_err behind; /* gathered: etcd has an older state than this controller has seen; code 0: it has not */
 };
 /* 'where' is a file or the directory that holds state.db. Nothing is changed there, and a daemon
  * that works on it is in nobody's way. */

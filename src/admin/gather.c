@@ -149,14 +149,17 @@ static void gather_clear(struct gather *g)
     tug_loop_free(g->loop);
 }
 
-static int gather_into(const char *file, const struct tug_coreconf_store *from, struct tug_err *err)
+static int gather_into(const char *file, const struct tug_coreconf_store *from, struct tug_err *behind, struct tug_err *err)
 {
     struct tug_store_opts o = {.path = file, .create = 1, .relaxed = 1};
     struct gather g = {.batch = tug_batch_new(), .log = tug_reclog_new(), .err = err};
     int rc = tug_loop_new(&g.loop, err);
     rc = rc ? rc : tug_store_open(&g.to, tug_loop_base(g.loop), &o, err);
     rc = rc ? rc : read_history(&g, from); /* first: what is copied meanwhile is in the log still */
+    uint64_t copied = g.copied;
     rc = rc ? rc : read_log(&g, from);
+    if (!rc)
+        tug_store_log_reaches(from->prefix, tug_reclog_next(g.log) - 1, copied, behind);
     rc = rc ? rc : tug_reclog_walk(g.log, NULL, put_record, &g);
     rc = rc ? rc : flush(&g);
     gather_clear(&g);
@@ -200,10 +203,12 @@ int state_gather(struct state *s, const struct tug_config *cfg, const char *stat
     }
     file = tug_xasprintf("%s/state.db", dir);
     tug_coreconf_store(cfg, state_dir, &from);
-    rc = gather_into(file, &from, err);
+    struct tug_err behind = {0};
+    rc = gather_into(file, &from, &behind, err);
     tug_coreconf_store_clear(&from);
     rc = rc ? rc : state_open(s, file, err);
     s->own_dir = dir;
+    s->behind = behind;
     if (rc) {
         free(s->path);
         s->path = tug_xstrdup(file);

@@ -260,6 +260,7 @@ int do_move(struct admin *a, struct tug_err *err)
     if (!a->cfg.etcd.endpoints.n)
         return tug_fail(err, -EINVAL, "the configuration does not say where etcd is (etcd.endpoints)");
     tug_coreconf_store(&a->cfg, state_default(a), &to);
+    to.opts.anew = 1;
     a->cfg.cluster.store = !a->cfg.cluster.store;
     tug_coreconf_store(&a->cfg, state_default(a), &from);
     int rc = open_both(&m, &from, &to);

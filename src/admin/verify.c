@@ -161,6 +161,8 @@ int do_verify(struct admin *a, struct tug_err *err)
         return rc;
     rc = state_check(&s, err);
     rc = rc < 0 ? rc : state_lineage(&s, &numbers, err);
+    if (rc == 0 && s.behind.code)
+        rc = tug_fail(err, s.behind.code, "%s", s.behind.msg);
     rc = rc < 0 ? rc : a->has_config ? start_with(&s, &a->cfg, err) : start_without(&s, err);
     if (rc == 0 && a->json)
         printf("{\"ok\":true,\"epoch\":%" PRIu64 ",\"schema\":%" PRId64 ",\"records\":%" PRId64

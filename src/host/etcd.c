@@ -182,9 +182,11 @@ static int ask_once(struct tug_etcd *e, const char *path, const char *body, size
     free(url);
     if (atomic_load(&e->aborted))
         return tug_fail(err, -ECANCELED, "etcd: given up");
-    if (got != CURLE_OK)
-        return tug_fail(err, -EHOSTUNREACH, "etcd at %s: %s", e->endpoints[e->at],
-                        e->problem[0] ? e->problem : curl_easy_strerror(got));
+    if (got != CURLE_OK) /* a certificate that etcd refuses looks like any connection that ends */
+        return tug_fail(err, -EHOSTUNREACH, "etcd at %s: %s%s", e->endpoints[e->at],
+                        e->problem[0] ? e->problem : curl_easy_strerror(got),
+                        e->cert && got != CURLE_COULDNT_CONNECT && got != CURLE_OPERATION_TIMEDOUT
+                            ? " (is our certificate still valid? etcd's log says when it refuses it)" : "");
     /* Of a stream the first message is the answer. */
     json_t *answer = json_loadb(e->answer.data ? e->answer.data : "", e->answer.len, JSON_DISABLE_EOF_CHECK, &wrong);
     const char *why = answer ? refusal(answer) : NULL;
@@ -402,6 +404,11 @@ void tug_etcd_if_created(struct tug_etcd_txn *t, const char *key, int64_t create
 void tug_etcd_if_there(struct tug_etcd_txn *t, const char *key)
 {
     compare(t, key, "CREATE", "GREATER", "create_revision", 0);
+}
+
+void tug_etcd_if_leased(struct tug_etcd_txn *t, const char *key, int64_t lease)
+{
+    compare(t, key, "LEASE", "EQUAL", "lease", lease);
 }
 
 void tug_etcd_if_modified(struct tug_etcd_txn *t, const char *key, int64_t mod_revision)

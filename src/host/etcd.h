@@ -73,6 +73,7 @@ struct tug_etcd_txn {
 void tug_etcd_txn_clear(struct tug_etcd_txn *t);
 void tug_etcd_if_created(struct tug_etcd_txn *t, const char *key, int64_t create_revision); /* 0 = is not there */
 void tug_etcd_if_there(struct tug_etcd_txn *t, const char *key);
+void tug_etcd_if_leased(struct tug_etcd_txn *t, const char *key, int64_t lease); /* is there, bound to that lease */
 void tug_etcd_if_modified(struct tug_etcd_txn *t, const char *key, int64_t mod_revision);   /* last, with that revision */
 void tug_etcd_put(struct tug_etcd_txn *t, const char *key, const void *value, size_t len, int64_t lease);
 void tug_etcd_del(struct tug_etcd_txn *t, const char *from, const char *to); /* as a range; to NULL: that key */

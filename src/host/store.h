@@ -38,6 +38,7 @@ struct tug_store_opts {
     uint32_t lease_s;    /* of the leader; 0 = 5 */
     /* PREFIX/restoring, which keeps all others from leading, is ours, with this revision; 0 = it is not */
     int64_t restoring;
+    int anew; /* a state is being put there: it may be another one than this controller's copy of the history is of */
     const char *lead;    /* what tug_store_lead_token() said to this process before it executed itself anew; NULL = nothing */
 };
 

@@ -189,6 +189,7 @@ static struct etcd_store *store_new(const struct tug_store_opts *o)
     s->address = tug_xstrdup(o->address ? o->address : "");
     s->lead_before = o->lead ? tug_xstrdup(o->lead) : NULL;
     s->restoring = o->restoring;
+    s->anew = o->anew || o->restoring;
     s->lease_s = o->lease_s ? o->lease_s : LEASE_S;
     s->since_ms = tug_wall_ms();
     s->log = tug_reclog_new();

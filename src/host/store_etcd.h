@@ -47,6 +47,7 @@ struct etcd_store {
     char *prefix, *name, *address;
     char *lead_before; /* see opts.lead */
     int64_t restoring; /* see opts.restoring */
+    bool anew;         /* see opts.anew */
     uint32_t lease_s;
     struct tug_etcd *keeper_etcd, *writer_etcd;
     struct tug_wake *wake;

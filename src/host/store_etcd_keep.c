@@ -52,9 +52,11 @@ static int look_over(struct etcd_store *s, uint64_t *first, struct tug_err *err)
 /* Whoever led before can write nothing more. */
 static int take_over(struct etcd_store *s, struct tug_err *err)
 {
-    uint64_t first;
+    uint64_t first, copied = s->copied;
     int rc = catch_up(s, err);
     rc = rc ? rc : look_over(s, &first, err);
+    if (!rc && !s->anew)
+        rc = tug_store_log_reaches(s->prefix, tug_reclog_next(s->log) ? tug_reclog_next(s->log) - 1 : 0, copied, err);
     if (!rc && tug_reclog_next(s->log) && !first)
         rc = tug_store_log_missing(s->prefix, tug_reclog_first(s->log), tug_reclog_next(s->log) - 1,
                                    "nothing is left of the log, and this controller has read it", err);

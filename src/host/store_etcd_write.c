@@ -95,6 +95,7 @@ static int write_part(struct etcd_store *s, uint64_t number, const struct tug_bu
     int held = 0;
     int64_t revision;
     tug_etcd_if_modified(&t, leader, s->lead_revision);
+    tug_etcd_if_leased(&t, leader, s->lease); /* revisions of etcd 3.4 may go back after a crash (etcd issue 17780) */
     tug_etcd_if_created(&t, key, 0);
     if (atomic_load(&s->written)) { /* behind a hole it could never be read */
         char *before = tug_store_key_log(s->prefix, number - 1);

@@ -108,6 +108,24 @@ int tug_store_log_read(const struct tug_store_log *at, struct tug_err *err)
 
 /* ---- looking it over */
 
+int tug_store_log_reaches(const char *prefix, uint64_t last, uint64_t copied, struct tug_err *err)
+{
+    char *end = tug_store_key_log(prefix, last), *was = tug_store_key_log(prefix, copied);
+    int rc = 0;
+    if (!last && copied)
+        rc = tug_fail(err, -EILSEQ,
+                      "there is no state at %s in etcd, but this controller has copied the history of one up to %s: is etcd.prefix "
+                      "right, and was etcd emptied or put back? To begin with no job, move history.db away first", prefix, was);
+    else if (last < copied)
+        rc = tug_fail(err, -EILSEQ,
+                      "the log in etcd ends with %s, but this controller has copied the history up to %s: etcd was put back to what it "
+                      "was before. What is there is an old state: make a backup of it (`tug admin backup`) and put that back "
+                      "(`tug admin restore`), so that nothing is given out or run twice", end, was);
+    free(end);
+    free(was);
+    return rc;
+}
+
 struct walk {
     const char *prefix;
     uint64_t next;

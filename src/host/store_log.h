@@ -29,6 +29,10 @@ int tug_store_log_read(const struct tug_store_log *at, struct tug_err *err);
 /* Whether a key is missing between the first of the log, *first (0 = there is none), and 'last'. -EILSEQ names it. */
 int tug_store_log_look(struct tug_etcd *etcd, const char *prefix, uint64_t last, uint64_t *first, struct tug_err *err);
 
+/* Whoever copied rows of entries up to 'copied' has read those: a log that ends with 'last' (0 = it is empty) before that is not what it
+ * was. -EILSEQ says so. */
+int tug_store_log_reaches(const char *prefix, uint64_t last, uint64_t copied, struct tug_err *err);
+
 /* -EILSEQ, always: the parts from..to are missing, because... */
 int tug_store_log_missing(const char *prefix, uint64_t from, uint64_t to, const char *why, struct tug_err *err);
 

@@ -210,6 +210,17 @@ failover_200k()
     [ ${#starts[@]} -eq 0 ] || emit failover_200k_start_s s "\"jobs\":$n,\"lease_s\":5" "${starts[@]}"
 }
 
+# ended_in SECONDS PID
+ended_in()
+{
+    local t0
+    t0=$(us)
+    while kill -0 "$2" 2>/dev/null; do
+        [ $(($(us) - t0)) -lt $(($1 * 1000000)) ] || { ps -L -o pid,ni,stat,wchan:20,time,args -g "$(ps -o pgid= -p "$2" | tr -d ' ')" >&2; return 1; }
+        nap 0.05
+    done
+}
+
 # A snapshot of a state with so many jobs: how long it takes, and what one client waits for an answer before and meanwhile.
 snapshot_200k()
 {
@@ -223,6 +234,7 @@ snapshot_200k()
         pid=$!
         read -r _ took p50 p99 rest < <("$inflight" -n $acks -w 1 "$socket") || return
         kill -0 "$pid" 2>/dev/null || say "snapshot_200k: it was over before the last answer"
+        ended_in 600 "$pid" || { say "snapshot_200k: tug-admin has not ended after 10 minutes"; return; }
         wait "$pid" || return
         v+=("$(calc "$(cat "$work/snapshot.us") / 1000000")") during+=("$p99")
         bytes=$(sed -n 's/.*"bytes":\([0-9]*\).*/\1/p' "$work/snapshot.json")

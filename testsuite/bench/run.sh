@@ -143,8 +143,13 @@ launched=0 # it has run a gang on every node
 # All nodes are taken, so that what comes later waits.
 start_full_cluster()
 {
-    start_cluster && tug submit -Q -N $nodes --exclusive -o /dev/null -- sleep 86400 >/dev/null &&
-        until [ "$(tug queue -H -t R -o id | wc -l)" = 1 ]; do nap 0.02; done
+    local t0
+    start_cluster && tug submit -Q -N $nodes --exclusive -o /dev/null -- sleep 86400 >/dev/null || return 1
+    t0=$(us)
+    until [ "$(tug queue -H -t R -o id | wc -l)" = 1 ]; do
+        [ $(($(us) - t0)) -lt 120000000 ] || { say "the job that is to fill the nodes does not start:"; tug queue >&2; tug nodes >&2; return 1; }
+        nap 0.02
+    done
 }
 
 # 10,000 pending jobs, whole nodes each; the rate goes to 'rates'

@@ -125,13 +125,15 @@ assert not lost, "lost: %s" % sorted(lost)'
     cd "$D"
     local l m job killed took
     l=$(leader) m=$(etcd_leader)
-    job=$(tug submit --begin now+1h --parsable -- true)
+    { echo '#!/bin/sh'; head -c 4194000 /dev/zero | tr '\0' '#'; } >big.sh # several requests of etcd's
+    job=$(tug submit --begin now+1h --parsable big.sh)
     kill -9 "$(pid_of "c$l")" "$(pid_of "e$m")"
     killed=$(date +%s%N)
     until_ok 60 other "$l"
     took=$((($(date +%s%N) - killed) / 1000000))
     echo "# takeover after $took ms, lease 3 s" >&3
     state_is "$job" PENDING
+    tug show --script "$job" | cmp - big.sh
     [ "$(tug submit --begin now+1h --parsable -- true)" -gt "$job" ]
     etcd_member "$m"
     controller_start "$l"
@@ -403,6 +405,36 @@ stopped_by() { grep -q "key $2 of the log is missing" "c$1.log" && is_gone "$(pi
     [ "$(keys_of /tugline/gap | tail -1)" \< "$key" ]
 }
 
+gone() { ! kill -0 "$(pid_of "c$1")" 2>/dev/null; }
+
+@test "an etcd that was put back, or emptied, is not begun with as if nothing had been; what is there can be, as an old state" {
+    cd "$D"
+    local i kv first
+    controller_config 7 etcd 3s # as it was left by the test before, or not at all
+    sed -i "s#^etcd:#&\n  prefix: /tugline/back#; s#listen: \"[^\"]*\"#listen: \"127.0.0.1:0\"#" c7.yaml
+    rm -f c7/history.db*
+    controller_start 7
+    export TUG_SOCKET="$D/r7/tugd.sock"
+    until_ok 20 tug ping
+    first=$(tug submit -J old --begin now+1h --parsable -- true)
+    keys_of /tugline/back with >whole
+    for i in 1 2 3; do tug submit -J new --begin now+1h --parsable -- true; done
+    kill "$(pid_of c7)"; until_ok 20 gone 7
+    ask $((ETCD_PORT + 2)) kv/deleterange "{\"key\":\"$(b64 /tugline/back/log/)\",\"range_end\":\"$(b64 /tugline/back/log0)\"}" >/dev/null
+    refused "there is no state at /tugline/back in etcd, but this controller has copied the history of one" timeout 30 tugd -c c7.yaml
+    while read -r kv; do ask $((ETCD_PORT + 2)) kv/put "$kv" >/dev/null; done <whole
+    refused "etcd was put back to what it was before" timeout 30 tugd -c c7.yaml
+    refused "etcd was put back to what it was before" tug admin verify -c c7.yaml
+    tug admin backup -c c7.yaml back.db
+    tug admin restore -c c7.yaml --replace back.db
+    controller_start 7
+    until_ok 20 tug ping
+    tug ping | grep -i "safe mode"
+    state_is "$first" PENDING
+    tug admin resume-scheduling --now
+    [ "$(tug submit --begin now+1h --parsable -- true)" -gt $((first + 3)) ]
+}
+
 @test "when etcd's quota is used up nothing is acknowledged, what is there can be looked at, and all goes on when there is room" {
     cd "$D"
     local p=$((ETCD_PORT + 14)) big i
@@ -445,7 +477,7 @@ for alarm in json.load(sys.stdin)["alarms"]:
     kill -0 "$(pid_of c5)"
 }
 
-@test "over TLS a controller needs a certificate that etcd trusts" {
+@test "over TLS a controller needs a certificate that etcd trusts, says when it has run out, and takes a new one without a restart" {
     command -v openssl >/dev/null || skip "openssl is not installed"
     cd "$D"; mkdir -p tls; cd tls
     local p=$((ETCD_PORT + 12))
@@ -455,6 +487,8 @@ for alarm in json.load(sys.stdin)["alarms"]:
         openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out $who.pem \
             -extfile <(echo "subjectAltName=IP:127.0.0.1") 2>/dev/null
     done
+    openssl x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days -1 -out run-out.pem 2>/dev/null
+    mv client.pem new.pem; mv run-out.pem client.pem
     etcd --name e4 --data-dir "$D/e4" --client-cert-auth --trusted-ca-file ca.pem --cert-file server.pem --key-file server.key \
         --listen-client-urls "https://127.0.0.1:$p" --advertise-client-urls "https://127.0.0.1:$p" \
         --listen-peer-urls "http://127.0.0.1:$((p + 1))" --initial-advertise-peer-urls "http://127.0.0.1:$((p + 1))" \
@@ -466,6 +500,9 @@ for alarm in json.load(sys.stdin)["alarms"]:
     until_ok 30 grep -q "standing by: etcd at https" "$D/c4.log"
     kill "$(pid_of c4)"; until_ok 20 eval '! kill -0 $(pid_of c4) 2>/dev/null'
     sed -i "s#  ca_file: .*#&\n  cert_file: $PWD/client.pem\n  key_file: $PWD/client.key#" "$D/c4.yaml"
+    : >"$D/c4.log"
     controller_start 4
-    TUG_SOCKET="$D/r4/tugd.sock" until_ok 20 tug ping
+    until_ok 30 grep "standing by: etcd at https.*is our certificate still valid" "$D/c4.log"
+    mv new.pem client.pem
+    TUG_SOCKET="$D/r4/tugd.sock" until_ok 30 tug ping
 }
