@@ -56,15 +56,15 @@ ack()
 # busy at a time meanwhile, as it measures itself, and how much of that it computed.
 herd()
 {
-    local r n took p50 p99 rest ping acks=() loops=() cpus=() most=()
+    local r n took p50 p99 rest ping acks=() loops=() computed=() most=()
     ulimit -Sn 4096 2>/dev/null || [ "$(ulimit -n)" -gt 2048 ] || { say "$1: a thousand connections need ulimit -n 4096"; return; }
     for ((r = 0; r < ${runs:-3}; r++)); do
         start_full_cluster && read -r n took p50 p99 rest < <("$inflight" -n $durable_jobs -c 1000 -g $gpus -t 3600 "$socket") || return
         ping=$(tug ping --json)
-        acks+=("$p99") loops+=("$(ms_of turn_p99_us)") cpus+=("$(ms_of turn_cpu_p99_us)") most+=("$(ms_of turn_max_us)")
+        acks+=("$p99") loops+=("$(ms_of turn_p99_us)") computed+=("$(ms_of turn_cpu_p99_us)") most+=("$(ms_of turn_max_us)")
     done
     emit herd_loop_p99_ms ms "\"jobs\":$durable_jobs,\"connections\":1000,\"longest_ms\":[$(IFS=,; echo "${most[*]}")]" "${loops[@]}"
-    emit herd_loop_cpu_p99_ms ms "\"jobs\":$durable_jobs,\"connections\":1000" "${cpus[@]}"
+    emit herd_loop_cpu_p99_ms ms "\"jobs\":$durable_jobs,\"connections\":1000" "${computed[@]}"
     emit herd_ack_p99_ms ms "\"jobs\":$durable_jobs,\"connections\":1000,\"per_s\":$(calc "$n / $took" 0)" "${acks[@]}"
     stop_cluster
 }
