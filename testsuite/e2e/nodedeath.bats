@@ -78,8 +78,8 @@ nobody_left()
     until_ok 20 eval '[ "$(grep -c "^start $again 1 " ranks)" -eq 2 ]'
     p=$(pids_of tugd)
     kill -STOP "$p"
-    until_ok 20 flock -n "lock.$again.1.0" true
-    until_ok 20 flock -n "lock.$again.1.1" true
+    until_ok 20 flock -n "lock.$again.1.0.n1" true
+    until_ok 20 flock -n "lock.$again.1.1.n2" true
     kill -CONT "$p"
     run timeout 40 tug wait "$again"
     [ "$status" -eq 0 ]
