@@ -647,20 +647,28 @@ static void count_attempts(struct vworld *w, uint64_t job)
     w->max_attempts = n > w->max_attempts ? n : w->max_attempts;
 }
 
+/* What does not fit is cut off: jobs may have longer commands than tests look at. */
+static void append(char *text, size_t size_bytes, const char *before, const char *word)
+{
+    size_t len = strlen(text);
+
+    snprintf(text + len, size_bytes - len, "%s%s", before, word);
+}
+
 static void keep_payload(struct vworld *w, ProtobufCBinaryData payload)
 {
     Tugpb__StepPayload *p = tugpb__step_payload__unpack(NULL, payload.len, payload.data);
     const Tugpb__Slice *s = p->slices[p->node_index];
-    size_t len = 0;
+    char number[16];
 
     w->command[0] = 0;
     for (size_t i = 0; i < p->spec->n_argv; i++)
-        len += (size_t) snprintf(w->command + len, sizeof w->command - len, "%s%s", i ? " " : p->preflight ? "PREFLIGHT " : "",
-                                 p->spec->argv[i]);
-    len = 0;
+        append(w->command, sizeof w->command, i ? " " : p->preflight ? "PREFLIGHT " : "", p->spec->argv[i]);
     w->gpu_order[0] = 0;
-    for (size_t i = 0; i < s->gpu_order.len; i++)
-        len += (size_t) snprintf(w->gpu_order + len, sizeof w->gpu_order - len, "%s%u", i ? " " : "", s->gpu_order.data[i]);
+    for (size_t i = 0; i < s->gpu_order.len; i++) {
+        snprintf(number, sizeof number, "%u", s->gpu_order.data[i]);
+        append(w->gpu_order, sizeof w->gpu_order, i ? " " : "", number);
+    }
     tugpb__step_payload__free_unpacked(p, NULL);
 }
 
