@@ -75,6 +75,10 @@ lane_rest() { built check tests && tested check check-rest; }
 lane_sanitizers()
 {
     configured asan --enable-werror --enable-sanitizers CFLAGS='-g1 -O1' && built asan unit && tested asan check-unit
+}
+
+lane_fuzz()
+{
     if command -v clang >/dev/null 2>&1; then
         configured fuzz --enable-fuzz CC=clang CFLAGS='-g1 -O1' && built fuzz fuzz && tested fuzz fuzz-smoke
     else
@@ -152,9 +156,11 @@ trap stop INT TERM HUP
 if configured check --enable-werror && built check ready; then
     start_lane rest
     start_lane sanitizers
+    start_lane fuzz
     tested check check-clusters "$waiting"
 else
     start_lane sanitizers
+    start_lane fuzz
 fi
 end_lanes
 report

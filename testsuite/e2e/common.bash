@@ -21,14 +21,15 @@ sandbox_down()
     tug sandbox stop >"$BATS_FILE_TMPDIR/stop.log" 2>&1 || { cat "$BATS_FILE_TMPDIR/stop.log" >&2; return 1; }
 }
 
-# until SECONDS COMMAND...: poll until the command succeeds
+# until SECONDS COMMAND...: poll until the command succeeds; less and less often, as whoever waits takes CPU from the others
 until_ok()
 {
-    local end=$((SECONDS + $1))
+    local end=$((SECONDS + $1)) pauses="0.05 0.05 0.05 0.05 0.1 0.1 0.1 0.1 0.15 0.2"
     shift
     until "$@"; do
         [ "$SECONDS" -lt "$end" ] || { echo "gave up waiting for: $*" >&2; return 1; }
-        read -r -t 0.05 <> <(:) || :
+        read -r -t "${pauses%% *}" <> <(:) || :
+        pauses=${pauses#* }
     done
 }
 

@@ -62,11 +62,24 @@ static inline uint64_t unit_seed(void)
     return seed;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+#define UNIT_SANITIZED 1
+#else
+#define UNIT_SANITIZED 0
+#endif
+
 /* Repetitions of a random test: TUG_ROUNDS from the environment, or 'normal'. */
 static inline int unit_rounds(int normal)
 {
     const char *given = getenv("TUG_ROUNDS");
     return given ? atoi(given) : normal;
+}
+
+/* Of a random test that computes for seconds: fewer where it is built with sanitizers, which make everything several times as
+ * slow and look at how code reads and writes, not at what it decides. */
+static inline int unit_rounds_or(int normal, int sanitized)
+{
+    return unit_rounds(UNIT_SANITIZED ? sanitized : normal);
 }
 
 /* 'call' (which fills a struct tug_err err) fails with 'code' and its sentence contains 'words'. */

@@ -1054,7 +1054,7 @@ static void round_of(uint64_t seed)
 START_TEST(whatever_happens_every_invariant_holds_and_all_comes_to_rest)
 {
     uint64_t seed = unit_seed();
-    int rounds = unit_rounds(40);
+    int rounds = unit_rounds_or(40, 10);
     for (int i = 0; i < rounds; i++)
         round_of(seed + (uint64_t) i);
     printf("# %llu events, %llu restarts; %llu gave way, of them %llu for good, %llu suspended and "

@@ -130,7 +130,7 @@ static void storm(const char *policy, uint64_t seed, uint64_t *events)
 static void storms(const char *const *policies, size_t n, int preempts)
 {
     uint64_t seed = unit_seed(), events = 0;
-    int rounds = unit_rounds(360);
+    int rounds = unit_rounds_or(360, 60);
     preemptions = failed_runs = 0;
     for (int i = 0; i < rounds; i++)
         for (size_t k = 0; k < n; k++)

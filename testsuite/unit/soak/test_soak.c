@@ -19,7 +19,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 
-#define SHORT_EVENTS 12000
+#define SHORT_EVENTS (UNIT_SANITIZED ? 3000 : 12000)
 
 static char *dir;
 static struct tug_vec(const char *) plugins, sets;
