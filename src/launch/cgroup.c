@@ -43,6 +43,16 @@ ssize_t tug_cgroup_read(int dir, const char *name, char *out, size_t size_bytes)
     return n;
 }
 
+int tug_cgroup_write(int dir, const char *name, const char *text)
+{
+    int fd = openat(dir, name, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int rc = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+    close(fd);
+    return rc;
+}
+
 static int own_cgroup(char *out, size_t size_bytes, struct tug_err *err)
 {
     static const char *const mounts[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
@@ -65,14 +75,14 @@ static int own_cgroup(char *out, size_t size_bytes, struct tug_err *err)
     return tug_fail(err, -ENOENT, "no cgroup v2 is mounted at /sys/fs/cgroup or /sys/fs/cgroup/unified");
 }
 
-static int open_dir(int at, const char *name)
+int tug_cgroup_dir(int at, const char *name)
 {
     return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 bool tug_cgroup_next(int base_fd, void **list, char name[64])
 {
-    int fd = *list ? -1 : open_dir(base_fd, ".");
+    int fd = *list ? -1 : tug_cgroup_dir(base_fd, ".");
     DIR *d = *list ? *list : fd >= 0 ? fdopendir(fd) : NULL;
     struct dirent *e;
     while (d && (e = readdir(d)))
@@ -92,7 +102,7 @@ bool tug_cgroup_next(int base_fd, void **list, char name[64])
 /* All that is empty in there, and it. */
 static bool remove_part(int base_fd, const char *part)
 {
-    int fd = open_dir(base_fd, part);
+    int fd = tug_cgroup_dir(base_fd, part);
     void *list = NULL;
     char step[64];
     while (fd >= 0 && tug_cgroup_next(fd, &list, step))
@@ -108,7 +118,7 @@ static void end_leftovers(int base_fd)
     void *list = NULL;
     char name[64];
     while (tug_cgroup_next(base_fd, &list, name)) {
-        int part = open_dir(base_fd, name);
+        int part = tug_cgroup_dir(base_fd, name);
         if (part < 0)
             continue;
         for (; tug_cgroup_kill(part), !remove_part(base_fd, name) && waited_ms < LEFTOVER_WAIT_MS; waited_ms += 5)
@@ -120,7 +130,7 @@ static void end_leftovers(int base_fd)
 int tug_cgroup_reopen(int base_fd, const char *step)
 {
     char path[128];
-    return open_dir(base_fd, path_of(step, path));
+    return tug_cgroup_dir(base_fd, path_of(step, path));
 }
 
 size_t tug_cgroup_pids(int fd, pid_t *out, size_t max, size_t *all)
@@ -147,7 +157,7 @@ int tug_cgroup_open(const char *root, const char *node, int *fd, struct tug_err 
     snprintf(base, sizeof base, "%s/tug-%s", root ? root : path, node);
     if (mkdir(base, 0755) < 0 && errno != EEXIST)
         return tug_fail(err, -errno, "cgroup %s cannot be made: %s", base, strerror(errno));
-    *fd = open_dir(AT_FDCWD, base);
+    *fd = tug_cgroup_dir(AT_FDCWD, base);
     if (*fd < 0)
         return tug_fail(err, -errno, "cgroup %s cannot be opened: %s", base, strerror(errno));
     if (faccessat(*fd, "cgroup.kill", W_OK, 0) < 0)
@@ -181,7 +191,7 @@ int tug_cgroup_make(int base_fd, const char *step, int *fd, struct tug_err *err)
         unlinkat(base_fd, part, AT_REMOVEDIR);
         return tug_fail(err, code, "the step's cgroup cannot be made: %s", strerror(-code));
     }
-    *fd = open_dir(base_fd, path);
+    *fd = tug_cgroup_dir(base_fd, path);
     if (*fd < 0) {
         int code = -errno;
         tug_cgroup_remove(base_fd, step);
@@ -192,12 +202,7 @@ int tug_cgroup_make(int base_fd, const char *step, int *fd, struct tug_err *err)
 
 bool tug_cgroup_kill(int fd)
 {
-    int kill_fd = openat(fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
-    if (kill_fd < 0)
-        return false;
-    bool ok = write(kill_fd, "1", 1) == 1;
-    close(kill_fd);
-    return ok;
+    return tug_cgroup_write(fd, "cgroup.kill", "1") == 0;
 }
 
 bool tug_cgroup_empty(int fd)

@@ -29,5 +29,7 @@ bool tug_cgroup_empty(int fd);              /* an unreadable one is not */
 bool tug_cgroup_remove(int base_fd, const char *step);
 /* Up to size - 1 bytes of a file under 'dir', terminated; -1: it cannot be read. */
 ssize_t tug_cgroup_read(int dir, const char *name, char *out, size_t size_bytes);
+int tug_cgroup_write(int dir, const char *name, const char *text);   /* 0 or a negative errno */
+int tug_cgroup_dir(int at, const char *name);   /* opened, no link followed; -1 and errno */
 
 #endif

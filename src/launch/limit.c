@@ -26,21 +26,11 @@ static const struct kind {
     {"memory", "memory", {"memory.max", "memory.limit_in_bytes"}, {"memory.swap.max", "memory.memsw.limit_in_bytes"},
      {"memory.peak", "memory.max_usage_in_bytes"}, {"memory.events", "memory.oom_control"}, "oom_kill "}};
 
-static int put_text(int dir, const char *name, const char *text)
-{
-    int fd = openat(dir, name, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int rc = write(fd, text, strlen(text)) < 0 ? -errno : 0;
-    close(fd);
-    return rc;
-}
-
 static int put_number(int dir, const char *name, uint64_t value)
 {
     char text[24];
     snprintf(text, sizeof text, "%llu", (unsigned long long) value);
-    return put_text(dir, name, text);
+    return tug_cgroup_write(dir, name, text);
 }
 
 /* Is 'word' in that file, and which number is behind it? */
@@ -60,9 +50,9 @@ static int step_aside(int root, const char *node)
     char name[96];
     snprintf(name, sizeof name, "tuglaunch-%s", node);
     int rc = mkdirat(root, name, 0755) < 0 && errno != EEXIST ? -errno : 0;
-    int fd = rc ? -1 : openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = rc ? -1 : tug_cgroup_dir(root, name);
     if (fd >= 0) {
-        rc = put_text(fd, "cgroup.procs", "0");
+        rc = tug_cgroup_write(fd, "cgroup.procs", "0");
         close(fd);
     }
     return rc;
@@ -75,9 +65,9 @@ static int open_v2(int steps, const char *controller, const char *node)
     int root = steps >= 0 ? openat(steps, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     int rc = root >= 0 && find(root, "cgroup.controllers", controller, &n) ? 0 : -ENOENT;
     snprintf(add, sizeof add, "+%s", controller);
-    if (!rc && (rc = put_text(root, "cgroup.subtree_control", add)) == -EBUSY && (rc = step_aside(root, node)) == 0)
-        rc = put_text(root, "cgroup.subtree_control", add);
-    rc = rc ? rc : put_text(steps, "cgroup.subtree_control", add);
+    if (!rc && (rc = tug_cgroup_write(root, "cgroup.subtree_control", add)) == -EBUSY && (rc = step_aside(root, node)) == 0)
+        rc = tug_cgroup_write(root, "cgroup.subtree_control", add);
+    rc = rc ? rc : tug_cgroup_write(steps, "cgroup.subtree_control", add);
     if (root >= 0)
         close(root);
     return rc ? rc : fcntl(steps, F_DUPFD_CLOEXEC, 0);
@@ -98,7 +88,7 @@ static int open_v1(const char *controller, const char *node)
     snprintf(path, sizeof path, "/sys/fs/cgroup/%s%s/tug-%s", controller, own, node);
     if (mkdir(path, 0755) < 0 && errno != EEXIST)
         return -errno;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = tug_cgroup_dir(AT_FDCWD, path);
     void *list = NULL;
     char name[64];
     while (fd >= 0 && tug_cgroup_next(fd, &list, name))
@@ -145,9 +135,9 @@ int tug_limits_cap(struct tug_limits *l, uint64_t mem_max, struct tug_err *err)
     if (dir < 0)
         return 0;
     if (v1) /* the sum stands above the other one, and comes off first */
-        put_text(dir, kinds[TUG_LIMIT_MEMORY].swap[1], "-1");
+        tug_cgroup_write(dir, kinds[TUG_LIMIT_MEMORY].swap[1], "-1");
     int rc = mem_max ? put_max(dir, TUG_LIMIT_MEMORY, v1, mem_max)
-                     : put_text(dir, kinds[TUG_LIMIT_MEMORY].max[v1], v1 ? "-1" : "max");
+                     : tug_cgroup_write(dir, kinds[TUG_LIMIT_MEMORY].max[v1], v1 ? "-1" : "max");
     return rc ? tug_fail(err, rc, "the memory of all jobs cannot be limited to %llu bytes: %s", (unsigned long long) mem_max,
                          strerror(-rc))
               : 0;
@@ -158,7 +148,7 @@ static int make_one(struct tug_limits *l, enum tug_limit k, const char *part, ui
     bool v1 = l->at[k].v1;
     if (v1 && mkdirat(l->at[k].dir, part, 0755) < 0 && errno != EEXIST)
         return -errno;
-    int dir = openat(l->at[k].dir, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int dir = tug_cgroup_dir(l->at[k].dir, part);
     int rc = dir < 0 ? -errno : max ? put_max(dir, k, v1, max) : 0;
     if (!rc && v1 && (*join = openat(dir, "cgroup.procs", O_WRONLY | O_CLOEXEC)) < 0)
         rc = -errno;
@@ -187,7 +177,7 @@ void tug_limits_read(const struct tug_limits *l, const char *part, struct tug_li
     for (int i = 0; i < TUG_LIMITS; i++) {
         const struct kind *d = &kinds[i];
         bool v1 = l->at[i].v1;
-        int dir = l->at[i].dir >= 0 ? openat(l->at[i].dir, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+        int dir = l->at[i].dir >= 0 ? tug_cgroup_dir(l->at[i].dir, part) : -1;
         if (dir < 0)
             continue;
         find(dir, d->max[v1], "", i == TUG_LIMIT_PIDS ? &out->pids_max : &out->mem_max);
