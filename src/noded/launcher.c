@@ -112,22 +112,26 @@ void launcher_bounds(const struct noded *d, Tugpb__Inventory *inv)
     inv->mem_reserved_bytes = d->o.reserved_memory_bytes;
 }
 
+static void put_out(struct noded *d, struct outgoing o)
+{
+    o.record.version = TUG_WIRE_VERSION;
+    tug_vec_push(&d->wire_out, o);
+    flush(d);
+}
+
 /* Whether it can is in its answer to what the agent asks first. */
 static void send_limits(struct noded *d)
 {
     struct outgoing o = {.fd = -1};
-    o.record.version = TUG_WIRE_VERSION;
     o.record.type = TUG_WIRE_LIMITS;
     o.record.limits.pids_max = d->o.processes;
     o.record.limits.mem_max = d->o.reserved_memory_bytes ? d->inventory->mem_bytes - d->o.reserved_memory_bytes : 0;
-    tug_vec_push(&d->wire_out, o);
-    flush(d);
+    put_out(d, o);
 }
 
 void launcher_send(struct noded *d, enum tug_msg number, const ProtobufCMessage *m)
 {
     struct outgoing o = {.fd = -1};
-    o.record.version = TUG_WIRE_VERSION;
     switch (number) {
     case TUG_MSG_LN_START:
         make_start((const Tugpb__LnStart *) m, &o);
@@ -146,8 +150,7 @@ void launcher_send(struct noded *d, enum tug_msg number, const ProtobufCMessage 
     default:
         return;
     }
-    tug_vec_push(&d->wire_out, o);
-    flush(d);
+    put_out(d, o);
 }
 
 /* ---- from the launcher */
@@ -263,14 +266,9 @@ static void on_stuck(struct noded *d, const struct tug_wire *r)
 static void on_ping(void *arg)
 {
     struct noded *d = arg;
-    struct outgoing o = {.fd = -1};
     char text[160];
-    if (d->pings == 0) {
-        o.record.version = TUG_WIRE_VERSION;
-        o.record.type = TUG_WIRE_PING;
-        tug_vec_push(&d->wire_out, o);
-        flush(d);
-    }
+    if (d->pings == 0)
+        put_out(d, (struct outgoing){.fd = -1, .record.type = TUG_WIRE_PING});
     if (++d->pings > PINGS_MAX) {
         snprintf(text, sizeof text, "its launcher (tuglaunch, pid %d) does not answer: it is stopped, or hangs", (int) getppid());
         tug_agent_mute(d->agent, text);
