@@ -211,6 +211,15 @@ static void make_uuid(struct tug_control *c)
              r[15]);
 }
 
+/* All nodes count as heard now: who is silent from here on is lost when its time is over. */
+static void take_up(struct tug_control *c, int64_t now)
+{
+    for (size_t i = 0; i < c->n_nodes; i++)
+        c->nodes[i].heard_ms = now;
+    tug_core_restored(c->core, now);
+    tug_ctl_actions(c);
+}
+
 int tug_control_start(struct tug_control *c, struct tug_err *err)
 {
     int rc = tug_ctl_restore_finish(c, err);
@@ -229,10 +238,7 @@ int tug_control_start(struct tug_control *c, struct tug_err *err)
     tug_ctl_put_meta(c, tug_ctl_batch(c));
     tug_ctl_safe_start(c);
     tug_blobs_sweep(c->blobs, tug_ctl_batch(c));
-    for (size_t i = 0; i < c->n_nodes; i++)
-        c->nodes[i].heard_ms = now;
-    tug_core_restored(c->core, now);
-    tug_ctl_actions(c);
+    take_up(c, now);
     tug_ctl_drift_log(c, UINT32_MAX);
     return 0;
 }
@@ -247,10 +253,7 @@ int tug_control_show(struct tug_control *c, struct tug_err *err)
     c->started_ms = now;
     c->durable_epoch = c->epoch;
     tug_ctl_safe_start(c);
-    for (size_t i = 0; i < c->n_nodes; i++)
-        c->nodes[i].heard_ms = now;
-    tug_core_restored(c->core, now);
-    tug_ctl_actions(c);
+    take_up(c, now);
     return 0;
 }
 

@@ -57,8 +57,7 @@ int view_open(struct tugd *d, struct tug_err *err)
     tug_coreconf_store_clear(&s);
     if (!rc) {
         tug_loop_before_sleep(d->loop, before_sleep, d);
-        rc = listen_clients(d, err);
-        return rc;
+        return listen_clients(d, err);
     }
     tug_info("what is there cannot be shown meanwhile: %s", d->view_err.msg);
     tug_control_free(d->control);
